@@ -1,0 +1,525 @@
+//! The canonical JSON of the Kafka messages: one record a message, one way to write each record.
+//!
+//! ```text
+//! trade  {"symbol":"SPY","feed":"lean.sip","venue":"P","id":"20131008-7","ts":1381219200464000000,
+//!         "recv_ts":1381219200465000000,"price":"167.41","size":"100","conditions":["20002000"]
+//!         [,"tape":"B"][,"revision":1][,"canceled":true]}
+//! quote  {"symbol":"IBM","feed":"lean.sip","seq":20131008000000001,"ts":…,"recv_ts":…
+//!         [,"bid":"180.01","bid_size":"200","bid_venue":"P"][,"ask":"182.62","ask_size":"100","ask_venue":"P"]
+//!         ,"conditions":["1"]}
+//! ```
+//! One line, no spaces, the fields in this order. `ts` and `recv_ts` are nanoseconds since 1970 UTC; prices and sizes
+//! are exact decimals in strings, so that no reader rounds them; what is in brackets is left out where it does not
+//! apply. Names and codes hold no quote, backslash or control character.
+//!
+//! [`decode`] reads the canonical form without allocating. What another producer wrote in another order, with spaces
+//! or with prices as bare numbers is brought into that form by [`normalize`], or refused with the reason.
+
+use crate::record::{Kind, Quote, Record, Side, Trade};
+use crate::{Price, Size, UnixNanos};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// The version of this form: the `schema` header of its messages.
+pub const SCHEMA: &str = "1";
+
+/// Why some bytes are not a record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct DecodeError(pub String);
+
+fn push_int(value: i64, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+fn push_text(name: &[u8], value: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(value.as_bytes());
+    out.push(b'"');
+}
+
+fn push_number(name: &[u8], billionths: i64, out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
+    crate::fixed::write(billionths, out);
+    out.push(b'"');
+}
+
+fn push_times(ts: UnixNanos, recv_ts: UnixNanos, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"ts\":");
+    push_int(ts.0, out);
+    out.extend_from_slice(b",\"recv_ts\":");
+    push_int(recv_ts.0, out);
+}
+
+/// Appends the canonical JSON of a record.
+pub fn encode<S: AsRef<str>>(record: &Record<S>, out: &mut Vec<u8>) {
+    match record {
+        Record::Trade(trade) => encode_trade(trade, out),
+        Record::Quote(quote) => encode_quote(quote, out),
+    }
+}
+
+fn encode_trade<S: AsRef<str>>(trade: &Trade<S>, out: &mut Vec<u8>) {
+    push_text(b"{\"symbol\":\"", trade.symbol.as_ref(), out);
+    push_text(b",\"feed\":\"", trade.feed.as_ref(), out);
+    push_text(b",\"venue\":\"", trade.venue.as_ref(), out);
+    push_text(b",\"id\":\"", trade.id.as_ref(), out);
+    push_times(trade.ts, trade.recv_ts, out);
+    push_number(b",\"price\":\"", trade.price.billionths(), out);
+    push_number(b",\"size\":\"", trade.size.billionths(), out);
+    out.extend_from_slice(b",\"conditions\":");
+    out.extend_from_slice(trade.conditions.as_ref().as_bytes());
+    if !trade.tape.as_ref().is_empty() {
+        push_text(b",\"tape\":\"", trade.tape.as_ref(), out);
+    }
+    if trade.revision != 0 {
+        out.extend_from_slice(b",\"revision\":");
+        push_int(i64::from(trade.revision), out);
+    }
+    if trade.canceled {
+        out.extend_from_slice(b",\"canceled\":true");
+    }
+    out.push(b'}');
+}
+
+fn encode_quote<S: AsRef<str>>(quote: &Quote<S>, out: &mut Vec<u8>) {
+    push_text(b"{\"symbol\":\"", quote.symbol.as_ref(), out);
+    push_text(b",\"feed\":\"", quote.feed.as_ref(), out);
+    out.extend_from_slice(b",\"seq\":");
+    push_int(quote.seq, out);
+    push_times(quote.ts, quote.recv_ts, out);
+    if let Some(bid) = &quote.bid {
+        push_number(b",\"bid\":\"", bid.price.billionths(), out);
+        push_number(b",\"bid_size\":\"", bid.size.billionths(), out);
+        push_text(b",\"bid_venue\":\"", bid.venue.as_ref(), out);
+    }
+    if let Some(ask) = &quote.ask {
+        push_number(b",\"ask\":\"", ask.price.billionths(), out);
+        push_number(b",\"ask_size\":\"", ask.size.billionths(), out);
+        push_text(b",\"ask_venue\":\"", ask.venue.as_ref(), out);
+    }
+    out.extend_from_slice(b",\"conditions\":");
+    out.extend_from_slice(quote.conditions.as_ref().as_bytes());
+    out.push(b'}');
+}
+
+/// Walks the canonical form; every step that does not fit ends it.
+struct Cursor<'a>(&'a str);
+
+impl<'a> Cursor<'a> {
+    #[inline]
+    fn skip(&mut self, literal: &str) -> Option<()> {
+        self.0 = self.0.strip_prefix(literal)?;
+        Some(())
+    }
+
+    #[inline]
+    fn take(&mut self, length: usize) -> Option<&'a str> {
+        let (head, tail) = self.0.split_at_checked(length)?;
+        self.0 = tail;
+        Some(head)
+    }
+
+    /// Up to the closing quote, which is taken too.
+    #[inline]
+    fn text(&mut self) -> Option<&'a str> {
+        let mut end = 0;
+        let bytes = self.0.as_bytes();
+        loop {
+            match *bytes.get(end)? {
+                b'"' => break,
+                b'\\' | 0..=0x1f => return None,
+                _ => end += 1,
+            }
+        }
+        let text = self.take(end)?;
+        self.0 = &self.0[1..];
+        Some(text)
+    }
+
+    #[inline]
+    fn int(&mut self) -> Option<i64> {
+        let bytes = self.0.as_bytes();
+        let negative = bytes.first() == Some(&b'-');
+        let start = usize::from(negative);
+        let mut end = start;
+        let mut value: i64 = 0;
+        while let Some(digit) = bytes.get(end).map(|b| b.wrapping_sub(b'0')).filter(|d| *d < 10) {
+            value = value.checked_mul(10)?.checked_add(i64::from(digit))?;
+            end += 1;
+        }
+        // One way to write each number: no empty one, no leading zero, no minus zero.
+        if end == start || (bytes[start] == b'0' && (end > start + 1 || negative)) {
+            return None;
+        }
+        self.0 = &self.0[end..];
+        Some(if negative { -value } else { value })
+    }
+
+    #[inline]
+    fn number(&mut self) -> Option<i64> {
+        crate::fixed::parse(self.text()?.as_bytes()).ok()
+    }
+
+    #[inline]
+    fn conditions(&mut self) -> Option<&'a str> {
+        let whole = self.0;
+        self.skip("[")?;
+        if self.skip("]").is_none() {
+            loop {
+                self.skip("\"")?;
+                self.text()?;
+                if self.skip(",").is_none() {
+                    break;
+                }
+            }
+            self.skip("]")?;
+        }
+        Some(&whole[..whole.len() - self.0.len()])
+    }
+
+    #[inline]
+    fn side(&mut self, price: &str, size: &str, venue: &str) -> Option<Option<Side<&'a str>>> {
+        if self.skip(price).is_none() {
+            return Some(None);
+        }
+        let price = Price::from_billionths(self.number()?);
+        self.skip(size)?;
+        let size = Size::from_billionths(self.number()?);
+        self.skip(venue)?;
+        Some(Some(Side { price, size, venue: self.text()? }))
+    }
+
+    fn trade(mut self) -> Option<Trade<&'a str>> {
+        self.skip("{\"symbol\":\"")?;
+        let symbol = self.text().filter(|s| !s.is_empty())?;
+        self.skip(",\"feed\":\"")?;
+        let feed = self.text()?;
+        self.skip(",\"venue\":\"")?;
+        let venue = self.text()?;
+        self.skip(",\"id\":\"")?;
+        let id = self.text()?;
+        self.skip(",\"ts\":")?;
+        let ts = UnixNanos(self.int()?);
+        self.skip(",\"recv_ts\":")?;
+        let recv_ts = UnixNanos(self.int()?);
+        self.skip(",\"price\":\"")?;
+        let price = Price::from_billionths(self.number()?);
+        self.skip(",\"size\":\"")?;
+        let size = Size::from_billionths(self.number()?);
+        self.skip(",\"conditions\":")?;
+        let conditions = self.conditions()?;
+        let tape = if self.skip(",\"tape\":\"").is_some() { self.text()? } else { "" };
+        let revision =
+            if self.skip(",\"revision\":").is_some() { u32::try_from(self.int()?).ok()? } else { 0 };
+        let canceled = self.skip(",\"canceled\":true").is_some();
+        (self.0 == "}").then_some(Trade {
+            symbol,
+            feed,
+            venue,
+            id,
+            ts,
+            recv_ts,
+            price,
+            size,
+            conditions,
+            tape,
+            revision,
+            canceled,
+        })
+    }
+
+    fn quote(mut self) -> Option<Quote<&'a str>> {
+        self.skip("{\"symbol\":\"")?;
+        let symbol = self.text().filter(|s| !s.is_empty())?;
+        self.skip(",\"feed\":\"")?;
+        let feed = self.text()?;
+        self.skip(",\"seq\":")?;
+        let seq = self.int()?;
+        self.skip(",\"ts\":")?;
+        let ts = UnixNanos(self.int()?);
+        self.skip(",\"recv_ts\":")?;
+        let recv_ts = UnixNanos(self.int()?);
+        let bid = self.side(",\"bid\":\"", ",\"bid_size\":\"", ",\"bid_venue\":\"")?;
+        let ask = self.side(",\"ask\":\"", ",\"ask_size\":\"", ",\"ask_venue\":\"")?;
+        self.skip(",\"conditions\":")?;
+        let conditions = self.conditions()?;
+        (self.0 == "}").then_some(Quote { symbol, feed, seq, ts, recv_ts, bid, ask, conditions })
+    }
+}
+
+/// Reads the canonical form; `None` for anything else, for [`normalize`] to repair or to explain.
+#[must_use]
+#[inline]
+pub fn decode(kind: Kind, payload: &[u8]) -> Option<Record<&str>> {
+    let cursor = Cursor(std::str::from_utf8(payload).ok()?);
+    match kind {
+        Kind::Trade => cursor.trade().map(Record::Trade),
+        Kind::Quote => cursor.quote().map(Record::Quote),
+    }
+}
+
+/// The elements of a conditions array in canonical form.
+pub fn conditions(array: &str) -> impl Iterator<Item = &str> {
+    // Elements hold no quotes, so every second piece between quotes is one.
+    array.split('"').skip(1).step_by(2)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LooseTrade<'a> {
+    #[serde(borrow)]
+    symbol: Cow<'a, str>,
+    #[serde(borrow)]
+    feed: Cow<'a, str>,
+    #[serde(borrow)]
+    venue: Cow<'a, str>,
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    ts: i64,
+    recv_ts: i64,
+    #[serde(borrow)]
+    price: &'a RawValue,
+    #[serde(borrow)]
+    size: &'a RawValue,
+    conditions: Vec<String>,
+    #[serde(default)]
+    tape: String,
+    #[serde(default)]
+    revision: u32,
+    #[serde(default)]
+    canceled: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LooseQuote<'a> {
+    #[serde(borrow)]
+    symbol: Cow<'a, str>,
+    #[serde(borrow)]
+    feed: Cow<'a, str>,
+    seq: i64,
+    ts: i64,
+    recv_ts: i64,
+    #[serde(borrow)]
+    bid: Option<&'a RawValue>,
+    #[serde(borrow)]
+    bid_size: Option<&'a RawValue>,
+    bid_venue: Option<String>,
+    #[serde(borrow)]
+    ask: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ask_size: Option<&'a RawValue>,
+    ask_venue: Option<String>,
+    conditions: Vec<String>,
+}
+
+fn number(field: &str, raw: &RawValue) -> Result<i64, DecodeError> {
+    let text = raw.get().trim_matches('"');
+    crate::fixed::parse(text.as_bytes()).map_err(|error| DecodeError(format!("{field} `{text}`: {error}")))
+}
+
+fn plain(field: &str, text: &str) -> Result<(), DecodeError> {
+    match text.chars().find(|c| matches!(c, '"' | '\\' | '\0'..='\x1f')) {
+        Some(c) => Err(DecodeError(format!("{field} {text:?} holds {c:?}, which names and codes may not"))),
+        None => Ok(()),
+    }
+}
+
+fn array(codes: &[String]) -> Result<String, DecodeError> {
+    for code in codes {
+        plain("condition", code)?;
+    }
+    Ok(if codes.is_empty() { "[]".to_owned() } else { format!("[\"{}\"]", codes.join("\",\"")) })
+}
+
+fn side(
+    name: &str,
+    price: Option<&RawValue>,
+    size: Option<&RawValue>,
+    venue: Option<String>,
+) -> Result<Option<Side<String>>, DecodeError> {
+    let (price, size, venue) = match (price, size, venue) {
+        (None, None, None) => return Ok(None),
+        (Some(price), Some(size), Some(venue)) => (price, size, venue),
+        _ => return Err(DecodeError(format!("{name} needs all of {name}, {name}_size and {name}_venue"))),
+    };
+    plain(name, &venue)?;
+    Ok(Some(Side {
+        price: Price::from_billionths(number(name, price)?),
+        size: Size::from_billionths(number(name, size)?),
+        venue,
+    }))
+}
+
+fn loose_trade(loose: LooseTrade<'_>) -> Result<Trade<String>, DecodeError> {
+    for (field, text) in [
+        ("symbol", &*loose.symbol),
+        ("feed", &*loose.feed),
+        ("venue", &*loose.venue),
+        ("id", &*loose.id),
+        ("tape", &*loose.tape),
+    ] {
+        plain(field, text)?;
+    }
+    Ok(Trade {
+        price: Price::from_billionths(number("price", loose.price)?),
+        size: Size::from_billionths(number("size", loose.size)?),
+        conditions: array(&loose.conditions)?,
+        symbol: loose.symbol.into_owned(),
+        feed: loose.feed.into_owned(),
+        venue: loose.venue.into_owned(),
+        id: loose.id.into_owned(),
+        ts: UnixNanos(loose.ts),
+        recv_ts: UnixNanos(loose.recv_ts),
+        tape: loose.tape,
+        revision: loose.revision,
+        canceled: loose.canceled,
+    })
+}
+
+fn loose_quote(loose: LooseQuote<'_>) -> Result<Quote<String>, DecodeError> {
+    plain("symbol", &loose.symbol)?;
+    plain("feed", &loose.feed)?;
+    Ok(Quote {
+        bid: side("bid", loose.bid, loose.bid_size, loose.bid_venue)?,
+        ask: side("ask", loose.ask, loose.ask_size, loose.ask_venue)?,
+        conditions: array(&loose.conditions)?,
+        symbol: loose.symbol.into_owned(),
+        feed: loose.feed.into_owned(),
+        seq: loose.seq,
+        ts: UnixNanos(loose.ts),
+        recv_ts: UnixNanos(loose.recv_ts),
+    })
+}
+
+/// Appends the canonical form of a record written some other way: other order, spaces, escapes, bare numbers.
+///
+/// # Errors
+/// [`DecodeError`] with the field and the reason: the record's dead letter carries it.
+pub fn normalize(kind: Kind, payload: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+    let text = std::str::from_utf8(payload).map_err(|error| DecodeError(format!("not UTF-8: {error}")))?;
+    let bad = |error: serde_json::Error| DecodeError(format!("not a {kind}: {error}"));
+    let record = match kind {
+        Kind::Trade => Record::Trade(loose_trade(serde_json::from_str(text).map_err(bad)?)?),
+        Kind::Quote => Record::Quote(loose_quote(serde_json::from_str(text).map_err(bad)?)?),
+    };
+    if record.symbol().is_empty() {
+        return Err(DecodeError("symbol is empty".to_owned()));
+    }
+    encode(&record, out);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TRADE: &str = r#"{"symbol":"SPY","feed":"lean.sip","venue":"P","id":"20131008-7","ts":1381219200464000000,"recv_ts":1381219200465000001,"price":"167.41","size":"100","conditions":["20002000"]}"#;
+    const QUOTE: &str = r#"{"symbol":"IBM","feed":"lean.sip","seq":20131008000000001,"ts":1381219200640000000,"recv_ts":5,"bid":"180.01","bid_size":"200","bid_venue":"P","conditions":["1"]}"#;
+
+    #[test]
+    fn the_golden_messages_decode_and_encode_to_themselves() {
+        let full = TRADE.replace('}', r#","tape":"B","revision":2,"canceled":true}"#);
+        let both = QUOTE.replace(",\"conditions\"", r#","ask":"182.62","ask_size":"0.5","ask_venue":"Q","conditions""#);
+        for (kind, text) in
+            [(Kind::Trade, TRADE), (Kind::Quote, QUOTE), (Kind::Trade, &full), (Kind::Quote, &both)]
+        {
+            let record = decode(kind, text.as_bytes()).unwrap_or_else(|| panic!("{text}"));
+            let mut out = Vec::new();
+            encode(&record, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), text);
+        }
+        let Some(Record::Trade(trade)) = decode(Kind::Trade, TRADE.as_bytes()) else { panic!() };
+        assert_eq!(trade.price, Price::parse(b"167.41").unwrap());
+        assert_eq!((trade.symbol, trade.venue, trade.id), ("SPY", "P", "20131008-7"));
+        assert_eq!(trade.ts.to_string(), "2013-10-08T08:00:00.464Z");
+    }
+
+    #[test]
+    fn what_another_producer_wrote_is_brought_into_form() {
+        let loose = r#" {"id":"20131008-7", "symbol":"S\u0050Y","feed":"lean.sip","venue":"P","price":167.410,
+            "size":100, "recv_ts":1381219200465000001,"ts":1381219200464000000,"conditions":[ "20002000" ]} "#;
+        assert!(decode(Kind::Trade, loose.as_bytes()).is_none());
+        let mut out = Vec::new();
+        normalize(Kind::Trade, loose.as_bytes(), &mut out).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), TRADE);
+    }
+
+    #[test]
+    fn what_is_no_record_is_refused_with_the_reason() {
+        let cases = [
+            (Kind::Trade, TRADE.replace("167.41", "167.4x"), "price `167.4x`: not a decimal number"),
+            (Kind::Trade, TRADE.replace("167.41", "99999999999"), "price `99999999999`: does not fit"),
+            (Kind::Trade, TRADE.replace("\"100\"", "null"), "size `null`: not a decimal number"),
+            (Kind::Trade, TRADE.replace("SPY", ""), "symbol is empty"),
+            (Kind::Trade, TRADE.replace("SPY", "S\\\"Y"), "symbol \"S\\\"Y\" holds '\"'"),
+            (Kind::Trade, TRADE[..60].to_owned(), "not a trade: EOF"),
+            (Kind::Trade, TRADE.replace("\"venue\":\"P\",", ""), "not a trade: missing field `venue`"),
+            (Kind::Trade, TRADE.replace('}', ",\"colour\":1}"), "not a trade: unknown field `colour`"),
+            (Kind::Trade, QUOTE.to_owned(), "not a trade: unknown field"),
+            (Kind::Quote, QUOTE.replace(",\"bid_size\":\"200\"", ""), "bid needs all of bid, bid_size and bid_venue"),
+            (Kind::Quote, String::new(), "not a quote: EOF"),
+        ];
+        for (kind, text, reason) in cases {
+            assert!(decode(kind, text.as_bytes()).is_none(), "{text}");
+            let error = normalize(kind, text.as_bytes(), &mut Vec::new()).unwrap_err().to_string();
+            assert!(error.starts_with(reason), "{text}\n got {error}\nwant {reason}");
+        }
+        let error = normalize(Kind::Trade, b"\xff", &mut Vec::new()).unwrap_err().to_string();
+        assert!(error.starts_with("not UTF-8"), "{error}");
+    }
+
+    fn word() -> impl Strategy<Value = String> {
+        "[ -!#-\\[\\]-~é]{1,12}"
+    }
+
+    prop_compose! {
+        fn trades()(
+            symbol in word(), feed in word(), venue in word(), id in word(),
+            (ts, recv, price, size) in proptest::num::i64::ANY.prop_flat_map(|ts| (
+                Just(ts), proptest::num::i64::ANY, i64::MIN + 1..i64::MAX, i64::MIN + 1..i64::MAX)),
+            conditions in proptest::collection::vec(word(), 0..4),
+            tape in "[A-C]?", revision in 0_u32..9, canceled in proptest::bool::ANY,
+        ) -> Trade<String> {
+            Trade { symbol, feed, venue, id, ts: UnixNanos(ts), recv_ts: UnixNanos(recv),
+                price: Price::from_billionths(price), size: Size::from_billionths(size),
+                conditions: array(&conditions).unwrap(), tape, revision, canceled }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_trade_reads_back(trade in trades()) {
+            prop_assume!(trade.ts.0 != i64::MIN && trade.recv_ts.0 != i64::MIN);
+            let mut text = Vec::new();
+            encode(&Record::Trade(trade.clone()), &mut text);
+            let read = decode(Kind::Trade, &text).unwrap().map(str::to_owned);
+            prop_assert_eq!(&read, &Record::Trade(trade));
+            let mut again = Vec::new();
+            normalize(Kind::Trade, &text, &mut again).unwrap();
+            prop_assert_eq!(again, text);
+        }
+
+        #[test]
+        fn any_bytes_decode_only_if_they_are_the_one_way_to_write_it(
+            at in 0..TRADE.len(), byte in proptest::num::u8::ANY, cut in 0..TRADE.len(),
+        ) {
+            let mut bytes = TRADE.as_bytes().to_vec();
+            bytes[at] = byte;
+            for bytes in [&bytes[..], &TRADE.as_bytes()[..cut]] {
+                for kind in Kind::ALL {
+                    if let Some(record) = decode(kind, bytes) {
+                        let mut out = Vec::new();
+                        encode(&record, &mut out);
+                        let mut normal = Vec::new();
+                        normalize(kind, bytes, &mut normal).unwrap();
+                        prop_assert_eq!(&out, &normal);
+                    }
+                }
+            }
+        }
+    }
+}

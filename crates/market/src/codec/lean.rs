@@ -1,0 +1,259 @@
+//! Rows of recorded tick files in the shape of QuantConnect's Lean data: one session and symbol a file, no header,
+//! the exchange's local time, prices in ten-thousandths.
+//!
+//! ```text
+//! trade  milliseconds after local midnight, price * 10,000, size, venue, condition mask (hex), suspicious (0|1)
+//! quote  milliseconds, bid * 10,000, bid size, ask * 10,000, ask size, venue, condition, suspicious
+//! ```
+//! Formats: QuantConnect/Lean, `Data/equity/readme.md`. The rows carry no id. Their order in the file is the tape's,
+//! so (session date, row number from 1) is the identity of a trade or quote here.
+
+use crate::record::{Kind, Quote, Record, Side, Trade};
+use crate::time::SessionDay;
+use crate::{Price, Size, UnixNanos, fixed};
+
+/// Milliseconds have six more decimals before nanoseconds end.
+const MILLI_PLACES: u32 = 6;
+/// Lean's prices are ten-thousandths: five more decimals to billionths.
+const PRICE_PLACES: u32 = 5;
+/// Rows a session may have: the sequence number is date * this + row.
+const ROWS: i64 = 1_000_000_000;
+
+/// Turns the rows of one file into records, reusing its buffers.
+#[derive(Debug)]
+pub struct RowReader {
+    kind: Kind,
+    symbol: String,
+    feed: String,
+    session: SessionDay,
+    id: Vec<u8>,
+    id_prefix: usize,
+    conditions: String,
+}
+
+impl RowReader {
+    /// For the rows of `symbol` in `session`, of one kind, labelled with `feed`.
+    #[must_use]
+    pub fn new(kind: Kind, symbol: &str, feed: &str, session: SessionDay) -> Self {
+        let id = format!("{:08}-", session.yyyymmdd()).into_bytes();
+        Self {
+            kind,
+            symbol: symbol.to_owned(),
+            feed: feed.to_owned(),
+            session,
+            id_prefix: id.len(),
+            id,
+            conditions: String::new(),
+        }
+    }
+
+    /// The session the rows are of.
+    #[must_use]
+    pub const fn session(&self) -> &SessionDay {
+        &self.session
+    }
+
+    /// The event time alone: enough to merge files in time order.
+    ///
+    /// # Errors
+    /// The reason, when the row has no readable time.
+    pub fn time(&self, row: &[u8]) -> Result<UnixNanos, String> {
+        let end = memchr::memchr(b',', row).unwrap_or(row.len());
+        self.at(&row[..end])
+    }
+
+    fn at(&self, field: &[u8]) -> Result<UnixNanos, String> {
+        let nanos = fixed::parse_scaled(field, MILLI_PLACES).map_err(|e| refuse("time", field, &e))?;
+        self.session.at(nanos).ok_or_else(|| refuse("time", field, &"not within the session's day"))
+    }
+
+    /// Reads one row, without its line end. `number` counts from 1.
+    ///
+    /// # Errors
+    /// The reason, naming the field: what the dead letter says.
+    pub fn read<'a>(
+        &'a mut self,
+        row: &'a [u8],
+        number: u64,
+        recv_ts: UnixNanos,
+    ) -> Result<Record<&'a str>, String> {
+        match self.kind {
+            Kind::Trade => self.trade(row, number, recv_ts).map(Record::Trade),
+            Kind::Quote => self.quote(row, number, recv_ts).map(Record::Quote),
+        }
+    }
+
+    fn set_conditions(&mut self, mask: &[u8], suspicious: &[u8]) -> Result<(), String> {
+        let mask = text("conditions", mask)?;
+        self.conditions.clear();
+        self.conditions.push_str("[\"");
+        self.conditions.push_str(mask);
+        self.conditions.push_str(match suspicious {
+            b"0" => "\"]",
+            b"1" => "\",\"suspicious\"]",
+            other => return Err(refuse("suspicious", other, &"neither 0 nor 1")),
+        });
+        Ok(())
+    }
+
+    fn trade<'a>(&'a mut self, row: &'a [u8], number: u64, recv_ts: UnixNanos) -> Result<Trade<&'a str>, String> {
+        let [time, price, size, venue, mask, suspicious] = columns(row)?;
+        let ts = self.at(time)?;
+        self.set_conditions(mask, suspicious)?;
+        self.id.truncate(self.id_prefix);
+        self.id.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+        Ok(Trade {
+            symbol: &self.symbol,
+            feed: &self.feed,
+            venue: text("venue", venue)?,
+            id: std::str::from_utf8(&self.id).unwrap_or_default(),
+            ts,
+            recv_ts,
+            price: Price::from_billionths(number_in("price", price, PRICE_PLACES)?),
+            size: Size::from_billionths(number_in("size", size, fixed::SCALE)?),
+            conditions: &self.conditions,
+            tape: "",
+            revision: 0,
+            canceled: false,
+        })
+    }
+
+    fn quote<'a>(&'a mut self, row: &'a [u8], number: u64, recv_ts: UnixNanos) -> Result<Quote<&'a str>, String> {
+        let [time, bid, bid_size, ask, ask_size, venue, mask, suspicious] = columns(row)?;
+        let ts = self.at(time)?;
+        self.set_conditions(mask, suspicious)?;
+        let venue = text("venue", venue)?;
+        let row_number = i64::try_from(number).ok().filter(|n| *n < ROWS).ok_or("row number beyond 1e9")?;
+        Ok(Quote {
+            symbol: &self.symbol,
+            feed: &self.feed,
+            seq: i64::from(self.session.yyyymmdd()) * ROWS + row_number,
+            ts,
+            recv_ts,
+            bid: side(["bid", "bid size"], bid, bid_size, venue)?,
+            ask: side(["ask", "ask size"], ask, ask_size, venue)?,
+            conditions: &self.conditions,
+        })
+    }
+}
+
+/// Zeros for both price and size mean that the row says nothing of this side.
+fn side<'a>(names: [&str; 2], price: &[u8], size: &[u8], venue: &'a str) -> Result<Option<Side<&'a str>>, String> {
+    let price = number_in(names[0], price, PRICE_PLACES)?;
+    let size = number_in(names[1], size, fixed::SCALE)?;
+    Ok((price != 0 || size != 0).then_some(Side {
+        price: Price::from_billionths(price),
+        size: Size::from_billionths(size),
+        venue,
+    }))
+}
+
+fn columns<const N: usize>(row: &[u8]) -> Result<[&[u8]; N], String> {
+    let mut out: [&[u8]; N] = [&[]; N];
+    let mut rest = row;
+    for (index, slot) in out.iter_mut().enumerate() {
+        let end = memchr::memchr(b',', rest);
+        match end {
+            Some(end) if index + 1 < N => {
+                *slot = &rest[..end];
+                rest = &rest[end + 1..];
+            }
+            None if index + 1 == N => *slot = rest,
+            _ => {
+                let found = row.iter().filter(|b| **b == b',').count() + usize::from(!row.is_empty());
+                return Err(format!("{found} columns where {N} are due"));
+            }
+        }
+    }
+    Ok(out)
+}
+
+fn number_in(field: &str, bytes: &[u8], places: u32) -> Result<i64, String> {
+    match fixed::parse_scaled(bytes, places) {
+        Ok(value) if value >= 0 => Ok(value),
+        Ok(_) => Err(refuse(field, bytes, &"negative")),
+        Err(error) => Err(refuse(field, bytes, &error)),
+    }
+}
+
+fn text<'a>(field: &str, bytes: &'a [u8]) -> Result<&'a str, String> {
+    let plain = bytes.iter().all(|b| matches!(b, b' '..=b'~') && !matches!(b, b'"' | b'\\'));
+    match std::str::from_utf8(bytes) {
+        Ok(text) if plain && !text.is_empty() => Ok(text),
+        _ => Err(refuse(field, bytes, &"not a printable code")),
+    }
+}
+
+fn refuse(field: &str, bytes: &[u8], reason: &dyn std::fmt::Display) -> String {
+    let shown: String = String::from_utf8_lossy(&bytes[..bytes.len().min(40)]).into_owned();
+    format!("{field} {shown:?}: {reason}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::json;
+
+    fn reader(kind: Kind, symbol: &str) -> RowReader {
+        RowReader::new(kind, symbol, "lean.sip", SessionDay::new(20131008, "America/New_York").unwrap())
+    }
+
+    fn shown(kind: Kind, row: &[u8]) -> Result<String, String> {
+        let mut reader = reader(kind, "SPY");
+        let mut out = Vec::new();
+        json::encode(&reader.read(row, 7, UnixNanos(1))?, &mut out);
+        let text = String::from_utf8(out).unwrap();
+        assert!(json::decode(kind, text.as_bytes()).is_some(), "not canonical: {text}");
+        Ok(text)
+    }
+
+    #[test]
+    fn real_rows_become_records() {
+        assert_eq!(
+            shown(Kind::Trade, b"14400464,1674100,100,P,20002000,0").unwrap(),
+            r#"{"symbol":"SPY","feed":"lean.sip","venue":"P","id":"20131008-7","ts":1381219200464000000,"recv_ts":1,"price":"167.41","size":"100","conditions":["20002000"]}"#
+        );
+        assert_eq!(
+            shown(Kind::Trade, b"14400464.123456,1674123,0.5,P,20002000,1").unwrap(),
+            r#"{"symbol":"SPY","feed":"lean.sip","venue":"P","id":"20131008-7","ts":1381219200464123456,"recv_ts":1,"price":"167.4123","size":"0.5","conditions":["20002000","suspicious"]}"#
+        );
+        assert_eq!(
+            shown(Kind::Quote, b"14400640,0,0,1826200,100,P,1,0").unwrap(),
+            r#"{"symbol":"SPY","feed":"lean.sip","seq":20131008000000007,"ts":1381219200640000000,"recv_ts":1,"ask":"182.62","ask_size":"100","ask_venue":"P","conditions":["1"]}"#
+        );
+    }
+
+    #[test]
+    fn bad_rows_are_refused_by_field() {
+        let cases: &[(Kind, &[u8], &str)] = &[
+            (Kind::Trade, b"", "0 columns where 6 are due"),
+            (Kind::Trade, b"14400464,1674100,100", "3 columns where 6 are due"),
+            (Kind::Trade, b"14400464,1674100,100,P,1,0,9", "7 columns where 6 are due"),
+            (Kind::Trade, b"x,1674100,100,P,1,0", "time \"x\": not a decimal number"),
+            (Kind::Trade, b"-5,1674100,100,P,1,0", "time \"-5\": not within the session's day"),
+            (Kind::Trade, b"999999999,1674100,100,P,1,0", "time \"999999999\": not within"),
+            (Kind::Trade, b"1,99999999999999999,100,P,1,0", "price \"99999999999999999\": does not fit"),
+            (Kind::Trade, b"1,1674100.123456,100,P,1,0", "price \"1674100.123456\": more than 9 decimal"),
+            (Kind::Trade, b"1,-1,100,P,1,0", "price \"-1\": negative"),
+            (Kind::Trade, b"1,1674100,,P,1,0", "size \"\": empty number"),
+            (Kind::Trade, b"1,1674100,1,,1,0", "venue \"\": not a printable code"),
+            (Kind::Trade, b"1,1674100,1,P,\"1,0", "conditions \"\\\"1\": not a printable code"),
+            (Kind::Trade, b"1,1674100,1,P,1,2", "suspicious \"2\": neither 0 nor 1"),
+            (Kind::Quote, b"14400464,1674100,100,P,20002000,0", "6 columns where 8 are due"),
+        ];
+        for (kind, row, reason) in cases {
+            let error = shown(*kind, row).unwrap_err();
+            assert!(error.starts_with(reason), "got {error}\nwant {reason}");
+        }
+    }
+
+    #[test]
+    fn time_alone_agrees_with_the_whole_row() {
+        let row = b"34200000,1674100,100,P,1,0";
+        let mut reader = reader(Kind::Trade, "SPY");
+        let time = reader.time(row).unwrap();
+        assert_eq!(time.to_string(), "2013-10-08T13:30:00Z");
+        assert_eq!(reader.read(row, 1, UnixNanos(0)).unwrap().ts(), time);
+        assert!(reader.time(b"abc").is_err());
+    }
+}

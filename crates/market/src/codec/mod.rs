@@ -1,0 +1,4 @@
+//! How records are written and read. Sans-I/O: bytes in, records out.
+
+pub mod json;
+pub mod lean;

@@ -1,0 +1,111 @@
+//! An order-free fingerprint of a set of records.
+//!
+//! Each record's canonical JSON is hashed to 128 bits (XXH3), and the hashes are added. Two sets with the same count
+//! and sum hold the same records, field for field, whatever order they were read in; a changed price, a lost trade or
+//! a second copy changes the sum. It guards against faults, not against someone who forges records.
+
+use crate::codec::json;
+use crate::record::Record;
+use crate::time::UnixNanos;
+use std::fmt;
+
+/// Count and sum. Receive time is left out: it is ours, not the market's, and a second run receives anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Digest {
+    /// How many records were added.
+    pub count: u64,
+    sum: u128,
+}
+
+impl Digest {
+    /// Adds one record. `scratch` is a buffer to reuse.
+    pub fn add<S: AsRef<str> + Copy>(&mut self, record: &Record<S>, scratch: &mut Vec<u8>) {
+        let mut record = *record;
+        match &mut record {
+            Record::Trade(trade) => trade.recv_ts = UnixNanos(0),
+            Record::Quote(quote) => quote.recv_ts = UnixNanos(0),
+        }
+        scratch.clear();
+        json::encode(&record, scratch);
+        self.count += 1;
+        self.sum = self.sum.wrapping_add(xxhash_rust::xxh3::xxh3_128(scratch));
+    }
+
+    /// Adds what another digest has seen.
+    pub fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.sum = self.sum.wrapping_add(other.sum);
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{:016x}", (self.sum >> 64) as u64 ^ self.sum as u64))
+    }
+}
+
+/// A 64-bit hash of what makes a record this record and no other: (kind, feed, symbol, venue, id or seq, time).
+#[must_use]
+pub fn identity<S: AsRef<str>>(record: &Record<S>, scratch: &mut Vec<u8>) -> u64 {
+    scratch.clear();
+    let mut push = |text: &str| {
+        scratch.extend_from_slice(text.as_bytes());
+        scratch.push(0);
+    };
+    match record {
+        Record::Trade(trade) => {
+            push(trade.symbol.as_ref());
+            push(trade.feed.as_ref());
+            push(trade.venue.as_ref());
+            push(trade.id.as_ref());
+            scratch.push(b't');
+        }
+        Record::Quote(quote) => {
+            push(quote.symbol.as_ref());
+            push(quote.feed.as_ref());
+            scratch.extend_from_slice(&quote.seq.to_le_bytes());
+            scratch.push(b'q');
+        }
+    }
+    scratch.extend_from_slice(&record.ts().0.to_le_bytes());
+    xxhash_rust::xxh3::xxh3_64(scratch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Kind;
+
+    fn digest(rows: &[&str]) -> Digest {
+        let mut digest = Digest::default();
+        for row in rows {
+            digest.add(&json::decode(Kind::Trade, row.as_bytes()).unwrap(), &mut Vec::new());
+        }
+        digest
+    }
+
+    #[test]
+    fn order_and_receive_time_do_not_matter_but_every_field_does() {
+        let first = r#"{"symbol":"SPY","feed":"f","venue":"P","id":"1","ts":1,"recv_ts":1,"price":"1","size":"1","conditions":[]}"#;
+        let second = first.replace("\"id\":\"1\"", "\"id\":\"2\"");
+        let whole = digest(&[first, &second]);
+        assert_eq!(whole, digest(&[&second, first]));
+        assert_eq!(whole, digest(&[&second.replace("\"recv_ts\":1", "\"recv_ts\":9"), first]));
+        let mut merged = digest(&[first]);
+        merged.merge(&digest(&[&second]));
+        assert_eq!(whole, merged);
+        assert_ne!(whole, digest(&[first, first]));
+        for (from, to) in [("\"price\":\"1\"", "\"price\":\"1.000000001\""), ("\"P\"", "\"Q\""), ("[]", "[\"\"]")] {
+            assert_ne!(whole, digest(&[first, &second.replace(from, to)]), "{to}");
+        }
+    }
+
+    #[test]
+    fn identity_ignores_what_a_correction_changes() {
+        let row = r#"{"symbol":"SPY","feed":"f","venue":"P","id":"1","ts":1,"recv_ts":1,"price":"1","size":"1","conditions":[]}"#;
+        let id = |row: &str| identity(&json::decode(Kind::Trade, row.as_bytes()).unwrap(), &mut Vec::new());
+        assert_eq!(id(row), id(&row.replace("\"price\":\"1\"", "\"price\":\"2\"")));
+        assert_ne!(id(row), id(&row.replace("\"venue\":\"P\"", "\"venue\":\"Q\"")));
+        assert_ne!(id(row), id(&row.replace("\"ts\":1", "\"ts\":2")));
+    }
+}

@@ -1,0 +1,23 @@
+//! The domain of Tapeline: what a trade and a quote are, what they cost, when they happened.
+//!
+//! Pure: no I/O, no clock, no async. Everything that can be tested data-in, expectation-out lives here.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`fixed`] | exact decimals: [`Price`] and [`Size`], `i64` at 1e-9 |
+//! | [`time`] | [`UnixNanos`], RFC 3339 in and out, the exchange's session day |
+//! | [`record`] | [`Trade`], [`Quote`] and [`Record`], generic over how they hold text |
+//! | [`codec::json`] | the canonical JSON of the Kafka messages |
+//! | [`codec::lean`] | rows of recorded tick files |
+//! | [`digest`] | an order-free fingerprint of a set of records: how `verify` proves equality |
+#![deny(missing_docs)]
+
+pub mod codec;
+pub mod digest;
+pub mod fixed;
+pub mod record;
+pub mod time;
+
+pub use fixed::{Price, Size};
+pub use record::{Kind, Quote, Record, Side, Trade};
+pub use time::UnixNanos;

@@ -1,0 +1,205 @@
+//! What happened on a market: a [`Trade`], a [`Quote`].
+//!
+//! Records are generic over how they hold text: `&str` borrowed from the bytes they were read from (the hot way,
+//! no allocation), a span into an arena (batches), or `String` (what outlives its source). A record is never
+//! mutated; a correction is a new record of a higher revision.
+
+use crate::{Price, Size, UnixNanos};
+use std::fmt;
+use std::str::FromStr;
+
+/// What a record is of: the `kind` header of its message and the table it is kept in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// Something was bought and sold.
+    Trade,
+    /// The best bid or ask changed.
+    Quote,
+}
+
+impl Kind {
+    /// Every kind there is.
+    pub const ALL: [Self; 2] = [Self::Trade, Self::Quote];
+
+    /// `trade`, `quote`: the word in message headers.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Trade => "trade",
+            Self::Quote => "quote",
+        }
+    }
+
+    /// `trades`, `quotes`: the word for topics, tables and people.
+    #[must_use]
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::Trade => "trades",
+            Self::Quote => "quotes",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "trade" | "trades" => Ok(Self::Trade),
+            "quote" | "quotes" => Ok(Self::Quote),
+            other => Err(format!("unknown record kind `{other}`; known are trades, quotes")),
+        }
+    }
+}
+
+/// A trade: identified by (feed, symbol, venue, id) within its session. Two equal-looking trades are two trades.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Trade<S> {
+    /// The instrument, as the feed writes it: `SPY`, `BTC/USD`.
+    pub symbol: S,
+    /// Which feed told us: `lean.sip`, `alpaca.iex`. A 2.5 % feed must never pass for the market.
+    pub feed: S,
+    /// Where it traded, in the feed's own code: `P`.
+    pub venue: S,
+    /// The feed's id, unique with venue and symbol within a session; minted once where the feed has none.
+    pub id: S,
+    /// Event time: the exchange's.
+    pub ts: UnixNanos,
+    /// Receive time: ours.
+    pub recv_ts: UnixNanos,
+    /// What one unit cost.
+    pub price: Price,
+    /// How many units.
+    pub size: Size,
+    /// Sale conditions as sent: the text of a JSON array of strings, `["@","I"]`. Raw, so that a rule can change.
+    pub conditions: S,
+    /// Which consolidated tape (`A`, `B`, `C`) carried it; empty where the feed does not say.
+    pub tape: S,
+    /// 0 as first reported; a correction counts up.
+    pub revision: u32,
+    /// The exchange took it back.
+    pub canceled: bool,
+}
+
+/// One side of a quote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Side<S> {
+    /// Bid or ask price.
+    pub price: Price,
+    /// Shares offered at it.
+    pub size: Size,
+    /// Where, in the feed's own code.
+    pub venue: S,
+}
+
+/// A quote: identified by (feed, symbol, seq). A side that the feed did not send is `None`, not zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Quote<S> {
+    /// The instrument.
+    pub symbol: S,
+    /// Which feed told us.
+    pub feed: S,
+    /// The feed's sequence number; minted once where the feed has none.
+    pub seq: i64,
+    /// Event time: the exchange's.
+    pub ts: UnixNanos,
+    /// Receive time: ours.
+    pub recv_ts: UnixNanos,
+    /// What is bid.
+    pub bid: Option<Side<S>>,
+    /// What is asked.
+    pub ask: Option<Side<S>>,
+    /// Quote conditions as sent, as in [`Trade::conditions`].
+    pub conditions: S,
+}
+
+/// Either of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Record<S> {
+    /// A trade.
+    Trade(Trade<S>),
+    /// A quote.
+    Quote(Quote<S>),
+}
+
+impl<S> Trade<S> {
+    /// The same trade holding its text another way.
+    pub fn map<T>(self, mut f: impl FnMut(S) -> T) -> Trade<T> {
+        Trade {
+            symbol: f(self.symbol),
+            feed: f(self.feed),
+            venue: f(self.venue),
+            id: f(self.id),
+            ts: self.ts,
+            recv_ts: self.recv_ts,
+            price: self.price,
+            size: self.size,
+            conditions: f(self.conditions),
+            tape: f(self.tape),
+            revision: self.revision,
+            canceled: self.canceled,
+        }
+    }
+}
+
+impl<S> Side<S> {
+    fn map<T>(self, f: impl FnOnce(S) -> T) -> Side<T> {
+        Side { price: self.price, size: self.size, venue: f(self.venue) }
+    }
+}
+
+impl<S> Quote<S> {
+    /// The same quote holding its text another way.
+    pub fn map<T>(self, mut f: impl FnMut(S) -> T) -> Quote<T> {
+        Quote {
+            symbol: f(self.symbol),
+            feed: f(self.feed),
+            seq: self.seq,
+            ts: self.ts,
+            recv_ts: self.recv_ts,
+            bid: self.bid.map(|side| side.map(&mut f)),
+            ask: self.ask.map(|side| side.map(&mut f)),
+            conditions: f(self.conditions),
+        }
+    }
+}
+
+impl<S> Record<S> {
+    /// The same record holding its text another way.
+    pub fn map<T>(self, f: impl FnMut(S) -> T) -> Record<T> {
+        match self {
+            Self::Trade(trade) => Record::Trade(trade.map(f)),
+            Self::Quote(quote) => Record::Quote(quote.map(f)),
+        }
+    }
+
+    /// What it is of.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Trade(_) => Kind::Trade,
+            Self::Quote(_) => Kind::Quote,
+        }
+    }
+
+    /// The instrument: the message key.
+    pub const fn symbol(&self) -> &S {
+        match self {
+            Self::Trade(trade) => &trade.symbol,
+            Self::Quote(quote) => &quote.symbol,
+        }
+    }
+
+    /// Event time.
+    pub const fn ts(&self) -> UnixNanos {
+        match self {
+            Self::Trade(trade) => trade.ts,
+            Self::Quote(quote) => quote.ts,
+        }
+    }
+}

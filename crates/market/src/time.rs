@@ -1,0 +1,197 @@
+//! Time is nanoseconds since 1970 in UTC. Civil time appears only at the edges: in text, and in the exchange's
+//! session day, which is not a UTC day.
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+use std::fmt;
+
+/// Nanoseconds in an hour: the width of a store partition.
+pub const HOUR: i64 = 3_600_000_000_000;
+/// Nanoseconds in a day.
+pub const DAY: i64 = 24 * HOUR;
+/// Nanoseconds in a millisecond.
+pub const MILLI: i64 = 1_000_000;
+
+/// Nanoseconds since 1970-01-01T00:00:00Z, leap seconds left out as in Unix time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct UnixNanos(pub i64);
+
+/// Why a text is not a time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a time: {reason}; write 2013-10-08T13:30:00.123456789Z, 2013-10-08 (midnight UTC) or 2013-10-08T09:30[America/New_York]")]
+pub struct TimeError {
+    text: String,
+    reason: String,
+}
+
+impl UnixNanos {
+    /// The start of the hour it falls in: the bucket of a store partition.
+    #[must_use]
+    pub const fn hour(self) -> Self {
+        Self(self.0.div_euclid(HOUR) * HOUR)
+    }
+
+    /// Nanoseconds since the UTC midnight before it.
+    #[must_use]
+    pub const fn since_midnight(self) -> i64 {
+        self.0.rem_euclid(DAY)
+    }
+
+    /// Days since 1970-01-01, UTC.
+    #[must_use]
+    pub const fn epoch_day(self) -> i64 {
+        self.0.div_euclid(DAY)
+    }
+
+    /// Milliseconds since 1970, rounded down.
+    #[must_use]
+    pub const fn millis(self) -> i64 {
+        self.0.div_euclid(MILLI)
+    }
+
+    /// Reads RFC 3339 (`2013-10-08T13:30:00Z`), a date (midnight UTC), a time without a zone (UTC), or one with a
+    /// zone's name (`2013-10-08T09:30[America/New_York]`).
+    ///
+    /// # Errors
+    /// [`TimeError`] with what was read and what would be.
+    pub fn parse(text: &str) -> Result<Self, TimeError> {
+        let fail = |reason: String| TimeError { text: text.to_owned(), reason };
+        let stamp = if text.contains('[') {
+            text.parse::<Zoned>().map(|zoned| zoned.timestamp())
+        } else if let Ok(stamp) = text.parse::<Timestamp>() {
+            Ok(stamp)
+        } else {
+            text.parse::<jiff::civil::DateTime>()
+                .and_then(|civil| TimeZone::UTC.to_timestamp(civil))
+        };
+        let stamp = stamp.map_err(|error| fail(error.to_string()))?;
+        i64::try_from(stamp.as_nanosecond())
+            .map(Self)
+            .map_err(|_| fail("outside 1677..2262, what nanoseconds in 64 bits can hold".to_owned()))
+    }
+}
+
+impl fmt::Display for UnixNanos {
+    /// RFC 3339 in UTC with as many of nine decimals as it needs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Timestamp::from_nanosecond(i128::from(self.0)) {
+            Ok(stamp) => f.pad(&stamp.to_string()),
+            Err(_) => write!(f, "{}ns", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for UnixNanos {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UnixNanos({self})")
+    }
+}
+
+/// One session day of an exchange: turns "time since local midnight" into UTC, right across a change of clocks.
+///
+/// Clocks change on the hour, so one offset per hour of the day is exact.
+#[derive(Debug, Clone)]
+pub struct SessionDay {
+    date: Date,
+    /// UTC nanoseconds of local 00:00, 01:00, … 24:00 and a few hours past it.
+    hours: [i64; 32],
+}
+
+impl SessionDay {
+    /// The session of `yyyymmdd` (as `20131008`) on an exchange in `zone` (as `America/New_York`).
+    ///
+    /// # Errors
+    /// Says which of the two is wrong.
+    pub fn new(yyyymmdd: u32, zone: &str) -> Result<Self, String> {
+        let date = Date::new(
+            i16::try_from(yyyymmdd / 10_000).unwrap_or(0),
+            (yyyymmdd / 100 % 100) as i8,
+            (yyyymmdd % 100) as i8,
+        )
+        .map_err(|error| format!("{yyyymmdd} is not a date (yyyymmdd): {error}"))?;
+        let zone = TimeZone::get(zone).map_err(|error| format!("unknown time zone {zone}: {error}"))?;
+        let mut hours = [0; 32];
+        for (hour, slot) in hours.iter_mut().enumerate() {
+            let civil = date.at(0, 0, 0, 0) + jiff::Span::new().hours(hour as i64);
+            let stamp = zone.to_timestamp(civil).map_err(|error| error.to_string())?;
+            *slot = i64::try_from(stamp.as_nanosecond()).map_err(|_| format!("{yyyymmdd} is out of range"))?;
+        }
+        Ok(Self { date, hours })
+    }
+
+    /// The session's date as `yyyymmdd`.
+    #[must_use]
+    pub fn yyyymmdd(&self) -> u32 {
+        self.date.year().unsigned_abs() as u32 * 10_000
+            + self.date.month().unsigned_abs() as u32 * 100
+            + self.date.day().unsigned_abs() as u32
+    }
+
+    /// UTC of the wall clock reading `nanos` after local midnight; `None` past the day and its tail of 8 hours.
+    #[must_use]
+    #[inline]
+    pub fn at(&self, nanos: i64) -> Option<UnixNanos> {
+        let hour = usize::try_from(nanos.div_euclid(HOUR)).ok()?;
+        Some(UnixNanos(self.hours.get(hour)? + nanos.rem_euclid(HOUR)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_and_writes_times() {
+        let cases = [
+            ("2013-10-08T13:30:00.123456789Z", 1_381_239_000_123_456_789, "2013-10-08T13:30:00.123456789Z"),
+            ("2013-10-08T09:30:00-04:00", 1_381_239_000_000_000_000, "2013-10-08T13:30:00Z"),
+            ("2013-10-08T09:30[America/New_York]", 1_381_239_000_000_000_000, "2013-10-08T13:30:00Z"),
+            ("2013-10-08T13:30:00", 1_381_239_000_000_000_000, "2013-10-08T13:30:00Z"),
+            ("2013-10-08", 1_381_190_400_000_000_000, "2013-10-08T00:00:00Z"),
+            ("1969-12-31T23:59:59.5Z", -500_000_000, "1969-12-31T23:59:59.5Z"),
+        ];
+        for (text, nanos, shown) in cases {
+            let time = UnixNanos::parse(text).unwrap();
+            assert_eq!((time.0, time.to_string().as_str()), (nanos, shown), "{text}");
+        }
+        for bad in ["", "now", "2013-13-01", "9999-01-01T00:00:00Z", "13:30"] {
+            let error = UnixNanos::parse(bad).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("`{bad}` is not a time")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_time_before_1970_falls_in_the_hour_before() {
+        let time = UnixNanos(-1);
+        assert_eq!(time.hour().0, -HOUR);
+        assert_eq!(time.since_midnight(), DAY - 1);
+        assert_eq!(time.epoch_day(), -1);
+        assert_eq!(time.millis(), -1);
+    }
+
+    #[test]
+    fn the_session_is_right_across_both_changes_of_clocks() {
+        let nine_thirty = 9 * HOUR + HOUR / 2;
+        // Summer, winter; then the Sundays the clocks change, before and after 02:00.
+        let cases = [
+            (20131008, nine_thirty, "2013-10-08T13:30:00Z"),
+            (20131204, nine_thirty, "2013-12-04T14:30:00Z"),
+            (20131103, HOUR / 2, "2013-11-03T04:30:00Z"),
+            (20131103, nine_thirty, "2013-11-03T14:30:00Z"),
+            (20140309, HOUR, "2014-03-09T06:00:00Z"),
+            (20140309, nine_thirty, "2014-03-09T13:30:00Z"),
+            (20131008, 24 * HOUR, "2013-10-09T04:00:00Z"),
+        ];
+        for (day, nanos, expected) in cases {
+            let session = SessionDay::new(day, "America/New_York").unwrap();
+            assert_eq!(session.at(nanos).unwrap().to_string(), expected, "{day}");
+            assert_eq!(session.yyyymmdd(), day);
+        }
+        let session = SessionDay::new(20131008, "America/New_York").unwrap();
+        assert_eq!(session.at(-1), None);
+        assert_eq!(session.at(33 * HOUR), None);
+        assert!(SessionDay::new(20131308, "America/New_York").is_err());
+        assert!(SessionDay::new(20131008, "Mars/Olympus").is_err());
+    }
+}
