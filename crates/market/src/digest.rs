@@ -20,15 +20,13 @@ pub struct Digest {
 impl Digest {
     /// Adds one record. `scratch` is a buffer to reuse.
     pub fn add<S: AsRef<str> + Copy>(&mut self, record: &Record<S>, scratch: &mut Vec<u8>) {
-        let mut record = *record;
-        match &mut record {
-            Record::Trade(trade) => trade.recv_ts = UnixNanos(0),
-            Record::Quote(quote) => quote.recv_ts = UnixNanos(0),
-        }
-        scratch.clear();
-        json::encode(&record, scratch);
+        self.add_hash(content(record, scratch));
+    }
+
+    /// Adds one record by its [`content`].
+    pub fn add_hash(&mut self, hash: u128) {
         self.count += 1;
-        self.sum = self.sum.wrapping_add(xxhash_rust::xxh3::xxh3_128(scratch));
+        self.sum = self.sum.wrapping_add(hash);
     }
 
     /// Adds what another digest has seen.
@@ -42,6 +40,19 @@ impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&format!("{:016x}", (self.sum >> 64) as u64 ^ self.sum as u64))
     }
+}
+
+/// A 128-bit hash of all of a record but its receive time.
+#[must_use]
+pub fn content<S: AsRef<str> + Copy>(record: &Record<S>, scratch: &mut Vec<u8>) -> u128 {
+    let mut record = *record;
+    match &mut record {
+        Record::Trade(trade) => trade.recv_ts = UnixNanos(0),
+        Record::Quote(quote) => quote.recv_ts = UnixNanos(0),
+    }
+    scratch.clear();
+    json::encode(&record, scratch);
+    xxhash_rust::xxh3::xxh3_128(scratch)
 }
 
 /// A 64-bit hash of what makes a record this record and no other: (kind, feed, symbol, venue, id or seq, time).

@@ -203,3 +203,55 @@ impl<S> Record<S> {
         }
     }
 }
+
+impl<S: AsRef<str>> Trade<S> {
+    /// The same trade, borrowed.
+    pub fn as_str(&self) -> Trade<&str> {
+        Trade {
+            symbol: self.symbol.as_ref(),
+            feed: self.feed.as_ref(),
+            venue: self.venue.as_ref(),
+            id: self.id.as_ref(),
+            ts: self.ts,
+            recv_ts: self.recv_ts,
+            price: self.price,
+            size: self.size,
+            conditions: self.conditions.as_ref(),
+            tape: self.tape.as_ref(),
+            revision: self.revision,
+            canceled: self.canceled,
+        }
+    }
+}
+
+impl<S: AsRef<str>> Side<S> {
+    fn as_str(&self) -> Side<&str> {
+        Side { price: self.price, size: self.size, venue: self.venue.as_ref() }
+    }
+}
+
+impl<S: AsRef<str>> Quote<S> {
+    /// The same quote, borrowed.
+    pub fn as_str(&self) -> Quote<&str> {
+        Quote {
+            symbol: self.symbol.as_ref(),
+            feed: self.feed.as_ref(),
+            seq: self.seq,
+            ts: self.ts,
+            recv_ts: self.recv_ts,
+            bid: self.bid.as_ref().map(Side::as_str),
+            ask: self.ask.as_ref().map(Side::as_str),
+            conditions: self.conditions.as_ref(),
+        }
+    }
+}
+
+impl<S: AsRef<str>> Record<S> {
+    /// The same record, borrowed.
+    pub fn as_str(&self) -> Record<&str> {
+        match self {
+            Self::Trade(trade) => Record::Trade(trade.as_str()),
+            Self::Quote(quote) => Record::Quote(quote.as_str()),
+        }
+    }
+}

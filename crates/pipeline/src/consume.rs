@@ -1,0 +1,243 @@
+//! Topic to store: at-least-once delivery with idempotent writes, so that every record is in the store exactly once.
+//!
+//! The loop takes what has arrived, at most a cycle's worth, and submits it to the store under a ticket. Many tickets
+//! are out at the same time; there is no barrier between fetches. An offset is committed only after the store has
+//! answered for it and for everything fetched before it, and only after the dead letters of what it could not store
+//! are acknowledged. A store that is slow fills the window and stops the fetching; one that is away gets the
+//! partitions paused, so that the group goes on hearing from us.
+
+mod flight;
+
+use crate::batch::Batch;
+use crate::letter::{Letter, Stage};
+use crate::produce::origin;
+use crate::store::Store;
+use crate::telemetry::Telemetry;
+use crate::topic::{Consumer, Fetched, Names, Topics};
+use crate::{Result, Stop};
+use flight::{Flight, lock};
+use market::Kind;
+use market::codec::json::SCHEMA;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How to run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The topics.
+    pub names: Names,
+    /// The consumer group.
+    pub group: String,
+    /// Records taken in one go.
+    pub cycle: usize,
+    /// Records on their way to the store at the most.
+    pub in_flight: usize,
+    /// How often offsets are committed.
+    pub commit_every: Duration,
+    /// How long to drain when told to stop.
+    pub drain: Duration,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Report {
+    /// Records that were not stored when the deadline for draining came: the next start takes them again.
+    pub undrained: usize,
+}
+
+/// How long a full window is waited for before the partitions are paused.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long to wait for messages before other duties are looked after.
+const WAIT: Duration = Duration::from_millis(50);
+/// How often the end is looked for when it is wished for.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Runs until a stop is asked for, or, once `until_end` is set, until the group has committed everything.
+///
+/// # Errors
+/// The topic's or the store's, when waiting cannot help.
+pub fn run(
+    topics: &dyn Topics,
+    store: &dyn Store,
+    settings: &Settings,
+    telemetry: &Arc<Telemetry>,
+    stop: &Stop,
+    until_end: &AtomicBool,
+) -> Result<Report> {
+    let writer = store.writer(stop)?;
+    let letters = topics.producer()?;
+    let mut consumer = topics.consumer(&settings.group, &settings.names.all_records())?;
+    let flight = Flight::new(writer, letters, settings.names.clone(), Arc::clone(telemetry));
+    let flight = Arc::new(Mutex::new(flight));
+    let (hook, drain) = (Arc::clone(&flight), settings.drain / 2);
+    consumer.on_revoke(Box::new(move |partitions| lock(&hook).hand_over(partitions, drain)));
+    let mut looper = Loop { consumer: &mut *consumer, flight: &flight, settings, committed: Instant::now() };
+    let result = looper.run(stop, until_end);
+    // Whatever happened, what is stored is committed.
+    let undrained = lock(&flight).drain(settings.drain);
+    let committed = looper.commit(true);
+    result?;
+    committed?;
+    Ok(Report { undrained: undrained? })
+}
+
+struct Loop<'a> {
+    consumer: &'a mut dyn Consumer,
+    flight: &'a Mutex<Flight>,
+    settings: &'a Settings,
+    committed: Instant,
+}
+
+impl Loop<'_> {
+    fn run(&mut self, stop: &Stop, until_end: &AtomicBool) -> Result<()> {
+        let mut looked = Instant::now();
+        let mut batch = Batch::default();
+        while !stop.asked() {
+            self.make_room(stop)?;
+            let fetched = self.cycle(&mut batch)?;
+            if self.committed.elapsed() >= self.settings.commit_every {
+                self.commit(false)?;
+            }
+            if fetched == 0 && until_end.load(Ordering::SeqCst) && looked.elapsed() >= LOOK {
+                looked = Instant::now();
+                if self.at_end()? {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the window has room for a cycle.
+    fn make_room(&mut self, stop: &Stop) -> Result<()> {
+        let since = Instant::now();
+        let mut paused = false;
+        loop {
+            let room = {
+                let mut flight = lock(self.flight);
+                flight.collect(Duration::ZERO)?;
+                let full = |flight: &Flight| flight.rows() + self.settings.cycle > self.settings.in_flight.max(self.settings.cycle);
+                if full(&flight) && !stop.asked() {
+                    flight.collect(Duration::from_millis(20))?;
+                }
+                !full(&flight)
+            };
+            if room || stop.asked() {
+                break;
+            }
+            if since.elapsed() > PATIENCE {
+                if !paused {
+                    tracing::info!("the store takes no records now; partitions are paused");
+                    self.consumer.pause(true)?;
+                    paused = true;
+                }
+                // The group must go on hearing from us, and a paused partition hands over nothing.
+                self.cycle(&mut Batch::default())?;
+                if self.committed.elapsed() >= self.settings.commit_every {
+                    self.commit(false)?;
+                }
+            }
+        }
+        if paused {
+            self.consumer.pause(false)?;
+        }
+        Ok(())
+    }
+
+    /// Takes what has arrived and submits it. Returns how many messages that were.
+    fn cycle(&mut self, batch: &mut Batch) -> Result<usize> {
+        let mut ends = Vec::new();
+        let mut dead: Vec<Letter> = Vec::new();
+        let names = self.consumer.topics().to_vec();
+        let wait = if lock(self.flight).rows() > 0 { Duration::from_millis(2) } else { WAIT };
+        let fetched = self.consumer.fetch(self.settings.cycle, wait, &mut |message| {
+            let (partition, offset) = (message.partition(), message.offset());
+            match ends.iter_mut().rev().find(|(p, _)| *p == partition) {
+                Some((_, next)) => *next = offset + 1,
+                None => ends.push((partition, offset + 1)),
+            }
+            let taken = kind(message).and_then(|kind| {
+                batch.push(kind, message.payload(), message.stamp_ms(), partition, offset)
+            });
+            if let Err(reason) = taken {
+                dead.push(letter(message, &names, reason));
+            }
+        })?;
+        let mut flight = lock(self.flight);
+        for letter in dead {
+            flight.bury(&letter)?;
+        }
+        if fetched > 0 {
+            let next = flight.spare();
+            flight.submit(std::mem::replace(batch, next), ends)?;
+        }
+        flight.collect(Duration::ZERO)?;
+        Ok(fetched)
+    }
+
+    fn commit(&mut self, wait: bool) -> Result<()> {
+        self.committed = Instant::now();
+        let offsets = lock(self.flight).ready()?;
+        match self.consumer.commit(&offsets, wait) {
+            // A refused commit costs a replay, never a record.
+            Err(error) if error.retryable() => {
+                tracing::info!("{error}; what came after the last commit is replayed");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn at_end(&mut self) -> Result<bool> {
+        if lock(self.flight).rows() > 0 {
+            return Ok(false);
+        }
+        self.commit(true)?;
+        match self.consumer.lag() {
+            Ok(lag) => Ok(lag == 0),
+            Err(error) if error.retryable() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The record kind, from the headers; they also tell whether the schema is one we know.
+fn kind(message: &dyn Fetched) -> Result<Kind, String> {
+    let (mut kind, mut schema) = (Err("no `kind` header".to_owned()), Err("no `schema` header".to_owned()));
+    message.headers(&mut |name, value| match name {
+        "kind" => {
+            kind = match value {
+                b"trade" => Ok(Kind::Trade),
+                b"quote" => Ok(Kind::Quote),
+                other => Err(format!("unknown record kind `{}`", String::from_utf8_lossy(other))),
+            }
+        }
+        "schema" if value == SCHEMA.as_bytes() => schema = Ok(()),
+        "schema" => {
+            schema = Err(format!(
+                "unknown schema version `{}`; this program knows {SCHEMA}",
+                String::from_utf8_lossy(value)
+            ));
+        }
+        _ => {}
+    });
+    schema.and(kind)
+}
+
+fn letter(message: &dyn Fetched, names: &[String], reason: String) -> Letter {
+    let mut kind = String::new();
+    message.headers(&mut |name, value| {
+        if name == "kind" {
+            kind = String::from_utf8_lossy(value).into_owned();
+        }
+    });
+    Letter {
+        stage: Stage::Decode,
+        origin: origin(names, message.partition(), message.offset()),
+        reason,
+        key: String::from_utf8_lossy(message.key()).into_owned(),
+        kind,
+        raw: message.payload().to_vec(),
+    }
+}

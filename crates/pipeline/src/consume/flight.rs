@@ -1,0 +1,350 @@
+//! What is on its way to the store, and which offsets may be committed.
+//!
+//! Tickets complete in any order; offsets become ready in the order of submission. Offsets have holes, so "ready" is
+//! not counting up by one: it is "everything fetched before is answered for".
+
+use crate::Result;
+use crate::batch::{Batch, Partition};
+use crate::clock;
+use crate::letter::{Letter, Stage};
+use crate::produce::origin;
+use crate::store::{Done, Writer};
+use crate::telemetry::{Latency, Telemetry};
+use crate::topic::{Names, Producer};
+use crate::{Error, batch::Row};
+use market::Record;
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Batches kept to be filled again.
+const SPARE: usize = 16;
+
+pub(super) fn lock(flight: &Mutex<Flight>) -> MutexGuard<'_, Flight> {
+    flight.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One submitted batch.
+#[derive(Debug)]
+struct Ticket {
+    done: bool,
+    rows: usize,
+    /// Next offsets of the partitions it read from.
+    ends: Vec<(Partition, i64)>,
+}
+
+pub(super) struct Flight {
+    writer: Box<dyn Writer>,
+    letters: Box<dyn Producer>,
+    /// Dead letters sent but not yet known to be kept.
+    unflushed: bool,
+    dead_letters: String,
+    topics: Vec<String>,
+    tickets: VecDeque<Ticket>,
+    /// The number of `tickets[0]`.
+    first: u64,
+    rows: usize,
+    ready: BTreeMap<Partition, i64>,
+    /// Partitions handed over while a cycle was being filled.
+    lost: Vec<Partition>,
+    spare: Vec<Batch>,
+    telemetry: Arc<Telemetry>,
+    counts: FxHashMap<String, [u64; 2]>,
+    latency: Latency,
+}
+
+impl Flight {
+    pub(super) fn new(
+        writer: Box<dyn Writer>,
+        letters: Box<dyn Producer>,
+        names: Names,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
+        Self {
+            writer,
+            letters,
+            unflushed: false,
+            dead_letters: names.dead_letters(),
+            topics: names.all_records(),
+            tickets: VecDeque::new(),
+            first: 0,
+            rows: 0,
+            ready: BTreeMap::new(),
+            lost: Vec::new(),
+            spare: Vec::new(),
+            telemetry,
+            counts: FxHashMap::default(),
+            latency: Latency::default(),
+        }
+    }
+
+    /// Records that the store has not answered for.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// An empty batch.
+    pub(super) fn spare(&mut self) -> Batch {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    pub(super) fn submit(&mut self, batch: Batch, mut ends: Vec<(Partition, i64)>) -> Result<()> {
+        // What was handed over while this cycle was filled is stored but no longer ours to commit.
+        let lost = std::mem::take(&mut self.lost);
+        ends.retain(|(partition, _)| !lost.contains(partition));
+        let ticket = self.first + self.tickets.len() as u64;
+        self.tickets.push_back(Ticket { done: false, rows: batch.len(), ends });
+        self.rows += batch.len();
+        self.writer.submit(ticket, batch)
+    }
+
+    /// Takes the store's answers, waiting up to `wait` for the first.
+    pub(super) fn collect(&mut self, wait: Duration) -> Result<()> {
+        let mut wait = wait;
+        let mut any = false;
+        while !self.tickets.is_empty() {
+            let Some(done) = self.writer.completed(wait)? else { break };
+            wait = Duration::ZERO;
+            any = true;
+            self.settle(done)?;
+        }
+        if any {
+            let counts = self.counts.drain().flat_map(|(symbol, counts)| {
+                market::Kind::ALL.map(|kind| ((symbol.clone(), kind.plural()), counts[kind as usize]))
+            });
+            self.telemetry.stored_by(counts.filter(|(_, count)| *count > 0), &self.latency);
+            self.latency.clear();
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, done: Done) -> Result<()> {
+        let Done { ticket, mut batch, refused } = done;
+        for (index, reason) in &refused {
+            let letter = self.letter(&batch, &batch.rows()[*index], reason);
+            self.bury(&letter)?;
+        }
+        self.measure(&batch, &refused);
+        let index = (ticket - self.first) as usize;
+        let ticket = self.tickets.get_mut(index).ok_or_else(|| Error::internal("the store answered twice"))?;
+        ticket.done = true;
+        self.rows -= ticket.rows;
+        while self.tickets.front().is_some_and(|ticket| ticket.done) {
+            self.first += 1;
+            for (partition, next) in self.tickets.pop_front().map(|t| t.ends).unwrap_or_default() {
+                self.ready.insert(partition, next);
+            }
+        }
+        if self.spare.len() < SPARE {
+            batch.clear();
+            self.spare.push(batch);
+        }
+        Ok(())
+    }
+
+    fn measure(&mut self, batch: &Batch, refused: &[(usize, String)]) {
+        let now = clock::now().0;
+        for (index, row) in batch.rows().iter().enumerate() {
+            if !refused.is_empty() && refused.iter().any(|(bad, _)| *bad == index) {
+                continue;
+            }
+            let record = batch.record(row);
+            let recv = match &record {
+                Record::Trade(trade) => trade.recv_ts.0,
+                Record::Quote(quote) => quote.recv_ts.0,
+            };
+            self.latency.record(u64::try_from((now - recv) / 1_000).unwrap_or(0));
+            let symbol: &str = record.symbol();
+            match self.counts.get_mut(symbol) {
+                Some(counts) => counts[record.kind() as usize] += 1,
+                None => self.counts.entry(symbol.to_owned()).or_default()[record.kind() as usize] += 1,
+            }
+        }
+        self.telemetry.add(&self.telemetry.stored, (batch.len() - refused.len()) as u64);
+    }
+
+    fn letter(&self, batch: &Batch, row: &Row, reason: &str) -> Letter {
+        let record = batch.record(row);
+        Letter {
+            stage: Stage::Store,
+            origin: origin(&self.topics, row.partition, row.offset),
+            reason: reason.to_owned(),
+            key: (*record.symbol()).to_owned(),
+            kind: record.kind().name().to_owned(),
+            raw: batch.raw(row).as_bytes().to_vec(),
+        }
+    }
+
+    /// Sends a dead letter. It is known to be kept before any offset behind it is ready.
+    pub(super) fn bury(&mut self, letter: &Letter) -> Result<()> {
+        self.telemetry.dead_letter(letter);
+        self.unflushed = true;
+        letter.send(&self.dead_letters, &mut *self.letters)
+    }
+
+    /// Offsets that may be committed and were not told before.
+    pub(super) fn ready(&mut self) -> Result<Vec<(Partition, i64)>> {
+        if self.unflushed {
+            if self.letters.flush(Duration::from_secs(30))? > 0 {
+                // Not now: without the letters the offsets behind them are not ready.
+                tracing::warn!("dead letters are not acknowledged yet; offsets are not committed");
+                return Ok(Vec::new());
+            }
+            self.unflushed = false;
+        }
+        Ok(std::mem::take(&mut self.ready).into_iter().collect())
+    }
+
+    /// Waits until nothing is out, at most `deadline`. Returns how many records still are.
+    pub(super) fn drain(&mut self, deadline: Duration) -> Result<usize> {
+        let end = Instant::now() + deadline;
+        while !self.tickets.is_empty() && Instant::now() < end {
+            self.collect(Duration::from_millis(50))?;
+        }
+        Ok(self.rows)
+    }
+
+    /// Drains what is out of some partitions and answers with their offsets to commit; forgets them.
+    pub(super) fn hand_over(&mut self, partitions: &[Partition], deadline: Duration) -> Vec<(Partition, i64)> {
+        let end = Instant::now() + deadline;
+        let out = |tickets: &VecDeque<Ticket>| {
+            tickets.iter().any(|ticket| ticket.ends.iter().any(|(partition, _)| partitions.contains(partition)))
+        };
+        while out(&self.tickets) && Instant::now() < end {
+            if let Err(error) = self.collect(Duration::from_millis(50)) {
+                tracing::warn!("{error}");
+                break;
+            }
+        }
+        for ticket in &mut self.tickets {
+            ticket.ends.retain(|(partition, _)| !partitions.contains(partition));
+        }
+        self.lost.extend_from_slice(partitions);
+        let (ours, theirs): (Vec<_>, Vec<_>) =
+            self.ready().unwrap_or_default().into_iter().partition(|(partition, _)| !partitions.contains(partition));
+        self.ready.extend(ours);
+        theirs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topic::{Message, Producer};
+    use market::Kind;
+
+    /// Answers tickets in the order the test says.
+    struct Scripted {
+        taken: Arc<Mutex<BTreeMap<u64, Batch>>>,
+        answers: Arc<Mutex<VecDeque<(u64, Vec<usize>)>>>,
+    }
+
+    impl Writer for Scripted {
+        fn submit(&mut self, ticket: u64, batch: Batch) -> Result<()> {
+            self.taken.lock().unwrap().insert(ticket, batch);
+            Ok(())
+        }
+        fn completed(&mut self, _: Duration) -> Result<Option<Done>> {
+            let Some((ticket, bad)) = self.answers.lock().unwrap().pop_front() else { return Ok(None) };
+            let batch = self.taken.lock().unwrap().remove(&ticket).unwrap();
+            Ok(Some(Done { ticket, batch, refused: bad.into_iter().map(|i| (i, "too big".into())).collect() }))
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct Letters {
+        sent: Arc<Mutex<Vec<String>>>,
+        kept: Arc<std::sync::atomic::AtomicBool>,
+    }
+
+    impl Producer for Letters {
+        fn send(&mut self, message: &Message<'_>) -> Result<()> {
+            self.sent.lock().unwrap().push(message.key.to_owned());
+            Ok(())
+        }
+        fn flush(&mut self, _: Duration) -> Result<usize> {
+            Ok(usize::from(!self.kept.load(std::sync::atomic::Ordering::SeqCst)))
+        }
+        fn save_position(&mut self, _: &str, _: &[u8]) -> Result<()> {
+            Ok(())
+        }
+        fn positions(&mut self) -> Result<BTreeMap<String, Vec<u8>>> {
+            Ok(BTreeMap::new())
+        }
+    }
+
+    struct Bench {
+        flight: Flight,
+        answers: Arc<Mutex<VecDeque<(u64, Vec<usize>)>>>,
+        letters: Letters,
+    }
+
+    fn part(number: i32) -> Partition {
+        Partition { topic: 0, number }
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let answers = Arc::new(Mutex::new(VecDeque::new()));
+            let writer = Scripted { taken: Arc::default(), answers: Arc::clone(&answers) };
+            let letters = Letters::default();
+            let flight =
+                Flight::new(Box::new(writer), Box::new(letters.clone()), Names::new("t"), Arc::default());
+            Self { flight, answers, letters }
+        }
+        fn submit(&mut self, partition: i32, next: i64) {
+            let text = r#"{"symbol":"SPY","feed":"f","venue":"P","id":"1","ts":1,"recv_ts":1,"price":"1","size":"1","conditions":[]}"#;
+            let mut batch = self.flight.spare();
+            batch.push(Kind::Trade, text.as_bytes(), 0, part(partition), next - 1).unwrap();
+            self.flight.submit(batch, vec![(part(partition), next)]).unwrap();
+        }
+        fn answer(&mut self, ticket: u64, bad: &[usize]) {
+            self.answers.lock().unwrap().push_back((ticket, bad.to_vec()));
+            self.flight.collect(Duration::ZERO).unwrap();
+        }
+    }
+
+    #[test]
+    fn offsets_are_ready_only_when_everything_before_is_answered() {
+        let mut bench = Bench::new();
+        bench.submit(0, 10);
+        bench.submit(1, 7);
+        bench.submit(0, 25); // a hole between 10 and 24 is no gap: nothing was fetched there
+        bench.answer(2, &[]);
+        bench.answer(1, &[]);
+        assert_eq!(bench.flight.ready().unwrap(), []);
+        assert_eq!(bench.flight.rows(), 1);
+        bench.answer(0, &[]);
+        assert_eq!(bench.flight.ready().unwrap(), [(part(0), 25), (part(1), 7)]);
+        assert_eq!(bench.flight.ready().unwrap(), []);
+        assert_eq!(bench.flight.rows(), 0);
+    }
+
+    #[test]
+    fn offsets_behind_a_dead_letter_wait_for_it_to_be_kept() {
+        let mut bench = Bench::new();
+        bench.submit(0, 10);
+        bench.answer(0, &[0]);
+        assert_eq!(*bench.letters.sent.lock().unwrap(), ["SPY"]);
+        assert_eq!(bench.flight.ready().unwrap(), []);
+        bench.letters.kept.store(true, std::sync::atomic::Ordering::SeqCst);
+        assert_eq!(bench.flight.ready().unwrap(), [(part(0), 10)]);
+    }
+
+    #[test]
+    fn what_is_handed_over_is_never_committed_later() {
+        let mut bench = Bench::new();
+        bench.submit(0, 10);
+        bench.submit(1, 5);
+        bench.submit(0, 20);
+        bench.answer(0, &[]);
+        let offsets = bench.flight.hand_over(&[part(0)], Duration::ZERO);
+        assert_eq!(offsets, [(part(0), 10)]);
+        bench.submit(0, 30); // its cycle was being filled when the partition went
+        for ticket in [1, 2, 3] {
+            bench.answer(ticket, &[]);
+        }
+        assert_eq!(bench.flight.ready().unwrap(), [(part(1), 5)]);
+    }
+}

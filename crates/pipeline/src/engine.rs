@@ -1,0 +1,178 @@
+//! Engines by URL: what a source, topic or store is, from `tape:…`, `sqlite:…`, `kafka://…`, `cassandra://…`.
+
+use crate::config::Config;
+use crate::source::{Source, tape};
+use crate::store::{Store, cassandra::CassandraStore, sqlite::SqliteStore};
+use crate::topic::{Names, Topics, kafka::KafkaTopics, local::LocalTopics};
+use crate::{Error, Result, Stop, store, topic};
+use market::Kind;
+
+/// The topic engine of `topic.url`.
+///
+/// # Errors
+/// The URL is of no engine.
+pub fn topics(config: &Config, stop: &Stop) -> Result<Box<dyn Topics>> {
+    let url = &config.topic.url;
+    if let Some(path) = url.strip_prefix("sqlite:") {
+        return Ok(Box::new(LocalTopics::new(file("--topic", url, path)?)));
+    }
+    if let Some(brokers) = url.strip_prefix("kafka://").filter(|brokers| !brokers.is_empty()) {
+        let kafka = &config.topic.kafka;
+        let settings = topic::kafka::Settings {
+            replication: kafka.replication,
+            compression: kafka.compression.clone(),
+            linger_ms: kafka.linger_ms,
+            instance: kafka.instance.clone(),
+            session_timeout_ms: kafka.session_timeout_ms,
+            properties: kafka.properties.clone(),
+        };
+        let brokers = brokers
+            .trim_end_matches('/')
+            .split(',')
+            .map(|b| if b.contains(':') { b.to_owned() } else { format!("{b}:9092") })
+            .collect::<Vec<_>>()
+            .join(",");
+        return Ok(Box::new(KafkaTopics::new(&brokers, settings, names(config).positions(), stop.clone())));
+    }
+    Err(Error::user(format!("`{url}` is no topic"))
+        .hint("--topic is sqlite:FILE or kafka://HOST:PORT[,HOST:PORT]"))
+}
+
+/// The store engine of `store.url`.
+///
+/// # Errors
+/// The URL is of no engine.
+pub fn store(config: &Config) -> Result<Box<dyn Store>> {
+    let url = &config.store.url;
+    if let Some(path) = url.strip_prefix("sqlite:") {
+        return Ok(Box::new(SqliteStore::new(file("--store", url, path)?)));
+    }
+    if let Some((nodes, keyspace)) = url.strip_prefix("cassandra://").and_then(|rest| rest.split_once('/')) {
+        let cassandra = &config.store.cassandra;
+        let settings = store::cassandra::Settings {
+            replication: cassandra.replication,
+            consistency: cassandra.consistency.clone(),
+            retention_days: cassandra.retention_days,
+            batch_rows: cassandra.batch_rows,
+            in_flight: cassandra.in_flight,
+            connections: cassandra.connections,
+            username: cassandra.username.clone(),
+            password: cassandra.password.reveal().to_owned(),
+        };
+        return Ok(Box::new(CassandraStore::new(nodes, keyspace.trim_end_matches('/'), settings)?));
+    }
+    Err(Error::user(format!("`{url}` is no store"))
+        .hint("--store is sqlite:FILE or cassandra://HOST[:PORT]/KEYSPACE"))
+}
+
+/// The names of the topics.
+#[must_use]
+pub fn names(config: &Config) -> Names {
+    Names::new(&config.topic.prefix)
+}
+
+fn file<'a>(flag: &str, url: &str, path: &'a str) -> Result<&'a str> {
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() {
+        return Err(Error::user(format!("`{url}` names no file")).hint(format!("{flag} sqlite:FILE")));
+    }
+    Ok(path)
+}
+
+/// The source of `source.url`.
+///
+/// # Errors
+/// The URL is of no source, an option of it is unknown or wrong, or the folder cannot be read.
+pub fn source(config: &Config) -> Result<Box<dyn Source>> {
+    Ok(Box::new(tape::Tape::open(tape_settings(config)?)?))
+}
+
+fn tape_settings(config: &Config) -> Result<tape::Settings> {
+    let url = &config.source.url;
+    let Some(rest) = url.strip_prefix("tape:") else {
+        let what = if url.is_empty() { "no source is named".to_owned() } else { format!("`{url}` is no source") };
+        return Err(Error::user(what).hint("--source 'tape:DIR?speed=max'"));
+    };
+    let (dir, options) = rest.split_once('?').unwrap_or((rest, ""));
+    let mut settings = tape::Settings {
+        dir: dir.into(),
+        speed: None,
+        symbols: Vec::new(),
+        kinds: Kind::ALL.to_vec(),
+        dates: Vec::new(),
+        feed: config.source.feed.clone(),
+        zone: config.source.zone.clone(),
+    };
+    for option in options.split('&').filter(|option| !option.is_empty()) {
+        let (name, value) = option.split_once('=').unwrap_or((option, ""));
+        let bad = |want: &str| Error::user(format!("source option `{option}`: {want}")).hint("--source 'tape:DIR?speed=max&symbols=SPY,IBM&kinds=trades,quotes&dates=20131008'");
+        match name {
+            "speed" => settings.speed = speed(value).map_err(|()| bad("speed is max or a number above 0, as 1 or 50"))?,
+            "symbols" => settings.symbols = value.split(',').map(|s| s.trim().to_ascii_uppercase()).collect(),
+            "kinds" => {
+                settings.kinds =
+                    value.split(',').map(str::parse).collect::<Result<_, String>>().map_err(|why| bad(&why))?;
+            }
+            "dates" => {
+                settings.dates = value
+                    .split(',')
+                    .map(|date| date.replace('-', "").parse())
+                    .collect::<Result<_, _>>()
+                    .map_err(|_| bad("dates are yyyymmdd"))?;
+            }
+            _ => return Err(bad("unknown; known are speed, symbols, kinds, dates")),
+        }
+    }
+    Ok(settings)
+}
+
+fn speed(text: &str) -> Result<Option<f64>, ()> {
+    match text.trim_end_matches('x') {
+        "ma" | "max" => Ok(None),
+        number => number.parse().ok().filter(|n: &f64| n.is_finite() && *n > 0.0).map(Some).ok_or(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(flag: &str, url: &str) -> Config {
+        crate::config::load(None, std::iter::empty(), &[(flag, Some(url.to_owned()))]).unwrap()
+    }
+
+    #[test]
+    fn urls_choose_engines() {
+        let stop = Stop::default();
+        for (url, shown) in [
+            ("sqlite:a.db", "sqlite:a.db"),
+            ("sqlite:///tmp/a.db", "sqlite:/tmp/a.db"),
+            ("kafka://h:1,i", "kafka://h:1,i:9092"),
+        ] {
+            assert_eq!(topics(&config("topic.url", url), &stop).unwrap().describe(), shown);
+        }
+        for (url, shown) in [("sqlite:a.db", "sqlite:a.db"), ("cassandra://h/Ks", "cassandra://h:9042/ks")] {
+            assert_eq!(store(&config("store.url", url)).unwrap().describe(), shown);
+        }
+        for url in ["", "kafka:h", "kafka://", "sqlite:", "redis://x"] {
+            assert!(topics(&config("topic.url", url), &stop).is_err(), "{url}");
+        }
+        for url in ["", "cassandra://h", "cassandra://h/", "cassandra://h/1a", "cassandra://h/a;b", "sqlite:"] {
+            assert!(store(&config("store.url", url)).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn tape_options_are_read_or_named() {
+        let read = |url: &str| tape_settings(&config("source.url", url));
+        let settings = read("tape:/d?speed=50x&symbols=spy,IBM&kinds=trades&dates=2013-10-08,20131007").unwrap();
+        assert_eq!(settings.speed, Some(50.0));
+        assert_eq!(settings.symbols, ["SPY", "IBM"]);
+        assert_eq!(settings.kinds, [Kind::Trade]);
+        assert_eq!(settings.dates, [20131008, 20131007]);
+        assert_eq!(read("tape:/d?speed=max").unwrap().speed, None);
+        for url in ["", "alpaca:iex", "tape:/d?speed=0", "tape:/d?speed=-1", "tape:/d?kinds=bars", "tape:/d?x=1", "tape:/d?dates=x"] {
+            assert!(read(url).is_err(), "{url}");
+        }
+    }
+}

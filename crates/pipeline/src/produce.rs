@@ -1,0 +1,144 @@
+//! Source to topic. Publishes each record under its symbol, what cannot be read as a dead letter, and keeps the
+//! source's position once everything before it is acknowledged: a producer that dies goes on from there.
+
+use crate::batch::Partition;
+use crate::letter::Stage;
+use crate::source::{Event, Source};
+use crate::telemetry::Telemetry;
+use crate::topic::{Message, Names, Producer, Topics};
+use crate::{Error, Result, Stop};
+use market::Kind;
+use market::codec::json::SCHEMA;
+use rustc_hash::FxHashMap;
+use std::time::{Duration, Instant};
+
+/// How to run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The topics.
+    pub names: Names,
+    /// How often the source's position is kept.
+    pub position_every: Duration,
+    /// Publish everything again, whatever was published before.
+    pub replay: bool,
+    /// How long to wait for acknowledgements when told to stop.
+    pub drain: Duration,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Report {
+    /// Rows left out because an earlier run published them.
+    pub resumed: u64,
+    /// Whether the source came to its end.
+    pub finished: bool,
+}
+
+/// Runs until the source ends or a stop is asked for.
+///
+/// # Errors
+/// The source's or the topic's. What was published but not acknowledged is published again by the next run.
+pub fn run(
+    source: &mut dyn Source,
+    topics: &dyn Topics,
+    settings: &Settings,
+    telemetry: &Telemetry,
+    stop: &Stop,
+) -> Result<Report> {
+    let mut producer = topics.producer()?;
+    let mut report = Report::default();
+    if !settings.replay {
+        report.resumed = source.resume(&producer.positions()?)?;
+    }
+    let mut publisher = Publisher::new(&mut *producer, settings, telemetry);
+    let mut kept = Instant::now();
+    while !stop.asked() {
+        let more = source.next(stop, &mut |event| publisher.publish(event))?;
+        publisher.count();
+        if !more {
+            report.finished = true;
+            break;
+        }
+        if kept.elapsed() >= settings.position_every {
+            publisher.keep(source)?;
+            kept = Instant::now();
+        }
+    }
+    publisher.keep(source)?;
+    let waiting = producer.flush(settings.drain)?;
+    if waiting > 0 {
+        return Err(Error::external(format!("{waiting} messages are not acknowledged by {}", topics.describe()))
+            .hint("they are sent again on the next start"));
+    }
+    Ok(report)
+}
+
+struct Publisher<'a> {
+    producer: &'a mut dyn Producer,
+    telemetry: &'a Telemetry,
+    records: [String; 2],
+    dead_letters: String,
+    counts: FxHashMap<String, [u64; 2]>,
+    read: u64,
+}
+
+impl<'a> Publisher<'a> {
+    fn new(producer: &'a mut dyn Producer, settings: &Settings, telemetry: &'a Telemetry) -> Self {
+        Self {
+            producer,
+            telemetry,
+            records: Kind::ALL.map(|kind| settings.names.records(kind)),
+            dead_letters: settings.names.dead_letters(),
+            counts: FxHashMap::default(),
+            read: 0,
+        }
+    }
+
+    fn publish(&mut self, event: Event<'_>) -> Result<()> {
+        self.read += 1;
+        match event {
+            Event::Record { kind, symbol, recv_ts, payload } => {
+                self.producer.send(&Message {
+                    topic: &self.records[kind as usize],
+                    key: symbol,
+                    headers: &[("kind", kind.name().as_bytes()), ("schema", SCHEMA.as_bytes())],
+                    payload,
+                    stamp_ms: recv_ts.millis(),
+                })?;
+                match self.counts.get_mut(symbol) {
+                    Some(counts) => counts[kind as usize] += 1,
+                    None => self.counts.entry(symbol.to_owned()).or_default()[kind as usize] += 1,
+                }
+            }
+            Event::Dead(letter) => {
+                debug_assert_eq!(letter.stage, Stage::Source);
+                self.telemetry.dead_letter(&letter);
+                letter.send(&self.dead_letters, self.producer)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves what was counted since the last call into the telemetry.
+    fn count(&mut self) {
+        self.telemetry.add(&self.telemetry.read, std::mem::take(&mut self.read));
+        self.telemetry.add(&self.telemetry.published, self.counts.values().flatten().sum());
+        let counts = self.counts.drain().flat_map(|(symbol, counts)| {
+            Kind::ALL.map(|kind| ((symbol.clone(), kind.plural()), counts[kind as usize]))
+        });
+        self.telemetry.published_by(counts.filter(|(_, count)| *count > 0));
+    }
+
+    fn keep(&mut self, source: &mut dyn Source) -> Result<()> {
+        for (name, position) in source.positions() {
+            self.producer.save_position(&name, &position)?;
+        }
+        Ok(())
+    }
+}
+
+/// For people: `tapeline.trades/3@42`.
+pub(crate) fn origin(topics: &[String], partition: Partition, offset: i64) -> String {
+    let name = topics.get(partition.topic as usize).map_or("?", String::as_str);
+    format!("{name}/{}@{offset}", partition.number)
+}

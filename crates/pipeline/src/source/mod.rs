@@ -1,0 +1,54 @@
+//! The source port: a stream of records, in the canonical form of the topic, and of what could not be read.
+
+pub mod tape;
+
+use crate::Result;
+use crate::letter::Letter;
+use crate::stop::Stop;
+use market::{Kind, UnixNanos};
+use std::collections::BTreeMap;
+
+/// What a source hands over; valid only during the call.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A record as canonical JSON.
+    Record {
+        /// Trade or quote.
+        kind: Kind,
+        /// The message key.
+        symbol: &'a str,
+        /// When we received it: the message's timestamp.
+        recv_ts: UnixNanos,
+        /// Canonical JSON.
+        payload: &'a [u8],
+    },
+    /// What could not be read.
+    Dead(Letter),
+}
+
+/// How far a source has been read: names and positions, kept by the topic.
+pub type Positions = BTreeMap<String, Vec<u8>>;
+
+/// A stream of records.
+pub trait Source: Send {
+    /// Goes on where the kept positions say. Returns how many rows are left out.
+    ///
+    /// # Errors
+    /// The source cannot be opened.
+    fn resume(&mut self, positions: &Positions) -> Result<u64>;
+
+    /// Hands over some events; false when there will be no more. Paces itself, and ends early when asked to stop.
+    ///
+    /// # Errors
+    /// The source is broken for good.
+    fn next(&mut self, stop: &Stop, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool>;
+
+    /// Positions that have changed since the last call; everything handed over so far is behind them.
+    fn positions(&mut self) -> Positions;
+
+    /// Rows in all, where it can be known: for progress.
+    fn size(&self) -> Option<u64>;
+
+    /// For people.
+    fn describe(&self) -> String;
+}

@@ -1,0 +1,309 @@
+//! The reading side on Kafka.
+
+use super::{ANSWER, KafkaTopics, explain, log};
+use crate::batch::Partition;
+use crate::topic::{Consumer, Fetched, OnRevoke, Topics};
+use crate::{Error, Result};
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{
+    BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance,
+};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers, Message as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Hears of rebalances, from within `poll`.
+struct Membership {
+    topics: Vec<String>,
+    on_revoke: Mutex<OnRevoke>,
+    paused: AtomicBool,
+}
+
+impl Membership {
+    fn list(&self, partitions: &TopicPartitionList) -> Vec<Partition> {
+        let place = |name: &str| self.topics.iter().position(|topic| topic == name);
+        partitions
+            .elements()
+            .iter()
+            .filter_map(|e| place(e.topic()).map(|t| Partition { topic: t as u16, number: e.partition() }))
+            .collect()
+    }
+}
+
+impl ClientContext for Membership {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka consumer");
+    }
+}
+
+impl ConsumerContext for Membership {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let Rebalance::Revoke(list) = rebalance else { return };
+        let lost = self.list(list);
+        let offsets = (self.on_revoke.lock().unwrap_or_else(PoisonError::into_inner))(&lost);
+        tracing::info!(partitions = lost.len(), "partitions handed over");
+        // When the group has already given them away, a commit would be refused: the new owner replays a little.
+        if offsets.is_empty() || consumer.assignment_lost() {
+            return;
+        }
+        if let Err(error) = consumer.commit(&to_list(&self.topics, &offsets), CommitMode::Sync) {
+            tracing::info!(%error, "last commit before the hand-over refused; the new owner replays a little");
+        }
+    }
+
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Assign(list) = rebalance {
+            tracing::info!(partitions = list.count(), "partitions assigned");
+            if self.paused.load(Ordering::SeqCst)
+                && let Err(error) = consumer.pause(list)
+            {
+                tracing::warn!(%error, "could not pause new partitions");
+            }
+        }
+    }
+}
+
+fn to_list(topics: &[String], offsets: &[(Partition, i64)]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for (partition, next) in offsets {
+        let name = &topics[partition.topic as usize];
+        // Refused only for the special negative offsets, which are never counted here.
+        let _ = list.add_partition_offset(name, partition.number, Offset::Offset(*next));
+    }
+    list
+}
+
+struct Borrowed<'a> {
+    message: &'a BorrowedMessage<'a>,
+    partition: Partition,
+}
+
+impl Fetched for Borrowed<'_> {
+    fn partition(&self) -> Partition {
+        self.partition
+    }
+    fn offset(&self) -> i64 {
+        self.message.offset()
+    }
+    fn stamp_ms(&self) -> i64 {
+        self.message.timestamp().to_millis().unwrap_or(0)
+    }
+    fn key(&self) -> &[u8] {
+        self.message.key().unwrap_or_default()
+    }
+    fn payload(&self) -> &[u8] {
+        self.message.payload().unwrap_or_default()
+    }
+    fn headers(&self, f: &mut dyn FnMut(&str, &[u8])) {
+        for header in self.message.headers().into_iter().flat_map(Headers::iter) {
+            f(header.key, header.value.unwrap_or_default());
+        }
+    }
+}
+
+pub(super) struct KafkaConsumer {
+    consumer: BaseConsumer<Membership>,
+    topics: KafkaTopics,
+    names: Vec<String>,
+    partitions: Vec<i32>,
+    told: Option<Instant>,
+}
+
+impl KafkaConsumer {
+    pub(super) fn new(topics: &KafkaTopics, group: &str, names: &[String]) -> Result<Self> {
+        let mut config = topics.base();
+        config
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "earliest")
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", topics.settings.session_timeout_ms.to_string())
+            .set("heartbeat.interval.ms", (topics.settings.session_timeout_ms / 4).to_string())
+            // The default of a second leaves a fast reader idle while its queue is empty.
+            .set("fetch.queue.backoff.ms", "1")
+            .set("queued.max.messages.kbytes", "16384")
+            .set("fetch.message.max.bytes", "1048576")
+            .set("check.crcs", "true");
+        if !topics.settings.instance.is_empty() {
+            config.set("group.instance.id", &topics.settings.instance);
+        }
+        topics.finish(&mut config);
+        let membership = Membership {
+            topics: names.to_vec(),
+            on_revoke: Mutex::new(Box::new(|_| Vec::new())),
+            paused: AtomicBool::new(false),
+        };
+        let consumer: BaseConsumer<Membership> =
+            config.create_with_context(membership).map_err(topics.refused("open a consumer"))?;
+        let partitions = topics.partitions(consumer.client(), names)?;
+        let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
+        consumer.subscribe(&wanted).map_err(topics.refused("subscribe"))?;
+        Ok(Self { consumer, topics: topics.clone(), names: names.to_vec(), partitions, told: None })
+    }
+
+    /// Most errors of a poll are news of a broker that is away: told now and then, waited out.
+    fn news(&mut self, error: &KafkaError) -> Result<()> {
+        let place = format!("fetch from {}", self.topics.describe());
+        let error = explain(&place, error);
+        if !error.retryable() {
+            return Err(error);
+        }
+        if self.told.is_none_or(|told| told.elapsed() > Duration::from_secs(10)) {
+            tracing::warn!("{error}; waiting");
+            self.told = Some(Instant::now());
+        }
+        Ok(())
+    }
+}
+
+impl Consumer for KafkaConsumer {
+    fn topics(&self) -> &[String] {
+        &self.names
+    }
+
+    fn fetch(&mut self, max: usize, wait: Duration, sink: &mut dyn FnMut(&dyn Fetched)) -> Result<usize> {
+        let mut got = 0;
+        let mut wait = wait;
+        // Names repeat in long runs: look the topic's place up only when it changes.
+        let (mut last_topic, mut place) = (std::ptr::null(), 0_u16);
+        while got < max {
+            let failed = match self.consumer.poll(wait) {
+                None => break,
+                Some(Ok(message)) => {
+                    if !std::ptr::eq(message.topic_ptr(), last_topic) {
+                        last_topic = message.topic_ptr();
+                        place = self.names.iter().position(|n| n == message.topic()).unwrap_or(0) as u16;
+                    }
+                    let partition = Partition { topic: place, number: message.partition() };
+                    sink(&Borrowed { message: &message, partition });
+                    got += 1;
+                    wait = Duration::ZERO;
+                    continue;
+                }
+                Some(Err(error)) => error,
+            };
+            self.news(&failed)?;
+            wait = Duration::ZERO;
+        }
+        Ok(got)
+    }
+
+    fn commit(&mut self, offsets: &[(Partition, i64)], wait: bool) -> Result<()> {
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        let mode = if wait { CommitMode::Sync } else { CommitMode::Async };
+        self.consumer
+            .commit(&to_list(&self.names, offsets), mode)
+            .map_err(self.topics.refused("commit offsets"))
+    }
+
+    fn pause(&mut self, paused: bool) -> Result<()> {
+        self.consumer.context().paused.store(paused, Ordering::SeqCst);
+        let assigned = self.consumer.assignment().map_err(self.topics.refused("ask for the assignment"))?;
+        let done = if paused { self.consumer.pause(&assigned) } else { self.consumer.resume(&assigned) };
+        done.map_err(self.topics.refused("pause or resume"))
+    }
+
+    fn on_revoke(&mut self, hook: OnRevoke) {
+        *self.consumer.context().on_revoke.lock().unwrap_or_else(PoisonError::into_inner) = hook;
+    }
+
+    fn lag(&mut self) -> Result<u64> {
+        let mut list = TopicPartitionList::new();
+        for (name, count) in self.names.iter().zip(&self.partitions) {
+            list.add_partition_range(name, 0, count - 1);
+        }
+        let committed = self
+            .consumer
+            .committed_offsets(list, ANSWER)
+            .map_err(self.topics.refused("ask for committed offsets"))?;
+        let mut lag = 0;
+        for element in committed.elements() {
+            let (low, high) = self
+                .consumer
+                .fetch_watermarks(element.topic(), element.partition(), ANSWER)
+                .map_err(self.topics.refused("ask for the end of a partition"))?;
+            let next = match element.offset() {
+                Offset::Offset(next) => next.max(low),
+                _ => low,
+            };
+            lag += u64::try_from(high - next).unwrap_or(0);
+        }
+        Ok(lag)
+    }
+}
+
+/// Reads every partition from its beginning to where it ends now, outside any group.
+pub(super) fn read_all(
+    topics: &KafkaTopics,
+    names: &[String],
+    sink: &mut dyn FnMut(&dyn Fetched),
+) -> Result<u64> {
+    let mut config = topics.base();
+    config
+        .set("group.id", "tapeline-reader")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "earliest")
+        .set("fetch.queue.backoff.ms", "1")
+        .set("queued.max.messages.kbytes", "16384")
+        .set("isolation.level", "read_committed");
+    topics.finish(&mut config);
+    let consumer: BaseConsumer<super::Quiet> =
+        config.create_with_context(super::Quiet).map_err(topics.refused("open a reader"))?;
+    let counts = topics.partitions(consumer.client(), names)?;
+    let mut list = TopicPartitionList::new();
+    let mut open = 0;
+    for (name, count) in names.iter().zip(counts) {
+        for number in 0..count {
+            list.add_partition_offset(name, number, Offset::Beginning)
+                .map_err(topics.refused("read from the beginning"))?;
+            open += 1;
+        }
+    }
+    consumer.assign(&list).map_err(topics.refused("read from the beginning"))?;
+    let mut read = 0;
+    let mut last = Instant::now();
+    while open > 0 {
+        match consumer.poll(Duration::from_millis(500)) {
+            None => {}
+            Some(Ok(message)) => {
+                let place = names.iter().position(|name| name == message.topic()).unwrap_or(0) as u16;
+                let partition = Partition { topic: place, number: message.partition() };
+                sink(&Borrowed { message: &message, partition });
+                read += 1;
+                last = Instant::now();
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => {
+                open -= 1;
+                last = Instant::now();
+            }
+            Some(Err(error)) => {
+                let error = explain(&format!("read {}", topics.describe()), &error);
+                if !error.retryable() {
+                    return Err(error);
+                }
+            }
+        }
+        if last.elapsed() > Duration::from_secs(30) {
+            let place = format!("read {}", topics.describe());
+            return Err(explain(&place, &KafkaError::ConsumerCommit(RDKafkaErrorCode::OperationTimedOut)));
+        }
+        if topics.stop.asked() {
+            return Err(Error::user("stopped"));
+        }
+    }
+    Ok(read)
+}
+
+impl ConsumerContext for super::Quiet {}
