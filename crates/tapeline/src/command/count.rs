@@ -1,0 +1,41 @@
+//! `tapeline count`: how many records the store holds.
+
+use crate::cli::{CountOptions, Format};
+use crate::context::Context;
+use crate::output::{Out, table, thousands};
+use pipeline::{Result, engine};
+use std::process::ExitCode;
+
+pub(crate) fn run(context: &Context, options: &CountOptions) -> Result<ExitCode> {
+    let store = engine::store(&context.config)?;
+    let counts = context.briefly(|| store.count())?;
+    let mut out = Out::new();
+    match options.format {
+        Format::Json => {
+            let by_kind: serde_json::Map<_, _> =
+                counts.iter().map(|(kind, symbols)| (kind.plural().to_owned(), serde_json::json!(symbols))).collect();
+            out.put(&format!("{}\n", serde_json::Value::Object(by_kind)))?;
+        }
+        Format::Csv => {
+            out.put("kind,symbol,count\n")?;
+            for (kind, symbols) in &counts {
+                for (symbol, count) in symbols {
+                    out.put(&format!("{},{symbol},{count}\n", kind.plural()))?;
+                }
+            }
+        }
+        Format::Table => {
+            let mut rows = vec![vec!["kind".to_owned(), "symbol".to_owned(), "count".to_owned()]];
+            for (kind, symbols) in &counts {
+                for (symbol, count) in symbols {
+                    rows.push(vec![kind.plural().to_owned(), symbol.clone(), thousands(*count)]);
+                }
+                let total = symbols.values().sum();
+                rows.push(vec![kind.plural().to_owned(), "all".to_owned(), thousands(total)]);
+            }
+            out.put(&table(&rows, 2))?;
+        }
+    }
+    out.end()?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,189 @@
+//! `tapeline produce`, `consume` and `run`.
+
+use crate::cli::{ConsumeOptions, ProduceOptions};
+use crate::context::Context;
+use crate::output::{duration, table, thousands};
+use crate::progress::{Counter, Progress};
+use pipeline::config::Config;
+use pipeline::telemetry::Telemetry;
+use pipeline::topic::Topics;
+use pipeline::{Result, consume, engine, produce};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+pub(crate) fn produce(context: &Context, options: &ProduceOptions) -> Result<ExitCode> {
+    let mut source = engine::source(&context.config)?;
+    let topics = engine::topics(&context.config, &context.stop)?;
+    prepare(context, &*topics)?;
+    let telemetry = Arc::new(Telemetry::default());
+    let (start, progress) = begin("published", &telemetry, |t| &t.published, source.size());
+    let report = produce::run(
+        &mut *source,
+        &*topics,
+        &produce_settings(&context.config, options),
+        &telemetry,
+        &context.stop,
+    )?;
+    drop(progress);
+    told_resumed(&report);
+    summary(&telemetry, start.elapsed(), false);
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn consume(context: &Context, options: &ConsumeOptions) -> Result<ExitCode> {
+    let mut config = context.config.clone();
+    if let Some(instance) = &options.instance {
+        config.topic.kafka.instance.clone_from(instance);
+    }
+    let topics = engine::topics(&config, &context.stop)?;
+    let store = engine::store(&config)?;
+    prepare(context, &*topics)?;
+    context.patiently(|| store.writer(&context.stop).map(drop))?;
+    let telemetry = Arc::new(Telemetry::default());
+    let (start, progress) = begin("stored", &telemetry, |t| &t.stored, None);
+    let until_end = AtomicBool::new(options.until_end);
+    let settings = consume_settings(&config);
+    let report = consume::run(&*topics, &*store, &settings, &telemetry, &context.stop, &until_end)?;
+    drop(progress);
+    summary(&telemetry, start.elapsed(), true);
+    told_undrained(&report);
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn run(context: &Context, options: &ProduceOptions) -> Result<ExitCode> {
+    let telemetry = Arc::new(Telemetry::default());
+    let start = Instant::now();
+    through(context, &context.config, options, &telemetry)?;
+    summary(&telemetry, start.elapsed(), true);
+    println!("check it: tapeline verify --source '{}' --topic {} --store {}", context.config.source.url, context.config.topic.url, context.config.store.url);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Source to store in one process: `produce` in a thread of its own, `consume` in this one.
+pub(crate) fn through(
+    context: &Context,
+    config: &Config,
+    options: &ProduceOptions,
+    telemetry: &Arc<Telemetry>,
+) -> Result<()> {
+    let mut source = engine::source(config)?;
+    let topics = engine::topics(config, &context.stop)?;
+    let store = engine::store(config)?;
+    prepare(context, &*topics)?;
+    context.patiently(|| store.writer(&context.stop).map(drop))?;
+    let (_, progress) = begin("stored", telemetry, |t| &t.stored, source.size());
+    let produced = AtomicBool::new(false);
+    let (published, stored) = std::thread::scope(|scope| {
+        let producer = scope.spawn(|| {
+            let settings = produce_settings(config, options);
+            let result = produce::run(&mut *source, &*topics, &settings, telemetry, &context.stop);
+            match &result {
+                Ok(_) => produced.store(true, Ordering::SeqCst),
+                Err(_) => context.stop.ask(),
+            }
+            result
+        });
+        let stored = consume::run(&*topics, &*store, &consume_settings(config), telemetry, &context.stop, &produced);
+        if stored.is_err() {
+            context.stop.ask();
+        }
+        (producer.join(), stored)
+    });
+    drop(progress);
+    let published = published.map_err(|_| pipeline::Error::internal("the producer panicked"))??;
+    told_resumed(&published);
+    told_undrained(&stored?);
+    Ok(())
+}
+
+/// An embedded topic needs no `init`: its file is made here. Real ones are created only when asked for.
+fn prepare(context: &Context, topics: &dyn Topics) -> Result<()> {
+    let config = &context.config;
+    if config.topic.url.starts_with("sqlite:") || topics.describe().starts_with("sqlite:") {
+        topics.init(&engine::names(config).specs(config.topic.partitions))?;
+        return Ok(());
+    }
+    context.patiently(|| topics.producer().map(drop))
+}
+
+fn begin(what: &'static str, telemetry: &Arc<Telemetry>, counter: Counter, total: Option<u64>) -> (Instant, Progress) {
+    (Instant::now(), Progress::new(what, telemetry, counter, total))
+}
+
+fn produce_settings(config: &Config, options: &ProduceOptions) -> produce::Settings {
+    produce::Settings {
+        names: engine::names(config),
+        position_every: Duration::from_millis(config.produce.position_ms),
+        replay: options.replay,
+        drain: Duration::from_millis(config.consume.drain_ms),
+    }
+}
+
+fn consume_settings(config: &Config) -> consume::Settings {
+    consume::Settings {
+        names: engine::names(config),
+        group: config.topic.group.clone(),
+        cycle: config.consume.cycle,
+        in_flight: config.consume.in_flight,
+        commit_every: Duration::from_millis(config.consume.commit_ms),
+        drain: Duration::from_millis(config.consume.drain_ms),
+    }
+}
+
+fn told_resumed(report: &produce::Report) {
+    if report.resumed > 0 {
+        eprintln!(
+            "{} rows were published before and are left out; --replay publishes them again",
+            thousands(report.resumed)
+        );
+    }
+}
+
+fn told_undrained(report: &consume::Report) {
+    if report.undrained > 0 {
+        eprintln!(
+            "{} records were not stored in time; nothing is lost, the next start takes them again",
+            thousands(report.undrained as u64)
+        );
+    }
+}
+
+/// What was done, per symbol, how fast, and what could not be.
+pub(crate) fn summary(telemetry: &Telemetry, time: Duration, stored: bool) {
+    let by_symbol = telemetry.by_symbol();
+    let published = telemetry.get(&telemetry.published);
+    let mut rows = vec![vec!["symbol".into(), "kind".into(), "published".into(), "stored".into()]];
+    for ((symbol, kind), (published, stored)) in &by_symbol {
+        rows.push(vec![symbol.clone(), (*kind).to_owned(), thousands(*published), thousands(*stored)]);
+    }
+    let total = if stored { telemetry.get(&telemetry.stored) } else { published };
+    rows.push(vec!["total".into(), String::new(), thousands(published), thousands(telemetry.get(&telemetry.stored))]);
+    for row in &mut rows {
+        if !stored {
+            row.remove(3);
+        } else if published == 0 {
+            row.remove(2);
+        }
+    }
+    print!("{}", table(&rows, 2));
+    let rate = total as f64 / time.as_secs_f64();
+    println!("  {:.1} s, {} records/s", time.as_secs_f64(), thousands(rate as u64));
+    let latency = telemetry.latency();
+    if latency.count() > 0 {
+        println!(
+            "  latency from receipt to stored: p50 {}, p99 {}, p99.9 {}",
+            duration(latency.percentile(0.5)),
+            duration(latency.percentile(0.99)),
+            duration(latency.percentile(0.999))
+        );
+    }
+    let dead = telemetry.get(&telemetry.dead);
+    if dead > 0 {
+        println!("  dead letters: {} (kept with reason, origin and raw bytes)", thousands(dead));
+        for line in telemetry.letters() {
+            println!("    {line}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! `tapeline verify`: the proof that source, topic and store hold the same.
+
+use crate::cli::DIFFERS;
+use crate::context::Context;
+use crate::output::{table, thousands};
+use pipeline::config::Config;
+use pipeline::verify::{self, Content, Line};
+use pipeline::{Error, Result, engine};
+use std::process::ExitCode;
+
+pub(crate) fn run(context: &Context) -> Result<ExitCode> {
+    let proof = prove(context, &context.config)?;
+    proof.print();
+    Ok(if proof.holds() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
+}
+
+pub(crate) struct Proof {
+    names: Vec<&'static str>,
+    lines: Vec<Line>,
+    notes: Vec<String>,
+}
+
+/// Reads source (where one is named), topic and store to their ends and compares them.
+pub(crate) fn prove(context: &Context, config: &Config) -> Result<Proof> {
+    let (mut names, mut contents, mut notes) = (Vec::new(), Vec::<Content>::new(), Vec::new());
+    let mut only = None;
+    if !config.source.url.is_empty() {
+        eprintln!("reading the source {}", config.source.url);
+        let mut source = engine::source(config)?;
+        let (content, dead) = verify::source(&mut *source, &context.stop)?;
+        if dead > 0 {
+            notes.push(format!("{} rows of the source are dead letters: they cannot be read", thousands(dead)));
+        }
+        // A source of chosen symbols, kinds or dates is compared with just those elsewhere.
+        only = config.source.url.contains(['?']).then(|| content.keys().cloned().collect::<Vec<_>>());
+        names.push("source");
+        contents.push(content);
+    }
+    let topics = engine::topics(config, &context.stop)?;
+    eprintln!("reading the topic {}", topics.describe());
+    let topic = context.briefly(|| verify::topic(&*topics, &engine::names(config)))?;
+    if topic.repeats > 0 {
+        notes.push(format!(
+            "{} messages on the topic repeat a record (a replay, or a producer that died): stored once",
+            thousands(topic.repeats)
+        ));
+    }
+    if topic.unreadable > 0 {
+        notes.push(format!("{} messages on the topic are no records: dead letters", thousands(topic.unreadable)));
+    }
+    names.push("topic");
+    contents.push(topic.records);
+    let store = engine::store(config)?;
+    eprintln!("reading the store {}", store.describe());
+    names.push("store");
+    contents.push(context.briefly(|| verify::store(&*store))?);
+    if let Some(only) = only.filter(|only| !only.is_empty()) {
+        for content in &mut contents {
+            content.retain(|key, _| only.contains(key));
+        }
+    }
+    let lines = verify::compare(&contents.iter().collect::<Vec<_>>());
+    if lines.is_empty() {
+        return Err(Error::user("there is nothing to compare: no records anywhere")
+            .hint("fill topic and store first: tapeline run --source 'tape:DIR'"));
+    }
+    Ok(Proof { names, lines, notes })
+}
+
+impl Proof {
+    pub(crate) fn holds(&self) -> bool {
+        self.lines.iter().all(Line::agrees)
+    }
+
+    pub(crate) fn print(&self) {
+        let mut rows = vec![vec!["kind".to_owned(), "symbol".to_owned()]];
+        rows[0].extend(self.names.iter().map(|name| (*name).to_owned()));
+        rows[0].extend(["fingerprint".to_owned(), String::new()]);
+        for line in &self.lines {
+            let mut row = vec![line.key.0.plural().to_owned(), line.key.1.clone()];
+            row.extend(line.places.iter().map(|digest| thousands(digest.count)));
+            if line.agrees() {
+                row.extend([line.places[0].to_string(), "equal".to_owned()]);
+            } else {
+                let prints: Vec<String> = line.places.iter().map(ToString::to_string).collect();
+                row.extend([prints.join(" / "), "DIFFERS".to_owned()]);
+            }
+            rows.push(row);
+        }
+        print!("{}", table(&rows, 2));
+        for note in &self.notes {
+            println!("  {note}");
+        }
+        let total: u64 = self.lines.iter().map(|line| line.places[0].count).sum();
+        let bad = self.lines.iter().filter(|line| !line.agrees()).count();
+        let places = self.names.join(", ");
+        if bad == 0 {
+            println!("verified: {} records, equal field for field in {places}", thousands(total));
+        } else {
+            println!("NOT verified: {bad} of {} lines differ between {places}", self.lines.len());
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What every verb needs: settings, log, and the wish to stop.
+
+use crate::cli::Common;
+use pipeline::config::{self, Config};
+use pipeline::stop::Backoff;
+use pipeline::{Error, Result, Stop};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tracing_subscriber::EnvFilter;
+
+pub(crate) struct Context {
+    pub(crate) config: Config,
+    pub(crate) stop: Stop,
+    wait: Option<Duration>,
+}
+
+impl Context {
+    pub(crate) fn new(common: &Common) -> Result<Self> {
+        let beside = PathBuf::from("tapeline.toml");
+        let file: Option<&Path> = match &common.config {
+            Some(path) => Some(path),
+            None => beside.is_file().then_some(&beside),
+        };
+        let flags = [
+            ("source.url", common.source.clone()),
+            ("topic.url", common.topic.clone()),
+            ("topic.group", common.group.clone()),
+            ("store.url", common.store.clone()),
+            ("log.level", common.log.clone()),
+        ];
+        let config = config::load(file, std::env::vars(), &flags)?;
+        log(&config)?;
+        let stop = Stop::default();
+        listen(&stop)?;
+        Ok(Self { config, stop, wait: common.wait.map(Duration::from_secs) })
+    }
+
+    /// Tries again while a server is away: a minute for what runs long.
+    pub(crate) fn patiently<T>(&self, f: impl FnMut() -> Result<T>) -> Result<T> {
+        self.retry(self.wait.unwrap_or(Duration::from_secs(60)), f)
+    }
+
+    /// The same for what a person waits for.
+    pub(crate) fn briefly<T>(&self, f: impl FnMut() -> Result<T>) -> Result<T> {
+        self.retry(self.wait.unwrap_or(Duration::from_secs(5)), f)
+    }
+
+    fn retry<T>(&self, patience: Duration, mut f: impl FnMut() -> Result<T>) -> Result<T> {
+        let end = Instant::now() + patience;
+        let mut backoff = Backoff::default();
+        loop {
+            match f() {
+                Err(error) if error.retryable() && !self.stop.asked() => {
+                    let left = end.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Err(error);
+                    }
+                    if backoff.tries() == 0 {
+                        eprintln!("waiting up to {} s: {error}", left.as_secs().max(1));
+                    }
+                    if self.stop.sleep(backoff.wait().min(left)) {
+                        return Err(error);
+                    }
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+/// The first Ctrl-C or SIGTERM asks everything to drain; a second one ends at once.
+fn listen(stop: &Stop) -> Result<()> {
+    for signal in [SIGINT, SIGTERM] {
+        let fail = |error: std::io::Error| Error::internal(format!("listen for signals: {error}"));
+        signal_hook::flag::register_conditional_shutdown(signal, 130, stop.flag()).map_err(fail)?;
+        signal_hook::flag::register(signal, stop.flag()).map_err(fail)?;
+    }
+    Ok(())
+}
+
+fn log(config: &Config) -> Result<()> {
+    let filter = EnvFilter::try_new(&config.log.level)
+        .map_err(|error| Error::user(format!("log.level `{}`: {error}", config.log.level)))?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+    let set = match config.log.format.as_str() {
+        "text" => log.try_init(),
+        "json" => log.json().try_init(),
+        other => return Err(Error::user(format!("log.format `{other}` is neither text nor json"))),
+    };
+    set.map_err(|error| Error::internal(format!("start the log: {error}")))
+}

@@ -1,0 +1,84 @@
+//! Printing: numbers, tables, and a pipe that is closed early.
+
+use pipeline::{Error, Result};
+use std::io::{self, BufWriter, StdoutLock, Write};
+
+/// Thousands set apart: `1,042,549`.
+pub(crate) fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Microseconds for people.
+pub(crate) fn duration(micros: u64) -> String {
+    match micros {
+        0..1_000 => format!("{micros} us"),
+        1_000..10_000_000 => format!("{:.1} ms", micros as f64 / 1e3),
+        _ => format!("{:.1} s", micros as f64 / 1e6),
+    }
+}
+
+/// Columns padded to their widest cell; the first `left` to the left, the others to the right.
+pub(crate) fn table(rows: &[Vec<String>], left: usize) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let mut out = String::new();
+    for row in rows {
+        let mut line = String::from(" ");
+        for (column, cell) in row.iter().enumerate() {
+            let pad = widths[column].saturating_sub(cell.chars().count());
+            let (before, after) = if column < left { (0, pad) } else { (pad, 0) };
+            line.push_str(&format!(" {}{cell}{}", " ".repeat(before), " ".repeat(after)));
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// Standard output, buffered. A reader that has seen enough (`| head`) is no error.
+pub(crate) struct Out(BufWriter<StdoutLock<'static>>);
+
+impl Out {
+    pub(crate) fn new() -> Self {
+        Self(BufWriter::with_capacity(64 * 1024, io::stdout().lock()))
+    }
+
+    /// Writes text; false once the reader is gone.
+    pub(crate) fn put(&mut self, text: &str) -> Result<bool> {
+        gone(self.0.write_all(text.as_bytes()))
+    }
+
+    pub(crate) fn end(mut self) -> Result<()> {
+        gone(self.0.flush()).map(drop)
+    }
+}
+
+fn gone(result: io::Result<()>) -> Result<bool> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Error::user(format!("write the output: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_tables_are_readable() {
+        assert_eq!([0, 999, 1_000, 1_042_549].map(thousands), ["0", "999", "1,000", "1,042,549"]);
+        assert_eq!([5, 1_500, 12_000_000].map(duration), ["5 us", "1.5 ms", "12.0 s"]);
+        let rows = [vec!["a".to_owned(), "n".to_owned()], vec!["bb".to_owned(), "10".to_owned()]];
+        assert_eq!(table(&rows, 1), "  a   n\n  bb 10\n");
+    }
+}
