@@ -1,1 +1,43 @@
-fn main(){}
+//! Chores of the project: `cargo xtask <verb>`. Needs only cargo; what else it needs it fetches or names.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for people")]
+
+mod checks;
+mod shell;
+mod stack;
+mod test;
+mod tidy;
+
+use anyhow::{Result, bail};
+
+const HELP: &str = "cargo xtask
+  test                       every test, real servers included (fetched, started and stopped)
+  test unit                  only what needs no server
+  ci                         fmt, clippy, docs, deny, every test, the demo: what CI runs
+  bench [ARM …]              the benchmarks against peers and ceiling (store, topic, latency, embedded, memory)
+  prove [DIR]                every trade and quote of a tape folder through real servers, with kills; see docs/guarantee.md
+  stack up [--nodes 3]       real Kafka and Cassandra on this machine
+  stack down|status|wipe     stop them; show them; stop them and delete their data";
+
+fn main() -> Result<()> {
+    std::env::set_current_dir(shell::root())?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["test"] => test::all(),
+        ["test", "unit"] => test::unit(),
+        ["ci"] => checks::ci(),
+        ["tidy"] => tidy::check(),
+        ["bench", ref arms @ ..] => test::bench(arms),
+        ["prove", ref dir @ ..] => test::prove(dir),
+        ["stack", "up"] => stack::local(1)?.up(),
+        ["stack", "up", "--nodes", n] => stack::local(n.parse()?)?.up(),
+        ["stack", "down"] => stack::existing()?.down(),
+        ["stack", "status"] => stack::existing()?.status(),
+        ["stack", "wipe"] => stack::existing()?.wipe(),
+        [] | ["help" | "--help" | "-h"] => {
+            println!("{HELP}");
+            Ok(())
+        }
+        _ => bail!("unknown: {}\n{HELP}", words.join(" ")),
+    }
+}

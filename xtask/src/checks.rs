@@ -1,0 +1,2 @@
+use anyhow::Result;
+pub(crate) fn ci() -> Result<()> { Ok(()) }

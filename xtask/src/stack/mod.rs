@@ -1,0 +1,214 @@
+//! Real Kafka and Cassandra on this machine, from their published jars, without containers.
+
+mod jars;
+mod process;
+
+use anyhow::{Context, Result, bail};
+use process::Node;
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// A cluster of each, and where it lives.
+pub(crate) struct Stack {
+    dir: PathBuf,
+    nodes: u8,
+    pub(crate) kafka_port: u16,
+    pub(crate) cassandra_port: u16,
+}
+
+/// A cluster id is 16 bytes in url-safe base64; this is `tapeline-local-0`.
+const CLUSTER_ID: &str = "dGFwZWxpbmUtbG9jYWwtMA";
+
+/// The stack people use, on the servers' usual ports.
+pub(crate) fn local(nodes: u8) -> Result<Stack> {
+    Stack::new("target/stack/local", nodes, 9092, 9042)
+}
+
+/// The one the tests start for themselves.
+pub(crate) fn for_tests(nodes: u8) -> Result<Stack> {
+    Stack::new("target/stack/test", nodes, 19092, 19042)
+}
+
+/// The local stack with as many nodes as it was started with.
+pub(crate) fn existing() -> Result<Stack> {
+    let nodes = (1..=3).rev().find(|n| Path::new(&format!("target/stack/local/kafka-{n}")).exists());
+    local(nodes.unwrap_or(1))
+}
+
+impl Stack {
+    fn new(dir: &str, nodes: u8, kafka_port: u16, cassandra_port: u16) -> Result<Self> {
+        if !matches!(nodes, 1 | 3) {
+            bail!("a stack has 1 or 3 nodes, not {nodes}");
+        }
+        fs::create_dir_all(dir).with_context(|| format!("create {dir}"))?;
+        Ok(Self { dir: fs::canonicalize(dir)?, nodes, kafka_port, cassandra_port })
+    }
+
+    /// `kafka://…`
+    pub(crate) fn topic_url(&self) -> String {
+        format!("kafka://127.0.0.1:{}", self.kafka_port)
+    }
+
+    /// `cassandra://…/keyspace`
+    pub(crate) fn store_url(&self, keyspace: &str) -> String {
+        format!("cassandra://127.0.0.1:{}/{keyspace}", self.cassandra_port)
+    }
+
+    fn node(&self, kind: &'static str, number: u8) -> Node {
+        Node::new(kind, number, self.dir.join(format!("{kind}-{number}")))
+    }
+
+    fn all(&self) -> Vec<Node> {
+        (1..=self.nodes).flat_map(|n| [self.node("kafka", n), self.node("cassandra", n)]).collect()
+    }
+
+    fn ready(&self, node: &Node) -> bool {
+        let port = if node.kind == "kafka" { self.kafka_port } else { self.cassandra_port };
+        let address = SocketAddr::from(([127, 0, 0, node.number], port));
+        TcpStream::connect_timeout(&address, Duration::from_millis(300)).is_ok()
+    }
+
+    pub(crate) fn up(&self) -> Result<()> {
+        let java = jars::java()?;
+        let libs = [jars::fetch("kafka")?, jars::fetch("cassandra")?];
+        let other = Path::new(&self.dir).join(if self.nodes == 1 { "kafka-3" } else { "single" });
+        if other.exists() {
+            bail!("the stack here has another number of nodes; `cargo xtask stack wipe` first");
+        }
+        if self.nodes == 1 {
+            fs::write(self.dir.join("single"), "")?;
+        }
+        for number in 1..=self.nodes {
+            let kafka = self.node("kafka", number);
+            self.start(&kafka, || self.kafka(&java, &libs[0], &kafka))?;
+        }
+        // One after the other: nodes that join at the same time fail to.
+        for number in 1..=self.nodes {
+            let cassandra = self.node("cassandra", number);
+            self.start(&cassandra, || self.cassandra(&java, &libs[1], &cassandra))?;
+            self.wait_for(&cassandra, Duration::from_secs(180))?;
+        }
+        for number in 1..=self.nodes {
+            self.wait_for(&self.node("kafka", number), Duration::from_secs(60))?;
+        }
+        println!("up: --topic {} --store {}", self.topic_url(), self.store_url("tapeline"));
+        Ok(())
+    }
+
+    fn start(&self, node: &Node, command: impl FnOnce() -> Result<Command>) -> Result<()> {
+        if node.pid().is_some() {
+            println!("{} runs already", node.name());
+            return Ok(());
+        }
+        if self.ready(node) {
+            bail!("something else listens where {} would; stop it first", node.name());
+        }
+        node.start(&mut command()?)
+    }
+
+    fn wait_for(&self, node: &Node, patience: Duration) -> Result<()> {
+        let start = Instant::now();
+        while !self.ready(node) || !node.log_says_ready() {
+            if node.pid().is_none() || start.elapsed() > patience {
+                bail!("{} did not come up:\n{}", node.name(), node.last_words());
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        println!("{} is ready ({:.0} s)", node.name(), start.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    pub(crate) fn down(&self) -> Result<()> {
+        for node in self.all() {
+            node.stop()?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn status(&self) -> Result<()> {
+        for node in self.all() {
+            match node.pid() {
+                Some(pid) => {
+                    let state = if self.ready(&node) { "ready" } else { "not ready" };
+                    println!("{:12} pid {pid}, {state}, {} MiB", node.name(), node.memory_mib());
+                }
+                None => println!("{:12} down", node.name()),
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn wipe(&self) -> Result<()> {
+        self.down()?;
+        fs::remove_dir_all(&self.dir).with_context(|| format!("delete {}", self.dir.display()))
+    }
+
+    fn addresses(&self) -> Vec<String> {
+        (1..=self.nodes).map(|n| format!("127.0.0.{n}")).collect()
+    }
+
+    fn heap(&self, variable: &str, one: &str, three: &str) -> String {
+        let default = if self.nodes == 1 { one } else { three };
+        format!("-Xmx{}", std::env::var(variable).unwrap_or_else(|_| default.to_owned()))
+    }
+
+    fn kafka(&self, java: &Path, libs: &Path, node: &Node) -> Result<Command> {
+        let voters: Vec<String> = (1..=self.nodes)
+            .map(|n| format!("{n}@127.0.0.{n}:{}", self.kafka_port + 1))
+            .collect();
+        let properties = node.fill(
+            "deploy/local/kafka/server.properties",
+            &[
+                ("node", &node.number.to_string()),
+                ("voters", &voters.join(",")),
+                ("address", &format!("127.0.0.{}", node.number)),
+                ("port", &self.kafka_port.to_string()),
+                ("controller_port", &(self.kafka_port + 1).to_string()),
+                ("replicas", &self.nodes.to_string()),
+            ],
+        )?;
+        let classpath = format!("{}/*", libs.display());
+        if !node.dir.join("data/meta.properties").exists() {
+            crate::shell::output(
+                Command::new(java)
+                    .args(["-cp", &classpath, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
+                    .arg(&properties),
+            )?;
+        }
+        let mut command = Command::new(java);
+        command
+            .arg(self.heap("TAPELINE_KAFKA_HEAP", "384m", "256m"))
+            .args(["-XX:+UseG1GC", &node.mark(), "-cp", &classpath, "kafka.Kafka"])
+            .arg(properties);
+        Ok(command)
+    }
+
+    fn cassandra(&self, java: &Path, libs: &Path, node: &Node) -> Result<Command> {
+        let yaml = node.fill(
+            "deploy/local/cassandra/cassandra.yaml",
+            &[
+                ("address", &format!("127.0.0.{}", node.number)),
+                ("port", &self.cassandra_port.to_string()),
+                ("storage_port", &(self.cassandra_port - 2042).to_string()),
+                ("seeds", &self.addresses().join(",")),
+            ],
+        )?;
+        let logback = node.fill("deploy/local/cassandra/logback.xml", &[])?;
+        let agent = jars::find(libs, "jamm-")?;
+        let mut command = Command::new(java);
+        command
+            .arg(self.heap("TAPELINE_CASSANDRA_HEAP", "1g", "512m"))
+            .arg(format!("-javaagent:{}", agent.display()))
+            .args(jars::CASSANDRA_FLAGS)
+            .arg(node.mark())
+            .arg(format!("-Dcassandra.config=file://{}", yaml.display()))
+            .arg(format!("-Dcassandra.storagedir={}", node.dir.join("data").display()))
+            .arg(format!("-Dlogback.configurationFile={}", logback.display()))
+            .args(["-cp", &format!("{}/*", libs.display())])
+            .arg("org.apache.cassandra.service.CassandraDaemon");
+        Ok(command)
+    }
+}
