@@ -52,6 +52,7 @@ pub fn run(
     }
     let mut publisher = Publisher::new(&mut *producer, settings, telemetry);
     let mut kept = Instant::now();
+    telemetry.mark();
     while !stop.asked() {
         let more = source.next(stop, &mut |event| publisher.publish(event))?;
         publisher.count();
@@ -65,6 +66,7 @@ pub fn run(
         }
     }
     publisher.keep(source)?;
+    publisher.telemetry.mark();
     let waiting = producer.flush(settings.drain)?;
     if waiting > 0 {
         return Err(Error::external(format!("{waiting} messages are not acknowledged by {}", topics.describe()))

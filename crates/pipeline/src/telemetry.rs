@@ -4,6 +4,7 @@ use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Counts shared by the run loops of a process and whoever shows them.
 #[derive(Debug, Default)]
@@ -27,6 +28,7 @@ struct Tables {
     stored: BTreeMap<(String, &'static str), u64>,
     letters: Vec<String>,
     latency: Latency,
+    busy: Option<(Instant, Instant)>,
 }
 
 /// How many dead letters a summary names; all of them are on their topic.
@@ -94,6 +96,18 @@ impl Telemetry {
             out.entry(key.clone()).or_default().1 = *n;
         }
         out
+    }
+
+    /// Work was begun or answered now.
+    pub fn mark(&self) {
+        let now = Instant::now();
+        self.tables().busy.get_or_insert((now, now)).1 = now;
+    }
+
+    /// From the first work begun to the last answered: what a rate is per, without start-up and waiting.
+    #[must_use]
+    pub fn busy(&self) -> Duration {
+        self.tables().busy.map_or(Duration::ZERO, |(first, last)| last - first)
     }
 
     /// From receive time to the store's answer.

@@ -96,6 +96,9 @@ impl Flight {
         let ticket = self.first + self.tickets.len() as u64;
         self.tickets.push_back(Ticket { done: false, rows: batch.len(), ends });
         self.rows += batch.len();
+        if ticket == 0 {
+            self.telemetry.mark();
+        }
         self.writer.submit(ticket, batch)
     }
 
@@ -115,6 +118,7 @@ impl Flight {
             });
             self.telemetry.stored_by(counts.filter(|(_, count)| *count > 0), &self.latency);
             self.latency.clear();
+            self.telemetry.mark();
         }
         Ok(())
     }

@@ -168,8 +168,9 @@ pub(crate) fn summary(telemetry: &Telemetry, time: Duration, stored: bool) {
         }
     }
     print!("{}", table(&rows, 2));
-    let rate = total as f64 / time.as_secs_f64();
-    println!("  {:.1} s, {} records/s", time.as_secs_f64(), thousands(rate as u64));
+    let busy = telemetry.busy().as_secs_f64();
+    let rate = if busy > 0.0 { total as f64 / busy } else { 0.0 };
+    println!("  {:.2} s, {} records/s ({:.1} s with start and end)", busy, thousands(rate as u64), time.as_secs_f64());
     let latency = telemetry.latency();
     if latency.count() > 0 {
         println!(

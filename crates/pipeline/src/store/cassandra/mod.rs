@@ -113,7 +113,8 @@ impl CassandraStore {
             .known_nodes(&self.nodes)
             .connection_timeout(Duration::from_secs(5))
             .pool_size(PoolSize::PerHost(connections))
-            .fetch_schema_metadata(false)
+            .fetch_full_schema_metadata(false)
+            .keyspaces_to_fetch([&self.keyspace])
             .default_execution_profile_handle(profile.into_handle());
         if !self.settings.username.is_empty() {
             builder = builder.user(&self.settings.username, &self.settings.password);

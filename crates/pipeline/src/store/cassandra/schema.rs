@@ -90,12 +90,9 @@ pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
         .await?;
         said.push(format!("keyspace {keyspace}: {}", if existed { "exists" } else { "created" }));
         run(format!("CREATE TABLE IF NOT EXISTS {keyspace}.migrations (version int PRIMARY KEY, at timestamp)")).await?;
-        let done: i32 = run(format!("SELECT max(version) FROM {keyspace}.migrations"))
-            .await?
-            .into_rows_result()
-            .ok()
-            .and_then(|rows| rows.single_row::<(Option<i32>,)>().ok())
-            .and_then(|(version,)| version)
+        let applied = run(format!("SELECT version FROM {keyspace}.migrations")).await?.into_rows_result().ok();
+        let done: i32 = applied
+            .and_then(|rows| rows.rows::<(i32,)>().ok()?.flatten().map(|(version,)| version).max())
             .unwrap_or(0);
         let all = migrations(keyspace, store.settings.retention_days);
         if done as usize > all.len() {
@@ -156,8 +153,6 @@ pub(super) fn check(store: &CassandraStore) -> Result<()> {
         }
         let want: Vec<(String, String)> =
             wanted(kind).iter().map(|(name, class)| ((*name).to_owned(), (*class).to_owned())).collect();
-        let have: Vec<(String, String)> =
-            have.into_iter().map(|(name, class)| (name, class.replace(" partition_key", " partition_key"))).collect();
         if let Some(problem) = first_difference(kind.plural(), &want, &have) {
             return Err(Error::user(format!("{}: {problem}", store.describe()))
                 .hint("use another keyspace, or drop the table and run `tapeline init`"));

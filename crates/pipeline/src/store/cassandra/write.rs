@@ -127,26 +127,30 @@ fn by_partition(batch: &Batch) -> (Vec<u32>, Vec<u32>) {
     (order, ends)
 }
 
-/// Cuts groups into pieces of at most `rows` rows and [`BATCH_BYTES`] bytes, of about equal length.
+/// Cuts groups into pieces of at most `rows` rows and [`BATCH_BYTES`] bytes, of about equal length. The first pieces
+/// of all groups come first, then the second ones: a partition's writes wait for each other in the server, those of
+/// different partitions do not.
 fn pieces(batch: &Batch, order: &[u32], ends: &[u32], rows: usize) -> Vec<(u32, u32)> {
-    let mut out = Vec::with_capacity(ends.len() + order.len() / rows + 1);
+    let mut out: Vec<(u32, (u32, u32))> = Vec::with_capacity(ends.len() + order.len() / rows + 1);
     let mut start = 0;
     for &end in ends {
         let count = (end - start) as usize;
         let even = count.div_ceil(count.div_ceil(rows).max(1));
-        let (mut from, mut bytes) = (start, 0);
+        let (mut from, mut bytes, mut turn) = (start, 0, 0);
         for at in start..end {
             bytes += batch.raw(&batch.rows()[order[at as usize] as usize]).len();
             if at > from && (bytes > BATCH_BYTES || (at - from) as usize == even) {
-                out.push((from, at));
+                out.push((turn, (from, at)));
+                turn += 1;
                 from = at;
                 bytes = 0;
             }
         }
-        out.push((from, end));
+        out.push((turn, (from, end)));
         start = end;
     }
-    out
+    out.sort_by_key(|(turn, _)| *turn);
+    out.into_iter().map(|(_, piece)| piece).collect()
 }
 
 impl Writer for CassandraWriter {

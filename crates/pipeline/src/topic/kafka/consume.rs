@@ -1,5 +1,6 @@
 //! The reading side on Kafka.
 
+use super::queue::{Address, Queue};
 use super::{ANSWER, KafkaTopics, explain, log};
 use crate::batch::Partition;
 use crate::topic::{Consumer, Fetched, OnRevoke, Topics};
@@ -12,8 +13,9 @@ use rdkafka::consumer::{
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Hears of rebalances, from within `poll`.
@@ -21,6 +23,8 @@ struct Membership {
     topics: Vec<String>,
     on_revoke: Mutex<OnRevoke>,
     paused: AtomicBool,
+    /// Where assigned partitions are forwarded to; set before the group is joined.
+    queue: OnceLock<Address>,
 }
 
 impl Membership {
@@ -45,6 +49,11 @@ impl ClientContext for Membership {
 
 impl ConsumerContext for Membership {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let (Rebalance::Assign(list), Some(queue)) = (rebalance, self.queue.get()) {
+            for element in list.elements() {
+                queue.forward(consumer.client().native_ptr(), element.topic(), element.partition());
+            }
+        }
         let Rebalance::Revoke(list) = rebalance else { return };
         let lost = self.list(list);
         let offsets = (self.on_revoke.lock().unwrap_or_else(PoisonError::into_inner))(&lost);
@@ -109,11 +118,15 @@ impl Fetched for Borrowed<'_> {
 }
 
 pub(super) struct KafkaConsumer {
+    /// Before the consumer, so that it is let go first.
+    queue: Queue,
     consumer: BaseConsumer<Membership>,
     topics: KafkaTopics,
     names: Vec<String>,
     partitions: Vec<i32>,
-    told: Option<Instant>,
+    /// Asks for the ends of partitions. The member's own connections are busy with long polls, half a second each.
+    asker: BaseConsumer<super::Quiet>,
+    told: Cell<Option<Instant>>,
 }
 
 impl KafkaConsumer {
@@ -140,25 +153,32 @@ impl KafkaConsumer {
             topics: names.to_vec(),
             on_revoke: Mutex::new(Box::new(|_| Vec::new())),
             paused: AtomicBool::new(false),
+            queue: OnceLock::new(),
         };
         let consumer: BaseConsumer<Membership> =
             config.create_with_context(membership).map_err(topics.refused("open a consumer"))?;
         let partitions = topics.partitions(consumer.client(), names)?;
+        let queue = Queue::new(consumer.client().native_ptr());
+        consumer.context().queue.get_or_init(|| queue.address());
         let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
         consumer.subscribe(&wanted).map_err(topics.refused("subscribe"))?;
-        Ok(Self { consumer, topics: topics.clone(), names: names.to_vec(), partitions, told: None })
+        let mut config = topics.base();
+        topics.finish(&mut config);
+        let asker = config.create_with_context(super::Quiet).map_err(topics.refused("open a client"))?;
+        Ok(Self { queue, consumer, topics: topics.clone(), names: names.to_vec(), partitions, asker, told: Cell::new(None) })
     }
 
     /// Most errors of a poll are news of a broker that is away: told now and then, waited out.
-    fn news(&mut self, error: &KafkaError) -> Result<()> {
+    fn news(&self, error: &KafkaError) -> Result<()> {
         let place = format!("fetch from {}", self.topics.describe());
         let error = explain(&place, error);
         if !error.retryable() {
             return Err(error);
         }
-        if self.told.is_none_or(|told| told.elapsed() > Duration::from_secs(10)) {
+        let told = self.told.get();
+        if told.is_none_or(|told| told.elapsed() > Duration::from_secs(10)) {
             tracing::warn!("{error}; waiting");
-            self.told = Some(Instant::now());
+            self.told.set(Some(Instant::now()));
         }
         Ok(())
     }
@@ -170,28 +190,22 @@ impl Consumer for KafkaConsumer {
     }
 
     fn fetch(&mut self, max: usize, wait: Duration, sink: &mut dyn FnMut(&dyn Fetched)) -> Result<usize> {
-        let mut got = 0;
-        let mut wait = wait;
-        // Names repeat in long runs: look the topic's place up only when it changes.
-        let (mut last_topic, mut place) = (std::ptr::null(), 0_u16);
-        while got < max {
-            let failed = match self.consumer.poll(wait) {
-                None => break,
-                Some(Ok(message)) => {
-                    if !std::ptr::eq(message.topic_ptr(), last_topic) {
-                        last_topic = message.topic_ptr();
-                        place = self.names.iter().position(|n| n == message.topic()).unwrap_or(0) as u16;
-                    }
+        // The group's events first: they come rarely, and from within this call.
+        while let Some(event) = self.consumer.poll(Duration::ZERO) {
+            match event {
+                // What was fetched before its partition was forwarded.
+                Ok(message) => {
+                    let place = self.names.iter().position(|n| n == message.topic()).unwrap_or(0) as u16;
                     let partition = Partition { topic: place, number: message.partition() };
                     sink(&Borrowed { message: &message, partition });
-                    got += 1;
-                    wait = Duration::ZERO;
-                    continue;
                 }
-                Some(Err(error)) => error,
-            };
-            self.news(&failed)?;
-            wait = Duration::ZERO;
+                Err(error) => self.news(&error)?,
+            }
+        }
+        let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
+        let (got, failed) = self.queue.take(max, wait, &self.names, sink);
+        if let Some(code) = failed {
+            self.news(&KafkaError::MessageConsumption(code.into()))?;
         }
         Ok(got)
     }
@@ -229,7 +243,7 @@ impl Consumer for KafkaConsumer {
         let mut lag = 0;
         for element in committed.elements() {
             let (low, high) = self
-                .consumer
+                .asker
                 .fetch_watermarks(element.topic(), element.partition(), ANSWER)
                 .map_err(self.topics.refused("ask for the end of a partition"))?;
             let next = match element.offset() {

@@ -5,6 +5,7 @@
 
 mod consume;
 mod produce;
+mod queue;
 
 use super::{Consumer, Fetched, Producer, TopicSpec, Topics};
 use crate::stop::Stop;
