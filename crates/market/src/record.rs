@@ -195,6 +195,14 @@ impl<S> Record<S> {
         }
     }
 
+    /// Receive time.
+    pub const fn recv_ts(&self) -> UnixNanos {
+        match self {
+            Self::Trade(trade) => trade.recv_ts,
+            Self::Quote(quote) => quote.recv_ts,
+        }
+    }
+
     /// Event time.
     pub const fn ts(&self) -> UnixNanos {
         match self {

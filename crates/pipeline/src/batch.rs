@@ -5,7 +5,7 @@
 //! dead letter with both.
 
 use market::codec::json;
-use market::{Kind, Record};
+use market::{Kind, Record, UnixNanos};
 
 /// A piece of a batch's arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,17 +23,23 @@ pub struct Partition {
     pub number: i32,
 }
 
-/// One record of a batch.
+/// One record of a batch: what grouping and accounting need at hand; the rest is read from the text again.
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
-    /// The record, its text in the arena.
-    pub record: Record<Span>,
+    /// Trade or quote.
+    pub kind: Kind,
+    /// Event time.
+    pub ts: UnixNanos,
+    /// Receive time.
+    pub recv_ts: UnixNanos,
     /// The message's timestamp, milliseconds since 1970: the store's write timestamp.
     pub stamp_ms: i64,
     /// Whence it came.
     pub partition: Partition,
     /// Its offset there.
     pub offset: i64,
+    symbol: Span,
+    canonical: Span,
     raw: Span,
 }
 
@@ -60,49 +66,45 @@ impl Batch {
         let start = self.arena.len();
         let text = std::str::from_utf8(payload).map_err(|error| format!("not UTF-8: {error}"))?;
         self.arena.push_str(text);
-        let raw = self.span(&self.arena[start..])?;
-        let record = match json::decode(kind, self.arena[start..].as_bytes()) {
-            Some(record) => record.map(|text| self.known_span(text)),
-            None => match self.push_loose(kind, payload) {
-                Ok(record) => record,
-                Err(reason) => {
-                    self.arena.truncate(start);
-                    return Err(reason);
-                }
-            },
+        let raw = self.span_from(start)?;
+        let mut canonical = raw;
+        let mut head = self.head(kind, raw);
+        if head.is_none() {
+            canonical = self.push_loose(kind, payload).inspect_err(|_| self.arena.truncate(start))?;
+            head = self.head(kind, canonical);
+        }
+        let Some((ts, recv_ts, symbol)) = head else {
+            self.arena.truncate(start);
+            return Err("its canonical form does not decode".to_owned());
         };
-        self.rows.push(Row { record, stamp_ms, partition, offset, raw });
+        self.rows.push(Row { kind, ts, recv_ts, stamp_ms, partition, offset, symbol, canonical, raw });
         Ok(())
     }
 
+    /// Event time, receive time and symbol of a canonical text.
+    #[inline]
+    fn head(&self, kind: Kind, text: Span) -> Option<(UnixNanos, UnixNanos, Span)> {
+        let record = json::decode(kind, self.text(text).as_bytes())?;
+        let symbol: &str = record.symbol();
+        // It lies within the text, whose ends are known to fit.
+        let start = (symbol.as_ptr() as usize - self.arena.as_ptr() as usize) as u32;
+        Some((record.ts(), record.recv_ts(), Span { start, end: start + symbol.len() as u32 }))
+    }
+
     #[cold]
-    fn push_loose(&mut self, kind: Kind, payload: &[u8]) -> Result<Record<Span>, String> {
+    fn push_loose(&mut self, kind: Kind, payload: &[u8]) -> Result<Span, String> {
         let mut canonical = Vec::new();
         json::normalize(kind, payload, &mut canonical).map_err(|error| error.to_string())?;
         let start = self.arena.len();
         self.arena.push_str(&String::from_utf8_lossy(&canonical));
-        self.span(&self.arena[start..])?;
-        json::decode(kind, self.arena[start..].as_bytes())
-            .map(|record| record.map(|text| self.known_span(text)))
-            .ok_or_else(|| "its canonical form does not decode".to_owned())
+        self.span_from(start)
     }
 
-    fn span(&self, text: &str) -> Result<Span, String> {
-        let start = text.as_ptr() as usize - self.arena.as_ptr() as usize;
-        match (u32::try_from(start), u32::try_from(start + text.len())) {
+    fn span_from(&self, start: usize) -> Result<Span, String> {
+        match (u32::try_from(start), u32::try_from(self.arena.len())) {
             (Ok(start), Ok(end)) => Ok(Span { start, end }),
             _ => Err("batch beyond 4 GiB".to_owned()),
         }
-    }
-
-    /// The place of a piece of the arena whose whole is known to fit. A constant empty text has no place of its own.
-    #[inline]
-    fn known_span(&self, text: &str) -> Span {
-        if text.is_empty() {
-            return Span { start: 0, end: 0 };
-        }
-        let start = (text.as_ptr() as usize - self.arena.as_ptr() as usize) as u32;
-        Span { start, end: start + text.len() as u32 }
     }
 
     #[inline]
@@ -116,11 +118,19 @@ impl Batch {
         &self.rows
     }
 
-    /// A row's record with its text.
+    /// A row's record.
     #[must_use]
     #[inline]
+    #[allow(clippy::expect_used, reason = "`push` took the row in only because this text decodes")]
     pub fn record(&self, row: &Row) -> Record<&str> {
-        row.record.map(|span| self.text(span))
+        json::decode(row.kind, self.text(row.canonical).as_bytes()).expect("rows hold canonical text")
+    }
+
+    /// A row's symbol.
+    #[must_use]
+    #[inline]
+    pub fn symbol(&self, row: &Row) -> &str {
+        self.text(row.symbol)
     }
 
     /// The message as it came.

@@ -7,6 +7,11 @@ mod context;
 mod output;
 mod progress;
 
+/// librdkafka allocates in one thread what it frees in another, several times a message: the system's allocator makes
+/// that the largest cost of producing (docs/adr/0006).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use clap::Parser;
 use cli::{Cli, Verb};
 use std::process::ExitCode;

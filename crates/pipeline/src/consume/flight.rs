@@ -12,7 +12,6 @@ use crate::store::{Done, Writer};
 use crate::telemetry::{Latency, Telemetry};
 use crate::topic::{Names, Producer};
 use crate::{Error, batch::Row};
-use market::Record;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -153,29 +152,23 @@ impl Flight {
             if !refused.is_empty() && refused.iter().any(|(bad, _)| *bad == index) {
                 continue;
             }
-            let record = batch.record(row);
-            let recv = match &record {
-                Record::Trade(trade) => trade.recv_ts.0,
-                Record::Quote(quote) => quote.recv_ts.0,
-            };
-            self.latency.record(u64::try_from((now - recv) / 1_000).unwrap_or(0));
-            let symbol: &str = record.symbol();
+            self.latency.record(u64::try_from((now - row.recv_ts.0) / 1_000).unwrap_or(0));
+            let symbol = batch.symbol(row);
             match self.counts.get_mut(symbol) {
-                Some(counts) => counts[record.kind() as usize] += 1,
-                None => self.counts.entry(symbol.to_owned()).or_default()[record.kind() as usize] += 1,
+                Some(counts) => counts[row.kind as usize] += 1,
+                None => self.counts.entry(symbol.to_owned()).or_default()[row.kind as usize] += 1,
             }
         }
         self.telemetry.add(&self.telemetry.stored, (batch.len() - refused.len()) as u64);
     }
 
     fn letter(&self, batch: &Batch, row: &Row, reason: &str) -> Letter {
-        let record = batch.record(row);
         Letter {
             stage: Stage::Store,
             origin: origin(&self.topics, row.partition, row.offset),
             reason: reason.to_owned(),
-            key: (*record.symbol()).to_owned(),
-            kind: record.kind().name().to_owned(),
+            key: batch.symbol(row).to_owned(),
+            kind: row.kind.name().to_owned(),
             raw: batch.raw(row).as_bytes().to_vec(),
         }
     }

@@ -102,9 +102,8 @@ fn by_partition(batch: &Batch) -> (Vec<u32>, Vec<u32>) {
     let mut of_row = Vec::with_capacity(batch.len());
     let mut ends: Vec<u32> = Vec::new();
     for row in batch.rows() {
-        let record = batch.record(row);
         let next = groups.len() as u32;
-        let group = *groups.entry((record.kind(), record.symbol(), record.ts().hour().0)).or_insert(next);
+        let group = *groups.entry((row.kind, batch.symbol(row), row.ts.hour().0)).or_insert(next);
         if group == next {
             ends.push(0);
         }
@@ -211,7 +210,7 @@ impl Shared {
         while let Some((from, to)) = pieces.pop() {
             let first = &job.batch.rows()[job.order[from as usize] as usize];
             let values = Rows { job, from, to };
-            let batch = self.batch(first.record.kind(), (to - from) as usize);
+            let batch = self.batch(first.kind, (to - from) as usize);
             match self.session.batch(batch, values).await {
                 Ok(_) => backoff.reset(),
                 Err(error) if is_poison(&error) && to - from > 1 => {

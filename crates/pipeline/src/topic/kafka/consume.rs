@@ -142,8 +142,8 @@ impl KafkaConsumer {
             .set("heartbeat.interval.ms", (topics.settings.session_timeout_ms / 4).to_string())
             // The default of a second leaves a fast reader idle while its queue is empty.
             .set("fetch.queue.backoff.ms", "1")
-            .set("queued.max.messages.kbytes", "16384")
-            .set("fetch.message.max.bytes", "1048576")
+            .set("queued.max.messages.kbytes", "4096")
+            .set("fetch.message.max.bytes", "131072")
             .set("check.crcs", "true");
         if !topics.settings.instance.is_empty() {
             config.set("group.instance.id", &topics.settings.instance);
@@ -270,7 +270,7 @@ pub(super) fn read_all(
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "earliest")
         .set("fetch.queue.backoff.ms", "1")
-        .set("queued.max.messages.kbytes", "16384")
+        .set("queued.max.messages.kbytes", "4096")
         .set("isolation.level", "read_committed");
     topics.finish(&mut config);
     let consumer: BaseConsumer<super::Quiet> =

@@ -58,7 +58,7 @@ impl KafkaProducer {
             .set("partitioner", "murmur2_random")
             .set("compression.type", &topics.settings.compression)
             .set("linger.ms", topics.settings.linger_ms.to_string())
-            .set("batch.size", "1000000")
+            .set("batch.size", "262144")
             .set("batch.num.messages", "10000")
             // Bounded in messages and bytes: a slow cluster slows the source.
             .set("queue.buffering.max.messages", "100000")
