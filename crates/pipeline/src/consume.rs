@@ -178,7 +178,7 @@ impl Loop<'_> {
 
     fn commit(&mut self, wait: bool) -> Result<()> {
         self.committed = Instant::now();
-        let offsets = lock(self.flight).ready()?;
+        let offsets = lock(self.flight).ready(wait)?;
         match self.consumer.commit(&offsets, wait) {
             // A refused commit costs a replay, never a record.
             Err(error) if error.retryable() => {
@@ -190,12 +190,17 @@ impl Loop<'_> {
     }
 
     fn at_end(&mut self) -> Result<bool> {
-        if lock(self.flight).rows() > 0 {
+        let waiting = lock(self.flight).rows();
+        if waiting > 0 {
+            tracing::debug!(waiting, "at the end?");
             return Ok(false);
         }
         self.commit(true)?;
         match self.consumer.lag() {
-            Ok(lag) => Ok(lag == 0),
+            Ok(lag) => {
+                tracing::debug!(lag, "at the end?");
+                Ok(lag == 0)
+            }
             Err(error) if error.retryable() => Ok(false),
             Err(error) => Err(error),
         }

@@ -45,6 +45,8 @@ pub(super) struct Flight {
     first: u64,
     rows: usize,
     ready: BTreeMap<Partition, i64>,
+    /// The last that was told of each partition: a commit that got lost is made good by the next one that waits.
+    told: BTreeMap<Partition, i64>,
     /// Partitions handed over while a cycle was being filled.
     lost: Vec<Partition>,
     spare: Vec<Batch>,
@@ -70,6 +72,7 @@ impl Flight {
             first: 0,
             rows: 0,
             ready: BTreeMap::new(),
+            told: BTreeMap::new(),
             lost: Vec::new(),
             spare: Vec::new(),
             telemetry,
@@ -180,8 +183,8 @@ impl Flight {
         letter.send(&self.dead_letters, &mut *self.letters)
     }
 
-    /// Offsets that may be committed and were not told before.
-    pub(super) fn ready(&mut self) -> Result<Vec<(Partition, i64)>> {
+    /// Offsets that may be committed: those not told before, or all.
+    pub(super) fn ready(&mut self, all: bool) -> Result<Vec<(Partition, i64)>> {
         if self.unflushed {
             if self.letters.flush(Duration::from_secs(30))? > 0 {
                 // Not now: without the letters the offsets behind them are not ready.
@@ -190,7 +193,9 @@ impl Flight {
             }
             self.unflushed = false;
         }
-        Ok(std::mem::take(&mut self.ready).into_iter().collect())
+        let new = std::mem::take(&mut self.ready);
+        self.told.extend(&new);
+        Ok(if all { self.told.clone() } else { new }.into_iter().collect())
     }
 
     /// Waits until nothing is out, at most `deadline`. Returns how many records still are.
@@ -218,9 +223,9 @@ impl Flight {
             ticket.ends.retain(|(partition, _)| !partitions.contains(partition));
         }
         self.lost.extend_from_slice(partitions);
-        let (ours, theirs): (Vec<_>, Vec<_>) =
-            self.ready().unwrap_or_default().into_iter().partition(|(partition, _)| !partitions.contains(partition));
-        self.ready.extend(ours);
+        let offsets = self.ready(true).unwrap_or_default();
+        let theirs = offsets.into_iter().filter(|(partition, _)| partitions.contains(partition)).collect();
+        self.told.retain(|partition, _| !partitions.contains(partition));
         theirs
     }
 }
@@ -310,11 +315,12 @@ mod tests {
         bench.submit(0, 25); // a hole between 10 and 24 is no gap: nothing was fetched there
         bench.answer(2, &[]);
         bench.answer(1, &[]);
-        assert_eq!(bench.flight.ready().unwrap(), []);
+        assert_eq!(bench.flight.ready(false).unwrap(), []);
         assert_eq!(bench.flight.rows(), 1);
         bench.answer(0, &[]);
-        assert_eq!(bench.flight.ready().unwrap(), [(part(0), 25), (part(1), 7)]);
-        assert_eq!(bench.flight.ready().unwrap(), []);
+        assert_eq!(bench.flight.ready(false).unwrap(), [(part(0), 25), (part(1), 7)]);
+        assert_eq!(bench.flight.ready(false).unwrap(), []);
+        assert_eq!(bench.flight.ready(true).unwrap(), [(part(0), 25), (part(1), 7)]);
         assert_eq!(bench.flight.rows(), 0);
     }
 
@@ -324,9 +330,9 @@ mod tests {
         bench.submit(0, 10);
         bench.answer(0, &[0]);
         assert_eq!(*bench.letters.sent.lock().unwrap(), ["SPY"]);
-        assert_eq!(bench.flight.ready().unwrap(), []);
+        assert_eq!(bench.flight.ready(false).unwrap(), []);
         bench.letters.kept.store(true, std::sync::atomic::Ordering::SeqCst);
-        assert_eq!(bench.flight.ready().unwrap(), [(part(0), 10)]);
+        assert_eq!(bench.flight.ready(false).unwrap(), [(part(0), 10)]);
     }
 
     #[test]
@@ -342,6 +348,6 @@ mod tests {
         for ticket in [1, 2, 3] {
             bench.answer(ticket, &[]);
         }
-        assert_eq!(bench.flight.ready().unwrap(), [(part(1), 5)]);
+        assert_eq!(bench.flight.ready(false).unwrap(), [(part(1), 5)]);
     }
 }

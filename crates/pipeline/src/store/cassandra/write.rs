@@ -21,7 +21,7 @@ use scylla::serialize::row::RowSerializationContext;
 use scylla::serialize::writers::RowWriter;
 use scylla::statement::batch::{Batch as CqlBatch, BatchType};
 use scylla::statement::prepared::PreparedStatement;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -55,7 +55,8 @@ struct Job {
     ticket: u64,
     batch: Batch,
     order: Vec<u32>,
-    left: AtomicUsize,
+    /// A request ended without being answered, because of a stop.
+    abandoned: AtomicBool,
     refused: Mutex<Vec<(usize, String)>>,
 }
 
@@ -157,24 +158,24 @@ impl Writer for CassandraWriter {
         let (order, ends) = by_partition(&batch);
         let rows = self.shared.batches[0].len() - 1;
         let pieces = pieces(&batch, &order, &ends, rows);
-        if pieces.is_empty() {
-            return self.shared.done.send(Done { ticket, batch, refused: Vec::new() }).map_err(|_| ended());
-        }
         let job = Arc::new(Job {
             ticket,
             batch,
             order,
-            left: AtomicUsize::new(pieces.len()),
+            abandoned: AtomicBool::new(false),
             refused: Mutex::new(Vec::new()),
         });
         for (from, to) in pieces {
             let (shared, job) = (Arc::clone(&self.shared), Arc::clone(&job));
             self.runtime.spawn(async move {
-                if shared.write(&job, from, to).await {
-                    shared.finish(job);
+                if !shared.write(&job, from, to).await {
+                    job.abandoned.store(true, Ordering::Release);
                 }
+                shared.finish(job);
             });
         }
+        // Ours may be the last: the requests can be answered before we get here.
+        self.shared.finish(job);
         Ok(())
     }
 
@@ -236,15 +237,13 @@ impl Shared {
         true
     }
 
+    /// Lets a share of the job go; whoever holds the last one answers for the whole.
     fn finish(&self, job: Arc<Job>) {
-        job.left.fetch_sub(1, Ordering::AcqRel);
-        // Only the last of the job's requests gets the whole.
-        if let Some(job) = Arc::into_inner(job) {
+        let Some(job) = Arc::into_inner(job) else { return };
+        if !job.abandoned.into_inner() {
             let refused = job.refused.into_inner().unwrap_or_else(PoisonError::into_inner);
-            if job.left.into_inner() == 0 {
-                // The reader is gone only when the whole pipeline is.
-                let _ = self.done.send(Done { ticket: job.ticket, batch: job.batch, refused });
-            }
+            // The reader is gone only when the whole pipeline is.
+            let _ = self.done.send(Done { ticket: job.ticket, batch: job.batch, refused });
         }
     }
 

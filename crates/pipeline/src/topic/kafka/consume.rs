@@ -191,6 +191,7 @@ impl Consumer for KafkaConsumer {
 
     fn fetch(&mut self, max: usize, wait: Duration, sink: &mut dyn FnMut(&dyn Fetched)) -> Result<usize> {
         // The group's events first: they come rarely, and from within this call.
+        let mut strays = 0;
         while let Some(event) = self.consumer.poll(Duration::ZERO) {
             match event {
                 // What was fetched before its partition was forwarded.
@@ -198,9 +199,14 @@ impl Consumer for KafkaConsumer {
                     let place = self.names.iter().position(|n| n == message.topic()).unwrap_or(0) as u16;
                     let partition = Partition { topic: place, number: message.partition() };
                     sink(&Borrowed { message: &message, partition });
+                    strays += 1;
                 }
                 Err(error) => self.news(&error)?,
             }
+        }
+        if strays > 0 {
+            tracing::debug!(strays, "messages beside the queue");
+            return Ok(strays);
         }
         let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         let (got, failed) = self.queue.take(max, wait, &self.names, sink);
