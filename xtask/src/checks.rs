@@ -1,2 +1,31 @@
+//! What CI runs, in the order that fails soonest.
+
+use crate::shell::{cargo, output, run};
+use crate::{test, tidy};
 use anyhow::Result;
-pub(crate) fn ci() -> Result<()> { Ok(()) }
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Pinned: it is built from its source.
+const DENY: &str = "0.20.2";
+
+pub(crate) fn ci() -> Result<()> {
+    tidy::check()?;
+    run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    run(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
+    run(Command::new(deny()?).args(["check", "bans", "licenses", "sources"]))?;
+    // The demo first: it builds what the tests use.
+    run(&mut cargo(&["run", "--release", "-p", "tapeline", "--", "demo", "--dir", "target/demo"]))?;
+    test::all()
+}
+
+/// cargo-deny in `target/tools`, built once.
+fn deny() -> Result<PathBuf> {
+    let program = Path::new("target/tools/bin/cargo-deny").to_owned();
+    let have = output(Command::new(&program).arg("--version")).unwrap_or_default();
+    if !have.contains(DENY) {
+        run(&mut cargo(&["install", "cargo-deny", "--locked", "--version", DENY, "--root", "target/tools"]))?;
+    }
+    Ok(program)
+}

@@ -1,5 +1,84 @@
-use anyhow::Result;
-pub(crate) fn all() -> Result<()> { Ok(()) }
-pub(crate) fn unit() -> Result<()> { Ok(()) }
-pub(crate) fn bench(_: &[&str]) -> Result<()> { Ok(()) }
-pub(crate) fn prove(_: &[&str]) -> Result<()> { let _ = crate::stack::for_tests; Ok(()) }
+//! Tests, benchmarks and the proof, with the servers they need.
+
+use crate::shell::{cargo, output, run};
+use crate::stack::{self, Stack};
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What needs no server.
+pub(crate) fn unit() -> Result<()> {
+    run(&mut cargo(&["test", "--workspace"]))
+}
+
+/// Every test. The programs under test are the released ones: what people run.
+pub(crate) fn all() -> Result<()> {
+    let python = python()?;
+    with_stack(|stack| {
+        run(cargo(&["test", "--release", "--workspace", "--", "--include-ignored"])
+            .env("TAPELINE_TEST_KAFKA", stack.kafka_address())
+            .env("TAPELINE_TEST_CASSANDRA", stack.cassandra_address())
+            .env("TAPELINE_TEST_PYTHON", &python))
+    })
+}
+
+/// Starts servers of our own, fresh, and stops them whatever happens.
+pub(crate) fn with_stack<T>(f: impl FnOnce(&Stack) -> Result<T>) -> Result<T> {
+    stack::for_tests(1)?.wipe()?;
+    let stack = stack::for_tests(1)?;
+    stack.up()?;
+    let result = f(&stack);
+    stack.down()?;
+    result
+}
+
+/// A Python with the clients that check us, at the versions of `xtask/python.txt`.
+pub(crate) fn python() -> Result<PathBuf> {
+    let dir = fs::canonicalize(".")?.join("target/python");
+    let (python, done) = (dir.join("bin/python"), dir.join(".complete"));
+    let wanted = fs::read_to_string("xtask/python.txt").context("read xtask/python.txt")?;
+    if fs::read_to_string(&done).is_ok_and(|have| have == wanted) {
+        return Ok(python);
+    }
+    println!("installing the Python clients that check us into target/python");
+    output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&dir))
+        .context("on Debian or Ubuntu: apt-get install python3-venv")?;
+    output(Command::new(&python).args(["-m", "pip", "install", "-q", "-r", "xtask/python.txt"]))?;
+    fs::write(done, wanted)?;
+    Ok(python)
+}
+
+/// The benchmarks: `bench/run.py` drives every arm in one run on one machine.
+pub(crate) fn bench(arms: &[&str]) -> Result<()> {
+    let python = python()?;
+    run(&mut cargo(&["build", "--release", "-p", "tapeline", "-p", "bench"]))?;
+    let spark = if arms.is_empty() || arms.contains(&"store") { Some(stack::jars("spark")?) } else { None };
+    with_stack(|stack| {
+        let mut command = Command::new(&python);
+        command
+            .arg("bench/run.py")
+            .args(arms)
+            .env("BENCH_KAFKA", stack.kafka_address())
+            .env("BENCH_CASSANDRA", stack.cassandra_address())
+            .env("BENCH_KAFKA_JARS", stack::jars("kafka")?);
+        if let Some(spark) = &spark {
+            command.env("BENCH_SPARK_JARS", spark);
+        }
+        run(&mut command)
+    })
+}
+
+/// The whole of a tape folder through real servers, twice, and through kills.
+pub(crate) fn prove(dir: &[&str]) -> Result<()> {
+    let dir = dir.first().copied().unwrap_or("../shared/data/us-equities");
+    anyhow::ensure!(Path::new(dir).is_dir(), "no folder {dir}: cargo xtask prove DIR");
+    let python = python()?;
+    run(&mut cargo(&["build", "--release", "-p", "tapeline"]))?;
+    with_stack(|stack| {
+        run(Command::new(&python)
+            .args(["bench/prove.py", dir])
+            .env("BENCH_KAFKA", stack.kafka_address())
+            .env("BENCH_CASSANDRA", stack.cassandra_address()))
+    })
+}

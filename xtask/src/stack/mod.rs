@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct Stack {
     dir: PathBuf,
     nodes: u8,
-    pub(crate) kafka_port: u16,
-    pub(crate) cassandra_port: u16,
+    kafka_port: u16,
+    cassandra_port: u16,
 }
 
 /// A cluster id is 16 bytes in url-safe base64; this is `tapeline-local-0`.
@@ -30,6 +30,11 @@ pub(crate) fn local(nodes: u8) -> Result<Stack> {
 /// The one the tests start for themselves.
 pub(crate) fn for_tests(nodes: u8) -> Result<Stack> {
     Stack::new("target/stack/test", nodes, 19092, 19042)
+}
+
+/// The folder of a server's or peer's jars, fetched if need be.
+pub(crate) fn jars(of: &str) -> Result<PathBuf> {
+    jars::fetch(of)
 }
 
 /// The local stack with as many nodes as it was started with.
@@ -48,13 +53,23 @@ impl Stack {
     }
 
     /// `kafka://…`
-    pub(crate) fn topic_url(&self) -> String {
+    fn topic_url(&self) -> String {
         format!("kafka://127.0.0.1:{}", self.kafka_port)
     }
 
     /// `cassandra://…/keyspace`
-    pub(crate) fn store_url(&self, keyspace: &str) -> String {
+    fn store_url(&self, keyspace: &str) -> String {
         format!("cassandra://127.0.0.1:{}/{keyspace}", self.cassandra_port)
+    }
+
+    /// `host:port` of the first broker.
+    pub(crate) fn kafka_address(&self) -> String {
+        format!("127.0.0.1:{}", self.kafka_port)
+    }
+
+    /// `host:port` of the first node.
+    pub(crate) fn cassandra_address(&self) -> String {
+        format!("127.0.0.1:{}", self.cassandra_port)
     }
 
     fn node(&self, kind: &'static str, number: u8) -> Node {

@@ -1,0 +1,49 @@
+//! One contract suite per port, run against every adapter. Those of real servers are started by `cargo xtask test`,
+//! which names them in the environment.
+
+mod store;
+mod topic;
+
+use std::collections::BTreeMap;
+
+/// A name nobody else uses.
+fn unique(what: &str) -> String {
+    format!("{what}_{}_{}", std::process::id(), pipeline::clock::now().0 % 1_000_000_000_000)
+}
+
+/// A server's address from the environment; `cargo xtask test` sets it.
+fn server(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: run `cargo xtask test`"))
+}
+
+fn kafka(prefix: &str) -> pipeline::topic::kafka::KafkaTopics {
+    let settings = pipeline::topic::kafka::Settings {
+        replication: 1,
+        compression: "lz4".into(),
+        linger_ms: 1,
+        instance: String::new(),
+        session_timeout_ms: 6_000,
+        properties: BTreeMap::new(),
+    };
+    let names = pipeline::topic::Names::new(prefix);
+    pipeline::topic::kafka::KafkaTopics::new(
+        &server("TAPELINE_TEST_KAFKA"),
+        settings,
+        names.positions(),
+        pipeline::Stop::default(),
+    )
+}
+
+fn cassandra(keyspace: &str, batch_rows: usize) -> pipeline::store::cassandra::CassandraStore {
+    let settings = pipeline::store::cassandra::Settings {
+        replication: 1,
+        consistency: "LOCAL_QUORUM".into(),
+        retention_days: 0,
+        batch_rows,
+        in_flight: 16,
+        connections: 1,
+        username: String::new(),
+        password: String::new(),
+    };
+    pipeline::store::cassandra::CassandraStore::new(&server("TAPELINE_TEST_CASSANDRA"), keyspace, settings).unwrap()
+}

@@ -1,0 +1,223 @@
+//! What every store must do.
+
+use crate::{cassandra, server, unique};
+use market::codec::json;
+use market::{Kind, Record, UnixNanos};
+use pipeline::batch::{Batch, Partition};
+use pipeline::store::sqlite::SqliteStore;
+use pipeline::store::{Scan, Store, Writer};
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+const HOUR: i64 = market::time::HOUR;
+const DAY_START: i64 = 1_381_190_400_000_000_000;
+
+fn trade(symbol: &str, ts: i64, id: &str, more: &str) -> String {
+    format!(
+        r#"{{"symbol":"{symbol}","feed":"f.a","venue":"P","id":"{id}","ts":{ts},"recv_ts":{},"price":"167.4101","size":"0.5","conditions":["@","I"]{more}}}"#,
+        ts + 1_000_000_007
+    )
+}
+
+fn quote(symbol: &str, ts: i64, seq: i64, sides: &str) -> String {
+    format!(
+        r#"{{"symbol":"{symbol}","feed":"f.a","seq":{seq},"ts":{ts},"recv_ts":-5{sides},"conditions":[]}}"#
+    )
+}
+
+fn batch(rows: &[(Kind, String, i64)]) -> Batch {
+    let mut batch = Batch::default();
+    for (offset, (kind, text, stamp_ms)) in rows.iter().enumerate() {
+        let at = Partition { topic: 0, number: 0 };
+        batch.push(*kind, text.as_bytes(), *stamp_ms, at, offset as i64).unwrap();
+    }
+    batch
+}
+
+fn write(writer: &mut dyn Writer, rows: &[(Kind, String, i64)]) -> Vec<(usize, String)> {
+    writer.submit(1, batch(rows)).unwrap();
+    let done = writer.completed(Duration::from_secs(30)).unwrap().expect("an answer");
+    assert_eq!((done.ticket, done.batch.len()), (1, rows.len()));
+    done.refused
+}
+
+fn read(store: &dyn Store, scan: &Scan) -> Vec<String> {
+    let mut out = Vec::new();
+    store
+        .scan(scan, &mut |record: &Record<&str>| {
+            let mut text = Vec::new();
+            json::encode(record, &mut text);
+            out.push(String::from_utf8(text).unwrap());
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    out
+}
+
+fn suite(store: &dyn Store) {
+    store.init().unwrap();
+    store.init().unwrap();
+    let stop = pipeline::Stop::default();
+    let mut writer = store.writer(&stop).unwrap();
+    let last_of_day = DAY_START + 24 * HOUR - 1;
+    // Two equal-looking trades are two trades; text, decimals and times come back as they went.
+    let trades = [
+        trade("A", DAY_START + 5, "1", ""),
+        trade("A", DAY_START + 5, "2", ""),
+        trade("A", DAY_START + HOUR, "1", r#","tape":"B","revision":3,"canceled":true"#),
+        trade("A", last_of_day, "9", ""),
+        trade("B", -1, "1", ""),
+    ];
+    let quotes = [
+        quote("A", DAY_START, 1, r#","bid":"1","bid_size":"200","bid_venue":"P""#),
+        quote("A", DAY_START, 2, r#","ask":"9223372036.854775807","ask_size":"-1","ask_venue":"""#),
+    ];
+    let rows: Vec<_> = trades
+        .iter()
+        .map(|text| (Kind::Trade, text.clone(), 1_000))
+        .chain(quotes.iter().map(|text| (Kind::Quote, text.clone(), 1_000)))
+        .collect();
+    for _ in 0..2 {
+        // The second time changes nothing.
+        assert!(write(&mut *writer, &rows).is_empty());
+        assert_eq!(read(store, &Scan::all(Kind::Trade)), trades);
+        assert_eq!(read(store, &Scan::all(Kind::Quote)), quotes);
+    }
+    let counts = store.count().unwrap();
+    assert_eq!((counts[&Kind::Trade]["A"], counts[&Kind::Trade]["B"], counts[&Kind::Quote]["A"]), (4, 1, 2));
+    ranges(store, &trades, last_of_day);
+    newer_beats_older(store, &mut *writer);
+    every_ticket_is_answered(&mut *writer);
+}
+
+fn ranges(store: &dyn Store, trades: &[String], last_of_day: i64) {
+    let of_a = |from, to, limit| Scan {
+        kind: Kind::Trade,
+        symbol: Some("A".into()),
+        from: UnixNanos(from),
+        to: UnixNanos(to),
+        limit,
+    };
+    assert_eq!(read(store, &of_a(DAY_START + 5, DAY_START + 6, None)), trades[..2]);
+    assert_eq!(read(store, &of_a(DAY_START + 6, DAY_START + HOUR, None)), [""; 0]);
+    assert_eq!(read(store, &of_a(DAY_START + 6, DAY_START + HOUR + 1, None)), trades[2..3]);
+    assert_eq!(read(store, &of_a(last_of_day, i64::MAX, None)), trades[3..4]);
+    assert_eq!(read(store, &of_a(i64::MIN, i64::MAX, Some(3))), trades[..3]);
+}
+
+/// A correction beats what it corrects, and a stale retry does not beat the correction.
+fn newer_beats_older(store: &dyn Store, writer: &mut dyn Writer) {
+    let ts = DAY_START + 5 * HOUR;
+    let scan = Scan { kind: Kind::Trade, symbol: Some("C".into()), ..Scan::all(Kind::Trade) };
+    let (first, corrected) = (trade("C", ts, "1", ""), trade("C", ts, "1", "").replace("167.4101", "99"));
+    for (text, stamp) in [(&first, 1_000), (&corrected, 2_000), (&first, 1_000)] {
+        write(writer, &[(Kind::Trade, text.clone(), stamp)]);
+    }
+    assert_eq!(read(store, &scan), [corrected]);
+}
+
+/// Many tickets at once, of many partitions, some empty: each comes back once.
+fn every_ticket_is_answered(writer: &mut dyn Writer) {
+    for round in 0..20_u64 {
+        for ticket in 0..50 {
+            let rows: Vec<_> = (0..ticket % 4)
+                .map(|n| (Kind::Trade, trade(&format!("T{n}"), DAY_START, &format!("{round}-{ticket}"), ""), 1))
+                .collect();
+            writer.submit(ticket, batch(&rows)).unwrap();
+        }
+        let mut seen = [false; 50];
+        for _ in 0..50 {
+            let done = writer.completed(Duration::from_secs(30)).unwrap().expect("a ticket is not answered");
+            assert!(!std::mem::replace(&mut seen[done.ticket as usize], true), "answered twice");
+        }
+    }
+}
+
+#[test]
+fn sqlite() {
+    let dir = tempfile::tempdir().unwrap();
+    suite(&SqliteStore::new(dir.path().join("store.db")));
+}
+
+#[test]
+#[ignore = "needs real Cassandra: cargo xtask test"]
+fn cassandra_real() {
+    suite(&cassandra(&unique("contract"), 2));
+}
+
+#[test]
+fn a_sqlite_table_that_does_not_fit_is_named_by_column() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute_batch("CREATE TABLE trades (symbol TEXT, ts INTEGER, price REAL)").unwrap();
+    let error = SqliteStore::new(&path).init().unwrap_err().to_string();
+    assert!(error.contains("table trades: column `symbol` is TEXT, not TEXT key 1"), "{error}");
+    let error = SqliteStore::new(dir.path().join("none.db")).count().unwrap_err().to_string();
+    assert!(error.contains("no store file"), "{error}");
+}
+
+#[test]
+#[ignore = "needs real Cassandra: cargo xtask test"]
+fn a_cassandra_table_that_does_not_fit_is_named_by_column() {
+    let keyspace = unique("misfit");
+    let store = cassandra(&keyspace, 10);
+    let error = store.writer(&pipeline::Stop::default()).err().unwrap();
+    assert!(error.to_string().contains("no table `trades`") && error.to_string().contains("tapeline init"), "{error}");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let session = scylla::client::session_builder::SessionBuilder::new()
+            .known_node(server("TAPELINE_TEST_CASSANDRA"))
+            .build()
+            .await
+            .unwrap();
+        for statement in [
+            format!("CREATE KEYSPACE {keyspace} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': 1}}"),
+            format!("CREATE TABLE {keyspace}.trades (symbol text, ts timestamp, price double, PRIMARY KEY (symbol, ts))"),
+        ] {
+            session.query_unpaged(statement, ()).await.unwrap();
+        }
+    });
+    let error = store.init().unwrap_err();
+    assert!(!error.retryable());
+    assert!(error.to_string().contains("table trades has no column `hour` (timestamp partition_key)"), "{error}");
+}
+
+#[test]
+#[ignore = "needs real Cassandra: cargo xtask test"]
+fn a_row_that_cassandra_can_never_take_is_refused_alone() {
+    let store = cassandra(&unique("poison"), 100);
+    store.init().unwrap();
+    let mut writer = store.writer(&pipeline::Stop::default()).unwrap();
+    // A key component may have 64 KiB.
+    let rows: Vec<_> = (0..100)
+        .map(|n| {
+            let id = if n == 37 { "x".repeat(70_000) } else { n.to_string() };
+            (Kind::Trade, trade("A", DAY_START, &id, ""), 1)
+        })
+        .collect();
+    let refused = write(&mut *writer, &rows);
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert_eq!(refused[0].0, 37);
+    assert!(refused[0].1.contains("length"), "{}", refused[0].1);
+    assert_eq!(store.count().unwrap()[&Kind::Trade]["A"], 99);
+}
+
+#[test]
+fn a_cassandra_that_is_away_is_worth_waiting_for() {
+    let settings = pipeline::store::cassandra::Settings {
+        replication: 1,
+        consistency: "ONE".into(),
+        retention_days: 0,
+        batch_rows: 1,
+        in_flight: 1,
+        connections: 1,
+        username: String::new(),
+        password: "hush".into(),
+    };
+    let store = pipeline::store::cassandra::CassandraStore::new("127.0.0.77:9", "k", settings).unwrap();
+    let error = store.init().unwrap_err();
+    assert!(error.retryable());
+    assert!(error.to_string().contains("cassandra://127.0.0.77:9/k: no node answers"), "{error}");
+    assert!(!error.to_string().contains("hush"));
+}

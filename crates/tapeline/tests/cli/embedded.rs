@@ -1,0 +1,164 @@
+//! Everything that needs no server.
+
+use crate::{embedded_urls, finish, run, session, signal, start, tape, tapeline, url, with};
+
+const ROWS: &str = "34200000,1000000,100,P,1,0\n34200000,1000000,100,P,1,0\n34200001,1000100,5,Q,20,1\n";
+
+#[test]
+fn bad_rows_become_dead_letters_and_the_rest_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    tape(dir.path(), &format!("{ROWS}34200002,10001\n\n34200003,99999999999999999,100,P,1,0\nx,1,1,P,1,0\n34200004,1000000,7,P,1,0"));
+    let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
+    let (code, text) = run(&with("run", &urls));
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("dead letters: 4"), "{text}");
+    assert!(text.contains("row 4, byte 81 (source): 2 columns where 6 are due"), "{text}");
+    assert!(text.contains("row 5, byte 96 (source): 0 columns where 6 are due"), "{text}");
+    assert!(text.contains("row 6, byte 97 (source): price \"99999999999999999\": does not fit"), "{text}");
+    assert!(text.contains("row 7, byte 136 (source): time \"x\": not a decimal number"), "{text}");
+    // They are kept, raw bytes and all.
+    let topic = rusqlite::Connection::open(dir.path().join("t.db")).unwrap();
+    let raw: Vec<u8> = topic
+        .query_row("SELECT payload FROM messages WHERE headers LIKE '%does not fit%'", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(raw, b"34200003,99999999999999999,100,P,1,0");
+    let (code, text) = run(&with("verify", &urls));
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("verified: 4 records") && text.contains("4 rows of the source are dead letters"), "{text}");
+    let (code, text) = run(&["count", "--format", "json", &urls[4], &urls[5]]);
+    assert_eq!((code, text.as_str()), (0, "{\"quotes\":{},\"trades\":{\"XYZ\":4}}\n"));
+    let (_, csv) = run(&["query", "trades", "xyz", "--format", "csv", "--limit", "1", &urls[4], &urls[5]]);
+    assert!(csv.contains("\n2013-10-08T13:30:00Z,XYZ,P,100,100,1,,lean.sip,20131008-1,"), "{csv}");
+}
+
+#[test]
+fn a_second_run_goes_on_and_a_replay_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = tape(dir.path(), ROWS);
+    let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
+    assert_eq!(run(&with("run", &urls)).0, 0);
+    let (code, text) = run(&with("run", &urls));
+    assert!(code == 0 && text.contains("3 rows were published before and are left out"), "{text}");
+    let mut replay = with("run", &urls);
+    replay.push("--replay");
+    assert_eq!(run(&replay).0, 0);
+    let (code, text) = run(&with("verify", &urls));
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("3 messages on the topic repeat a record") && text.contains("verified: 3 records"), "{text}");
+    // A file that has grown since is read anew: its checksum is another.
+    tape(dir.path(), &format!("{ROWS}34200009,1000000,1,P,1,0"));
+    assert!(file.exists());
+    assert_eq!(run(&with("run", &urls)).0, 0);
+    let (code, text) = run(&with("verify", &urls));
+    assert!(code == 0 && text.contains("verified: 4 records"), "{text}");
+}
+
+#[test]
+fn verify_finds_a_lost_row_and_a_changed_one() {
+    let dir = tempfile::tempdir().unwrap();
+    tape(dir.path(), ROWS);
+    let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
+    assert_eq!(run(&with("run", &urls)).0, 0);
+    let store = rusqlite::Connection::open(dir.path().join("s.db")).unwrap();
+    store.execute("UPDATE trades SET size = size + 1 WHERE id = '20131008-2'", []).unwrap();
+    let (code, text) = run(&with("verify", &urls));
+    assert!(code == 3 && text.contains("DIFFERS") && text.contains("NOT verified"), "{text}");
+    store.execute("UPDATE trades SET size = size - 1 WHERE id = '20131008-2'", []).unwrap();
+    assert_eq!(run(&with("verify", &urls)).0, 0);
+    store.execute("DELETE FROM trades WHERE id = '20131008-2'", []).unwrap();
+    assert_eq!(run(&with("verify", &urls)).0, 3);
+}
+
+#[test]
+fn a_file_cut_short_gives_what_is_left_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = session().join("tick/aig/20131008_trade.zip");
+    let whole = std::fs::read(source).unwrap();
+    let folder = dir.path().join("tape/tick/aig");
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("20131008_trade.zip");
+    let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
+    std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    let (code, text) = run(&with("run", &urls));
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("the file is damaged from here on"), "{text}");
+    let (_, text) = run(&["count", "--format", "csv", &urls[4], &urls[5]]);
+    let rows: u64 = text.lines().last().unwrap().rsplit(',').next().unwrap().parse().unwrap();
+    assert!((10_000..43_342).contains(&rows), "{rows}");
+    // The whole file later adds just what was missing.
+    std::fs::write(&path, &whole).unwrap();
+    assert_eq!(run(&with("run", &urls)).0, 0);
+    let (code, text) = run(&with("verify", &urls));
+    assert!(code == 0 && text.contains("verified: 43,342 records"), "{text}");
+    // One flipped bit within is noticed by the checksum.
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    std::fs::write(&path, flipped).unwrap();
+    let (_, text) = run(&with("run", &urls));
+    assert!(text.contains("dead letters:"), "{text}");
+    std::fs::write(&path, b"no zip at all").unwrap();
+    let (code, text) = run(&with("run", &urls));
+    assert!(code == 0 && text.contains("20131008_trade.zip (source): not a zip"), "{text}");
+}
+
+#[test]
+fn sigterm_drains_commits_and_the_next_start_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut urls = embedded_urls(dir.path(), &session());
+    urls[1].push_str("?symbols=AIG&kinds=trades&speed=2000");
+    let child = start(&with("run", &urls));
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    signal(&child, "-TERM");
+    let (code, text) = finish(child.wait_with_output().unwrap());
+    assert_eq!(code, 0, "{text}");
+    let total = text.lines().find(|line| line.contains("total")).unwrap_or_else(|| panic!("{text}")).to_owned();
+    let cells: Vec<&str> = total.split_whitespace().collect();
+    assert!(cells[1] != "0" && cells[1] == cells[2], "published and stored differ: {total}");
+    urls[1] = urls[1].replace("speed=2000", "speed=max");
+    let (code, text) = run(&with("run", &urls));
+    assert!(code == 0 && text.contains(&format!("{} rows were published before", cells[1])), "{text}");
+    let (code, text) = run(&with("verify", &urls));
+    assert!(code == 0 && text.contains("verified: 43,342 records"), "{text}");
+    assert!(!text.contains("repeat"), "a clean stop repeats nothing: {text}");
+}
+
+#[test]
+fn wrong_words_get_a_clear_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = url("tape", &dir.path().join("no"));
+    let empty = url("tape", dir.path());
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&["run"], 1, "no source is named\n  hint: --source"),
+        (&["run", "--source", &missing], 1, "no folder"),
+        (&["run", "--source", &empty], 1, "no tick files in"),
+        (&["run", "--source", "tape:.?speed=fast"], 1, "speed is max or a number"),
+        (&["run", "--source", "ftp://x"], 1, "`ftp://x` is no source"),
+        (&["count", "--store", "mysql://x"], 1, "`mysql://x` is no store"),
+        (&["count", "--store", "sqlite:/no/such/file"], 1, "no store file /no/such/file"),
+        (&["query", "bars", "SPY"], 2, "unknown record kind `bars`"),
+        (&["query", "trades", "SPY", "--from", "noon"], 1, "--from: `noon` is not a time"),
+        (&["query", "trades", "SPY", "--from", "2014-01-01", "--to", "2013-01-01"], 1, "is not before --to"),
+        (&["count", "--config", "/no/such.toml"], 1, "read configuration /no/such.toml"),
+        (&["count", "--store", "cassandra://127.0.0.77:9/k", "--wait", "1"], 4, "no node answers"),
+        (&["init", "--topic", "kafka://127.0.0.77:9", "--wait", "1"], 4, "no broker answers"),
+        (&["fly"], 2, "unrecognized subcommand"),
+    ];
+    for (arguments, code, part) in cases {
+        let (got, text) = finish(tapeline(arguments).current_dir(dir.path()).output().unwrap());
+        assert_eq!(got, *code, "{arguments:?}: {text}");
+        assert!(text.contains(part), "{arguments:?}: {text}");
+        assert!(!text.contains("panicked"), "{text}");
+    }
+}
+
+#[test]
+fn the_demo_runs_twice_and_proves_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let demo = dir.path().join("demo");
+    for _ in 0..2 {
+        let (code, text) = run(&["demo", "--dir", demo.to_str().unwrap()]);
+        assert_eq!(code, 0, "{text}");
+        assert!(text.contains("SPY    trades   451,545 451,545"), "{text}");
+        assert!(text.contains("verified: 654,140 records, equal field for field in source, topic, store"), "{text}");
+    }
+}

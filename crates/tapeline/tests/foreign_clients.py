@@ -1,0 +1,53 @@
+"""Reads what tapeline wrote with other people's clients and compares all of it with the tape.
+
+usage: foreign_clients.py KAFKA CASSANDRA NAME TAPE SYMBOL…
+"""
+import csv, io, json, sys, zipfile
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from cassandra.cluster import Cluster
+from kafka import KafkaConsumer, TopicPartition
+
+kafka, cassandra, name, tape, *symbols = sys.argv[1:]
+epoch = datetime(1970, 1, 1, tzinfo=timezone.utc)
+midnight = datetime(2013, 10, 8, tzinfo=ZoneInfo("America/New_York"))
+start_ns = int((midnight - epoch).total_seconds()) * 10**9
+
+want = set()
+for symbol in symbols:
+    archive = zipfile.ZipFile(Path(tape) / "tick" / symbol.lower() / "20131008_trade.zip")
+    text = archive.read(archive.namelist()[0]).decode()
+    for number, (ms, price, size, venue, mask, suspicious) in enumerate(csv.reader(io.StringIO(text)), 1):
+        codes = (mask, "suspicious") if suspicious == "1" else (mask,)
+        price = Decimal(price) / 10000
+        want.add((symbol, start_ns + int(ms) * 10**6, venue, f"20131008-{number}", price, Decimal(size), codes))
+
+host, port = cassandra.split(":")
+session = Cluster([host], port=int(port)).connect(name)
+rows = []
+for r in session.execute("SELECT symbol, hour, ts, venue, id, price, size, conditions, feed FROM trades"):
+    ns = (r.hour.replace(tzinfo=timezone.utc) - epoch) // timedelta(days=1) * 86400 * 10**9 + r.ts.nanosecond_time
+    assert r.feed == "lean.sip", r
+    rows.append((r.symbol, ns, r.venue, r.id, r.price, r.size, tuple(r.conditions)))
+assert len(rows) == len(want), (len(rows), len(want))
+assert set(rows) == want, list(set(rows) ^ want)[:4]
+
+consumer = KafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False)
+parts = [TopicPartition(f"{name}.trades", p) for p in sorted(consumer.partitions_for_topic(f"{name}.trades"))]
+consumer.assign(parts)
+consumer.seek_to_beginning(*parts)
+ends = consumer.end_offsets(parts)
+messages = []
+while any(consumer.position(p) < ends[p] for p in parts):
+    for batch in consumer.poll(timeout_ms=1000).values():
+        for m in batch:
+            t = json.loads(m.value)
+            assert m.key.decode() == t["symbol"] and dict(m.headers) == {"kind": b"trade", "schema": b"1"}, m
+            assert t["recv_ts"] // 10**6 == m.timestamp
+            messages.append((t["symbol"], t["ts"], t["venue"], t["id"], Decimal(t["price"]), Decimal(t["size"]),
+                             tuple(t["conditions"])))
+assert len(messages) == len(want) and set(messages) == want
+print(f"{len(rows)} rows equal, {len(messages)} messages equal")
