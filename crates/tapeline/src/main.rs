@@ -4,19 +4,16 @@
 mod cli;
 mod command;
 mod context;
+mod memory;
 mod output;
 mod progress;
-
-/// librdkafka allocates in one thread what it frees in another, several times a message: the system's allocator makes
-/// that the largest cost of producing (docs/adr/0006).
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 use clap::Parser;
 use cli::{Cli, Verb};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    memory::frugal();
     let cli = Cli::parse();
     let context = match context::Context::new(&cli.common) {
         Ok(context) => context,

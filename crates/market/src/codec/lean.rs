@@ -58,6 +58,9 @@ impl RowReader {
     /// # Errors
     /// The reason, when the row has no readable time.
     pub fn time(&self, row: &[u8]) -> Result<UnixNanos, String> {
+        if row.is_empty() {
+            return Err("an empty row".to_owned());
+        }
         let end = memchr::memchr(b',', row).unwrap_or(row.len());
         self.at(&row[..end])
     }

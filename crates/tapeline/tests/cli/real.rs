@@ -21,7 +21,7 @@ impl Real {
         };
         let name = format!("{what}_{}", std::process::id());
         let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
-        let text = format!("[topic]\nprefix = '{name}'\ngroup = '{name}'\n[topic.kafka]\nsession_timeout_ms = 6000\n");
+        let text = format!("[topic]\nprefix = '{name}'\ngroup = '{name}'\n[topic.kafka]\nsession_timeout_ms = 6000\n[produce]\nposition_ms = 300\n");
         std::fs::write(file.path(), text).unwrap();
         let real = Self {
             kafka: server("TAPELINE_TEST_KAFKA"),

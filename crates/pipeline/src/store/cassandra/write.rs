@@ -43,7 +43,7 @@ struct Shared {
     /// Prepared batches by kind and number of rows, made once and shared by all requests.
     batches: [Vec<OnceLock<CqlBatch>>; 2],
     inserts: [PreparedStatement; 2],
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     stop: Stop,
     place: String,
     done: Sender<Done>,
@@ -86,7 +86,7 @@ impl CassandraWriter {
             session,
             batches: [sizes(), sizes()],
             inserts,
-            permits: Semaphore::new(store.settings.in_flight.max(1)),
+            permits: Arc::new(Semaphore::new(store.settings.in_flight.max(1))),
             stop: stop.clone(),
             place: format!("write to {}", store.describe()),
             done: sender,
@@ -165,15 +165,23 @@ impl Writer for CassandraWriter {
             abandoned: AtomicBool::new(false),
             refused: Mutex::new(Vec::new()),
         });
-        for (from, to) in pieces {
-            let (shared, job) = (Arc::clone(&self.shared), Arc::clone(&job));
-            self.runtime.spawn(async move {
-                if !shared.write(&job, from, to).await {
-                    job.abandoned.store(true, Ordering::Release);
-                }
-                shared.finish(job);
-            });
-        }
+        let shared = Arc::clone(&self.shared);
+        let whole = Arc::clone(&job);
+        // A request takes much room: only those that may be in flight are made.
+        self.runtime.spawn(async move {
+            for (from, to) in pieces {
+                let Ok(permit) = Arc::clone(&shared.permits).acquire_owned().await else { break };
+                let (shared, job) = (Arc::clone(&shared), Arc::clone(&whole));
+                tokio::spawn(async move {
+                    if !shared.write(&job, from, to).await {
+                        job.abandoned.store(true, Ordering::Release);
+                    }
+                    drop(permit);
+                    shared.finish(job);
+                });
+            }
+            shared.finish(whole);
+        });
         // Ours may be the last: the requests can be answered before we get here.
         self.shared.finish(job);
         Ok(())
@@ -205,7 +213,6 @@ impl Shared {
 
     /// Writes a piece of a job; false when it was told to stop before it could.
     async fn write(&self, job: &Job, from: u32, to: u32) -> bool {
-        let Ok(_permit) = self.permits.acquire().await else { return false };
         let mut pieces = vec![(from, to)];
         let mut backoff = Backoff::default();
         while let Some((from, to)) = pieces.pop() {
