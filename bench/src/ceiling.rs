@@ -23,7 +23,10 @@ pub(crate) fn run(source: &str, store: &str, passes: usize) -> Result<()> {
             writer.submit(ticket, batch).map_err(|error| anyhow!("{error}"))?;
             ticket += 1;
             while out + config.consume.cycle > config.consume.in_flight {
-                let Some(done) = writer.completed(Duration::from_secs(60)).map_err(|e| anyhow!("{e}"))? else { break };
+                let Some(done) = writer.completed(Duration::from_secs(60)).map_err(|e| anyhow!("{e}"))?
+                else {
+                    break;
+                };
                 out -= done.batch.len();
                 back.push(done.batch);
             }

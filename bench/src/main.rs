@@ -1,7 +1,8 @@
-//! What the benchmarks need beside the program itself: `bench ceiling …`. Run by `cargo xtask bench`.
+//! What the benchmarks need beside the program itself: `bench ceiling …`, `bench latency …`. Run by `cargo xtask bench`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for people")]
 
 mod ceiling;
+mod latency;
 
 use anyhow::{Result, bail};
 
@@ -10,6 +11,9 @@ fn main() -> Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
         ["ceiling", source, store, passes] => ceiling::run(source, store, passes.parse()?),
-        _ => bail!("bench ceiling SOURCE STORE PASSES"),
+        ["latency", source, topic, store, rate, seconds] => {
+            latency::run(source, topic, store, rate.parse()?, seconds.parse()?)
+        }
+        _ => bail!("bench latency SOURCE TOPIC STORE RATE SECONDS | bench ceiling SOURCE STORE PASSES"),
     }
 }

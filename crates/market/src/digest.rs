@@ -106,7 +106,9 @@ mod tests {
         merged.merge(&digest(&[&second]));
         assert_eq!(whole, merged);
         assert_ne!(whole, digest(&[first, first]));
-        for (from, to) in [("\"price\":\"1\"", "\"price\":\"1.000000001\""), ("\"P\"", "\"Q\""), ("[]", "[\"\"]")] {
+        for (from, to) in
+            [("\"price\":\"1\"", "\"price\":\"1.000000001\""), ("\"P\"", "\"Q\""), ("[]", "[\"\"]")]
+        {
             assert_ne!(whole, digest(&[first, &second.replace(from, to)]), "{to}");
         }
     }

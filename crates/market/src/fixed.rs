@@ -67,7 +67,10 @@ pub fn parse_scaled(text: &[u8], scale: u32) -> Result<i64, FixedError> {
                 *seen += 1;
             }
             value = if checked {
-                value.checked_mul(10).and_then(|v| v.checked_add(u64::from(digit))).ok_or(FixedError::TooLarge)?
+                value
+                    .checked_mul(10)
+                    .and_then(|v| v.checked_add(u64::from(digit)))
+                    .ok_or(FixedError::TooLarge)?
             } else {
                 value * 10 + u64::from(digit)
             };

@@ -19,7 +19,9 @@ pub struct UnixNanos(pub i64);
 
 /// Why a text is not a time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a time: {reason}; write 2013-10-08T13:30:00.123456789Z, 2013-10-08 (midnight UTC) or 2013-10-08T09:30[America/New_York]")]
+#[error(
+    "`{text}` is not a time: {reason}; write 2013-10-08T13:30:00.123456789Z, 2013-10-08 (midnight UTC) or 2013-10-08T09:30[America/New_York]"
+)]
 pub struct TimeError {
     text: String,
     reason: String,
@@ -62,8 +64,7 @@ impl UnixNanos {
         } else if let Ok(stamp) = text.parse::<Timestamp>() {
             Ok(stamp)
         } else {
-            text.parse::<jiff::civil::DateTime>()
-                .and_then(|civil| TimeZone::UTC.to_timestamp(civil))
+            text.parse::<jiff::civil::DateTime>().and_then(|civil| TimeZone::UTC.to_timestamp(civil))
         };
         let stamp = stamp.map_err(|error| fail(error.to_string()))?;
         i64::try_from(stamp.as_nanosecond())
@@ -115,7 +116,8 @@ impl SessionDay {
         for (hour, slot) in hours.iter_mut().enumerate() {
             let civil = date.at(0, 0, 0, 0) + jiff::Span::new().hours(hour as i64);
             let stamp = zone.to_timestamp(civil).map_err(|error| error.to_string())?;
-            *slot = i64::try_from(stamp.as_nanosecond()).map_err(|_| format!("{yyyymmdd} is out of range"))?;
+            *slot =
+                i64::try_from(stamp.as_nanosecond()).map_err(|_| format!("{yyyymmdd} is out of range"))?;
         }
         Ok(Self { date, hours })
     }

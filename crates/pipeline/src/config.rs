@@ -221,7 +221,11 @@ mod tests {
         pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
     }
 
-    fn with_file(text: &str, environment: &[(&str, &str)], flags: &[(&str, Option<String>)]) -> Result<Config> {
+    fn with_file(
+        text: &str,
+        environment: &[(&str, &str)],
+        flags: &[(&str, Option<String>)],
+    ) -> Result<Config> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.toml");
         std::fs::write(&path, text).unwrap();
@@ -237,8 +241,13 @@ mod tests {
             ("TAPELINE__TOPIC__KAFKA__PROPERTIES__SECURITY_PROTOCOL", "SSL"),
             ("HOME", "x"),
         ];
-        let config = with_file(text, &environment, &[("topic.group", Some("flag".into())), ("store.url", None)]).unwrap();
-        assert_eq!((config.topic.url.as_str(), config.topic.partitions, config.topic.group.as_str()), ("sqlite:file", 4, "flag"));
+        let config =
+            with_file(text, &environment, &[("topic.group", Some("flag".into())), ("store.url", None)])
+                .unwrap();
+        assert_eq!(
+            (config.topic.url.as_str(), config.topic.partitions, config.topic.group.as_str()),
+            ("sqlite:file", 4, "flag")
+        );
         assert_eq!(config.topic.kafka.properties["a.b"], "c");
         assert_eq!(config.topic.kafka.properties["security.protocol"], "SSL");
         assert_eq!(config.store.url, "sqlite:tapeline.db");
@@ -250,13 +259,22 @@ mod tests {
             ("[topic]\nurll = 'x'", ("X", "x"), "t.toml: unknown setting `topic.urll`"),
             ("[topic]\npartitions = 'x'", ("X", "x"), "`topic.partitions` is a string, a integer is due"),
             ("[topic", ("X", "x"), "t.toml is not TOML"),
-            ("", ("TAPELINE__TOPIC__PARTITIONS", "x"), "environment variable TAPELINE__TOPIC__PARTITIONS: `x` is not a whole number"),
+            (
+                "",
+                ("TAPELINE__TOPIC__PARTITIONS", "x"),
+                "environment variable TAPELINE__TOPIC__PARTITIONS: `x` is not a whole number",
+            ),
             ("", ("TAPELINE__NO__SUCH", "x"), "unknown setting `no.such`"),
         ] {
             let error = with_file(text, &[environment], &[]).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         }
-        assert!(load(Some(Path::new("/no/such")), env(&[]).into_iter(), &[]).unwrap_err().to_string().contains("/no/such"));
+        assert!(
+            load(Some(Path::new("/no/such")), env(&[]).into_iter(), &[])
+                .unwrap_err()
+                .to_string()
+                .contains("/no/such")
+        );
     }
 
     #[test]

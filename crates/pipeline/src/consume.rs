@@ -68,7 +68,7 @@ pub fn run(
     let writer = store.writer(stop)?;
     let letters = topics.producer()?;
     let mut consumer = topics.consumer(&settings.group, &settings.names.all_records())?;
-    let flight = Flight::new(writer, letters, settings.names.clone(), Arc::clone(telemetry));
+    let flight = Flight::new(writer, letters, &settings.names, Arc::clone(telemetry));
     let flight = Arc::new(Mutex::new(flight));
     let (hook, drain) = (Arc::clone(&flight), settings.drain / 2);
     consumer.on_revoke(Box::new(move |partitions| lock(&hook).hand_over(partitions, drain)));
@@ -117,7 +117,9 @@ impl Loop<'_> {
             let room = {
                 let mut flight = lock(self.flight);
                 flight.collect(Duration::ZERO)?;
-                let full = |flight: &Flight| flight.rows() + self.settings.cycle > self.settings.in_flight.max(self.settings.cycle);
+                let full = |flight: &Flight| {
+                    flight.rows() + self.settings.cycle > self.settings.in_flight.max(self.settings.cycle)
+                };
                 if full(&flight) && !stop.asked() {
                     flight.collect(Duration::from_millis(20))?;
                 }
@@ -157,9 +159,8 @@ impl Loop<'_> {
                 Some((_, next)) => *next = offset + 1,
                 None => ends.push((partition, offset + 1)),
             }
-            let taken = kind(message).and_then(|kind| {
-                batch.push(kind, message.payload(), message.stamp_ms(), partition, offset)
-            });
+            let taken = kind(message)
+                .and_then(|kind| batch.push(kind, message.payload(), message.stamp_ms(), partition, offset));
             if let Err(reason) = taken {
                 dead.push(letter(message, &names, reason));
             }

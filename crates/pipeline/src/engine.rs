@@ -90,7 +90,8 @@ pub fn source(config: &Config) -> Result<Box<dyn Source>> {
 fn tape_settings(config: &Config) -> Result<tape::Settings> {
     let url = &config.source.url;
     let Some(rest) = url.strip_prefix("tape:") else {
-        let what = if url.is_empty() { "no source is named".to_owned() } else { format!("`{url}` is no source") };
+        let what =
+            if url.is_empty() { "no source is named".to_owned() } else { format!("`{url}` is no source") };
         return Err(Error::user(what).hint("--source 'tape:DIR?speed=max'"));
     };
     let (dir, options) = rest.split_once('?').unwrap_or((rest, ""));
@@ -105,13 +106,22 @@ fn tape_settings(config: &Config) -> Result<tape::Settings> {
     };
     for option in options.split('&').filter(|option| !option.is_empty()) {
         let (name, value) = option.split_once('=').unwrap_or((option, ""));
-        let bad = |want: &str| Error::user(format!("source option `{option}`: {want}")).hint("--source 'tape:DIR?speed=max&symbols=SPY,IBM&kinds=trades,quotes&dates=20131008'");
+        let bad = |want: &str| {
+            Error::user(format!("source option `{option}`: {want}"))
+                .hint("--source 'tape:DIR?speed=max&symbols=SPY,IBM&kinds=trades,quotes&dates=20131008'")
+        };
         match name {
-            "speed" => settings.speed = speed(value).map_err(|()| bad("speed is max or a number above 0, as 1 or 50"))?,
+            "speed" => {
+                settings.speed =
+                    speed(value).map_err(|()| bad("speed is max or a number above 0, as 1 or 50"))?
+            }
             "symbols" => settings.symbols = value.split(',').map(|s| s.trim().to_ascii_uppercase()).collect(),
             "kinds" => {
-                settings.kinds =
-                    value.split(',').map(str::parse).collect::<Result<_, String>>().map_err(|why| bad(&why))?;
+                settings.kinds = value
+                    .split(',')
+                    .map(str::parse)
+                    .collect::<Result<_, String>>()
+                    .map_err(|why| bad(&why))?;
             }
             "dates" => {
                 settings.dates = value
@@ -157,7 +167,8 @@ mod tests {
         for url in ["", "kafka:h", "kafka://", "sqlite:", "redis://x"] {
             assert!(topics(&config("topic.url", url), &stop).is_err(), "{url}");
         }
-        for url in ["", "cassandra://h", "cassandra://h/", "cassandra://h/1a", "cassandra://h/a;b", "sqlite:"] {
+        for url in ["", "cassandra://h", "cassandra://h/", "cassandra://h/1a", "cassandra://h/a;b", "sqlite:"]
+        {
             assert!(store(&config("store.url", url)).is_err(), "{url}");
         }
     }
@@ -165,13 +176,22 @@ mod tests {
     #[test]
     fn tape_options_are_read_or_named() {
         let read = |url: &str| tape_settings(&config("source.url", url));
-        let settings = read("tape:/d?speed=50x&symbols=spy,IBM&kinds=trades&dates=2013-10-08,20131007").unwrap();
+        let settings =
+            read("tape:/d?speed=50x&symbols=spy,IBM&kinds=trades&dates=2013-10-08,20131007").unwrap();
         assert_eq!(settings.speed, Some(50.0));
         assert_eq!(settings.symbols, ["SPY", "IBM"]);
         assert_eq!(settings.kinds, [Kind::Trade]);
         assert_eq!(settings.dates, [20131008, 20131007]);
         assert_eq!(read("tape:/d?speed=max").unwrap().speed, None);
-        for url in ["", "alpaca:iex", "tape:/d?speed=0", "tape:/d?speed=-1", "tape:/d?kinds=bars", "tape:/d?x=1", "tape:/d?dates=x"] {
+        for url in [
+            "",
+            "alpaca:iex",
+            "tape:/d?speed=0",
+            "tape:/d?speed=-1",
+            "tape:/d?kinds=bars",
+            "tape:/d?x=1",
+            "tape:/d?dates=x",
+        ] {
             assert!(read(url).is_err(), "{url}");
         }
     }

@@ -69,8 +69,11 @@ pub fn run(
     publisher.telemetry.mark();
     let waiting = producer.flush(settings.drain)?;
     if waiting > 0 {
-        return Err(Error::external(format!("{waiting} messages are not acknowledged by {}", topics.describe()))
-            .hint("they are sent again on the next start"));
+        return Err(Error::external(format!(
+            "{waiting} messages are not acknowledged by {}",
+            topics.describe()
+        ))
+        .hint("they are sent again on the next start"));
     }
     Ok(report)
 }

@@ -54,7 +54,12 @@ impl Telemetry {
     pub fn dead_letter(&self, letter: &crate::letter::Letter) {
         self.add(&self.dead, 1);
         let line = format!("{} ({}): {}", letter.origin, letter.stage.name(), letter.reason);
-        tracing::warn!(origin = letter.origin, stage = letter.stage.name(), reason = letter.reason, "dead letter");
+        tracing::warn!(
+            origin = letter.origin,
+            stage = letter.stage.name(),
+            reason = letter.reason,
+            "dead letter"
+        );
         let mut tables = self.tables();
         if tables.letters.len() < NAMED {
             tables.letters.push(line);

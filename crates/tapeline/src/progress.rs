@@ -22,7 +22,12 @@ pub(crate) type Counter = fn(&Telemetry) -> &AtomicU64;
 const LINE: Duration = Duration::from_secs(10);
 
 impl Progress {
-    pub(crate) fn new(what: &'static str, telemetry: &Arc<Telemetry>, counter: Counter, total: Option<u64>) -> Self {
+    pub(crate) fn new(
+        what: &'static str,
+        telemetry: &Arc<Telemetry>,
+        counter: Counter,
+        total: Option<u64>,
+    ) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let (telemetry, flag) = (Arc::clone(telemetry), Arc::clone(&over));
         let thread = std::thread::spawn(move || {

@@ -25,7 +25,10 @@ pub(super) fn java() -> Result<PathBuf> {
         }
         seen.push(format!("{} is {version}", place.display()));
     }
-    bail!("no JDK 17 found ({}); {GET}", if seen.is_empty() { "no java at all".to_owned() } else { seen.join(", ") })
+    bail!(
+        "no JDK 17 found ({}); {GET}",
+        if seen.is_empty() { "no java at all".to_owned() } else { seen.join(", ") }
+    )
 }
 
 /// Resolves a server's jars with Maven, once.

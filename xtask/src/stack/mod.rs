@@ -171,9 +171,8 @@ impl Stack {
     }
 
     fn kafka(&self, java: &Path, libs: &Path, node: &Node) -> Result<Command> {
-        let voters: Vec<String> = (1..=self.nodes)
-            .map(|n| format!("{n}@127.0.0.{n}:{}", self.kafka_port + 1))
-            .collect();
+        let voters: Vec<String> =
+            (1..=self.nodes).map(|n| format!("{n}@127.0.0.{n}:{}", self.kafka_port + 1)).collect();
         let properties = node.fill(
             "deploy/local/kafka/server.properties",
             &[

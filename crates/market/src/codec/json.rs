@@ -423,7 +423,8 @@ mod tests {
     #[test]
     fn the_golden_messages_decode_and_encode_to_themselves() {
         let full = TRADE.replace('}', r#","tape":"B","revision":2,"canceled":true}"#);
-        let both = QUOTE.replace(",\"conditions\"", r#","ask":"182.62","ask_size":"0.5","ask_venue":"Q","conditions""#);
+        let both = QUOTE
+            .replace(",\"conditions\"", r#","ask":"182.62","ask_size":"0.5","ask_venue":"Q","conditions""#);
         for (kind, text) in
             [(Kind::Trade, TRADE), (Kind::Quote, QUOTE), (Kind::Trade, &full), (Kind::Quote, &both)]
         {
@@ -460,7 +461,11 @@ mod tests {
             (Kind::Trade, TRADE.replace("\"venue\":\"P\",", ""), "not a trade: missing field `venue`"),
             (Kind::Trade, TRADE.replace('}', ",\"colour\":1}"), "not a trade: unknown field `colour`"),
             (Kind::Trade, QUOTE.to_owned(), "not a trade: unknown field"),
-            (Kind::Quote, QUOTE.replace(",\"bid_size\":\"200\"", ""), "bid needs all of bid, bid_size and bid_venue"),
+            (
+                Kind::Quote,
+                QUOTE.replace(",\"bid_size\":\"200\"", ""),
+                "bid needs all of bid, bid_size and bid_venue",
+            ),
             (Kind::Quote, String::new(), "not a quote: EOF"),
         ];
         for (kind, text, reason) in cases {

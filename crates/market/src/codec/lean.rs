@@ -99,7 +99,12 @@ impl RowReader {
         Ok(())
     }
 
-    fn trade<'a>(&'a mut self, row: &'a [u8], number: u64, recv_ts: UnixNanos) -> Result<Trade<&'a str>, String> {
+    fn trade<'a>(
+        &'a mut self,
+        row: &'a [u8],
+        number: u64,
+        recv_ts: UnixNanos,
+    ) -> Result<Trade<&'a str>, String> {
         let [time, price, size, venue, mask, suspicious] = columns(row)?;
         let ts = self.at(time)?;
         self.set_conditions(mask, suspicious)?;
@@ -121,7 +126,12 @@ impl RowReader {
         })
     }
 
-    fn quote<'a>(&'a mut self, row: &'a [u8], number: u64, recv_ts: UnixNanos) -> Result<Quote<&'a str>, String> {
+    fn quote<'a>(
+        &'a mut self,
+        row: &'a [u8],
+        number: u64,
+        recv_ts: UnixNanos,
+    ) -> Result<Quote<&'a str>, String> {
         let [time, bid, bid_size, ask, ask_size, venue, mask, suspicious] = columns(row)?;
         let ts = self.at(time)?;
         self.set_conditions(mask, suspicious)?;
@@ -141,7 +151,12 @@ impl RowReader {
 }
 
 /// Zeros for both price and size mean that the row says nothing of this side.
-fn side<'a>(names: [&str; 2], price: &[u8], size: &[u8], venue: &'a str) -> Result<Option<Side<&'a str>>, String> {
+fn side<'a>(
+    names: [&str; 2],
+    price: &[u8],
+    size: &[u8],
+    venue: &'a str,
+) -> Result<Option<Side<&'a str>>, String> {
     let price = number_in(names[0], price, PRICE_PLACES)?;
     let size = number_in(names[1], size, fixed::SCALE)?;
     Ok((price != 0 || size != 0).then_some(Side {

@@ -59,7 +59,7 @@ impl Flight {
     pub(super) fn new(
         writer: Box<dyn Writer>,
         letters: Box<dyn Producer>,
-        names: Names,
+        names: &Names,
         telemetry: Arc<Telemetry>,
     ) -> Self {
         Self {
@@ -133,7 +133,8 @@ impl Flight {
         }
         self.measure(&batch, &refused);
         let index = (ticket - self.first) as usize;
-        let ticket = self.tickets.get_mut(index).ok_or_else(|| Error::internal("the store answered twice"))?;
+        let ticket =
+            self.tickets.get_mut(index).ok_or_else(|| Error::internal("the store answered twice"))?;
         ticket.done = true;
         self.rows -= ticket.rows;
         while self.tickets.front().is_some_and(|ticket| ticket.done) {
@@ -208,10 +209,16 @@ impl Flight {
     }
 
     /// Drains what is out of some partitions and answers with their offsets to commit; forgets them.
-    pub(super) fn hand_over(&mut self, partitions: &[Partition], deadline: Duration) -> Vec<(Partition, i64)> {
+    pub(super) fn hand_over(
+        &mut self,
+        partitions: &[Partition],
+        deadline: Duration,
+    ) -> Vec<(Partition, i64)> {
         let end = Instant::now() + deadline;
         let out = |tickets: &VecDeque<Ticket>| {
-            tickets.iter().any(|ticket| ticket.ends.iter().any(|(partition, _)| partitions.contains(partition)))
+            tickets
+                .iter()
+                .any(|ticket| ticket.ends.iter().any(|(partition, _)| partitions.contains(partition)))
         };
         while out(&self.tickets) && Instant::now() < end {
             if let Err(error) = self.collect(Duration::from_millis(50)) {
@@ -250,7 +257,11 @@ mod tests {
         fn completed(&mut self, _: Duration) -> Result<Option<Done>> {
             let Some((ticket, bad)) = self.answers.lock().unwrap().pop_front() else { return Ok(None) };
             let batch = self.taken.lock().unwrap().remove(&ticket).unwrap();
-            Ok(Some(Done { ticket, batch, refused: bad.into_iter().map(|i| (i, "too big".into())).collect() }))
+            Ok(Some(Done {
+                ticket,
+                batch,
+                refused: bad.into_iter().map(|i| (i, "too big".into())).collect(),
+            }))
         }
     }
 
@@ -292,7 +303,7 @@ mod tests {
             let writer = Scripted { taken: Arc::default(), answers: Arc::clone(&answers) };
             let letters = Letters::default();
             let flight =
-                Flight::new(Box::new(writer), Box::new(letters.clone()), Names::new("t"), Arc::default());
+                Flight::new(Box::new(writer), Box::new(letters.clone()), &Names::new("t"), Arc::default());
             Self { flight, answers, letters }
         }
         fn submit(&mut self, partition: i32, next: i64) {

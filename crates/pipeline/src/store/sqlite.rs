@@ -50,7 +50,8 @@ fn sql(path: &Path, doing: &str) -> impl Fn(rusqlite::Error) -> Error + use<> {
     let place = format!("{doing} in store file {}", path.display());
     move |error| match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
-            Error::external(format!("{place}: {error}")).hint("another process holds the file; it is tried again")
+            Error::external(format!("{place}: {error}"))
+                .hint("another process holds the file; it is tried again")
         }
         Some(rusqlite::ErrorCode::DiskFull | rusqlite::ErrorCode::SystemIoFailure) => {
             Error::external(format!("{place}: {error}")).hint("free some disk space; it is tried again")
@@ -80,8 +81,10 @@ impl SqliteStore {
     /// For reading: a missing file is an error, not a new empty store.
     fn open_existing(&self) -> Result<Connection> {
         if !self.path.is_file() {
-            return Err(Error::user(format!("no store file {}", self.path.display()))
-                .hint(format!("check the path, or fill one: tapeline run --source tape:DIR --store {}", self.describe())));
+            return Err(Error::user(format!("no store file {}", self.path.display())).hint(format!(
+                "check the path, or fill one: tapeline run --source tape:DIR --store {}",
+                self.describe()
+            )));
         }
         let connection = self.open()?;
         self.migrate(&connection)?;
@@ -91,7 +94,8 @@ impl SqliteStore {
     fn migrate(&self, connection: &Connection) -> Result<Vec<String>> {
         let fail = sql(&self.path, "bring tables up to date");
         connection.execute_batch("BEGIN IMMEDIATE").map_err(&fail)?;
-        let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(&fail)?;
+        let version: u32 =
+            connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(&fail)?;
         let version = version as usize;
         if version > MIGRATIONS.len() {
             return Err(Error::user(format!(
@@ -105,7 +109,9 @@ impl SqliteStore {
             connection.execute_batch(migration).map_err(&fail)?;
         }
         self.check(connection)?;
-        connection.execute_batch(&format!("PRAGMA user_version = {}; COMMIT", MIGRATIONS.len())).map_err(&fail)?;
+        connection
+            .execute_batch(&format!("PRAGMA user_version = {}; COMMIT", MIGRATIONS.len()))
+            .map_err(&fail)?;
         let said = if version == MIGRATIONS.len() {
             format!("store {}: exists, version {version}", self.path.display())
         } else {
@@ -122,7 +128,8 @@ impl SqliteStore {
             fresh.execute_batch(migration).map_err(&fail)?;
         }
         for kind in Kind::ALL {
-            let (want, have) = (columns(&fresh, kind).map_err(&fail)?, columns(connection, kind).map_err(&fail)?);
+            let (want, have) =
+                (columns(&fresh, kind).map_err(&fail)?, columns(connection, kind).map_err(&fail)?);
             if let Some(problem) = first_difference(kind.plural(), &want, &have) {
                 return Err(Error::user(format!("store file {}: {problem}", self.path.display()))
                     .hint("move the file away and run `tapeline init` for a fresh one"));
@@ -141,7 +148,11 @@ fn columns(connection: &Connection, kind: Kind) -> rusqlite::Result<Vec<(String,
 }
 
 /// The first column that is missing, of another type, or too many.
-pub(super) fn first_difference(table: &str, want: &[(String, String)], have: &[(String, String)]) -> Option<String> {
+pub(super) fn first_difference(
+    table: &str,
+    want: &[(String, String)],
+    have: &[(String, String)],
+) -> Option<String> {
     for (name, kind) in want {
         match have.iter().find(|(other, _)| other == name) {
             None => return Some(format!("table {table} has no column `{name}` ({kind})")),
@@ -151,9 +162,9 @@ pub(super) fn first_difference(table: &str, want: &[(String, String)], have: &[(
             Some(_) => {}
         }
     }
-    have.iter()
-        .find(|(name, kind)| kind.contains("key") && !want.iter().any(|(other, _)| other == name))
-        .map(|(name, kind)| format!("table {table}: column `{name}` ({kind}) is not ours and is part of the key"))
+    have.iter().find(|(name, kind)| kind.contains("key") && !want.iter().any(|(other, _)| other == name)).map(
+        |(name, kind)| format!("table {table}: column `{name}` ({kind}) is not ours and is part of the key"),
+    )
 }
 
 impl Store for SqliteStore {
@@ -182,7 +193,9 @@ impl Store for SqliteStore {
             let mut statement = connection
                 .prepare(&format!("SELECT symbol, count(*) FROM {} GROUP BY symbol", kind.plural()))
                 .map_err(&fail)?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()))).map_err(&fail)?;
+            let rows = statement
+                .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))
+                .map_err(&fail)?;
             counts.insert(kind, rows.collect::<rusqlite::Result<_>>().map_err(&fail)?);
         }
         Ok(counts)
@@ -199,8 +212,7 @@ impl Store for SqliteStore {
             ))
             .map_err(&fail)?;
         let limit = scan.limit.and_then(|n| i64::try_from(n).ok()).unwrap_or(-1);
-        let mut rows =
-            statement.query(params![scan.symbol, scan.from.0, scan.to.0, limit]).map_err(&fail)?;
+        let mut rows = statement.query(params![scan.symbol, scan.from.0, scan.to.0, limit]).map_err(&fail)?;
         while let Some(row) = rows.next().map_err(&fail)? {
             let record = match scan.kind {
                 Kind::Trade => trade(row).map(Record::Trade),

@@ -44,7 +44,8 @@ fn sql(path: &Path, doing: &str) -> impl Fn(rusqlite::Error) -> Error + use<> {
     let place = format!("{doing} in topic file {}", path.display());
     move |error| match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
-            Error::external(format!("{place}: {error}")).hint("another process holds the file; it is tried again")
+            Error::external(format!("{place}: {error}"))
+                .hint("another process holds the file; it is tried again")
         }
         Some(rusqlite::ErrorCode::DiskFull) => {
             Error::external(format!("{place}: {error}")).hint("free some disk space")
@@ -190,7 +191,9 @@ impl Fetched for LocalMessage<'_> {
         let mut rest = self.headers;
         while let Some((name, tail)) = rest.split_once('=') {
             let Some((length, tail)) = tail.split_once(':') else { return };
-            let Some((value, tail)) = length.parse().ok().and_then(|n| tail.split_at_checked(n)) else { return };
+            let Some((value, tail)) = length.parse().ok().and_then(|n| tail.split_at_checked(n)) else {
+                return;
+            };
             f(name, value.as_bytes());
             rest = tail;
         }
@@ -258,7 +261,9 @@ impl LocalProducer {
         let fail = sql(&self.path, "look up a topic");
         let found: Option<(i64, i32)> = self
             .connection
-            .query_row("SELECT id, partitions FROM topics WHERE name = ?", [name], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row("SELECT id, partitions FROM topics WHERE name = ?", [name], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
             .optional()
             .map_err(&fail)?;
         let (id, partitions) = found.ok_or_else(|| missing(name, &self.path))?;
@@ -307,7 +312,15 @@ impl Producer for LocalProducer {
         self.connection
             .prepare_cached("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)")
             .map_err(&fail)?
-            .execute(params![topic.id, number, *slot, message.stamp_ms, message.key, headers, message.payload])
+            .execute(params![
+                topic.id,
+                number,
+                *slot,
+                message.stamp_ms,
+                message.key,
+                headers,
+                message.payload
+            ])
             .map_err(&fail)?;
         *slot += 1;
         self.pending += 1;
@@ -374,8 +387,12 @@ impl LocalConsumer {
         }
         self.next_beat = Instant::now() + LEASE / 6;
         let mine = self.share()?;
-        let lost: Vec<Partition> =
-            self.owned.iter().map(|own| own.partition).filter(|p| !mine.iter().any(|(_, m)| m == p)).collect();
+        let lost: Vec<Partition> = self
+            .owned
+            .iter()
+            .map(|own| own.partition)
+            .filter(|p| !mine.iter().any(|(_, m)| m == p))
+            .collect();
         if !lost.is_empty() {
             let offsets = (self.on_revoke)(&lost);
             self.commit(&offsets, true)?;
@@ -423,7 +440,10 @@ impl LocalConsumer {
     /// A partition is taken only once its former owner has let it go or is dead.
     fn claim(&self, id: i64, number: i32) -> Result<bool> {
         self.connection
-            .execute("INSERT OR IGNORE INTO owners VALUES (?, ?, ?, ?)", params![self.group, id, number, self.member])
+            .execute(
+                "INSERT OR IGNORE INTO owners VALUES (?, ?, ?, ?)",
+                params![self.group, id, number, self.member],
+            )
             .map_err(sql(&self.path, "claim a partition"))?;
         let owner: String = self
             .connection
@@ -544,8 +564,10 @@ impl Consumer for LocalConsumer {
 impl Drop for LocalConsumer {
     fn drop(&mut self) {
         // Leaving at once spares the others the wait for the lease to end; if it fails, the lease does end.
-        for sql in ["DELETE FROM members WHERE grp = ? AND member = ?", "DELETE FROM owners WHERE grp = ? AND member = ?"]
-        {
+        for sql in [
+            "DELETE FROM members WHERE grp = ? AND member = ?",
+            "DELETE FROM owners WHERE grp = ? AND member = ?",
+        ] {
             let _ = self.connection.execute(sql, params![self.group, self.member]);
         }
     }

@@ -1,5 +1,6 @@
 //! One contract suite per port, run against every adapter. Those of real servers are started by `cargo xtask test`,
 //! which names them in the environment.
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value, clippy::type_complexity, reason = "tests")]
 
 mod store;
 mod topic;
@@ -45,5 +46,6 @@ fn cassandra(keyspace: &str, batch_rows: usize) -> pipeline::store::cassandra::C
         username: String::new(),
         password: String::new(),
     };
-    pipeline::store::cassandra::CassandraStore::new(&server("TAPELINE_TEST_CASSANDRA"), keyspace, settings).unwrap()
+    pipeline::store::cassandra::CassandraStore::new(&server("TAPELINE_TEST_CASSANDRA"), keyspace, settings)
+        .unwrap()
 }

@@ -121,7 +121,9 @@ fn every_ticket_is_answered(writer: &mut dyn Writer) {
     for round in 0..20_u64 {
         for ticket in 0..50 {
             let rows: Vec<_> = (0..ticket % 4)
-                .map(|n| (Kind::Trade, trade(&format!("T{n}"), DAY_START, &format!("{round}-{ticket}"), ""), 1))
+                .map(|n| {
+                    (Kind::Trade, trade(&format!("T{n}"), DAY_START, &format!("{round}-{ticket}"), ""), 1)
+                })
                 .collect();
             writer.submit(ticket, batch(&rows)).unwrap();
         }
@@ -163,7 +165,10 @@ fn a_cassandra_table_that_does_not_fit_is_named_by_column() {
     let keyspace = unique("misfit");
     let store = cassandra(&keyspace, 10);
     let error = store.writer(&pipeline::Stop::default()).err().unwrap();
-    assert!(error.to_string().contains("no table `trades`") && error.to_string().contains("tapeline init"), "{error}");
+    assert!(
+        error.to_string().contains("no table `trades`") && error.to_string().contains("tapeline init"),
+        "{error}"
+    );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let session = scylla::client::session_builder::SessionBuilder::new()
@@ -180,7 +185,10 @@ fn a_cassandra_table_that_does_not_fit_is_named_by_column() {
     });
     let error = store.init().unwrap_err();
     assert!(!error.retryable());
-    assert!(error.to_string().contains("table trades has no column `hour` (timestamp partition_key)"), "{error}");
+    assert!(
+        error.to_string().contains("table trades has no column `hour` (timestamp partition_key)"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -52,9 +52,15 @@ fn keys_keep_their_order(topics: &dyn Topics, names: &Names) {
             assert_eq!(message.stamp_ms(), 1_700_000_000_000 + n as i64);
             let mut headers = Vec::new();
             message.headers(&mut |name, value| headers.push((name.to_owned(), value.to_vec())));
-            assert_eq!(headers, [("kind".to_owned(), b"trade".to_vec()), ("odd".to_owned(), b"a=1:b".to_vec())]);
+            assert_eq!(
+                headers,
+                [("kind".to_owned(), b"trade".to_vec()), ("odd".to_owned(), b"a=1:b".to_vec())]
+            );
             let key = (message.partition().topic, message.key().to_vec());
-            assert_eq!(*places.entry(key.clone()).or_insert(message.partition().number), message.partition().number);
+            assert_eq!(
+                *places.entry(key.clone()).or_insert(message.partition().number),
+                message.partition().number
+            );
             seen.entry(key).or_default().push(n);
         })
         .unwrap();

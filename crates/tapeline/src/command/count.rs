@@ -12,8 +12,10 @@ pub(crate) fn run(context: &Context, options: &CountOptions) -> Result<ExitCode>
     let mut out = Out::new();
     match options.format {
         Format::Json => {
-            let by_kind: serde_json::Map<_, _> =
-                counts.iter().map(|(kind, symbols)| (kind.plural().to_owned(), serde_json::json!(symbols))).collect();
+            let by_kind: serde_json::Map<_, _> = counts
+                .iter()
+                .map(|(kind, symbols)| (kind.plural().to_owned(), serde_json::json!(symbols)))
+                .collect();
             out.put(&format!("{}\n", serde_json::Value::Object(by_kind)))?;
         }
         Format::Csv => {

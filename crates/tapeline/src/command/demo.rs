@@ -30,7 +30,9 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
         ("store.url", Some(url(&store))),
     ];
     let config = config::load(None, std::iter::empty(), &flags)?;
-    println!("demo: every trade of SPY, BAC, IBM and AIG on 2013-10-08, from the tape through topic to store");
+    println!(
+        "demo: every trade of SPY, BAC, IBM and AIG on 2013-10-08, from the tape through topic to store"
+    );
     let telemetry = Arc::new(Telemetry::default());
     let start = Instant::now();
     flow::through(context, &config, &ProduceOptions { replay: true }, &telemetry)?;
@@ -45,7 +47,10 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
     println!("left: {} (the store), {} (the topic)", store.display(), topic.display());
     println!("next:");
     println!("  tapeline count --store {}", url(&store));
-    println!("  tapeline query trades SPY --from '2013-10-08T09:30[America/New_York]' --limit 10 --store {}", url(&store));
+    println!(
+        "  tapeline query trades SPY --from '2013-10-08T09:30[America/New_York]' --limit 10 --store {}",
+        url(&store)
+    );
     println!("  cargo xtask stack up      # real Kafka and Cassandra on this machine, then:");
     println!("  tapeline init --topic kafka://127.0.0.1:9092 --store cassandra://127.0.0.1:9042/tapeline");
     println!(

@@ -57,7 +57,10 @@ pub(crate) fn run(context: &Context, options: &ProduceOptions) -> Result<ExitCod
     let start = Instant::now();
     through(context, &context.config, options, &telemetry)?;
     summary(&telemetry, start.elapsed(), true);
-    println!("check it: tapeline verify --source '{}' --topic {} --store {}", context.config.source.url, context.config.topic.url, context.config.store.url);
+    println!(
+        "check it: tapeline verify --source '{}' --topic {} --store {}",
+        context.config.source.url, context.config.topic.url, context.config.store.url
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -85,7 +88,8 @@ pub(crate) fn through(
             }
             result
         });
-        let stored = consume::run(&*topics, &*store, &consume_settings(config), telemetry, &context.stop, &produced);
+        let stored =
+            consume::run(&*topics, &*store, &consume_settings(config), telemetry, &context.stop, &produced);
         if stored.is_err() {
             context.stop.ask();
         }
@@ -108,7 +112,12 @@ fn prepare(context: &Context, topics: &dyn Topics) -> Result<()> {
     context.patiently(|| topics.producer().map(drop))
 }
 
-fn begin(what: &'static str, telemetry: &Arc<Telemetry>, counter: Counter, total: Option<u64>) -> (Instant, Progress) {
+fn begin(
+    what: &'static str,
+    telemetry: &Arc<Telemetry>,
+    counter: Counter,
+    total: Option<u64>,
+) -> (Instant, Progress) {
     (Instant::now(), Progress::new(what, telemetry, counter, total))
 }
 
@@ -159,7 +168,12 @@ pub(crate) fn summary(telemetry: &Telemetry, time: Duration, stored: bool) {
         rows.push(vec![symbol.clone(), (*kind).to_owned(), thousands(*published), thousands(*stored)]);
     }
     let total = if stored { telemetry.get(&telemetry.stored) } else { published };
-    rows.push(vec!["total".into(), String::new(), thousands(published), thousands(telemetry.get(&telemetry.stored))]);
+    rows.push(vec![
+        "total".into(),
+        String::new(),
+        thousands(published),
+        thousands(telemetry.get(&telemetry.stored)),
+    ]);
     for row in &mut rows {
         if !stored {
             row.remove(3);
@@ -170,7 +184,12 @@ pub(crate) fn summary(telemetry: &Telemetry, time: Duration, stored: bool) {
     print!("{}", table(&rows, 2));
     let busy = telemetry.busy().as_secs_f64();
     let rate = if busy > 0.0 { total as f64 / busy } else { 0.0 };
-    println!("  {:.2} s, {} records/s ({:.1} s with start and end)", busy, thousands(rate as u64), time.as_secs_f64());
+    println!(
+        "  {:.2} s, {} records/s ({:.1} s with start and end)",
+        busy,
+        thousands(rate as u64),
+        time.as_secs_f64()
+    );
     let latency = telemetry.latency();
     if latency.count() > 0 {
         println!(

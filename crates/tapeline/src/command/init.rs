@@ -16,6 +16,10 @@ pub(crate) fn run(context: &Context) -> Result<ExitCode> {
     for line in context.briefly(|| store.init())? {
         println!("  {line}");
     }
-    println!("next: tapeline run --source 'tape:DIR' --topic {} --store {}", topics.describe(), store.describe());
+    println!(
+        "next: tapeline run --source 'tape:DIR' --topic {} --store {}",
+        topics.describe(),
+        store.describe()
+    );
     Ok(ExitCode::SUCCESS)
 }

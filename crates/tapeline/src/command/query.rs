@@ -88,12 +88,33 @@ fn scan(options: &QueryOptions) -> Result<Scan> {
 
 fn header(kind: Kind) -> Vec<String> {
     let names: &[&str] = match kind {
-        Kind::Trade => {
-            &["ts", "symbol", "venue", "price", "size", "conditions", "tape", "feed", "id", "recv_ts", "revision", "canceled"]
-        }
+        Kind::Trade => &[
+            "ts",
+            "symbol",
+            "venue",
+            "price",
+            "size",
+            "conditions",
+            "tape",
+            "feed",
+            "id",
+            "recv_ts",
+            "revision",
+            "canceled",
+        ],
         Kind::Quote => &[
-            "ts", "symbol", "feed", "bid", "bid_size", "bid_venue", "ask", "ask_size", "ask_venue", "conditions",
-            "seq", "recv_ts",
+            "ts",
+            "symbol",
+            "feed",
+            "bid",
+            "bid_size",
+            "bid_venue",
+            "ask",
+            "ask_size",
+            "ask_venue",
+            "conditions",
+            "seq",
+            "recv_ts",
         ],
     };
     names.iter().map(|name| (*name).to_owned()).collect()
@@ -124,7 +145,8 @@ fn cells(record: &Record<&str>) -> Vec<String> {
             t.canceled.to_string(),
         ],
         Record::Quote(q) => {
-            let ([bid, bid_size, bid_venue], [ask, ask_size, ask_venue]) = (side(q.bid.as_ref()), side(q.ask.as_ref()));
+            let ([bid, bid_size, bid_venue], [ask, ask_size, ask_venue]) =
+                (side(q.bid.as_ref()), side(q.ask.as_ref()));
             vec![
                 q.ts.to_string(),
                 q.symbol.to_owned(),

@@ -29,7 +29,10 @@ pub(crate) fn prove(context: &Context, config: &Config) -> Result<Proof> {
         let mut source = engine::source(config)?;
         let (content, dead) = verify::source(&mut *source, &context.stop)?;
         if dead > 0 {
-            notes.push(format!("{} rows of the source are dead letters: they cannot be read", thousands(dead)));
+            notes.push(format!(
+                "{} rows of the source are dead letters: they cannot be read",
+                thousands(dead)
+            ));
         }
         // A source of chosen symbols, kinds or dates is compared with just those elsewhere.
         only = config.source.url.contains(['?']).then(|| content.keys().cloned().collect::<Vec<_>>());
@@ -46,7 +49,10 @@ pub(crate) fn prove(context: &Context, config: &Config) -> Result<Proof> {
         ));
     }
     if topic.unreadable > 0 {
-        notes.push(format!("{} messages on the topic are no records: dead letters", thousands(topic.unreadable)));
+        notes.push(format!(
+            "{} messages on the topic are no records: dead letters",
+            thousands(topic.unreadable)
+        ));
     }
     names.push("topic");
     contents.push(topic.records);

@@ -7,7 +7,12 @@ const ROWS: &str = "34200000,1000000,100,P,1,0\n34200000,1000000,100,P,1,0\n3420
 #[test]
 fn bad_rows_become_dead_letters_and_the_rest_goes_on() {
     let dir = tempfile::tempdir().unwrap();
-    tape(dir.path(), &format!("{ROWS}34200002,10001\n\n34200003,99999999999999999,100,P,1,0\nx,1,1,P,1,0\n34200004,1000000,7,P,1,0"));
+    tape(
+        dir.path(),
+        &format!(
+            "{ROWS}34200002,10001\n\n34200003,99999999999999999,100,P,1,0\nx,1,1,P,1,0\n34200004,1000000,7,P,1,0"
+        ),
+    );
     let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
     let (code, text) = run(&with("run", &urls));
     assert_eq!(code, 0, "{text}");
@@ -24,7 +29,10 @@ fn bad_rows_become_dead_letters_and_the_rest_goes_on() {
     assert_eq!(raw, b"34200003,99999999999999999,100,P,1,0");
     let (code, text) = run(&with("verify", &urls));
     assert_eq!(code, 0, "{text}");
-    assert!(text.contains("verified: 4 records") && text.contains("4 rows of the source are dead letters"), "{text}");
+    assert!(
+        text.contains("verified: 4 records") && text.contains("4 rows of the source are dead letters"),
+        "{text}"
+    );
     let (code, text) = run(&["count", "--format", "json", &urls[4], &urls[5]]);
     assert_eq!((code, text.as_str()), (0, "{\"quotes\":{},\"trades\":{\"XYZ\":4}}\n"));
     let (_, csv) = run(&["query", "trades", "xyz", "--format", "csv", "--limit", "1", &urls[4], &urls[5]]);
@@ -44,7 +52,10 @@ fn a_second_run_goes_on_and_a_replay_changes_nothing() {
     assert_eq!(run(&replay).0, 0);
     let (code, text) = run(&with("verify", &urls));
     assert_eq!(code, 0, "{text}");
-    assert!(text.contains("3 messages on the topic repeat a record") && text.contains("verified: 3 records"), "{text}");
+    assert!(
+        text.contains("3 messages on the topic repeat a record") && text.contains("verified: 3 records"),
+        "{text}"
+    );
     // A file that has grown since is read anew: its checksum is another.
     tape(dir.path(), &format!("{ROWS}34200009,1000000,1,P,1,0"));
     assert!(file.exists());
@@ -111,7 +122,8 @@ fn sigterm_drains_commits_and_the_next_start_goes_on() {
     signal(&child, "-TERM");
     let (code, text) = finish(child.wait_with_output().unwrap());
     assert_eq!(code, 0, "{text}");
-    let total = text.lines().find(|line| line.contains("total")).unwrap_or_else(|| panic!("{text}")).to_owned();
+    let total =
+        text.lines().find(|line| line.contains("total")).unwrap_or_else(|| panic!("{text}")).to_owned();
     let cells: Vec<&str> = total.split_whitespace().collect();
     assert!(cells[1] != "0" && cells[1] == cells[2], "published and stored differ: {total}");
     urls[1] = urls[1].replace("speed=2000", "speed=max");
@@ -159,6 +171,9 @@ fn the_demo_runs_twice_and_proves_itself() {
         let (code, text) = run(&["demo", "--dir", demo.to_str().unwrap()]);
         assert_eq!(code, 0, "{text}");
         assert!(text.contains("SPY    trades   451,545 451,545"), "{text}");
-        assert!(text.contains("verified: 654,140 records, equal field for field in source, topic, store"), "{text}");
+        assert!(
+            text.contains("verified: 654,140 records, equal field for field in source, topic, store"),
+            "{text}"
+        );
     }
 }

@@ -19,7 +19,7 @@ impl Moments {
 fn twenty_kills_of_consume_and_ten_of_produce_lose_and_double_nothing() {
     let real = Real::new("kill");
     let urls = real.urls("?kinds=trades&speed=2500");
-    let mut moments = Moments(2013_10_08);
+    let mut moments = Moments(20_131_008);
     let mut killed = [0; 2];
     // The tape takes about 23 s at this speed: the producers live through it in pieces.
     let consume = with("consume", &urls).into_iter().chain(["--instance", "k"]).collect::<Vec<_>>();
@@ -47,6 +47,9 @@ fn twenty_kills_of_consume_and_ten_of_produce_lose_and_double_nothing() {
     assert_eq!(code, 0, "{text}");
     let (code, text) = run(&with("verify", &urls));
     assert_eq!(code, 0, "{text}");
-    assert!(text.contains("verified: 654,140 records, equal field for field in source, topic, store"), "{text}");
+    assert!(
+        text.contains("verified: 654,140 records, equal field for field in source, topic, store"),
+        "{text}"
+    );
     println!("{text}");
 }

@@ -1,5 +1,6 @@
 //! The program as a user meets it. What needs real servers is started by `cargo xtask test`, which names them in the
 //! environment.
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value, clippy::type_complexity, reason = "tests")]
 
 mod embedded;
 mod kill;
@@ -25,7 +26,8 @@ fn run(arguments: &[&str]) -> (i32, String) {
 }
 
 fn finish(output: Output) -> (i32, String) {
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     (output.status.code().unwrap_or(-1), text)
 }
 
@@ -62,9 +64,16 @@ fn url(scheme: &str, path: &Path) -> String {
 
 /// `--source … --topic … --store …` on files in a folder.
 fn embedded_urls(dir: &Path, source: &Path) -> Vec<String> {
-    ["--source", &url("tape", source), "--topic", &url("sqlite", &dir.join("t.db")), "--store", &url("sqlite", &dir.join("s.db"))]
-        .map(str::to_owned)
-        .to_vec()
+    [
+        "--source",
+        &url("tape", source),
+        "--topic",
+        &url("sqlite", &dir.join("t.db")),
+        "--store",
+        &url("sqlite", &dir.join("s.db")),
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 fn with<'a>(verb: &'a str, urls: &'a [String]) -> Vec<&'a str> {

@@ -21,7 +21,9 @@ impl Real {
         };
         let name = format!("{what}_{}", std::process::id());
         let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
-        let text = format!("[topic]\nprefix = '{name}'\ngroup = '{name}'\n[topic.kafka]\nsession_timeout_ms = 6000\n[produce]\nposition_ms = 300\n");
+        let text = format!(
+            "[topic]\nprefix = '{name}'\ngroup = '{name}'\n[topic.kafka]\nsession_timeout_ms = 6000\n[produce]\nposition_ms = 300\n"
+        );
         std::fs::write(file.path(), text).unwrap();
         let real = Self {
             kafka: server("TAPELINE_TEST_KAFKA"),
@@ -91,7 +93,12 @@ fn messages_that_are_no_records_become_dead_letters() {
         properties: BTreeMap::new(),
     };
     let names = Names::new(&real.name);
-    let topics = pipeline::topic::kafka::KafkaTopics::new(&real.kafka, settings, names.positions(), pipeline::Stop::default());
+    let topics = pipeline::topic::kafka::KafkaTopics::new(
+        &real.kafka,
+        settings,
+        names.positions(),
+        pipeline::Stop::default(),
+    );
     let good = r#"{"symbol":"A","feed":"f","venue":"P","id":"1","ts":1,"recv_ts":1,"price":"1","size":"1","conditions":[]}"#;
     let too_long = good.replace("\"id\":\"1\"", &format!("\"id\":\"{}\"", "x".repeat(70_000)));
     let (trade, one) = (("kind", &b"trade"[..]), ("schema", &b"1"[..]));
@@ -125,7 +132,9 @@ fn messages_that_are_no_records_become_dead_letters() {
         })
         .unwrap();
     for (payload, _, reason) in cases.iter().skip(1) {
-        let found = letters.iter().any(|(headers, raw)| raw == payload.as_bytes() && headers["reason"].contains(reason));
+        let found = letters
+            .iter()
+            .any(|(headers, raw)| raw == payload.as_bytes() && headers["reason"].contains(reason));
         assert!(found, "{reason}: {:?}", letters.iter().map(|(headers, _)| headers).collect::<Vec<_>>());
     }
     assert!(letters.iter().all(|(headers, _)| headers["origin"].contains(".trades/")));

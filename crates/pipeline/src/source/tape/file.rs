@@ -133,7 +133,8 @@ impl TapeFile {
         match self.broken.take() {
             None => Line::End,
             Some(reason) => {
-                let mut letter = self.letter(&format!("the file is damaged from here on, the rows after are lost: {reason}"));
+                let mut letter = self
+                    .letter(&format!("the file is damaged from here on, the rows after are lost: {reason}"));
                 letter.raw.clear();
                 Line::Broken(letter)
             }
@@ -238,7 +239,9 @@ impl Read for Checked {
         }
         match &self.expected {
             Ok(expected) if *expected == self.input.crc().sum() => Ok(0),
-            Ok(_) => Err(std::io::Error::other("its checksum is not the one the zip names: some row is wrong")),
+            Ok(_) => {
+                Err(std::io::Error::other("its checksum is not the one the zip names: some row is wrong"))
+            }
             Err(damage) => Err(std::io::Error::other(damage.clone())),
         }
     }

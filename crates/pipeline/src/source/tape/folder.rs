@@ -42,9 +42,11 @@ pub(super) fn list(settings: &Settings) -> Result<Vec<Entry>> {
         }
     })?;
     if entries.is_empty() {
-        let what = if seen == 0 { "no tick files" } else { "no tick file of the wanted symbols, kinds and dates" };
-        return Err(Error::user(format!("{what} in {}", dir.display()))
-            .hint(format!("{seen} tick files are there; they are looked for as tick/<symbol>/<yyyymmdd>_trade.zip")));
+        let what =
+            if seen == 0 { "no tick files" } else { "no tick file of the wanted symbols, kinds and dates" };
+        return Err(Error::user(format!("{what} in {}", dir.display())).hint(format!(
+            "{seen} tick files are there; they are looked for as tick/<symbol>/<yyyymmdd>_trade.zip"
+        )));
     }
     // The order of equal times: by symbol, trades before quotes.
     entries.sort_by(|a, b| (a.session, &a.symbol, a.kind).cmp(&(b.session, &b.symbol, b.kind)));

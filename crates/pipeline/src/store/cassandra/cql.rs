@@ -106,10 +106,22 @@ impl Cells<'_, '_> {
         self.decimal(trade.price.billionths());
         self.decimal(trade.size.billionths());
         self.conditions(trade.conditions);
-        if trade.tape.is_empty() { self.unset() } else { self.bytes(trade.tape.as_bytes()) }
+        if trade.tape.is_empty() {
+            self.unset()
+        } else {
+            self.bytes(trade.tape.as_bytes())
+        }
         self.stamp(trade.recv_ts);
-        if trade.revision == 0 { self.unset() } else { self.bytes(&trade.revision.to_be_bytes()) }
-        if trade.canceled { self.bytes(&[1]) } else { self.unset() }
+        if trade.revision == 0 {
+            self.unset()
+        } else {
+            self.bytes(&trade.revision.to_be_bytes())
+        }
+        if trade.canceled {
+            self.bytes(&[1])
+        } else {
+            self.unset()
+        }
         self.long(stamp_ms * 1_000);
     }
 
@@ -169,11 +181,17 @@ mod tests {
     #[test]
     fn a_trade_becomes_its_cells() {
         let text = r#"{"symbol":"SPY","feed":"lean.sip","venue":"P","id":"20131008-7","ts":1381219200464000001,"recv_ts":-1,"price":"167.41","size":"100","conditions":["@","I"]}"#;
-        let Some(market::Record::Trade(trade)) = json::decode(market::Kind::Trade, text.as_bytes()) else { panic!() };
+        let Some(market::Record::Trade(trade)) = json::decode(market::Kind::Trade, text.as_bytes()) else {
+            panic!()
+        };
         let row = cells(|c| c.trade(&trade, 5));
         assert_eq!(row.len(), TRADE_COLUMNS.split(',').count() + 1);
         assert_eq!(row[1], Some(1_381_219_200_000_i64.to_be_bytes().to_vec()), "hour");
-        assert_eq!(row[2], Some((8 * 3_600_000_000_000_i64 + 464_000_001).to_be_bytes().to_vec()), "time of day");
+        assert_eq!(
+            row[2],
+            Some((8 * 3_600_000_000_000_i64 + 464_000_001).to_be_bytes().to_vec()),
+            "time of day"
+        );
         assert_eq!(row[8], Some(vec![0, 0, 0, 2, 0, 0, 0, 1, b'@', 0, 0, 0, 1, b'I']), "conditions");
         assert_eq!(row[9], None, "tape");
         assert_eq!((&row[11], &row[12]), (&None, &None), "revision, canceled");

@@ -145,22 +145,25 @@ impl CassandraStore {
 fn explain(place: &str, error: &ExecutionError) -> Error {
     let what = format!("{place}: {error}");
     let database = match error {
-        ExecutionError::LastAttemptError(RequestAttemptError::DbError(database, message)) => Some((database, message)),
+        ExecutionError::LastAttemptError(RequestAttemptError::DbError(database, message)) => {
+            Some((database, message))
+        }
         ExecutionError::PrepareError(PrepareError::AllAttemptsFailed {
             first_attempt: RequestAttemptError::DbError(database, message),
         }) => Some((database, message)),
         _ => None,
     };
     match database {
-        Some((DbError::Unauthorized, message)) => {
-            Error::user(format!("{place}: {message}")).hint("grant the account SELECT, MODIFY and CREATE on the keyspace")
+        Some((DbError::Unauthorized, message)) => Error::user(format!("{place}: {message}"))
+            .hint("grant the account SELECT, MODIFY and CREATE on the keyspace"),
+        Some((DbError::Invalid | DbError::ConfigError, message))
+            if message.contains("does not exist") || message.contains("unconfigured") =>
+        {
+            Error::user(format!("{place}: {message}"))
+                .hint("create keyspace and tables: tapeline init --store cassandra://HOST:PORT/KEYSPACE")
         }
-        Some((DbError::Invalid | DbError::ConfigError, message)) if message.contains("does not exist") || message.contains("unconfigured") => {
-            Error::user(format!("{place}: {message}")).hint("create keyspace and tables: tapeline init --store cassandra://HOST:PORT/KEYSPACE")
-        }
-        Some((DbError::Unavailable { .. }, message)) => {
-            Error::external(format!("{place}: {message}")).hint("too few replicas are up for the consistency asked for")
-        }
+        Some((DbError::Unavailable { .. }, message)) => Error::external(format!("{place}: {message}"))
+            .hint("too few replicas are up for the consistency asked for"),
         _ => Error::external(what),
     }
 }

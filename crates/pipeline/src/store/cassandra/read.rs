@@ -51,7 +51,11 @@ pub(super) fn count(store: &CassandraStore) -> Result<Counts> {
     runtime.block_on(async {
         let mut counts = Counts::new();
         for kind in Kind::ALL {
-            let text = format!("SELECT count(*) FROM {}.{} WHERE symbol = ? AND hour = ?", store.keyspace, kind.plural());
+            let text = format!(
+                "SELECT count(*) FROM {}.{} WHERE symbol = ? AND hour = ?",
+                store.keyspace,
+                kind.plural()
+            );
             let statement = prepare(&session, store, text).await?;
             let place = format!("count {}", store.describe());
             let by_symbol = counts.entry(kind).or_default();
@@ -123,7 +127,8 @@ fn billionths(value: Option<CqlDecimal>) -> Result<i64> {
     }
     let negative = bytes.first().is_some_and(|b| b & 0x80 != 0);
     let unscaled = bytes.iter().fold(if negative { -1_i128 } else { 0 }, |n, b| (n << 8) | i128::from(*b));
-    fixed::from_unscaled(unscaled, scale).map_err(|error| Error::user(format!("a decimal in the table: {error}")))
+    fixed::from_unscaled(unscaled, scale)
+        .map_err(|error| Error::user(format!("a decimal in the table: {error}")))
 }
 
 fn array(codes: Option<Vec<String>>) -> String {
@@ -211,11 +216,25 @@ pub(super) fn scan(store: &CassandraStore, scan: &Scan, sink: Sink<'_>) -> Resul
             let answer = match scan.kind {
                 Kind::Trade => {
                     let rows = page(&session, &statement, values, store).await?;
-                    drain(rows.rows_stream::<TradeRow>(), |row| trade(&symbol, hour, row), &mut left, sink, store).await?
+                    drain(
+                        rows.rows_stream::<TradeRow>(),
+                        |row| trade(&symbol, hour, row),
+                        &mut left,
+                        sink,
+                        store,
+                    )
+                    .await?
                 }
                 Kind::Quote => {
                     let rows = page(&session, &statement, values, store).await?;
-                    drain(rows.rows_stream::<QuoteRow>(), |row| quote(&symbol, hour, row), &mut left, sink, store).await?
+                    drain(
+                        rows.rows_stream::<QuoteRow>(),
+                        |row| quote(&symbol, hour, row),
+                        &mut left,
+                        sink,
+                        store,
+                    )
+                    .await?
                 }
             };
             if answer.is_break() {
@@ -239,10 +258,7 @@ async fn page(
 }
 
 async fn drain<R>(
-    rows: std::result::Result<
-        scylla::client::pager::TypedRowStream<R>,
-        scylla::deserialize::TypeCheckError,
-    >,
+    rows: std::result::Result<scylla::client::pager::TypedRowStream<R>, scylla::deserialize::TypeCheckError>,
     read: impl Fn(R) -> Result<Record<String>>,
     left: &mut u64,
     sink: &mut dyn FnMut(&Record<&str>) -> ControlFlow<()>,

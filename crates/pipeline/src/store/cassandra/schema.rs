@@ -46,7 +46,8 @@ fn wanted(kind: Kind) -> &'static [(&'static str, &'static str)] {
 fn create_table(keyspace: &str, kind: Kind, retention_days: u32) -> String {
     let (mut columns, mut clustering) = (String::new(), Vec::new());
     for (name, class) in wanted(kind) {
-        let (class, part) = class.rsplit_once(' ').filter(|(_, part)| !part.contains('>')).unwrap_or((class, ""));
+        let (class, part) =
+            class.rsplit_once(' ').filter(|(_, part)| !part.contains('>')).unwrap_or((class, ""));
         columns.push_str(&format!("{name} {class}, "));
         if part == "clustering" {
             clustering.push(*name);
@@ -78,10 +79,12 @@ pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
         let run = async |statement: String| {
             session.query_unpaged(statement, ()).await.map_err(|error| explain(&place, &error))
         };
-        let existed = run(format!("SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = '{keyspace}'"))
-            .await?
-            .into_rows_result()
-            .is_ok_and(|rows| rows.rows_num() > 0);
+        let existed = run(format!(
+            "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = '{keyspace}'"
+        ))
+        .await?
+        .into_rows_result()
+        .is_ok_and(|rows| rows.rows_num() > 0);
         run(format!(
             "CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = \
              {{'class': 'NetworkTopologyStrategy', 'replication_factor': {}}}",
@@ -89,21 +92,33 @@ pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
         ))
         .await?;
         said.push(format!("keyspace {keyspace}: {}", if existed { "exists" } else { "created" }));
-        run(format!("CREATE TABLE IF NOT EXISTS {keyspace}.migrations (version int PRIMARY KEY, at timestamp)")).await?;
-        let applied = run(format!("SELECT version FROM {keyspace}.migrations")).await?.into_rows_result().ok();
+        run(format!(
+            "CREATE TABLE IF NOT EXISTS {keyspace}.migrations (version int PRIMARY KEY, at timestamp)"
+        ))
+        .await?;
+        let applied =
+            run(format!("SELECT version FROM {keyspace}.migrations")).await?.into_rows_result().ok();
         let done: i32 = applied
             .and_then(|rows| rows.rows::<(i32,)>().ok()?.flatten().map(|(version,)| version).max())
             .unwrap_or(0);
         let all = migrations(keyspace, store.settings.retention_days);
         if done as usize > all.len() {
-            return Err(Error::user(format!("{} is of version {done}, newer than this program knows ({})", store.describe(), all.len()))
-                .hint("use the newer tapeline that made it"));
+            return Err(Error::user(format!(
+                "{} is of version {done}, newer than this program knows ({})",
+                store.describe(),
+                all.len()
+            ))
+            .hint("use the newer tapeline that made it"));
         }
         for (index, statements) in all.iter().enumerate().skip(done as usize) {
             for statement in statements {
                 run(statement.clone()).await?;
             }
-            run(format!("INSERT INTO {keyspace}.migrations (version, at) VALUES ({}, toTimestamp(now()))", index + 1)).await?;
+            run(format!(
+                "INSERT INTO {keyspace}.migrations (version, at) VALUES ({}, toTimestamp(now()))",
+                index + 1
+            ))
+            .await?;
         }
         let verb = if done as usize == all.len() { "exist" } else { "created" };
         said.push(format!("tables trades, quotes: {verb}, version {}", all.len()));

@@ -341,7 +341,9 @@ mod tests {
                 r#"{{"symbol":"{symbol}","feed":"f","venue":"P","id":"{offset}","ts":{},"recv_ts":1,"price":"1","size":"1","conditions":[]}}"#,
                 hour * market::time::HOUR + 5
             );
-            batch.push(Kind::Trade, text.as_bytes(), 0, Partition { topic: 0, number: 0 }, offset as i64).unwrap();
+            batch
+                .push(Kind::Trade, text.as_bytes(), 0, Partition { topic: 0, number: 0 }, offset as i64)
+                .unwrap();
         }
         batch
     }

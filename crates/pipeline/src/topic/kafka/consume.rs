@@ -7,9 +7,7 @@ use crate::topic::{Consumer, Fetched, OnRevoke, Topics};
 use crate::{Error, Result};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{
-    BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance,
-};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -142,7 +140,7 @@ impl KafkaConsumer {
             .set("heartbeat.interval.ms", (topics.settings.session_timeout_ms / 4).to_string())
             // The default of a second leaves a fast reader idle while its queue is empty.
             .set("fetch.queue.backoff.ms", "1")
-            .set("queued.max.messages.kbytes", "4096")
+            .set("queued.max.messages.kbytes", "2048")
             .set("fetch.message.max.bytes", "131072")
             .set("check.crcs", "true");
         if !topics.settings.instance.is_empty() {
@@ -165,7 +163,15 @@ impl KafkaConsumer {
         let mut config = topics.base();
         topics.finish(&mut config);
         let asker = config.create_with_context(super::Quiet).map_err(topics.refused("open a client"))?;
-        Ok(Self { queue, consumer, topics: topics.clone(), names: names.to_vec(), partitions, asker, told: Cell::new(None) })
+        Ok(Self {
+            queue,
+            consumer,
+            topics: topics.clone(),
+            names: names.to_vec(),
+            partitions,
+            asker,
+            told: Cell::new(None),
+        })
     }
 
     /// Most errors of a poll are news of a broker that is away: told now and then, waited out.
@@ -276,7 +282,7 @@ pub(super) fn read_all(
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "earliest")
         .set("fetch.queue.backoff.ms", "1")
-        .set("queued.max.messages.kbytes", "4096")
+        .set("queued.max.messages.kbytes", "2048")
         .set("isolation.level", "read_committed");
     topics.finish(&mut config);
     let consumer: BaseConsumer<super::Quiet> =

@@ -121,23 +121,31 @@ pub(super) fn explain(place: &str, error: &KafkaError) -> Error {
     let what = format!("{place}: {error}");
     match error.rdkafka_error_code() {
         Some(
-            Code::BrokerTransportFailure | Code::AllBrokersDown | Code::OperationTimedOut | Code::Resolve | Code::TimedOutQueue,
+            Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::OperationTimedOut
+            | Code::Resolve
+            | Code::TimedOutQueue,
         ) => Error::external(format!("{place}: no broker answers"))
             .hint("is Kafka up, and are host and port right? a local one: cargo xtask stack up"),
-        Some(Code::RequestTimedOut | Code::NotEnoughReplicas | Code::LeaderNotAvailable | Code::NotCoordinator) => {
-            Error::external(what).hint("the cluster is not ready; it is tried again")
-        }
+        Some(
+            Code::RequestTimedOut | Code::NotEnoughReplicas | Code::LeaderNotAvailable | Code::NotCoordinator,
+        ) => Error::external(what).hint("the cluster is not ready; it is tried again"),
         Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
             Error::user(what).hint("create the topics: tapeline init --topic kafka://HOST:PORT")
         }
-        Some(Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed) => {
-            Error::user(what).hint("the account may not do this: grant it the rights on topic and group (kafka-acls)")
-        }
-        Some(Code::Authentication | Code::SaslAuthenticationFailed) => {
-            Error::user(what).hint("check topic.kafka.properties: sasl.username, sasl.password, security.protocol")
-        }
+        Some(
+            Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::ClusterAuthorizationFailed,
+        ) => Error::user(what)
+            .hint("the account may not do this: grant it the rights on topic and group (kafka-acls)"),
+        Some(Code::Authentication | Code::SaslAuthenticationFailed) => Error::user(what)
+            .hint("check topic.kafka.properties: sasl.username, sasl.password, security.protocol"),
         _ => match error {
-            KafkaError::ClientConfig(..) => Error::user(what).hint("check topic.kafka.properties in the configuration"),
+            KafkaError::ClientConfig(..) => {
+                Error::user(what).hint("check topic.kafka.properties in the configuration")
+            }
             _ => Error::external(what),
         },
     }
@@ -149,10 +157,8 @@ impl Topics for KafkaTopics {
         self.finish(&mut config);
         let admin: AdminClient<Quiet> =
             config.create_with_context(Quiet).map_err(self.refused("open an admin client"))?;
-        let metadata = admin
-            .inner()
-            .fetch_metadata(None, ANSWER)
-            .map_err(self.refused("ask for the list of topics"))?;
+        let metadata =
+            admin.inner().fetch_metadata(None, ANSWER).map_err(self.refused("ask for the list of topics"))?;
         let mut said = Vec::new();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -169,8 +175,11 @@ impl Topics for KafkaTopics {
                 said.push(format!("topic {}: exists, {have} partitions{note}", spec.name));
                 continue;
             }
-            let mut topic =
-                NewTopic::new(&spec.name, spec.partitions, TopicReplication::Fixed(self.settings.replication));
+            let mut topic = NewTopic::new(
+                &spec.name,
+                spec.partitions,
+                TopicReplication::Fixed(self.settings.replication),
+            );
             if spec.compact {
                 topic = topic.set("cleanup.policy", "compact");
             }
@@ -210,4 +219,3 @@ impl Topics for KafkaTopics {
         format!("kafka://{}", self.brokers)
     }
 }
-

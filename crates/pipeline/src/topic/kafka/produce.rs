@@ -61,15 +61,14 @@ impl KafkaProducer {
             .set("batch.size", "262144")
             .set("batch.num.messages", "10000")
             // Bounded in messages and bytes: a slow cluster slows the source.
-            .set("queue.buffering.max.messages", "100000")
-            .set("queue.buffering.max.kbytes", "32768")
+            .set("queue.buffering.max.messages", "50000")
+            .set("queue.buffering.max.kbytes", "16384")
             // A cluster that is away is waited for, not given up on.
             .set("message.timeout.ms", "0")
             .set("delivery.report.only.error", "true");
         topics.finish(&mut config);
-        let producer: BaseProducer<Deliveries> = config
-            .create_with_context(Deliveries::default())
-            .map_err(topics.refused("open a producer"))?;
+        let producer: BaseProducer<Deliveries> =
+            config.create_with_context(Deliveries::default()).map_err(topics.refused("open a producer"))?;
         topics.partitions(producer.client(), std::slice::from_ref(&topics.positions))?;
         Ok(Self { producer, topics: topics.clone(), stop: topics.stop.clone() })
     }
@@ -137,7 +136,10 @@ impl Producer for KafkaProducer {
                         return Err(Error::external("stopped while the topic was not taking messages"));
                     }
                     if told.elapsed() > PATIENCE {
-                        tracing::warn!(topic = self.topics.describe(), "the topic takes no messages; waiting");
+                        tracing::warn!(
+                            topic = self.topics.describe(),
+                            "the topic takes no messages; waiting"
+                        );
                         told = Instant::now();
                     }
                 }

@@ -1,0 +1,141 @@
+"""Every arm of the benchmarks in one run on one machine; `cargo xtask bench [ARM …]` starts it with fresh servers.
+
+Arms: store, topic, latency, embedded, memory. Rates are rows a second; ratios are taken between neighbours in time.
+"""
+import glob, os, re, shutil, statistics, subprocess, sys, tempfile, time
+from pathlib import Path
+
+KAFKA, CASSANDRA = os.environ["BENCH_KAFKA"], os.environ["BENCH_CASSANDRA"]
+TAPE = os.environ.get("BENCH_TAPE") or ("../shared/data/us-equities" if Path("../shared/data/us-equities").is_dir() else "data/us-equities")
+SOURCE = f"tape:{TAPE}?kinds=trades"
+TAPELINE, BENCH, PYTHON = "target/release/tapeline", "target/release/bench", sys.executable
+TOPIC, STORE = f"kafka://{KAFKA}", f"cassandra://{CASSANDRA}/bench"
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
+
+
+def sh(*words, env=None, check=True, timeout=900):
+    done = subprocess.run([str(w) for w in words], capture_output=True, text=True, env={**os.environ, **(env or {})}, timeout=timeout)
+    if check and done.returncode:
+        sys.exit(f"{' '.join(map(str, words))}\n{done.stdout}{done.stderr}")
+    return done.stdout + done.stderr
+
+
+def rate(text):
+    return int(re.search(r"([\d,]+) records/s", text)[1].replace(",", ""))
+
+
+def prefixed(name):
+    env = {"TAPELINE__TOPIC__PREFIX": name}
+    sh(TAPELINE, "init", "--topic", TOPIC, "--store", STORE, env=env)
+    return env
+
+
+def show(name, rates, base=None):
+    middle = statistics.median(rates)
+    ratio = f"  {base:.2f}" if base else ""
+    print(f"  {name:44} {middle:>10,.0f}   {min(rates):,.0f} .. {max(rates):,.0f}{ratio}", flush=True)
+
+
+def produce_to(env):
+    return rate(sh(TAPELINE, "produce", "--replay", "--source", SOURCE, "--topic", TOPIC, env=env))
+
+
+def consume(env, group):
+    return rate(sh(TAPELINE, "consume", "--until-end", "--group", group, "--topic", TOPIC, "--store", STORE, env=env))
+
+
+def ceiling():
+    return int(sh(BENCH, "ceiling", SOURCE, STORE, 1).split()[-1])
+
+
+def spark():
+    jars = os.environ["BENCH_SPARK_JARS"]
+    out = tempfile.mkdtemp()
+    sh("javac", "-cp", f"{jars}/*", "-d", out, "bench/peers/spark/Peer.java")
+    opens = [f"--add-opens=java.base/{p}=ALL-UNNAMED" for p in ("java.lang", "java.lang.invoke", "java.io", "java.net", "java.nio",
+             "java.util", "java.util.concurrent", "java.util.concurrent.atomic", "sun.nio.ch", "sun.nio.cs", "sun.security.action", "sun.util.calendar")]
+    text = sh("java", "-Xmx2g", *opens, "-cp", f"{jars}/*:{out}", "Peer", KAFKA, CASSANDRA, "bench.trades", "bench")
+    shutil.rmtree(out)
+    found = [int(rows) / float(s) for rows, s in re.findall(r"batch \d+ (\d+) rows ([\d.]+) s", text)]
+    # The first batches warm the JVM up; the last may be short.
+    return found[1:-1] or found
+
+
+def store_arm():
+    env = prefixed("bench")
+    produce_to(env)
+    ceiling(), consume(env, "warm")
+    pairs = [(ceiling(), consume(env, f"g{i}")) for i in range(ROUNDS)]
+    pairs += [(ceiling(), consume(env, f"h{i}"))[::1] for i in range(ROUNDS)]
+    top, ours = [c for c, _ in pairs], [t for _, t in pairs]
+    print(f"store arm: rows acknowledged by Cassandra a second, {TAPE}, median  min .. max  ratio", flush=True)
+    show("ceiling: the same batches from memory", top)
+    show("tapeline consume", ours)
+    print(f"    tapeline / ceiling, pair by pair: {', '.join(f'{t / c:.2f}' for c, t in pairs)}; "
+          f"median {statistics.median(t / c for c, t in pairs):.2f}", flush=True)
+    middle = statistics.median(ours)
+    python = [int(sh(PYTHON, "bench/peers/consume.py", KAFKA, CASSANDRA, "bench.trades", "bench", 15, n).split()[-1]) for n in (1, 200)]
+    show("Python as the tutorials write it", [python[0]], middle / python[0])
+    show("Python, 200 in flight", [python[1]], middle / python[1])
+    warmed = spark()
+    show("Spark Structured Streaming, warmed up", warmed, middle / statistics.median(warmed))
+
+
+def topic_arm():
+    env, rates = prefixed("topic"), {"tapeline": [], "java": []}
+    jars = os.environ["BENCH_KAFKA_JARS"]
+    produce_to(env)
+    for _ in range(ROUNDS):
+        text = sh("java", "-Xmx512m", "-cp", f"{jars}/*", "org.apache.kafka.tools.ProducerPerformance", "--topic", "topic.quotes",
+                  "--num-records", 1_000_000, "--record-size", 190, "--throughput", -1, "--producer-props",
+                  f"bootstrap.servers={KAFKA}", "acks=all", "compression.type=lz4", "linger.ms=5")
+        rates["java"].append(float(re.search(r"1000000 records sent, ([\d.]+)", text)[1]))
+        rates["tapeline"].append(produce_to(env))
+    print("topic arm: messages acknowledged by Kafka a second, acks=all, lz4, linger 5 ms", flush=True)
+    show("ProducerPerformance, 190 bytes, one payload", rates["java"])
+    show("tapeline produce, unzipping and parsing", rates["tapeline"],
+         statistics.median(t / j for t, j in zip(rates["tapeline"], rates["java"])))
+    python = int(sh(PYTHON, "bench/peers/produce.py", KAFKA, "topic.trades", f"{TAPE}/tick/spy/20131008_trade.zip", 10).split()[-1])
+    show("kafka-python", [python], statistics.median(rates["tapeline"]) / python)
+
+
+def latency_arm():
+    env = prefixed("latency")
+    print("latency arm: 10,000 a second, from intended send time to Cassandra's answer, ms: p50 p99 p99.9", flush=True)
+    for _ in range(ROUNDS):
+        print("  ", sh(BENCH, "latency", SOURCE, TOPIC, STORE, 10_000, 25, env=env).strip().splitlines()[-1], flush=True)
+
+
+def embedded_arm():
+    print("embedded arm: source to store in SQLite, records a second", flush=True)
+    show("tapeline demo", [rate(sh(TAPELINE, "demo", "--dir", "target/bench-demo")) for _ in range(ROUNDS)])
+
+
+def watch(name, *words, env):
+    """Runs to the end; resident MiB now and then, and the peak."""
+    process = subprocess.Popen([str(w) for w in words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **env})
+    seen, peak = [], 0
+    while process.poll() is None:
+        try:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            seen.append(int(re.search(r"VmRSS:\s+(\d+)", status)[1]) // 1024)
+            peak = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) // 1024
+        except (FileNotFoundError, TypeError, ProcessLookupError):
+            pass
+        time.sleep(0.5)
+    quarters = [statistics.median(seen[i * len(seen) // 4:(i + 1) * len(seen) // 4] or [0]) for i in range(4)]
+    print(f"  {name}: peak {peak} MiB; median of each quarter {quarters}; exit {process.returncode}", flush=True)
+
+
+def memory_arm():
+    env = prefixed("memory")
+    print("memory arm: resident MiB, 10 M records and more", flush=True)
+    for i in range(9):
+        produce_to(env)
+    watch("produce (the tenth million)", TAPELINE, "produce", "--replay", "--source", SOURCE, "--topic", TOPIC, env=env)
+    watch("consume, all of them", TAPELINE, "consume", "--until-end", "--topic", TOPIC, "--store", STORE, env=env)
+
+
+ARMS = {"topic": topic_arm, "store": store_arm, "latency": latency_arm, "embedded": embedded_arm, "memory": memory_arm}
+for arm in sys.argv[1:] or ARMS:
+    ARMS[arm]()
