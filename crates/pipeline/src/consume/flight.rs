@@ -243,10 +243,13 @@ mod tests {
     use crate::topic::{Message, Producer};
     use market::Kind;
 
+    /// Tickets, each with the rows to refuse.
+    type Answers = Arc<Mutex<VecDeque<(u64, Vec<usize>)>>>;
+
     /// Answers tickets in the order the test says.
     struct Scripted {
         taken: Arc<Mutex<BTreeMap<u64, Batch>>>,
-        answers: Arc<Mutex<VecDeque<(u64, Vec<usize>)>>>,
+        answers: Answers,
     }
 
     impl Writer for Scripted {
@@ -289,7 +292,7 @@ mod tests {
 
     struct Bench {
         flight: Flight,
-        answers: Arc<Mutex<VecDeque<(u64, Vec<usize>)>>>,
+        answers: Answers,
         letters: Letters,
     }
 
