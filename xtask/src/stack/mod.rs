@@ -127,7 +127,9 @@ impl Stack {
     fn wait_for(&self, node: &Node, patience: Duration) -> Result<()> {
         let start = Instant::now();
         while !self.ready(node) || !node.log_says_ready() {
-            if node.pid().is_none() || start.elapsed() > patience {
+            // A process that is just being started has no command line yet.
+            let dead = start.elapsed() > Duration::from_secs(2) && node.pid().is_none();
+            if dead || start.elapsed() > patience {
                 bail!("{} did not come up:\n{}", node.name(), node.last_words());
             }
             std::thread::sleep(Duration::from_millis(200));
