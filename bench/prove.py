@@ -80,3 +80,16 @@ print(f"killed with -9: {kills}", flush=True)
 must("killed", "produce", "--source", trades)
 must("killed", "consume", "--until-end")
 check("killed", trades, {"trades": want["trades"], "quotes": {}}, "after the kills")
+
+must("outage", "init")
+process = run("outage", "run", "--source", trades)
+for name in ("BENCH_CASSANDRA_PID", "BENCH_KAFKA_PID"):
+    time.sleep(1.5)
+    os.kill(int(os.environ[name]), signal.SIGSTOP)
+    time.sleep(15)
+    os.kill(int(os.environ[name]), signal.SIGCONT)
+text = process.communicate(timeout=300)[0]
+assert process.returncode == 0, text
+told = [line for line in text.splitlines() if "WARN" in line]
+print(f"each server silent for 15 s in the middle; people were told {len(told)} times: {told[:1]}", flush=True)
+check("outage", trades, {"trades": want["trades"], "quotes": {}}, "after the outages")

@@ -8,6 +8,7 @@ mod test;
 mod tidy;
 
 use anyhow::{Result, bail};
+use std::process::ExitCode;
 
 const HELP: &str = "cargo xtask
   test                       every test, real servers included (fetched, started and stopped)
@@ -18,7 +19,17 @@ const HELP: &str = "cargo xtask
   stack up [--nodes 3]       real Kafka and Cassandra on this machine
   stack down|status|wipe     stop them; show them; stop them and delete their data";
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     std::env::set_current_dir(shell::root())?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();

@@ -78,6 +78,8 @@ pub(crate) fn prove(dir: &[&str]) -> Result<()> {
     with_stack(|stack| {
         run(Command::new(&python)
             .args(["bench/prove.py", dir])
+            .env("BENCH_KAFKA_PID", stack.pid("kafka")?)
+            .env("BENCH_CASSANDRA_PID", stack.pid("cassandra")?)
             .env("BENCH_KAFKA", stack.kafka_address())
             .env("BENCH_CASSANDRA", stack.cassandra_address()))
     })

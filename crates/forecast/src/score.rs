@@ -3,7 +3,7 @@
 /// Mean absolute error, in the unit of the series. `None` unless both have the same length and are not empty.
 #[must_use]
 pub fn mae(actual: &[f64], forecast: &[f64]) -> Option<f64> {
-    mean(actual, forecast, |error| error.abs())
+    mean(actual, forecast, f64::abs)
 }
 
 /// Root mean squared error, in the unit of the series. `None` as for [`mae`].

@@ -53,16 +53,12 @@ impl Telemetry {
     /// Counts dead letters and remembers the first for the summary.
     pub fn dead_letter(&self, letter: &crate::letter::Letter) {
         self.add(&self.dead, 1);
-        let line = format!("{} ({}): {}", letter.origin, letter.stage.name(), letter.reason);
-        tracing::warn!(
-            origin = letter.origin,
-            stage = letter.stage.name(),
-            reason = letter.reason,
-            "dead letter"
-        );
         let mut tables = self.tables();
+        // A file full of them must not fill the log as well: all are on their topic.
         if tables.letters.len() < NAMED {
-            tables.letters.push(line);
+            let (origin, stage, reason) = (&letter.origin, letter.stage.name(), &letter.reason);
+            tracing::warn!(origin, stage, reason, "dead letter");
+            tables.letters.push(format!("{origin} ({stage}): {reason}"));
         }
     }
 

@@ -72,6 +72,12 @@ impl Stack {
         format!("127.0.0.1:{}", self.cassandra_port)
     }
 
+    /// The process id of the first node of a kind.
+    pub(crate) fn pid(&self, kind: &'static str) -> Result<String> {
+        let node = self.node(kind, 1);
+        node.pid().map(|pid| pid.to_string()).with_context(|| format!("{} does not run", node.name()))
+    }
+
     fn node(&self, kind: &'static str, number: u8) -> Node {
         Node::new(kind, number, self.dir.join(format!("{kind}-{number}")))
     }
