@@ -1,5 +1,8 @@
 //! Arguments and exit codes. Nothing else knows argv.
-#![allow(rustdoc::broken_intra_doc_links, reason = "the comments are help texts, where brackets mean optional")]
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "the comments are help texts, where brackets mean optional"
+)]
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pipeline::Error;
