@@ -18,7 +18,7 @@ public class Peer {
             + "size string, conditions array<string>";
         Dataset<Row> trades = spark.readStream().format("kafka").option("kafka.bootstrap.servers", kafka)
             .option("subscribe", topic).option("startingOffsets", "earliest").option("maxOffsetsPerTrigger", "250000")
-            .load().select(from_json(col("value").cast("string"), schema).as("t")).select("t.*")
+            .load().select(from_json(col("value").cast("string"), schema, new java.util.HashMap<String, String>()).as("t")).select("t.*")
             .withColumn("hour", expr("timestamp_seconds(ts div 3600000000000 * 3600)"))
             .withColumn("ts", expr("ts % 86400000000000"))
             .withColumn("price", col("price").cast("decimal(38,9)"))

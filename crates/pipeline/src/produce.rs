@@ -56,6 +56,7 @@ pub fn run(
     while !stop.asked() {
         let more = source.next(stop, &mut |event| publisher.publish(event))?;
         publisher.count();
+        publisher.producer.rest()?;
         if !more {
             report.finished = true;
             break;

@@ -279,6 +279,9 @@ mod tests {
             self.sent.lock().unwrap().push(message.key.to_owned());
             Ok(())
         }
+        fn rest(&mut self) -> Result<()> {
+            Ok(())
+        }
         fn flush(&mut self, _: Duration) -> Result<usize> {
             Ok(usize::from(!self.kept.load(std::sync::atomic::Ordering::SeqCst)))
         }

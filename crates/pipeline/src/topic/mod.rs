@@ -49,6 +49,12 @@ pub trait Producer: Send {
     /// What can never succeed (no such topic, message too large). A server that is away is waited for.
     fn send(&mut self, message: &Message<'_>) -> Result<()>;
 
+    /// The source has no more for the moment: what was sent is to become visible soon.
+    ///
+    /// # Errors
+    /// What can never succeed.
+    fn rest(&mut self) -> Result<()>;
+
     /// Waits until everything sent is kept by the topic, at most `deadline`. Returns how many are still not.
     ///
     /// # Errors

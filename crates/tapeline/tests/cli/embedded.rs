@@ -135,6 +135,27 @@ fn sigterm_drains_commits_and_the_next_start_goes_on() {
 }
 
 #[test]
+fn a_tape_at_its_own_pace_is_visible_as_it_plays() {
+    let dir = tempfile::tempdir().unwrap();
+    // The second row is an hour after the first: the run is still waiting for it when we look.
+    tape(dir.path(), "34200000,1000000,100,P,1,0\n37800000,1000000,100,P,1,0");
+    let mut urls = embedded_urls(dir.path(), &dir.path().join("tape"));
+    urls[1].push_str("?speed=1");
+    let child = start(&with("run", &urls));
+    let begun = std::time::Instant::now();
+    loop {
+        let (_, text) = run(&["count", "--format", "json", &urls[4], &urls[5]]);
+        if text.contains("{\"XYZ\":1}") {
+            break;
+        }
+        assert!(begun.elapsed().as_secs() < 20, "{text}");
+    }
+    signal(&child, "-INT");
+    let (code, text) = finish(child.wait_with_output().unwrap());
+    assert_eq!(code, 0, "{text}");
+}
+
+#[test]
 fn wrong_words_get_a_clear_answer() {
     let dir = tempfile::tempdir().unwrap();
     let missing = url("tape", &dir.path().join("no"));

@@ -44,6 +44,8 @@ pub struct Settings {
 
 /// Rows handed over by one call of `next`.
 const TURN: usize = 1_024;
+/// How long one call of `next` sleeps at the most while no row is due.
+const NAP: Duration = Duration::from_millis(20);
 
 /// A folder being played.
 #[derive(Debug)]
@@ -148,13 +150,12 @@ impl Tape {
         Ok(())
     }
 
-    /// Waits until the row is due; false when asked to stop.
-    fn wait_until_due(&mut self, time: UnixNanos, stop: &Stop) -> bool {
-        let Some(speed) = self.settings.speed else { return true };
+    /// How long until the row is due.
+    fn early(&mut self, time: UnixNanos) -> Duration {
+        let Some(speed) = self.settings.speed else { return Duration::ZERO };
         let (start, first) = *self.pace.get_or_insert_with(|| (Instant::now(), time));
         let due = start + Duration::from_secs_f64((time.0 - first.0).max(0) as f64 / 1e9 / speed);
-        let left = due.saturating_duration_since(Instant::now());
-        if left.is_zero() { true } else { !stop.sleep(left) }
+        due.saturating_duration_since(Instant::now())
     }
 
     fn hand_over(&mut self, index: usize, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
@@ -230,10 +231,13 @@ impl Source for Tape {
                 self.open_session(session, &entries, sink)?;
                 return Ok(true);
             };
+            let early = self.early(time);
+            if !early.is_zero() {
+                // In short sleeps, so that the loop can look after its other duties.
+                stop.sleep(early.min(NAP));
+                return Ok(true);
+            }
             if self.settings.speed.is_some() {
-                if !self.wait_until_due(time, stop) {
-                    return Ok(true);
-                }
                 self.recv_ts = clock::now();
             }
             self.queue.pop();

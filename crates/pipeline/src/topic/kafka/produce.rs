@@ -151,6 +151,12 @@ impl Producer for KafkaProducer {
         }
     }
 
+    fn rest(&mut self) -> Result<()> {
+        // librdkafka sends on its own; here it tells of failures.
+        self.producer.poll(Duration::ZERO);
+        self.check()
+    }
+
     fn flush(&mut self, deadline: Duration) -> Result<usize> {
         self.settle(deadline)
     }

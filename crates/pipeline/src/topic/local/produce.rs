@@ -6,8 +6,10 @@ use crate::topic::{Message, Producer};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+/// How long a transaction stays open at the most: it keeps others from writing, and nobody sees into it.
+const OPEN: Duration = Duration::from_millis(20);
 /// Messages appended before a transaction is closed.
 const APPEND: usize = 8_192;
 
@@ -23,11 +25,12 @@ pub(super) struct LocalProducer {
     path: PathBuf,
     topics: BTreeMap<String, LocalTopic>,
     pending: usize,
+    opened: Instant,
 }
 
 impl LocalProducer {
     pub(super) fn new(connection: Connection, path: &Path) -> Self {
-        Self { connection, path: path.to_owned(), topics: BTreeMap::new(), pending: 0 }
+        Self { connection, path: path.to_owned(), topics: BTreeMap::new(), pending: 0, opened: Instant::now() }
     }
 
     /// Takes the write lock; offsets counted by other processes since are read anew.
@@ -76,6 +79,7 @@ impl Producer for LocalProducer {
         if self.pending == 0 {
             self.begin()?;
             self.pending = 1;
+            self.opened = Instant::now();
         }
         if !self.topics.contains_key(message.topic) {
             self.look_up(message.topic)?;
@@ -108,6 +112,10 @@ impl Producer for LocalProducer {
             self.close()?;
         }
         Ok(())
+    }
+
+    fn rest(&mut self) -> Result<()> {
+        if self.opened.elapsed() >= OPEN { self.close() } else { Ok(()) }
     }
 
     fn flush(&mut self, _deadline: Duration) -> Result<usize> {
