@@ -278,6 +278,15 @@ mod tests {
     }
 
     #[test]
+    fn the_examples_fit() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config");
+        for file in std::fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            load(Some(&path), env(&[]).into_iter(), &[]).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+
+    #[test]
     fn a_secret_is_never_printed() {
         let config = with_file("", &[("TAPELINE__STORE__CASSANDRA__PASSWORD", "hush")], &[]).unwrap();
         assert_eq!(config.store.cassandra.password.reveal(), "hush");
