@@ -30,7 +30,13 @@ pub(super) struct LocalProducer {
 
 impl LocalProducer {
     pub(super) fn new(connection: Connection, path: &Path) -> Self {
-        Self { connection, path: path.to_owned(), topics: BTreeMap::new(), pending: 0, opened: Instant::now() }
+        Self {
+            connection,
+            path: path.to_owned(),
+            topics: BTreeMap::new(),
+            pending: 0,
+            opened: Instant::now(),
+        }
     }
 
     /// Takes the write lock; offsets counted by other processes since are read anew.
