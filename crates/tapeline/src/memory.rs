@@ -8,7 +8,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const ARENA_EAGER_COMMIT: libmimalloc_sys::mi_option_t = 4;
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
-/// Gives memory back at once and takes no more than is used: a third less at the same speed.
+/// Gives memory back at once and takes no more than is used: about a third less in measurement (docs/adr/0005-allocator.md).
 #[allow(unsafe_code, reason = "the allocator's options have no safe interface")]
 pub(crate) fn frugal() {
     // SAFETY: setting an option has no precondition.
