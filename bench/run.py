@@ -74,9 +74,10 @@ def store_arm():
     print(f"    tapeline / ceiling, pair by pair: {', '.join(f'{t / c:.2f}' for c, t in pairs)}; "
           f"median {statistics.median(t / c for c, t in pairs):.2f}", flush=True)
     middle = statistics.median(ours)
-    python = [int(sh(PYTHON, "bench/peers/consume.py", KAFKA, CASSANDRA, "bench.trades", "bench", 15, n).split()[-1]) for n in (1, 200)]
+    python = [int(sh(PYTHON, "bench/peers/consume.py", KAFKA, CASSANDRA, "bench.trades", "bench", 15, n).split()[-1]) for n in (0, 1, 200)]
     show("Python as the tutorials write it", [python[0]], middle / python[0])
-    show("Python, 200 in flight", [python[1]], middle / python[1])
+    show("Python, one prepared execute a row", [python[1]], middle / python[1])
+    show("Python, prepared, 200 in flight", [python[2]], middle / python[2])
     warmed = spark()
     show("Spark Structured Streaming, warmed up", warmed, middle / statistics.median(warmed))
 

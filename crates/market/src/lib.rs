@@ -12,9 +12,13 @@
 //! | [`digest`] | an order-free fingerprint of a set of records: how `verify` proves equality |
 #![deny(missing_docs)]
 
+pub mod bar;
+pub mod calendar;
 pub mod codec;
 pub mod digest;
 pub mod fixed;
+pub mod interval;
+pub mod policy;
 pub mod record;
 pub mod time;
 

@@ -52,6 +52,21 @@ impl UnixNanos {
         self.0.div_euclid(MILLI)
     }
 
+    /// Its date in UTC.
+    #[must_use]
+    pub fn date(self) -> Date {
+        Timestamp::from_nanosecond(i128::from(self.0))
+            .map_or(Date::ZERO, |stamp| TimeZone::UTC.to_datetime(stamp).date())
+    }
+
+    /// Midnight UTC of the first of a month.
+    #[must_use]
+    pub fn from_date(year: i16, month: i8) -> Self {
+        let civil = Date::new(year, month, 1).unwrap_or(Date::ZERO).at(0, 0, 0, 0);
+        let stamp = TimeZone::UTC.to_timestamp(civil).map_or(0, Timestamp::as_nanosecond);
+        Self(i64::try_from(stamp).unwrap_or(0))
+    }
+
     /// Reads RFC 3339 (`2013-10-08T13:30:00Z`), a date (midnight UTC), a time without a zone (UTC), or one with a
     /// zone's name (`2013-10-08T09:30[America/New_York]`).
     ///

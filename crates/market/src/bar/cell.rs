@@ -1,0 +1,237 @@
+//! What prints add up to. Cells merge in any order: seconds into minutes, minutes into days.
+
+use crate::policy::Updates;
+use crate::{Price, Size};
+
+/// A print's place in time: two at the same nanosecond keep the order of the tape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment {
+    pub(crate) ts: i64,
+    pub(crate) order: u64,
+}
+
+/// What merges and can be asked whether it is a bar yet.
+pub(crate) trait Cell: Clone + Default {
+    /// A bar shows nothing of the bars before it.
+    const ALONE: bool;
+    fn merge(&mut self, other: &Self);
+    /// Whether there is a price to show.
+    fn is_bar(&self) -> bool;
+    /// Whether what came before it does not reach past it.
+    fn shields(&self) -> bool;
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark {
+    at: Moment,
+    price: i64,
+}
+
+/// Prices of a bar: an extreme time stands for "none yet".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Prices {
+    open: Mark,
+    close: Mark,
+    high: i64,
+    low: i64,
+}
+
+const NEVER: Moment = Moment { ts: i64::MIN, order: 0 };
+const ALWAYS: Moment = Moment { ts: i64::MAX, order: u64::MAX };
+
+impl Default for Prices {
+    fn default() -> Self {
+        Self {
+            open: Mark { at: ALWAYS, price: 0 },
+            close: Mark { at: NEVER, price: 0 },
+            high: i64::MIN,
+            low: i64::MAX,
+        }
+    }
+}
+
+impl Prices {
+    #[inline]
+    fn last(&mut self, at: Moment, price: i64) {
+        if at < self.open.at {
+            self.open = Mark { at, price };
+        }
+        if at >= self.close.at {
+            self.close = Mark { at, price };
+        }
+    }
+
+    #[inline]
+    fn extremes(&mut self, price: i64) {
+        self.high = self.high.max(price);
+        self.low = self.low.min(price);
+    }
+
+    #[inline]
+    fn merge(&mut self, other: &Self) {
+        if other.open.at < self.open.at {
+            self.open = other.open;
+        }
+        if other.close.at >= self.close.at {
+            self.close = other.close;
+        }
+        self.high = self.high.max(other.high);
+        self.low = self.low.min(other.low);
+    }
+
+    #[inline]
+    fn any(&self) -> bool {
+        self.open.at != ALWAYS
+    }
+
+    /// Open, high, low, close. A print may set the extremes without being open or close, not the other way round.
+    pub(crate) fn ohlc(&self) -> Option<[Price; 4]> {
+        self.any().then(|| {
+            let (high, low) = if self.high == i64::MIN {
+                (self.open.price.max(self.close.price), self.open.price.min(self.close.price))
+            } else {
+                (self.high, self.low)
+            };
+            [self.open.price, high, low, self.close.price].map(Price::from_billionths)
+        })
+    }
+}
+
+/// A trade as the bars need it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Print {
+    pub(crate) at: Moment,
+    /// Hash of venue and id: identity within the nanosecond.
+    pub(crate) key: u64,
+    pub(crate) price: i64,
+    pub(crate) size: i64,
+    pub(crate) revision: u32,
+    /// For bars below a day, and for the day.
+    pub(crate) updates: Updates,
+    pub(crate) day: Updates,
+}
+
+/// Trades of a time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct TradeCell {
+    pub(crate) prices: Prices,
+    /// The day's bar takes fewer prints for its prices.
+    pub(crate) day: Prices,
+    /// Billionths of a unit.
+    pub(crate) volume: i128,
+    /// Price times size, 1e-18.
+    pub(crate) notional: i128,
+    pub(crate) trades: u64,
+}
+
+impl TradeCell {
+    #[inline]
+    pub(crate) fn add(&mut self, print: &Print) {
+        if print.updates.has(Updates::LAST) {
+            self.prices.last(print.at, print.price);
+        }
+        if print.updates.has(Updates::HIGH_LOW) {
+            self.prices.extremes(print.price);
+        }
+        if print.day.has(Updates::LAST) {
+            self.day.last(print.at, print.price);
+        }
+        if print.day.has(Updates::HIGH_LOW) {
+            self.day.extremes(print.price);
+        }
+        if print.updates.has(Updates::VOLUME) {
+            self.volume += i128::from(print.size);
+            self.notional += i128::from(print.price) * i128::from(print.size);
+            self.trades += 1;
+        }
+    }
+}
+
+impl Cell for TradeCell {
+    const ALONE: bool = true;
+
+    #[inline]
+    fn merge(&mut self, other: &Self) {
+        self.prices.merge(&other.prices);
+        self.day.merge(&other.day);
+        self.volume += other.volume;
+        self.notional += other.notional;
+        self.trades += other.trades;
+    }
+
+    fn is_bar(&self) -> bool {
+        self.prices.any()
+    }
+
+    fn shields(&self) -> bool {
+        true
+    }
+}
+
+/// One side of the quotes of a time: prices, and the size at the last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct SideCell {
+    prices: Prices,
+    size: i64,
+}
+
+impl SideCell {
+    pub(crate) fn add(&mut self, at: Moment, price: i64, size: i64) {
+        if at >= self.prices.close.at {
+            self.size = size;
+        }
+        self.prices.last(at, price);
+        self.prices.extremes(price);
+    }
+
+    fn merge(&mut self, other: &Self) {
+        if other.prices.close.at >= self.prices.close.at {
+            self.size = other.size;
+        }
+        self.prices.merge(&other.prices);
+    }
+
+    pub(crate) fn any(&self) -> bool {
+        self.prices.any()
+    }
+
+    /// As a bar that begins with what was quoted before it.
+    pub(crate) fn after(&self, before: Option<&Self>) -> Option<([Price; 4], Size)> {
+        let carried = before.filter(|before| before.any());
+        if !self.any() {
+            return carried.map(|before| {
+                ([Price::from_billionths(before.prices.close.price); 4], Size::from_billionths(before.size))
+            });
+        }
+        let mut prices = self.prices;
+        if let Some(before) = carried {
+            prices.open = before.prices.close;
+            prices.extremes(before.prices.close.price);
+        }
+        prices.ohlc().map(|ohlc| (ohlc, Size::from_billionths(self.size)))
+    }
+}
+
+/// Quotes of a time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct QuoteCell {
+    pub(crate) bid: SideCell,
+    pub(crate) ask: SideCell,
+}
+
+impl Cell for QuoteCell {
+    const ALONE: bool = false;
+
+    fn merge(&mut self, other: &Self) {
+        self.bid.merge(&other.bid);
+        self.ask.merge(&other.ask);
+    }
+
+    fn is_bar(&self) -> bool {
+        self.bid.any() || self.ask.any()
+    }
+
+    fn shields(&self) -> bool {
+        self.bid.any() && self.ask.any()
+    }
+}

@@ -1,0 +1,90 @@
+//! Bars: what a market did in a second, a minute, a day.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `cell` | sums of prints that merge in any order |
+//! | `clock` | event time that one bad print cannot poison |
+//! | `timeline` | the seconds and bars of one series that may still change, and when each is told |
+//! | `series` | trades and quotes of one symbol: conditions, duplicates, corrections, cancels |
+//! | `aggregator` | all series of a stream |
+//!
+//! Every decision about a series follows from its own records in the order they came: which bar a record falls in,
+//! whether it is late, what it restates. So the bars are the same at any speed, in any number of partitions, however
+//! the stream is cut into batches, and when it is read again from the start of the session. Only *when* a bar of a
+//! quiet symbol is first told depends on its neighbours' progress.
+
+mod aggregator;
+mod cell;
+mod clock;
+mod series;
+mod timeline;
+
+pub use aggregator::{Aggregator, Feed, Settings};
+pub use clock::Clock;
+pub use series::Verdict;
+
+use crate::interval::Interval;
+use crate::{Price, Size, UnixNanos};
+
+/// What a bar is of, when, and how sure it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Bar {
+    /// The instrument.
+    pub symbol: String,
+    /// Which feed its records came from.
+    pub feed: String,
+    /// How long it is.
+    pub interval: Interval,
+    /// Its first instant.
+    pub start: UnixNanos,
+    /// Trades or quotes.
+    pub values: Values,
+    /// How many records that came after it was closed are in it.
+    pub late: u32,
+    /// How often it was restated after it was closed: by late records, corrections, cancels.
+    pub revision: u32,
+    /// The horizon is past: what comes now goes to the late topic and changes nothing.
+    pub is_final: bool,
+    /// No known gap touches it.
+    pub complete: bool,
+}
+
+/// The numbers of a bar.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Values {
+    /// Of trades.
+    Trades(TradeValues),
+    /// Of quotes.
+    Quotes(QuoteValues),
+    /// No print that may set a price is left in a bar that was told before: all were canceled.
+    Empty,
+}
+
+/// Prices, volume and the like of trades.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TradeValues {
+    /// Open, high, low, close.
+    pub ohlc: [Price; 4],
+    /// Units traded, in billionths: a day of small coins is beyond 64 bits.
+    pub volume: i128,
+    /// Volume-weighted average price, rounded half up to a billionth; `None` without volume. Prints that may not set
+    /// prices count too, so it may lie outside low..high.
+    pub vwap: Option<Price>,
+    /// How many trades the volume is of.
+    pub trades: u64,
+}
+
+/// Prices and last size of each side that was quoted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct QuoteValues {
+    /// Open, high, low, close of the best bid, beginning with what was bid before; and the size bid last.
+    pub bid: Option<([Price; 4], Size)>,
+    /// The same of the best ask.
+    pub ask: Option<([Price; 4], Size)>,
+}
+
+/// Volume-weighted average price.
+fn vwap(notional: i128, volume: i128) -> Option<Price> {
+    let rounded = (notional + volume / 2).checked_div_euclid(volume)?;
+    i64::try_from(rounded).ok().map(Price::from_billionths)
+}

@@ -1,0 +1,512 @@
+//! The seconds and bars of one series that may still change.
+//!
+//! Records go into cells of a second. The second being filled is `hot`; when another begins it is merged into the bars
+//! of every interval, so that a record in order costs one cell whatever the number of intervals. A second stays at hand
+//! until the horizon is past; then it is part of its bars for good (`base`), and a bar whose seconds all are is final.
+
+use super::cell::Cell;
+use super::clock::Clock;
+use crate::UnixNanos;
+use crate::calendar::{Calendar, Day};
+use crate::interval::{Interval, SECOND};
+use std::collections::VecDeque;
+
+/// When bars close and when they can no longer change, nanoseconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    pub(crate) grace: i64,
+    pub(crate) horizon: i64,
+}
+
+/// A bar that may still change.
+#[derive(Debug, Clone)]
+pub(crate) struct Open<C> {
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+    /// Its session day's end: volume is not carried across.
+    pub(crate) day_end: i64,
+    /// Seconds that can no longer change.
+    base: Option<Box<C>>,
+    /// All of its seconds but the hot one.
+    cell: C,
+    pub(crate) late: u32,
+    pub(crate) revision: u32,
+    /// What comes now restates it.
+    closed: bool,
+    /// Its own clock is past the horizon.
+    settled: bool,
+    /// To be told again.
+    dirty: bool,
+    told: bool,
+    told_final: bool,
+    /// Told with values, not only found empty.
+    shown: bool,
+}
+
+/// The bars of one interval, oldest first.
+#[derive(Debug, Clone)]
+pub(crate) struct Level<C> {
+    pub(crate) interval: Interval,
+    bars: VecDeque<Open<C>>,
+    /// The last bar that left: quotes go on from it.
+    before: Option<C>,
+    /// Start of the first bar that is to be told.
+    dirty_from: i64,
+}
+
+/// What is told of a bar: its merged cell, and what came before and after it.
+pub(crate) struct Told<'a, C> {
+    pub(crate) interval: Interval,
+    pub(crate) bar: &'a Open<C>,
+    pub(crate) cell: C,
+    /// The bars before it, newest first.
+    pub(crate) before: &'a dyn Fn(&mut dyn FnMut(&C) -> bool),
+    /// Bars after it without a price, up to the next with one or the end of the day, merged.
+    pub(crate) unpriced_after: C,
+    pub(crate) is_final: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Timeline<C> {
+    times: Times,
+    calendar: Calendar,
+    /// A bar waits for the volume that may be carried back to it.
+    carries: bool,
+    clock: Clock,
+    day: Day,
+    hot_start: i64,
+    hot: C,
+    /// A bar of the hot second is closed.
+    hot_closed: bool,
+    seconds: VecDeque<(i64, C)>,
+    levels: Vec<Level<C>>,
+    /// Seconds before this are sealed.
+    sealed: i64,
+    /// The own clock's next duty.
+    next: i64,
+    /// The market clock's next duty.
+    due: i64,
+    dirty: bool,
+}
+
+const NONE: i64 = i64::MIN;
+
+impl<C: Cell> Timeline<C> {
+    pub(crate) fn new(intervals: &[Interval], times: Times, calendar: Calendar, carries: bool) -> Self {
+        let level = |interval: &Interval| Level {
+            interval: *interval,
+            bars: VecDeque::new(),
+            before: None,
+            dirty_from: i64::MAX,
+        };
+        Self {
+            times,
+            calendar,
+            carries,
+            clock: Clock::default(),
+            day: Day { yyyymmdd: 0, start: 0, end: 0, parts: [0; 4] },
+            hot_start: NONE,
+            hot: C::default(),
+            hot_closed: false,
+            seconds: VecDeque::new(),
+            levels: intervals.iter().map(level).collect(),
+            sealed: NONE,
+            next: i64::MAX,
+            due: i64::MAX,
+            dirty: false,
+        }
+    }
+
+    /// Seconds before this can no longer change.
+    #[inline]
+    pub(crate) fn sealed(&self) -> i64 {
+        self.sealed
+    }
+
+    /// The session day of a time.
+    #[inline]
+    pub(crate) fn day(&mut self, ts: i64) -> &Day {
+        if !self.day.holds(ts) {
+            self.day = self.calendar.day(UnixNanos(ts));
+        }
+        &self.day
+    }
+
+    /// Adds to the second of a time that is not sealed.
+    #[inline]
+    pub(crate) fn add(&mut self, ts: i64, f: impl Fn(&mut C)) {
+        let second = ts - ts.rem_euclid(SECOND);
+        if second == self.hot_start {
+            f(&mut self.hot);
+            if self.hot_closed {
+                self.restate(ts, 1);
+            }
+        } else {
+            self.elsewhere(ts, second, &f);
+        }
+        self.clock.observe(ts);
+        if self.clock.now() >= self.next {
+            self.turn();
+        }
+    }
+
+    #[inline(never)]
+    fn elsewhere(&mut self, ts: i64, second: i64, f: &dyn Fn(&mut C)) {
+        if let Ok(place) = self.seconds.binary_search_by_key(&second, |(start, _)| *start) {
+            f(&mut self.seconds[place].1);
+            let day = *self.day(ts);
+            for level in &mut self.levels {
+                let (start, _) = level.interval.bounds(ts, &day);
+                if let Some(bar) = level.find(start) {
+                    f(&mut bar.cell);
+                }
+            }
+            self.restate(ts, 1);
+            return;
+        }
+        self.cool();
+        self.hot_start = second;
+        f(&mut self.hot);
+        let day = *self.day(ts);
+        let mut closed = false;
+        for level in &mut self.levels {
+            let bar = level.find_or_open(ts, &day, self.clock.now(), self.times.grace);
+            closed |= bar.closed;
+            let end = bar.end;
+            self.next = self.next.min(end.saturating_add(self.times.grace));
+            self.due = self.due.min(end.saturating_add(self.times.grace));
+        }
+        self.next = self.next.min((second + SECOND).saturating_add(self.times.horizon));
+        self.hot_closed = closed;
+        if closed {
+            self.restate(ts, 1);
+        }
+    }
+
+    /// Merges the hot second into its bars.
+    fn cool(&mut self) {
+        if self.hot_start == NONE {
+            return;
+        }
+        let (second, cell) = (self.hot_start, std::mem::take(&mut self.hot));
+        let day = *self.day(second);
+        for level in &mut self.levels {
+            let (start, _) = level.interval.bounds(second, &day);
+            if let Some(bar) = level.find(start) {
+                bar.cell.merge(&cell);
+            }
+        }
+        let place = self.seconds.partition_point(|(start, _)| *start < second);
+        self.seconds.insert(place, (second, cell));
+        self.hot_start = NONE;
+        self.hot_closed = false;
+    }
+
+    /// A record changed what is at `ts`: bars that were closed are to be told again.
+    fn restate(&mut self, ts: i64, late: u32) {
+        let day = *self.day(ts);
+        for level in &mut self.levels {
+            let (start, _) = level.interval.bounds(ts, &day);
+            let Ok(place) = level.place(start) else { continue };
+            let Level { bars, dirty_from, .. } = level;
+            let mut touch = |bar: &mut Open<C>, late: u32| {
+                if bar.closed {
+                    bar.late += late;
+                    bar.revision += 1;
+                }
+                if bar.told || bar.closed {
+                    bar.dirty = true;
+                    *dirty_from = (*dirty_from).min(bar.start);
+                    self.dirty = true;
+                }
+            };
+            touch(&mut bars[place], late);
+            if self.carries
+                && let Some(earlier) = bars.range_mut(..place).rev().find(|bar| bar.cell.is_bar())
+            {
+                touch(earlier, 0);
+            }
+            // What a bar of quotes closes with is what the next ones begin with.
+            for later in bars.range_mut(place + 1..) {
+                if C::ALONE {
+                    break;
+                }
+                touch(later, 0);
+                if later.cell.shields() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Replaces a second's cell, and restates its bars.
+    pub(crate) fn replace(&mut self, ts: i64, cell: C) {
+        let second = ts - ts.rem_euclid(SECOND);
+        self.cool();
+        let Ok(place) = self.seconds.binary_search_by_key(&second, |(start, _)| *start) else { return };
+        self.seconds[place].1 = cell;
+        let day = *self.day(ts);
+        for level in &mut self.levels {
+            let (start, end) = level.interval.bounds(ts, &day);
+            if let Some(bar) = level.find(start) {
+                bar.cell = bar.base.as_deref().cloned().unwrap_or_default();
+                let first = self.seconds.partition_point(|(at, _)| *at < start);
+                self.seconds
+                    .range(first..)
+                    .take_while(|(at, _)| *at < end)
+                    .for_each(|(_, c)| bar.cell.merge(c));
+            }
+        }
+        self.restate(ts, 0);
+    }
+
+    /// The own clock has come to something: bars close, seconds are sealed, bars settle.
+    fn turn(&mut self) {
+        let now = self.clock.now();
+        let Times { grace, horizon } = self.times;
+        self.next = i64::MAX;
+        let bound = now.saturating_sub(horizon);
+        if self.hot_start != NONE && self.hot_start + SECOND <= bound {
+            self.cool();
+        }
+        while let Some((second, _)) = self.seconds.front() {
+            if second + SECOND > bound {
+                self.next = (second + SECOND).saturating_add(horizon);
+                break;
+            }
+            let Some((second, cell)) = self.seconds.pop_front() else { break };
+            let day = *self.day(second);
+            for level in &mut self.levels {
+                let (start, _) = level.interval.bounds(second, &day);
+                if let Some(bar) = level.find(start) {
+                    bar.base.get_or_insert_default().merge(&cell);
+                }
+            }
+        }
+        self.sealed = bound - bound.rem_euclid(SECOND);
+        if self.hot_start != NONE {
+            self.next = self.next.min((self.hot_start + SECOND).saturating_add(horizon));
+        }
+        for level in &mut self.levels {
+            let first = level.bars.partition_point(|bar| bar.settled);
+            for bar in level.bars.range_mut(first..) {
+                let settles = bar.end.saturating_add(horizon);
+                if settles > now {
+                    self.next = self.next.min(settles);
+                    break;
+                }
+                (bar.settled, bar.closed, self.dirty) = (true, true, true);
+            }
+            for bar in level.bars.iter_mut().rev().take_while(|bar| !bar.closed) {
+                let closes = bar.end.saturating_add(grace);
+                if closes > now {
+                    self.next = self.next.min(closes);
+                    continue;
+                }
+                (bar.closed, bar.dirty, self.dirty) = (true, true, true);
+                self.hot_closed |= bar.start <= self.hot_start && self.hot_start < bar.end;
+                level.dirty_from = level.dirty_from.min(bar.start);
+            }
+        }
+    }
+
+    /// Tells what has changed, as of the market's clock.
+    #[inline]
+    pub(crate) fn take(&mut self, market: i64, tell: &mut dyn FnMut(Told<'_, C>)) {
+        if self.dirty || market >= self.due {
+            self.tell(market, false, tell);
+        }
+    }
+
+    /// Tells all there is, as final.
+    pub(crate) fn finish(&mut self, tell: &mut dyn FnMut(Told<'_, C>)) {
+        self.levels.iter_mut().for_each(|level| level.dirty_from = NONE);
+        self.tell(i64::MAX, true, tell);
+    }
+
+    #[inline(never)]
+    fn tell(&mut self, market: i64, end: bool, tell: &mut dyn FnMut(Told<'_, C>)) {
+        self.dirty = false;
+        self.due = i64::MAX;
+        let hot = (self.hot_start != NONE).then_some((self.hot_start, &self.hot));
+        for level in &mut self.levels {
+            level.tell(market, end, self.carries, self.times, hot, tell);
+            level.leave(self.carries);
+            let due = level.due(self.times);
+            self.due = self.due.min(due);
+        }
+        // Those told by the market's clock are closed from now on.
+        self.hot_closed = hot.is_some_and(|(second, _)| {
+            self.levels
+                .iter()
+                .any(|level| level.bars.iter().rev().any(|b| b.closed && b.start <= second && second < b.end))
+        });
+    }
+}
+
+impl<C: Cell> Level<C> {
+    fn place(&self, start: i64) -> Result<usize, usize> {
+        // Nearly always the newest.
+        match self.bars.back() {
+            Some(bar) if bar.start == start => Ok(self.bars.len() - 1),
+            Some(bar) if bar.start < start => Err(self.bars.len()),
+            _ => self.bars.binary_search_by_key(&start, |bar| bar.start),
+        }
+    }
+
+    fn find(&mut self, start: i64) -> Option<&mut Open<C>> {
+        self.place(start).ok().map(|place| &mut self.bars[place])
+    }
+
+    /// A bar that begins only when its time is over is closed from the start: its first record is late.
+    fn find_or_open(&mut self, ts: i64, day: &Day, now: i64, grace: i64) -> &mut Open<C> {
+        let (start, end) = self.interval.bounds(ts, day);
+        let place = self.place(start).unwrap_or_else(|place| {
+            let bar = Open {
+                start,
+                end,
+                day_end: day.end,
+                base: None,
+                cell: C::default(),
+                late: 0,
+                revision: 0,
+                closed: end.saturating_add(grace) <= now,
+                settled: false,
+                dirty: false,
+                told: false,
+                told_final: false,
+                shown: false,
+            };
+            self.bars.insert(place, bar);
+            place
+        });
+        &mut self.bars[place]
+    }
+
+    fn merged(bar: &Open<C>, hot: Option<(i64, &C)>) -> C {
+        let mut cell = bar.cell.clone();
+        if let Some((second, hot)) = hot
+            && bar.start <= second
+            && second < bar.end
+        {
+            cell.merge(hot);
+        }
+        cell
+    }
+
+    fn tell(
+        &mut self,
+        market: i64,
+        end: bool,
+        carries: bool,
+        times: Times,
+        hot: Option<(i64, &C)>,
+        tell: &mut dyn FnMut(Told<'_, C>),
+    ) {
+        // Finality by the market's clock goes from the oldest on, what is dirty or untold may lie anywhere after it.
+        let oldest = self.bars.iter().position(|bar| !bar.told_final).unwrap_or(self.bars.len());
+        let dirty = self.bars.partition_point(|bar| bar.start < self.dirty_from);
+        self.dirty_from = i64::MAX;
+        let untold = self.bars.len() - self.bars.iter().rev().take_while(|bar| !bar.told).count();
+        let mut index = oldest;
+        while index < self.bars.len() {
+            let bar = &self.bars[index];
+            let is_final = end || bar.settled || market >= bar.end.saturating_add(times.horizon);
+            if index < dirty.min(untold) && !is_final {
+                // Nothing to tell before the first that is dirty.
+                index = dirty.min(untold).max(index + 1);
+                continue;
+            }
+            self.tell_one(index, market, is_final, carries, times, hot, tell);
+            index += 1;
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one caller")]
+    fn tell_one(
+        &mut self,
+        index: usize,
+        market: i64,
+        is_final: bool,
+        carries: bool,
+        times: Times,
+        hot: Option<(i64, &C)>,
+        tell: &mut dyn FnMut(Told<'_, C>),
+    ) {
+        let bar = &self.bars[index];
+        let closed = bar.closed || is_final || market >= bar.end.saturating_add(times.grace);
+        let changed = bar.dirty || !bar.told || (is_final && !bar.told_final);
+        if !closed || !changed {
+            return;
+        }
+        let cell = Self::merged(bar, hot);
+        let (mut unpriced_after, mut waits) = (C::default(), carries && !is_final);
+        if carries && cell.is_bar() {
+            for later in self.bars.range(index + 1..) {
+                let later_cell = Self::merged(later, hot);
+                if later.start >= bar.day_end || later_cell.is_bar() {
+                    waits = false;
+                    break;
+                }
+                unpriced_after.merge(&later_cell);
+            }
+        }
+        let told_before = bar.shown;
+        if cell.is_bar() && waits {
+            self.bars[index].closed = true;
+            return;
+        }
+        let show = cell.is_bar() || told_before;
+        if show {
+            let (earlier, last) = (&self.bars, self.before.as_ref());
+            let before = |see: &mut dyn FnMut(&C) -> bool| {
+                let cells =
+                    earlier.range(..index).rev().map(|bar| Self::merged(bar, hot)).chain(last.cloned());
+                for cell in cells {
+                    if see(&cell) {
+                        break;
+                    }
+                }
+            };
+            tell(Told { interval: self.interval, bar, cell, before: &before, unpriced_after, is_final });
+        }
+        let bar = &mut self.bars[index];
+        bar.told = true;
+        bar.shown = show;
+        bar.told_final = is_final;
+        bar.closed = true;
+        bar.dirty = false;
+    }
+
+    /// Lets bars go that are told as final and can no longer change. With carried volume a bar stays until the next one
+    /// with a price has settled too.
+    fn leave(&mut self, carries: bool) {
+        while let Some(front) = self.bars.front() {
+            if !(front.settled && front.told_final) {
+                break;
+            }
+            if carries {
+                let mut later = self.bars.range(1..);
+                let settled = later
+                    .find(|bar| bar.cell.is_bar() || bar.start >= front.day_end)
+                    .is_some_and(|b| b.settled);
+                if !settled {
+                    break;
+                }
+            }
+            let mut merged = self.before.take().unwrap_or_default();
+            if let Some(bar) = self.bars.pop_front() {
+                merged.merge(&bar.cell);
+            }
+            self.before = Some(merged);
+        }
+    }
+
+    /// When the market's clock next has something to tell of these bars.
+    fn due(&self, times: Times) -> i64 {
+        let untold = self.bars.iter().rev().take_while(|bar| !bar.told).last();
+        let unfinal = self.bars.iter().find(|bar| !bar.told_final);
+        let untold = untold.map_or(i64::MAX, |bar| bar.end.saturating_add(times.grace));
+        untold.min(unfinal.map_or(i64::MAX, |bar| bar.end.saturating_add(times.horizon)))
+    }
+}
