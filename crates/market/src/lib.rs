@@ -12,11 +12,13 @@
 //! | [`digest`] | an order-free fingerprint of a set of records: how `verify` proves equality |
 #![deny(missing_docs)]
 
+pub mod adjust;
 pub mod bar;
 pub mod calendar;
 pub mod codec;
 pub mod digest;
 pub mod fixed;
+pub mod indicator;
 pub mod interval;
 pub mod policy;
 pub mod record;

@@ -21,6 +21,7 @@ pub struct Config {
     pub store: Store,
     pub consume: Consume,
     pub produce: Produce,
+    pub aggregate: Aggregate,
     pub log: Log,
 }
 
@@ -93,6 +94,19 @@ pub struct Consume {
 #[allow(missing_docs)]
 pub struct Produce {
     pub position_ms: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Aggregate {
+    pub run: bool,
+    pub intervals: String,
+    pub grace_ms: i64,
+    pub horizon_s: i64,
+    pub tell_ms: u64,
+    pub policies: String,
+    pub calendars: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]

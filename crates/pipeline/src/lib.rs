@@ -17,6 +17,7 @@
 //! | [`config`] | the settings and their layers |
 //! | [`telemetry`] | every count and latency there is |
 
+pub mod aggregate;
 pub mod batch;
 pub mod clock;
 pub mod config;

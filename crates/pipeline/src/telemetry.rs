@@ -19,6 +19,16 @@ pub struct Telemetry {
     pub dead: AtomicU64,
     /// Writes tried again.
     pub retries: AtomicU64,
+    /// Records that bars were made of, whatever their verdict.
+    pub aggregated: AtomicU64,
+    /// Bars told, every revision.
+    pub bars: AtomicU64,
+    /// Records that came when their bars could no longer change: on the late topic.
+    pub late: AtomicU64,
+    /// Records that were in their bars already.
+    pub duplicates: AtomicU64,
+    /// Messages that are no records; `consume` keeps them as dead letters.
+    pub unreadable: AtomicU64,
     tables: Mutex<Tables>,
 }
 

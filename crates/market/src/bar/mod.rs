@@ -19,16 +19,18 @@ mod clock;
 mod series;
 mod timeline;
 
-pub use aggregator::{Aggregator, Feed, Settings};
+pub use aggregator::{Aggregator, Feed, Needs, Place, Settings};
 pub use clock::Clock;
 pub use series::Verdict;
 
 use crate::interval::Interval;
-use crate::{Price, Size, UnixNanos};
+use crate::{Kind, Price, Size, UnixNanos};
 
 /// What a bar is of, when, and how sure it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Bar {
+    /// Of trades or of quotes.
+    pub kind: Kind,
     /// The instrument.
     pub symbol: String,
     /// Which feed its records came from.
@@ -37,7 +39,7 @@ pub struct Bar {
     pub interval: Interval,
     /// Its first instant.
     pub start: UnixNanos,
-    /// Trades or quotes.
+    /// Its numbers.
     pub values: Values,
     /// How many records that came after it was closed are in it.
     pub late: u32,

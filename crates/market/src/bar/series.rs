@@ -6,7 +6,7 @@ use super::{Bar, QuoteValues, TradeValues, Values, vwap};
 use crate::calendar::Calendar;
 use crate::interval::{Interval, SECOND};
 use crate::policy::{Effects, Updates, Vocabulary};
-use crate::{Quote, Trade, UnixNanos};
+use crate::{Kind, Quote, Trade, UnixNanos};
 use rustc_hash::FxHasher;
 use std::collections::VecDeque;
 use std::hash::Hasher;
@@ -78,8 +78,9 @@ pub(super) struct Name {
     pub(super) feed: Box<str>,
 }
 
-fn bar<C>(name: &Name, told: &Told<'_, C>, values: Values) -> Bar {
+fn bar<C>(kind: Kind, name: &Name, told: &Told<'_, C>, values: Values) -> Bar {
     Bar {
+        kind,
         symbol: name.symbol.to_string(),
         feed: name.feed.to_string(),
         interval: told.interval,
@@ -89,6 +90,34 @@ fn bar<C>(name: &Name, told: &Told<'_, C>, values: Values) -> Bar {
         revision: told.bar.revision,
         is_final: told.is_final,
         complete: true,
+    }
+}
+
+/// What the account of sessions asks a series.
+pub(super) trait Sessions {
+    /// Start and end of the session day of a time.
+    fn session(&mut self, ts: i64) -> (i64, i64);
+    /// Times before this can no longer change.
+    fn sealed(&self) -> i64;
+}
+
+impl Sessions for TradeSeries {
+    fn session(&mut self, ts: i64) -> (i64, i64) {
+        let day = self.timeline.day(ts);
+        (day.start, day.end)
+    }
+    fn sealed(&self) -> i64 {
+        self.timeline.sealed()
+    }
+}
+
+impl Sessions for QuoteSeries {
+    fn session(&mut self, ts: i64) -> (i64, i64) {
+        let day = self.timeline.day(ts);
+        (day.start, day.end)
+    }
+    fn sealed(&self) -> i64 {
+        self.timeline.sealed()
     }
 }
 
@@ -218,7 +247,7 @@ impl TradeSeries {
     #[inline]
     pub(super) fn take(&mut self, market: Option<i64>, tell: &mut dyn FnMut(Bar)) {
         let name = &self.name;
-        let mut tell = |told: Told<'_, TradeCell>| tell(bar(name, &told, trade_values(&told)));
+        let mut tell = |told: Told<'_, TradeCell>| tell(bar(Kind::Trade, name, &told, trade_values(&told)));
         match market {
             Some(market) => self.timeline.take(market, &mut tell),
             None => self.timeline.finish(&mut tell),
@@ -280,7 +309,7 @@ impl QuoteSeries {
 
     pub(super) fn take(&mut self, market: Option<i64>, tell: &mut dyn FnMut(Bar)) {
         let name = &self.name;
-        let mut tell = |told: Told<'_, QuoteCell>| tell(bar(name, &told, quote_values(&told)));
+        let mut tell = |told: Told<'_, QuoteCell>| tell(bar(Kind::Quote, name, &told, quote_values(&told)));
         match market {
             Some(market) => self.timeline.take(market, &mut tell),
             None => self.timeline.finish(&mut tell),

@@ -1,4 +1,5 @@
 //! How records are written and read. Sans-I/O: bytes in, records out.
 
+pub mod bar;
 pub mod json;
 pub mod lean;

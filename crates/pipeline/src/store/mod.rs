@@ -6,9 +6,12 @@
 
 pub mod cassandra;
 pub mod sqlite;
+mod sqlite_bars;
 
 use crate::Result;
 use crate::batch::Batch;
+use market::bar::Bar;
+use market::interval::Interval;
 use market::{Kind, Record, UnixNanos};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -69,6 +72,28 @@ pub type Counts = BTreeMap<Kind, BTreeMap<String, u64>>;
 /// What is called with each record read; it may end the scan.
 pub type Sink<'a> = &'a mut dyn FnMut(&Record<&str>) -> ControlFlow<()>;
 
+/// Which bars to read.
+#[derive(Debug, Clone)]
+pub struct BarScan {
+    /// Of trades or of quotes.
+    pub kind: Kind,
+    /// Of one symbol.
+    pub symbol: String,
+    /// Of one length.
+    pub interval: Interval,
+    /// Of one feed, or of all.
+    pub feed: Option<String>,
+    /// Start from, inclusive.
+    pub from: UnixNanos,
+    /// Start to, exclusive.
+    pub to: UnixNanos,
+    /// At most so many.
+    pub limit: Option<u64>,
+}
+
+/// What is called with each bar read; it may end the scan.
+pub type BarSink<'a> = &'a mut dyn FnMut(Bar) -> ControlFlow<()>;
+
 /// The store engine as a whole.
 pub trait Store: Send + Sync {
     /// Creates what is missing and brings tables up to date; says what it did, a line each.
@@ -94,6 +119,19 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The store cannot be read.
     fn scan(&self, scan: &Scan, sink: Sink<'_>) -> Result<()>;
+
+    /// Writes bars over what is there of the same symbol, interval, start and feed; removes those without prices. The
+    /// last of several revisions in one call counts. Waits for a server that is away, until a stop is asked for.
+    ///
+    /// # Errors
+    /// What waiting cannot help, or the stop.
+    fn write_bars(&self, bars: &[Bar], stop: &crate::Stop) -> Result<()>;
+
+    /// Reads bars in the order of their start, then feed.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn scan_bars(&self, scan: &BarScan, sink: BarSink<'_>) -> Result<()>;
 
     /// For people: `cassandra://127.0.0.1:9042/tapeline`.
     fn describe(&self) -> String;

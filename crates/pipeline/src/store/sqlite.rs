@@ -3,11 +3,12 @@
 //! The same keys as in Cassandra. One thread writes; each transaction takes all batches that are waiting. Rows carry
 //! the write timestamp of their message, and an older message never overwrites a newer one.
 
-use super::{Counts, Done, Scan, Sink, Store, Writer};
+use super::{BarScan, BarSink, Counts, Done, Scan, Sink, Store, Writer, sqlite_bars};
 use crate::batch::{Batch, Row};
 use crate::stop::{Backoff, Stop};
 use crate::{Error, Result};
 use crossbeam_channel::{Receiver, Sender};
+use market::bar::Bar;
 use market::record::Side;
 use market::{Kind, Price, Quote, Record, Size, Trade, UnixNanos};
 use rusqlite::{Connection, Statement, params};
@@ -18,7 +19,8 @@ use std::time::Duration;
 const QUEUE: usize = 64;
 
 /// Migrations, oldest first; `user_version` counts those applied.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE IF NOT EXISTS trades (
     symbol TEXT NOT NULL, ts INTEGER NOT NULL, feed TEXT NOT NULL, venue TEXT NOT NULL, id TEXT NOT NULL,
     price INTEGER NOT NULL, size INTEGER NOT NULL, conditions TEXT NOT NULL, tape TEXT NOT NULL,
@@ -29,7 +31,9 @@ CREATE TABLE IF NOT EXISTS quotes (
     bid INTEGER, bid_size INTEGER, bid_venue TEXT, ask INTEGER, ask_size INTEGER, ask_venue TEXT,
     conditions TEXT NOT NULL, recv_ts INTEGER NOT NULL, stamp_ms INTEGER NOT NULL,
     PRIMARY KEY (symbol, ts, feed, seq)) WITHOUT ROWID;
-"];
+",
+    sqlite_bars::MIGRATION,
+];
 
 const UPSERT_TRADE: &str = "
 INSERT INTO trades VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
@@ -127,10 +131,10 @@ impl SqliteStore {
         for migration in MIGRATIONS {
             fresh.execute_batch(migration).map_err(&fail)?;
         }
-        for kind in Kind::ALL {
+        for table in ["trades", "quotes", "bars", "quote_bars"] {
             let (want, have) =
-                (columns(&fresh, kind).map_err(&fail)?, columns(connection, kind).map_err(&fail)?);
-            if let Some(problem) = first_difference(kind.plural(), &want, &have) {
+                (columns(&fresh, table).map_err(&fail)?, columns(connection, table).map_err(&fail)?);
+            if let Some(problem) = first_difference(table, &want, &have) {
                 return Err(Error::user(format!("store file {}: {problem}", self.path.display()))
                     .hint("move the file away and run `tapeline init` for a fresh one"));
             }
@@ -140,9 +144,9 @@ impl SqliteStore {
 }
 
 /// Names and types of a table's columns.
-fn columns(connection: &Connection, kind: Kind) -> rusqlite::Result<Vec<(String, String)>> {
+fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<(String, String)>> {
     connection
-        .prepare(&format!("SELECT name, type || CASE WHEN pk > 0 THEN ' key ' || pk ELSE '' END FROM pragma_table_info('{}')", kind.plural()))?
+        .prepare(&format!("SELECT name, type || CASE WHEN pk > 0 THEN ' key ' || pk ELSE '' END FROM pragma_table_info('{table}')"))?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect()
 }
@@ -223,6 +227,26 @@ impl Store for SqliteStore {
             }
         }
         Ok(())
+    }
+
+    fn write_bars(&self, bars: &[Bar], stop: &Stop) -> Result<()> {
+        let connection = self.open()?;
+        let mut backoff = Backoff::default();
+        loop {
+            let Err(error) = sqlite_bars::write(&connection, bars).map_err(sql(&self.path, "write bars"))
+            else {
+                return Ok(());
+            };
+            if !error.retryable() || stop.sleep(backoff.wait()) {
+                return Err(error);
+            }
+            tracing::warn!("{error}; trying again");
+        }
+    }
+
+    fn scan_bars(&self, scan: &BarScan, sink: BarSink<'_>) -> Result<()> {
+        let connection = self.open_existing()?;
+        sqlite_bars::scan(&connection, scan, sink).map_err(sql(&self.path, "read bars"))
     }
 
     fn describe(&self) -> String {

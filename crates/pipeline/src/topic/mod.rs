@@ -108,6 +108,13 @@ pub trait Consumer: Send {
     /// # Errors
     /// The server did not answer.
     fn lag(&mut self) -> Result<u64>;
+
+    /// Messages of the partitions this member owns that lie at or after `next`, or, where that tells nothing, after
+    /// what the group committed. `None` while it owns no partition.
+    ///
+    /// # Errors
+    /// The server did not answer.
+    fn ahead(&mut self, next: &dyn Fn(Partition) -> Option<i64>) -> Result<Option<u64>>;
 }
 
 /// What a topic is to be.
@@ -188,6 +195,18 @@ impl Names {
         format!("{}.positions", self.prefix)
     }
 
+    /// `<prefix>.bars`: the newest revision of every bar.
+    #[must_use]
+    pub fn bars(&self) -> String {
+        format!("{}.bars", self.prefix)
+    }
+
+    /// `<prefix>.late`: records that came when their bars could no longer change.
+    #[must_use]
+    pub fn late(&self) -> String {
+        format!("{}.late", self.prefix)
+    }
+
     /// All of them as they are to be created.
     #[must_use]
     pub fn specs(&self, partitions: i32) -> Vec<TopicSpec> {
@@ -196,6 +215,8 @@ impl Names {
             .into_iter()
             .map(|name| TopicSpec { name, partitions, compact: false })
             .collect();
+        specs.push(TopicSpec { name: self.bars(), partitions, compact: true });
+        specs.push(TopicSpec { name: self.late(), partitions: 1, compact: false });
         specs.push(TopicSpec { name: self.dead_letters(), partitions: 1, compact: false });
         specs.push(TopicSpec { name: self.positions(), partitions: 1, compact: true });
         specs

@@ -2,7 +2,7 @@
 //!
 //! Runs on the bundled session, and on every other day of `../shared/data` where that is present.
 
-use market::bar::{Aggregator, Bar, Feed, Settings, Values};
+use market::bar::{Aggregator, Bar, Feed, Place, Settings, Values};
 use market::calendar::Calendar;
 use market::codec::lean::RowReader;
 use market::interval::{Interval, MINUTE, SECOND};
@@ -16,7 +16,10 @@ use std::path::{Path, PathBuf};
 /// Folders in the shape of the recorded data: the bundled one first.
 fn roots() -> Vec<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    [here.join("data/us-equities"), here.join("../shared/data/us-equities")].into_iter().filter(|p| p.is_dir()).collect()
+    [here.join("data/us-equities"), here.join("../shared/data/us-equities")]
+        .into_iter()
+        .filter(|p| p.is_dir())
+        .collect()
 }
 
 fn unzip(path: &Path) -> Vec<u8> {
@@ -73,7 +76,7 @@ fn bars_of(symbol: &str, ticks: &Path, kind: Kind, intervals: &[Interval]) -> BT
         out.insert((bar.interval, bar.start.0), bar);
     };
     for (row, text) in unzip(ticks).split(|b| *b == b'\n').filter(|row| !row.is_empty()).enumerate() {
-        aggregator.add(&reader.read(text, row as u64 + 1, UnixNanos(0)).unwrap());
+        aggregator.add(&reader.read(text, row as u64 + 1, UnixNanos(0)).unwrap(), Place::default());
         if row % 1_000 == 0 {
             aggregator.take(0, &mut keep);
         }
@@ -103,12 +106,9 @@ fn cents(price: Price) -> String {
 /// The columns of one of our bars as the vendor writes them.
 fn columns(bar: &Bar) -> Vec<String> {
     match &bar.values {
-        Values::Trades(trades) => trades
-            .ohlc
-            .map(cents)
-            .into_iter()
-            .chain([(trades.volume / 1_000_000_000).to_string()])
-            .collect(),
+        Values::Trades(trades) => {
+            trades.ohlc.map(cents).into_iter().chain([(trades.volume / 1_000_000_000).to_string()]).collect()
+        }
         Values::Quotes(quotes) => [quotes.bid, quotes.ask]
             .into_iter()
             .flat_map(|side| match side {
@@ -150,11 +150,19 @@ fn compare(kind: Kind, resolution: &str, interval: Interval) -> Score {
             if yours == Some(&mine) {
                 score.equal += 1;
             } else {
-                score.differences.push(format!("{symbol} {} {}: {mine:?} vendor {yours:?}", day_of(&ticks), bar.start));
+                score.differences.push(format!(
+                    "{symbol} {} {}: {mine:?} vendor {yours:?}",
+                    day_of(&ticks),
+                    bar.start
+                ));
             }
         }
         for start in theirs.keys().filter(|start| !ours.contains_key(&(interval, **start))) {
-            score.differences.push(format!("{symbol} {}: only the vendor has {:?}", UnixNanos(*start), theirs[start]));
+            score.differences.push(format!(
+                "{symbol} {}: only the vendor has {:?}",
+                UnixNanos(*start),
+                theirs[start]
+            ));
         }
     }
     assert!(score.theirs > 0, "no vendor bars found");

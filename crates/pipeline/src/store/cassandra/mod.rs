@@ -3,17 +3,20 @@
 //! | file | holds |
 //! |---|---|
 //! | `schema` | keyspace, tables, migrations, and whether existing tables fit |
+//! | `bars` | bars, written and read |
 //! | `cql` | records as CQL values and back |
 //! | `write` | single-partition batches, several in flight, tried again until the cluster takes them |
 //! | `read` | counts and scans |
 
+mod bars;
 mod cql;
 mod read;
 mod schema;
 mod write;
 
-use super::{Counts, Scan, Sink, Store, Writer};
+use super::{BarScan, BarSink, Counts, Scan, Sink, Store, Writer};
 use crate::{Error, Result, Stop};
+use market::bar::Bar;
 use scylla::client::PoolSize;
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
@@ -186,6 +189,15 @@ impl Store for CassandraStore {
     fn scan(&self, scan: &Scan, sink: Sink<'_>) -> Result<()> {
         schema::check(self)?;
         read::scan(self, scan, sink)
+    }
+
+    fn write_bars(&self, bars: &[Bar], stop: &Stop) -> Result<()> {
+        bars::write(self, bars, stop)
+    }
+
+    fn scan_bars(&self, scan: &BarScan, sink: BarSink<'_>) -> Result<()> {
+        schema::check(self)?;
+        bars::scan(self, scan, sink)
     }
 
     fn describe(&self) -> String {

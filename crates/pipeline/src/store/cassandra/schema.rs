@@ -1,5 +1,6 @@
 //! Keyspace, tables, migrations, and whether existing tables fit.
 
+use super::bars::{BARS, QUOTE_BARS};
 use super::{CassandraStore, explain};
 use crate::store::Store;
 use crate::store::sqlite::first_difference;
@@ -65,9 +66,26 @@ fn create_table(keyspace: &str, kind: Kind, retention_days: u32) -> String {
     )
 }
 
+/// Bars change until they are final and are kept: the unified strategy merges their revisions without being told how
+/// many there will be.
+fn create_bars(keyspace: &str, table: &str, columns: &[(&str, &str)]) -> String {
+    let mut text = format!("CREATE TABLE IF NOT EXISTS {keyspace}.{table} (");
+    for (name, class) in columns {
+        text.push_str(&format!("{name} {}, ", class.split(' ').next().unwrap_or(class)));
+    }
+    text.push_str(
+        "PRIMARY KEY ((symbol, interval, period), start, feed)) \
+         WITH compaction = {'class': 'UnifiedCompactionStrategy'}",
+    );
+    text
+}
+
 /// Each migration's statements; their count is the schema's version, kept in the table `migrations`.
 fn migrations(keyspace: &str, retention_days: u32) -> Vec<Vec<String>> {
-    vec![Kind::ALL.iter().map(|kind| create_table(keyspace, *kind, retention_days)).collect()]
+    vec![
+        Kind::ALL.iter().map(|kind| create_table(keyspace, *kind, retention_days)).collect(),
+        vec![create_bars(keyspace, "bars", BARS), create_bars(keyspace, "quote_bars", QUOTE_BARS)],
+    ]
 }
 
 pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
@@ -112,7 +130,14 @@ pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
         }
         for (index, statements) in all.iter().enumerate().skip(done as usize) {
             for statement in statements {
-                run(statement.clone()).await?;
+                if let Err(error) = run(statement.clone()).await {
+                    // Cassandra before 5.0 has no unified strategy; its default does.
+                    let Some((plain, _)) = statement.split_once(" WITH compaction = {'class': 'Unified")
+                    else {
+                        return Err(error);
+                    };
+                    run(plain.to_owned()).await?;
+                }
             }
             run(format!(
                 "INSERT INTO {keyspace}.migrations (version, at) VALUES ({}, toTimestamp(now()))",
@@ -121,7 +146,7 @@ pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
             .await?;
         }
         let verb = if done as usize == all.len() { "exist" } else { "created" };
-        said.push(format!("tables trades, quotes: {verb}, version {}", all.len()));
+        said.push(format!("tables trades, quotes, bars, quote_bars: {verb}, version {}", all.len()));
         Ok(())
     })?;
     check(store)?;
@@ -150,10 +175,16 @@ pub(super) fn check(store: &CassandraStore) -> Result<()> {
             .collect::<std::result::Result<_, _>>()
             .map_err(|error| Error::internal(format!("{place}: {error}")))
     })?;
-    for kind in Kind::ALL {
+    let tables = [
+        (Kind::Trade.plural(), wanted(Kind::Trade)),
+        (Kind::Quote.plural(), wanted(Kind::Quote)),
+        ("bars", BARS),
+        ("quote_bars", QUOTE_BARS),
+    ];
+    for (name, wanted) in tables {
         let have: Vec<(String, String)> = columns
             .iter()
-            .filter(|(table, ..)| table == kind.plural())
+            .filter(|(table, ..)| table == name)
             .map(|(_, name, class, part)| {
                 let shown = match part.as_str() {
                     "regular" | "static" => class.clone(),
@@ -163,12 +194,12 @@ pub(super) fn check(store: &CassandraStore) -> Result<()> {
             })
             .collect();
         if have.is_empty() {
-            return Err(Error::user(format!("no table `{}` in {}", kind.plural(), store.describe()))
+            return Err(Error::user(format!("no table `{name}` in {}", store.describe()))
                 .hint(format!("create keyspace and tables: tapeline init --store {}", store.describe())));
         }
         let want: Vec<(String, String)> =
-            wanted(kind).iter().map(|(name, class)| ((*name).to_owned(), (*class).to_owned())).collect();
-        if let Some(problem) = first_difference(kind.plural(), &want, &have) {
+            wanted.iter().map(|(name, class)| ((*name).to_owned(), (*class).to_owned())).collect();
+        if let Some(problem) = first_difference(name, &want, &have) {
             return Err(Error::user(format!("{}: {problem}", store.describe()))
                 .hint("use another keyspace, or drop the table and run `tapeline init`"));
         }

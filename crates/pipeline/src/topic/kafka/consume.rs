@@ -10,7 +10,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -254,17 +254,41 @@ impl Consumer for KafkaConsumer {
             .map_err(self.topics.refused("ask for committed offsets"))?;
         let mut lag = 0;
         for element in committed.elements() {
-            let (low, high) = self
-                .asker
-                .fetch_watermarks(element.topic(), element.partition(), ANSWER)
-                .map_err(self.topics.refused("ask for the end of a partition"))?;
-            let next = match element.offset() {
-                Offset::Offset(next) => next.max(low),
-                _ => low,
-            };
-            lag += u64::try_from(high - next).unwrap_or(0);
+            lag += self.after(&element, None)?;
         }
         Ok(lag)
+    }
+
+    fn ahead(&mut self, next: &dyn Fn(Partition) -> Option<i64>) -> Result<Option<u64>> {
+        let assigned = self.consumer.assignment().map_err(self.topics.refused("ask for the assignment"))?;
+        if assigned.count() == 0 {
+            return Ok(None);
+        }
+        let committed = self
+            .consumer
+            .committed_offsets(assigned, ANSWER)
+            .map_err(self.topics.refused("ask for committed offsets"))?;
+        let mut ahead = 0;
+        for element in committed.elements() {
+            let place = self.names.iter().position(|name| name == element.topic()).unwrap_or(0) as u16;
+            ahead += self.after(&element, next(Partition { topic: place, number: element.partition() }))?;
+        }
+        Ok(Some(ahead))
+    }
+}
+
+impl KafkaConsumer {
+    /// Messages of a partition from `next` on, or from what is committed.
+    fn after(&self, element: &TopicPartitionListElem<'_>, next: Option<i64>) -> Result<u64> {
+        let (low, high) = self
+            .asker
+            .fetch_watermarks(element.topic(), element.partition(), ANSWER)
+            .map_err(self.topics.refused("ask for the end of a partition"))?;
+        let next = match (next, element.offset()) {
+            (Some(next), _) | (None, Offset::Offset(next)) => next.max(low),
+            _ => low,
+        };
+        Ok(u64::try_from(high - next).unwrap_or(0))
     }
 }
 

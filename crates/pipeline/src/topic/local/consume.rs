@@ -138,6 +138,16 @@ impl LocalConsumer {
         Ok(())
     }
 
+    fn end(&self, id: i64, number: i32) -> Result<i64> {
+        self.connection
+            .query_row(
+                "SELECT coalesce(max(offset) + 1, 0) FROM messages WHERE topic = ? AND number = ?",
+                params![id, number],
+                |row| row.get(0),
+            )
+            .map_err(sql(&self.path, "read the end of a partition"))
+    }
+
     fn committed(&self, id: i64, number: i32) -> Result<i64> {
         self.connection
             .query_row(
@@ -218,18 +228,20 @@ impl Consumer for LocalConsumer {
         let mut lag = 0;
         for (id, partitions) in &self.ids {
             for number in 0..*partitions {
-                let end: i64 = self
-                    .connection
-                    .query_row(
-                        "SELECT coalesce(max(offset) + 1, 0) FROM messages WHERE topic = ? AND number = ?",
-                        params![id, number],
-                        |row| row.get(0),
-                    )
-                    .map_err(sql(&self.path, "read the end of a partition"))?;
-                lag += u64::try_from(end - self.committed(*id, number)?).unwrap_or(0);
+                lag += u64::try_from(self.end(*id, number)? - self.committed(*id, number)?).unwrap_or(0);
             }
         }
         Ok(lag)
+    }
+
+    fn ahead(&mut self, next: &dyn Fn(Partition) -> Option<i64>) -> Result<Option<u64>> {
+        let mut ahead = None;
+        for own in &self.owned {
+            let from = next(own.partition).unwrap_or(own.next);
+            let left = u64::try_from(self.end(own.id, own.partition.number)? - from).unwrap_or(0);
+            ahead = Some(ahead.unwrap_or(0) + left);
+        }
+        Ok(ahead)
     }
 }
 

@@ -1,0 +1,134 @@
+//! Splits and dividends, applied when bars are read: what is stored stays as it was traded.
+//!
+//! Factor files as in Lean's data, a line for each date up to which its factors hold (inclusive):
+//! `20140606,0.9011818,0.03571430,645.57` = date, price factor (dividends), split factor, reference price.
+
+use crate::bar::{Bar, Values};
+use crate::fixed::{self, ONE};
+use crate::{Price, Size};
+use std::str::FromStr;
+
+/// What to adjust for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Adjust {
+    /// Nothing: as traded.
+    #[default]
+    None,
+    /// Splits: prices times the split factor, volume divided by it.
+    Split,
+    /// Splits and dividends: prices times both factors.
+    All,
+}
+
+impl FromStr for Adjust {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" | "raw" => Ok(Self::None),
+            "split" => Ok(Self::Split),
+            "all" => Ok(Self::All),
+            other => Err(format!("`{other}` is not none, split or all")),
+        }
+    }
+}
+
+/// The factors of one symbol, by date.
+#[derive(Debug, Clone, Default)]
+pub struct Factors {
+    /// Last date it holds for, price factor, split factor; ascending.
+    rows: Vec<(u32, i64, i64)>,
+}
+
+impl Factors {
+    /// Reads a factor file.
+    ///
+    /// # Errors
+    /// The line that is none, and why.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut rows = Vec::new();
+        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            let fail = |what: &str| format!("line {}: {what}: `{line}`", number + 1);
+            let mut fields = line.trim().split(',');
+            let date = fields.next().and_then(|field| field.parse().ok()).ok_or_else(|| fail("no date"))?;
+            let mut factor = |what: &str| {
+                let field = fields.next().ok_or_else(|| fail(what))?;
+                fixed::parse(field.as_bytes()).ok().filter(|factor| *factor > 0).ok_or_else(|| fail(what))
+            };
+            rows.push((date, factor("no price factor")?, factor("no split factor")?));
+        }
+        if rows.is_empty() {
+            return Err("no factors in it".to_owned());
+        }
+        rows.sort_unstable();
+        Ok(Self { rows })
+    }
+
+    /// Price factor and split factor of a date, in billionths; 1 after the last.
+    #[must_use]
+    pub fn on(&self, yyyymmdd: u32) -> (i64, i64) {
+        let row = self.rows.partition_point(|(date, ..)| *date < yyyymmdd);
+        self.rows.get(row).map_or((ONE, ONE), |(_, price, split)| (*price, *split))
+    }
+
+    /// A bar as it would have been traded in today's shares.
+    pub fn apply(&self, bar: &mut Bar, adjust: Adjust, yyyymmdd: u32) {
+        let (price, split) = self.on(yyyymmdd);
+        let factor = match adjust {
+            Adjust::None => return,
+            Adjust::Split => split,
+            Adjust::All => times(price, split),
+        };
+        let scale = |value: &mut Price| *value = Price::from_billionths(times(value.billionths(), factor));
+        match &mut bar.values {
+            Values::Trades(trades) => {
+                trades.ohlc.iter_mut().for_each(scale);
+                trades.vwap.iter_mut().for_each(scale);
+                trades.volume = div_round(trades.volume * i128::from(ONE), i128::from(split));
+            }
+            Values::Quotes(quotes) => {
+                for (ohlc, size) in [&mut quotes.bid, &mut quotes.ask].into_iter().flatten() {
+                    ohlc.iter_mut().for_each(scale);
+                    let shares =
+                        div_round(i128::from(size.billionths()) * i128::from(ONE), i128::from(split));
+                    *size = Size::from_billionths(i64::try_from(shares).unwrap_or(i64::MAX));
+                }
+            }
+            Values::Empty => {}
+        }
+    }
+}
+
+/// Rounded half up.
+fn div_round(value: i128, by: i128) -> i128 {
+    (value + by / 2).div_euclid(by)
+}
+
+fn times(a: i64, b: i64) -> i64 {
+    i64::try_from(div_round(i128::from(a) * i128::from(b), i128::from(ONE))).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AAPL: &str = "20120808,0.8613657,0.03571430,619.86\n20140606,0.9011818,0.03571430,645.57\n20200828,0.98,0.25,499.23\n20501231,1,1,0";
+
+    #[test]
+    fn factors_hold_up_to_their_date() {
+        let factors = Factors::parse(AAPL).unwrap();
+        assert_eq!(factors.on(2014_06_06), (901_181_800, 35_714_300));
+        assert_eq!(factors.on(2014_06_09), (980_000_000, 250_000_000));
+        assert_eq!(factors.on(2020_08_28).1, 250_000_000);
+        assert_eq!(factors.on(2020_08_31).1, ONE);
+        assert_eq!(factors.on(2099_01_01), (ONE, ONE));
+        for (bad, part) in [
+            ("", "no factors"),
+            ("x,1,1", "line 1: no date"),
+            ("20140606,1", "no split"),
+            ("20140606,0,1", "no price"),
+        ] {
+            assert!(Factors::parse(bad).unwrap_err().contains(part), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Bars as JSON: the messages of the bars topic, and what `query bars --format json` prints.
+//!
+//! ```text
+//! {"symbol":"SPY","feed":"lean.sip","kind":"trade","interval":"1m","start":"2013-10-08T13:30:00Z",
+//!  "open":"167.4","high":"167.52","low":"167.4","close":"167.5","volume":"525557","vwap":"167.44…","trades":2031,
+//!  "late":0,"revision":0,"final":true,"complete":true}
+//! {… "kind":"quote" … "bid_open":…,"bid_high":…,"bid_low":…,"bid_close":…,"bid_size":…, the same with ask_ …}
+//! ```
+//! Prices, sizes and volume are exact decimals in strings; a number that does not apply is left out. A bar whose prints
+//! were all canceled has no prices: it is to be removed.
+
+use crate::bar::{Bar, QuoteValues, TradeValues, Values};
+use crate::fixed::{wide_parse, wide_text};
+use crate::{Kind, Price, Size, UnixNanos};
+use serde_json::{Map, Value};
+
+const OHLC: [&str; 4] = ["open", "high", "low", "close"];
+
+/// The key of a bar's message: the same bar has the same key whatever its revision, so the topic can be compacted.
+#[must_use]
+pub fn key(bar: &Bar) -> String {
+    format!("{}|{}|{}|{}|{}", bar.symbol, bar.feed, bar.kind.name(), bar.interval, bar.start)
+}
+
+/// As a JSON object.
+#[must_use]
+pub fn to_json(bar: &Bar) -> Map<String, Value> {
+    let mut map = Map::new();
+    let mut text = |name: &str, value: String| {
+        map.insert(name.to_owned(), Value::String(value));
+    };
+    text("symbol", bar.symbol.clone());
+    text("feed", bar.feed.clone());
+    text("kind", bar.kind.name().to_owned());
+    text("interval", bar.interval.to_string());
+    text("start", bar.start.to_string());
+    match &bar.values {
+        Values::Trades(trades) => {
+            OHLC.iter().zip(trades.ohlc).for_each(|(name, price)| text(name, price.to_string()));
+            text("volume", wide_text(trades.volume));
+            if let Some(vwap) = trades.vwap {
+                text("vwap", vwap.to_string());
+            }
+        }
+        Values::Quotes(quotes) => {
+            for (side, values) in [("bid", &quotes.bid), ("ask", &quotes.ask)] {
+                let Some((ohlc, size)) = values else { continue };
+                OHLC.iter()
+                    .zip(ohlc)
+                    .for_each(|(name, price)| text(&format!("{side}_{name}"), price.to_string()));
+                text(&format!("{side}_size"), size.to_string());
+            }
+        }
+        Values::Empty => {}
+    }
+    if let Values::Trades(trades) = &bar.values {
+        map.insert("trades".to_owned(), trades.trades.into());
+    }
+    map.insert("late".to_owned(), bar.late.into());
+    map.insert("revision".to_owned(), bar.revision.into());
+    map.insert("final".to_owned(), bar.is_final.into());
+    map.insert("complete".to_owned(), bar.complete.into());
+    map
+}
+
+/// Reads a message of the bars topic.
+///
+/// # Errors
+/// The field that is missing or wrong.
+pub fn from_json(bytes: &[u8]) -> Result<Bar, String> {
+    let map: Map<String, Value> =
+        serde_json::from_slice(bytes).map_err(|error| format!("not a bar: {error}"))?;
+    let fail = |name: &str| format!("not a bar: `{name}` is missing or wrong");
+    let text = |name: &str| map.get(name).and_then(Value::as_str).ok_or_else(|| fail(name));
+    let price = |name: &str| Price::parse(text(name)?.as_bytes()).map_err(|_| fail(name));
+    let number = |name: &str| map.get(name).and_then(Value::as_u64).ok_or_else(|| fail(name));
+    let small = |name: &str| number(name).and_then(|n| u32::try_from(n).map_err(|_| fail(name)));
+    let flag = |name: &str| map.get(name).and_then(Value::as_bool).ok_or_else(|| fail(name));
+    let side = |side: &str| -> Result<Option<([Price; 4], Size)>, String> {
+        if !map.contains_key(&format!("{side}_open")) {
+            return Ok(None);
+        }
+        let mut ohlc = [Price::from_billionths(0); 4];
+        for (slot, name) in ohlc.iter_mut().zip(OHLC) {
+            *slot = price(&format!("{side}_{name}"))?;
+        }
+        let name = format!("{side}_size");
+        Ok(Some((ohlc, Size::parse(text(&name)?.as_bytes()).map_err(|_| fail(&name))?)))
+    };
+    let kind: Kind = text("kind")?.parse()?;
+    let values = match kind {
+        Kind::Trade if !map.contains_key("open") => Values::Empty,
+        Kind::Trade => Values::Trades(TradeValues {
+            ohlc: [price("open")?, price("high")?, price("low")?, price("close")?],
+            volume: wide_parse(text("volume")?).ok_or_else(|| fail("volume"))?,
+            vwap: map.contains_key("vwap").then(|| price("vwap")).transpose()?,
+            trades: number("trades")?,
+        }),
+        Kind::Quote => match (side("bid")?, side("ask")?) {
+            (None, None) => Values::Empty,
+            (bid, ask) => Values::Quotes(QuoteValues { bid, ask }),
+        },
+    };
+    Ok(Bar {
+        kind,
+        symbol: text("symbol")?.to_owned(),
+        feed: text("feed")?.to_owned(),
+        interval: text("interval")?.parse()?,
+        start: UnixNanos::parse(text("start")?).map_err(|error| error.to_string())?,
+        values,
+        late: small("late")?,
+        revision: small("revision")?,
+        is_final: flag("final")?,
+        complete: flag("complete")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The form other programs read: not to be changed without a new schema version.
+    #[test]
+    fn bars_have_one_form() {
+        let lines = [
+            r#"{"symbol":"SPY","feed":"lean.sip","kind":"trade","interval":"1m","start":"2013-10-08T13:30:00Z","open":"167.4","high":"167.52","low":"167.4","close":"167.5","volume":"525557","vwap":"167.441234567","trades":2031,"late":1,"revision":2,"final":true,"complete":true}"#,
+            r#"{"symbol":"BTC/USD","feed":"kraken","kind":"quote","interval":"1s","start":"2013-10-08T13:30:00Z","bid_open":"1","bid_high":"2","bid_low":"0.5","bid_close":"1.5","bid_size":"0.001","late":0,"revision":0,"final":false,"complete":false}"#,
+            r#"{"symbol":"X","feed":"f","kind":"trade","interval":"1d","start":"2013-10-08T04:00:00Z","late":0,"revision":1,"final":false,"complete":true}"#,
+        ];
+        for line in lines {
+            let bar = from_json(line.as_bytes()).unwrap();
+            let value: Value = serde_json::from_str(line).unwrap();
+            assert_eq!(Value::Object(to_json(&bar)), value);
+            assert_eq!(from_json(Value::Object(to_json(&bar)).to_string().as_bytes()).unwrap(), bar);
+        }
+        assert_eq!(
+            key(&from_json(lines[0].as_bytes()).unwrap()),
+            "SPY|lean.sip|trade|1m|2013-10-08T13:30:00Z"
+        );
+        for (from, to, part) in [
+            ("\"167.52\"", "167.52", "`high`"),
+            ("true", "1", "`final`"),
+            ("1m", "7m", "divide"),
+            ("{", "", "not a bar"),
+        ] {
+            let error = from_json(lines[0].replacen(from, to, 1).as_bytes()).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}
