@@ -112,6 +112,15 @@ impl Calendar {
         }
     }
 
+    /// The time zone its day is of.
+    #[must_use]
+    pub const fn zone(self) -> &'static str {
+        match self.0 {
+            Kind::NewYork => "America/New_York",
+            Kind::Always => "UTC",
+        }
+    }
+
     /// The day that a time falls in.
     #[must_use]
     pub fn day(self, ts: UnixNanos) -> Day {

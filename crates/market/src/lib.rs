@@ -22,6 +22,7 @@ pub mod indicator;
 pub mod interval;
 pub mod policy;
 pub mod record;
+pub mod returns;
 pub mod time;
 
 pub use fixed::{Price, Size};

@@ -52,6 +52,14 @@ impl UnixNanos {
         self.0.div_euclid(MILLI)
     }
 
+    /// Written by a `strftime` pattern in a zone's own time; in UTC where the zone is unknown.
+    #[must_use]
+    pub fn local(self, pattern: &str, zone: &str) -> String {
+        let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
+        Timestamp::from_nanosecond(i128::from(self.0))
+            .map_or_else(|_| self.to_string(), |stamp| stamp.to_zoned(zone).strftime(pattern).to_string())
+    }
+
     /// Its date in UTC.
     #[must_use]
     pub fn date(self) -> Date {

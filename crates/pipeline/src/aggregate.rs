@@ -77,6 +77,8 @@ pub fn run(
         parts: FxHashMap::default(),
         kept: BTreeMap::new(),
         told: BTreeMap::new(),
+        late: Vec::new(),
+        unacknowledged: 0,
         revoked,
     };
     maker.read_kept()?;
@@ -91,7 +93,7 @@ pub fn run(
             told = Instant::now();
         }
         let due = committed.elapsed() >= settings.commit_every;
-        if due || maker.told.len() >= GATHER {
+        if due || maker.told.len() >= GATHER || maker.late.len() >= GATHER {
             maker.write(store, stop)?;
         }
         if due {
@@ -131,7 +133,20 @@ struct Maker<'a> {
     kept: BTreeMap<String, BTreeMap<String, i64>>,
     /// The newest revision of each bar that is to be written.
     told: BTreeMap<(String, Kind, Interval, i64, String), Bar>,
+    /// Records for the late topic.
+    late: Vec<Late>,
+    /// Messages sent and not known to be kept.
+    unacknowledged: usize,
     revoked: Arc<Revoked>,
+}
+
+struct Late {
+    kind: Kind,
+    symbol: String,
+    reason: String,
+    origin: String,
+    payload: Vec<u8>,
+    stamp_ms: i64,
 }
 
 /// Floors are kept under this and the partition's name.
@@ -209,19 +224,15 @@ impl Maker<'_> {
             Verdict::TooLate => {
                 counts[1] += 1;
                 let behind = part.aggregator.now().saturating_sub(record.ts().0) / 1_000_000_000;
-                let reason = format!("{behind} s behind the stream, beyond the horizon of its bars");
-                self.producer.send(&Message {
-                    topic: &self.settings.names.late(),
-                    key: record.symbol(),
-                    headers: &[
-                        ("kind", record.kind().name().as_bytes()),
-                        ("schema", json::SCHEMA.as_bytes()),
-                        ("reason", reason.as_bytes()),
-                        ("origin", origin(&self.topics, partition, offset).as_bytes()),
-                    ],
-                    payload: message.payload(),
+                self.late.push(Late {
+                    kind: record.kind(),
+                    symbol: (*record.symbol()).to_owned(),
+                    reason: format!("{behind} s behind the stream, beyond the horizon of its bars"),
+                    origin: origin(&self.topics, partition, offset),
+                    payload: message.payload().to_vec(),
                     stamp_ms: message.stamp_ms(),
-                })
+                });
+                Ok(())
             }
             Verdict::Duplicate => {
                 counts[2] += 1;
@@ -250,10 +261,23 @@ impl Maker<'_> {
         }
     }
 
-    /// Bars to the topic and to the table.
+    /// Late records to their topic, bars to theirs and to the table. An embedded topic's file is locked for everybody,
+    /// our own consumer too, from the first message to the flush: so they are sent in one go.
     fn write(&mut self, store: &dyn Store, stop: &Stop) -> Result<()> {
-        if self.told.is_empty() {
-            return Ok(());
+        let (late_topic, late) = (self.settings.names.late(), std::mem::take(&mut self.late));
+        for late in &late {
+            self.producer.send(&Message {
+                topic: &late_topic,
+                key: &late.symbol,
+                headers: &[
+                    ("kind", late.kind.name().as_bytes()),
+                    ("schema", json::SCHEMA.as_bytes()),
+                    ("reason", late.reason.as_bytes()),
+                    ("origin", late.origin.as_bytes()),
+                ],
+                payload: &late.payload,
+                stamp_ms: late.stamp_ms,
+            })?;
         }
         let bars: Vec<Bar> = std::mem::take(&mut self.told).into_values().collect();
         let (topic, stamp_ms) = (self.settings.names.bars(), clock::now().millis());
@@ -266,6 +290,10 @@ impl Maker<'_> {
                 stamp_ms,
             })?;
         }
+        self.unacknowledged = self.producer.flush(FLUSH)?;
+        if bars.is_empty() {
+            return Ok(());
+        }
         store.write_bars(&bars, stop)?;
         self.telemetry.add(&self.telemetry.bars, bars.len() as u64);
         Ok(())
@@ -273,11 +301,11 @@ impl Maker<'_> {
 
     /// Offsets, after everything that came before them is kept.
     fn commit(&mut self, consumer: &mut dyn Consumer, wait: bool) -> Result<()> {
-        if !self.told.is_empty() {
-            return Ok(());
+        if self.unacknowledged > 0 {
+            self.unacknowledged = self.producer.flush(FLUSH)?;
         }
-        let waiting = self.producer.flush(FLUSH)?;
-        if waiting > 0 {
+        if !self.told.is_empty() || self.unacknowledged > 0 {
+            let waiting = self.unacknowledged;
             tracing::warn!(waiting, "bars are not acknowledged yet; offsets are not committed");
             return Ok(());
         }
@@ -298,9 +326,6 @@ impl Maker<'_> {
                 needs.position.map_or(part.next, |position| i64::try_from(position).unwrap_or(i64::MAX));
             offsets.push((*partition, from));
             part.needs = needs;
-        }
-        if self.producer.flush(FLUSH)? > 0 {
-            return Ok(());
         }
         match consumer.commit(&offsets, wait) {
             Err(error) if error.retryable() => {

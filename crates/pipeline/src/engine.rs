@@ -65,6 +65,50 @@ pub fn store(config: &Config) -> Result<Box<dyn Store>> {
         .hint("--store is sqlite:FILE or cassandra://HOST[:PORT]/KEYSPACE"))
 }
 
+/// How bars are made, as the settings have it.
+///
+/// # Errors
+/// An interval, policy or calendar that is none.
+pub fn bars(config: &Config) -> Result<market::bar::Settings> {
+    let aggregate = &config.aggregate;
+    let mut intervals = aggregate
+        .intervals
+        .split(',')
+        .map(str::parse)
+        .collect::<Result<Vec<market::interval::Interval>, String>>()
+        .map_err(|error| Error::user(format!("aggregate.intervals: {error}")))?;
+    intervals.sort_unstable();
+    intervals.dedup();
+    let (policies, calendars) = (pairs(&aggregate.policies), pairs(&aggregate.calendars));
+    let mut prefixes: Vec<&str> = policies.iter().chain(&calendars).map(|(prefix, _)| *prefix).collect();
+    // The longer prefix says more: `alpaca.crypto` before `alpaca`, and what is empty last.
+    prefixes.sort_unstable_by_key(|prefix| std::cmp::Reverse(prefix.len()));
+    prefixes.dedup();
+    let find = |list: &[(&str, &str)], feed: &str| {
+        let found = list.iter().find(|(prefix, _)| feed.starts_with(prefix)).or(list.last());
+        found.map(|(_, name)| (*name).to_owned()).unwrap_or_default()
+    };
+    let feeds = prefixes.into_iter().map(|prefix| {
+        let policy = market::policy::Policy::named(&find(&policies, prefix))
+            .map_err(|error| Error::user(format!("aggregate.policies: {error}")))?;
+        let calendar = find(&calendars, prefix)
+            .parse()
+            .map_err(|error: String| Error::user(format!("aggregate.calendars: {error}")))?;
+        Ok(market::bar::Feed { prefix: prefix.to_owned(), policy, calendar })
+    });
+    Ok(market::bar::Settings {
+        intervals,
+        grace: aggregate.grace_ms.max(0) * market::time::MILLI,
+        horizon: aggregate.horizon_s.max(0) * market::interval::SECOND,
+        feeds: feeds.collect::<Result<_>>()?,
+    })
+}
+
+/// `lean=lean,=sip`: beginnings of feed names and what holds for them.
+fn pairs(text: &str) -> Vec<(&str, &str)> {
+    text.split(',').filter_map(|pair| pair.trim().split_once('=')).collect()
+}
+
 /// The names of the topics.
 #[must_use]
 pub fn names(config: &Config) -> Names {

@@ -72,8 +72,16 @@ pub(crate) enum Verb {
     Run(ProduceOptions),
     /// Count the records in the store by kind and symbol
     Count(CountOptions),
-    /// Show records of one symbol in time order
+    /// Make bars of the topic's trades and quotes: to the bars topic and the bars table
+    Aggregate(AggregateOptions),
+    /// Show trades, quotes or bars of one symbol in time order
     Query(QueryOptions),
+    /// Show which prints of a bar counted for what, and why not
+    Explain(ExplainOptions),
+    /// Draw bars, returns or correlations as SVG or PNG
+    Plot(PlotOptions),
+    /// Take a data vendor's own bars into the store
+    Import(ImportOptions),
     /// Compare source, topic and store, record by record
     Verify,
     /// Play a bundled real session through the embedded engines; needs no server and no account
@@ -105,23 +113,141 @@ pub(crate) struct CountOptions {
 }
 
 #[derive(Debug, Clone, Args)]
+pub(crate) struct AggregateOptions {
+    /// End once everything on the topic is in its bars, and call them final
+    #[arg(long)]
+    pub(crate) until_end: bool,
+}
+
+/// What to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum What {
+    #[value(alias = "trade")]
+    Trades,
+    #[value(alias = "quote")]
+    Quotes,
+    #[value(alias = "bar")]
+    Bars,
+    /// Bars of bid and ask
+    QuoteBars,
+}
+
+#[derive(Debug, Clone, Args)]
 pub(crate) struct QueryOptions {
-    /// trades or quotes
-    pub(crate) kind: market::Kind,
+    /// What to show
+    #[arg(value_enum)]
+    pub(crate) what: What,
     /// The symbol, as SPY
     pub(crate) symbol: String,
+    #[command(flatten)]
+    pub(crate) span: Span,
+    /// At most so many [default: 100 for a table, all for the others]
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub(crate) format: Format,
+    /// Where to write parquet to [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) bars: BarOptions,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Span {
     /// From this event time, inclusive: 2013-10-08T13:30:00Z, 2013-10-08, 2013-10-08T09:30[America/New_York]
     #[arg(long, value_name = "TIME")]
     pub(crate) from: Option<String>,
     /// To this event time, exclusive
     #[arg(long, value_name = "TIME")]
     pub(crate) to: Option<String>,
-    /// At most so many [default: 100 for a table, all for json and csv]
-    #[arg(long, value_name = "N")]
-    pub(crate) limit: Option<u64>,
-    /// How to print
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    pub(crate) format: Format,
+}
+
+/// Which bars, and how.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BarOptions {
+    /// Bars: how long, as 1s, 1m, 5m, 1h, 1d
+    #[arg(long, value_name = "INTERVAL", default_value = "1m")]
+    pub(crate) interval: market::interval::Interval,
+    /// Bars: of this feed only
+    #[arg(long, value_name = "NAME")]
+    pub(crate) feed: Option<String>,
+    /// Bars: made anew from the stored trades under another condition policy: sip, lean or all
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) policy: Option<String>,
+    /// Bars: adjusted for splits, or for splits and dividends: none, split or all
+    #[arg(long, value_name = "WHAT", default_value = "none")]
+    pub(crate) adjust: market::adjust::Adjust,
+    /// Bars: folder of factor files, one SYMBOL.csv each, for --adjust
+    #[arg(long, value_name = "DIR", env = "TAPELINE_FACTORS")]
+    pub(crate) factors: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ExplainOptions {
+    /// The symbol, as SPY
+    pub(crate) symbol: String,
+    /// A time within the bar: 2013-10-08T13:30:00Z
+    pub(crate) time: String,
+    /// How long the bar is
+    #[arg(long, value_name = "INTERVAL", default_value = "1s")]
+    pub(crate) interval: market::interval::Interval,
+    /// Under this condition policy [default: the feed's, from the settings]
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) policy: Option<String>,
+    /// Show at most so many prints
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub(crate) limit: usize,
+}
+
+/// What to draw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Drawing {
+    /// Candles, volume and indicators
+    Candles,
+    /// Histogram of the returns from bar to bar
+    Returns,
+    /// Correlation of the returns, as a heat map
+    Correlation,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PlotOptions {
+    /// One symbol or several: SPY or SPY,IBM
+    #[arg(value_delimiter = ',', required = true)]
+    pub(crate) symbols: Vec<String>,
+    /// What to draw
+    #[arg(long, value_enum, default_value_t = Drawing::Candles)]
+    pub(crate) kind: Drawing,
+    #[command(flatten)]
+    pub(crate) span: Span,
+    #[command(flatten)]
+    pub(crate) bars: BarOptions,
+    /// sma:20, ema:50, bollinger:20:2, vwap over the prices; rsi:14, macd:12:26:9, atr:14 below them
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) indicator: Vec<market::indicator::Indicator>,
+    /// Where to: FILE.svg or FILE.png
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Width and height
+    #[arg(long, value_name = "WxH", default_value = "1280x720")]
+    pub(crate) size: String,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ImportOptions {
+    /// Folder in the shape of Lean's data: DIR/minute/spy/20131008_trade.zip, DIR/daily/spy.zip
+    pub(crate) dir: PathBuf,
+    /// second, minute, hour or daily
+    #[arg(long, value_name = "NAME")]
+    pub(crate) resolution: String,
+    /// These symbols only
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub(crate) symbols: Vec<String>,
+    /// The label the bars get
+    #[arg(long, value_name = "NAME", default_value = "lean.vendor")]
+    pub(crate) label: String,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -136,6 +262,8 @@ pub(crate) enum Format {
     Table,
     Json,
     Csv,
+    /// Bars only
+    Parquet,
 }
 
 /// Prints an error; its exit code.

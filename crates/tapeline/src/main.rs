@@ -6,6 +6,7 @@ mod command;
 mod context;
 mod memory;
 mod output;
+mod plot;
 mod progress;
 
 use clap::Parser;
@@ -28,7 +29,11 @@ fn main() -> ExitCode {
         Verb::Consume(options) => command::flow::consume(&context, options),
         Verb::Run(options) => command::flow::run(&context, options),
         Verb::Count(options) => command::count::run(&context, options),
+        Verb::Aggregate(options) => command::aggregate::run(&context, options),
         Verb::Query(options) => command::query::run(&context, options),
+        Verb::Explain(options) => command::explain::run(&context, options),
+        Verb::Plot(options) => command::plot::run(&context, options),
+        Verb::Import(options) => command::import::run(&context, options),
         Verb::Verify => command::verify::run(&context),
         Verb::Demo(options) => command::demo::run(&context, options),
     };

@@ -3,3 +3,4 @@
 pub mod bar;
 pub mod json;
 pub mod lean;
+pub mod lean_bars;

@@ -114,6 +114,7 @@ impl Flight {
             any = true;
             self.settle(done)?;
         }
+        self.keep_letters()?;
         if any {
             let counts = self.counts.drain().flat_map(|(symbol, counts)| {
                 market::Kind::ALL.map(|kind| ((symbol.clone(), kind.plural()), counts[kind as usize]))
@@ -184,15 +185,22 @@ impl Flight {
         letter.send(&self.dead_letters, &mut *self.letters)
     }
 
+    /// Waits until dead letters are kept. At once, and not only before a commit: an embedded topic's file is locked
+    /// for everybody, our own consumer too, while they are being appended.
+    fn keep_letters(&mut self) -> Result<()> {
+        if self.unflushed {
+            self.unflushed = self.letters.flush(Duration::from_secs(30))? > 0;
+        }
+        Ok(())
+    }
+
     /// Offsets that may be committed: those not told before, or all.
     pub(super) fn ready(&mut self, all: bool) -> Result<Vec<(Partition, i64)>> {
+        self.keep_letters()?;
         if self.unflushed {
-            if self.letters.flush(Duration::from_secs(30))? > 0 {
-                // Not now: without the letters the offsets behind them are not ready.
-                tracing::warn!("dead letters are not acknowledged yet; offsets are not committed");
-                return Ok(Vec::new());
-            }
-            self.unflushed = false;
+            // Not now: without the letters the offsets behind them are not ready.
+            tracing::warn!("dead letters are not acknowledged yet; offsets are not committed");
+            return Ok(Vec::new());
         }
         let new = std::mem::take(&mut self.ready);
         self.told.extend(&new);

@@ -11,6 +11,9 @@ pub(crate) fn run(context: &Context, options: &CountOptions) -> Result<ExitCode>
     let counts = context.briefly(|| store.count())?;
     let mut out = Out::new();
     match options.format {
+        Format::Parquet => {
+            return Err(pipeline::Error::user("--format parquet is for bars").hint("table, json or csv"));
+        }
         Format::Json => {
             let by_kind: serde_json::Map<_, _> = counts
                 .iter()

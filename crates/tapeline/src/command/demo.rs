@@ -42,6 +42,7 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
     }
     println!("  read {} rows", crate::output::thousands(telemetry.get(&telemetry.read)));
     flow::summary(&telemetry, time, true);
+    super::aggregate::summary(&telemetry);
     let proof = verify::prove(context, &config)?;
     proof.print();
     println!("left: {} (the store), {} (the topic)", store.display(), topic.display());
@@ -51,6 +52,15 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
         "  tapeline query trades SPY --from '2013-10-08T09:30[America/New_York]' --limit 10 --store {}",
         url(&store)
     );
+    println!(
+        "  tapeline query bars SPY --interval 1m --from '2013-10-08T09:30[America/New_York]' --limit 10 --store {}",
+        url(&store)
+    );
+    println!(
+        "  tapeline plot SPY --interval 5m --indicator ema:20,vwap,rsi:14 --out spy.svg --store {}",
+        url(&store)
+    );
+    println!("  tapeline explain SPY 2013-10-08T19:03:02Z --store {}", url(&store));
     println!("  cargo xtask stack up      # real Kafka and Cassandra on this machine, then:");
     println!("  tapeline init --topic kafka://127.0.0.1:9092 --store cassandra://127.0.0.1:9042/tapeline");
     println!(

@@ -7,7 +7,7 @@ use crate::progress::{Counter, Progress};
 use pipeline::config::Config;
 use pipeline::telemetry::Telemetry;
 use pipeline::topic::Topics;
-use pipeline::{Result, consume, engine, produce};
+use pipeline::{Result, aggregate, consume, engine, produce};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 pub(crate) fn produce(context: &Context, options: &ProduceOptions) -> Result<ExitCode> {
     let mut source = engine::source(&context.config)?;
     let topics = engine::topics(&context.config, &context.stop)?;
-    prepare(context, &*topics)?;
+    prepare(context, &context.config, &*topics)?;
     let telemetry = Arc::new(Telemetry::default());
     let (start, progress) = begin("published", &telemetry, |t| &t.published, source.size());
     let report = produce::run(
@@ -39,7 +39,7 @@ pub(crate) fn consume(context: &Context, options: &ConsumeOptions) -> Result<Exi
     }
     let topics = engine::topics(&config, &context.stop)?;
     let store = engine::store(&config)?;
-    prepare(context, &*topics)?;
+    prepare(context, &config, &*topics)?;
     context.patiently(|| store.writer(&context.stop).map(drop))?;
     let telemetry = Arc::new(Telemetry::default());
     let (start, progress) = begin("stored", &telemetry, |t| &t.stored, None);
@@ -57,6 +57,9 @@ pub(crate) fn run(context: &Context, options: &ProduceOptions) -> Result<ExitCod
     let start = Instant::now();
     through(context, &context.config, options, &telemetry)?;
     summary(&telemetry, start.elapsed(), true);
+    if context.config.aggregate.run {
+        super::aggregate::summary(&telemetry);
+    }
     println!(
         "check it: tapeline verify --source '{}' --topic {} --store {}",
         context.config.source.url, context.config.topic.url, context.config.store.url
@@ -64,7 +67,7 @@ pub(crate) fn run(context: &Context, options: &ProduceOptions) -> Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-/// Source to store in one process: `produce` in a thread of its own, `consume` in this one.
+/// Source to store in one process: `produce` and `aggregate` in threads of their own, `consume` in this one.
 pub(crate) fn through(
     context: &Context,
     config: &Config,
@@ -74,11 +77,12 @@ pub(crate) fn through(
     let mut source = engine::source(config)?;
     let topics = engine::topics(config, &context.stop)?;
     let store = engine::store(config)?;
-    prepare(context, &*topics)?;
+    prepare(context, config, &*topics)?;
     context.patiently(|| store.writer(&context.stop).map(drop))?;
     let (_, progress) = begin("stored", telemetry, |t| &t.stored, source.size());
     let produced = AtomicBool::new(false);
-    let (published, stored) = std::thread::scope(|scope| {
+    let bars = config.aggregate.run.then(|| super::aggregate::settings(config)).transpose()?;
+    let (published, stored, aggregated) = std::thread::scope(|scope| {
         let producer = scope.spawn(|| {
             let settings = produce_settings(config, options);
             let result = produce::run(&mut *source, &*topics, &settings, telemetry, &context.stop);
@@ -88,24 +92,35 @@ pub(crate) fn through(
             }
             result
         });
+        let aggregator = bars.as_ref().map(|settings| {
+            scope.spawn(|| {
+                let result = aggregate::run(&*topics, &*store, settings, telemetry, &context.stop, &produced);
+                if result.is_err() {
+                    context.stop.ask();
+                }
+                result
+            })
+        });
         let stored =
             consume::run(&*topics, &*store, &consume_settings(config), telemetry, &context.stop, &produced);
         if stored.is_err() {
             context.stop.ask();
         }
-        (producer.join(), stored)
+        (producer.join(), stored, aggregator.map(std::thread::ScopedJoinHandle::join))
     });
     drop(progress);
     let published = published.map_err(|_| pipeline::Error::internal("the producer panicked"))??;
     told_resumed(&published);
     told_undrained(&stored?);
-    Ok(())
+    match aggregated {
+        Some(result) => result.map_err(|_| pipeline::Error::internal("the aggregator panicked"))?,
+        None => Ok(()),
+    }
 }
 
 /// An embedded topic needs no `init`: its file is made here. Real ones are created only when asked for.
-fn prepare(context: &Context, topics: &dyn Topics) -> Result<()> {
-    let config = &context.config;
-    if config.topic.url.starts_with("sqlite:") || topics.describe().starts_with("sqlite:") {
+pub(super) fn prepare(context: &Context, config: &Config, topics: &dyn Topics) -> Result<()> {
+    if topics.describe().starts_with("sqlite:") {
         topics.init(&engine::names(config).specs(config.topic.partitions))?;
         return Ok(());
     }

@@ -1,8 +1,14 @@
-//! One file a verb (produce, consume and run share theirs).
+//! One file a verb (produce, consume and run share theirs; so do those that read bars).
 
+pub(crate) mod aggregate;
+pub(crate) mod bars;
 pub(crate) mod count;
 pub(crate) mod demo;
+pub(crate) mod explain;
 pub(crate) mod flow;
+pub(crate) mod import;
 pub(crate) mod init;
+pub(crate) mod parquet;
+pub(crate) mod plot;
 pub(crate) mod query;
 pub(crate) mod verify;

@@ -1,11 +1,12 @@
-//! `tapeline query`: records of one symbol in time order.
+//! `tapeline query`: trades, quotes or bars of one symbol in time order.
 
-use crate::cli::{Format, QueryOptions};
+use super::bars;
+use crate::cli::{Format, QueryOptions, What};
 use crate::context::Context;
 use crate::output::{Out, table};
 use market::codec::json::conditions;
 use market::record::Side;
-use market::{Kind, Record, UnixNanos};
+use market::{Kind, Record};
 use pipeline::store::Scan;
 use pipeline::{Error, Result, engine};
 use std::ops::ControlFlow;
@@ -15,75 +16,116 @@ use std::process::ExitCode;
 const TABLE: u64 = 100;
 
 pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode> {
-    let scan = scan(options)?;
     let store = engine::store(&context.config)?;
-    let mut rows = vec![header(options.kind)];
-    let mut out = Out::new();
-    let mut shown = 0_u64;
-    let mut failed = None;
-    store.scan(&scan, &mut |record| {
-        if scan.limit == Some(shown) {
-            return ControlFlow::Break(());
-        }
-        shown += 1;
-        let text = match options.format {
-            Format::Table => {
-                rows.push(cells(record));
-                return ControlFlow::Continue(());
-            }
-            Format::Json => {
-                let lead = if shown == 1 { "[\n" } else { ",\n" };
-                format!("{lead}{}", object(record))
-            }
-            Format::Csv => {
-                let head = if shown == 1 { csv(&header(options.kind)) } else { String::new() };
-                head + &csv(&cells(record))
-            }
-        };
-        match out.put(&text) {
-            Ok(true) => ControlFlow::Continue(()),
-            Ok(false) => ControlFlow::Break(()),
-            Err(error) => {
-                failed = Some(error);
-                ControlFlow::Break(())
-            }
-        }
-    })?;
-    if let Some(error) = failed {
-        return Err(error);
-    }
-    match options.format {
-        Format::Table => out.put(&table(&rows, 3))?,
-        Format::Json => out.put(if shown == 0 { "[]\n" } else { "\n]\n" })?,
-        Format::Csv if shown == 0 => out.put(&csv(&header(options.kind)))?,
-        Format::Csv => true,
+    let limit = options.limit.or_else(|| (options.format == Format::Table).then_some(TABLE));
+    let symbol = options.symbol.to_ascii_uppercase();
+    let kind = match options.what {
+        What::Trades | What::Bars => Kind::Trade,
+        What::Quotes | What::QuoteBars => Kind::Quote,
     };
-    out.end()?;
+    let mut lines = Lines::new(options.format);
+    let nothing = match options.what {
+        What::Bars | What::QuoteBars => {
+            let load = || bars::load(context, &*store, kind, &symbol, &options.span, &options.bars, limit);
+            let found = context.briefly(load)?;
+            if options.format == Format::Parquet {
+                return super::parquet::write(kind, &found, options.out.as_deref());
+            }
+            lines.head(bars::header(kind))?;
+            for bar in &found {
+                if !lines.put(|| bars::cells(bar), || bars::object(bar))? {
+                    break;
+                }
+            }
+            bars::none(&*store, &symbol, &options.bars)
+        }
+        What::Trades | What::Quotes if options.format == Format::Parquet => {
+            return Err(
+                Error::user("--format parquet is for bars").hint("csv and json take trades and quotes")
+            );
+        }
+        What::Trades | What::Quotes => {
+            let (from, to) = bars::range(&options.span)?;
+            let scan = Scan { kind, symbol: Some(symbol.clone()), from, to, limit };
+            lines.head(header(kind))?;
+            let mut failed = None;
+            store.scan(&scan, &mut |record| match lines.put(|| cells(record), || object(record)) {
+                Ok(true) => ControlFlow::Continue(()),
+                Ok(false) => ControlFlow::Break(()),
+                Err(error) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
+            })?;
+            if let Some(error) = failed {
+                return Err(error);
+            }
+            let place = store.describe();
+            format!(
+                "no {} of {symbol} in that time in {place}; what is there: tapeline count --store {place}",
+                kind.plural()
+            )
+        }
+    };
+    let shown = lines.end()?;
     if shown == 0 {
-        eprintln!(
-            "no {} of {} in that time in {}; what is there: tapeline count --store {}",
-            options.kind.plural(),
-            options.symbol,
-            store.describe(),
-            store.describe()
-        );
-    } else if options.limit.is_none() && scan.limit == Some(shown) {
+        eprintln!("{nothing}");
+    } else if options.limit.is_none() && limit == Some(shown) {
         eprintln!("the first {shown} are shown; more with --limit N, all with --format csv or json");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn scan(options: &QueryOptions) -> Result<Scan> {
-    let time = |flag: &str, text: &Option<String>, default: i64| match text {
-        Some(text) => UnixNanos::parse(text).map_err(|error| Error::user(format!("{flag}: {error}"))),
-        None => Ok(UnixNanos(default)),
-    };
-    let (from, to) = (time("--from", &options.from, i64::MIN)?, time("--to", &options.to, i64::MAX)?);
-    if from >= to {
-        return Err(Error::user(format!("--from {from} is not before --to {to}")));
+/// Rows on their way to the reader: gathered for a table, written at once otherwise.
+struct Lines {
+    format: Format,
+    header: Vec<String>,
+    rows: Vec<Vec<String>>,
+    out: Out,
+    shown: u64,
+}
+
+impl Lines {
+    fn new(format: Format) -> Self {
+        Self { format, header: Vec::new(), rows: Vec::new(), out: Out::new(), shown: 0 }
     }
-    let limit = options.limit.or_else(|| (options.format == Format::Table).then_some(TABLE));
-    Ok(Scan { kind: options.kind, symbol: Some(options.symbol.to_ascii_uppercase()), from, to, limit })
+
+    fn head(&mut self, header: Vec<String>) -> Result<()> {
+        if self.format == Format::Csv {
+            self.out.put(&csv(&header))?;
+        }
+        self.header = header;
+        Ok(())
+    }
+
+    /// False once the reader is gone.
+    fn put(&mut self, cells: impl FnOnce() -> Vec<String>, object: impl FnOnce() -> String) -> Result<bool> {
+        self.shown += 1;
+        match self.format {
+            Format::Json => {
+                let lead = if self.shown == 1 { "[\n" } else { ",\n" };
+                self.out.put(&format!("{lead}{}", object()))
+            }
+            Format::Csv => self.out.put(&csv(&cells())),
+            Format::Table | Format::Parquet => {
+                self.rows.push(cells());
+                Ok(true)
+            }
+        }
+    }
+
+    fn end(mut self) -> Result<u64> {
+        match self.format {
+            Format::Json => self.out.put(if self.shown == 0 { "[]\n" } else { "\n]\n" })?,
+            Format::Csv => true,
+            Format::Table | Format::Parquet => {
+                self.rows.insert(0, self.header);
+                self.out.put(&table(&self.rows, 3))?
+            }
+        };
+        self.out.end()?;
+        Ok(self.shown)
+    }
 }
 
 fn header(kind: Kind) -> Vec<String> {

@@ -266,3 +266,20 @@ impl Source for Tape {
         format!("tape:{}", self.settings.dir.display())
     }
 }
+
+/// The text of a zip file's only member: a vendor's bars.
+///
+/// # Errors
+/// The file cannot be read, or is no zip of text.
+pub fn unzip(path: &std::path::Path) -> Result<String> {
+    let fail = |error: &dyn std::fmt::Display| {
+        Error::user(format!("read {}: {error}", path.display()))
+            .hint("expected a zip file with one text file in it")
+    };
+    let file = std::fs::File::open(path).map_err(crate::error::io("open", path))?;
+    let mut archive = zip::ZipArchive::new(file).map_err(|error| fail(&error))?;
+    let mut text = String::new();
+    let mut member = archive.by_index(0).map_err(|error| fail(&error))?;
+    std::io::Read::read_to_string(&mut member, &mut text).map_err(|error| fail(&error))?;
+    Ok(text)
+}

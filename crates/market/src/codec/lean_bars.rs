@@ -1,0 +1,132 @@
+//! Rows of a data vendor's own bars in the shape of Lean's data.
+//!
+//! ```text
+//! second, minute  milliseconds after local midnight, then the columns; a file for each session
+//! hour, daily     yyyymmdd hh:mm, then the columns; one file for all sessions
+//! trade columns   open, high, low, close (each price * 10,000), volume
+//! quote columns   bid open, high, low, close, size, ask open, high, low, close, size; empty where a side is unknown
+//! ```
+//! Formats: QuantConnect/Lean, `Data/equity/readme.md`.
+
+use crate::bar::{Bar, QuoteValues, TradeValues, Values};
+use crate::interval::{Interval, MINUTE};
+use crate::time::SessionDay;
+use crate::{Kind, Price, Size, UnixNanos, fixed};
+
+/// Turns rows into bars: final, complete, and without a VWAP or a count of trades, which the vendor does not give.
+#[derive(Debug)]
+pub struct BarReader {
+    /// Of trades or of quotes.
+    pub kind: Kind,
+    /// The symbol of all rows.
+    pub symbol: String,
+    /// The label of all rows.
+    pub feed: String,
+    /// How long the bars are.
+    pub interval: Interval,
+    /// The exchange's time zone.
+    pub zone: String,
+    /// The session, where a file holds only one.
+    pub session: Option<SessionDay>,
+}
+
+impl BarReader {
+    /// Reads one row.
+    ///
+    /// # Errors
+    /// The field that is wrong.
+    pub fn read(&self, row: &str) -> Result<Bar, String> {
+        let mut fields = row.trim_end().split(',');
+        let time = fields.next().unwrap_or_default();
+        let start = self.start(time)?;
+        let cells: Vec<&str> = fields.collect();
+        let number = |index: usize, scale: u32| {
+            let cell = cells.get(index).copied().unwrap_or_default();
+            fixed::parse_scaled(cell.as_bytes(), scale)
+                .map_err(|error| format!("column {}: {error}: `{cell}`", index + 2))
+        };
+        let ohlc = |first: usize| -> Result<[Price; 4], String> {
+            let mut out = [Price::from_billionths(0); 4];
+            for (offset, slot) in out.iter_mut().enumerate() {
+                *slot = Price::from_billionths(number(first + offset, 5)?);
+            }
+            Ok(out)
+        };
+        let side = |first: usize| -> Result<Option<([Price; 4], Size)>, String> {
+            if cells.get(first).is_none_or(|cell| cell.is_empty()) {
+                return Ok(None);
+            }
+            Ok(Some((ohlc(first)?, Size::from_billionths(number(first + 4, fixed::SCALE)?))))
+        };
+        let values = match self.kind {
+            Kind::Trade => Values::Trades(TradeValues {
+                ohlc: ohlc(0)?,
+                volume: i128::from(number(4, fixed::SCALE)?),
+                vwap: None,
+                trades: 0,
+            }),
+            Kind::Quote => Values::Quotes(QuoteValues { bid: side(0)?, ask: side(5)? }),
+        };
+        Ok(Bar {
+            kind: self.kind,
+            symbol: self.symbol.clone(),
+            feed: self.feed.clone(),
+            interval: self.interval,
+            start,
+            values,
+            late: 0,
+            revision: 0,
+            is_final: true,
+            complete: true,
+        })
+    }
+
+    fn start(&self, time: &str) -> Result<UnixNanos, String> {
+        let fail = || format!("column 1: no time of a {} bar: `{time}`", self.interval);
+        if let Some(session) = &self.session {
+            let nanos = fixed::parse_scaled(time.as_bytes(), 6).map_err(|_| fail())?;
+            return session.at(nanos).ok_or_else(fail);
+        }
+        let (date, clock) = time.split_once(' ').ok_or_else(fail)?;
+        let (hour, minute) = clock.split_once(':').ok_or_else(fail)?;
+        let minutes = hour.parse::<i64>().ok().zip(minute.parse::<i64>().ok()).map(|(h, m)| h * 60 + m);
+        let session = SessionDay::new(date.parse().map_err(|_| fail())?, &self.zone)?;
+        session.at(minutes.ok_or_else(fail)? * MINUTE).ok_or_else(fail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_each_shape() {
+        let reader = |kind, interval: &str, session: Option<u32>| BarReader {
+            kind,
+            symbol: "SPY".into(),
+            feed: "lean.vendor".into(),
+            interval: interval.parse().unwrap(),
+            zone: "America/New_York".into(),
+            session: session.map(|day| SessionDay::new(day, "America/New_York").unwrap()),
+        };
+        let daily = reader(Kind::Trade, "1d", None)
+            .read("19980102 00:00,973100,975300,965300,973600,2150000")
+            .unwrap();
+        assert_eq!(daily.start.to_string(), "1998-01-02T05:00:00Z");
+        let second = reader(Kind::Quote, "1s", Some(2013_10_08))
+            .read("14400000,,,,,,1675500,1675500,1675500,1675500,100")
+            .unwrap();
+        assert_eq!(second.start.to_string(), "2013-10-08T08:00:00Z");
+        let Values::Quotes(values) = second.values else { panic!() };
+        assert!(values.bid.is_none() && values.ask.unwrap().0[0].to_string() == "167.55");
+        for (row, part) in [
+            ("", "column 1"),
+            ("x,1,1,1,1,1", "column 1"),
+            ("19980102 00:00,1,1,1", "column 5"),
+            ("19980102 00:00,1,1,1,1,z", "column 6"),
+        ] {
+            let error = reader(Kind::Trade, "1d", None).read(row).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

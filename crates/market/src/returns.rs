@@ -1,0 +1,75 @@
+//! Returns from bar to bar, and how those of two symbols go together.
+
+/// Logarithmic return, ln(next / last); `None` where a price is not above zero.
+#[must_use]
+pub fn log_return(last: f64, next: f64) -> Option<f64> {
+    (last > 0.0 && next > 0.0).then(|| (next / last).ln())
+}
+
+/// Mean, standard deviation (n - 1), skewness and excess kurtosis (both of the population).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Moments {
+    /// How many values.
+    pub count: usize,
+    /// Arithmetic mean.
+    pub mean: f64,
+    /// Standard deviation of the sample.
+    pub deviation: f64,
+    /// Third standardised moment; 0 for the normal distribution.
+    pub skewness: f64,
+    /// Fourth standardised moment less 3; 0 for the normal distribution.
+    pub kurtosis: f64,
+}
+
+/// The moments of at least two values that are not all equal.
+#[must_use]
+pub fn moments(values: &[f64]) -> Option<Moments> {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let central = |power: i32| values.iter().map(|value| (value - mean).powi(power)).sum::<f64>() / n;
+    let variance = central(2);
+    (values.len() > 1 && variance > 0.0).then(|| Moments {
+        count: values.len(),
+        mean,
+        deviation: (variance * n / (n - 1.0)).sqrt(),
+        skewness: central(3) / variance.powf(1.5),
+        kurtosis: central(4) / (variance * variance) - 3.0,
+    })
+}
+
+/// Pearson's correlation of pairs; `None` for fewer than two or where one side does not vary.
+#[must_use]
+pub fn correlation(pairs: &[(f64, f64)]) -> Option<f64> {
+    let n = pairs.len() as f64;
+    let (mean_x, mean_y) =
+        (pairs.iter().map(|p| p.0).sum::<f64>() / n, pairs.iter().map(|p| p.1).sum::<f64>() / n);
+    let (mut xx, mut yy, mut xy) = (0.0, 0.0, 0.0);
+    for (x, y) in pairs {
+        let (x, y) = (x - mean_x, y - mean_y);
+        xx += x * x;
+        yy += y * y;
+        xy += x * y;
+    }
+    (pairs.len() > 1 && xx > 0.0 && yy > 0.0).then(|| xy / (xx * yy).sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_values() {
+        assert_eq!(log_return(0.0, 1.0), None);
+        assert!((log_return(100.0, 110.0).unwrap() - 0.095_310_179_804_324_87).abs() < 1e-15);
+        // scipy.stats of [1, 2, 3, 4, 10]
+        let m = moments(&[1.0, 2.0, 3.0, 4.0, 10.0]).unwrap();
+        assert_eq!((m.count, m.mean), (5, 4.0));
+        assert!((m.deviation - 3.535_533_905_932_737_8).abs() < 1e-12);
+        assert!((m.skewness - 1.138_419_957_660_617_6).abs() < 1e-12);
+        assert!((m.kurtosis + 0.212).abs() < 1e-12);
+        assert_eq!(moments(&[1.0, 1.0]), None);
+        assert!((correlation(&[(1.0, 2.0), (2.0, 4.0), (3.0, 6.0)]).unwrap() - 1.0).abs() < 1e-15);
+        assert!((correlation(&[(1.0, 3.0), (2.0, 2.0), (3.0, 1.0)]).unwrap() + 1.0).abs() < 1e-15);
+        assert_eq!(correlation(&[(1.0, 1.0), (1.0, 2.0)]), None);
+    }
+}

@@ -1,0 +1,58 @@
+//! `tapeline aggregate`: bars of what is on the topic.
+
+use crate::cli::AggregateOptions;
+use crate::context::Context;
+use crate::output::thousands;
+use crate::progress::Progress;
+use pipeline::config::Config;
+use pipeline::telemetry::Telemetry;
+use pipeline::{Result, aggregate, engine};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+pub(crate) fn run(context: &Context, options: &AggregateOptions) -> Result<ExitCode> {
+    let config = &context.config;
+    let topics = engine::topics(config, &context.stop)?;
+    let store = engine::store(config)?;
+    super::flow::prepare(context, config, &*topics)?;
+    context.patiently(|| store.writer(&context.stop).map(drop))?;
+    let telemetry = Arc::new(Telemetry::default());
+    let progress = Progress::new("aggregated", &telemetry, |t| &t.aggregated, None);
+    let start = Instant::now();
+    let until_end = AtomicBool::new(options.until_end);
+    aggregate::run(&*topics, &*store, &settings(config)?, &telemetry, &context.stop, &until_end)?;
+    drop(progress);
+    let time = start.elapsed().as_secs_f64();
+    let rate = telemetry.get(&telemetry.aggregated) as f64 / time.max(1e-9);
+    summary(&telemetry);
+    println!("  {time:.2} s, {} records/s", thousands(rate as u64));
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn settings(config: &Config) -> Result<aggregate::Settings> {
+    Ok(aggregate::Settings {
+        names: engine::names(config),
+        group: format!("{}-bars", config.topic.group),
+        bars: engine::bars(config)?,
+        cycle: config.consume.cycle,
+        tell_every: Duration::from_millis(config.aggregate.tell_ms),
+        commit_every: Duration::from_millis(config.consume.commit_ms),
+    })
+}
+
+/// What became of the records that bars are made of.
+pub(crate) fn summary(telemetry: &Telemetry) {
+    let get = |counter| thousands(telemetry.get(counter));
+    println!("  bars: {} told, of {} records", get(&telemetry.bars), get(&telemetry.aggregated));
+    for (count, text) in [
+        (&telemetry.late, "came too late for their bars: on the late topic, with the reason"),
+        (&telemetry.duplicates, "were in their bars already"),
+        (&telemetry.unreadable, "are no records; `consume` keeps them as dead letters"),
+    ] {
+        if telemetry.get(count) > 0 {
+            println!("    {} {text}", get(count));
+        }
+    }
+}

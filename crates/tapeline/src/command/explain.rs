@@ -1,0 +1,150 @@
+//! `tapeline explain`: which prints of a bar counted for what, and why not.
+
+use crate::cli::ExplainOptions;
+use crate::context::Context;
+use crate::output::{Out, table};
+use market::bar::{Aggregator, Bar, Place, Values};
+use market::policy::{Policy, Updates};
+use market::{Kind, Record, Trade, UnixNanos};
+use pipeline::store::Scan;
+use pipeline::{Error, Result, engine};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+
+pub(crate) fn run(context: &Context, options: &ExplainOptions) -> Result<ExitCode> {
+    let time = UnixNanos::parse(&options.time).map_err(|error| Error::user(error.to_string()))?;
+    let symbol = options.symbol.to_ascii_uppercase();
+    let store = engine::store(&context.config)?;
+    let mut settings = engine::bars(&context.config)?;
+    settings.intervals = vec![options.interval];
+    if let Some(name) = &options.policy {
+        let policy = Policy::named(name).map_err(|error| Error::user(format!("--policy: {error}")))?;
+        settings.feeds.iter_mut().for_each(|feed| feed.policy = policy.clone());
+    }
+    let calendar = settings.feeds.last().map_or(market::calendar::Calendar::XNYS, |feed| feed.calendar);
+    let (from, to) = options.interval.bounds(time.0, &calendar.day(time));
+    let mut trades: Vec<Trade<String>> = Vec::new();
+    let scan = Scan {
+        kind: Kind::Trade,
+        symbol: Some(symbol.clone()),
+        from: UnixNanos(from),
+        to: UnixNanos(to),
+        limit: None,
+    };
+    context.briefly(|| {
+        trades.clear();
+        store.scan(&scan, &mut |record| {
+            if let Record::Trade(trade) = record {
+                trades.push(trade.map(str::to_owned));
+            }
+            ControlFlow::Continue(())
+        })
+    })?;
+    if trades.is_empty() {
+        eprintln!(
+            "no trades of {symbol} from {} to {} in {}",
+            UnixNanos(from),
+            UnixNanos(to),
+            store.describe()
+        );
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut out = Out::new();
+    let mut by_feed: BTreeMap<&str, Vec<&Trade<String>>> = BTreeMap::new();
+    for trade in &trades {
+        by_feed.entry(&trade.feed).or_default().push(trade);
+    }
+    for (feed, trades) in by_feed {
+        let rules =
+            settings.feeds.iter().find(|rules| feed.starts_with(&rules.prefix)).or(settings.feeds.last());
+        let Some(rules) = rules else { continue };
+        let bar = bar_of(&settings, &trades);
+        out.put(&format!(
+            "{symbol} on {feed}, {} from {}, policy {}, calendar {}\n",
+            options.interval,
+            UnixNanos(from),
+            rules.policy.name(),
+            rules.calendar.name()
+        ))?;
+        match bar.as_ref().map(|bar| &bar.values) {
+            Some(Values::Trades(values)) => out.put(&format!(
+                "  open {} high {} low {} close {} volume {} trades {}\n",
+                values.ohlc[0],
+                values.ohlc[1],
+                values.ohlc[2],
+                values.ohlc[3],
+                market::fixed::wide_text(values.volume),
+                values.trades
+            ))?,
+            _ => out.put("  no bar: none of its prints may set a price\n")?,
+        };
+        let mut rows =
+            vec![["ts", "venue", "id", "price", "size", "updates", "because"].map(str::to_owned).to_vec()];
+        for trade in trades.iter().take(options.limit) {
+            rows.push(row(&rules.policy, &calendar, options.interval.is_day(), &trade.as_str()));
+        }
+        out.put(&table(&rows, 7))?;
+        if trades.len() > options.limit {
+            out.put(&format!(
+                "  … and {} more; all with --limit {}\n",
+                trades.len() - options.limit,
+                trades.len()
+            ))?;
+        }
+        if rules.policy.carries_volume {
+            out.put("  Under this policy a bar also takes the volume of prints after it, up to the next bar with a price.\n")?;
+        }
+    }
+    out.end()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The bar that these prints alone make.
+fn bar_of(settings: &market::bar::Settings, trades: &[&Trade<String>]) -> Option<Bar> {
+    let mut aggregator = Aggregator::new(settings.clone());
+    for (position, trade) in trades.iter().enumerate() {
+        let place = Place { position: position as u64, stamp_ms: 0 };
+        aggregator.add(&Record::Trade(trade.as_str()), place);
+    }
+    let mut found = None;
+    aggregator.finish(&mut |bar| found = Some(bar));
+    found
+}
+
+fn row(
+    policy: &Policy,
+    calendar: &market::calendar::Calendar,
+    day: bool,
+    trade: &Trade<&str>,
+) -> Vec<String> {
+    let session = calendar.day(trade.ts);
+    let regular = session.is_regular(trade.ts.0);
+    let pick = |(below, of_day): (Updates, Updates)| if day { of_day } else { below };
+    let mut reasons = Vec::new();
+    let effect = policy.explain(trade, &mut |name, effect| {
+        let allowed = pick(effect.at(regular));
+        let limit = if allowed == Updates::ALL { String::new() } else { format!(" → {allowed} only") };
+        reasons.push(format!("{name}{}", limit.replace("nothing only", "nothing")));
+    });
+    let mut updates = pick(effect.at(regular));
+    if trade.canceled {
+        reasons.push("canceled → nothing".to_owned());
+        updates = Updates::default();
+    }
+    if day && !regular && updates != pick(effect.at(true)) {
+        reasons.push("outside the regular session".to_owned());
+    }
+    if trade.revision > 0 {
+        reasons.push(format!("corrected, revision {}", trade.revision));
+    }
+    vec![
+        trade.ts.to_string(),
+        trade.venue.to_owned(),
+        trade.id.to_owned(),
+        trade.price.to_string(),
+        trade.size.to_string(),
+        updates.to_string(),
+        if reasons.is_empty() { "no conditions".to_owned() } else { reasons.join("; ") },
+    ]
+}

@@ -1,0 +1,97 @@
+//! `tapeline plot`: candles, returns, correlations.
+
+use super::bars;
+use crate::cli::{Drawing, PlotOptions};
+use crate::context::Context;
+use crate::plot::candles::{Candles, Series};
+use crate::plot::save;
+use crate::plot::spread::{Correlation, Returns};
+use market::Kind;
+use market::bar::{Bar, Values};
+use market::calendar::Calendar;
+use market::returns::{correlation, log_return};
+use pipeline::{Error, Result, engine};
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> {
+    let store = engine::store(&context.config)?;
+    let rules = engine::bars(&context.config)?.feeds;
+    let mut series = Vec::new();
+    for symbol in options.symbols.iter().map(|symbol| symbol.trim().to_ascii_uppercase()) {
+        let load = || bars::load(context, &*store, Kind::Trade, &symbol, &options.span, &options.bars, None);
+        let found = context.briefly(load)?;
+        let mut by_feed: BTreeMap<String, Vec<Bar>> = BTreeMap::new();
+        for bar in found {
+            by_feed.entry(bar.feed.clone()).or_default().push(bar);
+        }
+        if by_feed.is_empty() {
+            return Err(Error::user(bars::none(&*store, &symbol, &options.bars)));
+        }
+        // Feeds are never mixed: each is drawn by itself.
+        for (feed, bars) in by_feed {
+            let found = rules.iter().find(|rules| feed.starts_with(&rules.prefix)).or(rules.last());
+            let calendar = found.map_or(Calendar::XNYS, |rules| rules.calendar);
+            let policy =
+                options.bars.policy.as_ref().map(|name| format!(", policy {name}")).unwrap_or_default();
+            let title = format!("{symbol} {} {feed}{policy}", options.bars.interval);
+            series.push((
+                symbol.clone(),
+                Series { title, calendar, bars, indicators: options.indicator.clone() },
+            ));
+        }
+    }
+    let bars: usize = series.iter().map(|(_, series)| series.bars.len()).sum();
+    match options.kind {
+        Drawing::Candles => {
+            let picture = Candles { series: series.into_iter().map(|(_, series)| series).collect() };
+            save(&picture, &options.out, &options.size)?;
+        }
+        Drawing::Returns => {
+            let each = |series: &Series| (series.title.clone(), returns(series).into_values().collect());
+            let picture = Returns { series: series.iter().map(|(_, series)| each(series)).collect() };
+            save(&picture, &options.out, &options.size)?;
+        }
+        Drawing::Correlation => save(&correlations(&series, options)?, &options.out, &options.size)?,
+    }
+    println!("{bars} bars drawn in {}", options.out.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns by the start of the later bar. Within a session only, unless the bars are days: the night is no bar.
+fn returns(series: &Series) -> BTreeMap<i64, f64> {
+    let mut out = BTreeMap::new();
+    let mut last: Option<(u32, f64)> = None;
+    for bar in &series.bars {
+        let Values::Trades(values) = &bar.values else { continue };
+        let (day, close) = (series.calendar.day(bar.start).yyyymmdd, values.ohlc[3].to_f64());
+        if let Some((before, price)) = last
+            && (before == day || bar.interval.is_day())
+            && let Some(value) = log_return(price, close)
+        {
+            out.insert(bar.start.0, value);
+        }
+        last = Some((day, close));
+    }
+    out
+}
+
+fn correlations(series: &[(String, Series)], options: &PlotOptions) -> Result<Correlation> {
+    if series.len() < 2 {
+        return Err(Error::user("a correlation needs two symbols or more")
+            .hint("tapeline plot SPY,IBM --kind correlation …"));
+    }
+    let all: Vec<BTreeMap<i64, f64>> = series.iter().map(|(_, series)| returns(series)).collect();
+    let pair = |a: &BTreeMap<i64, f64>, b: &BTreeMap<i64, f64>| {
+        let both: Vec<(f64, f64)> = a.iter().filter_map(|(at, x)| b.get(at).map(|y| (*x, *y))).collect();
+        correlation(&both)
+    };
+    Ok(Correlation {
+        title: format!(
+            "Correlation of returns from {} bar to bar, over the bars both have",
+            options.bars.interval
+        ),
+        symbols: series.iter().map(|(symbol, _)| symbol.clone()).collect(),
+        values: all.iter().map(|a| all.iter().map(|b| pair(a, b)).collect()).collect(),
+    })
+}
