@@ -1,7 +1,7 @@
 //! Engines by URL: what a source, topic or store is, from `tape:…`, `sqlite:…`, `kafka://…`, `cassandra://…`.
 
 use crate::config::Config;
-use crate::source::{Source, tape};
+use crate::source::{Source, frames, tape};
 use crate::store::{Store, cassandra::CassandraStore, sqlite::SqliteStore};
 use crate::topic::{Names, Topics, kafka::KafkaTopics, local::LocalTopics};
 use crate::{Error, Result, Stop, store, topic};
@@ -128,6 +128,20 @@ fn file<'a>(flag: &str, url: &str, path: &'a str) -> Result<&'a str> {
 /// # Errors
 /// The URL is of no source, an option of it is unknown or wrong, or the folder cannot be read.
 pub fn source(config: &Config) -> Result<Box<dyn Source>> {
+    if let Some(rest) = config.source.url.strip_prefix("frames:") {
+        let (path, options) = rest.split_once('?').unwrap_or((rest, ""));
+        let feed = match options.strip_prefix("feed=") {
+            Some(feed) if feed.starts_with("alpaca") => feed,
+            _ => {
+                return Err(Error::user(format!(
+                    "`{}` does not say whose frames they are",
+                    config.source.url
+                ))
+                .hint("--source 'frames:FILE?feed=alpaca.sip', one frame a line"));
+            }
+        };
+        return Ok(Box::new(frames::Frames::open(path.as_ref(), feed)?));
+    }
     Ok(Box::new(tape::Tape::open(tape_settings(config)?)?))
 }
 
@@ -136,7 +150,7 @@ fn tape_settings(config: &Config) -> Result<tape::Settings> {
     let Some(rest) = url.strip_prefix("tape:") else {
         let what =
             if url.is_empty() { "no source is named".to_owned() } else { format!("`{url}` is no source") };
-        return Err(Error::user(what).hint("--source 'tape:DIR?speed=max'"));
+        return Err(Error::user(what).hint("--source 'tape:DIR?speed=max' or 'frames:FILE?feed=alpaca.sip'"));
     };
     let (dir, options) = rest.split_once('?').unwrap_or((rest, ""));
     let mut settings = tape::Settings {

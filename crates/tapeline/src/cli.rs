@@ -40,7 +40,8 @@ pub(crate) struct Common {
     /// Settings file [default: tapeline.toml, if there is one]
     #[arg(long, global = true, env = "TAPELINE_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Where records come from: tape:DIR[?speed=max|N&symbols=A,B&kinds=trades,quotes&dates=YYYYMMDD]
+    /// Where records come from: tape:DIR[?speed=max|N&symbols=A,B&kinds=trades,quotes&dates=YYYYMMDD], or a capture of
+    /// Alpaca's stream, a frame a line: frames:FILE?feed=alpaca.sip
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) source: Option<String>,
     /// What they are streamed through: sqlite:FILE or kafka://HOST:PORT[,HOST:PORT]

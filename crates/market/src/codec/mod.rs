@@ -1,5 +1,6 @@
 //! How records are written and read. Sans-I/O: bytes in, records out.
 
+pub mod alpaca;
 pub mod bar;
 pub mod json;
 pub mod lean;

@@ -1,5 +1,6 @@
 //! The source port: a stream of records, in the canonical form of the topic, and of what could not be read.
 
+pub mod frames;
 pub mod tape;
 
 use crate::Result;

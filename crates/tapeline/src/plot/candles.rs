@@ -304,6 +304,7 @@ where
     let most = layout.candles.iter().map(|candle| candle.volume).fold(0.0, f64::max).max(1e-9);
     let mut chart = ChartBuilder::on(area)
         .margin_right(12)
+        .margin_top(8)
         .y_label_area_size(62)
         .x_label_area_size(if labels { 24 } else { 0 })
         .build_cartesian_2d(-1.0..layout.width, 0.0..most * 1.05)
@@ -374,6 +375,7 @@ where
     let (low, high) = if rsi { (0.0, 100.0) } else { bounds(values, 0.1).unwrap_or((0.0, 1.0)) };
     let mut chart = ChartBuilder::on(area)
         .margin_right(12)
+        .margin_top(8)
         .y_label_area_size(62)
         .x_label_area_size(if labels { 24 } else { 0 })
         .build_cartesian_2d(-1.0..layout.width, low..high)

@@ -1,0 +1,133 @@
+//! A capture of a vendor's stream: a text file with one websocket frame a line, as the vendor sent it.
+
+use super::{Event, Positions, Source};
+use crate::letter::{Letter, Stage};
+use crate::stop::Stop;
+use crate::{Error, Result, clock};
+use market::codec::alpaca::Decoder;
+use market::codec::json;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+/// Frames handed over in one go.
+const AT_ONCE: usize = 256;
+
+/// The frames of one file.
+#[derive(Debug)]
+pub struct Frames {
+    path: PathBuf,
+    decoder: Decoder,
+    lines: std::io::Lines<BufReader<std::fs::File>>,
+    /// Frames handed over.
+    done: u64,
+    /// Frames an earlier run published: decoded, so that later corrections find their trades, but not handed over.
+    skip: u64,
+    changed: bool,
+}
+
+impl Frames {
+    /// Frames of Alpaca's stream, labelled with `feed`.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn open(path: &Path, feed: &str) -> Result<Self> {
+        let file = std::fs::File::open(path).map_err(crate::error::io("open the capture", path))?;
+        Ok(Self {
+            path: path.to_owned(),
+            decoder: Decoder::new(feed),
+            lines: BufReader::new(file).lines(),
+            done: 0,
+            skip: 0,
+            changed: false,
+        })
+    }
+
+    fn name(&self) -> String {
+        format!("frames:{}", self.path.display())
+    }
+}
+
+impl Source for Frames {
+    fn resume(&mut self, positions: &Positions) -> Result<u64> {
+        let kept =
+            positions.get(&self.name()).and_then(|bytes| std::str::from_utf8(bytes).ok()?.parse().ok());
+        self.skip = kept.unwrap_or(0);
+        Ok(self.skip)
+    }
+
+    fn next(&mut self, stop: &Stop, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool> {
+        let mut payload = Vec::new();
+        for _ in 0..AT_ONCE {
+            if stop.asked() {
+                return Ok(true);
+            }
+            let Some(line) = self.lines.next() else { return Ok(false) };
+            self.done += 1;
+            self.changed = true;
+            let origin = format!("{}:{}", self.path.display(), self.done);
+            let letter = |reason: String, raw: &str| Letter {
+                stage: Stage::Source,
+                origin: origin.clone(),
+                reason,
+                key: String::new(),
+                kind: String::new(),
+                raw: raw.as_bytes().to_vec(),
+            };
+            let line = match line {
+                Ok(line) => line,
+                Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                    sink(Event::Dead(letter("not UTF-8".to_owned(), "")))?;
+                    continue;
+                }
+                Err(error) => return Err(Error::user(format!("read {}: {error}", self.path.display()))),
+            };
+            let pass_over = self.done <= self.skip;
+            let mut failed = None;
+            let read = self.decoder.frame(&line, clock::now(), &mut |outcome, raw| {
+                if pass_over || failed.is_some() {
+                    return;
+                }
+                let handed = match &outcome {
+                    Ok(None) => Ok(()),
+                    Ok(Some(record)) => {
+                        payload.clear();
+                        json::encode(record, &mut payload);
+                        sink(Event::Record {
+                            kind: record.kind(),
+                            symbol: record.symbol(),
+                            recv_ts: record.recv_ts(),
+                            payload: &payload,
+                        })
+                    }
+                    Err(reason) => sink(Event::Dead(letter(reason.clone(), raw))),
+                };
+                failed = handed.err();
+            });
+            if let Some(error) = failed {
+                return Err(error);
+            }
+            if let Err(reason) = read
+                && !pass_over
+            {
+                sink(Event::Dead(letter(reason, &line)))?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn positions(&mut self) -> Positions {
+        let mut out = Positions::new();
+        if std::mem::take(&mut self.changed) {
+            out.insert(self.name(), self.done.to_string().into_bytes());
+        }
+        out
+    }
+
+    fn size(&self) -> Option<u64> {
+        None
+    }
+
+    fn describe(&self) -> String {
+        self.name()
+    }
+}
