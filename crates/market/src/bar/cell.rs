@@ -11,7 +11,7 @@ pub(crate) struct Moment {
 }
 
 /// What merges and can be asked whether it is a bar yet.
-pub(crate) trait Cell: Clone + Default {
+pub(crate) trait Cell: Clone + Default + PartialEq {
     /// A bar shows nothing of the bars before it.
     const ALONE: bool;
     fn merge(&mut self, other: &Self);

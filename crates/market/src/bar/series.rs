@@ -32,43 +32,99 @@ fn order(id: &str) -> u64 {
     id.as_bytes()[id.len() - digits..].iter().fold(0, |n, digit| n * 10 + u64::from(digit - b'0'))
 }
 
-/// Which records of a series were seen, as far as their order tells.
+/// Which records of a series were seen.
 #[derive(Debug, Clone, Default)]
 struct Seen {
     last: Option<Moment>,
-    /// Start of each of the last sessions, and the highest order in it.
-    sessions: Vec<(i64, u64)>,
-    /// Some record stood after another in time but not in order: order tells nothing.
-    unordered: bool,
+    /// Start of each of the last sessions, and the numbers seen in it.
+    sessions: Vec<(i64, Numbers)>,
+}
+
+/// Numbers seen, as ranges. Feeds that number each symbol's records one after the other need only a few; where they
+/// become many, or a number comes twice, they tell nothing.
+#[derive(Debug, Clone, Default)]
+struct Numbers {
+    ranges: Vec<(u64, u64)>,
+    useless: bool,
+}
+
+/// More ranges are given up.
+const RANGES: usize = 64;
+
+impl Numbers {
+    /// False where it was there already.
+    #[inline]
+    fn add(&mut self, number: u64) {
+        match self.ranges.last_mut() {
+            Some((_, to)) if *to + 1 == number => *to = number,
+            _ => self.insert(number),
+        }
+    }
+
+    #[cold]
+    fn insert(&mut self, number: u64) {
+        if self.useless {
+            return;
+        }
+        let place = self.ranges.partition_point(|(_, to)| *to < number);
+        if self.ranges.get(place).is_some_and(|(from, _)| *from <= number) {
+            self.useless = true;
+            return;
+        }
+        let before = place > 0 && self.ranges[place - 1].1 + 1 == number;
+        let after = self.ranges.get(place).is_some_and(|(from, _)| *from == number + 1);
+        match (before, after) {
+            (true, true) => {
+                self.ranges[place - 1].1 = self.ranges[place].1;
+                self.ranges.remove(place);
+            }
+            (true, false) => self.ranges[place - 1].1 = number,
+            (false, true) => self.ranges[place].0 = number,
+            (false, false) => self.ranges.insert(place, (number, number)),
+        }
+        self.useless = self.ranges.len() > RANGES;
+    }
+
+    fn has(&self, number: u64) -> bool {
+        let place = self.ranges.partition_point(|(_, to)| *to < number);
+        !self.useless && self.ranges.get(place).is_some_and(|(from, _)| *from <= number)
+    }
 }
 
 impl Seen {
-    /// Whether it stands after all others: the usual case.
+    /// Whether it stands after all others: the usual case, and then certainly new.
     #[inline]
-    fn is_next(&mut self, at: Moment, session: i64) -> bool {
-        if self.last.is_some_and(|last| at <= last) {
-            return false;
+    fn is_next(&mut self, at: Moment) -> bool {
+        let next = self.last.is_none_or(|last| at > last);
+        if next {
+            self.last = Some(at);
         }
-        self.last = Some(at);
-        match self.sessions.last_mut() {
-            Some((start, highest)) if *start == session => {
-                self.unordered |= at.order <= *highest;
-                *highest = at.order.max(*highest);
-            }
-            _ => {
-                self.sessions.push((session, at.order));
-                if self.sessions.len() > 8 {
-                    self.sessions.remove(0);
-                }
-            }
-        }
-        true
+        next
     }
 
-    /// Whether a record of long ago was certainly counted: on feeds that number their records in order.
-    fn surely(&self, at: Moment, session: i64) -> bool {
-        !self.unordered
-            && self.sessions.iter().any(|(start, highest)| *start == session && at.order <= *highest)
+    /// It is new.
+    #[inline]
+    fn add(&mut self, number: u64, session: i64) {
+        match self.sessions.last_mut() {
+            Some((start, numbers)) if *start == session => numbers.add(number),
+            _ => self.elsewhere(number, session),
+        }
+    }
+
+    #[cold]
+    fn elsewhere(&mut self, number: u64, session: i64) {
+        if let Some((_, numbers)) = self.sessions.iter_mut().find(|(start, _)| *start == session) {
+            return numbers.add(number);
+        }
+        self.sessions.push((session, Numbers { ranges: vec![(number, number)], useless: false }));
+        if self.sessions.len() > 8 {
+            self.sessions.remove(0);
+        }
+    }
+
+    /// Whether a record of long ago was certainly counted.
+    fn surely(&self, number: u64, session: i64) -> bool {
+        self.sessions.iter().any(|(start, numbers)| *start == session && numbers.has(number))
     }
 }
 
@@ -157,7 +213,7 @@ impl TradeSeries {
         let day = self.timeline.day(ts);
         let (session, regular) = (day.start, day.is_regular(ts));
         if ts < self.timeline.sealed() {
-            let known = trade.revision == 0 && !trade.canceled && self.seen.surely(at, session);
+            let known = trade.revision == 0 && !trade.canceled && self.seen.surely(at.order, session);
             return if known { Verdict::Duplicate } else { Verdict::TooLate };
         }
         let (updates, day) = effects.of(trade, self.vocabulary).at(regular);
@@ -174,9 +230,12 @@ impl TradeSeries {
             day,
         };
         let amends = trade.revision > 0 || trade.canceled;
-        if amends || !self.seen.is_next(at, session) {
-            return self.amend(print, trade.canceled);
+        // Its cancel may have come before it.
+        let last = self.prints.back().is_none_or(|last| last.at < at);
+        if amends || !self.seen.is_next(at) || !last {
+            return self.amend(print, trade.canceled, session);
         }
+        self.seen.add(at.order, session);
         if updates.is_none() {
             return Verdict::Nothing;
         }
@@ -199,7 +258,7 @@ impl TradeSeries {
 
     /// A print that is late, came before, or changes one that did.
     #[inline(never)]
-    fn amend(&mut self, mut print: Print, canceled: bool) -> Verdict {
+    fn amend(&mut self, mut print: Print, canceled: bool, session: i64) -> Verdict {
         let amends = print.revision > 0 || canceled;
         if canceled {
             // It stays, so that what it took back is not counted when it comes again.
@@ -222,6 +281,9 @@ impl TradeSeries {
         }
         if print.updates.is_none() && !amends {
             return Verdict::Nothing;
+        }
+        if !amends {
+            self.seen.add(print.at.order, session);
         }
         self.prints.insert(from, print);
         if print.updates.is_none() {
@@ -290,12 +352,11 @@ impl QuoteSeries {
         let at = Moment { ts, order: quote.seq.unsigned_abs() };
         let session = self.timeline.day(ts).start;
         if ts < self.timeline.sealed() {
-            return if self.seen.surely(at, session) { Verdict::Duplicate } else { Verdict::TooLate };
+            return if self.seen.surely(at.order, session) { Verdict::Duplicate } else { Verdict::TooLate };
         }
-        // Nothing changes when a quote is added twice.
-        let surely = self.seen.surely(at, session);
-        if !self.seen.is_next(at, session) && surely {
-            return Verdict::Duplicate;
+        // Adding a quote twice changes nothing.
+        if self.seen.is_next(at) || !self.seen.surely(at.order, session) {
+            self.seen.add(at.order, session);
         }
         self.timeline.add(ts, |cell| {
             for (side, cell) in [(&quote.bid, &mut cell.bid), (&quote.ask, &mut cell.ask)] {

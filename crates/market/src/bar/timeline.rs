@@ -136,9 +136,12 @@ impl<C: Cell> Timeline<C> {
     #[inline]
     pub(crate) fn add(&mut self, ts: i64, f: impl Fn(&mut C)) {
         let second = ts - ts.rem_euclid(SECOND);
-        if second == self.hot_start {
+        if second == self.hot_start && !self.hot_closed {
             f(&mut self.hot);
-            if self.hot_closed {
+        } else if second == self.hot_start {
+            let before = self.hot.clone();
+            f(&mut self.hot);
+            if self.hot != before {
                 self.restate(ts, 1);
             }
         } else {
@@ -153,7 +156,11 @@ impl<C: Cell> Timeline<C> {
     #[inline(never)]
     fn elsewhere(&mut self, ts: i64, second: i64, f: &dyn Fn(&mut C)) {
         if let Ok(place) = self.seconds.binary_search_by_key(&second, |(start, _)| *start) {
+            let before = self.seconds[place].1.clone();
             f(&mut self.seconds[place].1);
+            if self.seconds[place].1 == before {
+                return;
+            }
             let day = *self.day(ts);
             for level in &mut self.levels {
                 let (start, _) = level.interval.bounds(ts, &day);
@@ -440,16 +447,26 @@ impl<C: Cell> Level<C> {
             return;
         }
         let cell = Self::merged(bar, hot);
-        let (mut unpriced_after, mut waits) = (C::default(), carries && !is_final);
+        let past = |end: i64| market >= end.saturating_add(times.horizon);
+        let (mut unpriced_after, mut next) = (C::default(), None);
         if carries && cell.is_bar() {
-            for later in self.bars.range(index + 1..) {
+            for later in self.bars.range(index + 1..).take_while(|later| later.start < bar.day_end) {
                 let later_cell = Self::merged(later, hot);
-                if later.start >= bar.day_end || later_cell.is_bar() {
-                    waits = false;
+                if later_cell.is_bar() {
+                    next = Some(later);
                     break;
                 }
                 unpriced_after.merge(&later_cell);
             }
+        }
+        // Carried volume is known only once the next bar with a price is, or the session is over.
+        let known = next.is_some_and(|next| next.settled || past(next.end))
+            || past(bar.day_end)
+            || market == i64::MAX;
+        let is_final = is_final && (!carries || !cell.is_bar() || known);
+        let waits = carries && next.is_none() && !is_final && !past(bar.end);
+        if bar.told && !bar.dirty && !is_final {
+            return;
         }
         let told_before = bar.shown;
         if cell.is_bar() && waits {

@@ -1,0 +1,450 @@
+//! What must hold of bars whatever the trades: order, cuts, speed, repetition, restarts and amendments change nothing.
+
+use market::bar::{Aggregator, Bar, Feed, Place, Settings, Values, Verdict};
+use market::calendar::Calendar;
+use market::interval::{MINUTE, SECOND};
+use market::policy::Policy;
+use market::{Kind, Price, Quote, Record, Side, Size, Trade, UnixNanos, fixed};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+/// 2013-10-08 09:25 in New York: the opening is within reach.
+const START: i64 = 1_381_238_700 * SECOND;
+const HORIZON: i64 = 15 * MINUTE;
+
+fn settings(policy: &str) -> Settings {
+    Settings {
+        intervals: ["1s", "5s", "1m", "5m", "1h", "1d"].iter().map(|text| text.parse().unwrap()).collect(),
+        grace: SECOND,
+        horizon: HORIZON,
+        feeds: vec![Feed {
+            prefix: String::new(),
+            policy: Policy::named(policy).unwrap(),
+            calendar: Calendar::XNYS,
+        }],
+    }
+}
+
+type Key = (String, Kind, String, i64);
+
+#[derive(Default, Clone, PartialEq, Debug)]
+struct Bars(BTreeMap<Key, Bar>);
+
+impl Bars {
+    fn keep(&mut self, bar: Bar) {
+        let key = (bar.symbol.clone(), bar.kind, bar.interval.to_string(), bar.start.0);
+        if let Some(before) = self.0.get(&key) {
+            assert!(bar.revision >= before.revision, "a revision went back: {before:?} {bar:?}");
+            let same = before.values == bar.values;
+            assert!(
+                same || bar.revision > before.revision || !before.is_final,
+                "a final bar changed: {before:?} {bar:?}"
+            );
+        }
+        self.0.insert(key, bar);
+    }
+
+    /// What a market did, without how often it was told.
+    fn content(&self) -> BTreeMap<Key, Values> {
+        self.0
+            .iter()
+            .filter(|(_, bar)| bar.values != Values::Empty)
+            .map(|(key, bar)| (key.clone(), bar.values.clone()))
+            .collect()
+    }
+}
+
+fn record(trade: &Trade<String>) -> Record<&str> {
+    Record::Trade(trade.as_str())
+}
+
+/// Bars of records; `cut` says after which ones bars are told in between.
+fn bars(policy: &str, records: &[Record<&str>], cut: impl Fn(usize) -> bool) -> Bars {
+    let mut aggregator = Aggregator::new(settings(policy));
+    let mut out = Bars::default();
+    for (index, record) in records.iter().enumerate() {
+        aggregator.add(record, Place { position: index as u64, stamp_ms: 0 });
+        if cut(index) {
+            aggregator.take(0, &mut |bar| out.keep(bar));
+        }
+    }
+    aggregator.finish(&mut |bar| out.keep(bar));
+    assert!(out.0.values().all(|bar| bar.is_final));
+    out
+}
+
+/// (symbol, milliseconds after the start, price in cents, size, condition).
+type Raw = (u8, u32, u16, u16, u8);
+
+fn trades(policy: &str, raw: &[Raw]) -> Vec<Trade<String>> {
+    let conditions = match policy {
+        "lean" => ["1", "20000020", "20002000", "80", "20000001"],
+        _ => ["@", "I", "T", "4", "F"],
+    };
+    let mut sorted = raw.to_vec();
+    sorted.sort_by_key(|(_, at, ..)| *at);
+    let trade = |(row, (symbol, at, price, size, condition)): (usize, Raw)| Trade {
+        symbol: format!("S{symbol}"),
+        feed: if policy == "lean" { "lean.sip".into() } else { "alpaca.sip".into() },
+        venue: "P".into(),
+        id: (row + 1).to_string(),
+        ts: UnixNanos(START + i64::from(at) * 1_000_000),
+        recv_ts: UnixNanos(0),
+        price: Price::from_billionths(i64::from(price) * 10_000_000),
+        size: Size::from_billionths(i64::from(size) * fixed::ONE),
+        conditions: format!("[\"{}\"]", conditions[condition as usize % conditions.len()]),
+        tape: "A".into(),
+        revision: 0,
+        canceled: false,
+    };
+    sorted.into_iter().enumerate().map(trade).collect()
+}
+
+fn raw(within_ms: u32) -> impl Strategy<Value = Vec<Raw>> {
+    prop::collection::vec((0_u8..3, 0..within_ms, 1_u16..50, 1_u16..400, 0_u8..5), 1..120)
+}
+
+fn policy() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["sip", "lean", "all"])
+}
+
+/// An order from random numbers.
+fn shuffled<T: Clone>(list: &[T], keys: &[u32]) -> Vec<T> {
+    let mut order: Vec<usize> = (0..list.len()).collect();
+    order.sort_by_key(|index| (keys[index % keys.len()].wrapping_mul(*index as u32 + 1), *index));
+    order.into_iter().map(|index| list[index].clone()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    #[test]
+    fn any_order_within_the_horizon_gives_the_same_bars(
+        policy in policy(), raw in raw(890_000), keys in prop::collection::vec(any::<u32>(), 7), cut in 1_usize..20,
+    ) {
+        let trades = trades(policy, &raw);
+        let straight: Vec<_> = trades.iter().map(record).collect();
+        let expected = bars(policy, &straight, |_| false);
+        let mixed = shuffled(&straight, &keys);
+        prop_assert_eq!(bars(policy, &mixed, |i| i % cut == 0).content(), expected.content());
+        // And each record twice.
+        let twice: Vec<_> = mixed.iter().chain(&straight).copied().collect();
+        prop_assert_eq!(bars(policy, &twice, |i| i % cut == 0).content(), expected.content());
+    }
+
+    #[test]
+    fn any_cut_gives_the_same_bars_and_revisions(policy in policy(), raw in raw(4_000_000), cut in 1_usize..20) {
+        let trades = trades(policy, &raw);
+        let all: Vec<_> = trades.iter().map(record).collect();
+        let expected = bars(policy, &all, |_| false);
+        prop_assert!(expected.0.values().all(|bar| bar.revision == 0 && bar.late == 0));
+        prop_assert_eq!(bars(policy, &all, |i| i % cut == 0).content(), expected.content());
+        // Each symbol by itself, as in a partition of its own.
+        let mut alone = Bars::default();
+        for symbol in ["S0", "S1", "S2"] {
+            let own: Vec<_> = all.iter().filter(|record| *record.symbol() == symbol).copied().collect();
+            bars(policy, &own, |i| i % cut == 0).0.into_values().for_each(|bar| alone.keep(bar));
+        }
+        prop_assert_eq!(alone.content(), expected.content());
+    }
+
+    #[test]
+    fn longer_bars_are_their_seconds_merged(raw in raw(4_000_000)) {
+        let trades = trades("all", &raw);
+        let all: Vec<_> = trades.iter().map(record).collect();
+        let bars = bars("all", &all, |_| false);
+        for ((symbol, _, interval, start), bar) in &bars.0 {
+            let (Values::Trades(whole), Some(width)) = (&bar.values, bar.interval.nanos()) else { continue };
+            let parts: Vec<_> = bars.0.iter()
+                .filter(|((s, _, i, at), _)| s == symbol && i == "1s" && (*start..start + width).contains(at))
+                .filter_map(|(_, bar)| if let Values::Trades(values) = &bar.values { Some(values) } else { None })
+                .collect();
+            prop_assert_eq!(parts[0].ohlc[0], whole.ohlc[0], "{} {}", symbol, interval);
+            prop_assert_eq!(parts.iter().map(|p| p.ohlc[1]).max().unwrap(), whole.ohlc[1]);
+            prop_assert_eq!(parts.iter().map(|p| p.ohlc[2]).min().unwrap(), whole.ohlc[2]);
+            prop_assert_eq!(parts[parts.len() - 1].ohlc[3], whole.ohlc[3]);
+            prop_assert_eq!(parts.iter().map(|p| p.volume).sum::<i128>(), whole.volume);
+            prop_assert_eq!(parts.iter().map(|p| p.trades).sum::<u64>(), whole.trades);
+        }
+    }
+
+    #[test]
+    fn amendments_in_any_order_give_the_bars_of_the_amended_tape(
+        policy in policy(), raw in raw(800_000), keys in prop::collection::vec(any::<u32>(), 7), cut in 1_usize..20,
+    ) {
+        let trades = trades(policy, &raw);
+        // Every third is corrected, every fifth canceled.
+        let amend = |(index, trade): (usize, &Trade<String>)| {
+            let corrected = (index % 3 == 0).then(|| Trade {
+                price: Price::from_billionths(trade.price.billionths() + 20_000_000),
+                size: Size::from_billionths(trade.size.billionths() + 100 * fixed::ONE),
+                revision: 1,
+                ..trade.clone()
+            });
+            let canceled = (index % 5 == 0).then(|| Trade { revision: 2, canceled: true, ..trade.clone() });
+            [corrected, canceled]
+        };
+        let amendments: Vec<Trade<String>> = trades.iter().enumerate().flat_map(amend).flatten().collect();
+        let amended: Vec<Trade<String>> = trades.iter().enumerate()
+            .filter(|(index, _)| index % 5 != 0)
+            .map(|(index, trade)| amend((index, trade))[0].clone().unwrap_or_else(|| trade.clone()))
+            .map(|trade| Trade { revision: 0, ..trade })
+            .collect();
+        let expected = bars(policy, &amended.iter().map(record).collect::<Vec<_>>(), |_| false);
+        let all: Vec<_> = trades.iter().chain(&amendments).map(record).collect();
+        prop_assert_eq!(bars(policy, &all, |i| i % cut == 0).content(), expected.content());
+        let mixed = shuffled(&all, &keys);
+        prop_assert_eq!(bars(policy, &mixed, |i| i % cut == 0).content(), expected.content());
+    }
+
+    #[test]
+    fn a_restart_anywhere_gives_the_same_bars(
+        policy in policy(), raw in prop::collection::vec((0_u8..3, 0_u32..4, 0_u32..4_000_000, 1_u16..50, 1_u16..400, 0_u8..5), 1..150),
+        stop in 0_usize..150, cut in 1_usize..20,
+    ) {
+        // Four days in a row.
+        let mut trades: Vec<Trade<String>> = Vec::new();
+        for day in 0..4 {
+            let of_day: Vec<Raw> = raw.iter().filter(|r| r.1 == day).map(|r| (r.0, r.2, r.3, r.4, r.5)).collect();
+            let shift = i64::from(day) * 24 * 60 * MINUTE;
+            trades.extend(self::trades(policy, &of_day).into_iter().map(|t| Trade { ts: UnixNanos(t.ts.0 + shift), ..t }));
+        }
+        let all: Vec<_> = trades.iter().map(record).collect();
+        let expected = bars(policy, &all, |_| false);
+        let mut out = Bars::default();
+        let mut first = Aggregator::new(settings(policy));
+        let stop = stop % all.len();
+        let place = |index: usize| Place { position: index as u64, stamp_ms: 0 };
+        for (index, record) in all.iter().enumerate().take(stop) {
+            first.add(record, place(index));
+            if index % cut == 0 {
+                first.take(0, &mut |bar| out.keep(bar));
+            }
+        }
+        first.take(0, &mut |bar| out.keep(bar));
+        let needs = first.needs();
+        drop(first);
+        // What was told stays told; the second run tells it again from where the first said.
+        let mut second = Aggregator::new(settings(policy)).with_floors(needs.floors);
+        let from = needs.position.map_or(stop, |position| position as usize);
+        let mut again = Bars::default();
+        for (index, record) in all.iter().enumerate().skip(from) {
+            second.add(record, place(index));
+            if index % cut == 0 {
+                second.take(0, &mut |bar| again.keep(bar));
+            }
+        }
+        second.finish(&mut |bar| again.keep(bar));
+        for (key, bar) in again.0 {
+            out.0.insert(key, bar);
+        }
+        prop_assert_eq!(out.content(), expected.content());
+    }
+
+    #[test]
+    fn quotes_in_any_order_give_the_same_bars(
+        raw in prop::collection::vec((0_u32..890_000, 1_u16..50, 0_u8..3), 1..80),
+        keys in prop::collection::vec(any::<u32>(), 7), cut in 1_usize..20,
+    ) {
+        let mut sorted = raw;
+        sorted.sort_by_key(|(at, ..)| *at);
+        let side = |price: u16| Side { price: Price::from_billionths(i64::from(price)), size: Size::from_billionths(i64::from(price)), venue: "Q" };
+        let all: Vec<Record<&str>> = sorted.iter().enumerate().map(|(row, (at, price, sides))| Record::Quote(Quote {
+            symbol: "S", feed: "f", seq: row as i64 + 1, ts: UnixNanos(START + i64::from(*at) * 1_000_000), recv_ts: UnixNanos(0),
+            bid: (*sides != 1).then(|| side(*price)), ask: (*sides != 0).then(|| side(*price + 1)), conditions: "[]",
+        })).collect();
+        let expected = bars("sip", &all, |_| false);
+        let mixed = shuffled(&all, &keys);
+        prop_assert_eq!(bars("sip", &mixed, |i| i % cut == 0).content(), expected.content());
+        // A bar begins with what was quoted before it.
+        let mut last = None;
+        for ((.., interval, _), bar) in &expected.0 {
+            if let (Values::Quotes(values), "1s") = (&bar.values, interval.as_str()) {
+                if let (Some(before), Some((bid, _))) = (last, values.bid) {
+                    prop_assert_eq!(bid[0], before);
+                }
+                last = values.bid.map(|(bid, _)| bid[3]).or(last);
+            }
+        }
+    }
+}
+
+fn one(symbol: &str, second: i64, price: i64, id: u32) -> Trade<String> {
+    Trade {
+        symbol: symbol.into(),
+        feed: "alpaca.sip".into(),
+        venue: "V".into(),
+        id: id.to_string(),
+        ts: UnixNanos(START + second * SECOND),
+        recv_ts: UnixNanos(0),
+        price: Price::from_billionths(price * fixed::ONE),
+        size: Size::from_billionths(100 * fixed::ONE),
+        conditions: "[]".into(),
+        tape: "C".into(),
+        revision: 0,
+        canceled: false,
+    }
+}
+
+struct Run {
+    aggregator: Aggregator,
+    told: Vec<Bar>,
+}
+
+impl Run {
+    fn new() -> Self {
+        Self { aggregator: Aggregator::new(settings("sip")), told: Vec::new() }
+    }
+
+    fn add(&mut self, trade: &Trade<String>) -> Verdict {
+        let verdict = self.aggregator.add(&record(trade), Place::default());
+        let told = &mut self.told;
+        self.aggregator.take(0, &mut |bar| told.push(bar));
+        verdict
+    }
+
+    /// The last telling of a bar.
+    fn bar(&self, symbol: &str, interval: &str, second: i64) -> Option<&Bar> {
+        let start = UnixNanos(START + second * SECOND);
+        self.told
+            .iter()
+            .rev()
+            .find(|bar| bar.symbol == symbol && bar.interval.to_string() == interval && bar.start == start)
+    }
+}
+
+fn close(bar: Option<&Bar>) -> Option<String> {
+    match &bar?.values {
+        Values::Trades(values) => Some(values.ohlc[3].to_string()),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_late_record_restates_and_one_beyond_the_horizon_does_not() {
+    let mut run = Run::new();
+    for second in 0..130 {
+        run.add(&one("A", second, 10, second as u32));
+    }
+    assert_eq!(run.bar("A", "1m", 0).map(|bar| (bar.revision, bar.late, bar.is_final)), Some((0, 0, false)));
+    let mut late = one("A", 30, 99, 5_000);
+    late.ts.0 += 5;
+    assert_eq!(run.add(&late), Verdict::Counted);
+    for interval in ["1m", "5s", "1s"] {
+        let bar = run.bar("A", interval, if interval == "1m" { 0 } else { 30 }).unwrap();
+        assert_eq!((bar.revision, bar.late), (1, 1), "{interval}");
+        let Values::Trades(values) = &bar.values else { panic!() };
+        assert_eq!(values.ohlc[1].to_string(), "99");
+    }
+    assert_eq!(run.add(&late), Verdict::Duplicate);
+    for second in 130..2_000 {
+        run.add(&one("A", second, 10, 10_000 + second as u32));
+    }
+    assert!(run.bar("A", "1m", 0).unwrap().is_final);
+    let (told, before) = (run.told.len(), run.bar("A", "1m", 0).cloned());
+    assert_eq!(run.add(&Trade { id: "6000".into(), ..late }), Verdict::TooLate);
+    assert_eq!((run.told.len(), run.bar("A", "1m", 0).cloned()), (told, before));
+}
+
+#[test]
+fn a_future_print_poisons_nothing_and_a_quiet_symbol_stalls_nothing() {
+    let mut run = Run::new();
+    for second in 0..10 {
+        run.add(&one("A", second, 10, second as u32));
+    }
+    run.add(&one("QUIET", 10, 7, 1));
+    // Dated tomorrow.
+    run.add(&one("A", 86_400, 1_000, 99));
+    for second in 10..200 {
+        assert_eq!(run.add(&one("A", second, 10, 100 + second as u32)), Verdict::Counted);
+    }
+    assert_eq!(close(run.bar("A", "1m", 120)).as_deref(), Some("10"));
+    assert_eq!(run.bar("A", "1m", 120).unwrap().late, 0);
+    // The quiet symbol's only trade is in bars that its neighbour's progress closed.
+    assert_eq!(close(run.bar("QUIET", "1s", 10)).as_deref(), Some("7"));
+    assert_eq!(close(run.bar("QUIET", "1m", 0)).as_deref(), Some("7"));
+    // The future print is lost to nobody.
+    let mut told = Vec::new();
+    run.aggregator.finish(&mut |bar| told.push(bar));
+    assert!(told.iter().any(|bar| bar.start.0 == START + 86_400 * SECOND));
+}
+
+#[test]
+fn a_correction_and_a_cancel_restate_every_interval() {
+    let mut run = Run::new();
+    for second in 0..4_000 {
+        run.add(&one("A", second, 10 + i64::from(second == 3_900), second as u32));
+    }
+    let five = |run: &Run| {
+        ["1s", "5s", "1m", "5m"].map(|interval| {
+            run.bar("A", interval, 3_900).map(|bar| {
+                (
+                    bar.revision,
+                    if let Values::Trades(v) = &bar.values { v.ohlc[1].to_string() } else { String::new() },
+                )
+            })
+        })
+    };
+    assert_eq!(
+        five(&run),
+        [(0, "11"), (0, "11"), (0, "11")]
+            .map(|(r, h)| Some((r, h.to_owned())))
+            .into_iter()
+            .chain([None])
+            .collect::<Vec<_>>()[..]
+    );
+    let wrong = one("A", 3_900, 11, 3_900);
+    let corrected = Trade { price: Price::from_billionths(12 * fixed::ONE), revision: 1, ..wrong.clone() };
+    assert_eq!(run.add(&corrected), Verdict::Amended);
+    assert_eq!(five(&run)[..3], [(1, "12"), (1, "12"), (1, "12")].map(|(r, h)| Some((r, h.to_owned()))));
+    let canceled = Trade { revision: 2, canceled: true, ..corrected };
+    assert_eq!(run.add(&canceled), Verdict::Amended);
+    // The second had no other trade: its bar is to be removed; the minute lives on without it.
+    assert_eq!(
+        run.bar("A", "1s", 3_900).map(|bar| (bar.revision, bar.values.clone())),
+        Some((2, Values::Empty))
+    );
+    assert_eq!(five(&run)[2], Some((2, "10".to_owned())));
+    // What was taken back does not come in again.
+    assert_eq!(run.add(&wrong), Verdict::Duplicate);
+    let mut day = None;
+    run.aggregator.finish(&mut |bar| {
+        if bar.interval.is_day() {
+            day = Some(bar);
+        }
+    });
+    let Values::Trades(values) = day.unwrap().values else { panic!() };
+    assert_eq!((values.ohlc[1].to_string(), values.trades), ("10".to_owned(), 3_999));
+}
+
+#[test]
+fn half_days_and_changed_clocks_bucket_rightly() {
+    // (time, policy effect on the day's bar): after a half day's close a Form T print sets no price of the day.
+    for (day, print, session_start) in [
+        ("2013-11-29T17:59:59Z", true, "2013-11-29T05:00:00Z"),
+        ("2013-11-29T18:30:00Z", false, "2013-11-29T05:00:00Z"),
+        ("2013-11-01T13:30:00Z", true, "2013-11-01T04:00:00Z"),
+        ("2013-11-04T14:30:00Z", true, "2013-11-04T05:00:00Z"),
+        ("2014-03-07T14:30:00Z", true, "2014-03-07T05:00:00Z"),
+        ("2014-03-10T13:30:00Z", true, "2014-03-10T04:00:00Z"),
+    ] {
+        let mut run = Run::new();
+        let at = |second: i64, id: u32, condition: &str| Trade {
+            ts: UnixNanos(UnixNanos::parse(day).unwrap().0 + second),
+            conditions: format!("[\"{condition}\"]"),
+            ..one("A", 0, 10 + i64::from(id), id)
+        };
+        run.add(&at(0, 1, "@"));
+        run.add(&at(1, 2, "T"));
+        let mut told = Vec::new();
+        run.aggregator.finish(&mut |bar| told.push(bar));
+        let find = |interval: &str| told.iter().find(|bar| bar.interval.to_string() == interval).unwrap();
+        let high = |bar: &Bar| {
+            if let Values::Trades(values) = &bar.values { values.ohlc[1].to_string() } else { String::new() }
+        };
+        assert_eq!(find("1d").start.to_string(), session_start, "{day}");
+        assert_eq!(high(find("1d")), "11", "{day}");
+        // Below a day Form T counts outside the regular session only.
+        assert_eq!(high(find("1m")), if print { "11" } else { "12" }, "{day}");
+    }
+}
