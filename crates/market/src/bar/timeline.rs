@@ -320,6 +320,8 @@ impl<C: Cell> Timeline<C> {
     /// Tells what has changed, as of the market's clock.
     #[inline]
     pub(crate) fn take(&mut self, market: i64, tell: &mut dyn FnMut(Told<'_, C>)) {
+        // The market's clock may be the one that waits for confirmation.
+        let market = market.max(self.clock.now());
         if self.dirty || market >= self.due {
             self.tell(market, false, tell);
         }
