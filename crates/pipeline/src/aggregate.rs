@@ -6,20 +6,24 @@
 //! the same bars again. Sessions that are done with are kept by name (`Needs::floors`), so that a symbol whose records
 //! lie after the committed offset but belong to a finished session is not made into half a bar.
 
+mod keeper;
+
 use crate::batch::Partition;
 use crate::consume::kind;
 use crate::produce::origin;
 use crate::stop::Stop;
 use crate::store::Store;
 use crate::telemetry::Telemetry;
-use crate::topic::{Consumer, Fetched, Message, Names, Producer, Topics};
-use crate::{Error, Result, clock};
+use crate::topic::{Consumer, Fetched, Names, Topics};
+use crate::{Error, Result};
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use keeper::{Keeper, Late, Work};
 use market::bar::{Aggregator, Bar, Needs, Place, Verdict};
-use market::codec::{bar as codec, json};
+use market::codec::json;
 use market::interval::Interval;
 use market::{Kind, Record};
 use rustc_hash::FxHashMap;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -43,10 +47,10 @@ pub struct Settings {
 
 /// Bars gathered before they are written, whatever the time.
 const GATHER: usize = 8_192;
+/// Work handed over and not done at the most.
+const AHEAD: usize = 2;
 /// How long to wait for messages before other duties are looked after.
 const WAIT: Duration = Duration::from_millis(20);
-/// How long the topic may take to acknowledge bars and late records.
-const FLUSH: Duration = Duration::from_secs(30);
 
 /// Runs until a stop is asked for, or, once `until_end` is set, until every message is in its bars; those are final then.
 ///
@@ -60,6 +64,27 @@ pub fn run(
     stop: &Stop,
     until_end: &AtomicBool,
 ) -> Result<()> {
+    let keeper = Keeper { names: &settings.names, producer: topics.producer()?, store, telemetry, stop };
+    let (work, incoming) = crossbeam_channel::bounded(AHEAD);
+    let (outgoing, done) = crossbeam_channel::unbounded();
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(move || keeper.run(&incoming, &outgoing));
+        let result = make(topics, settings, telemetry, stop, until_end, work, done);
+        let kept = thread.join().map_err(|_| Error::internal("the thread that keeps bars panicked"))?;
+        // Its error is the cause where both have one.
+        kept.and(result)
+    })
+}
+
+fn make(
+    topics: &dyn Topics,
+    settings: &Settings,
+    telemetry: &Telemetry,
+    stop: &Stop,
+    until_end: &AtomicBool,
+    work: Sender<Work>,
+    done: Receiver<u64>,
+) -> Result<()> {
     let mut consumer = topics.consumer(&settings.group, &settings.names.all_records())?;
     let revoked = Arc::new(Revoked::default());
     let hook = Arc::clone(&revoked);
@@ -70,15 +95,18 @@ pub fn run(
         Vec::new()
     }));
     let mut maker = Maker {
-        topics: settings.names.all_records(),
+        names: settings.names.all_records(),
+        topics,
         settings,
         telemetry,
-        producer: topics.producer()?,
         parts: FxHashMap::default(),
         kept: BTreeMap::new(),
         told: BTreeMap::new(),
         late: Vec::new(),
-        unacknowledged: 0,
+        work,
+        done,
+        tickets: VecDeque::new(),
+        ticket: 0,
         revoked,
     };
     maker.read_kept()?;
@@ -94,19 +122,16 @@ pub fn run(
         }
         let due = committed.elapsed() >= settings.commit_every;
         if due || maker.told.len() >= GATHER || maker.late.len() >= GATHER {
-            maker.write(store, stop)?;
+            maker.hand_over(due)?;
+            committed = if due { Instant::now() } else { committed };
         }
-        if due {
-            maker.commit(&mut *consumer, false)?;
-            committed = Instant::now();
-        }
+        maker.commit(&mut *consumer, false)?;
         if fetched == 0 && until_end.load(Ordering::SeqCst) && maker.at_end(&mut *consumer)? {
             maker.finish();
             break;
         }
     }
-    maker.tell(Duration::ZERO);
-    maker.write(store, stop)?;
+    maker.hand_over(true)?;
     maker.commit(&mut *consumer, true)
 }
 
@@ -124,10 +149,11 @@ struct Part {
 }
 
 struct Maker<'a> {
+    topics: &'a dyn Topics,
     settings: &'a Settings,
     telemetry: &'a Telemetry,
-    topics: Vec<String>,
-    producer: Box<dyn Producer>,
+    /// The topics read.
+    names: Vec<String>,
     parts: FxHashMap<Partition, Part>,
     /// Floors by partition, as an earlier run kept them.
     kept: BTreeMap<String, BTreeMap<String, i64>>,
@@ -135,18 +161,12 @@ struct Maker<'a> {
     told: BTreeMap<(String, Kind, Interval, i64, String), Bar>,
     /// Records for the late topic.
     late: Vec<Late>,
-    /// Messages sent and not known to be kept.
-    unacknowledged: usize,
+    work: Sender<Work>,
+    done: Receiver<u64>,
+    /// Offsets to commit once a ticket is done.
+    tickets: VecDeque<(u64, Vec<(Partition, i64)>)>,
+    ticket: u64,
     revoked: Arc<Revoked>,
-}
-
-struct Late {
-    kind: Kind,
-    symbol: String,
-    reason: String,
-    origin: String,
-    payload: Vec<u8>,
-    stamp_ms: i64,
 }
 
 /// Floors are kept under this and the partition's name.
@@ -156,7 +176,7 @@ fn position_name(group: &str, topics: &[String], partition: Partition) -> String
 
 impl Maker<'_> {
     fn read_kept(&mut self) -> Result<()> {
-        for (name, bytes) in self.producer.positions()? {
+        for (name, bytes) in self.topics.producer()?.positions()? {
             if name.starts_with("bars:") {
                 let floors = serde_json::from_slice(&bytes).map_err(|error| {
                     Error::user(format!("the kept position `{name}` cannot be read: {error}"))
@@ -195,6 +215,7 @@ impl Maker<'_> {
     fn drop_revoked(&mut self) -> Result<()> {
         let lost = std::mem::take(&mut *self.revoked.list.lock().unwrap_or_else(PoisonError::into_inner));
         self.parts.retain(|partition, _| !lost.contains(partition));
+        self.tickets.iter_mut().for_each(|(_, offsets)| offsets.retain(|(p, _)| !lost.contains(p)));
         // Another member may have had them in between.
         self.read_kept()
     }
@@ -204,7 +225,7 @@ impl Maker<'_> {
         let part = match self.parts.get_mut(&partition) {
             Some(part) => part,
             None => {
-                let name = position_name(&self.settings.group, &self.topics, partition);
+                let name = position_name(&self.settings.group, &self.names, partition);
                 let floors = self.kept.get(&name).cloned().unwrap_or_default();
                 let needs = Needs { position: None, floors: floors.clone() };
                 let aggregator = Aggregator::new(self.settings.bars.clone()).with_floors(floors);
@@ -228,7 +249,7 @@ impl Maker<'_> {
                     kind: record.kind(),
                     symbol: (*record.symbol()).to_owned(),
                     reason: format!("{behind} s behind the stream, beyond the horizon of its bars"),
-                    origin: origin(&self.topics, partition, offset),
+                    origin: origin(&self.names, partition, offset),
                     payload: message.payload().to_vec(),
                     stamp_ms: message.stamp_ms(),
                 });
@@ -261,79 +282,64 @@ impl Maker<'_> {
         }
     }
 
-    /// Late records to their topic, bars to theirs and to the table. An embedded topic's file is locked for everybody,
-    /// our own consumer too, from the first message to the flush: so they are sent in one go.
-    fn write(&mut self, store: &dyn Store, stop: &Stop) -> Result<()> {
-        let (late_topic, late) = (self.settings.names.late(), std::mem::take(&mut self.late));
-        for late in &late {
-            self.producer.send(&Message {
-                topic: &late_topic,
-                key: &late.symbol,
-                headers: &[
-                    ("kind", late.kind.name().as_bytes()),
-                    ("schema", json::SCHEMA.as_bytes()),
-                    ("reason", late.reason.as_bytes()),
-                    ("origin", late.origin.as_bytes()),
-                ],
-                payload: &late.payload,
-                stamp_ms: late.stamp_ms,
-            })?;
+    /// Hands over what was told; with `commit`, what is to be read again after it is kept. Waits while the keeper is
+    /// behind.
+    fn hand_over(&mut self, commit: bool) -> Result<()> {
+        if commit {
+            // What the needs leave out must have been told.
+            self.tell(Duration::ZERO);
         }
-        let bars: Vec<Bar> = std::mem::take(&mut self.told).into_values().collect();
-        let (topic, stamp_ms) = (self.settings.names.bars(), clock::now().millis());
-        for bar in &bars {
-            self.producer.send(&Message {
-                topic: &topic,
-                key: &codec::key(bar),
-                headers: &[("kind", b"bar"), ("schema", json::SCHEMA.as_bytes())],
-                payload: serde_json::Value::Object(codec::to_json(bar)).to_string().as_bytes(),
-                stamp_ms,
-            })?;
-        }
-        self.unacknowledged = self.producer.flush(FLUSH)?;
-        if bars.is_empty() {
-            return Ok(());
-        }
-        store.write_bars(&bars, stop)?;
-        self.telemetry.add(&self.telemetry.bars, bars.len() as u64);
-        Ok(())
-    }
-
-    /// Offsets, after everything that came before them is kept.
-    fn commit(&mut self, consumer: &mut dyn Consumer, wait: bool) -> Result<()> {
-        if self.unacknowledged > 0 {
-            self.unacknowledged = self.producer.flush(FLUSH)?;
-        }
-        if !self.told.is_empty() || self.unacknowledged > 0 {
-            let waiting = self.unacknowledged;
-            tracing::warn!(waiting, "bars are not acknowledged yet; offsets are not committed");
-            return Ok(());
-        }
+        self.ticket += 1;
+        let mut work = Work {
+            ticket: self.ticket,
+            late: std::mem::take(&mut self.late),
+            bars: std::mem::take(&mut self.told).into_values().collect(),
+            floors: Vec::new(),
+        };
         let mut offsets = Vec::new();
-        for (partition, part) in &mut self.parts {
+        for (partition, part) in self.parts.iter_mut().filter(|_| commit) {
             let needs = part.aggregator.needs();
             if needs == part.needs {
                 continue;
             }
             if needs.floors != part.needs.floors {
-                let name = position_name(&self.settings.group, &self.topics, *partition);
+                let name = position_name(&self.settings.group, &self.names, *partition);
                 let bytes = serde_json::to_vec(&needs.floors)
                     .map_err(|error| Error::internal(format!("write down floors: {error}")))?;
-                self.producer.save_position(&name, &bytes)?;
-                self.kept.insert(name, needs.floors.clone());
+                work.floors.push((name, bytes));
             }
             let from =
                 needs.position.map_or(part.next, |position| i64::try_from(position).unwrap_or(i64::MAX));
             offsets.push((*partition, from));
             part.needs = needs;
         }
-        match consumer.commit(&offsets, wait) {
-            Err(error) if error.retryable() => {
-                tracing::info!("{error}; what came after the last commit is read again");
-                Ok(())
-            }
-            other => other,
+        if work.late.is_empty() && work.bars.is_empty() && work.floors.is_empty() && offsets.is_empty() {
+            return Ok(());
         }
+        self.tickets.push_back((self.ticket, offsets));
+        self.work.send(work).map_err(|_| ended())
+    }
+
+    /// Commits offsets of what is done; with `wait`, of all that was handed over.
+    fn commit(&mut self, consumer: &mut dyn Consumer, wait: bool) -> Result<()> {
+        while !self.tickets.is_empty() {
+            let done = match (wait, self.done.try_recv()) {
+                (_, Ok(done)) => done,
+                (true, Err(_)) => self.done.recv().map_err(|_| ended())?,
+                (false, Err(TryRecvError::Empty)) => return Ok(()),
+                (false, Err(TryRecvError::Disconnected)) => return Err(ended()),
+            };
+            while self.tickets.front().is_some_and(|(ticket, _)| *ticket <= done) {
+                let Some((_, offsets)) = self.tickets.pop_front() else { break };
+                match consumer.commit(&offsets, wait) {
+                    Err(error) if error.retryable() => {
+                        tracing::info!("{error}; what came after the last commit is read again");
+                    }
+                    other => other?,
+                }
+            }
+        }
+        Ok(())
     }
 
     fn at_end(&self, consumer: &mut dyn Consumer) -> Result<bool> {
@@ -343,6 +349,10 @@ impl Maker<'_> {
             Err(error) => Err(error),
         }
     }
+}
+
+fn ended() -> Error {
+    Error::internal("the thread that keeps bars ended")
 }
 
 fn keep(told: &mut BTreeMap<(String, Kind, Interval, i64, String), Bar>, bar: Bar) {

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 type Cells = Vec<MaybeUnset<CqlValue>>;
+pub(super) type Statements = Vec<[PreparedStatement; 2]>;
 
 /// Columns as `system_schema.columns` tells them: name, then type and part of the key.
 pub(super) const BARS: &[(&str, &str)] = &[
@@ -129,21 +130,28 @@ async fn prepare(session: &Session, store: &CassandraStore, text: String) -> Res
     Ok(statement)
 }
 
+/// Insert and delete of each kind, prepared once.
+async fn statements<'s>(session: &Session, store: &'s CassandraStore) -> Result<&'s Statements> {
+    if let Some(ready) = store.bar_statements.get() {
+        return Ok(ready);
+    }
+    let mut made = Vec::new();
+    for kind in Kind::ALL {
+        let (columns, place) = (names(kind), format!("{}.{}", store.keyspace, table(kind).0));
+        let marks = vec!["?"; columns.len()].join(", ");
+        let insert = format!("INSERT INTO {place} ({}) VALUES ({marks})", columns.join(", "));
+        let only = columns[..5].iter().map(|name| format!("{name} = ?")).collect::<Vec<_>>().join(" AND ");
+        let delete = format!("DELETE FROM {place} WHERE {only}");
+        made.push([prepare(session, store, insert).await?, prepare(session, store, delete).await?]);
+    }
+    Ok(store.bar_statements.get_or_init(|| made))
+}
+
 /// Writes bars in single-partition batches; tried again, without end, until the cluster takes them or a stop is asked.
 pub(super) fn write(store: &CassandraStore, bars: &[Bar], stop: &Stop) -> Result<()> {
     let (runtime, session) = store.session()?;
     runtime.block_on(async {
-        let mut statements = Vec::new();
-        for kind in Kind::ALL {
-            let (columns, marks) = (names(kind), vec!["?"; names(kind).len()].join(", "));
-            let place = format!("{}.{}", store.keyspace, table(kind).0);
-            let insert = format!("INSERT INTO {place} ({}) VALUES ({marks})", columns.join(", "));
-            let only =
-                columns[..5].iter().map(|name| format!("{name} = ?")).collect::<Vec<_>>().join(" AND ");
-            let delete = format!("DELETE FROM {place} WHERE {only}");
-            statements
-                .push([prepare(&session, store, insert).await?, prepare(&session, store, delete).await?]);
-        }
+        let statements = statements(&session, store).await?;
         let mut groups: BTreeMap<(Kind, &str, Interval, UnixNanos), Vec<&Bar>> = BTreeMap::new();
         for bar in bars {
             groups
@@ -152,7 +160,6 @@ pub(super) fn write(store: &CassandraStore, bars: &[Bar], stop: &Stop) -> Result
                 .push(bar);
         }
         let pieces = groups.values().flat_map(|bars| bars.chunks(store.settings.batch_rows.max(1)));
-        let statements = &statements;
         let mut answers = futures_util::stream::iter(pieces)
             .map(|piece| {
                 let session = &session;

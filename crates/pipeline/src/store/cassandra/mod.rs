@@ -56,6 +56,7 @@ pub struct CassandraStore {
     keyspace: String,
     settings: Settings,
     session: OnceLock<(Arc<Runtime>, Arc<Session>)>,
+    bar_statements: OnceLock<bars::Statements>,
 }
 
 /// How long one request may take before it is tried again.
@@ -79,7 +80,7 @@ impl CassandraStore {
             .map(|node| if node.contains(':') { node.to_owned() } else { format!("{node}:9042") })
             .collect();
         let keyspace = keyspace.to_ascii_lowercase();
-        Ok(Self { nodes, keyspace, settings, session: OnceLock::new() })
+        Ok(Self { nodes, keyspace, settings, session: OnceLock::new(), bar_statements: OnceLock::new() })
     }
 
     fn consistency(&self) -> Result<Consistency> {

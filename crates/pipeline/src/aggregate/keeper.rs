@@ -1,0 +1,113 @@
+//! Keeps what the loop tells, in a thread of its own: while bars are on their way to topic and table, the next records
+//! are read. Work is done in the order it was handed over, so offsets that come with it are ready when it is done.
+
+use crate::stop::{Backoff, Stop};
+use crate::store::Store;
+use crate::telemetry::Telemetry;
+use crate::topic::{Message, Names, Producer};
+use crate::{Error, Result, clock};
+use crossbeam_channel::{Receiver, Sender};
+use market::Kind;
+use market::bar::Bar;
+use market::codec::{bar as codec, json};
+use std::time::Duration;
+
+/// How long the topic may take to acknowledge before people are told.
+const FLUSH: Duration = Duration::from_secs(30);
+
+/// A record for the late topic.
+pub(super) struct Late {
+    pub(super) kind: Kind,
+    pub(super) symbol: String,
+    pub(super) reason: String,
+    pub(super) origin: String,
+    pub(super) payload: Vec<u8>,
+    pub(super) stamp_ms: i64,
+}
+
+/// What is to be kept together.
+#[derive(Default)]
+pub(super) struct Work {
+    pub(super) ticket: u64,
+    pub(super) late: Vec<Late>,
+    /// The newest revision of each.
+    pub(super) bars: Vec<Bar>,
+    /// Positions to be kept after all of that: name and bytes.
+    pub(super) floors: Vec<(String, Vec<u8>)>,
+}
+
+pub(super) struct Keeper<'a> {
+    pub(super) names: &'a Names,
+    pub(super) producer: Box<dyn Producer>,
+    pub(super) store: &'a dyn Store,
+    pub(super) telemetry: &'a Telemetry,
+    pub(super) stop: &'a Stop,
+}
+
+impl Keeper<'_> {
+    /// Works until there is no more to come; answers with the tickets that are done.
+    pub(super) fn run(mut self, work: &Receiver<Work>, done: &Sender<u64>) -> Result<()> {
+        for work in work {
+            self.keep(&work)?;
+            if done.send(work.ticket).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// An embedded topic's file is locked for everybody, our own consumer too, from the first message to the flush: all
+    /// is sent in one go.
+    fn keep(&mut self, work: &Work) -> Result<()> {
+        let late_topic = self.names.late();
+        for late in &work.late {
+            self.producer.send(&Message {
+                topic: &late_topic,
+                key: &late.symbol,
+                headers: &[
+                    ("kind", late.kind.name().as_bytes()),
+                    ("schema", json::SCHEMA.as_bytes()),
+                    ("reason", late.reason.as_bytes()),
+                    ("origin", late.origin.as_bytes()),
+                ],
+                payload: &late.payload,
+                stamp_ms: late.stamp_ms,
+            })?;
+        }
+        let (topic, stamp_ms) = (self.names.bars(), clock::now().millis());
+        for bar in &work.bars {
+            self.producer.send(&Message {
+                topic: &topic,
+                key: &codec::key(bar),
+                headers: &[("kind", b"bar"), ("schema", json::SCHEMA.as_bytes())],
+                payload: serde_json::Value::Object(codec::to_json(bar)).to_string().as_bytes(),
+                stamp_ms,
+            })?;
+        }
+        self.flush()?;
+        if !work.bars.is_empty() {
+            self.store.write_bars(&work.bars, self.stop)?;
+            self.telemetry.add(&self.telemetry.bars, work.bars.len() as u64);
+        }
+        for (name, bytes) in &work.floors {
+            self.producer.save_position(name, bytes)?;
+        }
+        self.flush()
+    }
+
+    /// A topic that is away is waited for, until a stop is asked.
+    fn flush(&mut self) -> Result<()> {
+        let mut backoff = Backoff::default();
+        loop {
+            let waiting = self.producer.flush(FLUSH)?;
+            if waiting == 0 {
+                return Ok(());
+            }
+            tracing::warn!(waiting, "bars are not acknowledged by the topic yet; waiting");
+            if self.stop.sleep(backoff.wait()) {
+                return Err(Error::external(format!("{waiting} bars are not acknowledged by the topic"))
+                    .hint("the next start makes and sends them again"));
+            }
+        }
+    }
+}
