@@ -1,6 +1,6 @@
 """Every arm of the benchmarks in one run on one machine; `cargo xtask bench [ARM …]` starts it with fresh servers.
 
-Arms: store, topic, latency, embedded, memory. Rates are rows a second; ratios are taken between neighbours in time.
+Arms: store, topic, bars, latency, embedded, memory. Rates are rows a second; ratios are taken between neighbours in time.
 """
 import glob, os, re, shutil, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
@@ -100,6 +100,31 @@ def topic_arm():
     show("kafka-python", [python], statistics.median(rates["tapeline"]) / python)
 
 
+def bars_arm():
+    bench = lambda *words: sh(BENCH, "aggregate", *words).strip().splitlines()
+    print(f"bars arm: trades a second into bars of 1s to 1d, {TAPE}", flush=True)
+    memory = [int(line.split()[0]) for line in bench("memory", SOURCE, 5)]
+    show("tapeline, in memory, one core, all intervals", memory)
+    pandas = int(sh(PYTHON, "bench/peers/bars.py", "pandas", TAPE).split()[-1])
+    show("pandas resample, in memory, one core", [pandas], statistics.median(memory) / pandas)
+    spy = f"tape:{TAPE}?kinds=trades&symbols=SPY&dates=20131008"
+    cost = {n: min(float(line.split()[0]) for line in bench("symbols", spy, n, 5)) for n in (10, 100, 1_000, 10_000)}
+    print("  ns a trade by number of symbols, best of 5: " + ", ".join(f"{n}: {ns:.0f}" for n, ns in cost.items())
+          + f"; 10,000 / 10: {cost[10_000] / cost[10]:.2f}", flush=True)
+    env = prefixed("bars")
+    produce_to(env)
+    read = lambda: int(sh(BENCH, "aggregate", "read", TOPIC, env=env).split()[-1])
+    made = lambda: rate(sh(TAPELINE, "aggregate", "--until-end", "--group", f"g{time.time()}", "--topic", TOPIC, "--store", STORE, env=env))
+    read(), made()
+    pairs = [(read(), made()) for _ in range(2 * ROUNDS)]
+    show("topic read and decoded, nothing else", [r for r, _ in pairs])
+    show("tapeline aggregate: to bars on topic and table", [m for _, m in pairs])
+    print(f"    aggregate / read, pair by pair: {', '.join(f'{m / r:.2f}' for r, m in pairs)}; "
+          f"median {statistics.median(m / r for r, m in pairs):.2f}", flush=True)
+    python = int(sh(PYTHON, "bench/peers/bars.py", "window", KAFKA, "bars.trades", 15).split()[-1])
+    show("Python, a window a message and interval", [python], statistics.median(m for _, m in pairs) / python)
+
+
 def latency_arm():
     env = prefixed("latency")
     print("latency arm: 10,000 a second, from intended send time to Cassandra's answer, ms: p50 p99 p99.9", flush=True)
@@ -137,6 +162,6 @@ def memory_arm():
     watch("consume, all of them", TAPELINE, "consume", "--until-end", "--topic", TOPIC, "--store", STORE, env=env)
 
 
-ARMS = {"topic": topic_arm, "store": store_arm, "latency": latency_arm, "embedded": embedded_arm, "memory": memory_arm}
+ARMS = {"topic": topic_arm, "store": store_arm, "bars": bars_arm, "latency": latency_arm, "embedded": embedded_arm, "memory": memory_arm}
 for arm in sys.argv[1:] or ARMS:
     ARMS[arm]()

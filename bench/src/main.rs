@@ -1,6 +1,7 @@
-//! What the benchmarks need beside the program itself: `bench ceiling …`, `bench latency …`. Run by `cargo xtask bench`.
+//! What the benchmarks need beside the program itself: `bench ceiling …`, `bench latency …`, `bench aggregate …`. Run by `cargo xtask bench`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for people")]
 
+mod aggregate;
 mod ceiling;
 mod latency;
 
@@ -14,6 +15,13 @@ fn main() -> Result<()> {
         ["latency", source, topic, store, rate, seconds] => {
             latency::run(source, topic, store, rate.parse()?, seconds.parse()?)
         }
-        _ => bail!("bench latency SOURCE TOPIC STORE RATE SECONDS | bench ceiling SOURCE STORE PASSES"),
+        ["aggregate", "memory", source, passes] => aggregate::memory(source, passes.parse()?),
+        ["aggregate", "symbols", source, count, passes] => {
+            aggregate::symbols(source, count.parse()?, passes.parse()?)
+        }
+        ["aggregate", "read", topic] => aggregate::read(topic),
+        _ => bail!(
+            "bench aggregate memory SOURCE PASSES | symbols SOURCE COUNT PASSES | read TOPIC | bench latency SOURCE TOPIC STORE RATE SECONDS | bench ceiling SOURCE STORE PASSES"
+        ),
     }
 }

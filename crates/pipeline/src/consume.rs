@@ -209,7 +209,10 @@ impl Loop<'_> {
 }
 
 /// The record kind, from the headers; they also tell whether the schema is one we know.
-pub(crate) fn kind(message: &dyn Fetched) -> Result<Kind, String> {
+///
+/// # Errors
+/// Why it is no record: for its dead letter.
+pub fn kind(message: &dyn Fetched) -> Result<Kind, String> {
     let (mut kind, mut schema) = (Err("no `kind` header".to_owned()), Err("no `schema` header".to_owned()));
     message.headers(&mut |name, value| match name {
         "kind" => {

@@ -5,7 +5,7 @@ use market::codec::json;
 use market::{Kind, Record, UnixNanos};
 use pipeline::batch::{Batch, Partition};
 use pipeline::store::sqlite::SqliteStore;
-use pipeline::store::{Scan, Store, Writer};
+use pipeline::store::{BarScan, Scan, Store, Writer};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -87,6 +87,7 @@ fn suite(store: &dyn Store) {
     assert_eq!((counts[&Kind::Trade]["A"], counts[&Kind::Trade]["B"], counts[&Kind::Quote]["A"]), (4, 1, 2));
     ranges(store, &trades, last_of_day);
     newer_beats_older(store, &mut *writer);
+    bars(store);
     every_ticket_is_answered(&mut *writer);
 }
 
@@ -114,6 +115,62 @@ fn newer_beats_older(store: &dyn Store, writer: &mut dyn Writer) {
         write(writer, &[(Kind::Trade, text.clone(), stamp)]);
     }
     assert_eq!(read(store, &scan), [corrected]);
+}
+
+/// Bars come back as they went; a later revision replaces, one without prices removes.
+fn bars(store: &dyn Store) {
+    let stop = pipeline::Stop::default();
+    let line = |symbol: &str, interval: &str, start: &str, rest: &str| {
+        let text = format!(
+            r#"{{"symbol":"{symbol}","feed":"f","interval":"{interval}","start":"{start}",{rest},"late":1,"revision":2,"final":true,"complete":false}}"#
+        );
+        market::codec::bar::from_json(text.as_bytes()).unwrap()
+    };
+    let trade = r#""kind":"trade","open":"0.000000001","high":"9223372036.854775807","low":"-1","close":"2","volume":"123456789012345678.5","trades":7"#;
+    let all = [
+        line("A", "1m", "2013-10-31T23:59:00Z", &format!("{trade},\"vwap\":\"1.5\"")),
+        line("A", "1m", "2013-11-01T00:00:00Z", trade),
+        line("A", "1m", "2014-01-01T00:00:00Z", trade),
+    ];
+    let others =
+        [line("A", "1s", "2013-11-01T00:00:00Z", trade), line("B", "1m", "2013-11-01T00:00:00Z", trade)];
+    let quotes = [line(
+        "A",
+        "1m",
+        "2013-11-01T00:00:00Z",
+        r#""kind":"quote","ask_open":"1","ask_high":"3","ask_low":"1","ask_close":"2","ask_size":"100""#,
+    )];
+    store.write_bars(&[&all[..], &others, &quotes].concat(), &stop).unwrap();
+    let read = |kind, from: &str, to: &str, limit| {
+        let time = |text| UnixNanos::parse(text).unwrap();
+        let scan = BarScan {
+            kind,
+            symbol: "A".into(),
+            interval: "1m".parse().unwrap(),
+            feed: None,
+            from: time(from),
+            to: time(to),
+            limit,
+        };
+        let mut out = Vec::new();
+        store
+            .scan_bars(&scan, &mut |bar| {
+                out.push(bar);
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        out
+    };
+    let trades = |from, to, limit| read(Kind::Trade, from, to, limit);
+    assert_eq!(trades("2000-01-01", "2100-01-01", None), all);
+    assert_eq!(trades("2000-01-01", "2100-01-01", Some(2)), all[..2]);
+    assert_eq!(trades("2013-11-01", "2014-01-01", None), all[1..2]);
+    assert_eq!(read(Kind::Quote, "2000-01-01", "2100-01-01", None), quotes);
+    let mut newer = all[0].clone();
+    newer.revision = 3;
+    let gone = line("A", "1m", "2013-11-01T00:00:00Z", r#""kind":"trade""#);
+    store.write_bars(&[newer.clone(), gone], &stop).unwrap();
+    assert_eq!(trades("2000-01-01", "2100-01-01", None), [newer, all[2].clone()]);
 }
 
 /// Many tickets at once, of many partitions, some empty: each comes back once.

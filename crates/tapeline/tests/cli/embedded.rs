@@ -168,7 +168,7 @@ fn wrong_words_get_a_clear_answer() {
         (&["run", "--source", "ftp://x"], 1, "`ftp://x` is no source"),
         (&["count", "--store", "mysql://x"], 1, "`mysql://x` is no store"),
         (&["count", "--store", "sqlite:/no/such/file"], 1, "no store file /no/such/file"),
-        (&["query", "bars", "SPY"], 2, "unknown record kind `bars`"),
+        (&["query", "ticks", "SPY"], 2, "possible values: trades, quotes, bars, quote-bars"),
         (&["query", "trades", "SPY", "--from", "noon"], 1, "--from: `noon` is not a time"),
         (&["query", "trades", "SPY", "--from", "2014-01-01", "--to", "2013-01-01"], 1, "is not before --to"),
         (&["count", "--config", "/no/such.toml"], 1, "read configuration /no/such.toml"),

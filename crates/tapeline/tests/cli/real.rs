@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct Real {
     pub(crate) name: String,
     pub(crate) kafka: String,
-    cassandra: String,
+    pub(crate) cassandra: String,
     config: tempfile::TempPath,
 }
 
