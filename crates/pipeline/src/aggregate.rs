@@ -49,6 +49,8 @@ pub struct Settings {
 const GATHER: usize = 8_192;
 /// Work handed over and not done at the most.
 const AHEAD: usize = 2;
+/// Answers not looked at yet: more than the work that can be out.
+const ANSWERS: usize = 64;
 /// How long to wait for messages before other duties are looked after.
 const WAIT: Duration = Duration::from_millis(20);
 
@@ -66,7 +68,7 @@ pub fn run(
 ) -> Result<()> {
     let keeper = Keeper { names: &settings.names, producer: topics.producer()?, store, telemetry, stop };
     let (work, incoming) = crossbeam_channel::bounded(AHEAD);
-    let (outgoing, done) = crossbeam_channel::unbounded();
+    let (outgoing, done) = crossbeam_channel::bounded(ANSWERS);
     std::thread::scope(|scope| {
         let thread = scope.spawn(move || keeper.run(&incoming, &outgoing));
         let result = make(topics, settings, telemetry, stop, until_end, work, done);
