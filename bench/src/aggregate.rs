@@ -6,6 +6,7 @@ use market::codec::json;
 use market::{Kind, Record, Trade, UnixNanos};
 use pipeline::source::Event;
 use pipeline::{Stop, config, engine};
+use std::collections::HashSet;
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -14,15 +15,24 @@ fn settings(source: &str) -> Result<config::Config> {
     config::load(None, std::env::vars(), &flags).map_err(|error| anyhow!("{error}"))
 }
 
-/// The source's trades in memory.
-fn load(config: &config::Config) -> Result<Vec<Trade<String>>> {
+/// The source's trades in memory, each text once: what is measured is the making of bars, not a million scattered
+/// strings fetched from memory. A topic's reader decodes each trade into a buffer that is at hand.
+fn load(config: &config::Config) -> Result<Vec<Trade<&'static str>>> {
     let mut source = engine::source(config).map_err(|error| anyhow!("{error}"))?;
-    let mut trades = Vec::new();
+    let (mut trades, mut texts) = (Vec::new(), HashSet::<&'static str>::new());
+    let mut text = |text: &str| match texts.get(text) {
+        Some(known) => *known,
+        None => {
+            let known: &'static str = text.to_owned().leak();
+            texts.insert(known);
+            known
+        }
+    };
     let mut take = |event: Event<'_>| {
         if let Event::Record { kind: Kind::Trade, payload, .. } = event
             && let Some(Record::Trade(trade)) = json::decode(Kind::Trade, payload)
         {
-            trades.push(trade.map(str::to_owned));
+            trades.push(trade.map(&mut text));
         }
         Ok(())
     };
@@ -56,7 +66,6 @@ fn once(config: &config::Config, trades: &[Trade<&str>]) -> Result<(f64, u64)> {
 pub(crate) fn memory(source: &str, passes: usize) -> Result<()> {
     let config = settings(source)?;
     let trades = load(&config)?;
-    let trades: Vec<Trade<&str>> = trades.iter().map(Trade::as_str).collect();
     for _ in 0..passes {
         let (seconds, told) = once(&config, &trades)?;
         println!("{} {told}", (trades.len() as f64 / seconds) as u64);
@@ -64,24 +73,47 @@ pub(crate) fn memory(source: &str, passes: usize) -> Result<()> {
     Ok(())
 }
 
-/// `bench aggregate symbols SOURCE COUNT`: the tape's busiest symbol, played by so many symbols at once: each in turn
-/// trades as it did, so that every symbol has as many trades a bar whatever their number. Nanoseconds a trade.
+/// `bench aggregate symbols SOURCE COUNT`: so many symbols trade in turn, each as the tape's one symbol did in the 400
+/// trades from 11:00 in New York on, over and over, four million trades in all. So each has as many trades a second
+/// whatever their number, and what grows is only how many there are. Nanoseconds a trade.
 pub(crate) fn symbols(source: &str, count: usize, passes: usize) -> Result<()> {
     const TRADES: usize = 4_000_000;
+    const EACH: usize = 400;
     let config = settings(source)?;
-    let one: Vec<Trade<String>> = load(&config)?;
-    let each = (TRADES / count).clamp(1, one.len());
+    let one = load(&config)?;
     let names: Vec<String> = (0..count).map(|n| format!("S{n}")).collect();
-    // From the opening on, where seconds have many trades.
-    let first =
-        one.iter().position(|trade| trade.ts.hour() == UnixNanos(1_381_238_400_000_000_000)).unwrap_or(0);
-    let mut all: Vec<Trade<&str>> = Vec::with_capacity(each * count);
-    for trade in one.iter().cycle().skip(first).take(each) {
-        all.extend(names.iter().map(|name| Trade { symbol: name.as_str(), ..trade.as_str() }));
-    }
-    for _ in 0..passes {
-        let (seconds, told) = once(&config, &all)?;
-        println!("{:.1} {told}", seconds * 1e9 / all.len() as f64);
+    let eleven = UnixNanos::parse("2013-10-08T11:00[America/New_York]").map_err(|error| anyhow!("{error}"))?;
+    let first = one.partition_point(|trade| trade.ts < eleven);
+    let window = one.get(first..first + EACH).ok_or_else(|| anyhow!("needs a tape of 2013-10-08"))?;
+    let lasts = (window[EACH - 1].ts.0 - window[0].ts.0) / 1_000_000_000 + 1;
+    let rounds = TRADES / EACH / count;
+    let ids: Vec<String> = (0..rounds * EACH).map(|id| format!("{id:07}")).collect();
+    let settings = engine::bars(&config).map_err(|error| anyhow!("{error}"))?;
+    let mut aggregator = Aggregator::new(settings);
+    let (mut position, mut told) = (0_u64, 0_u64);
+    // One aggregator goes on through all passes: the first ones only bring it to its size.
+    for pass in 0..passes {
+        let start = Instant::now();
+        for round in 0..rounds {
+            let later = (pass * rounds + round) as i64 * lasts * 1_000_000_000;
+            for (trade, id) in window.iter().zip(&ids[round * EACH..]) {
+                let trade = Trade { ts: UnixNanos(trade.ts.0 + later), id: id.as_str(), ..*trade };
+                for name in &names {
+                    let place = Place { position, stamp_ms: 0 };
+                    black_box(
+                        aggregator.add(&Record::Trade(Trade { symbol: name.as_str(), ..trade }), place),
+                    );
+                    position += 1;
+                    if position.is_multiple_of(65_536) {
+                        aggregator.take(0, &mut |bar| {
+                            black_box(bar);
+                            told += 1;
+                        });
+                    }
+                }
+            }
+        }
+        println!("{:.1} {told}", start.elapsed().as_secs_f64() * 1e9 / (rounds * EACH * count) as f64);
     }
     Ok(())
 }

@@ -296,11 +296,14 @@ impl Run {
         Self { aggregator: Aggregator::new(settings("sip")), told: Vec::new() }
     }
 
-    fn add(&mut self, trade: &Trade<String>) -> Verdict {
+    /// The verdict, and how many duplicates and amendments were found.
+    fn add(&mut self, trade: &Trade<String>) -> (Verdict, u64, u64) {
+        let before = self.aggregator.counts();
         let verdict = self.aggregator.add(&record(trade), Place::default());
         let told = &mut self.told;
         self.aggregator.take(0, &mut |bar| told.push(bar));
-        verdict
+        let counts = self.aggregator.counts();
+        (verdict, counts.duplicates - before.duplicates, counts.amended - before.amended)
     }
 
     /// The last telling of a bar.
@@ -329,20 +332,20 @@ fn a_late_record_restates_and_one_beyond_the_horizon_does_not() {
     assert_eq!(run.bar("A", "1m", 0).map(|bar| (bar.revision, bar.late, bar.is_final)), Some((0, 0, false)));
     let mut late = one("A", 30, 99, 5_000);
     late.ts.0 += 5;
-    assert_eq!(run.add(&late), Verdict::Counted);
+    assert_eq!(run.add(&late), (Verdict::Taken, 0, 0));
     for interval in ["1m", "5s", "1s"] {
         let bar = run.bar("A", interval, if interval == "1m" { 0 } else { 30 }).unwrap();
         assert_eq!((bar.revision, bar.late), (1, 1), "{interval}");
         let Values::Trades(values) = &bar.values else { panic!() };
         assert_eq!(values.ohlc[1].to_string(), "99");
     }
-    assert_eq!(run.add(&late), Verdict::Duplicate);
+    assert_eq!(run.add(&late), (Verdict::Taken, 1, 0));
     for second in 130..2_000 {
         run.add(&one("A", second, 10, 10_000 + second as u32));
     }
     assert!(run.bar("A", "1m", 0).unwrap().is_final);
     let (told, before) = (run.told.len(), run.bar("A", "1m", 0).cloned());
-    assert_eq!(run.add(&Trade { id: "6000".into(), ..late }), Verdict::TooLate);
+    assert_eq!(run.add(&Trade { id: "6000".into(), ..late }), (Verdict::TooLate, 0, 0));
     assert_eq!((run.told.len(), run.bar("A", "1m", 0).cloned()), (told, before));
 }
 
@@ -356,7 +359,7 @@ fn a_future_print_poisons_nothing_and_a_quiet_symbol_stalls_nothing() {
     // Dated tomorrow.
     run.add(&one("A", 86_400, 1_000, 99));
     for second in 10..200 {
-        assert_eq!(run.add(&one("A", second, 10, 100 + second as u32)), Verdict::Counted);
+        assert_eq!(run.add(&one("A", second, 10, 100 + second as u32)), (Verdict::Taken, 0, 0));
     }
     assert_eq!(close(run.bar("A", "1m", 120)).as_deref(), Some("10"));
     assert_eq!(run.bar("A", "1m", 120).unwrap().late, 0);
@@ -395,10 +398,10 @@ fn a_correction_and_a_cancel_restate_every_interval() {
     );
     let wrong = one("A", 3_900, 11, 3_900);
     let corrected = Trade { price: Price::from_billionths(12 * fixed::ONE), revision: 1, ..wrong.clone() };
-    assert_eq!(run.add(&corrected), Verdict::Amended);
+    assert_eq!(run.add(&corrected), (Verdict::Taken, 0, 1));
     assert_eq!(five(&run)[..3], [(1, "12"), (1, "12"), (1, "12")].map(|(r, h)| Some((r, h.to_owned()))));
     let canceled = Trade { revision: 2, canceled: true, ..corrected };
-    assert_eq!(run.add(&canceled), Verdict::Amended);
+    assert_eq!(run.add(&canceled), (Verdict::Taken, 0, 1));
     // The second had no other trade: its bar is to be removed; the minute lives on without it.
     assert_eq!(
         run.bar("A", "1s", 3_900).map(|bar| (bar.revision, bar.values.clone())),
@@ -406,7 +409,7 @@ fn a_correction_and_a_cancel_restate_every_interval() {
     );
     assert_eq!(five(&run)[2], Some((2, "10".to_owned())));
     // What was taken back does not come in again.
-    assert_eq!(run.add(&wrong), Verdict::Duplicate);
+    assert_eq!(run.add(&wrong), (Verdict::Taken, 1, 0));
     let mut day = None;
     run.aggregator.finish(&mut |bar| {
         if bar.interval.is_day() {

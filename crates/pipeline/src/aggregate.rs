@@ -148,6 +148,8 @@ struct Part {
     next: i64,
     /// What was last kept and committed of it.
     needs: Needs,
+    /// Duplicates reported so far.
+    duplicates: u64,
 }
 
 struct Maker<'a> {
@@ -193,7 +195,7 @@ impl Maker<'_> {
     /// Takes what has arrived. Returns how many messages that were.
     fn cycle(&mut self, consumer: &mut dyn Consumer) -> Result<usize> {
         let mut failed = None;
-        let mut counts = [0_u64; 4];
+        let mut counts = [0_u64; 3];
         let fetched = consumer.fetch(self.settings.cycle, WAIT, &mut |message| {
             if self.revoked.any.swap(false, Ordering::SeqCst) {
                 failed = self.drop_revoked().err();
@@ -205,11 +207,10 @@ impl Maker<'_> {
         if self.revoked.any.swap(false, Ordering::SeqCst) {
             self.drop_revoked()?;
         }
-        let [aggregated, late, duplicates, unreadable] = counts;
+        let [aggregated, late, unreadable] = counts;
         let telemetry = self.telemetry;
         telemetry.add(&telemetry.aggregated, aggregated);
         telemetry.add(&telemetry.late, late);
-        telemetry.add(&telemetry.duplicates, duplicates);
         telemetry.add(&telemetry.unreadable, unreadable);
         failed.map_or(Ok(fetched), Err)
     }
@@ -222,7 +223,7 @@ impl Maker<'_> {
         self.read_kept()
     }
 
-    fn take(&mut self, message: &dyn Fetched, counts: &mut [u64; 4]) -> Result<()> {
+    fn take(&mut self, message: &dyn Fetched, counts: &mut [u64; 3]) -> Result<()> {
         let (partition, offset) = (message.partition(), message.offset());
         let part = match self.parts.get_mut(&partition) {
             Some(part) => part,
@@ -231,7 +232,7 @@ impl Maker<'_> {
                 let floors = self.kept.get(&name).cloned().unwrap_or_default();
                 let needs = Needs { position: None, floors: floors.clone() };
                 let aggregator = Aggregator::new(self.settings.bars.clone()).with_floors(floors);
-                self.parts.entry(partition).or_insert(Part { aggregator, next: 0, needs })
+                self.parts.entry(partition).or_insert(Part { aggregator, next: 0, needs, duplicates: 0 })
             }
         };
         part.next = offset + 1;
@@ -239,7 +240,7 @@ impl Maker<'_> {
         let mut loose = Vec::new();
         let Some(record) = kind(message).ok().and_then(|kind| decode(kind, message.payload(), &mut loose))
         else {
-            counts[3] += 1;
+            counts[2] += 1;
             return Ok(());
         };
         counts[0] += 1;
@@ -257,11 +258,7 @@ impl Maker<'_> {
                 });
                 Ok(())
             }
-            Verdict::Duplicate => {
-                counts[2] += 1;
-                Ok(())
-            }
-            Verdict::Counted | Verdict::Nothing | Verdict::Amended => Ok(()),
+            Verdict::Duplicate | Verdict::Taken => Ok(()),
         }
     }
 
@@ -274,6 +271,9 @@ impl Maker<'_> {
         let told = &mut self.told;
         for part in self.parts.values_mut() {
             part.aggregator.take(idle, &mut |bar| keep(told, bar));
+            let duplicates = part.aggregator.counts().duplicates;
+            self.telemetry.add(&self.telemetry.duplicates, duplicates - part.duplicates);
+            part.duplicates = duplicates;
         }
     }
 

@@ -1,15 +1,18 @@
 //! All series of a stream.
 
 use super::Bar;
+use super::cell::{Moment, Print};
 use super::clock::Clock;
-use super::series::{Name, QuoteSeries, Sessions, TradeSeries, Verdict};
+use super::lane::Lane;
+use super::series::{Name, Offer, QuoteSeries, Quoted, Series, TradeSeries, Verdict, order};
 use super::timeline::Times;
 use crate::calendar::Calendar;
 use crate::interval::Interval;
-use crate::policy::{Effects, Policy};
-use crate::{Kind, Quote, Record, Trade};
-use rustc_hash::FxHashMap;
-use std::collections::{BTreeMap, VecDeque};
+use crate::policy::{Effects, Policy, Vocabulary};
+use crate::{Kind, Quote, Record, Side, Trade};
+use rustc_hash::FxHasher;
+use std::collections::BTreeMap;
+use std::hash::Hasher;
 
 /// How bars are made.
 #[derive(Debug, Clone)]
@@ -40,6 +43,10 @@ impl Settings {
         let last = self.feeds.len().saturating_sub(1);
         self.feeds.iter().position(|feed| name.starts_with(&feed.prefix)).unwrap_or(last)
     }
+
+    fn times(&self) -> Times {
+        Times { grace: self.grace, horizon: self.horizon }
+    }
 }
 
 /// Where a record stands in its stream.
@@ -61,102 +68,12 @@ pub struct Needs {
     pub floors: BTreeMap<String, i64>,
 }
 
-/// After so long without a record of a series, its bars are done with although its own clock stands still.
-const STALE_MS: i64 = 24 * 3_600_000;
-
+/// A feed's name and rules, looked up once.
 #[derive(Debug, Clone)]
-struct Entry<S> {
-    series: S,
-    /// The next series of the same symbol.
-    next: u32,
+struct Known {
+    name: Box<str>,
     rules: usize,
-    /// Records before this are in final bars of an earlier run.
-    floor: i64,
-    /// The session of the last record: start and end.
-    session: (i64, i64),
-    /// Sessions that may still change: start, end, position of the first record.
-    open: VecDeque<(i64, i64, u64)>,
-    stamp_ms: i64,
-}
-
-impl<S: Sessions> Entry<S> {
-    /// False for a record of a session that is done with.
-    #[inline]
-    fn admits(&mut self, ts: i64, place: Place) -> bool {
-        if !(self.session.0 <= ts && ts < self.session.1) {
-            self.enter(ts, place);
-        }
-        self.stamp_ms = place.stamp_ms;
-        ts >= self.floor
-    }
-
-    #[cold]
-    fn enter(&mut self, ts: i64, place: Place) {
-        self.session = self.series.session(ts);
-        let (start, end) = self.session;
-        if end > self.series.sealed()
-            && ts >= self.floor
-            && !self.open.iter().any(|(other, ..)| *other == start)
-        {
-            self.open.push_back((start, end, place.position));
-        }
-    }
-
-    /// The first position needed, and the floor.
-    fn needs(&mut self, market: i64, horizon: i64, latest_ms: i64) -> (Option<u64>, i64) {
-        let stale = self.stamp_ms < latest_ms.saturating_sub(STALE_MS);
-        let sealed = self.series.sealed();
-        let done = |end: i64| end <= sealed || (stale && end.saturating_add(horizon) <= market);
-        if let Some(last) = self.open.iter().filter(|(_, end, _)| done(*end)).map(|(_, end, _)| *end).max() {
-            self.floor = self.floor.max(last);
-            self.open.retain(|(_, end, _)| !done(*end));
-        }
-        (self.open.iter().map(|(.., position)| *position).min(), self.floor)
-    }
-}
-
-/// Series by symbol, and by feed where a symbol comes on several.
-#[derive(Debug, Clone)]
-struct Index<S> {
-    series: Vec<Entry<S>>,
-    first: FxHashMap<Box<str>, u32>,
-}
-
-const END: u32 = u32::MAX;
-
-impl<S> Index<S> {
-    fn new() -> Self {
-        Self { series: Vec::new(), first: FxHashMap::default() }
-    }
-
-    #[inline]
-    fn find(
-        &mut self,
-        symbol: &str,
-        fits: impl Fn(&S) -> bool,
-        make: impl FnOnce() -> (S, usize, i64),
-    ) -> &mut Entry<S> {
-        let first = self.first.get(symbol).copied().unwrap_or(END);
-        let mut at = first;
-        while at != END && !fits(&self.series[at as usize].series) {
-            at = self.series[at as usize].next;
-        }
-        if at == END {
-            let (series, rules, floor) = make();
-            at = self.series.len() as u32;
-            self.series.push(Entry {
-                series,
-                next: first,
-                rules,
-                floor,
-                session: (0, 0),
-                open: VecDeque::new(),
-                stamp_ms: 0,
-            });
-            self.first.insert(symbol.into(), at);
-        }
-        &mut self.series[at as usize]
-    }
+    vocabulary: Vocabulary,
 }
 
 /// Makes bars of trades and quotes. Each partition of a topic has one of its own.
@@ -164,14 +81,26 @@ impl<S> Index<S> {
 pub struct Aggregator {
     settings: Settings,
     effects: Vec<Effects>,
-    trades: Index<TradeSeries>,
-    quotes: Index<QuoteSeries>,
+    feeds: Vec<Known>,
+    /// The feed of the last record.
+    feed: usize,
+    trades: Lane<TradeSeries>,
+    quotes: Lane<QuoteSeries>,
     market: Clock,
     latest_ms: i64,
     floors: BTreeMap<String, i64>,
 }
 
-fn name(kind: Kind, feed: &str, symbol: &str) -> String {
+/// What became of the records taken so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Counted before.
+    pub duplicates: u64,
+    /// Replaced or took back a record counted before.
+    pub amended: u64,
+}
+
+fn series_name(kind: Kind, feed: &str, symbol: &str) -> String {
     format!("{}|{feed}|{symbol}", kind.name())
 }
 
@@ -181,12 +110,14 @@ impl Aggregator {
     pub fn new(settings: Settings) -> Self {
         Self {
             effects: settings.feeds.iter().map(|feed| Effects::new(feed.policy.clone())).collect(),
-            settings,
-            trades: Index::new(),
-            quotes: Index::new(),
+            feeds: Vec::new(),
+            feed: 0,
+            trades: Lane::new(settings.horizon),
+            quotes: Lane::new(settings.horizon),
             market: Clock::default(),
             latest_ms: 0,
             floors: BTreeMap::new(),
+            settings,
         }
     }
 
@@ -202,68 +133,100 @@ impl Aggregator {
     pub fn add(&mut self, record: &Record<&str>, place: Place) -> Verdict {
         self.latest_ms = self.latest_ms.max(place.stamp_ms);
         self.market.observe(record.ts().0);
-        match record {
+        let added = match record {
             Record::Trade(trade) => self.trade(trade, place),
             Record::Quote(quote) => self.quote(quote, place),
+        };
+        added.err().unwrap_or(Verdict::Taken)
+    }
+
+    /// The place of a feed in `feeds`: nearly always the last one's.
+    #[inline]
+    fn feed(&mut self, name: &str) -> usize {
+        if self.feeds.get(self.feed).is_none_or(|known| *known.name != *name) {
+            self.feed = self.feeds.iter().position(|known| *known.name == *name).unwrap_or_else(|| {
+                let known = Known {
+                    name: name.into(),
+                    rules: self.settings.feed(name),
+                    vocabulary: Vocabulary::of(name),
+                };
+                self.feeds.push(known);
+                self.feeds.len() - 1
+            });
         }
+        self.feed
     }
 
     #[inline]
-    fn trade(&mut self, trade: &Trade<&str>, place: Place) -> Verdict {
+    fn trade(&mut self, trade: &Trade<&str>, place: Place) -> Result<(), Verdict> {
+        let feed = self.feed(trade.feed);
+        let Known { rules, vocabulary, .. } = self.feeds[feed];
         let (settings, floors) = (&self.settings, &self.floors);
-        let make = || {
-            let rules = settings.feed(trade.feed);
-            let feed = &settings.feeds[rules];
+        let series = self.trades.find(trade.symbol, feed as u32, || {
+            let rules = &settings.feeds[rules];
             let name = Name { symbol: trade.symbol.into(), feed: trade.feed.into() };
-            let times = Times { grace: settings.grace, horizon: settings.horizon };
-            let carries = feed.policy.carries_volume;
-            let floor =
-                floors.get(&self::name(Kind::Trade, trade.feed, trade.symbol)).copied().unwrap_or(i64::MIN);
-            (TradeSeries::new(name, &settings.intervals, times, feed.calendar, carries), rules, floor)
+            let carries = rules.policy.carries_volume;
+            let floor = floors.get(&series_name(Kind::Trade, trade.feed, trade.symbol));
+            let times = settings.times();
+            let series = TradeSeries::new(name, &settings.intervals, times, rules.calendar, carries);
+            (series, floor.copied().unwrap_or(i64::MIN))
+        });
+        let at = Moment { ts: trade.ts.0, order: order(trade.id) };
+        let amends = trade.revision > 0 || trade.canceled;
+        let known = |series: &mut TradeSeries| !amends && series.surely(at.ts, at.order);
+        let (now, regular) = self.trades.admit(series, at.ts, place, known)?;
+        let (updates, day) = self.effects[rules].of(trade, vocabulary).at(regular);
+        let mut hasher = FxHasher::default();
+        hasher.write(trade.venue.as_bytes());
+        hasher.write(trade.id.as_bytes());
+        let print = Print {
+            at,
+            key: hasher.finish(),
+            price: trade.price.billionths(),
+            size: trade.size.billionths(),
+            revision: trade.revision,
+            updates,
+            day,
         };
-        let entry = self.trades.find(trade.symbol, |series| *series.name.feed == *trade.feed, make);
-        if !entry.admits(trade.ts.0, place) {
-            return Verdict::Duplicate;
-        }
-        entry.series.add(trade, &mut self.effects[entry.rules])
+        self.trades.push(series, now, Offer { print, canceled: trade.canceled });
+        Ok(())
     }
 
     #[inline]
-    fn quote(&mut self, quote: &Quote<&str>, place: Place) -> Verdict {
+    fn quote(&mut self, quote: &Quote<&str>, place: Place) -> Result<(), Verdict> {
+        let feed = self.feed(quote.feed);
+        let rules = self.feeds[feed].rules;
         let (settings, floors) = (&self.settings, &self.floors);
-        let make = || {
-            let rules = settings.feed(quote.feed);
+        let series = self.quotes.find(quote.symbol, feed as u32, || {
             let name = Name { symbol: quote.symbol.into(), feed: quote.feed.into() };
-            let times = Times { grace: settings.grace, horizon: settings.horizon };
-            let floor =
-                floors.get(&self::name(Kind::Quote, quote.feed, quote.symbol)).copied().unwrap_or(i64::MIN);
-            (QuoteSeries::new(name, &settings.intervals, times, settings.feeds[rules].calendar), rules, floor)
+            let floor = floors.get(&series_name(Kind::Quote, quote.feed, quote.symbol));
+            let calendar = settings.feeds[rules].calendar;
+            let series = QuoteSeries::new(name, &settings.intervals, settings.times(), calendar);
+            (series, floor.copied().unwrap_or(i64::MIN))
+        });
+        let at = Moment { ts: quote.ts.0, order: quote.seq.unsigned_abs() };
+        let (now, _) =
+            self.quotes.admit(series, at.ts, place, |series| series.surely(at.ts, at.order))?;
+        let side = |side: &Option<Side<&str>>| {
+            side.as_ref().map(|side| (side.price.billionths(), side.size.billionths()))
         };
-        let entry = self.quotes.find(quote.symbol, |series| *series.name.feed == *quote.feed, make);
-        if !entry.admits(quote.ts.0, place) {
-            return Verdict::Duplicate;
-        }
-        entry.series.add(quote)
+        self.quotes.push(series, now, Quoted { at, bid: side(&quote.bid), ask: side(&quote.ask) });
+        Ok(())
     }
 
-    /// From where to read again after what was told so far is kept.
+    /// From where to read again after what was told so far is kept. Comes after [`Aggregator::take`].
     pub fn needs(&mut self) -> Needs {
-        let (market, horizon, latest) = (self.market.now(), self.settings.horizon, self.latest_ms);
         let mut needs = Needs { position: None, floors: self.floors.clone() };
-        let mut take = |name: String, (position, floor): (Option<u64>, i64)| {
-            needs.position = [needs.position, position].into_iter().flatten().min();
+        let Needs { position, floors } = &mut needs;
+        let mut take = |kind: Kind, name: &Name, from: Option<u64>, floor: i64| {
+            *position = [*position, from].into_iter().flatten().min();
             if floor > i64::MIN {
-                needs.floors.insert(name, floor);
+                floors.insert(series_name(kind, &name.feed, &name.symbol), floor);
             }
         };
-        for entry in &mut self.trades.series {
-            let told = entry.needs(market, horizon, latest);
-            take(name(Kind::Trade, &entry.series.name.feed, &entry.series.name.symbol), told);
-        }
-        for entry in &mut self.quotes.series {
-            let told = entry.needs(market, horizon, latest);
-            take(name(Kind::Quote, &entry.series.name.feed, &entry.series.name.symbol), told);
-        }
+        let (market, latest) = (self.market.now(), self.latest_ms);
+        self.trades.needs(market, latest, &mut |name, from, floor| take(Kind::Trade, name, from, floor));
+        self.quotes.needs(market, latest, &mut |name, from, floor| take(Kind::Quote, name, from, floor));
         needs
     }
 
@@ -273,17 +236,26 @@ impl Aggregator {
         self.market.now()
     }
 
+    /// What became of records up to the last [`Aggregator::take`].
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            duplicates: self.trades.duplicates + self.quotes.duplicates,
+            amended: self.trades.amended + self.quotes.amended,
+        }
+    }
+
     /// Tells the bars that have closed, changed or become final. `idle` nanoseconds have passed since the last record:
     /// a stream that has gone quiet does not keep its bars open.
     pub fn take(&mut self, idle: i64, tell: &mut dyn FnMut(Bar)) {
-        let market = self.market.now().saturating_add(idle);
-        self.trades.series.iter_mut().for_each(|entry| entry.series.take(Some(market), tell));
-        self.quotes.series.iter_mut().for_each(|entry| entry.series.take(Some(market), tell));
+        let market = Some(self.market.now().saturating_add(idle));
+        self.trades.take(market, tell);
+        self.quotes.take(market, tell);
     }
 
     /// Tells all bars there are, as final: the stream has ended.
     pub fn finish(&mut self, tell: &mut dyn FnMut(Bar)) {
-        self.trades.series.iter_mut().for_each(|entry| entry.series.take(None, tell));
-        self.quotes.series.iter_mut().for_each(|entry| entry.series.take(None, tell));
+        self.trades.take(None, tell);
+        self.quotes.take(None, tell);
     }
 }

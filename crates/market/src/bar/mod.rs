@@ -6,6 +6,7 @@
 //! | `clock` | event time that one bad print cannot poison |
 //! | `timeline` | the seconds and bars of one series that may still change, and when each is told |
 //! | `series` | trades and quotes of one symbol: conditions, duplicates, corrections, cancels |
+//! | `lane` | all series of a kind: what is taken, and working it in series by series |
 //! | `aggregator` | all series of a stream |
 //!
 //! Every decision about a series follows from its own records in the order they came: which bar a record falls in,
@@ -16,10 +17,11 @@
 mod aggregator;
 mod cell;
 mod clock;
+mod lane;
 mod series;
 mod timeline;
 
-pub use aggregator::{Aggregator, Feed, Needs, Place, Settings};
+pub use aggregator::{Aggregator, Counts, Feed, Needs, Place, Settings};
 pub use clock::Clock;
 pub use series::Verdict;
 

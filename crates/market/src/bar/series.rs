@@ -1,33 +1,38 @@
 //! Trades and quotes of one symbol on one feed.
 
 use super::cell::{Moment, Print, QuoteCell, TradeCell};
-use super::timeline::{Timeline, Times, Told};
+use super::timeline::{Timeline, Times, Told, second_of};
 use super::{Bar, QuoteValues, TradeValues, Values, vwap};
-use crate::calendar::Calendar;
+use crate::calendar::{Calendar, Day};
 use crate::interval::{Interval, SECOND};
-use crate::policy::{Effects, Updates, Vocabulary};
-use crate::{Kind, Quote, Trade, UnixNanos};
-use rustc_hash::FxHasher;
+use crate::policy::Updates;
+use crate::{Kind, UnixNanos};
 use std::collections::VecDeque;
-use std::hash::Hasher;
 
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is in its bars.
-    Counted,
-    /// The condition policy lets it update nothing.
-    Nothing,
+    /// It goes into its bars, as far as it is new and its conditions let it.
+    Taken,
     /// It was counted before.
     Duplicate,
-    /// It replaced or took back a record counted before.
-    Amended,
     /// Its bars can no longer change: for the late topic.
     TooLate,
 }
 
+/// What a record taken did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effected {
+    /// It is in its bars, or may update nothing.
+    Counted,
+    /// It was counted before.
+    Duplicate,
+    /// It replaced or took back a record counted before.
+    Amended,
+}
+
 /// The last digits of a trade id: feeds count up, so they keep the tape's order within a nanosecond.
-fn order(id: &str) -> u64 {
+pub(super) fn order(id: &str) -> u64 {
     let digits = id.bytes().rev().take_while(u8::is_ascii_digit).count().min(19);
     id.as_bytes()[id.len() - digits..].iter().fold(0, |n, digit| n * 10 + u64::from(digit - b'0'))
 }
@@ -149,38 +154,39 @@ fn bar<C>(kind: Kind, name: &Name, told: &Told<'_, C>, values: Values) -> Bar {
     }
 }
 
-/// What the account of sessions asks a series.
-pub(super) trait Sessions {
-    /// Start and end of the session day of a time.
-    fn session(&mut self, ts: i64) -> (i64, i64);
-    /// Times before this can no longer change.
-    fn sealed(&self) -> i64;
+/// What all series of a kind have in common.
+pub(super) trait Series {
+    /// What they keep of a record.
+    type Item;
+    fn name(&self) -> &Name;
+    /// The session day of a time.
+    fn day(&mut self, ts: i64) -> Day;
+    /// Adds a record that is not too late; after it the series' time is `now`.
+    fn add(&mut self, item: &Self::Item, now: i64) -> Effected;
+    /// Whether a record of long ago was certainly counted.
+    fn surely(&mut self, ts: i64, number: u64) -> bool;
+    /// Tells the bars that have closed, changed or become final as of the market's time; without it, all as final.
+    fn take(&mut self, market: Option<i64>, tell: &mut dyn FnMut(Bar));
 }
 
-impl Sessions for TradeSeries {
-    fn session(&mut self, ts: i64) -> (i64, i64) {
-        let day = self.timeline.day(ts);
-        (day.start, day.end)
-    }
-    fn sealed(&self) -> i64 {
-        self.timeline.sealed()
-    }
+/// A trade on its way into its bars.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Offer {
+    pub(super) print: Print,
+    pub(super) canceled: bool,
 }
 
-impl Sessions for QuoteSeries {
-    fn session(&mut self, ts: i64) -> (i64, i64) {
-        let day = self.timeline.day(ts);
-        (day.start, day.end)
-    }
-    fn sealed(&self) -> i64 {
-        self.timeline.sealed()
-    }
+/// A quote on its way into its bars: billionths of price and size.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Quoted {
+    pub(super) at: Moment,
+    pub(super) bid: Option<(i64, i64)>,
+    pub(super) ask: Option<(i64, i64)>,
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct TradeSeries {
-    pub(super) name: Name,
-    vocabulary: Vocabulary,
+    name: Name,
     timeline: Timeline<TradeCell>,
     /// What may still be amended or come again, in order.
     prints: VecDeque<Print>,
@@ -197,7 +203,6 @@ impl TradeSeries {
         carries: bool,
     ) -> Self {
         Self {
-            vocabulary: Vocabulary::of(&name.feed),
             name,
             timeline: Timeline::new(intervals, times, calendar, carries),
             prints: VecDeque::new(),
@@ -207,50 +212,26 @@ impl TradeSeries {
     }
 
     #[inline]
-    pub(super) fn add(&mut self, trade: &Trade<&str>, effects: &mut Effects) -> Verdict {
-        let ts = trade.ts.0;
-        let at = Moment { ts, order: order(trade.id) };
-        let day = self.timeline.day(ts);
-        let (session, regular) = (day.start, day.is_regular(ts));
-        if ts < self.timeline.sealed() {
-            let known = trade.revision == 0 && !trade.canceled && self.seen.surely(at.order, session);
-            return if known { Verdict::Duplicate } else { Verdict::TooLate };
+    fn put(&mut self, Offer { print, canceled }: &Offer) -> Effected {
+        let session = self.timeline.day(print.at.ts).start;
+        let amends = print.revision > 0 || *canceled;
+        if amends || !self.seen.is_next(print.at) {
+            return self.amend(*print, *canceled, session);
         }
-        let (updates, day) = effects.of(trade, self.vocabulary).at(regular);
-        let mut hasher = FxHasher::default();
-        hasher.write(trade.venue.as_bytes());
-        hasher.write(trade.id.as_bytes());
-        let print = Print {
-            at,
-            key: hasher.finish(),
-            price: trade.price.billionths(),
-            size: trade.size.billionths(),
-            revision: trade.revision,
-            updates,
-            day,
-        };
-        let amends = trade.revision > 0 || trade.canceled;
-        // Its cancel may have come before it.
-        let last = self.prints.back().is_none_or(|last| last.at < at);
-        if amends || !self.seen.is_next(at) || !last {
-            return self.amend(print, trade.canceled, session);
+        self.seen.add(print.at.order, session);
+        if !print.updates.is_none() {
+            self.prints.push_back(*print);
+            self.timeline.add(print.at.ts, |cell| cell.add(print));
         }
-        self.seen.add(at.order, session);
-        if updates.is_none() {
-            return Verdict::Nothing;
-        }
-        self.prints.push_back(print);
-        self.timeline.add(ts, |cell| cell.add(&print));
-        self.prune();
-        Verdict::Counted
+        Effected::Counted
     }
 
     #[inline]
     fn prune(&mut self) {
-        let sealed = self.timeline.sealed();
-        if sealed > self.pruned {
-            self.pruned = sealed;
-            while self.prints.front().is_some_and(|print| print.at.ts < sealed) {
+        let bound = self.timeline.bound();
+        if bound >= self.pruned.saturating_add(SECOND) {
+            self.pruned = second_of(bound);
+            while self.prints.front().is_some_and(|print| print.at.ts < self.pruned) {
                 self.prints.pop_front();
             }
         }
@@ -258,7 +239,7 @@ impl TradeSeries {
 
     /// A print that is late, came before, or changes one that did.
     #[inline(never)]
-    fn amend(&mut self, mut print: Print, canceled: bool, session: i64) -> Verdict {
+    fn amend(&mut self, mut print: Print, canceled: bool, session: i64) -> Effected {
         let amends = print.revision > 0 || canceled;
         if canceled {
             // It stays, so that what it took back is not counted when it comes again.
@@ -273,30 +254,31 @@ impl TradeSeries {
             let known = self.prints[index];
             let newer = (print.revision, canceled) > (known.revision, known.updates.is_none());
             if !newer {
-                return Verdict::Duplicate;
+                return Effected::Duplicate;
             }
             self.prints[index] = print;
             self.timeline.replace(print.at.ts, self.second(print.at.ts));
-            return Verdict::Amended;
+            return Effected::Amended;
         }
         if print.updates.is_none() && !amends {
-            return Verdict::Nothing;
+            return Effected::Counted;
         }
         if !amends {
             self.seen.add(print.at.order, session);
         }
         self.prints.insert(from, print);
+        // The print that a cancel is of may still come.
+        self.seen.is_next(print.at);
         if print.updates.is_none() {
-            return Verdict::Amended;
+            return Effected::Amended;
         }
         self.timeline.add(print.at.ts, |cell| cell.add(&print));
-        self.prune();
-        Verdict::Counted
+        Effected::Counted
     }
 
     /// The prints of a second, added up anew.
     fn second(&self, ts: i64) -> TradeCell {
-        let start = ts - ts.rem_euclid(SECOND);
+        let start = second_of(ts);
         let first = self.prints.partition_point(|print| print.at.ts < start);
         let mut cell = TradeCell::default();
         self.prints
@@ -305,9 +287,32 @@ impl TradeSeries {
             .for_each(|print| cell.add(print));
         cell
     }
+}
+
+impl Series for TradeSeries {
+    type Item = Offer;
+
+    fn name(&self) -> &Name {
+        &self.name
+    }
+
+    fn day(&mut self, ts: i64) -> Day {
+        *self.timeline.day(ts)
+    }
 
     #[inline]
-    pub(super) fn take(&mut self, market: Option<i64>, tell: &mut dyn FnMut(Bar)) {
+    fn add(&mut self, offer: &Offer, now: i64) -> Effected {
+        let effected = self.put(offer);
+        self.timeline.advance(now);
+        self.prune();
+        effected
+    }
+
+    fn surely(&mut self, ts: i64, number: u64) -> bool {
+        self.seen.surely(number, self.timeline.day(ts).start)
+    }
+
+    fn take(&mut self, market: Option<i64>, tell: &mut dyn FnMut(Bar)) {
         let name = &self.name;
         let mut tell = |told: Told<'_, TradeCell>| tell(bar(Kind::Trade, name, &told, trade_values(&told)));
         match market {
@@ -337,7 +342,7 @@ fn trade_values(told: &Told<'_, TradeCell>) -> Values {
 
 #[derive(Debug, Clone)]
 pub(super) struct QuoteSeries {
-    pub(super) name: Name,
+    name: Name,
     timeline: Timeline<QuoteCell>,
     seen: Seen,
 }
@@ -346,29 +351,43 @@ impl QuoteSeries {
     pub(super) fn new(name: Name, intervals: &[Interval], times: Times, calendar: Calendar) -> Self {
         Self { name, timeline: Timeline::new(intervals, times, calendar, false), seen: Seen::default() }
     }
+}
 
-    pub(super) fn add(&mut self, quote: &Quote<&str>) -> Verdict {
-        let ts = quote.ts.0;
-        let at = Moment { ts, order: quote.seq.unsigned_abs() };
-        let session = self.timeline.day(ts).start;
-        if ts < self.timeline.sealed() {
-            return if self.seen.surely(at.order, session) { Verdict::Duplicate } else { Verdict::TooLate };
-        }
+impl Series for QuoteSeries {
+    type Item = Quoted;
+
+    fn name(&self) -> &Name {
+        &self.name
+    }
+
+    fn day(&mut self, ts: i64) -> Day {
+        *self.timeline.day(ts)
+    }
+
+    #[inline]
+    fn add(&mut self, quote: &Quoted, now: i64) -> Effected {
+        let at = quote.at;
+        let session = self.timeline.day(at.ts).start;
         // Adding a quote twice changes nothing.
         if self.seen.is_next(at) || !self.seen.surely(at.order, session) {
             self.seen.add(at.order, session);
         }
-        self.timeline.add(ts, |cell| {
-            for (side, cell) in [(&quote.bid, &mut cell.bid), (&quote.ask, &mut cell.ask)] {
-                if let Some(side) = side {
-                    cell.add(at, side.price.billionths(), side.size.billionths());
+        self.timeline.add(at.ts, |cell| {
+            for (side, cell) in [(quote.bid, &mut cell.bid), (quote.ask, &mut cell.ask)] {
+                if let Some((price, size)) = side {
+                    cell.add(at, price, size);
                 }
             }
         });
-        Verdict::Counted
+        self.timeline.advance(now);
+        Effected::Counted
     }
 
-    pub(super) fn take(&mut self, market: Option<i64>, tell: &mut dyn FnMut(Bar)) {
+    fn surely(&mut self, ts: i64, number: u64) -> bool {
+        self.seen.surely(number, self.timeline.day(ts).start)
+    }
+
+    fn take(&mut self, market: Option<i64>, tell: &mut dyn FnMut(Bar)) {
         let name = &self.name;
         let mut tell = |told: Told<'_, QuoteCell>| tell(bar(Kind::Quote, name, &told, quote_values(&told)));
         match market {

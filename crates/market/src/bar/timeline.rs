@@ -5,7 +5,6 @@
 //! until the horizon is past; then it is part of its bars for good (`base`), and a bar whose seconds all are is final.
 
 use super::cell::Cell;
-use super::clock::Clock;
 use crate::UnixNanos;
 use crate::calendar::{Calendar, Day};
 use crate::interval::{Interval, SECOND};
@@ -50,6 +49,10 @@ pub(crate) struct Level<C> {
     bars: VecDeque<Open<C>>,
     /// The last bar that left: quotes go on from it.
     before: Option<C>,
+    /// How many of the oldest are settled.
+    settled: usize,
+    /// How many of the oldest are told as final: those before the first that is not.
+    finals: usize,
     /// Start of the first bar that is to be told.
     dirty_from: i64,
 }
@@ -72,7 +75,8 @@ pub(crate) struct Timeline<C> {
     calendar: Calendar,
     /// A bar waits for the volume that may be carried back to it.
     carries: bool,
-    clock: Clock,
+    /// The series' own time.
+    now: i64,
     day: Day,
     hot_start: i64,
     hot: C,
@@ -80,8 +84,6 @@ pub(crate) struct Timeline<C> {
     hot_closed: bool,
     seconds: VecDeque<(i64, C)>,
     levels: Vec<Level<C>>,
-    /// Seconds before this are sealed.
-    sealed: i64,
     /// The own clock's next duty.
     next: i64,
     /// The market clock's next duty.
@@ -91,36 +93,43 @@ pub(crate) struct Timeline<C> {
 
 const NONE: i64 = i64::MIN;
 
+/// Where the second of a time begins.
+#[inline]
+pub(crate) fn second_of(ts: i64) -> i64 {
+    ts.saturating_sub(ts.rem_euclid(SECOND))
+}
+
 impl<C: Cell> Timeline<C> {
     pub(crate) fn new(intervals: &[Interval], times: Times, calendar: Calendar, carries: bool) -> Self {
         let level = |interval: &Interval| Level {
             interval: *interval,
             bars: VecDeque::new(),
             before: None,
+            settled: 0,
+            finals: 0,
             dirty_from: i64::MAX,
         };
         Self {
             times,
             calendar,
             carries,
-            clock: Clock::default(),
+            now: NONE,
             day: Day { yyyymmdd: 0, start: 0, end: 0, parts: [0; 4] },
             hot_start: NONE,
             hot: C::default(),
             hot_closed: false,
             seconds: VecDeque::new(),
             levels: intervals.iter().map(level).collect(),
-            sealed: NONE,
             next: i64::MAX,
             due: i64::MAX,
             dirty: false,
         }
     }
 
-    /// Seconds before this can no longer change.
+    /// Seconds that end by then can no longer change.
     #[inline]
-    pub(crate) fn sealed(&self) -> i64 {
-        self.sealed
+    pub(crate) fn bound(&self) -> i64 {
+        self.now.saturating_sub(self.times.horizon)
     }
 
     /// The session day of a time.
@@ -135,7 +144,7 @@ impl<C: Cell> Timeline<C> {
     /// Adds to the second of a time that is not sealed.
     #[inline]
     pub(crate) fn add(&mut self, ts: i64, f: impl Fn(&mut C)) {
-        let second = ts - ts.rem_euclid(SECOND);
+        let second = second_of(ts);
         if second == self.hot_start && !self.hot_closed {
             f(&mut self.hot);
         } else if second == self.hot_start {
@@ -147,15 +156,31 @@ impl<C: Cell> Timeline<C> {
         } else {
             self.elsewhere(ts, second, &f);
         }
-        self.clock.observe(ts);
-        if self.clock.now() >= self.next {
+    }
+
+    /// The series' time has come to `now`.
+    #[inline]
+    pub(crate) fn advance(&mut self, now: i64) {
+        self.now = now;
+        if now >= self.next {
             self.turn();
+        }
+    }
+
+    /// Where a second is, or belongs.
+    #[inline]
+    fn at(&self, second: i64) -> Result<usize, usize> {
+        match self.seconds.back() {
+            Some((last, _)) if *last >= second => {
+                self.seconds.binary_search_by_key(&second, |(start, _)| *start)
+            }
+            _ => Err(self.seconds.len()),
         }
     }
 
     #[inline(never)]
     fn elsewhere(&mut self, ts: i64, second: i64, f: &dyn Fn(&mut C)) {
-        if let Ok(place) = self.seconds.binary_search_by_key(&second, |(start, _)| *start) {
+        if let Ok(place) = self.at(second) {
             let before = self.seconds[place].1.clone();
             f(&mut self.seconds[place].1);
             if self.seconds[place].1 == before {
@@ -177,7 +202,7 @@ impl<C: Cell> Timeline<C> {
         let day = *self.day(ts);
         let mut closed = false;
         for level in &mut self.levels {
-            let bar = level.find_or_open(ts, &day, self.clock.now(), self.times.grace);
+            let bar = level.find_or_open(ts, &day, self.now, self.times.grace);
             closed |= bar.closed;
             let end = bar.end;
             self.next = self.next.min(end.saturating_add(self.times.grace));
@@ -203,7 +228,7 @@ impl<C: Cell> Timeline<C> {
                 bar.cell.merge(&cell);
             }
         }
-        let place = self.seconds.partition_point(|(start, _)| *start < second);
+        let place = self.at(second).unwrap_or_else(|place| place);
         self.seconds.insert(place, (second, cell));
         self.hot_start = NONE;
         self.hot_closed = false;
@@ -248,9 +273,9 @@ impl<C: Cell> Timeline<C> {
 
     /// Replaces a second's cell, and restates its bars.
     pub(crate) fn replace(&mut self, ts: i64, cell: C) {
-        let second = ts - ts.rem_euclid(SECOND);
+        let second = second_of(ts);
         self.cool();
-        let Ok(place) = self.seconds.binary_search_by_key(&second, |(start, _)| *start) else { return };
+        let Ok(place) = self.at(second) else { return };
         self.seconds[place].1 = cell;
         let day = *self.day(ts);
         for level in &mut self.levels {
@@ -269,10 +294,10 @@ impl<C: Cell> Timeline<C> {
 
     /// The own clock has come to something: bars close, seconds are sealed, bars settle.
     fn turn(&mut self) {
-        let now = self.clock.now();
+        let now = self.now;
         let Times { grace, horizon } = self.times;
         self.next = i64::MAX;
-        let bound = now.saturating_sub(horizon);
+        let bound = self.bound();
         if self.hot_start != NONE && self.hot_start + SECOND <= bound {
             self.cool();
         }
@@ -284,25 +309,28 @@ impl<C: Cell> Timeline<C> {
             let Some((second, cell)) = self.seconds.pop_front() else { break };
             let day = *self.day(second);
             for level in &mut self.levels {
-                let (start, _) = level.interval.bounds(second, &day);
-                if let Some(bar) = level.find(start) {
+                let (start, end) = level.interval.bounds(second, &day);
+                // A bar that is sealed whole is never added up anew.
+                if end <= bound {
+                    continue;
+                }
+                if let Some(bar) = level.bars.range_mut(level.settled..).find(|bar| bar.start == start) {
                     bar.base.get_or_insert_default().merge(&cell);
                 }
             }
         }
-        self.sealed = bound - bound.rem_euclid(SECOND);
         if self.hot_start != NONE {
             self.next = self.next.min((self.hot_start + SECOND).saturating_add(horizon));
         }
         for level in &mut self.levels {
-            let first = level.bars.partition_point(|bar| bar.settled);
-            for bar in level.bars.range_mut(first..) {
+            for bar in level.bars.range_mut(level.settled..) {
                 let settles = bar.end.saturating_add(horizon);
                 if settles > now {
                     self.next = self.next.min(settles);
                     break;
                 }
                 (bar.settled, bar.closed, self.dirty) = (true, true, true);
+                level.settled += 1;
             }
             for bar in level.bars.iter_mut().rev().take_while(|bar| !bar.closed) {
                 let closes = bar.end.saturating_add(grace);
@@ -321,7 +349,7 @@ impl<C: Cell> Timeline<C> {
     #[inline]
     pub(crate) fn take(&mut self, market: i64, tell: &mut dyn FnMut(Told<'_, C>)) {
         // The market's clock may be the one that waits for confirmation.
-        let market = market.max(self.clock.now());
+        let market = market.max(self.now);
         if self.dirty || market >= self.due {
             self.tell(market, false, tell);
         }
@@ -345,11 +373,12 @@ impl<C: Cell> Timeline<C> {
             self.due = self.due.min(due);
         }
         // Those told by the market's clock are closed from now on.
-        self.hot_closed = hot.is_some_and(|(second, _)| {
-            self.levels
-                .iter()
-                .any(|level| level.bars.iter().rev().any(|b| b.closed && b.start <= second && second < b.end))
-        });
+        if self.hot_start != NONE {
+            let (second, day) = (self.hot_start, *self.day(self.hot_start));
+            self.hot_closed = self.levels.iter().any(|level| {
+                level.place(level.interval.bounds(second, &day).0).is_ok_and(|at| level.bars[at].closed)
+            });
+        }
     }
 }
 
@@ -387,6 +416,7 @@ impl<C: Cell> Level<C> {
                 shown: false,
             };
             self.bars.insert(place, bar);
+            self.finals = self.finals.min(place);
             place
         });
         &mut self.bars[place]
@@ -413,8 +443,11 @@ impl<C: Cell> Level<C> {
         tell: &mut dyn FnMut(Told<'_, C>),
     ) {
         // Finality by the market's clock goes from the oldest on, what is dirty or untold may lie anywhere after it.
-        let oldest = self.bars.iter().position(|bar| !bar.told_final).unwrap_or(self.bars.len());
-        let dirty = self.bars.partition_point(|bar| bar.start < self.dirty_from);
+        let oldest = self.finals;
+        let dirty = match self.dirty_from {
+            i64::MAX => self.bars.len(),
+            from => self.bars.partition_point(|bar| bar.start < from),
+        };
         self.dirty_from = i64::MAX;
         let untold = self.bars.len() - self.bars.iter().rev().take_while(|bar| !bar.told).count();
         let mut index = oldest;
@@ -429,6 +462,8 @@ impl<C: Cell> Level<C> {
             self.tell_one(index, market, is_final, carries, times, hot, tell);
             index += 1;
         }
+        let more = self.bars.range(self.finals..).take_while(|bar| bar.told_final).count();
+        self.finals += more;
     }
 
     #[allow(clippy::too_many_arguments, reason = "one caller")]
@@ -516,6 +551,8 @@ impl<C: Cell> Level<C> {
             let mut merged = self.before.take().unwrap_or_default();
             if let Some(bar) = self.bars.pop_front() {
                 merged.merge(&bar.cell);
+                self.settled -= 1;
+                self.finals -= 1;
             }
             self.before = Some(merged);
         }
@@ -524,7 +561,7 @@ impl<C: Cell> Level<C> {
     /// When the market's clock next has something to tell of these bars.
     fn due(&self, times: Times) -> i64 {
         let untold = self.bars.iter().rev().take_while(|bar| !bar.told).last();
-        let unfinal = self.bars.iter().find(|bar| !bar.told_final);
+        let unfinal = self.bars.get(self.finals);
         let untold = untold.map_or(i64::MAX, |bar| bar.end.saturating_add(times.grace));
         untold.min(unfinal.map_or(i64::MAX, |bar| bar.end.saturating_add(times.horizon)))
     }
