@@ -113,14 +113,16 @@ def bars_arm():
           + f"; 10,000 / 10: {cost[10_000] / cost[10]:.2f}", flush=True)
     env = prefixed("bars")
     produce_to(env)
-    read = lambda: int(sh(BENCH, "aggregate", "read", TOPIC, env=env).split()[-1])
+    read = lambda how="read": int(sh(BENCH, "aggregate", how, TOPIC, env=env).split()[-1])
     made = lambda: rate(sh(TAPELINE, "aggregate", "--until-end", "--group", f"g{time.time()}", "--topic", TOPIC, "--store", STORE, env=env))
-    read(), made()
-    pairs = [(read(), made()) for _ in range(2 * ROUNDS)]
+    read(), read("make"), made()
+    rounds = [(read(), read("make"), made()) for _ in range(2 * ROUNDS)]
+    pairs = [(r, m) for r, _, m in rounds]
     show("topic read and decoded, nothing else", [r for r, _ in pairs])
-    show("tapeline aggregate: to bars on topic and table", [m for _, m in pairs])
-    print(f"    aggregate / read, pair by pair: {', '.join(f'{m / r:.2f}' for r, m in pairs)}; "
-          f"median {statistics.median(m / r for r, m in pairs):.2f}", flush=True)
+    for name, at in (("topic to bars, put nowhere", 1), ("tapeline aggregate: to bars on topic and table", 2)):
+        show(name, [row[at] for row in rounds])
+        print(f"    / read, round by round: {', '.join(f'{row[at] / row[0]:.2f}' for row in rounds)}; "
+              f"median {statistics.median(row[at] / row[0] for row in rounds):.2f}", flush=True)
     python = int(sh(PYTHON, "bench/peers/bars.py", "window", KAFKA, "bars.trades", 15).split()[-1])
     show("Python, a window a message and interval", [python], statistics.median(m for _, m in pairs) / python)
 

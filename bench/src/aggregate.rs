@@ -6,7 +6,7 @@ use market::codec::json;
 use market::{Kind, Record, Trade, UnixNanos};
 use pipeline::source::Event;
 use pipeline::{Stop, config, engine};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -82,7 +82,8 @@ pub(crate) fn symbols(source: &str, count: usize, passes: usize) -> Result<()> {
     let config = settings(source)?;
     let one = load(&config)?;
     let names: Vec<String> = (0..count).map(|n| format!("S{n}")).collect();
-    let eleven = UnixNanos::parse("2013-10-08T11:00[America/New_York]").map_err(|error| anyhow!("{error}"))?;
+    let eleven =
+        UnixNanos::parse("2013-10-08T11:00[America/New_York]").map_err(|error| anyhow!("{error}"))?;
     let first = one.partition_point(|trade| trade.ts < eleven);
     let window = one.get(first..first + EACH).ok_or_else(|| anyhow!("needs a tape of 2013-10-08"))?;
     let lasts = (window[EACH - 1].ts.0 - window[0].ts.0) / 1_000_000_000 + 1;
@@ -118,8 +119,9 @@ pub(crate) fn symbols(source: &str, count: usize, passes: usize) -> Result<()> {
     Ok(())
 }
 
-/// `bench aggregate read TOPIC`: reads and decodes all that is on the topic as `aggregate` does, and nothing else.
-pub(crate) fn read(topic: &str) -> Result<()> {
+/// `bench aggregate read TOPIC`: reads and decodes all that is on the topic as `aggregate` does, and nothing else;
+/// `bench aggregate make TOPIC` makes bars of it as well, and puts them nowhere.
+pub(crate) fn read(topic: &str, make: bool) -> Result<()> {
     let flags = [("topic.url", Some(topic.to_owned()))];
     let config = config::load(None, std::env::vars(), &flags).map_err(|error| anyhow!("{error}"))?;
     let stop = Stop::default();
@@ -128,14 +130,27 @@ pub(crate) fn read(topic: &str) -> Result<()> {
     let names = engine::names(&config).all_records();
     let mut consumer = topics.consumer(&group, &names).map_err(|error| anyhow!("{error}"))?;
     let (mut read, mut start, mut last) = (0_u64, None, Instant::now());
+    let mut parts: HashMap<_, Aggregator> = HashMap::new();
+    let bars = engine::bars(&config).map_err(|error| anyhow!("{error}"))?;
+    let mut told = Instant::now();
     loop {
         let fetched = consumer
             .fetch(config.consume.cycle, std::time::Duration::from_millis(20), &mut |message| {
-                if let Ok(kind) = pipeline::consume::kind(message) {
-                    read += u64::from(black_box(json::decode(kind, message.payload())).is_some());
+                let Ok(kind) = pipeline::consume::kind(message) else { return };
+                let Some(record) = black_box(json::decode(kind, message.payload())) else { return };
+                read += 1;
+                if make {
+                    let place =
+                        Place { position: message.offset().unsigned_abs(), stamp_ms: message.stamp_ms() };
+                    let part = parts.entry(message.partition());
+                    part.or_insert_with(|| Aggregator::new(bars.clone())).add(&record, place);
                 }
             })
             .map_err(|error| anyhow!("{error}"))?;
+        if told.elapsed().as_millis() >= u128::from(config.aggregate.tell_ms) {
+            told = Instant::now();
+            parts.values_mut().for_each(|part| part.take(0, &mut |bar| drop(black_box(bar))));
+        }
         if fetched > 0 {
             start.get_or_insert_with(Instant::now);
             last = Instant::now();

@@ -23,9 +23,10 @@ fn main() -> Result<()> {
         ["aggregate", "symbols", source, count, passes] => {
             aggregate::symbols(source, count.parse()?, passes.parse()?)
         }
-        ["aggregate", "read", topic] => aggregate::read(topic),
+        ["aggregate", "read", topic] => aggregate::read(topic, false),
+        ["aggregate", "make", topic] => aggregate::read(topic, true),
         _ => bail!(
-            "bench aggregate memory SOURCE PASSES | symbols SOURCE COUNT PASSES | read TOPIC | bench latency SOURCE TOPIC STORE RATE SECONDS | bench ceiling SOURCE STORE PASSES"
+            "bench aggregate memory SOURCE PASSES | symbols SOURCE COUNT PASSES | read TOPIC | make TOPIC | bench latency SOURCE TOPIC STORE RATE SECONDS | bench ceiling SOURCE STORE PASSES"
         ),
     }
 }

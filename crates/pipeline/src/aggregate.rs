@@ -117,6 +117,7 @@ fn make(
         let fetched = maker.cycle(&mut *consumer)?;
         if fetched > 0 {
             heard = Instant::now();
+            telemetry.mark_bars();
         }
         if told.elapsed() >= settings.tell_every {
             maker.tell(heard.elapsed());

@@ -39,6 +39,7 @@ struct Tables {
     letters: Vec<String>,
     latency: Latency,
     busy: Option<(Instant, Instant)>,
+    busy_bars: Option<(Instant, Instant)>,
 }
 
 /// How many dead letters a summary names; all of them are on their topic.
@@ -119,6 +120,18 @@ impl Telemetry {
     #[must_use]
     pub fn busy(&self) -> Duration {
         self.tables().busy.map_or(Duration::ZERO, |(first, last)| last - first)
+    }
+
+    /// As [`Telemetry::mark`], of the making of bars.
+    pub fn mark_bars(&self) {
+        let now = Instant::now();
+        self.tables().busy_bars.get_or_insert((now, now)).1 = now;
+    }
+
+    /// As [`Telemetry::busy`], of the making of bars.
+    #[must_use]
+    pub fn busy_bars(&self) -> Duration {
+        self.tables().busy_bars.map_or(Duration::ZERO, |(first, last)| last - first)
     }
 
     /// From receive time to the store's answer.

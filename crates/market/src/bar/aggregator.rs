@@ -205,8 +205,7 @@ impl Aggregator {
             (series, floor.copied().unwrap_or(i64::MIN))
         });
         let at = Moment { ts: quote.ts.0, order: quote.seq.unsigned_abs() };
-        let (now, _) =
-            self.quotes.admit(series, at.ts, place, |series| series.surely(at.ts, at.order))?;
+        let (now, _) = self.quotes.admit(series, at.ts, place, |series| series.surely(at.ts, at.order))?;
         let side = |side: &Option<Side<&str>>| {
             side.as_ref().map(|side| (side.price.billionths(), side.size.billionths()))
         };

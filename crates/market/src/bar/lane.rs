@@ -118,7 +118,15 @@ impl<S: Series> Lane<S> {
             }
             let none = (0, 0);
             let clock = Clock::default();
-            self.fronts.push(Front { clock, session: none, regular: none, floor, stamp_ms: 0, next: first, feed });
+            self.fronts.push(Front {
+                clock,
+                session: none,
+                regular: none,
+                floor,
+                stamp_ms: 0,
+                next: first,
+                feed,
+            });
             match packed {
                 Some(packed) => self.short.insert(packed, at),
                 None => self.long.insert(symbol.into(), at),

@@ -49,6 +49,7 @@ impl Keeper<'_> {
     pub(super) fn run(mut self, work: &Receiver<Work>, done: &Sender<u64>) -> Result<()> {
         for work in work {
             self.keep(&work)?;
+            self.telemetry.mark_bars();
             if done.send(work.ticket).is_err() {
                 break;
             }

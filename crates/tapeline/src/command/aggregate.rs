@@ -24,10 +24,14 @@ pub(crate) fn run(context: &Context, options: &AggregateOptions) -> Result<ExitC
     let until_end = AtomicBool::new(options.until_end);
     aggregate::run(&*topics, &*store, &settings(config)?, &telemetry, &context.stop, &until_end)?;
     drop(progress);
-    let time = start.elapsed().as_secs_f64();
-    let rate = telemetry.get(&telemetry.aggregated) as f64 / time.max(1e-9);
+    let busy = telemetry.busy_bars().as_secs_f64();
+    let rate = if busy > 0.0 { telemetry.get(&telemetry.aggregated) as f64 / busy } else { 0.0 };
     summary(&telemetry);
-    println!("  {time:.2} s, {} records/s", thousands(rate as u64));
+    println!(
+        "  {busy:.2} s, {} records/s ({:.1} s with start and end)",
+        thousands(rate as u64),
+        start.elapsed().as_secs_f64()
+    );
     Ok(ExitCode::SUCCESS)
 }
 

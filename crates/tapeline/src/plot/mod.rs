@@ -45,6 +45,9 @@ pub(crate) fn save(picture: &impl Picture, out: &Path, size: &str) -> Result<()>
     let side = |text: &str| text.parse::<u32>().ok().filter(|n| (200..=8_000).contains(n)).ok_or_else(bad);
     let size = (side(width)?, side(height)?);
     let name = out.to_string_lossy().to_ascii_lowercase();
+    // A picture of points needs a font of its own. In SVG the reader's is used, but captions are measured with this.
+    plotters::style::register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)
+        .map_err(|_| Error::internal("the font cannot be read"))?;
     if name.ends_with(".svg") {
         let mut text = String::new();
         picture.draw(&SVGBackend::with_string(&mut text, size).into_drawing_area())?;
@@ -53,9 +56,6 @@ pub(crate) fn save(picture: &impl Picture, out: &Path, size: &str) -> Result<()>
     if !name.ends_with(".png") {
         return Err(Error::user(format!("--out {} is neither .svg nor .png", out.display())));
     }
-    // A picture of points needs a font of its own; in SVG the reader's is used.
-    plotters::style::register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)
-        .map_err(|_| Error::internal("the font cannot be read"))?;
     let area = BitMapBackend::new(out, size).into_drawing_area();
     picture.draw(&area)?;
     area.present().map_err(|error| Error::user(format!("write {}: {error}", out.display())))

@@ -153,6 +153,16 @@ fn stored_bars_are_those_of_the_stored_trades_and_explain_tells_why() {
     let query = ["query", "bars", "IBM", "--interval", "1m", "--format", "parquet", "--out", &parquet];
     let (code, text) = run(&[&query[..], &store].concat());
     assert!(code == 0 && std::fs::read(&parquet).unwrap().starts_with(b"PAR1"), "{text}");
+    for kind in ["candles", "returns", "correlation"] {
+        for (name, begins) in [("p.svg", &b"<svg"[..]), ("p.png", b"\x89PNG")] {
+            let out = dir.path().join(name).display().to_string();
+            let plot = ["plot", "IBM", "AIG", "--kind", kind, "--out", &out];
+            let (code, text) = run(&[&plot[..], &store].concat());
+            let drawn = std::fs::read(&out).unwrap_or_default();
+            assert!(code == 0 && drawn.starts_with(begins), "{kind} {name}: {text}");
+            std::fs::remove_file(&out).unwrap();
+        }
+    }
     for (arguments, part) in [
         (&["plot", "IBM", "--out", "x.gif"][..], "neither .svg nor .png"),
         (&["plot", "IBM", "--out", "x.svg", "--size", "9"], "--size 9 is not"),

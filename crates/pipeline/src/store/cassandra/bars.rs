@@ -78,7 +78,10 @@ fn decimal(billionths: i128) -> CqlValue {
         unscaled /= 10;
         scale -= 1;
     }
-    CqlValue::Decimal(CqlDecimal::from_signed_be_bytes_and_exponent(unscaled.to_be_bytes().to_vec(), scale))
+    // As few bytes as hold the number and its sign: Cassandra keeps and moves what it is sent.
+    let bytes = unscaled.to_be_bytes();
+    let spare = (unscaled.unsigned_abs().leading_zeros().max(1) - 1) as usize / 8;
+    CqlValue::Decimal(CqlDecimal::from_signed_be_bytes_and_exponent(bytes[spare..].to_vec(), scale))
 }
 
 fn key(bar: &Bar) -> Vec<CqlValue> {
@@ -331,4 +334,26 @@ fn bar(scan: &BarScan, row: Row) -> Option<Bar> {
         is_final: cells.flag()?,
         complete: cells.flag()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_are_as_short_as_they_can_be_and_keep_their_sign() {
+        for (billionths, bytes, scale) in [
+            (0, vec![0], 0),
+            (127_000_000_000, vec![127], 0),
+            (128_000_000_000, vec![0, 128], 0),
+            (-127_000_000_000, vec![129], 0),
+            (167_430_000_000, vec![65, 103], 2),
+            (-1, vec![255], 9),
+            (i128::MAX, i128::MAX.to_be_bytes().to_vec(), 9),
+            (i128::MIN, i128::MIN.to_be_bytes().to_vec(), 9),
+        ] {
+            let want = CqlValue::Decimal(CqlDecimal::from_signed_be_bytes_and_exponent(bytes, scale));
+            assert_eq!(decimal(billionths), want, "{billionths}");
+        }
+    }
 }
