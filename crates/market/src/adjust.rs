@@ -117,11 +117,11 @@ mod tests {
     #[test]
     fn factors_hold_up_to_their_date() {
         let factors = Factors::parse(AAPL).unwrap();
-        assert_eq!(factors.on(2014_06_06), (901_181_800, 35_714_300));
-        assert_eq!(factors.on(2014_06_09), (980_000_000, 250_000_000));
-        assert_eq!(factors.on(2020_08_28).1, 250_000_000);
-        assert_eq!(factors.on(2020_08_31).1, ONE);
-        assert_eq!(factors.on(2099_01_01), (ONE, ONE));
+        assert_eq!(factors.on(20140606), (901_181_800, 35_714_300));
+        assert_eq!(factors.on(20140609), (980_000_000, 250_000_000));
+        assert_eq!(factors.on(20200828).1, 250_000_000);
+        assert_eq!(factors.on(20200831).1, ONE);
+        assert_eq!(factors.on(20990101), (ONE, ONE));
         for (bad, part) in [
             ("", "no factors"),
             ("x,1,1", "line 1: no date"),

@@ -305,9 +305,9 @@ mod tests {
         ] {
             assert_eq!(Calendar::XNYS.day(at(time)).phase(at(time).0), phase, "{time}");
         }
-        assert_eq!(Calendar::XNYS.day(at("2013-10-09T03:59:59Z")).yyyymmdd, 2013_10_08);
-        assert_eq!(Calendar::XNYS.day(at("2014-01-09T04:59:59Z")).yyyymmdd, 2014_01_08);
-        assert_eq!(Calendar::XNYS.day(at("2014-01-09T05:00:00Z")).yyyymmdd, 2014_01_09);
+        assert_eq!(Calendar::XNYS.day(at("2013-10-09T03:59:59Z")).yyyymmdd, 20131008);
+        assert_eq!(Calendar::XNYS.day(at("2014-01-09T04:59:59Z")).yyyymmdd, 20140108);
+        assert_eq!(Calendar::XNYS.day(at("2014-01-09T05:00:00Z")).yyyymmdd, 20140109);
         assert_eq!(
             Calendar::ALWAYS.day(at("2013-10-06T23:00:00Z")).phase(at("2013-10-06T23:00:00Z").0),
             Phase::Regular

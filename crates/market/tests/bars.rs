@@ -1,4 +1,5 @@
 //! What must hold of bars whatever the trades: order, cuts, speed, repetition, restarts and amendments change nothing.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use market::bar::{Aggregator, Bar, Feed, Place, Settings, Values, Verdict};
 use market::calendar::Calendar;

@@ -113,7 +113,7 @@ impl<S: Series> Lane<S> {
             let (series, floor) = make();
             self.series.push(series);
             self.open.push(Open::new());
-            if at as usize % TOGETHER == 0 {
+            if (at as usize).is_multiple_of(TOGETHER) {
                 self.waiting.push(Vec::new());
             }
             let none = (0, 0);

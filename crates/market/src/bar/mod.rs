@@ -4,8 +4,10 @@
 //! |---|---|
 //! | `cell` | sums of prints that merge in any order |
 //! | `clock` | event time that one bad print cannot poison |
-//! | `timeline` | the seconds and bars of one series that may still change, and when each is told |
-//! | `series` | trades and quotes of one symbol: conditions, duplicates, corrections, cancels |
+//! | `timeline` | the seconds of one series that may still change |
+//! | `level` | its bars of one interval, and when each is told |
+//! | `seen` | which records were counted before |
+//! | `series` | trades and quotes of one symbol: duplicates, corrections, cancels |
 //! | `lane` | all series of a kind: what is taken, and working it in series by series |
 //! | `aggregator` | all series of a stream |
 //!
@@ -18,6 +20,8 @@ mod aggregator;
 mod cell;
 mod clock;
 mod lane;
+mod level;
+mod seen;
 mod series;
 mod timeline;
 

@@ -1,7 +1,9 @@
 //! Trades and quotes of one symbol on one feed.
 
 use super::cell::{Moment, Print, QuoteCell, TradeCell};
-use super::timeline::{Timeline, Times, Told, second_of};
+use super::level::Told;
+use super::seen::Seen;
+use super::timeline::{Timeline, Times, second_of};
 use super::{Bar, QuoteValues, TradeValues, Values, vwap};
 use crate::calendar::{Calendar, Day};
 use crate::interval::{Interval, SECOND};
@@ -35,102 +37,6 @@ pub(super) enum Effected {
 pub(super) fn order(id: &str) -> u64 {
     let digits = id.bytes().rev().take_while(u8::is_ascii_digit).count().min(19);
     id.as_bytes()[id.len() - digits..].iter().fold(0, |n, digit| n * 10 + u64::from(digit - b'0'))
-}
-
-/// Which records of a series were seen.
-#[derive(Debug, Clone, Default)]
-struct Seen {
-    last: Option<Moment>,
-    /// Start of each of the last sessions, and the numbers seen in it.
-    sessions: Vec<(i64, Numbers)>,
-}
-
-/// Numbers seen, as ranges. Feeds that number each symbol's records one after the other need only a few; where they
-/// become many, or a number comes twice, they tell nothing.
-#[derive(Debug, Clone, Default)]
-struct Numbers {
-    ranges: Vec<(u64, u64)>,
-    useless: bool,
-}
-
-/// More ranges are given up.
-const RANGES: usize = 64;
-
-impl Numbers {
-    /// False where it was there already.
-    #[inline]
-    fn add(&mut self, number: u64) {
-        match self.ranges.last_mut() {
-            Some((_, to)) if *to + 1 == number => *to = number,
-            _ => self.insert(number),
-        }
-    }
-
-    #[cold]
-    fn insert(&mut self, number: u64) {
-        if self.useless {
-            return;
-        }
-        let place = self.ranges.partition_point(|(_, to)| *to < number);
-        if self.ranges.get(place).is_some_and(|(from, _)| *from <= number) {
-            self.useless = true;
-            return;
-        }
-        let before = place > 0 && self.ranges[place - 1].1 + 1 == number;
-        let after = self.ranges.get(place).is_some_and(|(from, _)| *from == number + 1);
-        match (before, after) {
-            (true, true) => {
-                self.ranges[place - 1].1 = self.ranges[place].1;
-                self.ranges.remove(place);
-            }
-            (true, false) => self.ranges[place - 1].1 = number,
-            (false, true) => self.ranges[place].0 = number,
-            (false, false) => self.ranges.insert(place, (number, number)),
-        }
-        self.useless = self.ranges.len() > RANGES;
-    }
-
-    fn has(&self, number: u64) -> bool {
-        let place = self.ranges.partition_point(|(_, to)| *to < number);
-        !self.useless && self.ranges.get(place).is_some_and(|(from, _)| *from <= number)
-    }
-}
-
-impl Seen {
-    /// Whether it stands after all others: the usual case, and then certainly new.
-    #[inline]
-    fn is_next(&mut self, at: Moment) -> bool {
-        let next = self.last.is_none_or(|last| at > last);
-        if next {
-            self.last = Some(at);
-        }
-        next
-    }
-
-    /// It is new.
-    #[inline]
-    fn add(&mut self, number: u64, session: i64) {
-        match self.sessions.last_mut() {
-            Some((start, numbers)) if *start == session => numbers.add(number),
-            _ => self.elsewhere(number, session),
-        }
-    }
-
-    #[cold]
-    fn elsewhere(&mut self, number: u64, session: i64) {
-        if let Some((_, numbers)) = self.sessions.iter_mut().find(|(start, _)| *start == session) {
-            return numbers.add(number);
-        }
-        self.sessions.push((session, Numbers { ranges: vec![(number, number)], useless: false }));
-        if self.sessions.len() > 8 {
-            self.sessions.remove(0);
-        }
-    }
-
-    /// Whether a record of long ago was certainly counted.
-    fn surely(&self, number: u64, session: i64) -> bool {
-        self.sessions.iter().any(|(start, numbers)| *start == session && numbers.has(number))
-    }
 }
 
 #[derive(Debug, Clone)]

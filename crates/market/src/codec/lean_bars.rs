@@ -113,7 +113,7 @@ mod tests {
             .read("19980102 00:00,973100,975300,965300,973600,2150000")
             .unwrap();
         assert_eq!(daily.start.to_string(), "1998-01-02T05:00:00Z");
-        let second = reader(Kind::Quote, "1s", Some(2013_10_08))
+        let second = reader(Kind::Quote, "1s", Some(20131008))
             .read("14400000,,,,,,1675500,1675500,1675500,1675500,100")
             .unwrap();
         assert_eq!(second.start.to_string(), "2013-10-08T08:00:00Z");

@@ -1,6 +1,7 @@
 //! Bars made of the tape's ticks against the data vendor's own bars of the same days.
 //!
 //! Runs on the bundled session, and on every other day of `../shared/data` where that is present.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 use market::bar::{Aggregator, Bar, Feed, Place, Settings, Values};
 use market::calendar::Calendar;

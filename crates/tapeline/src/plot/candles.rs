@@ -90,8 +90,8 @@ impl Series {
         out
     }
 
-    /// Points of each line of each indicator: name, whether over the prices, lines.
-    fn lines(&self, layout: &Layout) -> Vec<(String, bool, Vec<Vec<(f64, f64)>>)> {
+    /// Of each indicator.
+    fn lines(&self, layout: &Layout) -> Vec<Lines> {
         let traded: Vec<&Bar> =
             self.bars.iter().filter(|bar| matches!(bar.values, Values::Trades(_))).collect();
         let mut out = Vec::new();
@@ -119,6 +119,9 @@ impl Series {
         out
     }
 }
+
+/// An indicator's name, whether it lies over the prices, and the points of each of its lines.
+type Lines = (String, bool, Vec<Vec<(f64, f64)>>);
 
 impl Picture for Candles {
     fn draw<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>) -> Result<()>
@@ -162,17 +165,16 @@ where
     let (volume_area, left) = rest.split_vertically(lower);
     volume(&volume_area, series, &layout, below == 0)?;
     rest = left;
-    let mut color = lines.iter().filter(|(_, over, _)| *over).count();
+    let over = lines.len() - below as usize;
     for (index, (name, _, lines)) in lines.iter().filter(|(_, over, _)| !over).enumerate() {
         let (panel, left) = rest.split_vertically(lower);
-        oscillator(&panel, series, &layout, name, lines, color, index as i32 + 1 == below)?;
+        oscillator(&panel, series, &layout, name, lines, over + index, index as i32 + 1 == below)?;
         rest = left;
-        color += 1;
     }
     Ok(())
 }
 
-fn legend(layout: &Layout, lines: &[(String, bool, Vec<Vec<(f64, f64)>>)]) -> Vec<(String, RGBColor)> {
+fn legend(layout: &Layout, lines: &[Lines]) -> Vec<(String, RGBColor)> {
     let mut out: Vec<(String, RGBColor)> = lines
         .iter()
         .filter(|(_, over, _)| *over)
@@ -219,7 +221,7 @@ fn prices<DB: DrawingBackend>(
     area: &DrawingArea<DB, Shift>,
     series: &Series,
     layout: &Layout,
-    lines: &[(String, bool, Vec<Vec<(f64, f64)>>)],
+    lines: &[Lines],
 ) -> Result<()>
 where
     DB::ErrorType: 'static,
