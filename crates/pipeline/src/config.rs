@@ -11,6 +11,10 @@ pub const DEFAULT: &str = include_str!("../../../config/default.toml");
 /// What settings in the environment begin with.
 pub const ENV: &str = "TAPELINE__";
 
+/// Names that vendors' own programs use, and the settings they stand for.
+const VENDORS: [(&str, &str); 2] =
+    [("APCA_API_KEY_ID", "source.alpaca.key"), ("APCA_API_SECRET_KEY", "source.alpaca.secret")];
+
 /// All settings. Each is described in `config/default.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,6 +36,19 @@ pub struct Source {
     pub url: String,
     pub feed: String,
     pub zone: String,
+    pub alpaca: Alpaca,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Alpaca {
+    pub stream: String,
+    pub rest: String,
+    pub key: Secret,
+    pub secret: Secret,
+    pub stall_s: u64,
+    pub backfill: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -154,7 +171,9 @@ pub fn load(
         layers.push(path.display().to_string());
     }
     for (name, value) in environment {
-        if let Some(path) = name.strip_prefix(ENV) {
+        let vendors =
+            VENDORS.iter().find(|(vendors, _)| *vendors == name).map(|(_, path)| path.replace('.', "__"));
+        if let Some(path) = vendors.as_deref().or(name.strip_prefix(ENV)) {
             let keys: Vec<String> = path.split("__").map(str::to_ascii_lowercase).collect();
             set(&mut table, &keys, &value, &format!("environment variable {name}"))?;
         }
@@ -304,6 +323,9 @@ mod tests {
     fn a_secret_is_never_printed() {
         let config = with_file("", &[("TAPELINE__STORE__CASSANDRA__PASSWORD", "hush")], &[]).unwrap();
         assert_eq!(config.store.cassandra.password.reveal(), "hush");
+        assert!(!format!("{config:?}").contains("hush"));
+        let config = with_file("", &[("APCA_API_SECRET_KEY", "hush")], &[]).unwrap();
+        assert_eq!(config.source.alpaca.secret.reveal(), "hush");
         assert!(!format!("{config:?}").contains("hush"));
     }
 }

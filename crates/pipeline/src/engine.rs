@@ -1,10 +1,10 @@
 //! Engines by URL: what a source, topic or store is, from `tape:…`, `sqlite:…`, `kafka://…`, `cassandra://…`.
 
 use crate::config::Config;
-use crate::source::{Source, frames, tape};
+use crate::source::{Source, frames, live, tape};
 use crate::store::{Store, cassandra::CassandraStore, sqlite::SqliteStore};
 use crate::topic::{Names, Topics, kafka::KafkaTopics, local::LocalTopics};
-use crate::{Error, Result, Stop, store, topic};
+use crate::{Error, Result, Stop, simulate, store, topic};
 use market::Kind;
 
 /// The topic engine of `topic.url`.
@@ -142,7 +142,84 @@ pub fn source(config: &Config) -> Result<Box<dyn Source>> {
         };
         return Ok(Box::new(frames::Frames::open(path.as_ref(), feed)?));
     }
+    if let Some(rest) = config.source.url.strip_prefix("alpaca:") {
+        return Ok(Box::new(live::Live::new(alpaca(config, rest)?)));
+    }
     Ok(Box::new(tape::Tape::open(tape_settings(config)?)?))
+}
+
+/// `iex?symbols=SPY,AAPL&kinds=trades,quotes`.
+fn alpaca(config: &Config, rest: &str) -> Result<live::Settings> {
+    let (feed, options) = rest.split_once('?').unwrap_or((rest, ""));
+    let (alpaca, example) =
+        (&config.source.alpaca, "--source 'alpaca:iex?symbols=SPY,AAPL&kinds=trades,quotes'");
+    if !matches!(feed, "iex" | "sip" | "delayed_sip" | "test") {
+        return Err(
+            Error::user(format!("`{feed}` is no feed of Alpaca's: iex, sip or delayed_sip")).hint(example)
+        );
+    }
+    let mut settings = live::Settings {
+        alpaca: live::alpaca::Alpaca {
+            stream: format!("{}/v2/{feed}", alpaca.stream.trim_end_matches('/')),
+            rest: alpaca.rest.clone(),
+            feed: feed.to_owned(),
+            symbols: Vec::new(),
+            kinds: vec![Kind::Trade],
+            key: live::alpaca::Secret::new(alpaca.key.reveal()),
+            secret: live::alpaca::Secret::new(alpaca.secret.reveal()),
+        },
+        feed: format!("alpaca.{feed}"),
+        calendar: market::calendar::Calendar::XNYS,
+        stall_s: alpaca.stall_s as f64,
+        speed: 1.0,
+        backfill: alpaca.backfill,
+    };
+    for option in options.split('&').filter(|option| !option.is_empty()) {
+        let (name, value) = option.split_once('=').unwrap_or((option, ""));
+        let bad = |want: &str| Error::user(format!("source option `{option}`: {want}")).hint(example);
+        match name {
+            "symbols" => settings.alpaca.symbols = symbols(value),
+            "kinds" => settings.alpaca.kinds = kinds(value).map_err(|why| bad(&why))?,
+            "label" if !value.is_empty() => settings.feed = value.to_owned(),
+            "speed" => match speed(value) {
+                Ok(Some(speed)) => settings.speed = speed,
+                _ => return Err(bad("speed is the simulator's, a number above 0")),
+            },
+            _ => return Err(bad("unknown; known are symbols, kinds, label, speed")),
+        }
+    }
+    if settings.alpaca.symbols.is_empty() {
+        return Err(Error::user("no symbols are named").hint(example));
+    }
+    if alpaca.key.reveal().is_empty() || alpaca.secret.reveal().is_empty() {
+        return Err(Error::user("no key for Alpaca").hint(
+            "export APCA_API_KEY_ID=... APCA_API_SECRET_KEY=... (a free account at alpaca.markets has them)",
+        ));
+    }
+    Ok(settings)
+}
+
+fn symbols(text: &str) -> Vec<String> {
+    text.split(',').map(|s| s.trim().to_ascii_uppercase()).filter(|s| !s.is_empty()).collect()
+}
+
+fn kinds(text: &str) -> Result<Vec<Kind>, String> {
+    text.split(',').map(str::parse).collect()
+}
+
+/// A simulator of a vendor's API, playing the tape of `url`.
+///
+/// # Errors
+/// The tape's, or the address is taken.
+pub fn simulator(
+    config: &Config,
+    url: &str,
+    settings: simulate::Settings,
+    stop: &Stop,
+) -> Result<simulate::Simulator> {
+    let mut config = config.clone();
+    url.clone_into(&mut config.source.url);
+    simulate::Simulator::new(&mut tape::Tape::open(tape_settings(&config)?)?, settings, stop)
 }
 
 fn tape_settings(config: &Config) -> Result<tape::Settings> {
@@ -150,7 +227,9 @@ fn tape_settings(config: &Config) -> Result<tape::Settings> {
     let Some(rest) = url.strip_prefix("tape:") else {
         let what =
             if url.is_empty() { "no source is named".to_owned() } else { format!("`{url}` is no source") };
-        return Err(Error::user(what).hint("--source 'tape:DIR?speed=max' or 'frames:FILE?feed=alpaca.sip'"));
+        return Err(Error::user(what).hint(
+            "--source 'tape:DIR?speed=max', 'alpaca:iex?symbols=SPY' or 'frames:FILE?feed=alpaca.sip'",
+        ));
     };
     let (dir, options) = rest.split_once('?').unwrap_or((rest, ""));
     let mut settings = tape::Settings {
@@ -173,14 +252,8 @@ fn tape_settings(config: &Config) -> Result<tape::Settings> {
                 settings.speed =
                     speed(value).map_err(|()| bad("speed is max or a number above 0, as 1 or 50"))?
             }
-            "symbols" => settings.symbols = value.split(',').map(|s| s.trim().to_ascii_uppercase()).collect(),
-            "kinds" => {
-                settings.kinds = value
-                    .split(',')
-                    .map(str::parse)
-                    .collect::<Result<_, String>>()
-                    .map_err(|why| bad(&why))?;
-            }
+            "symbols" => settings.symbols = symbols(value),
+            "kinds" => settings.kinds = kinds(value).map_err(|why| bad(&why))?,
             "dates" => {
                 settings.dates = value
                     .split(',')

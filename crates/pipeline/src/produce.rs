@@ -2,6 +2,7 @@
 //! source's position once everything before it is acknowledged: a producer that dies goes on from there.
 
 use crate::batch::Partition;
+use crate::gap::State;
 use crate::letter::Stage;
 use crate::source::{Event, Source};
 use crate::telemetry::Telemetry;
@@ -24,6 +25,9 @@ pub struct Settings {
     /// How long to wait for acknowledgements when told to stop.
     pub drain: Duration,
 }
+
+/// How long what a gap missed may take to be acknowledged.
+const FLUSH: Duration = Duration::from_secs(60);
 
 /// What came of it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -84,6 +88,7 @@ struct Publisher<'a> {
     telemetry: &'a Telemetry,
     records: [String; 2],
     dead_letters: String,
+    names: Names,
     counts: FxHashMap<String, [u64; 2]>,
     read: u64,
 }
@@ -95,14 +100,30 @@ impl<'a> Publisher<'a> {
             telemetry,
             records: Kind::ALL.map(|kind| settings.names.records(kind)),
             dead_letters: settings.names.dead_letters(),
+            names: settings.names.clone(),
             counts: FxHashMap::default(),
             read: 0,
         }
     }
 
     fn publish(&mut self, event: Event<'_>) -> Result<()> {
-        self.read += 1;
+        self.read += u64::from(!matches!(event, Event::Gap(_)));
         match event {
+            Event::Gap(gap) => {
+                // What was fetched comes before the word that it was.
+                if gap.state == State::Closed && self.producer.flush(FLUSH)? > 0 {
+                    return Err(Error::external("what a gap missed is not acknowledged by the topic")
+                        .hint("the next start finds the gap again"));
+                }
+                gap.send(&self.names, self.producer)?;
+                let counter = if gap.state == State::Closed {
+                    &self.telemetry.gaps_closed
+                } else {
+                    &self.telemetry.gaps
+                };
+                // Told twice: when it is found, and when it is fetched or not.
+                self.telemetry.add(counter, u64::from(gap.to.is_none() || gap.state == State::Closed));
+            }
             Event::Record { kind, symbol, recv_ts, payload } => {
                 self.producer.send(&Message {
                     topic: &self.records[kind as usize],

@@ -27,6 +27,10 @@ pub struct Telemetry {
     pub late: AtomicU64,
     /// Records that were in their bars already.
     pub duplicates: AtomicU64,
+    /// Gaps found in a live feed.
+    pub gaps: AtomicU64,
+    /// Gaps fetched and counted again.
+    pub gaps_closed: AtomicU64,
     /// Messages that are no records; `consume` keeps them as dead letters.
     pub unreadable: AtomicU64,
     tables: Mutex<Tables>,

@@ -41,6 +41,7 @@ pub fn source(source: &mut dyn Source, stop: &Stop) -> Result<(Content, u64)> {
                 None => dead += 1,
             },
             Event::Dead(_) => dead += 1,
+            Event::Gap(_) => {}
         }
         Ok(())
     })? {

@@ -40,8 +40,9 @@ pub(crate) struct Common {
     /// Settings file [default: tapeline.toml, if there is one]
     #[arg(long, global = true, env = "TAPELINE_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Where records come from: tape:DIR[?speed=max|N&symbols=A,B&kinds=trades,quotes&dates=YYYYMMDD], or a capture of
-    /// Alpaca's stream, a frame a line: frames:FILE?feed=alpaca.sip
+    /// Where records come from: tape:DIR[?speed=max|N&symbols=A,B&kinds=trades,quotes&dates=YYYYMMDD], live from
+    /// alpaca:iex|sip|delayed_sip?symbols=A,B[&kinds=trades,quotes], or a capture of Alpaca's stream, a frame a line:
+    /// frames:FILE?feed=alpaca.sip
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) source: Option<String>,
     /// What they are streamed through: sqlite:FILE or kafka://HOST:PORT[,HOST:PORT]
@@ -85,6 +86,10 @@ pub(crate) enum Verb {
     Import(ImportOptions),
     /// Compare source, topic and store, record by record
     Verify,
+    /// Show what live feeds missed, and whether it was fetched
+    Gaps(GapsOptions),
+    /// Play a tape as a vendor's API, misbehaviour included, for those without an account
+    Simulate(SimulateOptions),
     /// Play a bundled real session through the embedded engines; needs no server and no account
     Demo(DemoOptions),
 }
@@ -104,6 +109,54 @@ pub(crate) struct ConsumeOptions {
     /// A fixed name, so that a restarted consumer gets its partitions back at once (Kafka static membership)
     #[arg(long, value_name = "NAME")]
     pub(crate) instance: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct GapsOptions {
+    /// Only those that are open
+    #[arg(long)]
+    pub(crate) open: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub(crate) format: Format,
+}
+
+/// Whose API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Vendor {
+    /// Stocks: stream as JSON or MessagePack, and history
+    Alpaca,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SimulateOptions {
+    /// Whose API to speak
+    #[arg(value_enum)]
+    pub(crate) vendor: Vendor,
+    /// The tape: a folder, or tape:DIR[?symbols=A,B&kinds=trades&dates=YYYYMMDD]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) tape: String,
+    /// Times as fast as it happened, or max: as fast as clients read
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) speed: String,
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8900")]
+    pub(crate) listen: String,
+    /// Misbehave, the same for the same seed
+    #[arg(long, value_name = "SEED")]
+    pub(crate) faults: Option<u64>,
+    /// How often
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub(crate) fault_count: usize,
+    /// Key and secret to let in [default: any]
+    #[arg(long, value_name = "KEY:SECRET")]
+    pub(crate) keys: Option<String>,
+    /// Connections at a time
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub(crate) connections: usize,
+    /// Messages in a frame at the most
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) frame: usize,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -35,6 +35,8 @@ fn main() -> ExitCode {
         Verb::Plot(options) => command::plot::run(&context, options),
         Verb::Import(options) => command::import::run(&context, options),
         Verb::Verify => command::verify::run(&context),
+        Verb::Gaps(options) => command::gaps::run(&context, options),
+        Verb::Simulate(options) => command::simulate::run(&context, options),
         Verb::Demo(options) => command::demo::run(&context, options),
     };
     result.unwrap_or_else(|error| cli::failed(&error))

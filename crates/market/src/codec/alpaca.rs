@@ -9,22 +9,25 @@
 //! {"T":"c","S":"DIA","x":"D","oi":1,"op":349.15,"os":25000,"oc":["7"],"ci":2,"cp":349.2,"cs":25000,"cc":["7"],"z":"B","t":…}
 //! {"T":"x","S":"DJT","i":4868,"x":"D","p":36.18,"s":31800,"a":"C","z":"C","t":…}
 //! ```
+//! History (`/v2/stocks/trades`, `/quotes`) has the same members, without `T` and `S`.
+//!
 //! A correction or cancel becomes the next revision of the trade it is about, at that trade's own time, so it replaces
 //! the row and restates the bars. That time is not in the message: it is remembered from the trade.
 
 use crate::record::{Quote, Record, Side, Trade};
-use crate::{Price, Size, UnixNanos, fixed};
+use crate::{Kind, Price, Size, UnixNanos, fixed};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
+use xxhash_rust::xxh3::Xxh3;
 
 /// Trades remembered: about ten minutes of the whole tape at its busiest.
 const REMEMBERED: usize = 200_000;
 
 #[derive(Deserialize)]
 struct Message<'a> {
-    #[serde(rename = "T", borrow)]
+    #[serde(rename = "T", borrow, default)]
     class: Cow<'a, str>,
     #[serde(rename = "S", default, borrow)]
     symbol: Cow<'a, str>,
@@ -42,6 +45,9 @@ struct Message<'a> {
     z: Cow<'a, str>,
     #[serde(borrow, default)]
     t: Cow<'a, str>,
+    /// Of history: `canceled`, `corrected`, `incorrect`.
+    #[serde(borrow, default)]
+    u: Cow<'a, str>,
     #[serde(borrow, default)]
     oi: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -82,8 +88,6 @@ pub struct Decoder {
     feed: String,
     known: HashMap<(String, String, String), Known>,
     order: VecDeque<(String, String, String)>,
-    /// Quotes carry no number: counted, within the nanosecond they are of.
-    quotes: u64,
 }
 
 /// What a message of a frame is.
@@ -100,6 +104,21 @@ fn id(name: &str, raw: Option<&RawValue>) -> Result<String, String> {
         .map(|raw| raw.get().trim_matches('"').to_owned())
         .filter(|text| !text.is_empty() && text != "null");
     text.ok_or_else(|| format!("no `{name}`"))
+}
+
+/// Quotes carry no number. A hash of all they say stands for it, so that the same quote has the same number whether it
+/// came by the stream, from history, or to another program on the same feed.
+fn quote_number(quote: &Quote<String>) -> i64 {
+    let mut hasher = Xxh3::new();
+    hasher.update(&quote.ts.0.to_le_bytes());
+    for side in [&quote.bid, &quote.ask] {
+        let numbers = side.as_ref().map_or([0, 0], |side| [side.price.billionths(), side.size.billionths()]);
+        numbers.iter().for_each(|number| hasher.update(&number.to_le_bytes()));
+        hasher.update(side.as_ref().map_or("", |side| &side.venue).as_bytes());
+        hasher.update(&[0]);
+    }
+    hasher.update(quote.conditions.as_bytes());
+    (hasher.digest() >> 1) as i64
 }
 
 /// Conditions as the canonical array; one that is a bare text is a list of one.
@@ -144,8 +163,44 @@ impl Decoder {
         Ok(())
     }
 
+    /// A record of history: the same members, without class and symbol.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub fn past(
+        &mut self,
+        kind: Kind,
+        symbol: &str,
+        raw: &str,
+        recv_ts: UnixNanos,
+    ) -> Result<Record<String>, String> {
+        let mut message = serde_json::from_str::<Message<'_>>(raw)
+            .map_err(|error| format!("not a message: {error}: {raw}"))?;
+        message.symbol = Cow::Borrowed(symbol);
+        match kind {
+            Kind::Trade => {
+                let key = (symbol.to_owned(), message.x.to_string(), id("i", message.i)?);
+                // One amended since is not taken back to what it was.
+                let known = self.known.get(&key).filter(|known| known.revision > 0).cloned();
+                let mut record = self.trade(&message, recv_ts)?;
+                if let Record::Trade(trade) = &mut record {
+                    trade.canceled = matches!(&*message.u, "canceled" | "incorrect");
+                    trade.revision = u32::from(trade.canceled);
+                    if let Some(known) = known {
+                        trade.revision = trade.revision.max(known.revision);
+                        trade.id.clone_from(&known.id);
+                        self.known.insert(key, known);
+                    }
+                }
+                Ok(record)
+            }
+            Kind::Quote => self.quote(&message, recv_ts),
+        }
+    }
+
     fn message(&mut self, message: &Message<'_>, recv_ts: UnixNanos) -> Outcome {
         match &*message.class {
+            "" => Err("not a message: no `T`".to_owned()),
             "t" => self.trade(message, recv_ts).map(Some),
             "q" => self.quote(message, recv_ts).map(Some),
             "c" => self.correction(message, recv_ts).map(Some),
@@ -267,17 +322,18 @@ impl Decoder {
                 venue: venue.to_owned(),
             }))
         };
-        self.quotes += 1;
-        Ok(Record::Quote(Quote {
+        let mut quote = Quote {
             symbol: Self::symbol(message)?,
             feed: self.feed.clone(),
-            seq: i64::try_from(self.quotes).unwrap_or(i64::MAX),
+            seq: 0,
             ts: Self::time(message)?,
             recv_ts,
             bid: side("bp", message.bp, message.bs, &message.bx)?,
             ask: side("ap", message.ap, message.ask_size, &message.ax)?,
             conditions: conditions(message.c)?,
-        }))
+        };
+        quote.seq = quote_number(&quote);
+        Ok(Record::Quote(quote))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The source port: a stream of records, in the canonical form of the topic, and of what could not be read.
 
 pub mod frames;
+pub mod live;
 pub mod tape;
 
 use crate::Result;
@@ -25,6 +26,8 @@ pub enum Event<'a> {
     },
     /// What could not be read.
     Dead(Letter),
+    /// Records may be missing, or were and are fetched.
+    Gap(&'a crate::gap::Gap),
 }
 
 /// How far a source has been read: names and positions, kept by the topic.

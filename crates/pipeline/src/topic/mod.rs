@@ -207,6 +207,12 @@ impl Names {
         format!("{}.late", self.prefix)
     }
 
+    /// The gap ledger, compacted.
+    #[must_use]
+    pub fn gaps(&self) -> String {
+        format!("{}.gaps", self.prefix)
+    }
+
     /// All of them as they are to be created.
     #[must_use]
     pub fn specs(&self, partitions: i32) -> Vec<TopicSpec> {
@@ -218,6 +224,7 @@ impl Names {
         specs.push(TopicSpec { name: self.bars(), partitions, compact: true });
         specs.push(TopicSpec { name: self.late(), partitions: 1, compact: false });
         specs.push(TopicSpec { name: self.dead_letters(), partitions: 1, compact: false });
+        specs.push(TopicSpec { name: self.gaps(), partitions: 1, compact: true });
         specs.push(TopicSpec { name: self.positions(), partitions: 1, compact: true });
         specs
     }

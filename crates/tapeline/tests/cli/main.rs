@@ -5,6 +5,7 @@
 mod bars;
 mod embedded;
 mod kill;
+mod live;
 mod real;
 
 use std::io::Write;

@@ -1,0 +1,81 @@
+//! What goes wrong and when. The same seed makes the same faults at the same records.
+
+/// A way to misbehave, each seen at a real vendor (issue trackers named in docs/sources.md).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The connection ends without a word.
+    Drop,
+    /// The connection stays, pings are answered, and no record comes any more.
+    Stall,
+    /// A frame comes twice.
+    Duplicate,
+    /// The records of a frame come in the wrong order.
+    Reorder,
+    /// A frame is cut off in the middle.
+    Cut,
+    /// 407 slow client, and the connection ends.
+    Slow,
+    /// The connection ends, and the next is refused with 406 connection limit exceeded.
+    Limit,
+    /// The connection ends, and the next handshake is answered with HTTP 429.
+    TooMany,
+}
+
+const ALL: [Fault; 8] = [
+    Fault::Drop,
+    Fault::Stall,
+    Fault::Duplicate,
+    Fault::Reorder,
+    Fault::Cut,
+    Fault::Slow,
+    Fault::Limit,
+    Fault::TooMany,
+];
+
+impl Fault {
+    /// For people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Drop => "drop",
+            Self::Stall => "stall",
+            Self::Duplicate => "duplicate",
+            Self::Reorder => "reorder",
+            Self::Cut => "cut frame",
+            Self::Slow => "slow client",
+            Self::Limit => "connection limit",
+            Self::TooMany => "HTTP 429",
+        }
+    }
+}
+
+/// Where in a tape of so many records which faults are made: every kind in turn, at places from the seed, none in the
+/// first or last tenth.
+pub(super) fn plan(seed: u64, count: usize, records: usize) -> Vec<(usize, Fault)> {
+    let mut state = seed.wrapping_mul(2).wrapping_add(1);
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let (first, room) = (records / 10, (records * 8 / 10).max(1));
+    let mut plan: Vec<(usize, Fault)> =
+        (0..count).map(|index| (first + (next() % room as u64) as usize, ALL[index % ALL.len()])).collect();
+    plan.sort_by_key(|(place, _)| *place);
+    plan
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_makes_the_same_faults_of_every_kind() {
+        let faults = plan(7, 32, 10_000);
+        assert_eq!(faults, plan(7, 32, 10_000));
+        assert_ne!(faults, plan(8, 32, 10_000));
+        assert!(ALL.iter().all(|kind| faults.iter().filter(|(_, fault)| fault == kind).count() == 4));
+        assert!(faults.iter().all(|(place, _)| (1_000..9_000).contains(place)));
+    }
+}

@@ -1,0 +1,221 @@
+//! A vendor's API played from a tape: its stream, its history, and, when asked, its misbehaviour. For tests, for the
+//! demo, for anyone without an account.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `alpaca` | records as Alpaca's messages, JSON or MessagePack |
+//! | `player` | the tape's clock: what is due goes to every session that subscribed to it |
+//! | `session` | one stream connection: greeting, limits, subscriptions, faults |
+//! | `history` | what has been played, over REST, in pages |
+//! | `faults` | what goes wrong and when, from a seed |
+//!
+//! The clock starts with the first subscription and waits for nobody: what a client misses it must fetch.
+
+mod alpaca;
+mod faults;
+mod history;
+mod player;
+mod session;
+
+use crate::source::{Event, Source};
+use crate::stop::Stop;
+use crate::{Error, Result};
+use alpaca::Body;
+pub use faults::Fault;
+use market::Kind;
+use market::codec::json;
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How to play.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where to listen, as `127.0.0.1:8900`; port 0 takes a free one.
+    pub listen: String,
+    /// Times as fast as the tape; `None` as fast as clients read.
+    pub speed: Option<f64>,
+    /// Seed and number of faults.
+    pub faults: Option<(u64, usize)>,
+    /// Key and secret that are let in; any without.
+    pub keys: Option<(String, String)>,
+    /// Connections at a time.
+    pub connections: usize,
+    /// Messages a frame at the most.
+    pub frame: usize,
+}
+
+/// A record as the vendor sends it.
+#[derive(Debug)]
+struct Item {
+    ts: i64,
+    symbol: u32,
+    kind: Kind,
+    body: Body,
+}
+
+/// What all threads know.
+#[derive(Debug)]
+struct Shared {
+    settings: Settings,
+    symbols: Vec<String>,
+    items: Vec<Item>,
+    /// Items before this have been played.
+    played: AtomicUsize,
+    sessions: Mutex<Vec<session::Handle>>,
+    /// Handshakes still to be refused, and how.
+    refuse: Mutex<Vec<Fault>>,
+    stop: Stop,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// Records of the tape.
+    pub records: usize,
+    /// Faults made, by name.
+    pub faults: Vec<(String, usize)>,
+}
+
+/// A simulator that listens.
+#[derive(Debug)]
+pub struct Simulator {
+    shared: Arc<Shared>,
+    listener: TcpListener,
+}
+
+impl Simulator {
+    /// Reads the tape into memory and listens.
+    ///
+    /// # Errors
+    /// The tape's, or the address is taken.
+    pub fn new(tape: &mut dyn Source, settings: Settings, stop: &Stop) -> Result<Self> {
+        let (mut symbols, mut items) = (Vec::<String>::new(), Vec::new());
+        let mut take = |event: Event<'_>| {
+            let Event::Record { kind, symbol, payload, .. } = event else { return Ok(()) };
+            let place = symbols.iter().position(|known| known == symbol).unwrap_or_else(|| {
+                symbols.push(symbol.to_owned());
+                symbols.len() - 1
+            });
+            if let Some(record) = json::decode(kind, payload) {
+                items.push(Item { ts: record.ts().0, symbol: place as u32, kind, body: Body::new(&record) });
+            }
+            Ok(())
+        };
+        while tape.next(stop, &mut take)? {}
+        let listener = TcpListener::bind(&settings.listen).map_err(|error| {
+            Error::user(format!("listen on {}: {error}", settings.listen))
+                .hint("choose another --listen HOST:PORT")
+        })?;
+        listener
+            .set_nonblocking(true)
+            .map_err(|error| Error::internal(format!("set up the listening socket: {error}")))?;
+        let shared = Shared {
+            settings,
+            symbols,
+            items,
+            played: AtomicUsize::new(0),
+            sessions: Mutex::default(),
+            refuse: Mutex::default(),
+            stop: stop.clone(),
+        };
+        Ok(Self { shared: Arc::new(shared), listener })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn address(&self) -> Result<SocketAddr> {
+        self.listener.local_addr().map_err(|error| Error::internal(format!("ask for the address: {error}")))
+    }
+
+    /// Symbols and number of records of the tape.
+    #[must_use]
+    pub fn tape(&self) -> (&[String], usize) {
+        (&self.shared.symbols, self.shared.items.len())
+    }
+
+    /// Serves until a stop is asked for.
+    ///
+    /// # Errors
+    /// A thread cannot be started.
+    pub fn run(self) -> Result<Report> {
+        let shared = &self.shared;
+        let player = {
+            let shared = Arc::clone(shared);
+            std::thread::spawn(move || player::play(&shared))
+        };
+        while !shared.stop.asked() {
+            match self.listener.accept() {
+                Ok((stream, _)) => {
+                    let shared = Arc::clone(shared);
+                    std::thread::spawn(move || serve(&shared, stream));
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(error) => tracing::warn!("a connection could not be taken: {error}"),
+            }
+        }
+        let made = player.join().map_err(|_| Error::internal("the thread that plays the tape panicked"))?;
+        let mut faults: Vec<(String, usize)> = Vec::new();
+        for fault in made {
+            match faults.iter_mut().find(|(name, _)| *name == fault.name()) {
+                Some((_, count)) => *count += 1,
+                None => faults.push((fault.name().to_owned(), 1)),
+            }
+        }
+        Ok(Report { records: shared.items.len(), faults })
+    }
+}
+
+impl Shared {
+    fn sessions(&self) -> std::sync::MutexGuard<'_, Vec<session::Handle>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn played(&self) -> &[Item] {
+        &self.items[..self.played.load(Ordering::Acquire)]
+    }
+
+    fn admits(&self, key: &str, secret: &str) -> bool {
+        self.settings.keys.as_ref().is_none_or(|(k, s)| k == key && s == secret)
+    }
+}
+
+/// A connection is a stream's or a request to history: its first lines tell.
+fn serve(shared: &Shared, mut stream: TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
+    let mut head = [0_u8; 16_384];
+    let mut seen = 0;
+    let upgrade = loop {
+        match stream.peek(&mut head) {
+            Ok(0) | Err(_) => return,
+            Ok(length) => {
+                let text = String::from_utf8_lossy(&head[..length]).to_ascii_lowercase();
+                if text.contains("\r\n\r\n") {
+                    break text.contains("upgrade: websocket");
+                }
+                if length == seen || length == head.len() {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                seen = length;
+            }
+        }
+        if shared.stop.asked() {
+            return;
+        }
+    };
+    if upgrade {
+        session::run(shared, stream);
+    } else {
+        let mut request = vec![0_u8; 16_384];
+        if let Ok(length) = stream.read(&mut request) {
+            history::answer(shared, &request[..length], &mut stream);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Fetches what a gap missed from the vendor's history, and proves it: all of the span is published, the records at both
+//! ends of the gap are among it, and the vendor, asked again, counts the same.
+
+use super::alpaca::{Alpaca, Page};
+use super::hand_over;
+use crate::gap::{Gap, Proof, State};
+use crate::source::Event;
+use crate::stop::Stop;
+use crate::{Error, Result, clock};
+use market::codec::alpaca::Decoder;
+use market::digest::Digest;
+use market::{Record, UnixNanos};
+use std::time::Duration;
+
+/// Fetched beyond both ends, nanoseconds: records of one instant may come in any order.
+const MARGIN: i64 = 1_000_000_000;
+/// The vendor's history may lag behind its stream: asked again so often, a second apart.
+const TRIES: u32 = 5;
+
+/// Fetches and publishes a gap's span. How many records it has, or why the gap stays open.
+pub(super) fn fill(
+    alpaca: &Alpaca,
+    gap: &mut Gap,
+    decoder: &mut Decoder,
+    sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
+    stop: &Stop,
+) -> Result<std::result::Result<u64, String>> {
+    let time = |text: &str| {
+        UnixNanos::parse(text).map_err(|error| Error::internal(format!("a gap of the ledger: {error}")))
+    };
+    let (from, to) = (time(&gap.from)?, time(gap.to.as_deref().unwrap_or(&gap.from))?);
+    let mut last = String::new();
+    for attempt in 0..TRIES {
+        if attempt > 0 && stop.sleep(Duration::from_secs(1)) {
+            break;
+        }
+        let mut payload = Vec::new();
+        let fetched =
+            match walk(alpaca, from, to, decoder, stop, &mut |record| hand_over(record, &mut payload, sink))?
+            {
+                Ok(span) => span,
+                Err(reason) => return Ok(Err(reason)),
+            };
+        let again = match walk(alpaca, from, to, decoder, stop, &mut |_| Ok(()))? {
+            Ok(span) => span,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let ends = fetched.first.is_some_and(|ts| ts <= from) && fetched.last.is_some_and(|ts| ts >= to);
+        if ends && fetched.digest == again.digest {
+            gap.state = State::Closed;
+            gap.note = None;
+            gap.proof = Some(Proof {
+                fetched: fetched.digest.count,
+                counted_again: again.digest.count,
+                digest: fetched.digest.to_string(),
+            });
+            return Ok(Ok(fetched.digest.count));
+        }
+        last = format!(
+            "the vendor's history has {} records of it, {} when asked again, and {} the records at its ends",
+            fetched.digest.count,
+            again.digest.count,
+            if ends { "has" } else { "lacks" }
+        );
+    }
+    Ok(Err(last))
+}
+
+#[derive(Default)]
+struct Span {
+    digest: Digest,
+    first: Option<UnixNanos>,
+    last: Option<UnixNanos>,
+}
+
+/// Reads all of a span's records; those within the gap's ends, margins included, are handed over.
+fn walk(
+    alpaca: &Alpaca,
+    from: UnixNanos,
+    to: UnixNanos,
+    decoder: &mut Decoder,
+    stop: &Stop,
+    take: &mut dyn FnMut(&Record<String>) -> Result<()>,
+) -> Result<std::result::Result<Span, String>> {
+    let (start, end) = (UnixNanos(from.0.saturating_sub(MARGIN)), UnixNanos(to.0.saturating_add(MARGIN)));
+    let (mut span, mut wrong, mut scratch) = (Span::default(), None, Vec::new());
+    for kind in &alpaca.kinds {
+        let read = alpaca.history(*kind, start, end, stop, &mut |page: Page| {
+            for (symbol, raw) in
+                page.iter().flat_map(|(symbol, list)| list.iter().map(move |raw| (symbol, raw)))
+            {
+                match decoder.past(*kind, symbol, raw.get(), clock::now()) {
+                    Ok(record) => {
+                        let ts = record.ts();
+                        span.first = Some(span.first.map_or(ts, |first| first.min(ts)));
+                        span.last = Some(span.last.map_or(ts, |last| last.max(ts)));
+                        span.digest.add(&as_str(&record), &mut scratch);
+                        take(&record)?;
+                    }
+                    Err(reason) => wrong = Some(format!("a record of history that cannot be read: {reason}")),
+                }
+            }
+            Ok(())
+        })?;
+        if let Err(reason) = read {
+            return Ok(Err(reason));
+        }
+    }
+    Ok(wrong.map_or(Ok(span), Err))
+}
+
+fn as_str(record: &Record<String>) -> Record<&str> {
+    match record {
+        Record::Trade(trade) => Record::Trade(trade.as_str()),
+        Record::Quote(quote) => Record::Quote(quote.as_str()),
+    }
+}

@@ -1,0 +1,202 @@
+//! The socket: connects, restores the subscriptions, enqueues each frame and does nothing else; connects anew by the
+//! vendor's rules when it is lost.
+
+use super::alpaca::{Alpaca, Refusal};
+use crate::stop::{Backoff, Stop};
+use crate::{Error, Result, clock};
+use crossbeam_channel::Sender;
+use market::UnixNanos;
+use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tungstenite::stream::MaybeTlsStream;
+use tungstenite::{Message, WebSocket};
+
+/// What the thread tells.
+#[derive(Debug)]
+pub(super) enum Wire {
+    Connected,
+    Frame(String, UnixNanos),
+    Lost(String),
+    Fatal(Error),
+}
+
+/// A wish that the connection be closed and made anew, and why.
+#[derive(Debug, Clone, Default)]
+pub(super) struct HangUp(Arc<Mutex<Option<String>>>);
+
+impl HangUp {
+    pub(super) fn ask(&self, cause: &str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause.to_owned());
+    }
+
+    fn taken(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// A handshake step, and a connection.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A connection that lived so long, or brought so many frames, was a good one.
+const LIVED: Duration = Duration::from_secs(1);
+const MANY: u64 = 50;
+/// How often a quiet socket is looked at for other duties.
+const LOOK: Duration = Duration::from_millis(100);
+const PING: Duration = Duration::from_secs(10);
+/// Larger frames are refused: a frame of 100 quotes has 20 kB.
+const LARGEST: usize = 16 << 20;
+
+type Socket = WebSocket<MaybeTlsStream<TcpStream>>;
+
+/// Starts the thread; it ends when a stop is asked or nobody listens any more.
+pub(super) fn start(alpaca: Alpaca, hang_up: HangUp, stop: Stop, wires: Sender<Wire>) -> Result<()> {
+    let run = move || {
+        let mut backoff = Backoff::default();
+        while !stop.asked() {
+            let wire = match connect(&alpaca) {
+                Ok(mut socket) => {
+                    tracing::info!(at = alpaca.describe(), "connected and subscribed");
+                    hang_up.taken();
+                    if wires.send(Wire::Connected).is_err() {
+                        return;
+                    }
+                    let since = Instant::now();
+                    let mut frames = 0;
+                    let cause = read(&mut socket, &hang_up, &stop, &wires, &mut frames);
+                    drop(socket);
+                    // One that is lost at once is not tried without ever longer pauses.
+                    if since.elapsed() > LIVED || frames > MANY {
+                        backoff.reset();
+                    }
+                    cause
+                }
+                Err(Refusal::Fatal(error)) => {
+                    let _ = wires.send(Wire::Fatal(error));
+                    return;
+                }
+                Err(Refusal::Again(cause)) => Some(cause),
+            };
+            let Some(cause) = wire else { return };
+            tracing::warn!(cause, tries = backoff.tries(), "the stream is away; trying again");
+            if wires.send(Wire::Lost(cause)).is_err() {
+                return;
+            }
+            stop.sleep(backoff.wait());
+        }
+    };
+    std::thread::Builder::new()
+        .name("stream".to_owned())
+        .spawn(run)
+        .map(drop)
+        .map_err(|error| Error::internal(format!("start the thread that reads the stream: {error}")))
+}
+
+fn connect(alpaca: &Alpaca) -> std::result::Result<Socket, Refusal> {
+    let again = |what: &str, error: &dyn std::fmt::Display| Refusal::Again(format!("{what}: {error}"));
+    let (host, port) = alpaca.stream_address();
+    let addresses =
+        (host.as_str(), port).to_socket_addrs().map_err(|error| again("find the host", &error))?;
+    let mut last = None;
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(stream) => {
+                let set = stream
+                    .set_read_timeout(Some(PATIENCE))
+                    .and_then(|()| stream.set_write_timeout(Some(PATIENCE)))
+                    .and_then(|()| stream.set_nodelay(true));
+                set.map_err(|error| again("set up the socket", &error))?;
+                return subscribe(alpaca, stream);
+            }
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.map_or_else(|| again("find the host", &"no address"), |error| again("connect", &error)))
+}
+
+fn subscribe(alpaca: &Alpaca, stream: TcpStream) -> std::result::Result<Socket, Refusal> {
+    let config = tungstenite::protocol::WebSocketConfig::default()
+        .max_message_size(Some(LARGEST))
+        .max_frame_size(Some(LARGEST));
+    let (mut socket, _) = tungstenite::client_tls_with_config(&alpaca.stream, stream, Some(config), None)
+        .map_err(|error| alpaca.refused(&error))?;
+    let mut lines = alpaca.greeting().into_iter();
+    // The vendor speaks first, then answers each line of ours.
+    loop {
+        let answer = loop {
+            match socket.read() {
+                Ok(Message::Text(text)) => break text,
+                Ok(Message::Close(_)) => {
+                    return Err(Refusal::Again("closed while greeting".to_owned()));
+                }
+                Ok(_) => {}
+                Err(error) => return Err(Refusal::Again(format!("while greeting: {error}"))),
+            }
+        };
+        alpaca.answered(&answer)?;
+        let Some(line) = lines.next() else { break };
+        socket
+            .send(Message::text(line))
+            .map_err(|error| Refusal::Again(format!("while greeting: {error}")))?;
+    }
+    let stream = match socket.get_ref() {
+        MaybeTlsStream::Plain(stream) => Some(stream),
+        MaybeTlsStream::Rustls(stream) => Some(&stream.sock),
+        _ => None,
+    };
+    if let Some(stream) = stream {
+        stream
+            .set_read_timeout(Some(LOOK))
+            .map_err(|error| Refusal::Again(format!("set up the socket: {error}")))?;
+    }
+    Ok(socket)
+}
+
+/// Enqueues frames until the connection is lost: why; `None` when it is to end.
+fn read(
+    socket: &mut Socket,
+    hang_up: &HangUp,
+    stop: &Stop,
+    wires: &Sender<Wire>,
+    frames: &mut u64,
+) -> Option<String> {
+    let (mut pinged, mut heard) = (Instant::now(), Instant::now());
+    loop {
+        if stop.asked() {
+            let _ = socket.close(None);
+            return None;
+        }
+        if let Some(cause) = hang_up.taken() {
+            return Some(cause);
+        }
+        match socket.read() {
+            Ok(Message::Text(text)) => {
+                heard = Instant::now();
+                *frames += 1;
+                let recv_ts = clock::now();
+                if let Some(cause) = Alpaca::told(&text) {
+                    return Some(cause);
+                }
+                if wires.send(Wire::Frame(text.to_string(), recv_ts)).is_err() {
+                    return None;
+                }
+            }
+            Ok(Message::Close(frame)) => {
+                let why = frame.map_or_else(|| "no reason".to_owned(), |frame| frame.to_string());
+                return Some(format!("the vendor closed the connection: {why}"));
+            }
+            Ok(_) => heard = Instant::now(),
+            Err(tungstenite::Error::Io(error))
+                if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
+            Err(error) => return Some(format!("the connection was lost: {error}")),
+        }
+        if heard.elapsed() > 2 * PING {
+            return Some(format!("no answer to a ping for {} s", heard.elapsed().as_secs()));
+        }
+        if pinged.elapsed() > PING {
+            pinged = Instant::now();
+            if let Err(error) = socket.send(Message::Ping(Vec::new().into())) {
+                return Some(format!("the connection was lost: {error}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! A vendor's live stream. A thread of its own reads the socket and only enqueues (`connection`); here frames become
+//! records, and what may have been missed becomes a gap that is fetched from the vendor's history (`backfill`).
+
+pub mod alpaca;
+mod backfill;
+mod connection;
+mod watch;
+
+use super::{Event, Positions, Source};
+use crate::gap::{Gap, State};
+use crate::letter::{Letter, Stage};
+use crate::stop::Stop;
+use crate::{Error, Result};
+use alpaca::Alpaca;
+use connection::Wire;
+use crossbeam_channel::Receiver;
+use market::calendar::Calendar;
+use market::codec::alpaca::Decoder;
+use market::codec::json;
+use market::{Kind, Record, UnixNanos};
+use std::time::{Duration, Instant};
+use watch::{Suspect, Watch};
+
+/// Frames read and not yet worked on, at the most.
+const QUEUE: usize = 4_096;
+/// Frames handed over in one go.
+const AT_ONCE: usize = 256;
+/// How long a call waits for the first frame.
+const WAIT: Duration = Duration::from_millis(50);
+/// How often silence is looked into.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How to follow a feed.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The vendor's side.
+    pub alpaca: Alpaca,
+    /// What its records are labelled with, as `alpaca.iex`.
+    pub feed: String,
+    /// Sessions: while the market is closed silence is none.
+    pub calendar: Calendar,
+    /// Silence of a symbol, in market seconds, that is looked into; 20 times its usual pause if that is longer.
+    pub stall_s: f64,
+    /// Market seconds in a second: 1, or a simulator's speed.
+    pub speed: f64,
+    /// Fetch what was missed.
+    pub backfill: bool,
+}
+
+/// A live feed.
+pub struct Live {
+    settings: Settings,
+    decoder: Decoder,
+    wires: Option<Receiver<Wire>>,
+    /// Told to the reading thread: connect anew, for this reason.
+    hang_up: connection::HangUp,
+    /// Event time of the newest record.
+    latest: Option<i64>,
+    watch: Watch,
+    watched: Instant,
+    /// Waits for the first record after it.
+    open: Option<Gap>,
+    gaps: u64,
+    changed: bool,
+    payload: Vec<u8>,
+}
+
+impl Live {
+    /// Connects on the first call of [`Source::next`].
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            decoder: Decoder::new(&settings.feed),
+            watch: Watch::new(settings.calendar, settings.stall_s, settings.speed),
+            watched: Instant::now(),
+            settings,
+            wires: None,
+            hang_up: connection::HangUp::default(),
+            latest: None,
+            open: None,
+            gaps: 0,
+            changed: false,
+            payload: Vec::new(),
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("live:{}", self.settings.feed)
+    }
+
+    /// Records may be missing from the newest one on.
+    fn missed(&mut self, cause: &str, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
+        let Some(from) = self.latest else { return Ok(()) };
+        if let Some(open) = &mut self.open {
+            open.cause = format!("{}; {cause}", open.cause);
+            return Ok(());
+        }
+        self.gaps += 1;
+        let from = UnixNanos(from).to_string();
+        let gap = Gap {
+            id: format!("{}|{from}|{}", self.settings.feed, self.gaps),
+            feed: self.settings.feed.clone(),
+            symbols: self.settings.alpaca.symbols.clone(),
+            from,
+            to: None,
+            cause: cause.to_owned(),
+            state: State::Open,
+            proof: None,
+            note: None,
+        };
+        tracing::warn!(cause, from = gap.from, "records may be missing: a gap in the ledger");
+        sink(Event::Gap(&gap))?;
+        self.open = Some(gap);
+        Ok(())
+    }
+
+    /// A record has come after a gap: how far it reaches is known, and it can be fetched.
+    fn fill(
+        &mut self,
+        to: UnixNanos,
+        sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
+        stop: &Stop,
+    ) -> Result<()> {
+        let Some(mut gap) = self.open.take() else { return Ok(()) };
+        gap.to = Some(to.to_string());
+        if self.settings.backfill {
+            let decoder = &mut self.decoder;
+            match backfill::fill(&self.settings.alpaca, &mut gap, decoder, sink, stop)? {
+                Ok(fetched) => {
+                    tracing::info!(fetched, from = gap.from, "the gap is fetched and counted: closed")
+                }
+                Err(reason) => {
+                    tracing::warn!(reason, from = gap.from, "the gap stays open");
+                    gap.note = Some(reason);
+                }
+            }
+        } else {
+            gap.note = Some("fetching what was missed is switched off".to_owned());
+        }
+        sink(Event::Gap(&gap))
+    }
+
+    fn frame(
+        &mut self,
+        text: &str,
+        recv_ts: UnixNanos,
+        stop: &Stop,
+        sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let mut outcomes = Vec::new();
+        let read = self.decoder.frame(text, recv_ts, &mut |outcome, raw| match outcome {
+            Ok(None) => {}
+            Ok(Some(record)) => outcomes.push(Ok(record)),
+            Err(reason) => outcomes.push(Err((reason, raw.to_owned()))),
+        });
+        for outcome in outcomes {
+            match outcome {
+                Ok(record) => self.record(&record, stop, sink)?,
+                Err((reason, raw)) => {
+                    self.dead(reason.clone(), &raw, sink)?;
+                    self.missed(&format!("a message that cannot be read: {reason}"), sink)?;
+                }
+            }
+        }
+        if let Err(reason) = read {
+            self.dead(reason, text, sink)?;
+            self.missed("a frame that cannot be read", sink)?;
+        }
+        Ok(())
+    }
+
+    fn record(
+        &mut self,
+        record: &Record<String>,
+        stop: &Stop,
+        sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let ts = record.ts();
+        if self.open.is_some() {
+            self.fill(ts, sink, stop)?;
+        }
+        self.watch.hear(record.symbol(), ts);
+        self.latest = Some(self.latest.map_or(ts.0, |latest| latest.max(ts.0)));
+        self.changed = true;
+        hand_over(record, &mut self.payload, sink)
+    }
+
+    fn dead(&self, reason: String, raw: &str, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
+        sink(Event::Dead(Letter {
+            stage: Stage::Source,
+            origin: self.describe(),
+            reason,
+            key: String::new(),
+            kind: String::new(),
+            raw: raw.as_bytes().to_vec(),
+        }))
+    }
+
+    /// Looks into silence: why to connect anew. The vendor's history tells a stall from a quiet or halted symbol; where it
+    /// cannot be asked, silence in the regular session counts as one.
+    fn stalled(&mut self, stop: &Stop) -> Result<Option<String>> {
+        if self.watched.elapsed() < LOOK {
+            return Ok(None);
+        }
+        self.watched = Instant::now();
+        for suspect in self.watch.suspects() {
+            self.watch.excuse(Some(&suspect.symbol));
+            let told = if self.settings.backfill {
+                self.unheard(&suspect, stop)?
+            } else {
+                Err("it is not to be asked".to_owned())
+            };
+            let silence =
+                format!("no record of {} for {:.0} s while connected", suspect.symbol, suspect.silent_s);
+            match told {
+                Ok(0) => tracing::debug!(silence, "history has none either: quiet or halted"),
+                Ok(count) => return Ok(Some(format!("stall: {silence}, and history has {count}"))),
+                Err(_) if !suspect.regular => {}
+                Err(reason) => {
+                    return Ok(Some(format!(
+                        "stall: {silence}; whether history has any is not known: {reason}"
+                    )));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// How many records the vendor's history has since a symbol's last one.
+    fn unheard(&self, suspect: &Suspect, stop: &Stop) -> Result<std::result::Result<usize, String>> {
+        let alpaca = Alpaca { symbols: vec![suspect.symbol.clone()], ..self.settings.alpaca.clone() };
+        let mut count = 0;
+        for kind in &alpaca.kinds {
+            let from = UnixNanos(suspect.since.0.saturating_add(1));
+            let read = alpaca.history(*kind, from, suspect.now, stop, &mut |page| {
+                count += page.values().map(Vec::len).sum::<usize>();
+                Ok(())
+            })?;
+            if let Err(reason) = read {
+                return Ok(Err(reason));
+            }
+        }
+        Ok(Ok(count))
+    }
+}
+
+/// Hands a record over in canonical form.
+fn hand_over(
+    record: &Record<String>,
+    payload: &mut Vec<u8>,
+    sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
+) -> Result<()> {
+    payload.clear();
+    json::encode(record, payload);
+    sink(Event::Record { kind: record.kind(), symbol: record.symbol(), recv_ts: record.recv_ts(), payload })
+}
+
+impl Source for Live {
+    /// The time since the last record of an earlier run is a gap.
+    fn resume(&mut self, positions: &Positions) -> Result<u64> {
+        let kept =
+            positions.get(&self.name()).and_then(|bytes| std::str::from_utf8(bytes).ok()?.parse().ok());
+        self.latest = kept;
+        Ok(0)
+    }
+
+    fn next(&mut self, stop: &Stop, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool> {
+        if self.wires.is_none() {
+            let (send, receive) = crossbeam_channel::bounded(QUEUE);
+            connection::start(self.settings.alpaca.clone(), self.hang_up.clone(), stop.clone(), send)?;
+            self.wires = Some(receive);
+            self.missed("not running", sink)?;
+        }
+        let Some(wires) = self.wires.clone() else { return Ok(false) };
+        let mut wait = WAIT;
+        for _ in 0..AT_ONCE {
+            match wires.recv_timeout(wait) {
+                Ok(Wire::Frame(text, recv_ts)) => self.frame(&text, recv_ts, stop, sink)?,
+                Ok(Wire::Lost(cause)) => self.missed(&cause, sink)?,
+                Ok(Wire::Connected) => self.watch.excuse(None),
+                Ok(Wire::Fatal(error)) => return Err(error),
+                Err(crossbeam_channel::RecvTimeoutError::Timeout) => break,
+                Err(crossbeam_channel::RecvTimeoutError::Disconnected) => {
+                    return if stop.asked() {
+                        Ok(true)
+                    } else {
+                        Err(Error::internal("the thread that reads the stream ended"))
+                    };
+                }
+            }
+            wait = Duration::ZERO;
+        }
+        if let Some(cause) = self.stalled(stop)? {
+            self.hang_up.ask(&cause);
+        }
+        Ok(true)
+    }
+
+    fn positions(&mut self) -> Positions {
+        let mut out = Positions::new();
+        // While a gap is open the next run must find it again.
+        if let (true, Some(ts), None) = (std::mem::take(&mut self.changed), self.latest, &self.open) {
+            out.insert(self.name(), ts.to_string().into_bytes());
+        }
+        out
+    }
+
+    fn size(&self) -> Option<u64> {
+        None
+    }
+
+    fn describe(&self) -> String {
+        self.settings.alpaca.describe()
+    }
+}
+
+/// The kinds a subscription is of, in the vendor's words.
+fn channels(kinds: &[Kind]) -> Vec<&'static str> {
+    kinds.iter().map(|kind| kind.plural()).collect()
+}

@@ -1,0 +1,132 @@
+//! Which symbols have been silent for too long: candidates for a stall. A socket may be open, its pings answered, and
+//! nothing come; or one symbol of many may be lost. Silence alone proves nothing: a symbol may be quiet or halted. So the
+//! watch only names suspects, and the vendor's history says whether there was anything to hear.
+
+use market::UnixNanos;
+use market::calendar::{Calendar, Phase};
+use std::collections::HashMap;
+use std::time::Instant;
+
+/// Longer than this many usual pauses of a symbol is suspicious.
+const PAUSES: f64 = 20.0;
+
+#[derive(Debug)]
+struct Heard {
+    ts: i64,
+    at: Instant,
+    /// The usual pause between its records, nanoseconds, smoothed.
+    pause: f64,
+}
+
+/// When each symbol was heard last.
+#[derive(Debug)]
+pub(super) struct Watch {
+    calendar: Calendar,
+    /// Market seconds of silence that are allowed at least.
+    allowed: f64,
+    /// Market seconds in a second.
+    speed: f64,
+    symbols: HashMap<String, Heard>,
+    newest: Option<(i64, Instant)>,
+}
+
+/// A symbol that may have stalled.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Suspect {
+    pub(super) symbol: String,
+    /// Its last record.
+    pub(super) since: UnixNanos,
+    /// The market's time now.
+    pub(super) now: UnixNanos,
+    pub(super) silent_s: f64,
+    /// The whole silence is of the regular session.
+    pub(super) regular: bool,
+}
+
+impl Watch {
+    pub(super) fn new(calendar: Calendar, allowed: f64, speed: f64) -> Self {
+        Self { calendar, allowed, speed, symbols: HashMap::new(), newest: None }
+    }
+
+    pub(super) fn hear(&mut self, symbol: &str, ts: UnixNanos) {
+        let at = Instant::now();
+        self.newest = Some((self.newest.map_or(ts.0, |(newest, _)| newest.max(ts.0)), at));
+        match self.symbols.get_mut(symbol) {
+            Some(heard) => {
+                heard.pause += ((ts.0 - heard.ts).max(0) as f64 - heard.pause) / 32.0;
+                heard.ts = heard.ts.max(ts.0);
+                heard.at = at;
+            }
+            None => {
+                self.symbols.insert(symbol.to_owned(), Heard { ts: ts.0, at, pause: 0.0 });
+            }
+        }
+    }
+
+    /// Silence begins anew: after a connection is made, or a suspicion was looked into.
+    pub(super) fn excuse(&mut self, symbol: Option<&str>) {
+        let at = Instant::now();
+        let all = self.symbols.iter_mut().filter(|(name, _)| symbol.is_none_or(|symbol| symbol == *name));
+        all.for_each(|(_, heard)| heard.at = at);
+    }
+
+    /// Symbols that are silent for longer than is usual for them, while the market is open.
+    pub(super) fn suspects(&self) -> Vec<Suspect> {
+        let Some((newest, at)) = self.newest else { return Vec::new() };
+        let now = UnixNanos(newest.saturating_add((at.elapsed().as_secs_f64() * self.speed * 1e9) as i64));
+        let day = self.calendar.day(now);
+        if day.phase(now.0) == Phase::Closed {
+            return Vec::new();
+        }
+        let mut out: Vec<Suspect> = self
+            .symbols
+            .iter()
+            .filter_map(|(symbol, heard)| {
+                let silent_s = heard.at.elapsed().as_secs_f64() * self.speed;
+                (silent_s > self.allowed.max(PAUSES * heard.pause / 1e9)).then(|| Suspect {
+                    symbol: symbol.clone(),
+                    since: UnixNanos(heard.ts),
+                    now,
+                    silent_s,
+                    regular: day.is_regular(heard.ts) && day.is_regular(now.0),
+                })
+            })
+            .collect();
+        out.sort_by(|a, b| a.symbol.cmp(&b.symbol));
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_busy_symbol_is_suspected_and_a_quiet_one_or_a_closed_market_is_not() {
+        let at =
+            |text: &str, second: i64| UnixNanos(UnixNanos::parse(text).unwrap().0 + second * 1_000_000_000);
+        // A thousand market seconds pass in ten milliseconds.
+        let watch = |open: &str| {
+            let mut watch = Watch::new(Calendar::XNYS, 60.0, 100_000.0);
+            for n in 0..200 {
+                watch.hear("BUSY", at(open, n));
+            }
+            // Once every ten minutes.
+            for n in 0..40 {
+                watch.hear("QUIET", at(open, 600 * (n - 39) + 199));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+            watch
+        };
+        let mut regular = watch("2013-10-08T17:00:00Z");
+        let suspects = regular.suspects();
+        let names: Vec<_> = suspects.iter().map(|s| (s.symbol.as_str(), s.regular)).collect();
+        assert_eq!(names, [("BUSY", true)]);
+        assert!(suspects[0].silent_s >= 1_000.0);
+        regular.excuse(Some("BUSY"));
+        assert!(regular.suspects().iter().all(|suspect| suspect.silent_s < 1_000.0));
+        assert_eq!(watch("2013-10-08T22:00:00Z").suspects().first().map(|s| s.regular), Some(false));
+        assert_eq!(watch("2013-10-09T02:00:00Z").suspects(), []);
+    }
+}

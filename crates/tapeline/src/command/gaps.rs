@@ -1,0 +1,46 @@
+//! `tapeline gaps`: what live feeds missed, and whether it was fetched.
+
+use crate::cli::{Format, GapsOptions};
+use crate::context::Context;
+use crate::output::{Out, table, thousands};
+use pipeline::gap::{self, State};
+use pipeline::{Error, Result, engine};
+use std::process::ExitCode;
+
+pub(crate) fn run(context: &Context, options: &GapsOptions) -> Result<ExitCode> {
+    let topics = engine::topics(&context.config, &context.stop)?;
+    let names = engine::names(&context.config);
+    let mut gaps = context.briefly(|| gap::ledger(&*topics, &names))?;
+    gaps.retain(|gap| !options.open || gap.state == State::Open);
+    let mut out = Out::new();
+    match options.format {
+        Format::Json => {
+            let text = serde_json::to_string(&gaps).map_err(|error| Error::internal(error.to_string()))?;
+            out.put(&format!("{text}\n"))?;
+        }
+        Format::Table => {
+            let head = ["state", "feed", "from", "to", "fetched", "cause"];
+            let mut rows = vec![head.map(str::to_owned).to_vec()];
+            for gap in &gaps {
+                let note =
+                    gap.note.as_deref().map(|note| format!("; open because {note}")).unwrap_or_default();
+                rows.push(vec![
+                    if gap.state == State::Open { "open" } else { "closed" }.to_owned(),
+                    gap.feed.clone(),
+                    gap.from.clone(),
+                    gap.to.clone().unwrap_or_else(|| "?".to_owned()),
+                    gap.proof.as_ref().map_or_else(String::new, |proof| thousands(proof.fetched)),
+                    format!("{}{note}", gap.cause),
+                ]);
+            }
+            out.put(&table(&rows, 6))?;
+            let open = gaps.iter().filter(|gap| gap.state == State::Open).count();
+            out.put(&format!("{} gaps, {open} of them open\n", gaps.len()))?;
+        }
+        Format::Csv | Format::Parquet => {
+            return Err(Error::user("gaps are printed as table or json").hint("--format json"));
+        }
+    }
+    out.end()?;
+    Ok(ExitCode::SUCCESS)
+}

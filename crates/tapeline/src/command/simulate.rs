@@ -1,0 +1,60 @@
+//! `tapeline simulate`: a vendor's API played from a tape.
+
+use crate::cli::{SimulateOptions, Vendor};
+use crate::context::Context;
+use crate::output::thousands;
+use pipeline::simulate::Settings;
+use pipeline::{Error, Result, engine};
+use std::process::ExitCode;
+
+pub(crate) fn run(context: &Context, options: &SimulateOptions) -> Result<ExitCode> {
+    let Vendor::Alpaca = options.vendor;
+    let speed = match options.speed.trim_end_matches('x') {
+        "ma" | "max" => None,
+        text => Some(text.parse().ok().filter(|n: &f64| n.is_finite() && *n > 0.0).ok_or_else(|| {
+            Error::user(format!("--speed {} is neither max nor a number above 0", options.speed))
+        })?),
+    };
+    let keys = match &options.keys {
+        Some(keys) => Some(
+            keys.split_once(':')
+                .map(|(k, s)| (k.to_owned(), s.to_owned()))
+                .ok_or_else(|| Error::user("--keys is KEY:SECRET"))?,
+        ),
+        None => None,
+    };
+    let settings = Settings {
+        listen: options.listen.clone(),
+        speed,
+        faults: options.faults.map(|seed| (seed, options.fault_count)),
+        keys,
+        connections: options.connections.max(1),
+        frame: options.frame.clamp(1, 10_000),
+    };
+    let url = match options.tape.strip_prefix("tape:") {
+        Some(_) => options.tape.clone(),
+        None => format!("tape:{}?kinds=trades", options.tape),
+    };
+    let simulator = engine::simulator(&context.config, &url, settings, &context.stop)?;
+    let address = simulator.address()?;
+    let (symbols, records) = simulator.tape();
+    let symbols = symbols.join(",");
+    println!(
+        "Alpaca's API at {address}: {} records of {symbols}; plays from the first subscription on",
+        thousands(records as u64)
+    );
+    println!("in another terminal:");
+    println!("  export APCA_API_KEY_ID=any APCA_API_SECRET_KEY=any");
+    println!(
+        "  export TAPELINE__SOURCE__ALPACA__STREAM=ws://{address} TAPELINE__SOURCE__ALPACA__REST=http://{address}"
+    );
+    println!(
+        "  tapeline run --source 'alpaca:sip?symbols={symbols}&speed={}' --topic ... --store ...",
+        speed.unwrap_or(1.0)
+    );
+    let report = simulator.run()?;
+    for (name, count) in &report.faults {
+        println!("  {count} x {name}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
