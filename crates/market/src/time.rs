@@ -81,6 +81,9 @@ impl UnixNanos {
     /// # Errors
     /// [`TimeError`] with what was read and what would be.
     pub fn parse(text: &str) -> Result<Self, TimeError> {
+        if let Some(instant) = zulu(text.as_bytes()) {
+            return Ok(instant);
+        }
         let fail = |reason: String| TimeError { text: text.to_owned(), reason };
         let stamp = if text.contains('[') {
             text.parse::<Zoned>().map(|zoned| zoned.timestamp())
@@ -94,6 +97,46 @@ impl UnixNanos {
             .map(Self)
             .map_err(|_| fail("outside 1677..2262, what nanoseconds in 64 bits can hold".to_owned()))
     }
+}
+
+/// `2021-01-27T10:35:34[.82840127]Z`, what vendors' streams are full of, without the generality of [`UnixNanos::parse`];
+/// `None` for anything else. Days by H. Hinnant's `days_from_civil`.
+fn zulu(text: &[u8]) -> Option<UnixNanos> {
+    let (head, tail) = text.split_at_checked(19)?;
+    let digit = |at: usize| Some(i64::from(head[at].wrapping_sub(b'0'))).filter(|digit| *digit < 10);
+    let two = |at: usize| Some(digit(at)? * 10 + digit(at + 1)?);
+    if [head[4], head[7], head[10], head[13], head[16]] != *b"--T::" {
+        return None;
+    }
+    let (year, month, day) = (two(0)? * 100 + two(2)?, two(5)?, two(8)?);
+    let (hour, minute, second) = (two(11)?, two(14)?, two(17)?);
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        2 => 28 + i64::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return None,
+    };
+    if !(1..=days).contains(&day) || hour > 23 || minute > 59 || second > 59 || !(1678..2262).contains(&year)
+    {
+        return None;
+    }
+    let nanos = match tail {
+        b"Z" => 0,
+        [b'.', places @ .., b'Z'] if (1..=9).contains(&places.len()) => {
+            let mut value = 0;
+            for byte in places {
+                value = value * 10 + Some(i64::from(byte.wrapping_sub(b'0'))).filter(|digit| *digit < 10)?;
+            }
+            value * 10_i64.pow(9 - places.len() as u32)
+        }
+        _ => return None,
+    };
+    let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let of_era = y % 400;
+    let of_year = (153 * m + 2) / 5 + day - 1;
+    let date = y / 400 * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+    Some(UnixNanos((date * 86_400 + hour * 3_600 + minute * 60 + second) * 1_000_000_000 + nanos))
 }
 
 impl fmt::Display for UnixNanos {
@@ -218,5 +261,23 @@ mod tests {
         assert_eq!(session.at(33 * HOUR), None);
         assert!(SessionDay::new(20131308, "America/New_York").is_err());
         assert!(SessionDay::new(20131008, "Mars/Olympus").is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_short_way_to_read_an_instant_is_the_long_way(
+            text in "(16|19|20|22)[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{0,10})?Z",
+            nanos in -8_000_000_000_000_000_000_i64..8_000_000_000_000_000_000,
+        ) {
+            if let Some(instant) = zulu(text.as_bytes()) {
+                let long: Timestamp = text.parse().unwrap();
+                proptest::prop_assert_eq!(i128::from(instant.0), long.as_nanosecond(), "{}", text);
+            }
+            let text = UnixNanos(nanos).to_string();
+            let year: i32 = text[..4].parse().unwrap();
+            let short = zulu(text.as_bytes());
+            proptest::prop_assert_eq!(short.is_some(), (1678..2262).contains(&year));
+            proptest::prop_assert!(short.is_none_or(|instant| instant.0 == nanos));
+        }
     }
 }

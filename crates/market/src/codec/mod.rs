@@ -2,6 +2,13 @@
 
 pub mod alpaca;
 pub mod bar;
+pub mod binance;
+pub mod coinbase;
+pub mod feed;
+pub mod finnhub;
 pub mod json;
+pub mod kraken;
 pub mod lean;
 pub mod lean_bars;
+pub mod massive;
+pub mod scan;

@@ -1,0 +1,147 @@
+//! Binance spot: the `SYMBOL@trade` streams, and history (`/api/v3/historicalTrades`).
+//!
+//! ```text
+//! {"stream":"bnbbtc@trade","data":{"e":"trade","E":1672515782136,"s":"BNBBTC","t":12345,"p":"0.001","q":"100",
+//!  "T":1672515782136,"m":true,"M":true}}
+//! {"id":12345,"price":"0.001","qty":"100","quoteQty":"0.1","time":1672515782136,"isBuyerMaker":true,"isBestMatch":true}
+//! ```
+//! (binance-spot-api-docs.) A symbol's trade numbers leave none out, so a jump is a hole. Conditions say whether the buyer
+//! was the maker.
+
+use super::feed::{Decode, Message, Numbers, Outcome, Sink};
+use super::scan::{Scanner, Value};
+use crate::record::{Record, Trade};
+use crate::{Kind, Price, Size, UnixNanos};
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Members<'a> {
+    event: Value<'a>,
+    data: Value<'a>,
+    symbol: Value<'a>,
+    id: Value<'a>,
+    price: Value<'a>,
+    size: Value<'a>,
+    time: Value<'a>,
+    maker: Value<'a>,
+}
+
+impl<'a> Members<'a> {
+    fn set(&mut self, name: &str, value: Value<'a>) {
+        let place = match name {
+            "e" => &mut self.event,
+            "data" => &mut self.data,
+            "s" => &mut self.symbol,
+            "t" | "id" => &mut self.id,
+            "p" | "price" => &mut self.price,
+            "q" | "qty" => &mut self.size,
+            "T" | "time" => &mut self.time,
+            "m" | "isBuyerMaker" => &mut self.maker,
+            _ => return,
+        };
+        *place = value;
+    }
+
+    fn of(text: &'a str) -> Result<Self, String> {
+        let (mut members, mut scanner) = (Self::default(), Scanner::new(text));
+        scanner.object(|name, value| members.set(name, value))?;
+        scanner.end()?;
+        Ok(members)
+    }
+}
+
+/// Reads frames and history.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    feed: String,
+    numbers: Numbers,
+}
+
+impl Decoder {
+    /// Of a feed, as `binance`.
+    #[must_use]
+    pub fn new(feed: &str) -> Self {
+        Self { feed: feed.to_owned(), ..Self::default() }
+    }
+
+    fn trade(
+        &self,
+        of: &Members<'_>,
+        recv_ts: UnixNanos,
+        take: &mut dyn FnMut(Outcome<'_>),
+    ) -> Result<(), String> {
+        take(Ok(Message::Record(Record::Trade(Trade {
+            symbol: of.symbol.needed("s")?,
+            feed: &self.feed,
+            venue: "binance",
+            id: of.id.id("t")?,
+            ts: of.time.epoch("T")?,
+            recv_ts,
+            price: Price::from_billionths(of.price.billionths("p")?),
+            size: Size::from_billionths(of.size.billionths("q")?),
+            conditions: match of.maker {
+                Value::Bool(true) => r#"["buyer is maker"]"#,
+                Value::Bool(false) => "[]",
+                _ => return Err("`m` is neither true nor false".to_owned()),
+            },
+            tape: "",
+            revision: 0,
+            canceled: false,
+        }))));
+        Ok(())
+    }
+}
+
+impl Decode for Decoder {
+    fn frame(&mut self, frame: &str, recv_ts: UnixNanos, sink: Sink<'_>) -> Result<(), String> {
+        let mut of = Members::of(frame)?;
+        if let Value::Object(data) = of.data {
+            of = Members::of(data)?;
+        }
+        if of.event != Value::Text("trade") {
+            sink(Ok(Message::Silent), frame);
+            return Ok(());
+        }
+        if let (Value::Text(symbol), Ok(number)) = (of.symbol, of.id.whole("t"))
+            && let Some(hole) = self.numbers.hole(symbol, number)
+        {
+            sink(Ok(Message::Missed(&hole)), frame);
+        }
+        if let Err(reason) = self.trade(&of, recv_ts, &mut |outcome| sink(outcome, frame)) {
+            sink(Err(reason), frame);
+        }
+        Ok(())
+    }
+
+    fn past(&mut self, _: Kind, symbol: &str, raw: &str, recv_ts: UnixNanos, sink: Sink<'_>) {
+        let done = Members::of(raw).and_then(|mut of| {
+            of.symbol = Value::Text(symbol);
+            self.trade(&of, recv_ts, &mut |outcome| sink(outcome, raw))
+        });
+        if let Err(reason) = done {
+            sink(Err(reason), raw);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::feed::tests::{all, frame, past};
+
+    #[test]
+    fn trades_holes_and_history() {
+        let decoder = &mut Decoder::new("binance");
+        let trade = |id: u32| {
+            format!(
+                r#"{{"e":"trade","E":1672515782136,"s":"BNBBTC","t":{id},"p":"0.001","q":"100","T":1672515782136,"m":true,"M":true}}"#
+            )
+        };
+        let first =
+            frame(decoder, &format!(r#"{{"stream":"bnbbtc@trade","data":{}}}"#, trade(12_345))).remove(0);
+        assert_eq!(first.as_ref().unwrap().ts().to_string(), "2022-12-31T19:43:02.136Z");
+        assert_eq!(frame(decoder, r#"{"result":null,"id":1}"#), []);
+        assert!(all(decoder, &trade(12_348))[0].contains("trades 12346 to 12347 of BNBBTC"));
+        let raw = r#"{"id":12345,"price":"0.00100000","qty":"100.00000000","quoteQty":"0.1","time":1672515782136,"isBuyerMaker":true,"isBestMatch":true}"#;
+        assert_eq!(past(decoder, Kind::Trade, "BNBBTC", raw), first);
+    }
+}

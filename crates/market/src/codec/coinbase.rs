@@ -1,0 +1,179 @@
+//! Coinbase Advanced Trade: the `market_trades` channel, and history (`/api/v3/brokerage/market/products/ID/ticker`).
+//!
+//! ```text
+//! {"channel":"market_trades","client_id":"","timestamp":"…","sequence_num":5,"events":[{"type":"update","trades":[
+//!  {"trade_id":"995098700","product_id":"BTC-USD","price":"68900.50","size":"0.0015","side":"BUY","time":"2024-…Z"}]}]}
+//! ```
+//! (docs.cdp.coinbase.com, Advanced Trade websocket; coinbase-advanced-py.) `sequence_num` counts a connection's messages
+//! over all channels, so a jump is a hole. A `snapshot` repeats trades of before the subscription: they are passed over.
+
+use super::feed::{Decode, Message, Outcome, Sink};
+use super::scan::{Scanner, Value};
+use crate::record::{Record, Trade};
+use crate::{Kind, Price, Size, UnixNanos};
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Members<'a> {
+    symbol: Value<'a>,
+    side: Value<'a>,
+    price: Value<'a>,
+    size: Value<'a>,
+    id: Value<'a>,
+    time: Value<'a>,
+}
+
+impl<'a> Members<'a> {
+    fn set(&mut self, name: &str, value: Value<'a>) {
+        match name {
+            "product_id" => self.symbol = value,
+            "side" => self.side = value,
+            "price" => self.price = value,
+            "size" => self.size = value,
+            "trade_id" => self.id = value,
+            "time" => self.time = value,
+            _ => {}
+        }
+    }
+}
+
+/// Reads frames and history.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    feed: String,
+    last: Option<i64>,
+}
+
+impl Decoder {
+    /// Of a feed, as `coinbase`.
+    #[must_use]
+    pub fn new(feed: &str) -> Self {
+        Self { feed: feed.to_owned(), last: None }
+    }
+
+    fn trade(
+        &self,
+        of: &Members<'_>,
+        recv_ts: UnixNanos,
+        take: &mut dyn FnMut(Outcome<'_>),
+    ) -> Result<(), String> {
+        take(Ok(Message::Record(Record::Trade(Trade {
+            symbol: of.symbol.needed("product_id")?,
+            feed: &self.feed,
+            venue: "coinbase",
+            id: of.id.id("trade_id")?,
+            ts: of.time.time("time")?,
+            recv_ts,
+            price: Price::from_billionths(of.price.billionths("price")?),
+            size: Size::from_billionths(of.size.billionths("size")?),
+            // The maker's side, as sent.
+            conditions: match of.side.text("side")? {
+                "BUY" => r#"["BUY"]"#,
+                "SELL" => r#"["SELL"]"#,
+                other => return Err(format!("`side` is neither BUY nor SELL: {other}")),
+            },
+            tape: "",
+            revision: 0,
+            canceled: false,
+        }))));
+        Ok(())
+    }
+
+    fn trades(&self, trades: &str, recv_ts: UnixNanos, sink: Sink<'_>) -> Result<(), String> {
+        Scanner::new(trades).array(|scanner| {
+            let from = scanner.at();
+            let mut of = Members::default();
+            scanner.object(|name, value| of.set(name, value))?;
+            let raw = scanner.since(from);
+            if let Err(reason) = self.trade(&of, recv_ts, &mut |outcome| sink(outcome, raw)) {
+                sink(Err(reason), raw);
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Decode for Decoder {
+    fn frame(&mut self, frame: &str, recv_ts: UnixNanos, sink: Sink<'_>) -> Result<(), String> {
+        let (mut channel, mut number, mut events) = (Value::Absent, Value::Absent, Value::Absent);
+        let mut scanner = Scanner::new(frame);
+        scanner.object(|name, value| match name {
+            "channel" => channel = value,
+            "sequence_num" => number = value,
+            "events" => events = value,
+            _ => {}
+        })?;
+        scanner.end()?;
+        if let Ok(number) = number.whole("sequence_num")
+            && let Some(last) = self.last.replace(number)
+            && number > last + 1
+        {
+            let hole = format!("messages {} to {} were not sent", last + 1, number - 1);
+            sink(Ok(Message::Missed(&hole)), frame);
+        }
+        let (Value::Text("market_trades"), Value::Array(events)) = (channel, events) else {
+            // Answers, heartbeats, other channels.
+            sink(Ok(Message::Silent), frame);
+            return Ok(());
+        };
+        Scanner::new(events).array(|scanner| {
+            let (mut class, mut trades) = (Value::Absent, Value::Absent);
+            scanner.object(|name, value| match name {
+                "type" => class = value,
+                "trades" => trades = value,
+                _ => {}
+            })?;
+            match (class, trades) {
+                (Value::Text("snapshot"), _) => Ok(()),
+                (_, Value::Array(trades)) => self.trades(trades, recv_ts, sink),
+                _ => Err("an event without `trades`".to_owned()),
+            }
+        })
+    }
+
+    fn past(&mut self, _: Kind, symbol: &str, raw: &str, recv_ts: UnixNanos, sink: Sink<'_>) {
+        let (mut of, mut scanner) = (Members::default(), Scanner::new(raw));
+        let read = scanner.object(|name, value| of.set(name, value)).and_then(|()| scanner.end());
+        of.symbol = Value::Text(symbol);
+        let done = read
+            .map_err(String::from)
+            .and_then(|()| self.trade(&of, recv_ts, &mut |outcome| sink(outcome, raw)));
+        if let Err(reason) = done {
+            sink(Err(reason), raw);
+        }
+    }
+
+    fn connected(&mut self) {
+        self.last = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::feed::tests::{all, frame, past};
+
+    #[test]
+    fn trades_holes_and_history() {
+        let decoder = &mut Decoder::new("coinbase");
+        let trade = r#"{"trade_id":"995098700","product_id":"BTC-USD","price":"68900.50","size":"0.0015","side":"BUY","time":"2024-06-12T15:02:29.662467Z"}"#;
+        let event = |number: u32, class: &str| {
+            format!(
+                r#"{{"channel":"market_trades","client_id":"","timestamp":"2024-06-12T15:02:30Z","sequence_num":{number},"events":[{{"type":"{class}","trades":[{trade}]}}]}}"#
+            )
+        };
+        assert_eq!(frame(decoder, &event(0, "snapshot")), []);
+        let first = frame(decoder, &event(1, "update")).remove(0);
+        assert_eq!(first.as_ref().unwrap().ts().to_string(), "2024-06-12T15:02:29.662467Z");
+        assert_eq!(
+            frame(
+                decoder,
+                r#"{"channel":"heartbeats","sequence_num":2,"events":[{"heartbeat_counter":"1"}]}"#
+            ),
+            []
+        );
+        assert!(all(decoder, &event(5, "update"))[0].contains("messages 3 to 4 were not sent"));
+        decoder.connected();
+        assert!(!all(decoder, &event(0, "update"))[0].contains("not sent"));
+        assert_eq!(past(decoder, Kind::Trade, "BTC-USD", trade), first);
+    }
+}

@@ -1,0 +1,156 @@
+//! What every vendor's decoder offers: frames in, records out.
+
+use crate::record::{Quote, Record};
+use crate::{Kind, UnixNanos};
+use rustc_hash::FxHashMap;
+use xxhash_rust::xxh3::Xxh3;
+
+/// What a message of a frame is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Message<'a> {
+    /// A trade or quote, borrowed from the frame.
+    Record(Record<&'a str>),
+    /// Nothing to keep: an answer, a sign of life, a bar.
+    Silent,
+    /// The vendor's own numbers tell that something was not sent: which ones.
+    Missed(&'a str),
+}
+
+/// A message, or why it cannot be read.
+pub type Outcome<'a> = Result<Message<'a>, String>;
+
+/// Takes each message of a frame with its text.
+pub type Sink<'s> = &'s mut dyn FnMut(Outcome<'_>, &str);
+
+/// Reads a vendor's frames and history.
+pub trait Decode: Send + std::fmt::Debug {
+    /// Hands over each message of a frame.
+    ///
+    /// # Errors
+    /// The frame is not what the vendor sends, from some point on: messages before it have been handed over.
+    fn frame(&mut self, frame: &str, recv_ts: UnixNanos, sink: Sink<'_>) -> Result<(), String>;
+
+    /// Hands over a record of history, which is the one the stream would have brought.
+    fn past(&mut self, kind: Kind, symbol: &str, raw: &str, recv_ts: UnixNanos, sink: Sink<'_>);
+
+    /// A connection begins: numbers that count its messages begin anew.
+    fn connected(&mut self) {}
+}
+
+/// Numbers a vendor gives to the trades of a symbol without leaving one out: a jump is a hole.
+#[derive(Debug, Default)]
+pub(super) struct Numbers(FxHashMap<Box<str>, i64>);
+
+impl Numbers {
+    /// What was not sent before this number, if any was.
+    pub(super) fn hole(&mut self, symbol: &str, number: i64) -> Option<String> {
+        let Some(last) = self.0.get_mut(symbol) else {
+            self.0.insert(symbol.into(), number);
+            return None;
+        };
+        let from = last.saturating_add(1);
+        *last = number.max(*last);
+        (number > from).then(|| format!("trades {from} to {} of {symbol} were not sent", number - 1))
+    }
+}
+
+/// Quotes of many vendors carry no number. A hash of all they say stands for it, so that the same quote has the same
+/// number whether it came by the stream, from history, or to another program on the same feed. `salt` is the vendor's own
+/// number where it has one.
+pub(super) fn quote_number<S: AsRef<str>>(quote: &Quote<S>, salt: i64) -> i64 {
+    let mut hasher = Xxh3::new();
+    hasher.update(&quote.ts.0.to_le_bytes());
+    for side in [&quote.bid, &quote.ask] {
+        let numbers = side.as_ref().map_or([0, 0], |side| [side.price.billionths(), side.size.billionths()]);
+        numbers.iter().for_each(|number| hasher.update(&number.to_le_bytes()));
+        hasher.update(side.as_ref().map_or("", |side| side.venue.as_ref()).as_bytes());
+        hasher.update(&[0]);
+    }
+    hasher.update(quote.conditions.as_ref().as_bytes());
+    if salt != 0 {
+        hasher.update(&salt.to_le_bytes());
+    }
+    (hasher.digest() >> 1) as i64
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    type Owned = Result<Record<String>, String>;
+
+    fn owned(outcome: Outcome<'_>) -> Option<Owned> {
+        match outcome {
+            Ok(Message::Record(record)) => Some(Ok(record.map(str::to_owned))),
+            Ok(_) => None,
+            Err(reason) => Some(Err(reason)),
+        }
+    }
+
+    /// Records of a frame.
+    pub(crate) fn frame(decoder: &mut dyn Decode, text: &str) -> Vec<Owned> {
+        let mut out = Vec::new();
+        decoder.frame(text, UnixNanos(7), &mut |outcome, _| out.extend(owned(outcome))).unwrap();
+        out
+    }
+
+    /// All that a frame tells, as text.
+    pub(crate) fn all(decoder: &mut dyn Decode, text: &str) -> Vec<String> {
+        let mut out = Vec::new();
+        decoder.frame(text, UnixNanos(7), &mut |outcome, _| out.push(format!("{outcome:?}"))).unwrap();
+        out
+    }
+
+    /// A record of history.
+    pub(crate) fn past(decoder: &mut dyn Decode, kind: Kind, symbol: &str, raw: &str) -> Owned {
+        let mut out = Vec::new();
+        decoder.past(kind, symbol, raw, UnixNanos(7), &mut |outcome, _| out.extend(owned(outcome)));
+        out.remove(0)
+    }
+
+    fn decoders() -> Vec<Box<dyn Decode>> {
+        use super::super::{alpaca, binance, coinbase, finnhub, kraken, massive};
+        vec![
+            Box::new(alpaca::Decoder::new("f")),
+            Box::new(massive::Decoder::new("f")),
+            Box::new(finnhub::Decoder::new("f")),
+            Box::new(coinbase::Decoder::new("f")),
+            Box::new(kraken::Decoder::new("f")),
+            Box::new(binance::Decoder::new("f")),
+        ]
+    }
+
+    /// Frames as the vendors send them: what damage is done to.
+    const GOOD: [&str; 6] = [
+        r#"[{"T":"t","S":"A","i":1,"x":"V","p":1.5,"s":9,"c":["@","I"],"z":"C","t":"2021-01-27T10:35:34.8Z"}]"#,
+        r#"[{"ev":"T","sym":"A","x":4,"i":"1","z":3,"p":1.5,"s":9,"c":[0,12],"t":1536036818784,"q":3}]"#,
+        r#"{"data":[{"c":["1"],"p":1.5,"s":"A","t":1672348887195,"v":1}],"type":"trade"}"#,
+        r#"{"channel":"market_trades","sequence_num":5,"events":[{"type":"update","trades":[{"trade_id":"9","product_id":"A","price":"1.5","size":"9","side":"BUY","time":"2024-06-12T15:02:29Z"}]}]}"#,
+        r#"{"channel":"trade","type":"update","data":[{"symbol":"A","side":"buy","price":1.5,"qty":9,"ord_type":"market","trade_id":1,"timestamp":"2025-05-28T13:39:36Z"}]}"#,
+        r#"{"stream":"a@trade","data":{"e":"trade","E":1,"s":"A","t":1,"p":"1.5","q":"9","T":1672515782136,"m":true}}"#,
+    ];
+
+    proptest::proptest! {
+        #[test]
+        fn a_damaged_frame_is_read_or_refused(at in 0_usize..200, length in 0_usize..6, put in "[\"\\\\{}\\[\\],:0-9eE.a-zé -]{0,6}") {
+            for (decoder, good) in decoders().iter_mut().zip(GOOD) {
+                let at = at.min(good.len());
+                let text = format!("{}{put}{}", &good[..at], &good[(at + length).min(good.len())..]);
+                let mut records = 0;
+                let _ = decoder.frame(&text, UnixNanos(0), &mut |outcome, _| {
+                    if let Ok(Message::Record(record)) = outcome {
+                        records += 1;
+                        // What is kept can be written and read again.
+                        let mut json = Vec::new();
+                        crate::codec::json::encode(&record, &mut json);
+                        assert_eq!(crate::codec::json::decode(record.kind(), &json), Some(record), "{text}");
+                    }
+                });
+                for kind in Kind::ALL {
+                    decoder.past(kind, "A", &text, UnixNanos(0), &mut |_, _| {});
+                }
+                proptest::prop_assert!(records <= 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Kraken's websocket, version 2: the `trade` channel; and its history (`/0/public/Trades`).
+//!
+//! ```text
+//! {"channel":"trade","type":"update","data":[{"symbol":"BTC/USD","side":"buy","price":105944.20,"qty":0.00027625,
+//!  "ord_type":"market","trade_id":10218208,"timestamp":"2025-05-28T13:39:36.123456Z"}]}
+//! {"error":[],"result":{"XXBTZUSD":[["105944.20000","0.00027625",1748439576.123456,"b","m","",10218208]],"last":"…"}}
+//! ```
+//! (docs.kraken.com, API v2; python-kraken-sdk.) A pair's trade numbers leave none out, so a jump is a hole. History has
+//! times as seconds: both are cut to microseconds.
+
+use super::feed::{Decode, Message, Numbers, Outcome, Sink};
+use super::scan::{Scanner, Value};
+use crate::record::{Record, Trade};
+use crate::{Kind, Price, Size, UnixNanos};
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Members<'a> {
+    symbol: Value<'a>,
+    side: Value<'a>,
+    order: Value<'a>,
+    price: Value<'a>,
+    size: Value<'a>,
+    id: Value<'a>,
+    time: Value<'a>,
+}
+
+/// Reads frames and history.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    feed: String,
+    numbers: Numbers,
+}
+
+/// Side and kind of order, as the canonical array of codes.
+fn codes(side: &str, order: &str) -> Result<&'static str, String> {
+    Ok(match (side, order) {
+        ("buy" | "b", "market" | "m") => r#"["buy","market"]"#,
+        ("buy" | "b", "limit" | "l") => r#"["buy","limit"]"#,
+        ("sell" | "s", "market" | "m") => r#"["sell","market"]"#,
+        ("sell" | "s", "limit" | "l") => r#"["sell","limit"]"#,
+        _ => return Err(format!("neither buy nor sell, market nor limit: {side} {order}")),
+    })
+}
+
+impl Decoder {
+    /// Of a feed, as `kraken`.
+    #[must_use]
+    pub fn new(feed: &str) -> Self {
+        Self { feed: feed.to_owned(), ..Self::default() }
+    }
+
+    fn trade(
+        &self,
+        of: &Members<'_>,
+        ts: UnixNanos,
+        recv_ts: UnixNanos,
+        take: &mut dyn FnMut(Outcome<'_>),
+    ) -> Result<(), String> {
+        take(Ok(Message::Record(Record::Trade(Trade {
+            symbol: of.symbol.needed("symbol")?,
+            feed: &self.feed,
+            venue: "kraken",
+            id: of.id.id("trade_id")?,
+            ts: UnixNanos(ts.0 - ts.0.rem_euclid(1_000)),
+            recv_ts,
+            price: Price::from_billionths(of.price.billionths("price")?),
+            size: Size::from_billionths(of.size.billionths("qty")?),
+            conditions: codes(of.side.text("side")?, of.order.text("ord_type")?)?,
+            tape: "",
+            revision: 0,
+            canceled: false,
+        }))));
+        Ok(())
+    }
+
+    fn data(&mut self, data: &str, recv_ts: UnixNanos, sink: Sink<'_>) -> Result<(), String> {
+        let mut scanner = Scanner::new(data);
+        scanner.array(|scanner| {
+            let from = scanner.at();
+            let mut of = Members::default();
+            scanner.object(|name, value| match name {
+                "symbol" => of.symbol = value,
+                "side" => of.side = value,
+                "ord_type" => of.order = value,
+                "price" => of.price = value,
+                "qty" => of.size = value,
+                "trade_id" => of.id = value,
+                "timestamp" => of.time = value,
+                _ => {}
+            })?;
+            let raw = scanner.since(from);
+            if let (Value::Text(symbol), Ok(number)) = (of.symbol, of.id.whole("trade_id"))
+                && let Some(hole) = self.numbers.hole(symbol, number)
+            {
+                sink(Ok(Message::Missed(&hole)), raw);
+            }
+            let done = of
+                .time
+                .time("timestamp")
+                .and_then(|ts| self.trade(&of, ts, recv_ts, &mut |outcome| sink(outcome, raw)));
+            if let Err(reason) = done {
+                sink(Err(reason), raw);
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Decode for Decoder {
+    fn frame(&mut self, frame: &str, recv_ts: UnixNanos, sink: Sink<'_>) -> Result<(), String> {
+        let (mut channel, mut data) = (Value::Absent, Value::Absent);
+        let mut scanner = Scanner::new(frame);
+        scanner.object(|name, value| match name {
+            "channel" => channel = value,
+            "data" => data = value,
+            _ => {}
+        })?;
+        scanner.end()?;
+        match (channel, data) {
+            (Value::Text("trade"), Value::Array(data)) => self.data(data, recv_ts, sink),
+            // Answers, heartbeats, states, other channels.
+            _ => {
+                sink(Ok(Message::Silent), frame);
+                Ok(())
+            }
+        }
+    }
+
+    fn past(&mut self, _: Kind, symbol: &str, raw: &str, recv_ts: UnixNanos, sink: Sink<'_>) {
+        let (mut scanner, mut at, mut values) = (Scanner::new(raw), 0, [Value::Absent; 7]);
+        let read = scanner.array(|scanner| {
+            let value = scanner.value()?;
+            if let Some(place) = values.get_mut(at) {
+                *place = value;
+            }
+            at += 1;
+            Ok::<(), String>(())
+        });
+        let [price, size, time, side, order, _, id] = values;
+        let of = Members { symbol: Value::Text(symbol), side, order, price, size, id, time: Value::Absent };
+        // Billionths of seconds are nanoseconds; finer digits, which a float may have, are not the exchange's.
+        let done = read
+            .and_then(|()| match time {
+                Value::Number(digits) => Value::Number(&digits[..digits.len().min(20)]).billionths("time"),
+                _ => Err("no time".to_owned()),
+            })
+            .and_then(|ts| self.trade(&of, UnixNanos(ts), recv_ts, &mut |outcome| sink(outcome, raw)));
+        if let Err(reason) = done {
+            sink(Err(reason), raw);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::feed::tests::{all, frame, past};
+
+    #[test]
+    fn trades_holes_and_history() {
+        let decoder = &mut Decoder::new("kraken");
+        let update = |id: u32| {
+            format!(
+                r#"{{"channel":"trade","type":"update","data":[{{"symbol":"BTC/USD","side":"sell","price":105944.20,"qty":0.00027625,"ord_type":"limit","trade_id":{id},"timestamp":"2025-05-28T13:39:36.123456Z"}}]}}"#
+            )
+        };
+        let first = frame(decoder, &update(10_218_208)).remove(0);
+        let Ok(Record::Trade(trade)) = &first else { panic!("{first:?}") };
+        assert_eq!(
+            (trade.price.to_string(), trade.size.to_string()),
+            ("105944.2".into(), "0.00027625".into())
+        );
+        assert_eq!(frame(decoder, r#"{"channel":"heartbeat"}"#), []);
+        assert!(all(decoder, &update(10_218_208)).iter().all(|told| !told.contains("not sent")));
+        assert!(all(decoder, &update(10_218_211))[0].contains("trades 10218209 to 10218210 of BTC/USD"));
+        let raw = r#"["105944.20000","0.00027625",1748439576.1234567,"s","l","",10218208]"#;
+        assert_eq!(past(decoder, Kind::Trade, "BTC/USD", raw), first);
+        let wrong = frame(
+            decoder,
+            r#"{"channel":"trade","data":[{"symbol":"A","side":"x","price":1,"qty":1,"trade_id":1,"timestamp":"2025-05-28T13:39:36Z"}]}"#,
+        );
+        assert!(wrong[0].as_ref().is_err_and(|reason| reason.contains("neither buy nor sell")), "{wrong:?}");
+    }
+}
