@@ -14,12 +14,13 @@ pub(crate) fn unit() -> Result<()> {
 
 /// Every test. The programs under test are the released ones: what people run.
 pub(crate) fn all() -> Result<()> {
-    let python = python()?;
+    let (python, coinbase) = (python()?, environment("python-coinbase")?);
     with_stack(|stack| {
         run(cargo(&["test", "--release", "--workspace", "--", "--include-ignored"])
             .env("TAPELINE_TEST_KAFKA", stack.kafka_address())
             .env("TAPELINE_TEST_CASSANDRA", stack.cassandra_address())
-            .env("TAPELINE_TEST_PYTHON", &python))
+            .env("TAPELINE_TEST_PYTHON", &python)
+            .env("TAPELINE_TEST_PYTHON_COINBASE", &coinbase))
     })
 }
 
@@ -35,16 +36,22 @@ pub(crate) fn with_stack<T>(f: impl FnOnce(&Stack) -> Result<T>) -> Result<T> {
 
 /// A Python with the clients that check us, at the versions of `xtask/python.txt`.
 pub(crate) fn python() -> Result<PathBuf> {
-    let dir = fs::canonicalize(".")?.join("target/python");
+    environment("python")
+}
+
+/// One of the Pythons: not all clients agree on what they need.
+fn environment(name: &str) -> Result<PathBuf> {
+    let dir = fs::canonicalize(".")?.join("target").join(name);
     let (python, done) = (dir.join("bin/python"), dir.join(".complete"));
-    let wanted = fs::read_to_string("xtask/python.txt").context("read xtask/python.txt")?;
+    let list = format!("xtask/{name}.txt");
+    let wanted = fs::read_to_string(&list).with_context(|| format!("read {list}"))?;
     if fs::read_to_string(&done).is_ok_and(|have| have == wanted) {
         return Ok(python);
     }
-    println!("installing the Python clients that check us into target/python");
+    println!("installing the Python clients that check us into target/{name}");
     output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&dir))
         .context("on Debian or Ubuntu: apt-get install python3-venv")?;
-    output(Command::new(&python).args(["-m", "pip", "install", "-q", "-r", "xtask/python.txt"]))?;
+    output(Command::new(&python).args(["-m", "pip", "install", "-q", "-r", &list]))?;
     fs::write(done, wanted)?;
     Ok(python)
 }

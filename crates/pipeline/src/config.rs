@@ -12,8 +12,13 @@ pub const DEFAULT: &str = include_str!("../../../config/default.toml");
 pub const ENV: &str = "TAPELINE__";
 
 /// Names that vendors' own programs use, and the settings they stand for.
-const VENDORS: [(&str, &str); 2] =
-    [("APCA_API_KEY_ID", "source.alpaca.key"), ("APCA_API_SECRET_KEY", "source.alpaca.secret")];
+const VENDORS: [(&str, &str); 5] = [
+    ("APCA_API_KEY_ID", "source.alpaca.key"),
+    ("APCA_API_SECRET_KEY", "source.alpaca.secret"),
+    ("POLYGON_API_KEY", "source.massive.key"),
+    ("MASSIVE_API_KEY", "source.massive.key"),
+    ("FINNHUB_API_KEY", "source.finnhub.key"),
+];
 
 /// All settings. Each is described in `config/default.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -36,19 +41,24 @@ pub struct Source {
     pub url: String,
     pub feed: String,
     pub zone: String,
-    pub alpaca: Alpaca,
+    pub stall_s: u64,
+    pub backfill: bool,
+    pub alpaca: Account,
+    pub massive: Account,
+    pub finnhub: Account,
+    pub coinbase: Account,
+    pub kraken: Account,
+    pub binance: Account,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
-pub struct Alpaca {
+pub struct Account {
     pub stream: String,
     pub rest: String,
     pub key: Secret,
     pub secret: Secret,
-    pub stall_s: u64,
-    pub backfill: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]

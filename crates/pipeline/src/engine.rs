@@ -130,80 +130,26 @@ fn file<'a>(flag: &str, url: &str, path: &'a str) -> Result<&'a str> {
 pub fn source(config: &Config) -> Result<Box<dyn Source>> {
     if let Some(rest) = config.source.url.strip_prefix("frames:") {
         let (path, options) = rest.split_once('?').unwrap_or((rest, ""));
-        let feed = match options.strip_prefix("feed=") {
-            Some(feed) if feed.starts_with("alpaca") => feed,
-            _ => {
-                return Err(Error::user(format!(
-                    "`{}` does not say whose frames they are",
-                    config.source.url
-                ))
+        let decoder = options.strip_prefix("feed=").and_then(live::decoder);
+        let Some(decoder) = decoder else {
+            return Err(Error::user(format!("`{}` does not say whose frames they are", config.source.url))
                 .hint("--source 'frames:FILE?feed=alpaca.sip', one frame a line"));
-            }
         };
-        return Ok(Box::new(frames::Frames::open(path.as_ref(), feed)?));
+        return Ok(Box::new(frames::Frames::open(path.as_ref(), decoder)?));
     }
-    if let Some(rest) = config.source.url.strip_prefix("alpaca:") {
-        return Ok(Box::new(live::Live::new(alpaca(config, rest)?)));
+    if let Some(settings) = live::open(config) {
+        return Ok(Box::new(live::Live::new(settings?)));
     }
     Ok(Box::new(tape::Tape::open(tape_settings(config)?)?))
 }
 
 /// `iex?symbols=SPY,AAPL&kinds=trades,quotes`.
-fn alpaca(config: &Config, rest: &str) -> Result<live::Settings> {
-    let (feed, options) = rest.split_once('?').unwrap_or((rest, ""));
-    let (alpaca, example) =
-        (&config.source.alpaca, "--source 'alpaca:iex?symbols=SPY,AAPL&kinds=trades,quotes'");
-    if !matches!(feed, "iex" | "sip" | "delayed_sip" | "test") {
-        return Err(
-            Error::user(format!("`{feed}` is no feed of Alpaca's: iex, sip or delayed_sip")).hint(example)
-        );
-    }
-    let mut settings = live::Settings {
-        alpaca: live::alpaca::Alpaca {
-            stream: format!("{}/v2/{feed}", alpaca.stream.trim_end_matches('/')),
-            rest: alpaca.rest.clone(),
-            feed: feed.to_owned(),
-            symbols: Vec::new(),
-            kinds: vec![Kind::Trade],
-            key: live::alpaca::Secret::new(alpaca.key.reveal()),
-            secret: live::alpaca::Secret::new(alpaca.secret.reveal()),
-        },
-        feed: format!("alpaca.{feed}"),
-        calendar: market::calendar::Calendar::XNYS,
-        stall_s: alpaca.stall_s as f64,
-        speed: 1.0,
-        backfill: alpaca.backfill,
-    };
-    for option in options.split('&').filter(|option| !option.is_empty()) {
-        let (name, value) = option.split_once('=').unwrap_or((option, ""));
-        let bad = |want: &str| Error::user(format!("source option `{option}`: {want}")).hint(example);
-        match name {
-            "symbols" => settings.alpaca.symbols = symbols(value),
-            "kinds" => settings.alpaca.kinds = kinds(value).map_err(|why| bad(&why))?,
-            "label" if !value.is_empty() => settings.feed = value.to_owned(),
-            "speed" => match speed(value) {
-                Ok(Some(speed)) => settings.speed = speed,
-                _ => return Err(bad("speed is the simulator's, a number above 0")),
-            },
-            _ => return Err(bad("unknown; known are symbols, kinds, label, speed")),
-        }
-    }
-    if settings.alpaca.symbols.is_empty() {
-        return Err(Error::user("no symbols are named").hint(example));
-    }
-    if alpaca.key.reveal().is_empty() || alpaca.secret.reveal().is_empty() {
-        return Err(Error::user("no key for Alpaca").hint(
-            "export APCA_API_KEY_ID=... APCA_API_SECRET_KEY=... (a free account at alpaca.markets has them)",
-        ));
-    }
-    Ok(settings)
-}
 
-fn symbols(text: &str) -> Vec<String> {
+pub(crate) fn symbols(text: &str) -> Vec<String> {
     text.split(',').map(|s| s.trim().to_ascii_uppercase()).filter(|s| !s.is_empty()).collect()
 }
 
-fn kinds(text: &str) -> Result<Vec<Kind>, String> {
+pub(crate) fn kinds(text: &str) -> Result<Vec<Kind>, String> {
     text.split(',').map(str::parse).collect()
 }
 

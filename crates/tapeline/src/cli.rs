@@ -126,6 +126,16 @@ pub(crate) struct GapsOptions {
 pub(crate) enum Vendor {
     /// Stocks: stream as JSON or MessagePack, and history
     Alpaca,
+    /// Stocks (Polygon.io until 2025)
+    Massive,
+    /// Trades without ids
+    Finnhub,
+    /// Advanced Trade: counted messages
+    Coinbase,
+    /// Websocket, version 2: numbered trades
+    Kraken,
+    /// Spot: numbered trades
+    Binance,
 }
 
 #[derive(Debug, Clone, Args)]

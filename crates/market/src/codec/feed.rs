@@ -35,6 +35,21 @@ pub trait Decode: Send + std::fmt::Debug {
 
     /// A connection begins: numbers that count its messages begin anew.
     fn connected(&mut self) {}
+
+    /// History is read from some instant on, anew.
+    fn rewind(&mut self) {}
+}
+
+/// Reads nothing: stands in for a decoder that is at work.
+#[derive(Debug)]
+pub struct Idle;
+
+impl Decode for Idle {
+    fn frame(&mut self, _: &str, _: UnixNanos, _: Sink<'_>) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn past(&mut self, _: Kind, _: &str, _: &str, _: UnixNanos, _: Sink<'_>) {}
 }
 
 /// Numbers a vendor gives to the trades of a symbol without leaving one out: a jump is a hole.

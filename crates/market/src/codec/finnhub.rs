@@ -4,8 +4,8 @@
 //! {"data":[{"c":["1","8","24","12"],"p":122.1,"s":"TSLA","t":1672348887195,"v":1}],"type":"trade"}
 //! ```
 //! (finnhub.io docs; finnhub-python.) Trades have neither id nor venue, and equal ones are common. The id is a hash of
-//! price, size and conditions and how many such trades of that symbol and millisecond came before: the same in every
-//! connection and in history, as long as all of a millisecond are seen.
+//! price, size and conditions and how many such trades of that symbol and millisecond came before: never another one than
+//! history gives. A trade that the vendor sent twice cannot be told from two equal ones.
 
 use super::feed::{Decode, Message, Outcome, Sink};
 use super::scan::{Scanner, Value, conditions};
@@ -37,30 +37,34 @@ impl<'a> Members<'a> {
     }
 }
 
-/// Equal trades of one symbol and millisecond so far.
+/// Equal trades of a symbol and millisecond so far, over the last seconds: trades may come in any order.
 #[derive(Debug, Default)]
-struct Counts(FxHashMap<Box<str>, (i64, Vec<(u64, u32)>)>);
+struct Counts(FxHashMap<Box<str>, Recent>);
+
+#[derive(Debug, Default)]
+struct Recent {
+    newest: i64,
+    seen: FxHashMap<(i64, u64), u32>,
+}
+
+/// Different trades of a symbol that are remembered before those of ten seconds ago are forgotten.
+const MANY: usize = 8_192;
+const TEN_SECONDS: i64 = 10_000_000_000;
 
 impl Counts {
     fn next(&mut self, symbol: &str, ts: i64, hash: u64) -> u32 {
         if !self.0.contains_key(symbol) {
-            self.0.insert(symbol.into(), (ts, Vec::new()));
+            self.0.insert(symbol.into(), Recent::default());
         }
-        let Some((now, seen)) = self.0.get_mut(symbol) else { return 0 };
-        if *now != ts {
-            *now = ts;
-            seen.clear();
+        let Some(recent) = self.0.get_mut(symbol) else { return 0 };
+        recent.newest = recent.newest.max(ts);
+        if recent.seen.len() > MANY {
+            let from = recent.newest.saturating_sub(TEN_SECONDS);
+            recent.seen.retain(|(ts, _), _| *ts >= from);
         }
-        match seen.iter_mut().find(|(other, _)| *other == hash) {
-            Some((_, count)) => {
-                *count += 1;
-                *count
-            }
-            None => {
-                seen.push((hash, 0));
-                0
-            }
-        }
+        let count = recent.seen.entry((ts, hash)).or_insert(0);
+        *count += 1;
+        *count - 1
     }
 }
 
@@ -155,6 +159,10 @@ impl Decode for Decoder {
         if let Err(reason) = done {
             sink(Err(reason), raw);
         }
+    }
+
+    fn rewind(&mut self) {
+        self.past = Counts::default();
     }
 }
 

@@ -1,72 +1,168 @@
-//! Records as Alpaca's messages. The stream adds class and symbol to what history says of a record.
+//! As Alpaca speaks: a JSON or MessagePack stream with greeting, subscriptions and numbered errors; history in pages,
+//! sorted by symbol and then by time.
 
-use market::codec::json::conditions;
-use market::{Kind, Record};
-use serde_json::{Map, Value};
+use super::face::{Answer, Client, Face, Refused, Request, Trouble};
+use super::{Item, Shared};
+use market::{Kind, Record, Side, UnixNanos};
+use serde_json::{Map, Value, json};
+use std::fmt::Write;
 
-/// The members of a message but class and symbol: JSON text without braces.
 #[derive(Debug)]
-pub(super) struct Body(Box<str>);
-
-/// A price or size as a JSON number with the digits it has.
-fn number(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or(Value::Null)
-}
+pub(super) struct Alpaca;
 
 /// Alpaca's trade ids are numbers; a tape's `20131008-17` becomes 2013100800000017.
-fn id(text: &str) -> Value {
-    match text.split_once('-') {
-        Some((date, row)) => number(&format!("{date}{row:0>8}")),
-        None => number(text),
+fn id(text: &str, out: &mut String) {
+    let _ = match text.split_once('-') {
+        Some((date, row)) => write!(out, "{date}{row:0>8}"),
+        None => write!(out, "{text}"),
+    };
+}
+
+/// The members that stream and history have in common. Writing to memory does not fail.
+fn members(record: &Record<&str>, out: &mut String) {
+    match record {
+        Record::Trade(trade) => {
+            out.push_str("\"i\":");
+            id(trade.id, out);
+            let _ = write!(
+                out,
+                ",\"x\":\"{}\",\"p\":{},\"s\":{},\"c\":{},\"z\":\"{}\",\"t\":\"{}\"",
+                trade.venue, trade.price, trade.size, trade.conditions, trade.tape, trade.ts
+            );
+        }
+        Record::Quote(quote) => {
+            for (side, [venue, price, size]) in
+                [(&quote.bid, ["bx", "bp", "bs"]), (&quote.ask, ["ax", "ap", "as"])]
+            {
+                let _ = match side {
+                    Some(Side { venue: at, price: of, size: many }) => {
+                        write!(out, "\"{venue}\":\"{at}\",\"{price}\":{of},\"{size}\":{many},")
+                    }
+                    None => write!(out, "\"{venue}\":\"\",\"{price}\":0,\"{size}\":0,"),
+                };
+            }
+            let _ = write!(out, "\"c\":{},\"z\":\"\",\"t\":\"{}\"", quote.conditions, quote.ts);
+        }
     }
 }
 
-impl Body {
-    pub(super) fn new(record: &Record<&str>) -> Self {
-        let mut map = Map::new();
-        let mut set = |name: &str, value: Value| drop(map.insert(name.to_owned(), value));
-        let codes = |array: &str| Value::Array(conditions(array).map(Value::from).collect());
-        match record {
-            Record::Trade(trade) => {
-                set("t", trade.ts.to_string().into());
-                set("x", trade.venue.into());
-                set("p", number(&trade.price.to_string()));
-                set("s", number(&trade.size.to_string()));
-                set("c", codes(trade.conditions));
-                set("i", id(trade.id));
-                set("z", trade.tape.into());
+fn error(code: u32, text: &str) -> String {
+    json!([{"T": "error", "code": code, "msg": text}]).to_string()
+}
+
+const CHANNELS: [(&str, Kind); 2] = [("trades", Kind::Trade), ("quotes", Kind::Quote)];
+
+impl Face for Alpaca {
+    fn hello(&self) -> Option<String> {
+        Some(r#"[{"T":"success","msg":"connected"}]"#.to_owned())
+    }
+
+    fn hear(&self, shared: &Shared, client: &mut Client, said: Option<&Value>) -> Answer {
+        let Some(said) = said else { return Answer::of(error(400, "invalid syntax")) };
+        let text = |name: &str| said[name].as_str().unwrap_or_default();
+        match text("action") {
+            "auth" if client.authenticated => Answer::of(error(403, "already authenticated")),
+            "auth" if shared.admits(text("key"), text("secret")) => {
+                client.authenticated = true;
+                Answer::of(r#"[{"T":"success","msg":"authenticated"}]"#)
             }
-            Record::Quote(quote) => {
-                set("t", quote.ts.to_string().into());
-                for (side, [venue, price, size]) in
-                    [(&quote.bid, ["bx", "bp", "bs"]), (&quote.ask, ["ax", "ap", "as"])]
-                {
-                    set(venue, side.as_ref().map_or("", |side| side.venue).into());
-                    set(price, side.as_ref().map_or(Value::from(0), |side| number(&side.price.to_string())));
-                    set(size, side.as_ref().map_or(Value::from(0), |side| number(&side.size.to_string())));
+            "auth" => Answer::last(error(402, "auth failed")),
+            _ if !client.authenticated => Answer::of(error(401, "not authenticated")),
+            action @ ("subscribe" | "unsubscribe") => {
+                let mut state = json!({"T": "subscription"});
+                for name in ["bars", "updatedBars", "dailyBars", "statuses", "lulds"] {
+                    state[name] = json!([]);
                 }
-                set("c", codes(quote.conditions));
-                set("z", "".into());
+                for (channel, kind) in CHANNELS {
+                    for symbol in said[channel].as_array().into_iter().flatten().filter_map(Value::as_str) {
+                        client.set(kind, symbol, action == "subscribe");
+                    }
+                    state[channel] = client.symbols[kind as usize].iter().cloned().collect();
+                }
+                state["corrections"] = state["trades"].clone();
+                state["cancelErrors"] = state["trades"].clone();
+                Answer::of(Value::Array(vec![state]))
             }
+            _ => Answer::of(error(400, "invalid syntax")),
         }
-        let text = Value::Object(map).to_string();
-        Self(text[1..text.len() - 1].into())
     }
 
-    /// As history has it.
-    pub(super) fn past(&self, out: &mut String) {
-        out.push('{');
-        out.push_str(&self.0);
-        out.push('}');
-    }
-
-    /// As the stream has it.
-    pub(super) fn live(&self, kind: Kind, symbol: &str, out: &mut String) {
-        let class = match kind {
+    fn live(&self, item: &Item, record: &Record<&str>, out: &mut String) {
+        let class = match item.kind {
             Kind::Trade => 't',
             Kind::Quote => 'q',
         };
-        out.push_str(&format!("{{\"T\":\"{class}\",\"S\":{},{}}}", Value::from(symbol), self.0));
+        let _ = write!(out, "{{\"T\":\"{class}\",\"S\":\"{}\",", record.symbol());
+        members(record, out);
+        out.push('}');
+    }
+
+    fn frames(&self, _: &mut Client, messages: Vec<String>) -> Vec<String> {
+        vec![format!("[{}]", messages.join(","))]
+    }
+
+    fn trouble(&self, trouble: Trouble) -> Option<String> {
+        Some(match trouble {
+            Trouble::Limit => error(406, "connection limit exceeded"),
+            Trouble::Slow => error(407, "slow client"),
+        })
+    }
+
+    fn history(&self, shared: &Shared, request: &Request<'_>) -> Result<String, Refused> {
+        if !shared.admits(request.header("apca-api-key-id"), request.header("apca-api-secret-key")) {
+            return Err((403, "forbidden.".to_owned()));
+        }
+        let kind = match request.path {
+            "/v2/stocks/trades" => Kind::Trade,
+            "/v2/stocks/quotes" => Kind::Quote,
+            _ => return Err((404, "endpoint not found".to_owned())),
+        };
+        let time = |name: &str, or: i64| match request.text(name) {
+            Some(text) => UnixNanos::parse(text).map(|ts| ts.0).map_err(|_| (400, format!("invalid {name}"))),
+            None => Ok(or),
+        };
+        let (start, end) = (time("start", i64::MIN)?, time("end", i64::MAX)?);
+        let mut room = request.number("limit", 1_000_usize)?.clamp(1, 10_000);
+        let mut symbols: Vec<&str> =
+            request.text("symbols").unwrap_or_default().split(',').filter(|s| !s.is_empty()).collect();
+        if symbols.is_empty() {
+            return Err((400, "symbols is required".to_owned()));
+        }
+        symbols.sort_unstable();
+        symbols.dedup();
+        // A page goes on after so many records of a symbol.
+        let (after, skip) = match request.text("page_token").and_then(|token| token.rsplit_once('|')) {
+            Some((symbol, count)) => {
+                (symbol, count.parse().map_err(|_| (400, "invalid page_token".to_owned()))?)
+            }
+            None => ("", 0_usize),
+        };
+        let (mut lists, mut next) = (Vec::new(), Value::Null);
+        for symbol in symbols.into_iter().filter(|symbol| *symbol >= after) {
+            let skip = if symbol == after { skip } else { 0 };
+            let mut items = shared.of(kind, symbol, start, end).skip(skip).peekable();
+            if items.peek().is_none() {
+                continue;
+            }
+            let taken: Vec<String> = items
+                .by_ref()
+                .take(room)
+                .map(|item| {
+                    let mut text = String::from("{");
+                    item.read(|record| members(record, &mut text));
+                    text + "}"
+                })
+                .collect();
+            room -= taken.len();
+            if !taken.is_empty() {
+                lists.push(format!("{}:[{}]", Value::from(symbol), taken.join(",")));
+            }
+            if items.peek().is_some() {
+                next = format!("{symbol}|{}", skip + taken.len()).into();
+                break;
+            }
+        }
+        Ok(format!("{{\"{}\":{{{}}},\"next_page_token\":{next}}}", kind.plural(), lists.join(",")))
     }
 }
 
@@ -88,7 +184,7 @@ fn pack(name: Option<&str>, value: &Value) -> rmpv::Value {
             (None, Some(number)) => number.into(),
             _ => rmpv::Value::Nil,
         },
-        Value::String(text) => match (name, market::UnixNanos::parse(text)) {
+        Value::String(text) => match (name, UnixNanos::parse(text)) {
             (Some("t"), Ok(ts)) => {
                 // MessagePack's timestamp 96: nanoseconds and seconds.
                 let mut bytes = (ts.0.rem_euclid(1_000_000_000) as u32).to_be_bytes().to_vec();
@@ -104,7 +200,7 @@ fn pack(name: Option<&str>, value: &Value) -> rmpv::Value {
     }
 }
 
-/// What a client says, in either form.
+/// What a client says in MessagePack.
 pub(super) fn unpacked(bytes: &[u8]) -> Option<Value> {
     fn value(packed: rmpv::Value) -> Value {
         match packed {

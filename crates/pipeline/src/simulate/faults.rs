@@ -19,9 +19,11 @@ pub enum Fault {
     Limit,
     /// The connection ends, and the next handshake is answered with HTTP 429.
     TooMany,
+    /// A frame is left out: only where the vendor's numbers tell.
+    Hole,
 }
 
-const ALL: [Fault; 8] = [
+const ALL: [Fault; 9] = [
     Fault::Drop,
     Fault::Stall,
     Fault::Duplicate,
@@ -30,6 +32,7 @@ const ALL: [Fault; 8] = [
     Fault::Slow,
     Fault::Limit,
     Fault::TooMany,
+    Fault::Hole,
 ];
 
 impl Fault {
@@ -45,13 +48,24 @@ impl Fault {
             Self::Slow => "slow client",
             Self::Limit => "connection limit",
             Self::TooMany => "HTTP 429",
+            Self::Hole => "hole",
         }
     }
 }
 
+/// The faults that a client can notice: a hole only where trades are numbered, a duplicate only where they have an id.
+pub(super) fn kinds(numbered: bool, identified: bool) -> Vec<Fault> {
+    let noticed = |fault: &Fault| match fault {
+        Fault::Hole => numbered,
+        Fault::Duplicate => identified,
+        _ => true,
+    };
+    ALL.into_iter().filter(noticed).collect()
+}
+
 /// Where in a tape of so many records which faults are made: every kind in turn, at places from the seed, none in the
 /// first or last tenth.
-pub(super) fn plan(seed: u64, count: usize, records: usize) -> Vec<(usize, Fault)> {
+pub(super) fn plan(seed: u64, count: usize, records: usize, kinds: &[Fault]) -> Vec<(usize, Fault)> {
     let mut state = seed.wrapping_mul(2).wrapping_add(1);
     let mut next = || {
         state ^= state << 13;
@@ -60,8 +74,9 @@ pub(super) fn plan(seed: u64, count: usize, records: usize) -> Vec<(usize, Fault
         state
     };
     let (first, room) = (records / 10, (records * 8 / 10).max(1));
-    let mut plan: Vec<(usize, Fault)> =
-        (0..count).map(|index| (first + (next() % room as u64) as usize, ALL[index % ALL.len()])).collect();
+    let mut plan: Vec<(usize, Fault)> = (0..count)
+        .map(|index| (first + (next() % room as u64) as usize, kinds[index % kinds.len()]))
+        .collect();
     plan.sort_by_key(|(place, _)| *place);
     plan
 }
@@ -72,10 +87,13 @@ mod tests {
 
     #[test]
     fn a_seed_makes_the_same_faults_of_every_kind() {
-        let faults = plan(7, 32, 10_000);
-        assert_eq!(faults, plan(7, 32, 10_000));
-        assert_ne!(faults, plan(8, 32, 10_000));
+        let faults = plan(7, 36, 10_000, &ALL);
+        assert_eq!(faults, plan(7, 36, 10_000, &ALL));
+        assert_ne!(faults, plan(8, 36, 10_000, &ALL));
         assert!(ALL.iter().all(|kind| faults.iter().filter(|(_, fault)| fault == kind).count() == 4));
+        assert!(
+            !kinds(false, true).contains(&Fault::Hole) && !kinds(true, false).contains(&Fault::Duplicate)
+        );
         assert!(faults.iter().all(|(place, _)| (1_000..9_000).contains(place)));
     }
 }

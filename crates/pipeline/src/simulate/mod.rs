@@ -3,36 +3,70 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `alpaca` | records as Alpaca's messages, JSON or MessagePack |
+//! | `face` | what a vendor must say of how it speaks |
+//! | `alpaca` and so on | how each does |
 //! | `player` | the tape's clock: what is due goes to every session that subscribed to it |
-//! | `session` | one stream connection: greeting, limits, subscriptions, faults |
-//! | `history` | what has been played, over REST, in pages |
+//! | `session` | one stream connection: limits, subscriptions, faults |
+//! | `history` | requests for what has been played |
 //! | `faults` | what goes wrong and when, from a seed |
 //!
 //! The clock starts with the first subscription and waits for nobody: what a client misses it must fetch.
 
 mod alpaca;
+mod binance;
+mod coinbase;
+mod face;
 mod faults;
+mod finnhub;
 mod history;
+mod kraken;
+mod massive;
 mod player;
 mod session;
 
 use crate::source::{Event, Source};
 use crate::stop::Stop;
 use crate::{Error, Result};
-use alpaca::Body;
+use face::Face;
 pub use faults::Fault;
-use market::Kind;
 use market::codec::json;
+use market::{Kind, Record};
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+/// Whose API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Vendor {
+    Alpaca,
+    Massive,
+    Finnhub,
+    Coinbase,
+    Kraken,
+    Binance,
+}
+
+impl Vendor {
+    fn face(self) -> Box<dyn Face> {
+        match self {
+            Self::Alpaca => Box::new(alpaca::Alpaca),
+            Self::Massive => Box::new(massive::Massive),
+            Self::Finnhub => Box::new(finnhub::Finnhub),
+            Self::Coinbase => Box::new(coinbase::Coinbase),
+            Self::Kraken => Box::new(kraken::Kraken),
+            Self::Binance => Box::new(binance::Binance),
+        }
+    }
+}
+
 /// How to play.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// Whose API.
+    pub vendor: Vendor,
     /// Where to listen, as `127.0.0.1:8900`; port 0 takes a free one.
     pub listen: String,
     /// Times as fast as the tape; `None` as fast as clients read.
@@ -47,18 +81,28 @@ pub struct Settings {
     pub frame: usize,
 }
 
-/// A record as the vendor sends it.
+/// A record of the tape.
 #[derive(Debug)]
 struct Item {
     ts: i64,
     symbol: u32,
     kind: Kind,
-    body: Body,
+    /// The how manieth of its symbol and kind it is, from 1 on.
+    number: u64,
+    /// In canonical form.
+    payload: Box<[u8]>,
+}
+
+impl Item {
+    fn read<T>(&self, f: impl FnOnce(&Record<&str>) -> T) -> Option<T> {
+        json::decode(self.kind, &self.payload).as_ref().map(f)
+    }
 }
 
 /// What all threads know.
 #[derive(Debug)]
 struct Shared {
+    face: Box<dyn Face>,
     settings: Settings,
     symbols: Vec<String>,
     items: Vec<Item>,
@@ -93,6 +137,7 @@ impl Simulator {
     /// The tape's, or the address is taken.
     pub fn new(tape: &mut dyn Source, settings: Settings, stop: &Stop) -> Result<Self> {
         let (mut symbols, mut items) = (Vec::<String>::new(), Vec::new());
+        let mut counts = std::collections::HashMap::new();
         let mut take = |event: Event<'_>| {
             let Event::Record { kind, symbol, payload, .. } = event else { return Ok(()) };
             let place = symbols.iter().position(|known| known == symbol).unwrap_or_else(|| {
@@ -100,7 +145,15 @@ impl Simulator {
                 symbols.len() - 1
             });
             if let Some(record) = json::decode(kind, payload) {
-                items.push(Item { ts: record.ts().0, symbol: place as u32, kind, body: Body::new(&record) });
+                let count = counts.entry((place, kind)).or_insert(0_u64);
+                *count += 1;
+                items.push(Item {
+                    ts: record.ts().0,
+                    symbol: place as u32,
+                    kind,
+                    number: *count,
+                    payload: payload.into(),
+                });
             }
             Ok(())
         };
@@ -113,6 +166,7 @@ impl Simulator {
             .set_nonblocking(true)
             .map_err(|error| Error::internal(format!("set up the listening socket: {error}")))?;
         let shared = Shared {
+            face: settings.vendor.face(),
             settings,
             symbols,
             items,
@@ -179,6 +233,24 @@ impl Shared {
 
     fn played(&self) -> &[Item] {
         &self.items[..self.played.load(Ordering::Acquire)]
+    }
+
+    fn symbol(&self, item: &Item) -> &str {
+        self.symbols.get(item.symbol as usize).map_or("", String::as_str)
+    }
+
+    /// What has been played of a symbol between two instants, both included.
+    fn of(&self, kind: Kind, symbol: &str, from: i64, to: i64) -> impl Iterator<Item = &Item> {
+        let played = self.played();
+        let first = played.partition_point(|item| item.ts < from);
+        let end = first + played[first..].partition_point(|item| item.ts <= to);
+        let place = self.symbols.iter().position(|known| known == symbol);
+        played[first..end].iter().filter(move |item| item.kind == kind && Some(item.symbol as usize) == place)
+    }
+
+    /// Of vendors with a key and no secret.
+    fn admits_key(&self, key: &str) -> bool {
+        self.settings.keys.as_ref().map_or(!key.is_empty(), |(known, _)| known == key)
     }
 
     fn admits(&self, key: &str, secret: &str) -> bool {

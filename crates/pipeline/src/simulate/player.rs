@@ -16,10 +16,11 @@ pub(super) fn play(shared: &Shared) -> Vec<Fault> {
             return Vec::new();
         }
     }
+    let kinds = faults::kinds(shared.face.numbered(), shared.face.identified());
     let mut plan = shared
         .settings
         .faults
-        .map_or_else(Vec::new, |(seed, count)| faults::plan(seed, count, shared.items.len()));
+        .map_or_else(Vec::new, |(seed, count)| faults::plan(seed, count, shared.items.len(), &kinds));
     plan.reverse();
     let apart = shared.items.len() / (2 * plan.len()).max(1);
     let (start, first) = (Instant::now(), shared.items.first().map_or(0, |item| item.ts));

@@ -1,11 +1,11 @@
 //! One stream connection.
 
+use super::face::{Answer, Client, Trouble};
 use super::faults::Fault;
 use super::{Shared, alpaca};
 use crate::stop::Stop;
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender};
-use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use serde_json::Value;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -15,7 +15,8 @@ use tungstenite::{Message, WebSocket};
 
 /// Frames that wait for a client at the most; then it is too slow.
 const QUEUE: usize = 2_048;
-const CHANNELS: [&str; 2] = ["trades", "quotes"];
+/// How often a sign of life is given.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// Items to send, and what goes wrong with them.
 #[derive(Debug, Clone, Copy)]
@@ -66,9 +67,7 @@ struct Session<'a> {
     shared: &'a Shared,
     socket: WebSocket<TcpStream>,
     packed: bool,
-    authenticated: bool,
-    /// Symbols of each of [`CHANNELS`].
-    symbols: [BTreeSet<String>; 2],
+    client: Client,
     handle: Handle,
     /// No record is sent any more.
     stalled: bool,
@@ -89,20 +88,18 @@ pub(super) fn run(shared: &Shared, stream: TcpStream) {
             *refused.status_mut() = tungstenite::http::StatusCode::TOO_MANY_REQUESTS;
             return Err(refused);
         }
+        if !shared.face.admits(shared, &request.uri().to_string()) {
+            let mut refused = ErrorResponse::new(Some("unauthorized".to_owned()));
+            *refused.status_mut() = tungstenite::http::StatusCode::UNAUTHORIZED;
+            return Err(refused);
+        }
         Ok(response)
     });
     let Ok(socket) = greeted else { return };
     let (queue, outs) = crossbeam_channel::bounded(QUEUE);
     let handle = Handle { queue, subscribed: Arc::default(), slow: Arc::default() };
-    let mut session = Session {
-        shared,
-        socket,
-        packed,
-        authenticated: false,
-        symbols: Default::default(),
-        handle: handle.clone(),
-        stalled: false,
-    };
+    let mut session =
+        Session { shared, socket, packed, client: Client::default(), handle: handle.clone(), stalled: false };
     let full = {
         let mut sessions = shared.sessions();
         let full = sessions.len() >= shared.settings.connections || refusal == Some(Fault::Limit);
@@ -112,7 +109,7 @@ pub(super) fn run(shared: &Shared, stream: TcpStream) {
         full
     };
     if full {
-        let _ = session.error(406, "connection limit exceeded");
+        let _ = session.trouble(Trouble::Limit);
         let _ = session.socket.close(None);
         let _ = session.socket.flush();
         return;
@@ -131,18 +128,27 @@ impl Session<'_> {
         self.socket.send(message).map_err(|_| Ended)
     }
 
-    fn error(&mut self, code: u32, text: &str) -> Step {
-        self.say(&json!([{"T": "error", "code": code, "msg": text}]).to_string())
+    fn trouble(&mut self, trouble: Trouble) -> Step {
+        self.shared.face.trouble(trouble).map_or(Ok(()), |frame| self.say(&frame))
     }
 
     fn talk(&mut self, outs: &Receiver<Out>) -> Step {
-        self.say(r#"[{"T":"success","msg":"connected"}]"#)?;
+        if let Some(hello) = self.shared.face.hello() {
+            self.say(&hello)?;
+        }
+        let mut beaten = std::time::Instant::now();
         self.socket.get_ref().set_read_timeout(Some(Duration::from_millis(1))).map_err(|_| Ended)?;
         let mut wait = Duration::from_millis(2);
         while !self.shared.stop.asked() {
             if self.handle.slow.load(Ordering::Acquire) {
-                self.error(407, "slow client")?;
+                self.trouble(Trouble::Slow)?;
                 return Err(Ended);
+            }
+            if beaten.elapsed() > BEAT {
+                beaten = std::time::Instant::now();
+                if let Some(frame) = self.shared.face.beat(&mut self.client) {
+                    self.say(&frame)?;
+                }
             }
             // Many frames between two looks at what the client says.
             for _ in 0..64 {
@@ -175,87 +181,51 @@ impl Session<'_> {
     }
 
     fn heard(&mut self, said: Option<Value>) -> Step {
-        let Some(said) = said else { return self.error(400, "invalid syntax") };
-        let text = |name: &str| said[name].as_str().unwrap_or_default().to_owned();
-        match text("action").as_str() {
-            "auth" if self.authenticated => self.error(403, "already authenticated"),
-            "auth" if self.shared.admits(&text("key"), &text("secret")) => {
-                self.authenticated = true;
-                self.say(r#"[{"T":"success","msg":"authenticated"}]"#)
-            }
-            "auth" => {
-                self.error(402, "auth failed")?;
-                Err(Ended)
-            }
-            _ if !self.authenticated => self.error(401, "not authenticated"),
-            action @ ("subscribe" | "unsubscribe") => {
-                for (channel, symbols) in CHANNELS.iter().zip(&mut self.symbols) {
-                    let named = said[*channel].as_array().into_iter().flatten();
-                    for symbol in named.filter_map(Value::as_str).map(str::to_owned) {
-                        if action == "subscribe" {
-                            symbols.insert(symbol);
-                        } else {
-                            symbols.remove(&symbol);
-                        }
-                    }
-                }
-                let mut state = json!({"T": "subscription"});
-                for name in ["bars", "updatedBars", "dailyBars", "statuses", "lulds"] {
-                    state[name] = json!([]);
-                }
-                for (channel, symbols) in CHANNELS.iter().zip(&self.symbols) {
-                    state[*channel] = symbols.iter().cloned().collect();
-                }
-                state["corrections"] = state["trades"].clone();
-                state["cancelErrors"] = state["trades"].clone();
-                self.say(&Value::Array(vec![state]).to_string())?;
-                let any = self.symbols.iter().any(|symbols| !symbols.is_empty());
-                self.handle.subscribed.store(any, Ordering::Release);
-                Ok(())
-            }
-            _ => self.error(400, "invalid syntax"),
+        let Answer { frames, end } = self.shared.face.hear(self.shared, &mut self.client, said.as_ref());
+        for frame in frames {
+            self.say(&frame)?;
         }
-    }
-
-    fn wants(&self, item: &super::Item) -> bool {
-        let symbols = &self.symbols[item.kind as usize];
-        symbols.contains("*") || symbols.contains(&self.shared.symbols[item.symbol as usize])
+        self.handle.subscribed.store(self.client.subscribed(), Ordering::Release);
+        if end { Err(Ended) } else { Ok(()) }
     }
 
     fn send(&mut self, out: Out) -> Step {
         let shared = self.shared;
-        let mut items: Vec<&super::Item> =
-            shared.items[out.from..out.to].iter().filter(|item| self.wants(item)).collect();
+        let items = shared.items[out.from..out.to].iter();
+        let mut messages: Vec<String> = items
+            .filter(|item| self.client.wants(item.kind, shared.symbol(item)))
+            .filter_map(|item| {
+                let mut text = String::with_capacity(160);
+                item.read(|record| shared.face.live(item, record, &mut text))?;
+                (!text.is_empty()).then_some(text)
+            })
+            .collect();
         if out.fault == Some(Fault::Reorder) {
-            items.reverse();
+            messages.reverse();
         }
-        let mut frame = String::with_capacity(items.len() * 160 + 2);
-        for item in &items {
-            frame.push(if frame.is_empty() { '[' } else { ',' });
-            item.body.live(item.kind, &shared.symbols[item.symbol as usize], &mut frame);
-        }
-        frame.push(']');
         if matches!(out.fault, Some(Fault::Stall)) {
             self.stalled = true;
         }
-        if self.stalled || items.is_empty() {
-            return Ok(());
+        match out.fault {
+            Some(Fault::Slow) => {
+                self.trouble(Trouble::Slow)?;
+                return Err(Ended);
+            }
+            Some(Fault::Drop | Fault::Limit | Fault::TooMany) => return Err(Ended),
+            _ if self.stalled || messages.is_empty() => return Ok(()),
+            _ => {}
         }
+        let mut frames = shared.face.frames(&mut self.client, messages);
         match out.fault {
             Some(Fault::Cut) if !self.packed => {
-                frame.truncate(frame.len() * 2 / 3);
-                self.say(&frame)
+                if let Some(frame) = frames.last_mut() {
+                    frame.truncate(frame.len() * 2 / 3);
+                }
             }
-            Some(Fault::Duplicate) => {
-                self.say(&frame)?;
-                self.say(&frame)
-            }
-            Some(Fault::Slow) => {
-                self.error(407, "slow client")?;
-                Err(Ended)
-            }
-            Some(Fault::Drop | Fault::Limit | Fault::TooMany) => Err(Ended),
-            _ => self.say(&frame),
+            Some(Fault::Duplicate) => frames.extend(frames.clone()),
+            Some(Fault::Hole) => frames.clear(),
+            _ => {}
         }
+        frames.iter().try_for_each(|frame| self.say(frame))
     }
 }

@@ -4,7 +4,7 @@ use super::{Event, Positions, Source};
 use crate::letter::{Letter, Stage};
 use crate::stop::Stop;
 use crate::{Error, Result, clock};
-use market::codec::alpaca::Decoder;
+use market::codec::feed::{Decode, Message};
 use market::codec::json;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ const AT_ONCE: usize = 256;
 #[derive(Debug)]
 pub struct Frames {
     path: PathBuf,
-    decoder: Decoder,
+    decoder: Box<dyn Decode>,
     lines: std::io::Lines<BufReader<std::fs::File>>,
     /// Frames handed over.
     done: u64,
@@ -26,15 +26,15 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// Frames of Alpaca's stream, labelled with `feed`.
+    /// Frames that `decoder` reads.
     ///
     /// # Errors
     /// The file cannot be opened.
-    pub fn open(path: &Path, feed: &str) -> Result<Self> {
+    pub fn open(path: &Path, decoder: Box<dyn Decode>) -> Result<Self> {
         let file = std::fs::File::open(path).map_err(crate::error::io("open the capture", path))?;
         Ok(Self {
             path: path.to_owned(),
-            decoder: Decoder::new(feed),
+            decoder,
             lines: BufReader::new(file).lines(),
             done: 0,
             skip: 0,
@@ -88,8 +88,7 @@ impl Source for Frames {
                     return;
                 }
                 let handed = match &outcome {
-                    Ok(None) => Ok(()),
-                    Ok(Some(record)) => {
+                    Ok(Message::Record(record)) => {
                         payload.clear();
                         json::encode(record, &mut payload);
                         sink(Event::Record {
@@ -99,6 +98,7 @@ impl Source for Frames {
                             payload: &payload,
                         })
                     }
+                    Ok(_) => Ok(()),
                     Err(reason) => sink(Event::Dead(letter(reason.clone(), raw))),
                 };
                 failed = handed.err();

@@ -3,12 +3,21 @@
 use crate::cli::{SimulateOptions, Vendor};
 use crate::context::Context;
 use crate::output::thousands;
-use pipeline::simulate::Settings;
+use pipeline::simulate::{self, Settings};
 use pipeline::{Error, Result, engine};
 use std::process::ExitCode;
 
 pub(crate) fn run(context: &Context, options: &SimulateOptions) -> Result<ExitCode> {
-    let Vendor::Alpaca = options.vendor;
+    let (vendor, name, scheme, key) = match options.vendor {
+        Vendor::Alpaca => {
+            (simulate::Vendor::Alpaca, "Alpaca", "alpaca:sip", "APCA_API_KEY_ID=any APCA_API_SECRET_KEY=any")
+        }
+        Vendor::Massive => (simulate::Vendor::Massive, "Massive", "massive:stocks", "MASSIVE_API_KEY=any"),
+        Vendor::Finnhub => (simulate::Vendor::Finnhub, "Finnhub", "finnhub:", "FINNHUB_API_KEY=any"),
+        Vendor::Coinbase => (simulate::Vendor::Coinbase, "Coinbase", "coinbase:", ""),
+        Vendor::Kraken => (simulate::Vendor::Kraken, "Kraken", "kraken:", ""),
+        Vendor::Binance => (simulate::Vendor::Binance, "Binance", "binance:", ""),
+    };
     let speed = match options.speed.trim_end_matches('x') {
         "ma" | "max" => None,
         text => Some(text.parse().ok().filter(|n: &f64| n.is_finite() && *n > 0.0).ok_or_else(|| {
@@ -24,6 +33,7 @@ pub(crate) fn run(context: &Context, options: &SimulateOptions) -> Result<ExitCo
         None => None,
     };
     let settings = Settings {
+        vendor,
         listen: options.listen.clone(),
         speed,
         faults: options.faults.map(|seed| (seed, options.fault_count)),
@@ -40,16 +50,19 @@ pub(crate) fn run(context: &Context, options: &SimulateOptions) -> Result<ExitCo
     let (symbols, records) = simulator.tape();
     let symbols = symbols.join(",");
     println!(
-        "Alpaca's API at {address}: {} records of {symbols}; plays from the first subscription on",
+        "{name}'s API at {address}: {} records of {symbols}; plays from the first subscription on",
         thousands(records as u64)
     );
     println!("in another terminal:");
-    println!("  export APCA_API_KEY_ID=any APCA_API_SECRET_KEY=any");
+    if !key.is_empty() {
+        println!("  export {key}");
+    }
+    let section = name.to_ascii_uppercase();
     println!(
-        "  export TAPELINE__SOURCE__ALPACA__STREAM=ws://{address} TAPELINE__SOURCE__ALPACA__REST=http://{address}"
+        "  export TAPELINE__SOURCE__{section}__STREAM=ws://{address} TAPELINE__SOURCE__{section}__REST=http://{address}"
     );
     println!(
-        "  tapeline run --source 'alpaca:sip?symbols={symbols}&speed={}' --topic ... --store ...",
+        "  tapeline run --source '{scheme}?symbols={symbols}&speed={}' --topic ... --store ...",
         speed.unwrap_or(1.0)
     );
     let report = simulator.run()?;

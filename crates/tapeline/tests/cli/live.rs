@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 /// A simulator that ends with the test.
 pub(super) struct Simulator {
     child: Child,
-    address: String,
+    pub(super) address: String,
+    vendor: String,
 }
 
 impl Simulator {
-    pub(super) fn new(tape: &str, more: &[&str]) -> Self {
-        let fixed = ["simulate", "alpaca", "--tape", tape, "--listen", "127.0.0.1:0"];
+    pub(super) fn new(vendor: &str, tape: &str, more: &[&str]) -> Self {
+        let fixed = ["simulate", vendor, "--tape", tape, "--listen", "127.0.0.1:0"];
         let mut child = tapeline(&[&fixed[..], more].concat())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -25,18 +26,21 @@ impl Simulator {
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let address = line.split_whitespace().nth(3).unwrap().trim_end_matches(':').to_owned();
-        Self { child, address }
+        Self { child, address, vendor: vendor.to_owned() }
     }
 
     /// `run` on its stream.
-    fn client(&self, source: &str, places: &[String], backfill: bool) -> Command {
+    pub(super) fn client(&self, source: &str, places: &[String], backfill: bool) -> Command {
         let mut command = tapeline(&with("run", places));
         command.args(["--source", source]);
+        let section = format!("TAPELINE__SOURCE__{}__", self.vendor.to_ascii_uppercase());
         command
-            .env("TAPELINE__SOURCE__ALPACA__STREAM", format!("ws://{}", self.address))
-            .env("TAPELINE__SOURCE__ALPACA__REST", format!("http://{}", self.address))
-            .env("TAPELINE__SOURCE__ALPACA__STALL_S", "300")
-            .env("TAPELINE__SOURCE__ALPACA__BACKFILL", backfill.to_string())
+            .env(format!("{section}STREAM"), format!("ws://{}", self.address))
+            .env(format!("{section}REST"), format!("http://{}", self.address))
+            .env("MASSIVE_API_KEY", "key-of-test")
+            .env("FINNHUB_API_KEY", "key-of-test")
+            .env("TAPELINE__SOURCE__STALL_S", "300")
+            .env("TAPELINE__SOURCE__BACKFILL", backfill.to_string())
             .env("APCA_API_KEY_ID", "key-of-test")
             .env("APCA_API_SECRET_KEY", "secret-of-test");
         command
@@ -51,7 +55,7 @@ impl Drop for Simulator {
 }
 
 /// `--topic … --store …` on files in a folder.
-fn places(dir: &Path) -> Vec<String> {
+pub(super) fn places(dir: &Path) -> Vec<String> {
     ["--topic", &url("sqlite", &dir.join("t.db")), "--store", &url("sqlite", &dir.join("s.db"))]
         .map(str::to_owned)
         .to_vec()
@@ -81,7 +85,7 @@ fn trades(places: &[String], symbols: &[&str]) -> BTreeMap<String, String> {
 const TWO: [&str; 2] = ["AIG", "IBM"];
 const FOUR: [&str; 4] = ["AIG", "BAC", "IBM", "SPY"];
 
-fn tape_of(symbols: &[&str]) -> String {
+pub(super) fn tape_of(symbols: &[&str]) -> String {
     format!("tape:{}?kinds=trades&symbols={}", session().display(), symbols.join(","))
 }
 
@@ -106,7 +110,7 @@ impl Play<'_> {
     /// Plays the tape through the stream until `enough` or until nothing more comes; gaps as JSON.
     fn through(&self, places: &[String], enough: u64) -> Vec<serde_json::Value> {
         let more = ["--speed", self.speed, "--faults", "7", "--fault-count", self.faults];
-        let simulator = Simulator::new(&tape_of(self.symbols), &more);
+        let simulator = Simulator::new("alpaca", &tape_of(self.symbols), &more);
         let source =
             format!("alpaca:sip?symbols={}&label=lean.sip&speed={}", self.symbols.join(","), self.speed);
         let mut client = simulator.client(&source, places, self.backfill);
@@ -206,7 +210,7 @@ fn without_history_the_ledger_names_what_is_missing() {
 fn alpacas_own_client_receives_what_the_tape_holds() {
     let python = std::env::var("TAPELINE_TEST_PYTHON").expect("TAPELINE_TEST_PYTHON: run `cargo xtask test`");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign_alpaca.py");
-    let simulator = Simulator::new(&tape_of(&["IBM"]), &["--speed", "max"]);
+    let simulator = Simulator::new("alpaca", &tape_of(&["IBM"]), &["--speed", "max"]);
     let ticks = session().join("tick");
     let output = Command::new(python)
         .arg(script)
@@ -222,7 +226,7 @@ fn alpacas_own_client_receives_what_the_tape_holds() {
 #[test]
 fn a_refusal_that_waiting_cannot_mend_ends_it_and_says_why() {
     let dir = tempfile::tempdir().unwrap();
-    let simulator = Simulator::new(&tape_of(&["IBM"]), &["--keys", "right:one"]);
+    let simulator = Simulator::new("alpaca", &tape_of(&["IBM"]), &["--keys", "right:one"]);
     let places = places(dir.path());
     let (code, text) = finish(simulator.client("alpaca:sip?symbols=IBM", &places, true).output().unwrap());
     assert!(code == 1 && text.contains("402 auth failed") && text.contains("APCA_API_KEY_ID"), "{text}");

@@ -7,6 +7,7 @@ mod embedded;
 mod kill;
 mod live;
 mod real;
+mod vendors;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

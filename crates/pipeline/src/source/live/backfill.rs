@@ -1,13 +1,14 @@
 //! Fetches what a gap missed from the vendor's history, and proves it: all of the span is published, the records at both
 //! ends of the gap are among it, and the vendor, asked again, counts the same.
 
-use super::alpaca::{Alpaca, Page};
 use super::hand_over;
+use super::http::Http;
+use super::vendor::{Span, Vendor};
 use crate::gap::{Gap, Proof, State};
 use crate::source::Event;
 use crate::stop::Stop;
 use crate::{Error, Result, clock};
-use market::codec::alpaca::Decoder;
+use market::codec::feed::{Decode, Message};
 use market::digest::Digest;
 use market::{Record, UnixNanos};
 use std::time::Duration;
@@ -19,9 +20,10 @@ const TRIES: u32 = 5;
 
 /// Fetches and publishes a gap's span. How many records it has, or why the gap stays open.
 pub(super) fn fill(
-    alpaca: &Alpaca,
+    vendor: &dyn Vendor,
+    http: &Http,
     gap: &mut Gap,
-    decoder: &mut Decoder,
+    decoder: &mut dyn Decode,
     sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
     stop: &Stop,
 ) -> Result<std::result::Result<u64, String>> {
@@ -35,13 +37,13 @@ pub(super) fn fill(
             break;
         }
         let mut payload = Vec::new();
-        let fetched =
-            match walk(alpaca, from, to, decoder, stop, &mut |record| hand_over(record, &mut payload, sink))?
-            {
-                Ok(span) => span,
-                Err(reason) => return Ok(Err(reason)),
-            };
-        let again = match walk(alpaca, from, to, decoder, stop, &mut |_| Ok(()))? {
+        let fetched = match walk(vendor, http, from, to, decoder, stop, &mut |record| {
+            hand_over(record, &mut payload, sink)
+        })? {
+            Ok(span) => span,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let again = match walk(vendor, http, from, to, decoder, stop, &mut |_| Ok(()))? {
             Ok(span) => span,
             Err(reason) => return Ok(Err(reason)),
         };
@@ -67,7 +69,7 @@ pub(super) fn fill(
 }
 
 #[derive(Default)]
-struct Span {
+struct Found {
     digest: Digest,
     first: Option<UnixNanos>,
     last: Option<UnixNanos>,
@@ -75,43 +77,37 @@ struct Span {
 
 /// Reads all of a span's records; those within the gap's ends, margins included, are handed over.
 fn walk(
-    alpaca: &Alpaca,
+    vendor: &dyn Vendor,
+    http: &Http,
     from: UnixNanos,
     to: UnixNanos,
-    decoder: &mut Decoder,
+    decoder: &mut dyn Decode,
     stop: &Stop,
-    take: &mut dyn FnMut(&Record<String>) -> Result<()>,
-) -> Result<std::result::Result<Span, String>> {
+    take: &mut dyn FnMut(&Record<&str>) -> Result<()>,
+) -> Result<std::result::Result<Found, String>> {
     let (start, end) = (UnixNanos(from.0.saturating_sub(MARGIN)), UnixNanos(to.0.saturating_add(MARGIN)));
-    let (mut span, mut wrong, mut scratch) = (Span::default(), None, Vec::new());
-    for kind in &alpaca.kinds {
-        let read = alpaca.history(*kind, start, end, stop, &mut |page: Page| {
-            for (symbol, raw) in
-                page.iter().flat_map(|(symbol, list)| list.iter().map(move |raw| (symbol, raw)))
-            {
-                match decoder.past(*kind, symbol, raw.get(), clock::now()) {
-                    Ok(record) => {
-                        let ts = record.ts();
-                        span.first = Some(span.first.map_or(ts, |first| first.min(ts)));
-                        span.last = Some(span.last.map_or(ts, |last| last.max(ts)));
-                        span.digest.add(&as_str(&record), &mut scratch);
-                        take(&record)?;
-                    }
-                    Err(reason) => wrong = Some(format!("a record of history that cannot be read: {reason}")),
+    let (mut found, mut wrong, mut scratch) = (Found::default(), None, Vec::new());
+    decoder.rewind();
+    for kind in &vendor.account().kinds {
+        let asked = Span { kind: *kind, symbols: &vendor.account().symbols, from: start, to: end };
+        let read = vendor.history(http, &asked, stop, &mut |symbol, raw| {
+            let mut done = Ok(());
+            decoder.past(*kind, symbol, raw, clock::now(), &mut |outcome, _| match outcome {
+                Ok(Message::Record(record)) => {
+                    let ts = record.ts();
+                    found.first = Some(found.first.map_or(ts, |first| first.min(ts)));
+                    found.last = Some(found.last.map_or(ts, |last| last.max(ts)));
+                    found.digest.add(&record, &mut scratch);
+                    done = take(&record);
                 }
-            }
-            Ok(())
+                Ok(_) => {}
+                Err(reason) => wrong = Some(format!("a record of history that cannot be read: {reason}")),
+            });
+            done
         })?;
         if let Err(reason) = read {
             return Ok(Err(reason));
         }
     }
-    Ok(wrong.map_or(Ok(span), Err))
-}
-
-fn as_str(record: &Record<String>) -> Record<&str> {
-    match record {
-        Record::Trade(trade) => Record::Trade(trade.as_str()),
-        Record::Quote(quote) => Record::Quote(quote.as_str()),
-    }
+    Ok(wrong.map_or(Ok(found), Err))
 }

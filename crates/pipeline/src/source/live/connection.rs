@@ -1,7 +1,7 @@
 //! The socket: connects, restores the subscriptions, enqueues each frame and does nothing else; connects anew by the
 //! vendor's rules when it is lost.
 
-use super::alpaca::{Alpaca, Refusal};
+use super::vendor::{Refusal, Step, Vendor};
 use crate::stop::{Backoff, Stop};
 use crate::{Error, Result, clock};
 use crossbeam_channel::Sender;
@@ -49,32 +49,36 @@ const LARGEST: usize = 16 << 20;
 type Socket = WebSocket<MaybeTlsStream<TcpStream>>;
 
 /// Starts the thread; it ends when a stop is asked or nobody listens any more.
-pub(super) fn start(alpaca: Alpaca, hang_up: HangUp, stop: Stop, wires: Sender<Wire>) -> Result<()> {
+pub(super) fn start(vendor: Arc<dyn Vendor>, hang_up: HangUp, stop: Stop, wires: Sender<Wire>) -> Result<()> {
     let run = move || {
         let mut backoff = Backoff::default();
         while !stop.asked() {
-            let wire = match connect(&alpaca) {
-                Ok(mut socket) => {
-                    tracing::info!(at = alpaca.describe(), "connected and subscribed");
+            let wire = match connect(vendor.as_ref()) {
+                Ok((mut socket, early)) => {
+                    tracing::info!(at = vendor.describe(), "connected and subscribed");
                     hang_up.taken();
-                    if wires.send(Wire::Connected).is_err() {
+                    let told = std::iter::once(Wire::Connected).chain(early);
+                    if told.into_iter().any(|wire| wires.send(wire).is_err()) {
                         return;
                     }
-                    let since = Instant::now();
-                    let mut frames = 0;
-                    let cause = read(&mut socket, &hang_up, &stop, &wires, &mut frames);
+                    let (since, mut frames) = (Instant::now(), 0);
+                    let ended = read(vendor.as_ref(), &mut socket, &hang_up, &stop, &wires, &mut frames);
                     drop(socket);
                     // One that is lost at once is not tried without ever longer pauses.
                     if since.elapsed() > LIVED || frames > MANY {
                         backoff.reset();
                     }
-                    cause
+                    ended
                 }
-                Err(Refusal::Fatal(error)) => {
+                Err(refusal) => Some(refusal),
+            };
+            let wire = match wire {
+                Some(Refusal::Fatal(error)) => {
                     let _ = wires.send(Wire::Fatal(error));
                     return;
                 }
-                Err(Refusal::Again(cause)) => Some(cause),
+                Some(Refusal::Again(cause)) => Some(cause),
+                None => None,
             };
             let Some(cause) = wire else { return };
             tracing::warn!(cause, tries = backoff.tries(), "the stream is away; trying again");
@@ -91,9 +95,12 @@ pub(super) fn start(alpaca: Alpaca, hang_up: HangUp, stop: Stop, wires: Sender<W
         .map_err(|error| Error::internal(format!("start the thread that reads the stream: {error}")))
 }
 
-fn connect(alpaca: &Alpaca) -> std::result::Result<Socket, Refusal> {
+/// A connection and what was heard on it before it stood.
+type Opened = (Socket, Vec<Wire>);
+
+fn connect(vendor: &dyn Vendor) -> std::result::Result<Opened, Refusal> {
     let again = |what: &str, error: &dyn std::fmt::Display| Refusal::Again(format!("{what}: {error}"));
-    let (host, port) = alpaca.stream_address();
+    let (host, port) = address(&vendor.url());
     let addresses =
         (host.as_str(), port).to_socket_addrs().map_err(|error| again("find the host", &error))?;
     let mut last = None;
@@ -105,7 +112,7 @@ fn connect(alpaca: &Alpaca) -> std::result::Result<Socket, Refusal> {
                     .and_then(|()| stream.set_write_timeout(Some(PATIENCE)))
                     .and_then(|()| stream.set_nodelay(true));
                 set.map_err(|error| again("set up the socket", &error))?;
-                return subscribe(alpaca, stream);
+                return subscribe(vendor, stream);
             }
             Err(error) => last = Some(error),
         }
@@ -113,30 +120,49 @@ fn connect(alpaca: &Alpaca) -> std::result::Result<Socket, Refusal> {
     Err(last.map_or_else(|| again("find the host", &"no address"), |error| again("connect", &error)))
 }
 
-fn subscribe(alpaca: &Alpaca, stream: TcpStream) -> std::result::Result<Socket, Refusal> {
+/// Host and port of a stream's address.
+fn address(url: &str) -> (String, u16) {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("wss", url));
+    let host = rest.split(['/', '?']).next().unwrap_or(rest);
+    let port = if scheme == "ws" { 80 } else { 443 };
+    match host.rsplit_once(':') {
+        Some((name, number)) => (name.to_owned(), number.parse().unwrap_or(port)),
+        None => (host.to_owned(), port),
+    }
+}
+
+fn subscribe(vendor: &dyn Vendor, stream: TcpStream) -> std::result::Result<Opened, Refusal> {
     let config = tungstenite::protocol::WebSocketConfig::default()
         .max_message_size(Some(LARGEST))
         .max_frame_size(Some(LARGEST));
-    let (mut socket, _) = tungstenite::client_tls_with_config(&alpaca.stream, stream, Some(config), None)
-        .map_err(|error| alpaca.refused(&error))?;
-    let mut lines = alpaca.greeting().into_iter();
-    // The vendor speaks first, then answers each line of ours.
-    loop {
-        let answer = loop {
-            match socket.read() {
-                Ok(Message::Text(text)) => break text,
-                Ok(Message::Close(_)) => {
-                    return Err(Refusal::Again("closed while greeting".to_owned()));
-                }
-                Ok(_) => {}
-                Err(error) => return Err(Refusal::Again(format!("while greeting: {error}"))),
+    let (mut socket, _) = tungstenite::client_tls_with_config(vendor.url(), stream, Some(config), None)
+        .map_err(|error| match error {
+            tungstenite::HandshakeError::Failure(tungstenite::Error::Http(response)) => {
+                vendor.status(response.status().as_u16())
             }
-        };
-        alpaca.answered(&answer)?;
-        let Some(line) = lines.next() else { break };
-        socket
-            .send(Message::text(line))
-            .map_err(|error| Refusal::Again(format!("while greeting: {error}")))?;
+            tungstenite::HandshakeError::Failure(error) => Refusal::Again(format!("handshake: {error}")),
+            tungstenite::HandshakeError::Interrupted(_) => Refusal::Again("handshake: no answer".to_owned()),
+        })?;
+    let lost = |error: tungstenite::Error| Refusal::Again(format!("while greeting: {error}"));
+    let (mut early, mut heard) = (Vec::new(), 0);
+    for step in vendor.greeting() {
+        match step {
+            Step::Say(line) => socket.send(Message::text(line)).map_err(lost)?,
+            Step::Hear(wanted) => {
+                while heard < wanted {
+                    match socket.read().map_err(lost)? {
+                        Message::Text(text) => {
+                            heard += vendor.answered(&text)?;
+                            // The first symbol's data may come before the last one's answer; and answers may be counted.
+                            early.push(Wire::Frame(text.to_string(), clock::now()));
+                        }
+                        Message::Close(_) => return Err(Refusal::Again("closed while greeting".to_owned())),
+                        _ => {}
+                    }
+                }
+                heard -= wanted;
+            }
+        }
     }
     let stream = match socket.get_ref() {
         MaybeTlsStream::Plain(stream) => Some(stream),
@@ -148,17 +174,19 @@ fn subscribe(alpaca: &Alpaca, stream: TcpStream) -> std::result::Result<Socket, 
             .set_read_timeout(Some(LOOK))
             .map_err(|error| Refusal::Again(format!("set up the socket: {error}")))?;
     }
-    Ok(socket)
+    Ok((socket, early))
 }
 
 /// Enqueues frames until the connection is lost: why; `None` when it is to end.
 fn read(
+    vendor: &dyn Vendor,
     socket: &mut Socket,
     hang_up: &HangUp,
     stop: &Stop,
     wires: &Sender<Wire>,
     frames: &mut u64,
-) -> Option<String> {
+) -> Option<Refusal> {
+    let again = |cause: String| Some(Refusal::Again(cause));
     let (mut pinged, mut heard) = (Instant::now(), Instant::now());
     loop {
         if stop.asked() {
@@ -166,15 +194,15 @@ fn read(
             return None;
         }
         if let Some(cause) = hang_up.taken() {
-            return Some(cause);
+            return again(cause);
         }
         match socket.read() {
             Ok(Message::Text(text)) => {
                 heard = Instant::now();
                 *frames += 1;
                 let recv_ts = clock::now();
-                if let Some(cause) = Alpaca::told(&text) {
-                    return Some(cause);
+                if let Some(refusal) = vendor.told(&text) {
+                    return Some(refusal);
                 }
                 if wires.send(Wire::Frame(text.to_string(), recv_ts)).is_err() {
                     return None;
@@ -182,20 +210,23 @@ fn read(
             }
             Ok(Message::Close(frame)) => {
                 let why = frame.map_or_else(|| "no reason".to_owned(), |frame| frame.to_string());
-                return Some(format!("the vendor closed the connection: {why}"));
+                return again(format!("the vendor closed the connection: {why}"));
             }
             Ok(_) => heard = Instant::now(),
             Err(tungstenite::Error::Io(error))
                 if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
-            Err(error) => return Some(format!("the connection was lost: {error}")),
+            Err(error) => return again(format!("the connection was lost: {error}")),
         }
         if heard.elapsed() > 2 * PING {
-            return Some(format!("no answer to a ping for {} s", heard.elapsed().as_secs()));
+            return again(format!("no answer to a ping for {} s", heard.elapsed().as_secs()));
         }
         if pinged.elapsed() > PING {
             pinged = Instant::now();
-            if let Err(error) = socket.send(Message::Ping(Vec::new().into())) {
-                return Some(format!("the connection was lost: {error}"));
+            let said = socket
+                .send(Message::Ping(Vec::new().into()))
+                .and_then(|()| vendor.beat().map_or(Ok(()), |line| socket.send(Message::text(line))));
+            if let Err(error) = said {
+                return again(format!("the connection was lost: {error}"));
             }
         }
     }

@@ -1,9 +1,19 @@
 //! A vendor's live stream. A thread of its own reads the socket and only enqueues (`connection`); here frames become
 //! records, and what may have been missed becomes a gap that is fetched from the vendor's history (`backfill`).
+//!
+//! What differs between vendors is behind [`vendor::Vendor`], a file for each, and `market::codec`, a file for each.
 
-pub mod alpaca;
+mod alpaca;
 mod backfill;
+mod binance;
+mod coinbase;
 mod connection;
+mod finnhub;
+pub mod http;
+mod kraken;
+mod massive;
+mod open;
+pub mod vendor;
 mod watch;
 
 use super::{Event, Positions, Source};
@@ -11,14 +21,17 @@ use crate::gap::{Gap, State};
 use crate::letter::{Letter, Stage};
 use crate::stop::Stop;
 use crate::{Error, Result};
-use alpaca::Alpaca;
 use connection::Wire;
 use crossbeam_channel::Receiver;
+use http::Http;
 use market::calendar::Calendar;
-use market::codec::alpaca::Decoder;
+use market::codec::feed::{Decode, Idle, Message};
 use market::codec::json;
-use market::{Kind, Record, UnixNanos};
+use market::{Record, UnixNanos};
+pub use open::{decoder, examples, open};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use vendor::{Span, Vendor};
 use watch::{Suspect, Watch};
 
 /// Frames read and not yet worked on, at the most.
@@ -34,7 +47,7 @@ const LOOK: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The vendor's side.
-    pub alpaca: Alpaca,
+    pub vendor: Arc<dyn Vendor>,
     /// What its records are labelled with, as `alpaca.iex`.
     pub feed: String,
     /// Sessions: while the market is closed silence is none.
@@ -50,7 +63,8 @@ pub struct Settings {
 /// A live feed.
 pub struct Live {
     settings: Settings,
-    decoder: Decoder,
+    decoder: Box<dyn Decode>,
+    http: Http,
     wires: Option<Receiver<Wire>>,
     /// Told to the reading thread: connect anew, for this reason.
     hang_up: connection::HangUp,
@@ -65,12 +79,19 @@ pub struct Live {
     payload: Vec<u8>,
 }
 
+/// Part of a frame that waits until a gap is filled.
+enum Later {
+    Record(Record<String>),
+    Unreadable(String, String),
+}
+
 impl Live {
     /// Connects on the first call of [`Source::next`].
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self {
-            decoder: Decoder::new(&settings.feed),
+            decoder: settings.vendor.decoder(&settings.feed),
+            http: Http::default(),
             watch: Watch::new(settings.calendar, settings.stall_s, settings.speed),
             watched: Instant::now(),
             settings,
@@ -100,7 +121,7 @@ impl Live {
         let gap = Gap {
             id: format!("{}|{from}|{}", self.settings.feed, self.gaps),
             feed: self.settings.feed.clone(),
-            symbols: self.settings.alpaca.symbols.clone(),
+            symbols: self.settings.vendor.account().symbols.clone(),
             from,
             to: None,
             cause: cause.to_owned(),
@@ -124,8 +145,8 @@ impl Live {
         let Some(mut gap) = self.open.take() else { return Ok(()) };
         gap.to = Some(to.to_string());
         if self.settings.backfill {
-            let decoder = &mut self.decoder;
-            match backfill::fill(&self.settings.alpaca, &mut gap, decoder, sink, stop)? {
+            let decoder = self.decoder.as_mut();
+            match backfill::fill(self.settings.vendor.as_ref(), &self.http, &mut gap, decoder, sink, stop)? {
                 Ok(fetched) => {
                     tracing::info!(fetched, from = gap.from, "the gap is fetched and counted: closed")
                 }
@@ -147,31 +168,46 @@ impl Live {
         stop: &Stop,
         sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
     ) -> Result<()> {
-        let mut outcomes = Vec::new();
-        let read = self.decoder.frame(text, recv_ts, &mut |outcome, raw| match outcome {
-            Ok(None) => {}
-            Ok(Some(record)) => outcomes.push(Ok(record)),
-            Err(reason) => outcomes.push(Err((reason, raw.to_owned()))),
-        });
-        for outcome in outcomes {
-            match outcome {
-                Ok(record) => self.record(&record, stop, sink)?,
-                Err((reason, raw)) => {
-                    self.dead(reason.clone(), &raw, sink)?;
-                    self.missed(&format!("a message that cannot be read: {reason}"), sink)?;
+        // The decoder is lent to its own frame. What comes while a gap is open waits for the frame's end: the gap is
+        // filled first, and needs the decoder.
+        let mut decoder = std::mem::replace(&mut self.decoder, Box::new(Idle));
+        let (mut done, mut later) = (Ok(()), Vec::new());
+        let read = decoder.frame(text, recv_ts, &mut |outcome, raw| {
+            if done.is_err() || outcome == Ok(Message::Silent) {
+                return;
+            }
+            done = match outcome {
+                Ok(Message::Record(record)) if self.open.is_none() => self.record(&record, stop, sink),
+                Ok(Message::Record(record)) => {
+                    later.push(Later::Record(record.map(str::to_owned)));
+                    Ok(())
                 }
+                Ok(Message::Missed(what)) => self.missed(&format!("a hole: {what}"), sink),
+                Ok(Message::Silent) => Ok(()),
+                Err(reason) if self.open.is_none() => self.unreadable("a message", reason, raw, sink),
+                Err(reason) => {
+                    later.push(Later::Unreadable(reason, raw.to_owned()));
+                    Ok(())
+                }
+            };
+        });
+        self.decoder = decoder;
+        done?;
+        for outcome in later {
+            match outcome {
+                Later::Record(record) => self.record(&record.as_str(), stop, sink)?,
+                Later::Unreadable(reason, raw) => self.unreadable("a message", reason, &raw, sink)?,
             }
         }
-        if let Err(reason) = read {
-            self.dead(reason, text, sink)?;
-            self.missed("a frame that cannot be read", sink)?;
+        match read {
+            Ok(()) => Ok(()),
+            Err(reason) => self.unreadable("a frame", reason, text, sink),
         }
-        Ok(())
     }
 
     fn record(
         &mut self,
-        record: &Record<String>,
+        record: &Record<&str>,
         stop: &Stop,
         sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
     ) -> Result<()> {
@@ -183,6 +219,19 @@ impl Live {
         self.latest = Some(self.latest.map_or(ts.0, |latest| latest.max(ts.0)));
         self.changed = true;
         hand_over(record, &mut self.payload, sink)
+    }
+
+    /// What cannot be read may have been a record: it is kept, and a gap.
+    fn unreadable(
+        &mut self,
+        what: &str,
+        reason: String,
+        raw: &str,
+        sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let cause = format!("{what} that cannot be read: {reason}");
+        self.dead(reason, raw, sink)?;
+        self.missed(&cause, sink)
     }
 
     fn dead(&self, reason: String, raw: &str, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
@@ -228,12 +277,14 @@ impl Live {
 
     /// How many records the vendor's history has since a symbol's last one.
     fn unheard(&self, suspect: &Suspect, stop: &Stop) -> Result<std::result::Result<usize, String>> {
-        let alpaca = Alpaca { symbols: vec![suspect.symbol.clone()], ..self.settings.alpaca.clone() };
-        let mut count = 0;
-        for kind in &alpaca.kinds {
-            let from = UnixNanos(suspect.since.0.saturating_add(1));
-            let read = alpaca.history(*kind, from, suspect.now, stop, &mut |page| {
-                count += page.values().map(Vec::len).sum::<usize>();
+        let (vendor, mut count) = (&self.settings.vendor, 0);
+        for kind in &vendor.account().kinds {
+            // Not the last record itself: some vendors' times are of milliseconds.
+            let from = UnixNanos(suspect.since.0.saturating_add(1_000_000));
+            let symbols = std::slice::from_ref(&suspect.symbol);
+            let span = Span { kind: *kind, symbols, from, to: suspect.now };
+            let read = vendor.history(&self.http, &span, stop, &mut |_, _| {
+                count += 1;
                 Ok(())
             })?;
             if let Err(reason) = read {
@@ -246,7 +297,7 @@ impl Live {
 
 /// Hands a record over in canonical form.
 fn hand_over(
-    record: &Record<String>,
+    record: &Record<&str>,
     payload: &mut Vec<u8>,
     sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
 ) -> Result<()> {
@@ -267,7 +318,7 @@ impl Source for Live {
     fn next(&mut self, stop: &Stop, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool> {
         if self.wires.is_none() {
             let (send, receive) = crossbeam_channel::bounded(QUEUE);
-            connection::start(self.settings.alpaca.clone(), self.hang_up.clone(), stop.clone(), send)?;
+            connection::start(Arc::clone(&self.settings.vendor), self.hang_up.clone(), stop.clone(), send)?;
             self.wires = Some(receive);
             self.missed("not running", sink)?;
         }
@@ -277,7 +328,10 @@ impl Source for Live {
             match wires.recv_timeout(wait) {
                 Ok(Wire::Frame(text, recv_ts)) => self.frame(&text, recv_ts, stop, sink)?,
                 Ok(Wire::Lost(cause)) => self.missed(&cause, sink)?,
-                Ok(Wire::Connected) => self.watch.excuse(None),
+                Ok(Wire::Connected) => {
+                    self.decoder.connected();
+                    self.watch.excuse(None);
+                }
                 Ok(Wire::Fatal(error)) => return Err(error),
                 Err(crossbeam_channel::RecvTimeoutError::Timeout) => break,
                 Err(crossbeam_channel::RecvTimeoutError::Disconnected) => {
@@ -310,11 +364,6 @@ impl Source for Live {
     }
 
     fn describe(&self) -> String {
-        self.settings.alpaca.describe()
+        self.settings.vendor.describe()
     }
-}
-
-/// The kinds a subscription is of, in the vendor's words.
-fn channels(kinds: &[Kind]) -> Vec<&'static str> {
-    kinds.iter().map(|kind| kind.plural()).collect()
 }

@@ -1,0 +1,153 @@
+//! How a vendor speaks. A file for each.
+
+use super::{Item, Shared};
+use market::{Kind, Record};
+use serde_json::Value;
+use std::collections::{BTreeSet, HashMap};
+
+/// What is known of a client of the stream.
+#[derive(Debug, Default)]
+pub(super) struct Client {
+    pub(super) authenticated: bool,
+    /// Of trades and of quotes; `*` is all.
+    pub(super) symbols: [BTreeSet<String>; 2],
+    /// Messages sent so far, where the vendor counts them.
+    pub(super) sent: u64,
+}
+
+impl Client {
+    /// Subscribes, or the contrary.
+    pub(super) fn set(&mut self, kind: Kind, symbol: &str, wanted: bool) {
+        let symbols = &mut self.symbols[kind as usize];
+        if wanted {
+            symbols.insert(symbol.to_owned());
+        } else {
+            symbols.remove(symbol);
+        }
+    }
+
+    pub(super) fn wants(&self, kind: Kind, symbol: &str) -> bool {
+        let symbols = &self.symbols[kind as usize];
+        symbols.contains("*") || symbols.contains(symbol)
+    }
+
+    pub(super) fn subscribed(&self) -> bool {
+        self.symbols.iter().any(|symbols| !symbols.is_empty())
+    }
+}
+
+/// What is answered, and whether the connection ends then.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    pub(super) frames: Vec<String>,
+    pub(super) end: bool,
+}
+
+impl Answer {
+    pub(super) fn of(frame: impl ToString) -> Self {
+        Self { frames: vec![frame.to_string()], end: false }
+    }
+
+    pub(super) fn last(frame: impl ToString) -> Self {
+        Self { frames: vec![frame.to_string()], end: true }
+    }
+}
+
+/// Why a connection is ended that was well-behaved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// Too many connections.
+    Limit,
+    /// The client reads too slowly.
+    Slow,
+}
+
+/// A request for history.
+#[derive(Debug)]
+pub(super) struct Request<'a> {
+    pub(super) path: &'a str,
+    pub(super) query: HashMap<String, String>,
+    /// Names in small letters.
+    pub(super) headers: HashMap<String, String>,
+    /// What the client takes us for.
+    pub(super) host: String,
+}
+
+impl Request<'_> {
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.query.get(name).map(String::as_str)
+    }
+
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+
+    /// A whole number, or what is assumed.
+    pub(super) fn number<T: std::str::FromStr>(&self, name: &str, or: T) -> Result<T, Refused> {
+        match self.text(name) {
+            Some(text) => text.parse().map_err(|_| (400, format!("invalid {name}"))),
+            None => Ok(or),
+        }
+    }
+}
+
+/// HTTP status and message.
+pub(super) type Refused = (u16, String);
+
+/// A vendor.
+pub(super) trait Face: Send + Sync + std::fmt::Debug {
+    /// Said first.
+    fn hello(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether the stream's address is answered, by its path and query.
+    fn admits(&self, _shared: &Shared, _path: &str) -> bool {
+        true
+    }
+
+    /// Trades are numbered without leaving one out, so that a client knows of a hole.
+    fn numbered(&self) -> bool {
+        false
+    }
+
+    /// Trades have an id, so that one sent twice can be told from two equal ones.
+    fn identified(&self) -> bool {
+        true
+    }
+
+    /// Answers what a client says; `None` is what cannot be read.
+    fn hear(&self, shared: &Shared, client: &mut Client, said: Option<&Value>) -> Answer;
+
+    /// Appends a message of the stream.
+    fn live(&self, item: &Item, record: &Record<&str>, out: &mut String);
+
+    /// Frames of messages.
+    fn frames(&self, client: &mut Client, messages: Vec<String>) -> Vec<String>;
+
+    /// Said before a connection is ended; `None` ends it without a word.
+    fn trouble(&self, trouble: Trouble) -> Option<String>;
+
+    /// Said once a second.
+    fn beat(&self, _client: &mut Client) -> Option<String> {
+        None
+    }
+
+    /// A page of history.
+    fn history(&self, shared: &Shared, request: &Request<'_>) -> Result<String, Refused>;
+
+    /// The body of a refused request.
+    fn refused(&self, (status, message): &Refused) -> String {
+        serde_json::json!({"code": status, "message": message}).to_string()
+    }
+}
+
+/// The path of a request with its last segment taken off, and that.
+pub(super) fn last_segment(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("", path))
+}
+
+/// As `?a=b&c=d`, decoded.
+pub(super) fn query(text: &str) -> HashMap<String, String> {
+    form_urlencoded::parse(text.as_bytes()).into_owned().collect()
+}

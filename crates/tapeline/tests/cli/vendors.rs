@@ -1,0 +1,157 @@
+//! Every vendor's stream, misbehaving, and its own client.
+
+use super::live::{Simulator, places, tape_of};
+use super::{finish, run, session, signal, with};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What two ways to a store have in common: time in milliseconds, price and size; equal ones as often as they are there.
+fn trades(places: &[String], symbol: &str) -> Vec<(i64, String, String)> {
+    let (code, text) = run(&[&with("query", places)[..], &["trades", symbol, "--format", "csv"]].concat());
+    assert_eq!(code, 0, "{text}");
+    let mut rows: Vec<_> = text
+        .lines()
+        .skip(1)
+        .map(|line| {
+            let field: Vec<&str> = line.split(',').collect();
+            let at = if field.len() == 12 { [3, 4] } else { panic!("{line}") };
+            (market::UnixNanos::parse(field[0]).unwrap().millis(), field[at[0]].into(), field[at[1]].into())
+        })
+        .collect();
+    rows.sort();
+    rows
+}
+
+/// Plays the tape through a vendor's stream with faults of every kind; then the store holds the tape, and every gap is
+/// closed with its proof.
+fn is_whole_after_faults(vendor: &str, feed: &str, causes: &[&str]) {
+    let dir = tempfile::tempdir().unwrap();
+    let straight = tempfile::tempdir().unwrap();
+    let (places, straight) = (places(dir.path()), places(straight.path()));
+    let tape = tape_of(&["IBM"]);
+    let (code, text) = run(&[&with("run", &straight)[..], &["--source", &tape]].concat());
+    assert_eq!(code, 0, "{text}");
+    let truth = trades(&straight, "IBM");
+    let more = ["--speed", "2000", "--faults", "11", "--fault-count", "18"];
+    let simulator = Simulator::new(vendor, &tape, &more);
+    let source = format!("{vendor}:{feed}?symbols=IBM&label=lean.{vendor}&speed=2000");
+    let child = simulator
+        .client(&source, &places, true)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    let count = || {
+        let (_, text) = run(&[&with("count", &places)[..], &["--format", "json"]].concat());
+        let counts: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        counts["trades"]["IBM"].as_u64().unwrap_or_default()
+    };
+    while count() < truth.len() as u64 && begun.elapsed() < Duration::from_secs(120) {
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let stored = count();
+    // What closes a gap is told after its records.
+    std::thread::sleep(Duration::from_secs(2));
+    signal(&child, "-TERM");
+    let (code, text) = finish(child.wait_with_output().unwrap());
+    assert!(code == 0 && stored == truth.len() as u64, "{stored} of {}: {text}", truth.len());
+    assert!(!text.contains("key-of-test"), "the key was printed");
+    assert!(trades(&places, "IBM") == truth, "as many trades, but not the same");
+    let (code, text) = run(&[&with("gaps", &places)[..], &["--format", "json"]].concat());
+    assert_eq!(code, 0, "{text}");
+    let gaps: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+    for gap in &gaps {
+        assert_eq!(gap["state"], "closed", "{gap}");
+        assert_eq!(gap["proof"]["fetched"], gap["proof"]["counted_again"], "{gap}");
+    }
+    for cause in ["lost", "cannot be read", "HTTP 429"].iter().chain(causes) {
+        assert!(text.contains(cause), "{cause} is no cause: {text}");
+    }
+}
+
+#[test]
+fn massive_is_whole_after_faults() {
+    is_whole_after_faults("massive", "stocks", &["stall", "max_connections"]);
+}
+
+#[test]
+fn finnhub_is_whole_after_faults() {
+    is_whole_after_faults("finnhub", "", &["stall"]);
+}
+
+#[test]
+fn coinbase_is_whole_after_faults() {
+    is_whole_after_faults("coinbase", "", &["hole: messages"]);
+}
+
+#[test]
+fn kraken_is_whole_after_faults() {
+    is_whole_after_faults("kraken", "", &["hole: trades"]);
+}
+
+#[test]
+fn binance_is_whole_after_faults() {
+    is_whole_after_faults("binance", "", &["hole: trades"]);
+}
+
+#[test]
+fn wrong_keys_and_symbols_end_it_and_say_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let places = places(dir.path());
+    for (vendor, source, part) in [
+        ("massive", "massive:stocks?symbols=IBM", "auth_failed"),
+        ("finnhub", "finnhub:?symbols=IBM", "check FINNHUB_API_KEY"),
+        ("coinbase", "coinbase:?symbols=XYZ", "XYZ is not a valid product"),
+        ("kraken", "kraken:?symbols=XYZ", "Currency pair not supported XYZ"),
+        ("kraken", "kraken:?symbols=XYZ&kinds=quotes", "kraken has no quotes"),
+        ("binance", "binance:spot?symbols=XYZ", "it has one, without a name"),
+    ] {
+        let simulator = Simulator::new(vendor, &tape_of(&["IBM"]), &["--keys", "right:one"]);
+        let (code, text) = finish(simulator.client(source, &places, true).output().unwrap());
+        assert!(code == 1 && text.contains(part) && text.contains("hint"), "{source}: {text}");
+        assert!(!text.contains("key-of-test"), "the key was printed: {text}");
+    }
+}
+
+/// Runs a vendor's own client against the simulator: it compares what it receives with the tape's file.
+fn foreign(vendor: &str, script: &str, wanted: &str) {
+    let name = if vendor == "coinbase" { "TAPELINE_TEST_PYTHON_COINBASE" } else { "TAPELINE_TEST_PYTHON" };
+    let python = std::env::var(name).expect("a Python with the vendor's client: run `cargo xtask test`");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(script);
+    let simulator = Simulator::new(vendor, &tape_of(&["IBM"]), &["--speed", "max"]);
+    let output = Command::new(python)
+        .arg(script)
+        .arg(&simulator.address)
+        .arg(session().join("tick"))
+        .args(["IBM", "20131008"])
+        .output()
+        .unwrap();
+    let (code, text) = finish(output);
+    assert!(code == 0 && text.contains(wanted), "{text}");
+}
+
+#[test]
+#[ignore = "needs Python with the vendor's client: cargo xtask test"]
+fn massives_own_client_receives_what_the_tape_holds() {
+    foreign("massive", "foreign_massive.py", "equal: 33381 trades by stream and by history");
+}
+
+#[test]
+#[ignore = "needs Python with the vendor's client: cargo xtask test"]
+fn krakens_own_client_receives_what_the_tape_holds() {
+    foreign("kraken", "foreign_kraken.py", "equal: 33381 trades");
+}
+
+#[test]
+#[ignore = "needs Python with the vendor's client: cargo xtask test"]
+fn coinbases_own_client_receives_what_the_tape_holds() {
+    foreign("coinbase", "foreign_coinbase.py", "equal: 33381 trades");
+}
+
+#[test]
+#[ignore = "needs Python with the vendor's client: cargo xtask test"]
+fn finnhubs_own_client_reads_the_history() {
+    foreign("finnhub", "foreign_finnhub.py", "equal: 33381 trades");
+}
