@@ -1,6 +1,6 @@
 """Every arm of the benchmarks in one run on one machine; `cargo xtask bench [ARM …]` starts it with fresh servers.
 
-Arms: store, topic, bars, latency, embedded, memory. Rates are rows a second; ratios are taken between neighbours in time.
+Arms: store, topic, bars, decode, latency, embedded, memory. Rates are rows a second; ratios are taken between neighbours in time.
 """
 import glob, os, re, shutil, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
@@ -127,6 +127,27 @@ def bars_arm():
     show("Python, a window a message and interval", [python], statistics.median(m for _, m in pairs) / python)
 
 
+def decode_arm():
+    print("decode arm: trades a second from frames as the vendors send them, one core: read; read and written in canonical form", flush=True)
+    spy = f"tape:{TAPE}?kinds=trades&symbols=SPY&dates=20131008"
+    for messages in (100, 1):
+        for vendor in ("alpaca", "massive", "finnhub", "coinbase", "kraken", "binance"):
+            if vendor == "binance" and messages > 1:
+                continue
+            rows = [list(map(int, line.split())) for line in sh(BENCH, "decode", vendor, spy, messages, 2 * ROUNDS - 1).splitlines()]
+            column = lambda at: [row[at] for row in rows]
+            show(f"{vendor}, {messages} a frame", column(0))
+            show("    and written", column(1))
+            if vendor == "alpaca":
+                show("    serde_json's generic value", column(2), statistics.median(column(0)) / statistics.median(column(2)))
+                with tempfile.NamedTemporaryFile("w") as file:
+                    file.write(sh(BENCH, "decode", "frames", vendor, spy, messages))
+                    file.flush()
+                    loads, client = map(int, sh(PYTHON, "bench/peers/decode.py", file.name).split())
+                show("    Python json.loads", [loads], statistics.median(column(0)) / loads)
+                show("    alpaca-py: MessagePack to its Trade", [client], statistics.median(column(0)) / client)
+
+
 def latency_arm():
     env = prefixed("latency")
     print("latency arm: 10,000 a second, from intended send time to Cassandra's answer, ms: p50 p99 p99.9", flush=True)
@@ -164,6 +185,6 @@ def memory_arm():
     watch("consume, all of them", TAPELINE, "consume", "--until-end", "--topic", TOPIC, "--store", STORE, env=env)
 
 
-ARMS = {"topic": topic_arm, "store": store_arm, "bars": bars_arm, "latency": latency_arm, "embedded": embedded_arm, "memory": memory_arm}
+ARMS = {"topic": topic_arm, "store": store_arm, "bars": bars_arm, "decode": decode_arm, "latency": latency_arm, "embedded": embedded_arm, "memory": memory_arm}
 for arm in sys.argv[1:] or ARMS:
     ARMS[arm]()

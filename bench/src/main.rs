@@ -3,6 +3,7 @@
 
 mod aggregate;
 mod ceiling;
+mod decode;
 mod latency;
 
 use anyhow::{Result, bail};
@@ -25,8 +26,12 @@ fn main() -> Result<()> {
         }
         ["aggregate", "read", topic] => aggregate::read(topic, false),
         ["aggregate", "make", topic] => aggregate::read(topic, true),
+        ["decode", "frames", vendor, source, messages] => decode::print(vendor, source, messages.parse()?),
+        ["decode", vendor, source, messages, passes] => {
+            decode::run(vendor, source, messages.parse()?, passes.parse()?)
+        }
         _ => bail!(
-            "bench aggregate memory SOURCE PASSES | symbols SOURCE COUNT PASSES | read TOPIC | make TOPIC | bench latency SOURCE TOPIC STORE RATE SECONDS | bench ceiling SOURCE STORE PASSES"
+            "bench aggregate memory SOURCE PASSES | symbols SOURCE COUNT PASSES | read TOPIC | make TOPIC | bench decode VENDOR SOURCE MESSAGES PASSES | bench latency SOURCE TOPIC STORE RATE SECONDS | bench ceiling SOURCE STORE PASSES"
         ),
     }
 }

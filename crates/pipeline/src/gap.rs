@@ -11,6 +11,7 @@
 
 use crate::topic::{Message, Names, Producer, Topics};
 use crate::{Error, Result, clock};
+use market::UnixNanos;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -62,6 +63,22 @@ pub struct Gap {
 }
 
 impl Gap {
+    /// The instant of `from`.
+    ///
+    /// # Errors
+    /// It is none: somebody else wrote it.
+    pub fn instant_from(&self) -> Result<UnixNanos> {
+        instant(&self.from)
+    }
+
+    /// The instant of `to`; of `from` while it is not known.
+    ///
+    /// # Errors
+    /// As [`Self::instant_from`].
+    pub fn instant_to(&self) -> Result<UnixNanos> {
+        instant(self.to.as_deref().unwrap_or(&self.from))
+    }
+
     /// Publishes how it stands now.
     ///
     /// # Errors
@@ -77,6 +94,10 @@ impl Gap {
             stamp_ms: clock::now().millis(),
         })
     }
+}
+
+fn instant(text: &str) -> Result<UnixNanos> {
+    UnixNanos::parse(text).map_err(|error| Error::internal(format!("a gap of the ledger: {error}")))
 }
 
 /// All gaps as they stand, oldest first.

@@ -41,10 +41,16 @@ pub(crate) struct Common {
     #[arg(long, global = true, env = "TAPELINE_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Where records come from: tape:DIR[?speed=max|N&symbols=A,B&kinds=trades,quotes&dates=YYYYMMDD], live from
-    /// alpaca:iex|sip|delayed_sip?symbols=A,B[&kinds=trades,quotes], or a capture of Alpaca's stream, a frame a line:
-    /// frames:FILE?feed=alpaca.sip
+    /// alpaca:iex|sip|delayed_sip, massive:stocks, finnhub:, coinbase:, kraken:, binance: (docs/sources.md), or a
+    /// capture of a vendor's stream, a frame a line: frames:FILE?feed=alpaca.sip
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) source: Option<String>,
+    /// Of the source (or of the folder to import), these symbols: short for symbols=A,B in its URL
+    #[arg(long = "symbols", global = true, value_name = "A,B", id = "of_symbols")]
+    pub(crate) symbols: Option<String>,
+    /// Of the source, these records: short for kinds=trades,quotes in its URL
+    #[arg(long = "kinds", global = true, value_name = "KINDS")]
+    pub(crate) kinds: Option<String>,
     /// What they are streamed through: sqlite:FILE or kafka://HOST:PORT[,HOST:PORT]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) topic: Option<String>,
@@ -88,6 +94,8 @@ pub(crate) enum Verb {
     Verify,
     /// Show what live feeds missed, and whether it was fetched
     Gaps(GapsOptions),
+    /// Fetch a span, or what is open in the ledger, from the vendor's history
+    Backfill(BackfillOptions),
     /// Play a tape as a vendor's API, misbehaviour included, for those without an account
     Simulate(SimulateOptions),
     /// Play a bundled real session through the embedded engines; needs no server and no account
@@ -119,6 +127,18 @@ pub(crate) struct GapsOptions {
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub(crate) format: Format,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BackfillOptions {
+    /// Whose records
+    #[arg(value_delimiter = ',', required_unless_present = "open")]
+    pub(crate) symbols: Vec<String>,
+    #[command(flatten)]
+    pub(crate) span: Span,
+    /// The ledger's open gaps of this feed, once more
+    #[arg(long)]
+    pub(crate) open: bool,
 }
 
 /// Whose API.
@@ -306,9 +326,6 @@ pub(crate) struct ImportOptions {
     /// second, minute, hour or daily
     #[arg(long, value_name = "NAME")]
     pub(crate) resolution: String,
-    /// These symbols only
-    #[arg(long, value_name = "A,B", value_delimiter = ',')]
-    pub(crate) symbols: Vec<String>,
     /// The label the bars get
     #[arg(long, value_name = "NAME", default_value = "lean.vendor")]
     pub(crate) label: String,

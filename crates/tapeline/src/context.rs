@@ -13,7 +13,15 @@ use tracing_subscriber::EnvFilter;
 pub(crate) struct Context {
     pub(crate) config: Config,
     pub(crate) stop: Stop,
+    /// Those of `--symbols`.
+    pub(crate) symbols: Vec<String>,
     wait: Option<Duration>,
+}
+
+/// A source's URL with an option more.
+pub(crate) fn with(url: &str, name: &str, value: &str) -> String {
+    let mark = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{mark}{name}={value}")
 }
 
 impl Context {
@@ -30,11 +38,18 @@ impl Context {
             ("store.url", common.store.clone()),
             ("log.level", common.log.clone()),
         ];
-        let config = config::load(file, std::env::vars(), &flags)?;
+        let mut config = config::load(file, std::env::vars(), &flags)?;
+        for (name, value) in [("symbols", &common.symbols), ("kinds", &common.kinds)] {
+            if let Some(value) = value {
+                config.source.url = with(&config.source.url, name, value);
+            }
+        }
         log(&config)?;
         let stop = Stop::default();
         listen(&stop)?;
-        Ok(Self { config, stop, wait: common.wait.map(Duration::from_secs) })
+        let symbols = common.symbols.iter().flat_map(|all| all.split(','));
+        let symbols = symbols.map(str::trim).filter(|symbol| !symbol.is_empty()).map(str::to_owned).collect();
+        Ok(Self { config, stop, symbols, wait: common.wait.map(Duration::from_secs) })
     }
 
     /// Tries again while a server is away: a minute for what runs long.

@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Verb::Plot(options) => command::plot::run(&context, options),
         Verb::Import(options) => command::import::run(&context, options),
         Verb::Verify => command::verify::run(&context),
+        Verb::Backfill(options) => command::backfill::run(&context, options),
         Verb::Gaps(options) => command::gaps::run(&context, options),
         Verb::Simulate(options) => command::simulate::run(&context, options),
         Verb::Demo(options) => command::demo::run(&context, options),

@@ -130,34 +130,59 @@ pub struct Simulator {
     listener: TcpListener,
 }
 
+/// The symbols and records of a tape.
+fn read(tape: &mut dyn Source, stop: &Stop) -> Result<(Vec<String>, Vec<Item>)> {
+    let (mut symbols, mut items) = (Vec::<String>::new(), Vec::new());
+    let mut counts = std::collections::HashMap::new();
+    let mut take = |event: Event<'_>| {
+        let Event::Record { kind, symbol, payload, .. } = event else { return Ok(()) };
+        let place = symbols.iter().position(|known| known == symbol).unwrap_or_else(|| {
+            symbols.push(symbol.to_owned());
+            symbols.len() - 1
+        });
+        if let Some(record) = json::decode(kind, payload) {
+            let count = counts.entry((place, kind)).or_insert(0_u64);
+            *count += 1;
+            items.push(Item {
+                ts: record.ts().0,
+                symbol: place as u32,
+                kind,
+                number: *count,
+                payload: payload.into(),
+            });
+        }
+        Ok(())
+    };
+    while tape.next(stop, &mut take)? {}
+    Ok((symbols, items))
+}
+
+/// A tape as the frames a vendor sends, so many messages in each.
+///
+/// # Errors
+/// The tape's.
+pub fn frames(vendor: Vendor, tape: &mut dyn Source, messages: usize, stop: &Stop) -> Result<Vec<String>> {
+    let (face, (_, items)) = (vendor.face(), read(tape, stop)?);
+    let mut client = face::Client::default();
+    let mut out = Vec::new();
+    for items in items.chunks(messages.max(1)) {
+        let texts = items.iter().filter_map(|item| {
+            let mut text = String::new();
+            item.read(|record| face.live(item, record, &mut text))?;
+            (!text.is_empty()).then_some(text)
+        });
+        out.extend(face.frames(&mut client, texts.collect()));
+    }
+    Ok(out)
+}
+
 impl Simulator {
     /// Reads the tape into memory and listens.
     ///
     /// # Errors
     /// The tape's, or the address is taken.
     pub fn new(tape: &mut dyn Source, settings: Settings, stop: &Stop) -> Result<Self> {
-        let (mut symbols, mut items) = (Vec::<String>::new(), Vec::new());
-        let mut counts = std::collections::HashMap::new();
-        let mut take = |event: Event<'_>| {
-            let Event::Record { kind, symbol, payload, .. } = event else { return Ok(()) };
-            let place = symbols.iter().position(|known| known == symbol).unwrap_or_else(|| {
-                symbols.push(symbol.to_owned());
-                symbols.len() - 1
-            });
-            if let Some(record) = json::decode(kind, payload) {
-                let count = counts.entry((place, kind)).or_insert(0_u64);
-                *count += 1;
-                items.push(Item {
-                    ts: record.ts().0,
-                    symbol: place as u32,
-                    kind,
-                    number: *count,
-                    payload: payload.into(),
-                });
-            }
-            Ok(())
-        };
-        while tape.next(stop, &mut take)? {}
+        let (symbols, items) = read(tape, stop)?;
         let listener = TcpListener::bind(&settings.listen).map_err(|error| {
             Error::user(format!("listen on {}: {error}", settings.listen))
                 .hint("choose another --listen HOST:PORT")

@@ -136,7 +136,7 @@ fn begin(
     (Instant::now(), Progress::new(what, telemetry, counter, total))
 }
 
-fn produce_settings(config: &Config, options: &ProduceOptions) -> produce::Settings {
+pub(super) fn produce_settings(config: &Config, options: &ProduceOptions) -> produce::Settings {
     produce::Settings {
         names: engine::names(config),
         position_every: Duration::from_millis(config.produce.position_ms),

@@ -25,7 +25,7 @@ pub(crate) fn run(context: &Context, options: &ImportOptions) -> Result<ExitCode
             return Err(Error::user(format!("--resolution {other}")).hint("second, minute, hour or daily"));
         }
     };
-    let files = files(&options.dir.join(&options.resolution), &options.symbols)?;
+    let files = files(&options.dir.join(&options.resolution), &context.symbols)?;
     let store = engine::store(&context.config)?;
     context.patiently(|| store.writer(&context.stop).map(drop))?;
     let (mut bars, mut wrong) = (0, 0);

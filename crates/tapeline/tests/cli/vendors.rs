@@ -33,9 +33,9 @@ fn is_whole_after_faults(vendor: &str, feed: &str, causes: &[&str]) {
     let (code, text) = run(&[&with("run", &straight)[..], &["--source", &tape]].concat());
     assert_eq!(code, 0, "{text}");
     let truth = trades(&straight, "IBM");
-    let more = ["--speed", "2000", "--faults", "11", "--fault-count", "18"];
+    let more = ["--speed", "1500", "--faults", "11", "--fault-count", "18"];
     let simulator = Simulator::new(vendor, &tape, &more);
-    let source = format!("{vendor}:{feed}?symbols=IBM&label=lean.{vendor}&speed=2000");
+    let source = format!("{vendor}:{feed}?symbols=IBM&label=lean.{vendor}&speed=1500");
     let child = simulator
         .client(&source, &places, true)
         .stdout(Stdio::piped())
@@ -154,4 +154,47 @@ fn coinbases_own_client_receives_what_the_tape_holds() {
 #[ignore = "needs Python with the vendor's client: cargo xtask test"]
 fn finnhubs_own_client_reads_the_history() {
     foreign("finnhub", "foreign_finnhub.py", "equal: 33381 trades");
+}
+
+#[test]
+fn what_stayed_open_is_fetched_when_asked_for() {
+    let (dir, straight) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (places, straight) = (places(dir.path()), places(straight.path()));
+    let tape = tape_of(&["IBM"]);
+    let (code, text) = run(&[&with("run", &straight)[..], &["--source", &tape]].concat());
+    assert_eq!(code, 0, "{text}");
+    let truth = trades(&straight, "IBM");
+    let more = ["--speed", "4000", "--faults", "3", "--fault-count", "9"];
+    let simulator = Simulator::new("kraken", &tape, &more);
+    let client = |verb: &[&str], backfill: bool| {
+        let mut command =
+            super::tapeline(&[verb, &places.iter().map(String::as_str).collect::<Vec<_>>()].concat());
+        simulator.told(&mut command, "kraken:?label=lean.kraken&speed=4000", backfill);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    let child = client(&["run", "--symbols", "IBM"], false).spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(18));
+    signal(&child, "-TERM");
+    let (code, text) = finish(child.wait_with_output().unwrap());
+    assert_eq!(code, 0, "{text}");
+    let gaps = |more: &[&str]| {
+        let (code, text) = run(&[&with("gaps", &places)[..], &["--format", "json"], more].concat());
+        assert_eq!(code, 0, "{text}");
+        serde_json::from_str::<Vec<serde_json::Value>>(&text).unwrap()
+    };
+    let ended = |gaps: &[serde_json::Value]| gaps.iter().filter(|gap| gap["to"].is_string()).count();
+    assert!(trades(&places, "IBM").len() < truth.len() && ended(&gaps(&["--open"])) > 0);
+    let (code, text) = finish(client(&["backfill", "--open"], true).output().unwrap());
+    assert!(code == 0 && text.contains("fetched and counted again"), "{text}");
+    assert_eq!(ended(&gaps(&["--open"])), 0, "{text}");
+    let day = ["backfill", "IBM", "--from", "2013-10-08T04:00[America/New_York]", "--to", "2013-10-09"];
+    let (code, text) = finish(client(&day, true).output().unwrap());
+    assert!(code == 0 && text.contains("33,381 fetched and counted again"), "{text}");
+    let (code, text) = run(&[&with("consume", &places)[..], &["--until-end"]].concat());
+    assert_eq!(code, 0, "{text}");
+    assert!(trades(&places, "IBM") == truth, "as many trades, but not the same");
+    let (code, text) =
+        run(&[&with("backfill", &places)[..], &["IBM", "--source", &tape, "--from", "2013"]].concat());
+    assert!(code == 1 && text.contains("no live source") && text.contains("hint"), "{text}");
 }

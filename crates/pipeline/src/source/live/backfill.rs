@@ -7,13 +7,13 @@ use super::vendor::{Span, Vendor};
 use crate::gap::{Gap, Proof, State};
 use crate::source::Event;
 use crate::stop::Stop;
-use crate::{Error, Result, clock};
+use crate::{Result, clock};
 use market::codec::feed::{Decode, Message};
 use market::digest::Digest;
 use market::{Record, UnixNanos};
 use std::time::Duration;
 
-/// Fetched beyond both ends, nanoseconds: records of one instant may come in any order.
+/// Nanoseconds fetched beyond both ends.
 const MARGIN: i64 = 1_000_000_000;
 /// The vendor's history may lag behind its stream: asked again so often, a second apart.
 const TRIES: u32 = 5;
@@ -27,27 +27,25 @@ pub(super) fn fill(
     sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
     stop: &Stop,
 ) -> Result<std::result::Result<u64, String>> {
-    let time = |text: &str| {
-        UnixNanos::parse(text).map_err(|error| Error::internal(format!("a gap of the ledger: {error}")))
-    };
-    let (from, to) = (time(&gap.from)?, time(gap.to.as_deref().unwrap_or(&gap.from))?);
+    let (from, to) = (gap.instant_from()?, gap.instant_to()?);
     let mut last = String::new();
     for attempt in 0..TRIES {
         if attempt > 0 && stop.sleep(Duration::from_secs(1)) {
             break;
         }
         let mut payload = Vec::new();
-        let fetched = match walk(vendor, http, from, to, decoder, stop, &mut |record| {
+        let fetched = match walk(vendor, http, &gap.symbols, (from, to), decoder, stop, &mut |record| {
             hand_over(record, &mut payload, sink)
         })? {
             Ok(span) => span,
             Err(reason) => return Ok(Err(reason)),
         };
-        let again = match walk(vendor, http, from, to, decoder, stop, &mut |_| Ok(()))? {
+        let again = match walk(vendor, http, &gap.symbols, (from, to), decoder, stop, &mut |_| Ok(()))? {
             Ok(span) => span,
             Err(reason) => return Ok(Err(reason)),
         };
-        let ends = fetched.first.is_some_and(|ts| ts <= from) && fetched.last.is_some_and(|ts| ts >= to);
+        let ends = gap.cause == super::ASKED
+            || fetched.first.is_some_and(|ts| ts <= from) && fetched.last.is_some_and(|ts| ts >= to);
         if ends && fetched.digest == again.digest {
             gap.state = State::Closed;
             gap.note = None;
@@ -68,6 +66,18 @@ pub(super) fn fill(
     Ok(Err(last))
 }
 
+/// The last record of a span that history has.
+pub(super) fn last(
+    vendor: &dyn Vendor,
+    http: &Http,
+    (from, to): (UnixNanos, UnixNanos),
+    decoder: &mut dyn Decode,
+    stop: &Stop,
+) -> Result<std::result::Result<Option<UnixNanos>, String>> {
+    let symbols = &vendor.account().symbols;
+    Ok(walk(vendor, http, symbols, (from, to), decoder, stop, &mut |_| Ok(()))?.map(|found| found.last))
+}
+
 #[derive(Default)]
 struct Found {
     digest: Digest,
@@ -79,17 +89,18 @@ struct Found {
 fn walk(
     vendor: &dyn Vendor,
     http: &Http,
-    from: UnixNanos,
-    to: UnixNanos,
+    symbols: &[String],
+    (from, to): (UnixNanos, UnixNanos),
     decoder: &mut dyn Decode,
     stop: &Stop,
     take: &mut dyn FnMut(&Record<&str>) -> Result<()>,
 ) -> Result<std::result::Result<Found, String>> {
+    // Fetched beyond both ends: records of one instant may come in any order.
     let (start, end) = (UnixNanos(from.0.saturating_sub(MARGIN)), UnixNanos(to.0.saturating_add(MARGIN)));
     let (mut found, mut wrong, mut scratch) = (Found::default(), None, Vec::new());
     decoder.rewind();
     for kind in &vendor.account().kinds {
-        let asked = Span { kind: *kind, symbols: &vendor.account().symbols, from: start, to: end };
+        let asked = Span { kind: *kind, symbols, from: start, to: end };
         let read = vendor.history(http, &asked, stop, &mut |symbol, raw| {
             let mut done = Ok(());
             decoder.past(*kind, symbol, raw, clock::now(), &mut |outcome, _| match outcome {

@@ -8,6 +8,7 @@ mod backfill;
 mod binance;
 mod coinbase;
 mod connection;
+mod fetch;
 mod finnhub;
 pub mod http;
 mod kraken;
@@ -23,6 +24,7 @@ use crate::stop::Stop;
 use crate::{Error, Result};
 use connection::Wire;
 use crossbeam_channel::Receiver;
+pub use fetch::Fetch;
 use http::Http;
 use market::calendar::Calendar;
 use market::codec::feed::{Decode, Idle, Message};
@@ -40,6 +42,8 @@ const QUEUE: usize = 4_096;
 const AT_ONCE: usize = 256;
 /// How long a call waits for the first frame.
 const WAIT: Duration = Duration::from_millis(50);
+/// The cause of a gap that a person names: its ends are no records.
+const ASKED: &str = "asked for";
 /// How often silence is looked into.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -74,6 +78,8 @@ pub struct Live {
     watched: Instant,
     /// Waits for the first record after it.
     open: Option<Gap>,
+    /// Since when the stream stands, or was looked into for an open gap; nothing while it is away.
+    stands: Option<Instant>,
     gaps: u64,
     changed: bool,
     payload: Vec<u8>,
@@ -99,6 +105,7 @@ impl Live {
             hang_up: connection::HangUp::default(),
             latest: None,
             open: None,
+            stands: None,
             gaps: 0,
             changed: false,
             payload: Vec::new(),
@@ -275,6 +282,39 @@ impl Live {
         Ok(None)
     }
 
+    /// After a gap the stream stands and nothing comes: what history has of it is fetched all the same. The session may
+    /// have ended in between.
+    fn settle(&mut self, sink: &mut dyn FnMut(Event<'_>) -> Result<()>, stop: &Stop) -> Result<()> {
+        // While the stream is away, more is being missed.
+        let Some(stands) = self.stands else { return Ok(()) };
+        let market_s = stands.elapsed().as_secs_f64() * self.settings.speed;
+        let Some(gap) =
+            self.open.as_ref().filter(|_| self.settings.backfill && market_s > self.settings.stall_s)
+        else {
+            return Ok(());
+        };
+        self.stands = Some(Instant::now());
+        let from = gap.instant_from()?;
+        // A simulator's time is known by its records alone.
+        let now = match self.watch.now() {
+            Some(now) if self.settings.speed != 1.0 => now,
+            _ => crate::clock::now(),
+        };
+        let (vendor, decoder) = (self.settings.vendor.as_ref(), self.decoder.as_mut());
+        match backfill::last(vendor, &self.http, (from, now), decoder, stop)? {
+            Ok(Some(last)) if last > from => {
+                self.latest = self.latest.max(Some(last.0));
+                self.changed = true;
+                self.fill(last, sink, stop)
+            }
+            Ok(_) => Ok(()),
+            Err(reason) => {
+                tracing::debug!(reason, "history does not tell of the open gap yet");
+                Ok(())
+            }
+        }
+    }
+
     /// How many records the vendor's history has since a symbol's last one.
     fn unheard(&self, suspect: &Suspect, stop: &Stop) -> Result<std::result::Result<usize, String>> {
         let (vendor, mut count) = (&self.settings.vendor, 0);
@@ -327,9 +367,13 @@ impl Source for Live {
         for _ in 0..AT_ONCE {
             match wires.recv_timeout(wait) {
                 Ok(Wire::Frame(text, recv_ts)) => self.frame(&text, recv_ts, stop, sink)?,
-                Ok(Wire::Lost(cause)) => self.missed(&cause, sink)?,
+                Ok(Wire::Lost(cause)) => {
+                    self.stands = None;
+                    self.missed(&cause, sink)?;
+                }
                 Ok(Wire::Connected) => {
                     self.decoder.connected();
+                    self.stands = Some(Instant::now());
                     self.watch.excuse(None);
                 }
                 Ok(Wire::Fatal(error)) => return Err(error),
@@ -344,7 +388,10 @@ impl Source for Live {
             }
             wait = Duration::ZERO;
         }
-        if let Some(cause) = self.stalled(stop)? {
+        if self.open.is_some() {
+            // A connection that brings nothing after a gap is not made anew again and again: history goes on meanwhile.
+            self.settle(sink, stop)?;
+        } else if let Some(cause) = self.stalled(stop)? {
             self.hang_up.ask(&cause);
         }
         Ok(true)

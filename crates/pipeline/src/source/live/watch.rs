@@ -16,6 +16,8 @@ struct Heard {
     at: Instant,
     /// The usual pause between its records, nanoseconds, smoothed.
     pause: f64,
+    /// Looked into since, when the market was closed.
+    settled: bool,
 }
 
 /// When each symbol was heard last.
@@ -56,9 +58,10 @@ impl Watch {
                 heard.pause += ((ts.0 - heard.ts).max(0) as f64 - heard.pause) / 32.0;
                 heard.ts = heard.ts.max(ts.0);
                 heard.at = at;
+                heard.settled = false;
             }
             None => {
-                self.symbols.insert(symbol.to_owned(), Heard { ts: ts.0, at, pause: 0.0 });
+                self.symbols.insert(symbol.to_owned(), Heard { ts: ts.0, at, pause: 0.0, settled: false });
             }
         }
     }
@@ -66,21 +69,33 @@ impl Watch {
     /// Silence begins anew: after a connection is made, or a suspicion was looked into.
     pub(super) fn excuse(&mut self, symbol: Option<&str>) {
         let at = Instant::now();
+        let closed = self.now().is_none_or(|now| self.closed(now));
         let all = self.symbols.iter_mut().filter(|(name, _)| symbol.is_none_or(|symbol| symbol == *name));
-        all.for_each(|(_, heard)| heard.at = at);
+        all.for_each(|(_, heard)| {
+            heard.at = at;
+            heard.settled |= closed && symbol.is_some();
+        });
+    }
+
+    fn closed(&self, now: UnixNanos) -> bool {
+        self.calendar.day(now).phase(now.0) == Phase::Closed
+    }
+
+    /// The market's time, by its newest record and what has passed since.
+    pub(super) fn now(&self) -> Option<UnixNanos> {
+        let (newest, at) = self.newest?;
+        Some(UnixNanos(newest.saturating_add((at.elapsed().as_secs_f64() * self.speed * 1e9) as i64)))
     }
 
     /// Symbols that are silent for longer than is usual for them, while the market is open.
     pub(super) fn suspects(&self) -> Vec<Suspect> {
-        let Some((newest, at)) = self.newest else { return Vec::new() };
-        let now = UnixNanos(newest.saturating_add((at.elapsed().as_secs_f64() * self.speed * 1e9) as i64));
-        let day = self.calendar.day(now);
-        if day.phase(now.0) == Phase::Closed {
-            return Vec::new();
-        }
+        let Some(now) = self.now() else { return Vec::new() };
+        let (day, closed) = (self.calendar.day(now), self.closed(now));
         let mut out: Vec<Suspect> = self
             .symbols
             .iter()
+            // Once the market is closed each is looked into one more time: it may have stalled before.
+            .filter(|(_, heard)| !closed || !heard.settled)
             .filter_map(|(symbol, heard)| {
                 let silent_s = heard.at.elapsed().as_secs_f64() * self.speed;
                 (silent_s > self.allowed.max(PAUSES * heard.pause / 1e9)).then(|| Suspect {
@@ -127,6 +142,11 @@ mod tests {
         regular.excuse(Some("BUSY"));
         assert!(regular.suspects().iter().all(|suspect| suspect.silent_s < 1_000.0));
         assert_eq!(watch("2013-10-08T22:00:00Z").suspects().first().map(|s| s.regular), Some(false));
-        assert_eq!(watch("2013-10-09T02:00:00Z").suspects(), []);
+        // Closed: one more look at each, and no more.
+        let mut closed = watch("2013-10-09T02:00:00Z");
+        assert_eq!(closed.suspects().first().map(|s| (s.symbol.as_str(), s.regular)), Some(("BUSY", false)));
+        closed.excuse(Some("BUSY"));
+        std::thread::sleep(Duration::from_millis(10));
+        assert!(closed.suspects().iter().all(|s| s.symbol != "BUSY"));
     }
 }

@@ -1,0 +1,75 @@
+//! Asked by a person: fetches spans from the vendor's history, or the ledger's open gaps once more, and ends.
+
+use super::http::Http;
+use super::{Settings, backfill};
+use crate::Result;
+use crate::gap::{Gap, State};
+use crate::source::{Event, Positions, Source};
+use crate::stop::Stop;
+use market::UnixNanos;
+use market::codec::feed::Decode;
+use std::collections::VecDeque;
+
+/// Gaps to fetch.
+pub struct Fetch {
+    settings: Settings,
+    decoder: Box<dyn Decode>,
+    http: Http,
+    gaps: VecDeque<Gap>,
+    /// As they stand afterwards.
+    pub done: Vec<Gap>,
+}
+
+impl Fetch {
+    /// Of gaps that a ledger holds.
+    #[must_use]
+    pub fn new(settings: Settings, gaps: Vec<Gap>) -> Self {
+        let decoder = settings.vendor.decoder(&settings.feed);
+        Self { settings, decoder, http: Http::default(), gaps: gaps.into(), done: Vec::new() }
+    }
+
+    /// Of a span, both ends included.
+    #[must_use]
+    pub fn span(settings: Settings, from: UnixNanos, to: UnixNanos) -> Self {
+        let gap = Gap {
+            id: format!("{}|{from}|{to}|asked", settings.feed),
+            feed: settings.feed.clone(),
+            symbols: settings.vendor.account().symbols.clone(),
+            from: from.to_string(),
+            to: Some(to.to_string()),
+            cause: super::ASKED.to_owned(),
+            state: State::Open,
+            proof: None,
+            note: None,
+        };
+        Self::new(settings, vec![gap])
+    }
+}
+
+impl Source for Fetch {
+    fn resume(&mut self, _: &Positions) -> Result<u64> {
+        Ok(0)
+    }
+
+    fn next(&mut self, stop: &Stop, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool> {
+        let Some(mut gap) = self.gaps.pop_front() else { return Ok(false) };
+        let vendor = self.settings.vendor.as_ref();
+        let told = backfill::fill(vendor, &self.http, &mut gap, self.decoder.as_mut(), sink, stop)?;
+        gap.note = told.err();
+        sink(Event::Gap(&gap))?;
+        self.done.push(gap);
+        Ok(!self.gaps.is_empty())
+    }
+
+    fn positions(&mut self) -> Positions {
+        Positions::new()
+    }
+
+    fn size(&self) -> Option<u64> {
+        None
+    }
+
+    fn describe(&self) -> String {
+        self.settings.vendor.describe()
+    }
+}

@@ -1,0 +1,77 @@
+//! `tapeline backfill`: fetches a span, or what the ledger has open, from the vendor's history.
+
+use super::flow;
+use crate::cli::{BackfillOptions, ProduceOptions};
+use crate::context::Context;
+use crate::output::thousands;
+use pipeline::gap::{self, State};
+use pipeline::source::live::{self, Fetch};
+use pipeline::telemetry::Telemetry;
+use pipeline::{Error, Result, clock, engine, produce};
+use std::process::ExitCode;
+use std::time::Instant;
+
+const HINT: &str = "tapeline backfill SPY --source alpaca:iex --from 2026-11-20T14:30:00Z --to 2026-11-20T15:00:00Z, or --open";
+
+pub(crate) fn run(context: &Context, options: &BackfillOptions) -> Result<ExitCode> {
+    let mut config = context.config.clone();
+    let topics = engine::topics(&config, &context.stop)?;
+    let names = engine::names(&config);
+    let mut gaps = Vec::new();
+    if options.open {
+        gaps = context.briefly(|| gap::ledger(&*topics, &names))?;
+        gaps.retain(|gap| gap.state == State::Open && gap.to.is_some());
+    }
+    let mut symbols = options.symbols.clone();
+    symbols.extend(gaps.iter().flat_map(|gap| gap.symbols.clone()));
+    symbols.sort();
+    symbols.dedup();
+    if options.open && symbols.is_empty() {
+        println!("no open gap whose end is known");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !config.source.url.contains("symbols=") {
+        config.source.url = crate::context::with(&config.source.url, "symbols", &symbols.join(","));
+    }
+    let settings = live::open(&config).unwrap_or_else(|| {
+        Err(Error::user(format!("`{}` is no live source: it has no history", config.source.url)).hint(HINT))
+    })?;
+    let mut source = if options.open {
+        gaps.retain(|gap| gap.feed == settings.feed);
+        Fetch::new(settings, gaps)
+    } else {
+        let time = |name: &str, text: &Option<String>| match text {
+            Some(text) => market::UnixNanos::parse(text)
+                .map(Some)
+                .map_err(|error| Error::user(format!("--{name}: {error}")).hint(HINT)),
+            None => Ok(None),
+        };
+        let from = time("from", &options.span.from)?
+            .ok_or_else(|| Error::user("from when on is not said").hint(HINT))?;
+        let to = time("to", &options.span.to)?.unwrap_or_else(clock::now);
+        if to < from {
+            return Err(Error::user("--to is before --from").hint(HINT));
+        }
+        Fetch::span(settings, from, to)
+    };
+    flow::prepare(context, &config, &*topics)?;
+    let (telemetry, start) = (Telemetry::default(), Instant::now());
+    let settings = flow::produce_settings(&config, &ProduceOptions { replay: false });
+    produce::run(&mut source, &*topics, &settings, &telemetry, &context.stop)?;
+    flow::summary(&telemetry, start.elapsed(), false);
+    let mut open = 0;
+    for gap in &source.done {
+        let (from, to) = (&gap.from, gap.to.as_deref().unwrap_or("?"));
+        match (&gap.proof, &gap.note) {
+            (Some(proof), _) => {
+                println!("  {from} to {to}: {} fetched and counted again", thousands(proof.fetched))
+            }
+            (None, note) => {
+                open += 1;
+                println!("  {from} to {to}: open because {}", note.as_deref().unwrap_or("it was stopped"));
+            }
+        }
+    }
+    println!("a running consume stores them; or: tapeline consume --until-end");
+    Ok(if open == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
