@@ -143,8 +143,6 @@ pub fn source(config: &Config) -> Result<Box<dyn Source>> {
     Ok(Box::new(tape::Tape::open(tape_settings(config)?)?))
 }
 
-/// `iex?symbols=SPY,AAPL&kinds=trades,quotes`.
-
 pub(crate) fn symbols(text: &str) -> Vec<String> {
     text.split(',').map(|s| s.trim().to_ascii_uppercase()).filter(|s| !s.is_empty()).collect()
 }

@@ -81,7 +81,7 @@ impl Face for Alpaca {
                 }
                 state["corrections"] = state["trades"].clone();
                 state["cancelErrors"] = state["trades"].clone();
-                Answer::of(Value::Array(vec![state]))
+                Answer::of(Value::Array(vec![state]).to_string())
             }
             _ => Answer::of(error(400, "invalid syntax")),
         }

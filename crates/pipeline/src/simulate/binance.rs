@@ -18,7 +18,8 @@ impl Face for Binance {
         let method = said["method"].as_str();
         if !matches!(method, Some("SUBSCRIBE" | "UNSUBSCRIBE")) {
             return Answer::of(
-                json!({"error": {"code": 2, "msg": "Invalid request: unknown method"}, "id": said["id"]}),
+                json!({"error": {"code": 2, "msg": "Invalid request: unknown method"}, "id": said["id"]})
+                    .to_string(),
             );
         }
         for stream in said["params"].as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -26,7 +27,7 @@ impl Face for Binance {
                 client.set(Kind::Trade, &symbol.to_ascii_uppercase(), method == Some("SUBSCRIBE"));
             }
         }
-        Answer::of(json!({"result": null, "id": said["id"]}))
+        Answer::of(json!({"result": null, "id": said["id"]}).to_string())
     }
 
     fn live(&self, item: &Item, record: &Record<&str>, out: &mut String) {
@@ -34,7 +35,7 @@ impl Face for Binance {
             let ms = trade.ts.millis();
             out.push_str(&format!(
                 "{{\"stream\":\"{}@trade\",\"data\":{{\"e\":\"trade\",\"E\":{ms},\"s\":\"{}\",\"t\":{},\"p\":\"{}\",\"q\":\"{}\",\"T\":{ms},\"m\":{},\"M\":true}}}}",
-                trade.symbol.to_ascii_lowercase(), trade.symbol, item.number, trade.price, trade.size, item.number % 2 == 0
+                trade.symbol.to_ascii_lowercase(), trade.symbol, item.number, trade.price, trade.size, item.number.is_multiple_of(2)
             ));
         }
     }
@@ -77,7 +78,7 @@ impl Face for Binance {
                         if let Record::Trade(trade) = record {
                             rows.push(format!(
                                 "{{\"id\":{},\"price\":\"{}\",\"qty\":\"{}\",\"quoteQty\":\"0\",\"time\":{},\"isBuyerMaker\":{},\"isBestMatch\":true}}",
-                                item.number, trade.price, trade.size, item.ts / ms, item.number % 2 == 0
+                                item.number, trade.price, trade.size, item.ts / ms, item.number.is_multiple_of(2)
                             ));
                         }
                     });

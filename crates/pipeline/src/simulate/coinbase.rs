@@ -10,7 +10,7 @@ pub(super) struct Coinbase;
 
 /// A tape does not say who took: even numbers bought.
 const fn side(number: u64) -> &'static str {
-    if number % 2 == 0 { "BUY" } else { "SELL" }
+    if number.is_multiple_of(2) { "BUY" } else { "SELL" }
 }
 
 fn trade(item: &Item, record: &Record<&str>) -> Option<String> {
@@ -45,7 +45,7 @@ impl Face for Coinbase {
         let said = said.unwrap_or(&Value::Null);
         let (class, channel) = (said["type"].as_str(), said["channel"].as_str().unwrap_or_default());
         let Some(class @ ("subscribe" | "unsubscribe")) = class else {
-            return Answer::of(json!({"type": "error", "message": "failure to read message"}));
+            return Answer::of(json!({"type": "error", "message": "failure to read message"}).to_string());
         };
         let wanted = class == "subscribe";
         let products = said["product_ids"].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -55,12 +55,16 @@ impl Face for Coinbase {
                 for product in products {
                     if !shared.symbols.iter().any(|known| known == product) {
                         let message = format!("{product} is not a valid product");
-                        return Answer::of(json!({"type": "error", "message": message}));
+                        return Answer::of(json!({"type": "error", "message": message}).to_string());
                     }
                     client.set(Kind::Trade, product, wanted);
                 }
             }
-            _ => return Answer::of(json!({"type": "error", "message": "channel is not supported"})),
+            _ => {
+                return Answer::of(
+                    json!({"type": "error", "message": "channel is not supported"}).to_string(),
+                );
+            }
         }
         let mut frames = Vec::new();
         if channel == "market_trades" && wanted {

@@ -44,12 +44,12 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn of(frame: impl ToString) -> Self {
-        Self { frames: vec![frame.to_string()], end: false }
+    pub(super) fn of(frame: impl Into<String>) -> Self {
+        Self { frames: vec![frame.into()], end: false }
     }
 
-    pub(super) fn last(frame: impl ToString) -> Self {
-        Self { frames: vec![frame.to_string()], end: true }
+    pub(super) fn last(frame: impl Into<String>) -> Self {
+        Self { frames: vec![frame.into()], end: true }
     }
 }
 

@@ -28,7 +28,9 @@ impl Face for Finnhub {
         let symbol = said["symbol"].as_str().unwrap_or_default();
         let wanted = said["type"].as_str() == Some("subscribe");
         if wanted && !shared.symbols.iter().any(|known| known == symbol) {
-            return Answer::of(json!({"msg": format!("Invalid symbol {symbol}"), "type": "error"}));
+            return Answer::of(
+                json!({"msg": format!("Invalid symbol {symbol}"), "type": "error"}).to_string(),
+            );
         }
         client.set(Kind::Trade, symbol, wanted);
         Answer::default()

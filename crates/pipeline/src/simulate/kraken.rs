@@ -13,7 +13,7 @@ const LIMIT: usize = 1_000;
 
 /// A tape does not say who took: even numbers bought.
 const fn side(number: u64) -> [&'static str; 2] {
-    if number % 2 == 0 { ["buy", "b"] } else { ["sell", "s"] }
+    if number.is_multiple_of(2) { ["buy", "b"] } else { ["sell", "s"] }
 }
 
 impl Face for Kraken {
@@ -28,11 +28,11 @@ impl Face for Kraken {
 
     fn hear(&self, shared: &Shared, client: &mut Client, said: Option<&Value>) -> Answer {
         let Some(said) = said else {
-            return Answer::of(json!({"error": "Malformed request", "success": false}));
+            return Answer::of(json!({"error": "Malformed request", "success": false}).to_string());
         };
         let (method, params, id) = (said["method"].as_str(), &said["params"], &said["req_id"]);
         match (method, params["channel"].as_str()) {
-            (Some("ping"), _) => Answer::of(json!({"method": "pong", "req_id": id})),
+            (Some("ping"), _) => Answer::of(json!({"method": "pong", "req_id": id}).to_string()),
             (Some(method @ ("subscribe" | "unsubscribe")), Some("trade")) => {
                 let symbols = params["symbol"].as_array().into_iter().flatten().filter_map(Value::as_str);
                 let told = symbols.map(|symbol| {
@@ -47,7 +47,8 @@ impl Face for Kraken {
                 Answer { frames: told.map(|told| told.to_string()).collect(), end: false }
             }
             _ => Answer::of(
-                json!({"error": "Unsupported channel", "method": method, "req_id": id, "success": false}),
+                json!({"error": "Unsupported channel", "method": method, "req_id": id, "success": false})
+                    .to_string(),
             ),
         }
     }

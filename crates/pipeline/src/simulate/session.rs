@@ -162,10 +162,10 @@ impl Session<'_> {
             wait = Duration::from_millis(2);
             match self.socket.read() {
                 Ok(Message::Text(text)) => {
-                    let said = serde_json::from_str(&text).ok();
-                    self.heard(said)?;
+                    let said: Option<Value> = serde_json::from_str(&text).ok();
+                    self.heard(said.as_ref())?;
                 }
-                Ok(Message::Binary(bytes)) => self.heard(alpaca::unpacked(&bytes))?,
+                Ok(Message::Binary(bytes)) => self.heard(alpaca::unpacked(&bytes).as_ref())?,
                 Ok(Message::Close(_)) => return Err(Ended),
                 Ok(_) => {}
                 Err(tungstenite::Error::Io(error))
@@ -180,8 +180,8 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn heard(&mut self, said: Option<Value>) -> Step {
-        let Answer { frames, end } = self.shared.face.hear(self.shared, &mut self.client, said.as_ref());
+    fn heard(&mut self, said: Option<&Value>) -> Step {
+        let Answer { frames, end } = self.shared.face.hear(self.shared, &mut self.client, said);
         for frame in frames {
             self.say(&frame)?;
         }
