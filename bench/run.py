@@ -1,6 +1,6 @@
 """Every arm of the benchmarks in one run on one machine; `cargo xtask bench [ARM …]` starts it with fresh servers.
 
-Arms: store, topic, bars, decode, latency, embedded, memory. Rates are rows a second; ratios are taken between neighbours in time.
+Arms: store, topic, bars, decode, live, latency, embedded, memory. Rates are rows a second; ratios are taken between neighbours in time.
 """
 import glob, os, re, shutil, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
@@ -148,6 +148,13 @@ def decode_arm():
                 show("    alpaca-py: MessagePack to its Trade", [client], statistics.median(column(0)) / client)
 
 
+def live_arm():
+    import live
+    for attempt in range(ROUNDS):
+        print("live arm: 65,980 quotes a second at the peak, Alpaca's stream to Kafka", flush=True)
+        live.run(TAPE, TAPELINE, KAFKA, f"live{attempt}", prefixed(f"live{attempt}"))
+
+
 def latency_arm():
     env = prefixed("latency")
     print("latency arm: 10,000 a second, from intended send time to Cassandra's answer, ms: p50 p99 p99.9", flush=True)
@@ -185,6 +192,6 @@ def memory_arm():
     watch("consume, all of them", TAPELINE, "consume", "--until-end", "--topic", TOPIC, "--store", STORE, env=env)
 
 
-ARMS = {"topic": topic_arm, "store": store_arm, "bars": bars_arm, "decode": decode_arm, "latency": latency_arm, "embedded": embedded_arm, "memory": memory_arm}
+ARMS = {"topic": topic_arm, "store": store_arm, "bars": bars_arm, "decode": decode_arm, "live": live_arm, "latency": latency_arm, "embedded": embedded_arm, "memory": memory_arm}
 for arm in sys.argv[1:] or ARMS:
     ARMS[arm]()
