@@ -1,11 +1,9 @@
 //! Fetches what a gap missed from the vendor's history, and proves it: all of the span is published, the records at both
 //! ends of the gap are among it, and the vendor, asked again, counts the same.
 
-use super::hand_over;
 use super::http::Http;
 use super::vendor::{Span, Vendor};
 use crate::gap::{Gap, Proof, State};
-use crate::source::Event;
 use crate::stop::Stop;
 use crate::{Result, clock};
 use market::codec::feed::{Decode, Message};
@@ -18,13 +16,13 @@ const MARGIN: i64 = 1_000_000_000;
 /// The vendor's history may lag behind its stream: asked again so often, a second apart.
 const TRIES: u32 = 5;
 
-/// Fetches and publishes a gap's span. How many records it has, or why the gap stays open.
+/// Fetches a gap's span and hands it over. How many records it has, or why the gap stays open.
 pub(super) fn fill(
     vendor: &dyn Vendor,
     http: &Http,
     gap: &mut Gap,
     decoder: &mut dyn Decode,
-    sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
+    take: &mut dyn FnMut(&Record<&str>) -> Result<()>,
     stop: &Stop,
 ) -> Result<std::result::Result<u64, String>> {
     let (from, to) = (gap.instant_from()?, gap.instant_to()?);
@@ -33,10 +31,7 @@ pub(super) fn fill(
         if attempt > 0 && stop.sleep(Duration::from_secs(1)) {
             break;
         }
-        let mut payload = Vec::new();
-        let fetched = match walk(vendor, http, &gap.symbols, (from, to), decoder, stop, &mut |record| {
-            hand_over(record, &mut payload, sink)
-        })? {
+        let fetched = match walk(vendor, http, &gap.symbols, (from, to), decoder, stop, take)? {
             Ok(span) => span,
             Err(reason) => return Ok(Err(reason)),
         };

@@ -1,13 +1,13 @@
 //! Asked by a person: fetches spans from the vendor's history, or the ledger's open gaps once more, and ends.
 
 use super::http::Http;
-use super::{Settings, backfill};
+use super::{Settings, backfill, hand_over};
 use crate::Result;
 use crate::gap::{Gap, State};
 use crate::source::{Event, Positions, Source};
 use crate::stop::Stop;
-use market::UnixNanos;
 use market::codec::feed::Decode;
+use market::{Record, UnixNanos};
 use std::collections::VecDeque;
 
 /// Gaps to fetch.
@@ -54,7 +54,9 @@ impl Source for Fetch {
     fn next(&mut self, stop: &Stop, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool> {
         let Some(mut gap) = self.gaps.pop_front() else { return Ok(false) };
         let vendor = self.settings.vendor.as_ref();
-        let told = backfill::fill(vendor, &self.http, &mut gap, self.decoder.as_mut(), sink, stop)?;
+        let (decoder, mut payload) = (self.decoder.as_mut(), Vec::new());
+        let mut take = |record: &Record<&str>| hand_over(record, &mut payload, sink);
+        let told = backfill::fill(vendor, &self.http, &mut gap, decoder, &mut take, stop)?;
         gap.note = told.err();
         sink(Event::Gap(&gap))?;
         self.done.push(gap);

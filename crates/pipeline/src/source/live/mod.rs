@@ -13,12 +13,13 @@ mod finnhub;
 pub mod http;
 mod kraken;
 mod massive;
+mod missing;
 mod open;
 pub mod vendor;
 mod watch;
 
 use super::{Event, Positions, Source};
-use crate::gap::{Gap, State};
+use crate::gap::Gap;
 use crate::letter::{Letter, Stage};
 use crate::stop::Stop;
 use crate::{Error, Result};
@@ -33,8 +34,8 @@ use market::{Record, UnixNanos};
 pub use open::{decoder, examples, open};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use vendor::{Span, Vendor};
-use watch::{Suspect, Watch};
+use vendor::Vendor;
+use watch::Watch;
 
 /// Frames read and not yet worked on, at the most.
 const QUEUE: usize = 4_096;
@@ -78,6 +79,8 @@ pub struct Live {
     watched: Instant,
     /// Waits for the first record after it.
     open: Option<Gap>,
+    /// The last record of a symbol that stalled, until the connection is made anew for it.
+    silent_since: Option<i64>,
     /// Since when the stream stands, or was looked into for an open gap; nothing while it is away.
     stands: Option<Instant>,
     gaps: u64,
@@ -98,13 +101,15 @@ impl Live {
         Self {
             decoder: settings.vendor.decoder(&settings.feed),
             http: Http::default(),
-            watch: Watch::new(settings.calendar, settings.stall_s, settings.speed),
+            watch: Watch::new(settings.calendar, settings.stall_s, settings.speed)
+                .expecting(&settings.vendor.account().symbols),
             watched: Instant::now(),
             settings,
             wires: None,
             hang_up: connection::HangUp::default(),
             latest: None,
             open: None,
+            silent_since: None,
             stands: None,
             gaps: 0,
             changed: false,
@@ -114,58 +119,6 @@ impl Live {
 
     fn name(&self) -> String {
         format!("live:{}", self.settings.feed)
-    }
-
-    /// Records may be missing from the newest one on.
-    fn missed(&mut self, cause: &str, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
-        let Some(from) = self.latest else { return Ok(()) };
-        if let Some(open) = &mut self.open {
-            open.cause = format!("{}; {cause}", open.cause);
-            return Ok(());
-        }
-        self.gaps += 1;
-        let from = UnixNanos(from).to_string();
-        let gap = Gap {
-            id: format!("{}|{from}|{}", self.settings.feed, self.gaps),
-            feed: self.settings.feed.clone(),
-            symbols: self.settings.vendor.account().symbols.clone(),
-            from,
-            to: None,
-            cause: cause.to_owned(),
-            state: State::Open,
-            proof: None,
-            note: None,
-        };
-        tracing::warn!(cause, from = gap.from, "records may be missing: a gap in the ledger");
-        sink(Event::Gap(&gap))?;
-        self.open = Some(gap);
-        Ok(())
-    }
-
-    /// A record has come after a gap: how far it reaches is known, and it can be fetched.
-    fn fill(
-        &mut self,
-        to: UnixNanos,
-        sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
-        stop: &Stop,
-    ) -> Result<()> {
-        let Some(mut gap) = self.open.take() else { return Ok(()) };
-        gap.to = Some(to.to_string());
-        if self.settings.backfill {
-            let decoder = self.decoder.as_mut();
-            match backfill::fill(self.settings.vendor.as_ref(), &self.http, &mut gap, decoder, sink, stop)? {
-                Ok(fetched) => {
-                    tracing::info!(fetched, from = gap.from, "the gap is fetched and counted: closed")
-                }
-                Err(reason) => {
-                    tracing::warn!(reason, from = gap.from, "the gap stays open");
-                    gap.note = Some(reason);
-                }
-            }
-        } else {
-            gap.note = Some("fetching what was missed is switched off".to_owned());
-        }
-        sink(Event::Gap(&gap))
     }
 
     fn frame(
@@ -251,88 +204,6 @@ impl Live {
             raw: raw.as_bytes().to_vec(),
         }))
     }
-
-    /// Looks into silence: why to connect anew. The vendor's history tells a stall from a quiet or halted symbol; where it
-    /// cannot be asked, silence in the regular session counts as one.
-    fn stalled(&mut self, stop: &Stop) -> Result<Option<String>> {
-        if self.watched.elapsed() < LOOK {
-            return Ok(None);
-        }
-        self.watched = Instant::now();
-        for suspect in self.watch.suspects() {
-            self.watch.excuse(Some(&suspect.symbol));
-            let told = if self.settings.backfill {
-                self.unheard(&suspect, stop)?
-            } else {
-                Err("it is not to be asked".to_owned())
-            };
-            let silence =
-                format!("no record of {} for {:.0} s while connected", suspect.symbol, suspect.silent_s);
-            match told {
-                Ok(0) => tracing::debug!(silence, "history has none either: quiet or halted"),
-                Ok(count) => return Ok(Some(format!("stall: {silence}, and history has {count}"))),
-                Err(_) if !suspect.regular => {}
-                Err(reason) => {
-                    return Ok(Some(format!(
-                        "stall: {silence}; whether history has any is not known: {reason}"
-                    )));
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    /// After a gap the stream stands and nothing comes: what history has of it is fetched all the same. The session may
-    /// have ended in between.
-    fn settle(&mut self, sink: &mut dyn FnMut(Event<'_>) -> Result<()>, stop: &Stop) -> Result<()> {
-        // While the stream is away, more is being missed.
-        let Some(stands) = self.stands else { return Ok(()) };
-        let market_s = stands.elapsed().as_secs_f64() * self.settings.speed;
-        let Some(gap) =
-            self.open.as_ref().filter(|_| self.settings.backfill && market_s > self.settings.stall_s)
-        else {
-            return Ok(());
-        };
-        self.stands = Some(Instant::now());
-        let from = gap.instant_from()?;
-        // A simulator's time is known by its records alone.
-        let now = match self.watch.now() {
-            Some(now) if self.settings.speed != 1.0 => now,
-            _ => crate::clock::now(),
-        };
-        let (vendor, decoder) = (self.settings.vendor.as_ref(), self.decoder.as_mut());
-        match backfill::last(vendor, &self.http, (from, now), decoder, stop)? {
-            Ok(Some(last)) if last > from => {
-                self.latest = self.latest.max(Some(last.0));
-                self.changed = true;
-                self.fill(last, sink, stop)
-            }
-            Ok(_) => Ok(()),
-            Err(reason) => {
-                tracing::debug!(reason, "history does not tell of the open gap yet");
-                Ok(())
-            }
-        }
-    }
-
-    /// How many records the vendor's history has since a symbol's last one.
-    fn unheard(&self, suspect: &Suspect, stop: &Stop) -> Result<std::result::Result<usize, String>> {
-        let (vendor, mut count) = (&self.settings.vendor, 0);
-        for kind in &vendor.account().kinds {
-            // Not the last record itself: some vendors' times are of milliseconds.
-            let from = UnixNanos(suspect.since.0.saturating_add(1_000_000));
-            let symbols = std::slice::from_ref(&suspect.symbol);
-            let span = Span { kind: *kind, symbols, from, to: suspect.now };
-            let read = vendor.history(&self.http, &span, stop, &mut |_, _| {
-                count += 1;
-                Ok(())
-            })?;
-            if let Err(reason) = read {
-                return Ok(Err(reason));
-            }
-        }
-        Ok(Ok(count))
-    }
 }
 
 /// Hands a record over in canonical form.
@@ -363,7 +234,7 @@ impl Source for Live {
             self.missed("not running", sink)?;
         }
         let Some(wires) = self.wires.clone() else { return Ok(false) };
-        let mut wait = WAIT;
+        let (mut wait, mut drained) = (WAIT, false);
         for _ in 0..AT_ONCE {
             match wires.recv_timeout(wait) {
                 Ok(Wire::Frame(text, recv_ts)) => self.frame(&text, recv_ts, stop, sink)?,
@@ -377,7 +248,10 @@ impl Source for Live {
                     self.watch.excuse(None);
                 }
                 Ok(Wire::Fatal(error)) => return Err(error),
-                Err(crossbeam_channel::RecvTimeoutError::Timeout) => break,
+                Err(crossbeam_channel::RecvTimeoutError::Timeout) => {
+                    drained = true;
+                    break;
+                }
                 Err(crossbeam_channel::RecvTimeoutError::Disconnected) => {
                     return if stop.asked() {
                         Ok(true)
@@ -391,7 +265,8 @@ impl Source for Live {
         if self.open.is_some() {
             // A connection that brings nothing after a gap is not made anew again and again: history goes on meanwhile.
             self.settle(sink, stop)?;
-        } else if let Some(cause) = self.stalled(stop)? {
+        } else if drained && let Some(cause) = self.stalled(stop)? {
+            // Only then: what waits in the queue was heard, and not yet by the watch.
             self.hang_up.ask(&cause);
         }
         Ok(true)

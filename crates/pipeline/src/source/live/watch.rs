@@ -7,6 +7,9 @@ use market::calendar::{Calendar, Phase};
 use std::collections::HashMap;
 use std::time::Instant;
 
+/// Silence that was found to be quiet is looked into again after twice the time, and so on up to this often.
+const DOUBLINGS: u32 = 5;
+
 /// Longer than this many usual pauses of a symbol is suspicious.
 const PAUSES: f64 = 20.0;
 
@@ -18,6 +21,16 @@ struct Heard {
     pause: f64,
     /// Looked into since, when the market was closed.
     settled: bool,
+    /// By the stream, ever.
+    heard: bool,
+    /// How often it was looked into since: ever more seldom.
+    looks: u32,
+}
+
+impl Heard {
+    fn new(ts: i64, at: Instant) -> Self {
+        Self { ts, at, pause: 0.0, settled: false, heard: false, looks: 0 }
+    }
 }
 
 /// When each symbol was heard last.
@@ -29,6 +42,8 @@ pub(super) struct Watch {
     /// Market seconds in a second.
     speed: f64,
     symbols: HashMap<String, Heard>,
+    /// Subscribed, and not heard of before the first record of any.
+    expected: Vec<String>,
     newest: Option<(i64, Instant)>,
 }
 
@@ -41,28 +56,46 @@ pub(super) struct Suspect {
     /// The market's time now.
     pub(super) now: UnixNanos,
     pub(super) silent_s: f64,
-    /// The whole silence is of the regular session.
+    /// It was heard before, and the whole silence is of the regular session.
     pub(super) regular: bool,
 }
 
 impl Watch {
     pub(super) fn new(calendar: Calendar, allowed: f64, speed: f64) -> Self {
-        Self { calendar, allowed, speed, symbols: HashMap::new(), newest: None }
+        Self { calendar, allowed, speed, symbols: HashMap::new(), expected: Vec::new(), newest: None }
+    }
+
+    /// Silence of these counts from the first record of any on.
+    pub(super) fn expecting(mut self, symbols: &[String]) -> Self {
+        self.expected = symbols.to_vec();
+        self
     }
 
     pub(super) fn hear(&mut self, symbol: &str, ts: UnixNanos) {
         let at = Instant::now();
-        self.newest = Some((self.newest.map_or(ts.0, |(newest, _)| newest.max(ts.0)), at));
+        for name in self.expected.drain(..) {
+            self.symbols.insert(name, Heard::new(ts.0, at));
+        }
+        if self.newest.is_none_or(|(newest, _)| newest <= ts.0) {
+            self.newest = Some((ts.0, at));
+        }
         match self.symbols.get_mut(symbol) {
             Some(heard) => {
                 heard.pause += ((ts.0 - heard.ts).max(0) as f64 - heard.pause) / 32.0;
                 heard.ts = heard.ts.max(ts.0);
                 heard.at = at;
-                heard.settled = false;
+                (heard.settled, heard.heard, heard.looks) = (false, true, 0);
             }
             None => {
-                self.symbols.insert(symbol.to_owned(), Heard { ts: ts.0, at, pause: 0.0, settled: false });
+                self.symbols.insert(symbol.to_owned(), Heard { heard: true, ..Heard::new(ts.0, at) });
             }
+        }
+    }
+
+    /// Came by history: what is missing of the symbol is missing after it.
+    pub(super) fn fetched(&mut self, symbol: &str, ts: UnixNanos) {
+        if let Some(heard) = self.symbols.get_mut(symbol) {
+            heard.ts = heard.ts.max(ts.0);
         }
     }
 
@@ -73,11 +106,14 @@ impl Watch {
         let all = self.symbols.iter_mut().filter(|(name, _)| symbol.is_none_or(|symbol| symbol == *name));
         all.for_each(|(_, heard)| {
             heard.at = at;
-            heard.settled |= closed && symbol.is_some();
+            if symbol.is_some() {
+                heard.settled |= closed;
+                heard.looks = (heard.looks + 1).min(DOUBLINGS);
+            }
         });
     }
 
-    fn closed(&self, now: UnixNanos) -> bool {
+    pub(super) fn closed(&self, now: UnixNanos) -> bool {
         self.calendar.day(now).phase(now.0) == Phase::Closed
     }
 
@@ -98,12 +134,13 @@ impl Watch {
             .filter(|(_, heard)| !closed || !heard.settled)
             .filter_map(|(symbol, heard)| {
                 let silent_s = heard.at.elapsed().as_secs_f64() * self.speed;
-                (silent_s > self.allowed.max(PAUSES * heard.pause / 1e9)).then(|| Suspect {
+                let allowed = self.allowed.max(PAUSES * heard.pause / 1e9) * f64::from(1 << heard.looks);
+                (silent_s > allowed).then(|| Suspect {
                     symbol: symbol.clone(),
                     since: UnixNanos(heard.ts),
                     now,
                     silent_s,
-                    regular: day.is_regular(heard.ts) && day.is_regular(now.0),
+                    regular: heard.heard && day.is_regular(heard.ts) && day.is_regular(now.0),
                 })
             })
             .collect();
@@ -139,9 +176,23 @@ mod tests {
         let names: Vec<_> = suspects.iter().map(|s| (s.symbol.as_str(), s.regular)).collect();
         assert_eq!(names, [("BUSY", true)]);
         assert!(suspects[0].silent_s >= 1_000.0);
+        // What history has given counts as heard.
+        regular.fetched("BUSY", at("2013-10-08T17:00:00Z", 250));
+        assert_eq!(regular.suspects()[0].since, at("2013-10-08T17:00:00Z", 250));
         regular.excuse(Some("BUSY"));
         assert!(regular.suspects().iter().all(|suspect| suspect.silent_s < 1_000.0));
         assert_eq!(watch("2013-10-08T22:00:00Z").suspects().first().map(|s| s.regular), Some(false));
+        // One that was never heard is looked into, and then ever more seldom.
+        let mut never =
+            Watch::new(Calendar::XNYS, 60.0, 100_000.0).expecting(&["A".to_owned(), "B".to_owned()]);
+        never.hear("A", at("2013-10-08T17:00:00Z", 0));
+        for looks in 1..4 {
+            std::thread::sleep(Duration::from_millis(10));
+            never.hear("A", at("2013-10-08T17:00:00Z", 0));
+            assert_eq!(never.suspects().iter().map(|s| s.symbol.as_str()).collect::<Vec<_>>(), ["B"]);
+            never.excuse(Some("B"));
+            assert_eq!(never.symbols["B"].looks, looks);
+        }
         // Closed: one more look at each, and no more.
         let mut closed = watch("2013-10-09T02:00:00Z");
         assert_eq!(closed.suspects().first().map(|s| (s.symbol.as_str(), s.regular)), Some(("BUSY", false)));
