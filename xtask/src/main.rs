@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for people")]
 
 mod checks;
+mod fuzz;
 mod shell;
 mod stack;
 mod test;
@@ -16,6 +17,7 @@ const HELP: &str = "cargo xtask
   ci                         fmt, clippy, docs, deny, every test, the demo: what CI runs
   bench [ARM …]              the benchmarks against peers and ceiling (store, topic, latency, embedded, memory)
   prove [DIR]                every trade and quote of a tape folder through real servers, with kills; see docs/guarantee.md
+  fuzz [--seconds N] [DECODER …]  every decoder, ten minutes each if not said (libFuzzer; needs a C++ compiler)
   stack up [--nodes 3]       real Kafka and Cassandra on this machine
   stack down|status|wipe     stop them; show them; stop them and delete their data";
 
@@ -39,6 +41,7 @@ fn run() -> Result<()> {
         ["ci"] => checks::ci(),
         ["tidy"] => tidy::check(),
         ["bench", ref arms @ ..] => test::bench(arms),
+        ["fuzz", ref words @ ..] => fuzz::fuzz(words),
         ["prove", ref dir @ ..] => test::prove(dir),
         ["stack", "up"] => stack::local(1)?.up(),
         ["stack", "up", "--nodes", n] => stack::local(n.parse()?)?.up(),

@@ -65,7 +65,10 @@ impl BarReader {
                 vwap: None,
                 trades: 0,
             }),
-            Kind::Quote => Values::Quotes(QuoteValues { bid: side(0)?, ask: side(5)? }),
+            Kind::Quote => match (side(0)?, side(5)?) {
+                (None, None) => Values::Empty,
+                (bid, ask) => Values::Quotes(QuoteValues { bid, ask }),
+            },
         };
         Ok(Bar {
             kind: self.kind,
@@ -89,7 +92,8 @@ impl BarReader {
         }
         let (date, clock) = time.split_once(' ').ok_or_else(fail)?;
         let (hour, minute) = clock.split_once(':').ok_or_else(fail)?;
-        let minutes = hour.parse::<i64>().ok().zip(minute.parse::<i64>().ok()).map(|(h, m)| h * 60 + m);
+        let small = |text: &str| text.parse::<u8>().ok().map(i64::from);
+        let minutes = small(hour).zip(small(minute)).map(|(hour, minute)| hour * 60 + minute);
         let session = SessionDay::new(date.parse().map_err(|_| fail())?, &self.zone)?;
         session.at(minutes.ok_or_else(fail)? * MINUTE).ok_or_else(fail)
     }
@@ -119,8 +123,12 @@ mod tests {
         assert_eq!(second.start.to_string(), "2013-10-08T08:00:00Z");
         let Values::Quotes(values) = second.values else { panic!() };
         assert!(values.bid.is_none() && values.ask.unwrap().0[0].to_string() == "167.55");
+        // Found by fuzzing: no side at all is an empty bar, and hours beyond all measure are none.
+        let second = reader(Kind::Quote, "1s", Some(20131008)).read("14400000,,,,,,,,,,").unwrap();
+        assert_eq!(second.values, Values::Empty);
         for (row, part) in [
             ("", "column 1"),
+            ("19980102 9223372036854775807:00,1,1,1,1,1", "column 1"),
             ("x,1,1,1,1,1", "column 1"),
             ("19980102 00:00,1,1,1", "column 5"),
             ("19980102 00:00,1,1,1,1,z", "column 6"),

@@ -1,0 +1,124 @@
+//! Every decoder, given bytes that libFuzzer makes up from good ones (`seeds/`). `TAPELINE_FUZZ` names the decoder.
+//!
+//! Nothing may panic; what was read must be what is kept: written in canonical form and read again it is the same.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use market::bar::Bar;
+use market::codec::feed::{Decode, Message};
+use market::codec::lean::RowReader;
+use market::codec::lean_bars::BarReader;
+use market::codec::{alpaca, bar, binance, coinbase, finnhub, json, kraken, massive};
+use market::interval::Interval;
+use market::time::SessionDay;
+use market::{Kind, Record, UnixNanos};
+use std::sync::LazyLock;
+
+static TARGET: LazyLock<String> = LazyLock::new(|| std::env::var("TAPELINE_FUZZ").unwrap_or_default());
+
+fuzz_target!(|data: &[u8]| {
+    match TARGET.as_str() {
+        "alpaca" => feed(&mut alpaca::Decoder::new("f"), data),
+        "massive" => feed(&mut massive::Decoder::new("f"), data),
+        "finnhub" => feed(&mut finnhub::Decoder::new("f"), data),
+        "coinbase" => feed(&mut coinbase::Decoder::new("f"), data),
+        "kraken" => feed(&mut kraken::Decoder::new("f"), data),
+        "binance" => feed(&mut binance::Decoder::new("f"), data),
+        "json" => canonical(data),
+        "lean" => tick(data),
+        "bars" => bars(data),
+        other => panic!("TAPELINE_FUZZ={other}: it names no decoder"),
+    }
+});
+
+/// What is kept can be written and read again.
+fn kept(record: &Record<&str>) {
+    let mut text = Vec::new();
+    json::encode(record, &mut text);
+    assert_eq!(
+        json::decode(record.kind(), &text).as_ref(),
+        Some(record),
+        "{}",
+        String::from_utf8_lossy(&text)
+    );
+}
+
+/// Lines of a stream: the state that a decoder keeps from one frame to the next is met too. A line that begins with
+/// `<` is of history.
+fn feed(decoder: &mut dyn Decode, data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    for line in text.lines() {
+        match line.strip_prefix('<') {
+            Some(past) => {
+                for kind in Kind::ALL {
+                    decoder.past(kind, "A", past, UnixNanos(7), &mut take);
+                }
+            }
+            None => {
+                let _ = decoder.frame(line, UnixNanos(7), &mut take);
+            }
+        }
+    }
+}
+
+fn take(outcome: Result<Message<'_>, String>, _: &str) {
+    if let Ok(Message::Record(record)) = outcome {
+        kept(&record);
+    }
+}
+
+/// Messages of the topic: read on the fast way or on the tolerant one, it is the same record, and it can be kept.
+fn canonical(data: &[u8]) {
+    for kind in Kind::ALL {
+        let (fast, mut text) = (json::decode(kind, data), Vec::new());
+        let tolerant = json::normalize(kind, data, &mut text).is_ok();
+        if let Some(record) = &fast {
+            kept(record);
+            assert!(tolerant, "the fast way reads more than the tolerant one");
+        }
+        if tolerant {
+            let normal = json::decode(kind, &text);
+            assert!(normal.is_some(), "{}", String::from_utf8_lossy(&text));
+            assert!(fast.is_none() || fast == normal, "{}", String::from_utf8_lossy(&text));
+        }
+    }
+}
+
+/// Rows of the tape.
+fn tick(data: &[u8]) {
+    for kind in Kind::ALL {
+        let Ok(day) = SessionDay::new(20_131_008, "America/New_York") else { return };
+        let mut reader = RowReader::new(kind, "A", "f", day);
+        for (number, row) in data.split(|byte| *byte == b'\n').enumerate() {
+            if let Ok(record) = reader.read(row, number as u64 + 1, UnixNanos(7)) {
+                kept(&record);
+            }
+        }
+    }
+}
+
+/// Bars: messages of the bars topic, and a vendor's rows.
+fn bars(data: &[u8]) {
+    let kept = |read: &Bar| {
+        let text = serde_json::Value::Object(bar::to_json(read)).to_string();
+        assert_eq!(bar::from_json(text.as_bytes()).as_ref(), Ok(read), "{text}");
+    };
+    if let Ok(read) = bar::from_json(data) {
+        kept(&read);
+    }
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(interval) = "1m".parse::<Interval>() else { return };
+    for kind in Kind::ALL {
+        for session in [None, SessionDay::new(20_131_008, "America/New_York").ok()] {
+            let reader = BarReader {
+                kind,
+                symbol: "A".to_owned(),
+                feed: "f".to_owned(),
+                interval,
+                zone: "America/New_York".to_owned(),
+                session,
+            };
+            text.lines().filter_map(|row| reader.read(row).ok()).for_each(|read| kept(&read));
+        }
+    }
+}

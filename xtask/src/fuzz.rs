@@ -1,0 +1,50 @@
+//! Fuzzes the decoders with libFuzzer, by coverage. Stable Rust has the counters; only `fuzz/` is built with them.
+
+use crate::shell::{cargo, run};
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// Every decoder there is: `fuzz/src/main.rs` knows them by these names, `fuzz/seeds` has good bytes for each.
+const DECODERS: [&str; 9] =
+    ["alpaca", "massive", "finnhub", "coinbase", "kraken", "binance", "json", "lean", "bars"];
+
+/// LLVM's edge counters and comparisons, which libFuzzer follows.
+const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1";
+
+/// `[--seconds N] [DECODER …]`: so long each; a finding is left in `target/fuzz/DECODER-…` and ends it.
+pub(crate) fn fuzz(words: &[&str]) -> Result<()> {
+    let (seconds, names) = match words {
+        ["--seconds", seconds, names @ ..] => (seconds.parse::<u64>().context("--seconds")?, names),
+        names => (600, names),
+    };
+    if let Some(unknown) = names.iter().find(|name| !DECODERS.contains(name)) {
+        bail!("no decoder `{unknown}`: there are {}", DECODERS.join(", "));
+    }
+    // A target named makes the counters the fuzzed program's alone: build scripts and macros are not built with them.
+    let host = host()?;
+    run(cargo(&["build", "--release", "--locked", "--manifest-path", "fuzz/Cargo.toml"])
+        .args(["--target", &host, "--target-dir", "target/fuzz/build"])
+        .env("RUSTFLAGS", COVERAGE))?;
+    let program = Path::new("target/fuzz/build").join(host).join("release/fuzz");
+    for name in if names.is_empty() { &DECODERS[..] } else { names } {
+        let corpus = format!("target/fuzz/corpus/{name}");
+        fs::create_dir_all(&corpus)?;
+        run(Command::new(&program)
+            .args([&corpus, &format!("fuzz/seeds/{name}")])
+            .args([format!("-max_total_time={seconds}"), format!("-artifact_prefix=target/fuzz/{name}-")])
+            .args(["-max_len=4096", "-timeout=10", "-print_final_stats=1", "-verbosity=0"])
+            .env("TAPELINE_FUZZ", name))
+        .with_context(|| format!("a finding in `{name}`: its bytes are in target/fuzz; make it a test"))?;
+    }
+    Ok(())
+}
+
+fn host() -> Result<String> {
+    let told = crate::shell::output(Command::new("rustc").arg("-vV"))?;
+    let host = told.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("rustc -vV names no host")?.to_owned())
+}
