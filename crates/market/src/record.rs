@@ -2,7 +2,7 @@
 //!
 //! Records are generic over how they hold text: `&str` borrowed from the bytes they were read from (the hot way,
 //! no allocation), a span into an arena (batches), or `String` (what outlives its source). A record is never
-//! mutated; a correction is a new record of a higher revision.
+//! mutated; what an exchange takes back is a new record of a higher revision.
 
 use crate::{Price, Size, UnixNanos};
 use std::fmt;
@@ -81,7 +81,7 @@ pub struct Trade<S> {
     pub conditions: S,
     /// Which consolidated tape (`A`, `B`, `C`) carried it; empty where the feed does not say.
     pub tape: S,
-    /// 0 as first reported; a correction counts up.
+    /// 0 as first reported; each amendment counts up.
     pub revision: u32,
     /// The exchange took it back.
     pub canceled: bool,

@@ -178,6 +178,12 @@ pub(crate) struct SimulateOptions {
     /// How often
     #[arg(long, value_name = "N", default_value_t = 32)]
     pub(crate) fault_count: usize,
+    /// Take a symbol's trades from the tape for a while and say that it is halted (Alpaca); may be given again
+    #[arg(long, value_name = "SYMBOL,FROM,TO")]
+    pub(crate) halt: Vec<pipeline::simulate::Halt>,
+    /// Symbols a connection may subscribe to, as Alpaca's free plan 30
+    #[arg(long, value_name = "N", default_value_t = usize::MAX, hide_default_value = true)]
+    pub(crate) symbol_limit: usize,
     /// Key and secret to let in [default: any]
     #[arg(long, value_name = "KEY:SECRET")]
     pub(crate) keys: Option<String>,

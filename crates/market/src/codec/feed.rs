@@ -12,6 +12,8 @@ pub enum Message<'a> {
     Record(Record<&'a str>),
     /// Nothing to keep: an answer, a sign of life, a bar.
     Silent,
+    /// A symbol is halted, or traded again.
+    Halted(&'a str, bool),
     /// The vendor's own numbers tell that something was not sent: which ones.
     Missed(&'a str),
 }

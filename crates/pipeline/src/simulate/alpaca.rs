@@ -2,8 +2,8 @@
 //! sorted by symbol and then by time.
 
 use super::face::{Answer, Client, Face, Refused, Request, Trouble};
-use super::{Item, Shared};
-use market::{Kind, Record, Side, UnixNanos};
+use super::{Fault, Item, Shared};
+use market::{Kind, Price, Record, Side, Trade, UnixNanos, fixed};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 
@@ -46,6 +46,21 @@ fn members(record: &Record<&str>, out: &mut String) {
     }
 }
 
+/// The record of a trade that never was: another price and id.
+fn wrong(record: &Record<&str>, id: &str, take: &mut dyn FnMut(&Record<&str>)) {
+    let Record::Trade(trade) = record else { return };
+    let price = Price::from_billionths(trade.price.billionths() + fixed::ONE);
+    take(&Record::Trade(Trade { id, price, ..*trade }));
+}
+
+/// Its id: no tape has so many rows.
+fn wrong_id(record: &Record<&str>) -> String {
+    let Record::Trade(trade) = record else { return String::new() };
+    let mut out = String::from("9");
+    id(trade.id, &mut out);
+    out
+}
+
 fn error(code: u32, text: &str) -> String {
     json!([{"T": "error", "code": code, "msg": text}]).to_string()
 }
@@ -70,12 +85,27 @@ impl Face for Alpaca {
             _ if !client.authenticated => Answer::of(error(401, "not authenticated")),
             action @ ("subscribe" | "unsubscribe") => {
                 let mut state = json!({"T": "subscription"});
-                for name in ["bars", "updatedBars", "dailyBars", "statuses", "lulds"] {
+                for name in ["bars", "updatedBars", "dailyBars", "lulds"] {
                     state[name] = json!([]);
                 }
+                let named = |channel: &str| {
+                    let list = said[channel].as_array().into_iter().flatten();
+                    list.filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()
+                };
+                if CHANNELS.iter().any(|(channel, _)| named(channel).len() > shared.settings.symbols) {
+                    return Answer::of(error(405, "symbol limit exceeded"));
+                }
+                for symbol in named("statuses") {
+                    if action == "subscribe" {
+                        client.statuses.insert(symbol);
+                    } else {
+                        client.statuses.remove(&symbol);
+                    }
+                }
+                state["statuses"] = client.statuses.iter().cloned().collect();
                 for (channel, kind) in CHANNELS {
-                    for symbol in said[channel].as_array().into_iter().flatten().filter_map(Value::as_str) {
-                        client.set(kind, symbol, action == "subscribe");
+                    for symbol in named(channel) {
+                        client.set(kind, &symbol, action == "subscribe");
                     }
                     state[channel] = client.symbols[kind as usize].iter().cloned().collect();
                 }
@@ -95,6 +125,47 @@ impl Face for Alpaca {
         let _ = write!(out, "{{\"T\":\"{class}\",\"S\":\"{}\",", record.symbol());
         members(record, out);
         out.push('}');
+    }
+
+    fn status(&self, symbol: &str, halted: bool, at: UnixNanos) -> Option<String> {
+        let (code, meaning, reason) =
+            if halted { ("H", "Trading Halt", "T1") } else { ("T", "Trading Resumption", "T3") };
+        let message = json!({
+            "T": "s", "S": symbol, "sc": code, "sm": meaning, "rc": reason, "rm": "", "z": "C", "t": at.to_string(),
+        });
+        Some(message.to_string())
+    }
+
+    fn amends(&self) -> bool {
+        true
+    }
+
+    fn amended(&self, amended: Fault, item: &Item, record: &Record<&str>) -> [Vec<String>; 2] {
+        let (Record::Trade(trade), new) = (record, wrong_id(record)) else { return Default::default() };
+        let (mut never, mut true_one, mut amends, mut ci) =
+            (String::new(), String::new(), String::new(), String::new());
+        self.live(item, record, &mut true_one);
+        wrong(record, &new, &mut |record| self.live(item, record, &mut never));
+        id(trade.id, &mut ci);
+        let (symbol, venue, price) = (trade.symbol, trade.venue, trade.price.billionths() + fixed::ONE);
+        let price = Price::from_billionths(price);
+        let Trade { size, conditions, tape, ts, .. } = trade;
+        if amended == Fault::Correction {
+            let _ = write!(
+                amends,
+                "{{\"T\":\"c\",\"S\":\"{symbol}\",\"x\":\"{venue}\",\"oi\":{new},\"op\":{price},\"os\":{size},\
+                 \"oc\":{conditions},\"ci\":{ci},\"cp\":{},\"cs\":{size},\"cc\":{conditions},\"z\":\"{tape}\",\
+                 \"t\":\"{ts}\"}}",
+                trade.price
+            );
+            return [vec![never], vec![amends]];
+        }
+        let _ = write!(
+            amends,
+            "{{\"T\":\"x\",\"S\":\"{symbol}\",\"i\":{new},\"x\":\"{venue}\",\"p\":{price},\"s\":{size},\"a\":\"C\",\
+             \"z\":\"{tape}\",\"t\":\"{ts}\"}}"
+        );
+        [vec![never, true_one], vec![amends]]
     }
 
     fn frames(&self, _: &mut Client, messages: Vec<String>) -> Vec<String> {
@@ -137,21 +208,17 @@ impl Face for Alpaca {
             }
             None => ("", 0_usize),
         };
-        let (mut lists, mut next) = (Vec::new(), Value::Null);
+        let (mut lists, mut next, amended) = (Vec::new(), Value::Null, shared.amended().clone());
         for symbol in symbols.into_iter().filter(|symbol| *symbol >= after) {
             let skip = if symbol == after { skip } else { 0 };
-            let mut items = shared.of(kind, symbol, start, end).skip(skip).peekable();
+            let mut items = shared.placed(kind, symbol, start, end).skip(skip).peekable();
             if items.peek().is_none() {
                 continue;
             }
             let taken: Vec<String> = items
                 .by_ref()
                 .take(room)
-                .map(|item| {
-                    let mut text = String::from("{");
-                    item.read(|record| members(record, &mut text));
-                    text + "}"
-                })
+                .map(|(place, item)| past(item, amended.get(&place).copied().filter(|_| kind == Kind::Trade)))
                 .collect();
             room -= taken.len();
             if !taken.is_empty() {
@@ -164,6 +231,24 @@ impl Face for Alpaca {
         }
         Ok(format!("{{\"{}\":{{{}}},\"next_page_token\":{next}}}", kind.plural(), lists.join(",")))
     }
+}
+
+/// A record of history; two where it was amended.
+fn past(item: &Item, amended: Option<Fault>) -> String {
+    let mut text = String::from("{");
+    item.read(|record| {
+        if let Some(fault) = amended {
+            let id = wrong_id(record);
+            wrong(record, &id, &mut |record| members(record, &mut text));
+            let update = if fault == Fault::Correction { "incorrect" } else { "canceled" };
+            let _ = write!(text, ",\"u\":\"{update}\"}},{{");
+        }
+        members(record, &mut text);
+        if amended == Some(Fault::Correction) {
+            text.push_str(",\"u\":\"corrected\"");
+        }
+    });
+    text + "}"
 }
 
 /// A JSON frame as MessagePack: what clients get that ask for `application/msgpack`. Times are of its own type.

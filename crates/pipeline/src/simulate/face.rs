@@ -1,7 +1,7 @@
 //! How a vendor speaks. A file for each.
 
-use super::{Item, Shared};
-use market::{Kind, Record};
+use super::{Fault, Item, Shared};
+use market::{Kind, Record, UnixNanos};
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
 
@@ -11,6 +11,8 @@ pub(super) struct Client {
     pub(super) authenticated: bool,
     /// Of trades and of quotes; `*` is all.
     pub(super) symbols: [BTreeSet<String>; 2],
+    /// Whose halts it wants to be told of.
+    pub(super) statuses: BTreeSet<String>,
     /// Messages sent so far, where the vendor counts them.
     pub(super) sent: u64,
 }
@@ -114,6 +116,21 @@ pub(super) trait Face: Send + Sync + std::fmt::Debug {
     /// Trades have an id, so that one sent twice can be told from two equal ones.
     fn identified(&self) -> bool {
         true
+    }
+
+    /// Trades are corrected and taken back.
+    fn amends(&self) -> bool {
+        false
+    }
+
+    /// The messages of a trade that is amended: what comes first, in its place, and what amends it.
+    fn amended(&self, _amended: Fault, _item: &Item, _record: &Record<&str>) -> [Vec<String>; 2] {
+        [Vec::new(), Vec::new()]
+    }
+
+    /// Says that a symbol is halted, or traded again; `None` where the vendor does not say.
+    fn status(&self, _symbol: &str, _halted: bool, _at: UnixNanos) -> Option<String> {
+        None
     }
 
     /// Answers what a client says; `None` is what cannot be read.

@@ -1,5 +1,7 @@
 //! What goes wrong and when. The same seed makes the same faults at the same records.
 
+use super::face::Face;
+
 /// A way to misbehave, each seen at a real vendor (issue trackers named in docs/sources.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -21,9 +23,15 @@ pub enum Fault {
     TooMany,
     /// A frame is left out: only where the vendor's numbers tell.
     Hole,
+    /// A frame is larger than any client takes.
+    Giant,
+    /// A trade comes with a wrong price, and is corrected: only where the vendor tells of that.
+    Correction,
+    /// A trade comes that never was, and is taken back.
+    Cancel,
 }
 
-const ALL: [Fault; 9] = [
+const ALL: [Fault; 12] = [
     Fault::Drop,
     Fault::Stall,
     Fault::Duplicate,
@@ -33,6 +41,9 @@ const ALL: [Fault; 9] = [
     Fault::Limit,
     Fault::TooMany,
     Fault::Hole,
+    Fault::Giant,
+    Fault::Correction,
+    Fault::Cancel,
 ];
 
 impl Fault {
@@ -49,15 +60,25 @@ impl Fault {
             Self::Limit => "connection limit",
             Self::TooMany => "HTTP 429",
             Self::Hole => "hole",
+            Self::Giant => "giant frame",
+            Self::Correction => "correction",
+            Self::Cancel => "cancel",
         }
+    }
+
+    /// It is about a trade, and stands in history too.
+    pub(super) const fn amends(self) -> bool {
+        matches!(self, Self::Correction | Self::Cancel)
     }
 }
 
-/// The faults that a client can notice: a hole only where trades are numbered, a duplicate only where they have an id.
-pub(super) fn kinds(numbered: bool, identified: bool) -> Vec<Fault> {
+/// The faults that a client can notice: a hole only where trades are numbered, a duplicate only where they have an id,
+/// an amendment only where there are any.
+pub(super) fn kinds(face: &dyn Face) -> Vec<Fault> {
     let noticed = |fault: &Fault| match fault {
-        Fault::Hole => numbered,
-        Fault::Duplicate => identified,
+        Fault::Hole => face.numbered(),
+        Fault::Duplicate => face.identified(),
+        fault if fault.amends() => face.amends(),
         _ => true,
     };
     ALL.into_iter().filter(noticed).collect()
@@ -83,6 +104,7 @@ pub(super) fn plan(seed: u64, count: usize, records: usize, kinds: &[Fault]) -> 
 
 #[cfg(test)]
 mod tests {
+    use super::super::{alpaca::Alpaca, finnhub::Finnhub, kraken::Kraken};
     use super::*;
 
     #[test]
@@ -90,10 +112,11 @@ mod tests {
         let faults = plan(7, 36, 10_000, &ALL);
         assert_eq!(faults, plan(7, 36, 10_000, &ALL));
         assert_ne!(faults, plan(8, 36, 10_000, &ALL));
-        assert!(ALL.iter().all(|kind| faults.iter().filter(|(_, fault)| fault == kind).count() == 4));
-        assert!(
-            !kinds(false, true).contains(&Fault::Hole) && !kinds(true, false).contains(&Fault::Duplicate)
-        );
+        assert!(ALL.iter().all(|kind| faults.iter().filter(|(_, fault)| fault == kind).count() == 3));
+        let has = |face: &dyn Face, fault| kinds(face).contains(&fault);
+        assert!(has(&Alpaca, Fault::Cancel) && !has(&Alpaca, Fault::Hole));
+        assert!(has(&Kraken, Fault::Hole) && !has(&Kraken, Fault::Correction));
+        assert!(!has(&Finnhub, Fault::Duplicate) && has(&Finnhub, Fault::Giant));
         assert!(faults.iter().all(|(place, _)| (1_000..9_000).contains(place)));
     }
 }

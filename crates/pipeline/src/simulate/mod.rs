@@ -30,7 +30,8 @@ use crate::{Error, Result};
 use face::Face;
 pub use faults::Fault;
 use market::codec::json;
-use market::{Kind, Record};
+use market::{Kind, Record, UnixNanos};
+use std::collections::HashMap;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -62,6 +63,29 @@ impl Vendor {
     }
 }
 
+/// A symbol is not traded for a while, and its vendor says so.
+#[derive(Debug, Clone)]
+pub struct Halt {
+    /// Which.
+    pub symbol: String,
+    /// From when on.
+    pub from: UnixNanos,
+    /// Until then.
+    pub to: UnixNanos,
+}
+
+impl std::str::FromStr for Halt {
+    type Err = String;
+
+    /// As `IBM,2013-10-08T15:00:00Z,2013-10-08T15:30:00Z`.
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let parts: Vec<&str> = text.split(',').collect();
+        let [symbol, from, to] = parts[..] else { return Err("it is SYMBOL,FROM,TO".to_owned()) };
+        let time = |text: &str| UnixNanos::parse(text).map_err(|error| format!("{text}: {error}"));
+        Ok(Self { symbol: symbol.to_owned(), from: time(from)?, to: time(to)? })
+    }
+}
+
 /// How to play.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -77,6 +101,10 @@ pub struct Settings {
     pub keys: Option<(String, String)>,
     /// Connections at a time.
     pub connections: usize,
+    /// Symbols a connection may subscribe to, of each kind.
+    pub symbols: usize,
+    /// What is not traded for a while: those records are taken from the tape.
+    pub halts: Vec<Halt>,
     /// Messages a frame at the most.
     pub frame: usize,
 }
@@ -109,6 +137,8 @@ struct Shared {
     /// Items before this have been played.
     played: AtomicUsize,
     sessions: Mutex<Vec<session::Handle>>,
+    /// Trades that were corrected or taken back, by their place.
+    amended: Mutex<HashMap<usize, Fault>>,
     /// Handshakes still to be refused, and how.
     refuse: Mutex<Vec<Fault>>,
     stop: Stop,
@@ -133,7 +163,7 @@ pub struct Simulator {
 /// The symbols and records of a tape.
 fn read(tape: &mut dyn Source, stop: &Stop) -> Result<(Vec<String>, Vec<Item>)> {
     let (mut symbols, mut items) = (Vec::<String>::new(), Vec::new());
-    let mut counts = std::collections::HashMap::new();
+    let mut counts = HashMap::new();
     let mut take = |event: Event<'_>| {
         let Event::Record { kind, symbol, payload, .. } = event else { return Ok(()) };
         let place = symbols.iter().position(|known| known == symbol).unwrap_or_else(|| {
@@ -182,7 +212,14 @@ impl Simulator {
     /// # Errors
     /// The tape's, or the address is taken.
     pub fn new(tape: &mut dyn Source, settings: Settings, stop: &Stop) -> Result<Self> {
-        let (symbols, items) = read(tape, stop)?;
+        let (symbols, mut items) = read(tape, stop)?;
+        items.retain(|item| {
+            let name = symbols.get(item.symbol as usize);
+            !settings
+                .halts
+                .iter()
+                .any(|halt| Some(&halt.symbol) == name && (halt.from.0..halt.to.0).contains(&item.ts))
+        });
         let listener = TcpListener::bind(&settings.listen).map_err(|error| {
             Error::user(format!("listen on {}: {error}", settings.listen))
                 .hint("choose another --listen HOST:PORT")
@@ -197,6 +234,7 @@ impl Simulator {
             items,
             played: AtomicUsize::new(0),
             sessions: Mutex::default(),
+            amended: Mutex::default(),
             refuse: Mutex::default(),
             stop: stop.clone(),
         };
@@ -264,13 +302,23 @@ impl Shared {
         self.symbols.get(item.symbol as usize).map_or("", String::as_str)
     }
 
+    fn amended(&self) -> std::sync::MutexGuard<'_, HashMap<usize, Fault>> {
+        self.amended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What has been played of a symbol between two instants, both included.
     fn of(&self, kind: Kind, symbol: &str, from: i64, to: i64) -> impl Iterator<Item = &Item> {
+        self.placed(kind, symbol, from, to).map(|(_, item)| item)
+    }
+
+    /// The same, and the place of each.
+    fn placed(&self, kind: Kind, symbol: &str, from: i64, to: i64) -> impl Iterator<Item = (usize, &Item)> {
         let played = self.played();
         let first = played.partition_point(|item| item.ts < from);
         let end = first + played[first..].partition_point(|item| item.ts <= to);
         let place = self.symbols.iter().position(|known| known == symbol);
-        played[first..end].iter().filter(move |item| item.kind == kind && Some(item.symbol as usize) == place)
+        let items = played[first..end].iter().enumerate().map(move |(index, item)| (first + index, item));
+        items.filter(move |(_, item)| item.kind == kind && Some(item.symbol as usize) == place)
     }
 
     /// Of vendors with a key and no secret.

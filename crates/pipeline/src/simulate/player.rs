@@ -3,6 +3,7 @@
 use super::Shared;
 use super::faults::{self, Fault};
 use super::session::Out;
+use market::Kind;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ pub(super) fn play(shared: &Shared) -> Vec<Fault> {
             return Vec::new();
         }
     }
-    let kinds = faults::kinds(shared.face.numbered(), shared.face.identified());
+    let kinds = faults::kinds(shared.face.as_ref());
     let mut plan = shared
         .settings
         .faults
@@ -40,10 +41,16 @@ pub(super) fn play(shared: &Shared) -> Vec<Fault> {
             std::thread::sleep(TICK);
             continue;
         }
-        shared.played.store(to, Ordering::Release);
-        // One that would meet nobody waits for somebody.
+        // One that would meet nobody waits for somebody, and an amendment for a trade.
         let met = shared.sessions().iter().any(super::session::Handle::subscribed);
-        let fault = plan.last().filter(|(place, _)| met && *place <= to).map(|(_, fault)| *fault);
+        let trade = (from..to).find(|place| shared.items[*place].kind == Kind::Trade);
+        let meets = |fault: Fault| met && (trade.is_some() || !fault.amends());
+        let fault =
+            plan.last().filter(|(place, fault)| *place <= to && meets(*fault)).map(|(_, fault)| *fault);
+        if let (Some(fault), Some(trade)) = (fault.filter(|fault| fault.amends()), trade) {
+            shared.amended().insert(trade, fault);
+        }
+        shared.played.store(to, Ordering::Release);
         if let Some(fault) = fault {
             plan.pop();
             made.push(fault);

@@ -15,6 +15,8 @@ use tungstenite::{Message, WebSocket};
 
 /// Frames that wait for a client at the most; then it is too slow.
 const QUEUE: usize = 2_048;
+/// Bytes of a frame that no client takes.
+const GIANT: usize = 17 << 20;
 /// How often a sign of life is given.
 const BEAT: Duration = Duration::from_secs(1);
 
@@ -189,17 +191,40 @@ impl Session<'_> {
         if end { Err(Ended) } else { Ok(()) }
     }
 
+    /// Halts that begin or end with these items.
+    fn statuses(&self, out: &Out) -> Vec<String> {
+        let ts = |place: usize| self.shared.items.get(place).map_or(i64::MIN, |item| item.ts);
+        let now = ts(out.from.wrapping_sub(1)) + 1..=ts(out.to - 1);
+        let halts =
+            self.shared.settings.halts.iter().filter(|halt| self.client.statuses.contains(&halt.symbol));
+        let told = halts.flat_map(|halt| [(halt, halt.from, true), (halt, halt.to, false)]);
+        told.filter(|(_, at, _)| now.contains(&at.0))
+            .filter_map(|(halt, at, halted)| self.shared.face.status(&halt.symbol, halted, at))
+            .collect()
+    }
+
     fn send(&mut self, out: Out) -> Step {
         let shared = self.shared;
-        let items = shared.items[out.from..out.to].iter();
-        let mut messages: Vec<String> = items
-            .filter(|item| self.client.wants(item.kind, shared.symbol(item)))
-            .filter_map(|item| {
-                let mut text = String::with_capacity(160);
-                item.read(|record| shared.face.live(item, record, &mut text))?;
-                (!text.is_empty()).then_some(text)
-            })
-            .collect();
+        let amended = out.fault.filter(|fault| fault.amends()).map(|_| shared.amended().clone());
+        let (mut messages, mut amends) = (self.statuses(&out), Vec::new());
+        for (place, item) in shared.items[..out.to].iter().enumerate().skip(out.from) {
+            if !self.client.wants(item.kind, shared.symbol(item)) {
+                continue;
+            }
+            if let Some(fault) = amended.as_ref().and_then(|amended| amended.get(&place)) {
+                let [first, then] =
+                    item.read(|record| shared.face.amended(*fault, item, record)).unwrap_or_default();
+                messages.extend(first);
+                amends.extend(then);
+                continue;
+            }
+            let mut text = String::with_capacity(160);
+            item.read(|record| shared.face.live(item, record, &mut text));
+            if !text.is_empty() {
+                messages.push(text);
+            }
+        }
+        messages.extend(amends);
         if out.fault == Some(Fault::Reorder) {
             messages.reverse();
         }
@@ -215,7 +240,7 @@ impl Session<'_> {
             _ if self.stalled || messages.is_empty() => return Ok(()),
             _ => {}
         }
-        let mut frames = shared.face.frames(&mut self.client, messages);
+        let mut frames: Vec<String> = shared.face.frames(&mut self.client, messages);
         match out.fault {
             Some(Fault::Cut) if !self.packed => {
                 if let Some(frame) = frames.last_mut() {
@@ -224,6 +249,12 @@ impl Session<'_> {
             }
             Some(Fault::Duplicate) => frames.extend(frames.clone()),
             Some(Fault::Hole) => frames.clear(),
+            Some(Fault::Giant) => {
+                // White space may stand before any message; nobody takes so much of it.
+                if let Some(frame) = frames.last_mut() {
+                    frame.insert_str(0, &" ".repeat(GIANT));
+                }
+            }
             _ => {}
         }
         frames.iter().try_for_each(|frame| self.say(frame))

@@ -38,6 +38,8 @@ pub(crate) fn run(context: &Context, options: &SimulateOptions) -> Result<ExitCo
         speed,
         faults: options.faults.map(|seed| (seed, options.fault_count)),
         keys,
+        symbols: options.symbol_limit,
+        halts: options.halt.clone(),
         connections: options.connections.max(1),
         frame: options.frame.clamp(1, 10_000),
     };

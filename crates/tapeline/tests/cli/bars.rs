@@ -74,11 +74,12 @@ fn a_correction_and_a_cancel_restate_seconds_to_days_in_topic_table_and_plot() {
     urls[1] = source;
     let (code, text) = run(&with("run", &urls));
     assert!(code == 0 && text.contains("dead letters: 1") && text.contains("amends trade 77777"), "{text}");
+    // A correction is two changes, out with the old and in with the new (ADR 9); a cancel is one.
     for (interval, start, high, low, revision, volume) in [
-        ("1s", "2024-03-11T14:30:30Z", "172.6", "172.6", 1, "100"),
-        ("1m", "2024-03-11T14:30:00Z", "172.6", "172.5", 1, "6000"),
+        ("1s", "2024-03-11T14:30:30Z", "172.6", "172.6", 2, "100"),
+        ("1m", "2024-03-11T14:30:00Z", "172.6", "172.5", 2, "6000"),
         ("1m", "2024-03-11T14:31:00Z", "172.5", "172.5", 1, "5900"),
-        ("5m", "2024-03-11T14:30:00Z", "172.6", "172.5", 2, "29900"),
+        ("5m", "2024-03-11T14:30:00Z", "172.6", "172.5", 3, "29900"),
         ("1d", "2024-03-11T04:00:00Z", "172.6", "172.5", 0, "60000"),
     ] {
         let expected = Some((high.to_owned(), low.to_owned(), revision, volume.to_owned()));
@@ -92,7 +93,7 @@ fn a_correction_and_a_cancel_restate_seconds_to_days_in_topic_table_and_plot() {
         let bytes: Vec<u8> = topic.query_row(sql, [key], |row| row.get(0)).ok()?;
         Some(String::from_utf8(bytes).unwrap())
     };
-    assert!(newest("AAPL|alpaca.sip|trade|1m|2024-03-11T14:30:00Z").unwrap().contains("\"revision\":1"));
+    assert!(newest("AAPL|alpaca.sip|trade|1m|2024-03-11T14:30:00Z").unwrap().contains("\"revision\":2"));
     let gone = newest("AAPL|alpaca.sip|trade|1s|2024-03-11T14:31:30Z");
     // Played at once it may never have been told at all.
     assert!(

@@ -18,11 +18,10 @@ pub(super) struct Text(u32);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known {
     pub(super) ts: i64,
-    pub(super) revision: u32,
     pub(super) conditions: Text,
     pub(super) tape: Text,
-    /// The id it was first reported under, if another.
-    pub(super) first: Option<Text>,
+    /// Taken back since.
+    pub(super) canceled: bool,
 }
 
 #[derive(Debug, Default)]
@@ -65,10 +64,10 @@ impl Memory {
         self.known.get(&key)
     }
 
-    /// The next revision of a trade seen before.
-    pub(super) fn amend(&mut self, key: Key) -> Option<Known> {
+    /// A trade seen before is taken back.
+    pub(super) fn cancel(&mut self, key: Key) -> Option<Known> {
         let known = self.known.get_mut(&key)?;
-        known.revision += 1;
+        known.canceled = true;
         Some(*known)
     }
 

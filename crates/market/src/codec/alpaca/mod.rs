@@ -11,8 +11,10 @@
 //! ```
 //! History (`/v2/stocks/trades`, `/quotes`) has the same members, without `T` and `S`.
 //!
-//! A correction or cancel becomes the next revision of the trade it is about, at that trade's own time, so it replaces
-//! the row and restates the bars. That time is not in the message: it is remembered from the trade.
+//! A cancel becomes the next revision of the trade it is about, marked as taken back, at that trade's own time: it replaces
+//! the row and restates the bars. A correction is a cancel of the old trade and a new trade under the new id, as history
+//! tells it (`u`: `incorrect` and `corrected`), so that both ways give the same rows. The trade's time is not in these
+//! messages: it is remembered.
 
 mod memory;
 #[cfg(test)]
@@ -22,7 +24,7 @@ use super::feed::{Decode, Message, Outcome, Sink, quote_number};
 use super::scan::{Scanner, Value, conditions};
 use crate::record::{Quote, Record, Side, Trade};
 use crate::{Kind, Price, Size, UnixNanos};
-use memory::{Key, Known, Memory, REMEMBERED};
+use memory::{Known, Memory, REMEMBERED};
 
 /// The members of a message that are looked at.
 #[derive(Debug, Clone, Copy, Default)]
@@ -36,9 +38,13 @@ struct Members<'a> {
     c: Value<'a>,
     z: Value<'a>,
     t: Value<'a>,
-    /// Of history: `canceled`, `corrected`, `incorrect`.
+    /// Of history: `canceled`, or `incorrect` and replaced by a trade that is `corrected`.
     u: Value<'a>,
+    sc: Value<'a>,
     oi: Value<'a>,
+    op: Value<'a>,
+    os: Value<'a>,
+    oc: Value<'a>,
     ci: Value<'a>,
     cp: Value<'a>,
     cs: Value<'a>,
@@ -61,7 +67,11 @@ impl<'a> Members<'a> {
             b"z" => &mut self.z,
             b"t" => &mut self.t,
             b"u" => &mut self.u,
+            b"sc" => &mut self.sc,
             b"oi" => &mut self.oi,
+            b"op" => &mut self.op,
+            b"os" => &mut self.os,
+            b"oc" => &mut self.oc,
             b"ci" => &mut self.ci,
             b"cp" => &mut self.cp,
             b"cs" => &mut self.cs,
@@ -103,7 +113,8 @@ impl Decoder {
             "q" => self.quote(of, recv_ts, &mut |outcome| sink(outcome, raw)),
             "c" => self.correction(of, recv_ts, &mut |outcome| sink(outcome, raw)),
             "x" => self.cancel(of, recv_ts, &mut |outcome| sink(outcome, raw)),
-            // Control, bars, statuses, bands, imbalances: not records.
+            "s" => status(of).map(|message| sink(Ok(message), raw)),
+            // Control, bars, bands, imbalances: not records.
             _ => return sink(Ok(Message::Silent), raw),
         };
         if let Err(reason) = done {
@@ -133,54 +144,47 @@ impl Decoder {
             revision: 0,
             canceled: matches!(of.u, Value::Text("canceled" | "incorrect")),
         };
-        trade.revision = u32::from(trade.canceled);
         let key = Memory::key(trade.symbol, trade.venue, trade.id);
-        if let Some(known) = self.memory.find(key).copied()
-            && known.revision > 0
-        {
-            // One amended since is not taken back to what it was.
-            trade.revision = trade.revision.max(known.revision);
-            if let Some(first) = known.first {
-                trade.id = self.memory.text(first);
+        match self.memory.find(key).copied() {
+            // Its time is the trade's own by either way.
+            Some(known) if matches!(of.u, Value::Text("corrected")) => {
+                (trade.ts, trade.canceled) = (UnixNanos(known.ts), known.canceled);
             }
-        } else {
-            let (conditions, tape) = (self.memory.keep(codes), self.memory.keep(trade.tape));
-            let known = Known { ts: trade.ts.0, revision: trade.revision, conditions, tape, first: None };
-            self.memory.remember(key, known);
+            // One taken back since does not come back by being told again.
+            Some(known) if known.ts == trade.ts.0 => trade.canceled |= known.canceled,
+            _ => {
+                let (conditions, tape) = (self.memory.keep(codes), self.memory.keep(trade.tape));
+                let known = Known { ts: trade.ts.0, conditions, tape, canceled: trade.canceled };
+                self.memory.remember(key, known);
+            }
         }
+        trade.revision = u32::from(trade.canceled);
         take(Ok(Message::Record(Record::Trade(trade))));
         Ok(())
     }
 
-    fn amend(&mut self, of: &Members<'_>, id: &str) -> Result<(Key, Known), String> {
-        let (symbol, venue) = (of.symbol.needed("S")?, of.x.text("x")?);
-        let key = Memory::key(symbol, venue, id);
-        let known = self.memory.amend(key).ok_or_else(|| {
-            format!(
-                "it amends trade {id} of {symbol} on {venue}, which is not among the last {REMEMBERED} seen"
-            )
-        })?;
-        Ok((key, known))
-    }
-
+    /// The old trade is taken back, the new one stands at its time.
     fn correction(
         &mut self,
         of: &Members<'_>,
         recv_ts: UnixNanos,
         take: &mut dyn FnMut(Outcome<'_>),
     ) -> Result<(), String> {
-        let (price, size) = (of.cp.billionths("cp")?, of.cs.billionths("cs")?);
-        let (old, new) = (of.oi.id("oi")?, of.ci.id("ci")?);
-        let tape = of.z.text("z")?;
-        let codes = self.memory.keep(conditions(of.cc, "cc", &mut self.scratch)?);
-        let (_, mut known) = self.amend(of, old)?;
-        known.conditions = codes;
-        known.tape = self.memory.keep(tape);
-        let first = known.first.unwrap_or_else(|| self.memory.keep(old));
-        known.first = Some(first);
-        // A correction of the correction names the new id; it is still about the same trade.
-        self.memory.remember(Memory::key(of.symbol.needed("S")?, of.x.text("x")?, new), known);
-        self.revised(of, &known, self.memory.text(first), [price, size], recv_ts, false, take)
+        let (old, new, tape) = (of.oi.id("oi")?, of.ci.id("ci")?, of.z.text("z")?);
+        let [was, is] = [[of.op, of.os], [of.cp, of.cs]]
+            .map(|[price, size]| Ok::<_, String>([price.billionths("op, cp")?, size.billionths("os, cs")?]));
+        let (was, is) = (was?, is?);
+        let tape = self.memory.keep(tape);
+        let said = self.memory.keep(conditions(of.oc, "oc", &mut self.scratch)?);
+        let says = self.memory.keep(conditions(of.cc, "cc", &mut self.scratch)?);
+        let known = self.cancels(of, old)?;
+        let (before, after) = (
+            Known { conditions: said, tape, ..known },
+            Known { conditions: says, tape, canceled: false, ..known },
+        );
+        self.memory.remember(Memory::key(of.symbol.needed("S")?, of.x.text("x")?, new), after);
+        self.told(of, &before, old, was, recv_ts, take)?;
+        self.told(of, &after, new, is, recv_ts, take)
     }
 
     fn cancel(
@@ -189,22 +193,28 @@ impl Decoder {
         recv_ts: UnixNanos,
         take: &mut dyn FnMut(Outcome<'_>),
     ) -> Result<(), String> {
-        let (price, size) = (of.p.billionths("p")?, of.s.billionths("s")?);
-        let id = of.i.id("i")?;
-        let (_, known) = self.amend(of, id)?;
-        let first = known.first.map_or(id, |first| self.memory.text(first));
-        self.revised(of, &known, first, [price, size], recv_ts, true, take)
+        let (price, size, id) = (of.p.billionths("p")?, of.s.billionths("s")?, of.i.id("i")?);
+        let known = self.cancels(of, id)?;
+        self.told(of, &known, id, [price, size], recv_ts, take)
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the members of a trade")]
-    fn revised(
+    fn cancels(&mut self, of: &Members<'_>, id: &str) -> Result<Known, String> {
+        let (symbol, venue) = (of.symbol.needed("S")?, of.x.text("x")?);
+        self.memory.cancel(Memory::key(symbol, venue, id)).ok_or_else(|| {
+            format!(
+                "it amends trade {id} of {symbol} on {venue}, which is not among the last {REMEMBERED} seen"
+            )
+        })
+    }
+
+    /// A trade of which time, conditions and state are known.
+    fn told(
         &self,
         of: &Members<'_>,
         known: &Known,
         id: &str,
         [price, size]: [i64; 2],
         recv_ts: UnixNanos,
-        canceled: bool,
         take: &mut dyn FnMut(Outcome<'_>),
     ) -> Result<(), String> {
         take(Ok(Message::Record(Record::Trade(Trade {
@@ -218,8 +228,8 @@ impl Decoder {
             size: Size::from_billionths(size),
             conditions: self.memory.text(known.conditions),
             tape: self.memory.text(known.tape),
-            revision: known.revision,
-            canceled,
+            revision: u32::from(known.canceled),
+            canceled: known.canceled,
         }))));
         Ok(())
     }
@@ -244,6 +254,18 @@ impl Decoder {
         take(Ok(Message::Record(Record::Quote(quote))));
         Ok(())
     }
+}
+
+/// A trading status: CTA's codes are digits, UTP's letters (docs.alpaca.markets, trading status).
+fn status<'a>(of: &Members<'a>) -> Result<Message<'a>, String> {
+    let halted = match of.sc.needed("sc")? {
+        // Halted; volatility pause.
+        "2" | "H" | "P" => true,
+        // Resumed.
+        "3" | "T" => false,
+        _ => return Ok(Message::Silent),
+    };
+    Ok(Message::Halted(of.symbol.needed("S")?, halted))
 }
 
 /// A side of a quote; an empty one is written as a price of zero.

@@ -41,10 +41,59 @@ fn trades_quotes_corrections_and_cancels() {
     );
     let Ok(Some(Record::Quote(quote))) = &all[2] else { panic!() };
     assert_eq!((quote.ask.is_none(), quote.conditions.as_str()), (true, r#"["R"]"#));
-    let (corrected, canceled) = (trade(&all[3]), trade(&all[4]));
-    assert_eq!((&corrected.id, corrected.ts, corrected.revision), (&first.id, first.ts, 1));
+    let (incorrect, corrected, canceled) = (trade(&all[3]), trade(&all[4]), trade(&all[5]));
+    assert_eq!((&incorrect.id, incorrect.ts, incorrect.revision), (&first.id, first.ts, 1));
+    assert!(incorrect.canceled && incorrect.price == first.price && incorrect.conditions == first.conditions);
+    assert_eq!((corrected.id.as_str(), corrected.ts, corrected.revision), ("7000", first.ts, 0));
     assert_eq!((corrected.price.to_string(), corrected.conditions.as_str()), ("177.8".into(), r#"["@"]"#));
-    assert_eq!((&canceled.id, canceled.revision >= 2, canceled.canceled), (&first.id, true, true));
+    assert_eq!((&canceled.id, canceled.ts, canceled.revision), (&corrected.id, first.ts, 1));
+    assert!(canceled.canceled && !corrected.canceled);
+}
+
+#[test]
+fn history_tells_of_amendments_what_the_stream_told() {
+    const SPAN: [&str; 3] = [
+        r#"{"i":1,"x":"V","p":1.5,"s":9,"c":["@"],"z":"C","t":"2021-01-27T10:35:34Z","u":"incorrect"}"#,
+        r#"{"i":2,"x":"V","p":1.6,"s":9,"c":["@"],"z":"C","t":"2021-01-27T10:35:34Z","u":"corrected"}"#,
+        r#"{"i":3,"x":"V","p":1.7,"s":9,"c":["@"],"z":"C","t":"2021-01-27T10:35:35Z","u":"canceled"}"#,
+    ];
+    let span = |decoder: &mut Decoder| -> Vec<Owned> {
+        let mut out = Vec::new();
+        for raw in SPAN {
+            let mut take = |outcome: Outcome<'_>, _: &str| out.push(owned(outcome));
+            decoder.past(Kind::Trade, "A", raw, UnixNanos(7), &mut take);
+        }
+        out
+    };
+    let alone = span(&mut Decoder::new("f"));
+    let mut decoder = Decoder::new("f");
+    let mut streamed = Vec::new();
+    for frame in [
+        r#"[{"T":"t","S":"A","i":1,"x":"V","p":1.5,"s":9,"c":["@"],"z":"C","t":"2021-01-27T10:35:34Z"},
+            {"T":"t","S":"A","i":3,"x":"V","p":1.7,"s":9,"c":["@"],"z":"C","t":"2021-01-27T10:35:35Z"}]"#,
+        r#"[{"T":"c","S":"A","x":"V","oi":1,"op":1.5,"os":9,"oc":["@"],"ci":2,"cp":1.6,"cs":9,"cc":["@"],"z":"C","t":"2021-01-27T10:40:00Z"}]"#,
+        r#"[{"T":"x","S":"A","i":3,"x":"V","p":1.7,"s":9,"a":"C","z":"C","t":"2021-01-27T10:41:00Z"}]"#,
+    ] {
+        decoder.frame(frame, UnixNanos(7), &mut |outcome, _| streamed.push(owned(outcome))).unwrap();
+    }
+    // After the two trades: one taken back, its correction, the other taken back.
+    assert_eq!(streamed[2..], alone);
+    // Told again by history, or sent twice, they stay what they became.
+    assert_eq!(span(&mut decoder), alone);
+    let again =
+        r#"[{"T":"t","S":"A","i":3,"x":"V","p":1.7,"s":9,"c":["@"],"z":"C","t":"2021-01-27T10:35:35Z"}]"#;
+    let mut twice = Vec::new();
+    decoder.frame(again, UnixNanos(7), &mut |outcome, _| twice.push(owned(outcome))).unwrap();
+    assert_eq!(twice[0], alone[2]);
+}
+
+#[test]
+fn halts_are_told() {
+    let mut out = Vec::new();
+    let frame = ["H", "T", "Q"].map(|code| format!(r#"{{"T":"s","S":"A","sc":"{code}","sm":"","rc":"T1","rm":"","z":"C","t":"2021-01-27T10:35:34Z"}}"#));
+    let mut take = |outcome: Outcome<'_>, _: &str| out.push(format!("{outcome:?}"));
+    Decoder::new("f").frame(&format!("[{}]", frame.join(",")), UnixNanos(7), &mut take).unwrap();
+    assert_eq!(out, ["Ok(Halted(\"A\", true))", "Ok(Halted(\"A\", false))", "Ok(Silent)"]);
 }
 
 #[test]

@@ -60,6 +60,10 @@ impl Vendor for Alpaca {
         for kind in &self.0.kinds {
             subscribe[kind.plural()] = self.0.symbols.clone().into();
         }
+        // A halted symbol's silence is no stall.
+        if self.0.feed != "test" {
+            subscribe["statuses"] = self.0.symbols.clone().into();
+        }
         vec![
             Step::Hear(1),
             Step::Say(auth.to_string()),

@@ -143,6 +143,12 @@ impl Live {
                     Ok(())
                 }
                 Ok(Message::Missed(what)) => self.missed(&format!("a hole: {what}"), sink),
+                Ok(Message::Halted(symbol, halted)) => {
+                    // As loud as a gap: it explains a silence that would otherwise look like one.
+                    tracing::warn!(symbol, halted, "trading status");
+                    self.watch.halt(symbol, halted);
+                    Ok(())
+                }
                 Ok(Message::Silent) => Ok(()),
                 Err(reason) if self.open.is_none() => self.unreadable("a message", reason, raw, sink),
                 Err(reason) => {
@@ -245,7 +251,7 @@ impl Source for Live {
                 Ok(Wire::Connected) => {
                     self.decoder.connected();
                     self.stands = Some(Instant::now());
-                    self.watch.excuse(None);
+                    self.watch.connected();
                 }
                 Ok(Wire::Fatal(error)) => return Err(error),
                 Err(crossbeam_channel::RecvTimeoutError::Timeout) => {

@@ -21,6 +21,8 @@ struct Heard {
     pause: f64,
     /// Looked into since, when the market was closed.
     settled: bool,
+    /// By what the vendor says.
+    halted: bool,
     /// By the stream, ever.
     heard: bool,
     /// How often it was looked into since: ever more seldom.
@@ -29,7 +31,7 @@ struct Heard {
 
 impl Heard {
     fn new(ts: i64, at: Instant) -> Self {
-        Self { ts, at, pause: 0.0, settled: false, heard: false, looks: 0 }
+        Self { ts, at, pause: 0.0, settled: false, halted: false, heard: false, looks: 0 }
     }
 }
 
@@ -84,7 +86,7 @@ impl Watch {
                 heard.pause += ((ts.0 - heard.ts).max(0) as f64 - heard.pause) / 32.0;
                 heard.ts = heard.ts.max(ts.0);
                 heard.at = at;
-                (heard.settled, heard.heard, heard.looks) = (false, true, 0);
+                (heard.settled, heard.halted, heard.heard, heard.looks) = (false, false, true, 0);
             }
             None => {
                 self.symbols.insert(symbol.to_owned(), Heard { heard: true, ..Heard::new(ts.0, at) });
@@ -97,6 +99,20 @@ impl Watch {
         if let Some(heard) = self.symbols.get_mut(symbol) {
             heard.ts = heard.ts.max(ts.0);
         }
+    }
+
+    /// Silence is of no meaning until it is traded again.
+    pub(super) fn halt(&mut self, symbol: &str, halted: bool) {
+        if let Some(heard) = self.symbols.get_mut(symbol) {
+            heard.halted = halted;
+        }
+        self.excuse(Some(symbol));
+    }
+
+    /// Silence begins anew, and whether a halt has ended is not known.
+    pub(super) fn connected(&mut self) {
+        self.symbols.values_mut().for_each(|heard| heard.halted = false);
+        self.excuse(None);
     }
 
     /// Silence begins anew: after a connection is made, or a suspicion was looked into.
@@ -131,7 +147,7 @@ impl Watch {
             .symbols
             .iter()
             // Once the market is closed each is looked into one more time: it may have stalled before.
-            .filter(|(_, heard)| !closed || !heard.settled)
+            .filter(|(_, heard)| if closed { !heard.settled } else { !heard.halted })
             .filter_map(|(symbol, heard)| {
                 let silent_s = heard.at.elapsed().as_secs_f64() * self.speed;
                 let allowed = self.allowed.max(PAUSES * heard.pause / 1e9) * f64::from(1 << heard.looks);
@@ -176,6 +192,10 @@ mod tests {
         let names: Vec<_> = suspects.iter().map(|s| (s.symbol.as_str(), s.regular)).collect();
         assert_eq!(names, [("BUSY", true)]);
         assert!(suspects[0].silent_s >= 1_000.0);
+        regular.halt("BUSY", true);
+        assert_eq!(regular.suspects(), []);
+        regular.halt("BUSY", false);
+        std::thread::sleep(Duration::from_millis(10));
         // What history has given counts as heard.
         regular.fetched("BUSY", at("2013-10-08T17:00:00Z", 250));
         assert_eq!(regular.suspects()[0].since, at("2013-10-08T17:00:00Z", 250));
