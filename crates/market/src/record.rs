@@ -195,6 +195,14 @@ impl<S> Record<S> {
         }
     }
 
+    /// Which feed it came by.
+    pub const fn feed(&self) -> &S {
+        match self {
+            Self::Trade(trade) => &trade.feed,
+            Self::Quote(quote) => &quote.feed,
+        }
+    }
+
     /// Receive time.
     pub const fn recv_ts(&self) -> UnixNanos {
         match self {

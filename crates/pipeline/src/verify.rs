@@ -7,7 +7,7 @@ use crate::topic::{Names, Topics};
 use crate::{Result, Stop};
 use market::codec::json;
 use market::digest::{self, Digest};
-use market::{Kind, Record};
+use market::{Kind, Record, UnixNanos};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -16,6 +16,30 @@ use std::ops::ControlFlow;
 pub type Key = (Kind, String);
 /// What one place holds.
 pub type Content = BTreeMap<Key, Digest>;
+
+/// Which records are compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Only {
+    /// Of this feed; of all if not said.
+    pub feed: Option<String>,
+    /// From this event time on.
+    pub from: UnixNanos,
+    /// Before this event time.
+    pub to: UnixNanos,
+}
+
+impl Default for Only {
+    fn default() -> Self {
+        Self { feed: None, from: UnixNanos(i64::MIN), to: UnixNanos(i64::MAX) }
+    }
+}
+
+impl Only {
+    fn takes<S: AsRef<str> + Copy>(&self, record: &Record<S>) -> bool {
+        (self.from..self.to).contains(&record.ts())
+            && self.feed.as_deref().is_none_or(|feed| record.feed().as_ref() == feed)
+    }
+}
 
 /// What the topic holds besides.
 #[derive(Debug, Default)]
@@ -32,12 +56,13 @@ pub struct TopicContent {
 ///
 /// # Errors
 /// The source's.
-pub fn source(source: &mut dyn Source, stop: &Stop) -> Result<(Content, u64)> {
+pub fn source(source: &mut dyn Source, only: &Only, stop: &Stop) -> Result<(Content, u64)> {
     let (mut content, mut dead, mut scratch) = (Content::new(), 0, Vec::new());
     while source.next(stop, &mut |event| {
         match event {
             Event::Record { kind, payload, .. } => match json::decode(kind, payload) {
-                Some(record) => add(&mut content, &record, &mut scratch),
+                Some(record) if only.takes(&record) => add(&mut content, &record, &mut scratch),
+                Some(_) => {}
                 None => dead += 1,
             },
             Event::Dead(_) => dead += 1,
@@ -65,7 +90,7 @@ fn entry<'a>(content: &'a mut Content, kind: Kind, symbol: &str) -> &'a mut Dige
 ///
 /// # Errors
 /// The topic's.
-pub fn topic(topics: &dyn Topics, names: &Names) -> Result<TopicContent> {
+pub fn topic(topics: &dyn Topics, names: &Names, only: &Only) -> Result<TopicContent> {
     let mut found = TopicContent::default();
     let mut symbols: Vec<Key> = Vec::new();
     let mut places: BTreeMap<Key, u32> = BTreeMap::new();
@@ -86,6 +111,9 @@ pub fn topic(topics: &dyn Topics, names: &Names) -> Result<TopicContent> {
             return;
         };
         let record = batch.record(&batch.rows()[0]);
+        if !only.takes(&record) {
+            return;
+        }
         let key = (record.kind(), (*record.symbol()).to_owned());
         let whose = *places.entry(key).or_insert_with_key(|key| {
             symbols.push(key.clone());
@@ -113,11 +141,13 @@ pub fn topic(topics: &dyn Topics, names: &Names) -> Result<TopicContent> {
 ///
 /// # Errors
 /// The store's.
-pub fn store(store: &dyn Store) -> Result<Content> {
+pub fn store(store: &dyn Store, only: &Only) -> Result<Content> {
     let (mut content, mut scratch) = (Content::new(), Vec::new());
     for kind in Kind::ALL {
         store.scan(&Scan::all(kind), &mut |record| {
-            add(&mut content, record, &mut scratch);
+            if only.takes(record) {
+                add(&mut content, record, &mut scratch);
+            }
             ControlFlow::Continue(())
         })?;
     }

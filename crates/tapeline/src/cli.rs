@@ -91,7 +91,7 @@ pub(crate) enum Verb {
     /// Take a data vendor's own bars into the store
     Import(ImportOptions),
     /// Compare source, topic and store, record by record
-    Verify,
+    Verify(VerifyOptions),
     /// Show what live feeds missed, and whether it was fetched
     Gaps(GapsOptions),
     /// Fetch a span, or what is open in the ledger, from the vendor's history
@@ -100,6 +100,13 @@ pub(crate) enum Verb {
     Simulate(SimulateOptions),
     /// Play a bundled real session through the embedded engines; needs no server and no account
     Demo(DemoOptions),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct VerifyOptions {
+    /// Of a live source it must be said: the vendor's history of it is read and compared
+    #[command(flatten)]
+    pub(crate) span: Span,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -169,6 +176,9 @@ pub(crate) struct SimulateOptions {
     /// Times as fast as it happened, or max: as fast as clients read
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) speed: String,
+    /// Records a second at the most
+    #[arg(long, value_name = "N")]
+    pub(crate) rate: Option<f64>,
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8900")]
     pub(crate) listen: String,

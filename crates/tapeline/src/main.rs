@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         Verb::Explain(options) => command::explain::run(&context, options),
         Verb::Plot(options) => command::plot::run(&context, options),
         Verb::Import(options) => command::import::run(&context, options),
-        Verb::Verify => command::verify::run(&context),
+        Verb::Verify(options) => command::verify::run(&context, options),
         Verb::Backfill(options) => command::backfill::run(&context, options),
         Verb::Gaps(options) => command::gaps::run(&context, options),
         Verb::Simulate(options) => command::simulate::run(&context, options),

@@ -95,6 +95,8 @@ pub struct Settings {
     pub listen: String,
     /// Times as fast as the tape; `None` as fast as clients read.
     pub speed: Option<f64>,
+    /// Records a second at the most.
+    pub rate: Option<f64>,
     /// Seed and number of faults.
     pub faults: Option<(u64, usize)>,
     /// Key and secret that are let in; any without.

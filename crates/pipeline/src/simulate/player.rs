@@ -30,8 +30,10 @@ pub(super) fn play(shared: &Shared) -> Vec<Fault> {
         let due = shared.settings.speed.map_or(i64::MAX, |speed| {
             first.saturating_add((start.elapsed().as_secs_f64() * speed * 1e9) as i64)
         });
-        let mut to = from
-            + shared.items[from..].iter().take(shared.settings.frame).take_while(|i| i.ts <= due).count();
+        let allowed =
+            shared.settings.rate.map_or(usize::MAX, |rate| (start.elapsed().as_secs_f64() * rate) as usize);
+        let room = shared.settings.frame.min(allowed.saturating_sub(from));
+        let mut to = from + shared.items[from..].iter().take(room).take_while(|i| i.ts <= due).count();
         if let Some((place, _)) = plan.last()
             && *place > from
         {

@@ -3,6 +3,7 @@
 pub mod frames;
 pub mod live;
 pub mod tape;
+pub mod whole;
 
 use crate::Result;
 use crate::letter::Letter;

@@ -1,15 +1,26 @@
-//! `tapeline demo`: a bundled real session through the embedded engines. No server, no account.
+//! `tapeline demo`: a bundled real session, told by a simulated stock API, through the embedded engines. No server, no
+//! account.
 
 use super::{flow, verify};
 use crate::cli::{DIFFERS, DemoOptions, ProduceOptions};
 use crate::context::Context;
+use market::UnixNanos;
 use pipeline::error::io;
+use pipeline::simulate::{Report, Settings, Vendor};
+use pipeline::source::whole::Whole;
 use pipeline::telemetry::Telemetry;
-use pipeline::{Error, Result, config};
+use pipeline::{Error, Result, Stop, config, engine};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Instant;
+
+/// Trades a second: a day in seconds, and below what two cores store, so that latency is that of the way and not of a queue.
+const RATE: f64 = 100_000.0;
+/// 2013-10-08, UTC: from midnight to midnight, nanoseconds.
+const DAY: (i64, i64) = (1_381_190_400_000_000_000, 1_381_276_800_000_000_000);
 
 /// All trades of four symbols on 2013-10-08; origin and licence in data/README.md.
 const SESSION: [(&str, &[u8]); 4] = [
@@ -24,27 +35,39 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
     unpack(dir)?;
     let (topic, store) = (dir.join("topic.db"), dir.join("market.db"));
     let url = |path: &Path| format!("sqlite:{}", path.display());
+    let simulator = Api::start(&dir.join("tape"))?;
+    let (symbols, address) = (simulator.symbols.join(","), simulator.address);
     let flags = [
-        ("source.url", Some(format!("tape:{}", dir.join("tape").display()))),
+        // Labelled as the tape is: the prints carry its condition codes.
+        ("source.url", Some(format!("alpaca:sip?symbols={symbols}&label=lean.sip"))),
+        ("source.alpaca.stream", Some(format!("ws://{address}"))),
+        ("source.alpaca.rest", Some(format!("http://{address}"))),
+        ("source.alpaca.key", Some("demo".to_owned())),
+        ("source.alpaca.secret", Some("demo".to_owned())),
         ("topic.url", Some(url(&topic))),
         ("store.url", Some(url(&store))),
     ];
     let config = config::load(None, std::iter::empty(), &flags)?;
+    println!("demo: every trade of {symbols} on 2013-10-08, from a stock API to the store");
     println!(
-        "demo: every trade of SPY, BAC, IBM and AIG on 2013-10-08, from the tape through topic to store"
+        "  a stock API: the tape, played as Alpaca's websocket and REST on {address}, up to 100,000 a second"
     );
+    println!("  a producer, a topic, a consumer, a store, and bars on the way");
     let telemetry = Arc::new(Telemetry::default());
     let start = Instant::now();
-    flow::through(context, &config, &ProduceOptions { replay: true }, &telemetry)?;
+    let source = Whole::new(engine::source(&config)?, simulator.records as u64);
+    flow::through(context, &config, Box::new(source), &ProduceOptions { replay: true }, &telemetry)?;
     let time = start.elapsed();
     if context.stop.asked() {
         return Err(Error::user("stopped before the end"));
     }
-    println!("  read {} rows", crate::output::thousands(telemetry.get(&telemetry.read)));
+    println!("  on the tape {} trades", crate::output::thousands(simulator.records as u64));
     flow::summary(&telemetry, time, true);
     super::aggregate::summary(&telemetry);
-    let proof = verify::prove(context, &config)?;
+    // The API's history, asked for the whole day, against what has arrived.
+    let proof = verify::prove(context, &config, (UnixNanos(DAY.0), UnixNanos(DAY.1)))?;
     proof.print();
+    drop(simulator);
     println!("left: {} (the store), {} (the topic)", store.display(), topic.display());
     println!("next:");
     println!("  tapeline count --store {}", url(&store));
@@ -69,6 +92,49 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
     );
     println!("(tapeline is target/release/tapeline; or write `cargo run --release --` in its place)");
     Ok(if proof.holds() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
+}
+
+/// The simulated API; it ends when this is dropped.
+struct Api {
+    symbols: Vec<String>,
+    records: usize,
+    address: SocketAddr,
+    stop: Stop,
+    thread: Option<JoinHandle<Result<Report>>>,
+}
+
+impl Api {
+    fn start(tape: &Path) -> Result<Self> {
+        let settings = Settings {
+            vendor: Vendor::Alpaca,
+            listen: "127.0.0.1:0".to_owned(),
+            speed: None,
+            rate: Some(RATE),
+            faults: None,
+            keys: None,
+            connections: 1,
+            symbols: usize::MAX,
+            halts: Vec::new(),
+            frame: 100,
+        };
+        let stop = Stop::default();
+        let config = config::load(None, std::iter::empty(), &[])?;
+        let url = format!("tape:{}?kinds=trades", tape.display());
+        let simulator = engine::simulator(&config, &url, settings, &stop)?;
+        let (symbols, records) = simulator.tape();
+        let (symbols, address) = (symbols.to_vec(), simulator.address()?);
+        let thread = Some(std::thread::spawn(|| simulator.run()));
+        Ok(Self { symbols, records, address, stop, thread })
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        self.stop.ask();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 /// Lays the session out as a folder of tick files, and clears what an earlier demo left.

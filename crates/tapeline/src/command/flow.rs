@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::output::{duration, table, thousands};
 use crate::progress::{Counter, Progress};
 use pipeline::config::Config;
+use pipeline::source::Source;
 use pipeline::telemetry::Telemetry;
 use pipeline::topic::Topics;
 use pipeline::{Result, aggregate, consume, engine, produce};
@@ -55,7 +56,7 @@ pub(crate) fn consume(context: &Context, options: &ConsumeOptions) -> Result<Exi
 pub(crate) fn run(context: &Context, options: &ProduceOptions) -> Result<ExitCode> {
     let telemetry = Arc::new(Telemetry::default());
     let start = Instant::now();
-    through(context, &context.config, options, &telemetry)?;
+    through(context, &context.config, engine::source(&context.config)?, options, &telemetry)?;
     summary(&telemetry, start.elapsed(), true);
     if context.config.aggregate.run {
         super::aggregate::summary(&telemetry);
@@ -71,10 +72,10 @@ pub(crate) fn run(context: &Context, options: &ProduceOptions) -> Result<ExitCod
 pub(crate) fn through(
     context: &Context,
     config: &Config,
+    mut source: Box<dyn Source>,
     options: &ProduceOptions,
     telemetry: &Arc<Telemetry>,
 ) -> Result<()> {
-    let mut source = engine::source(config)?;
     let topics = engine::topics(config, &context.stop)?;
     let store = engine::store(config)?;
     prepare(context, config, &*topics)?;

@@ -36,6 +36,7 @@ pub(crate) fn run(context: &Context, options: &SimulateOptions) -> Result<ExitCo
         vendor,
         listen: options.listen.clone(),
         speed,
+        rate: options.rate.filter(|rate| rate.is_finite() && *rate > 0.0),
         faults: options.faults.map(|seed| (seed, options.fault_count)),
         keys,
         symbols: options.symbol_limit,

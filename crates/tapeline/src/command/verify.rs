@@ -1,15 +1,17 @@
 //! `tapeline verify`: the proof that source, topic and store hold the same.
 
-use crate::cli::DIFFERS;
+use crate::cli::{DIFFERS, VerifyOptions};
 use crate::context::Context;
 use crate::output::{table, thousands};
+use market::UnixNanos;
 use pipeline::config::Config;
-use pipeline::verify::{self, Content, Line};
+use pipeline::source::{Source, live};
+use pipeline::verify::{self, Content, Key, Line, Only};
 use pipeline::{Error, Result, engine};
 use std::process::ExitCode;
 
-pub(crate) fn run(context: &Context) -> Result<ExitCode> {
-    let proof = prove(context, &context.config)?;
+pub(crate) fn run(context: &Context, options: &VerifyOptions) -> Result<ExitCode> {
+    let proof = prove(context, &context.config, super::bars::range(&options.span)?)?;
     proof.print();
     Ok(if proof.holds() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
 }
@@ -20,14 +22,30 @@ pub(crate) struct Proof {
     notes: Vec<String>,
 }
 
-/// Reads source (where one is named), topic and store to their ends and compares them.
-pub(crate) fn prove(context: &Context, config: &Config) -> Result<Proof> {
+/// Reads source (where one is named), topic and store to their ends and compares them. Of a live source it reads the
+/// vendor's history.
+pub(crate) fn prove(context: &Context, config: &Config, (from, to): (UnixNanos, UnixNanos)) -> Result<Proof> {
     let (mut names, mut contents, mut notes) = (Vec::new(), Vec::<Content>::new(), Vec::new());
-    let mut only = None;
+    let mut span = Only { from, to, ..Only::default() };
+    let mut only: Option<Vec<Key>> = None;
     if !config.source.url.is_empty() {
-        eprintln!("reading the source {}", config.source.url);
-        let mut source = engine::source(config)?;
-        let (content, dead) = verify::source(&mut *source, &context.stop)?;
+        let mut source: Box<dyn Source> = match live::open(config).transpose()? {
+            Some(settings) => {
+                if from.0 == i64::MIN || to.0 == i64::MAX {
+                    return Err(Error::user("a live source is compared by its history: of which span?")
+                        .hint("tapeline verify --source ... --from 2026-11-20T14:30:00Z --to 2026-11-20T15:00:00Z"));
+                }
+                let account = settings.vendor.account();
+                let symbols = account.symbols.iter();
+                only =
+                    Some(symbols.flat_map(|name| account.kinds.iter().map(|k| (*k, name.clone()))).collect());
+                span.feed = Some(settings.feed.clone());
+                Box::new(live::History::new(settings, from, to))
+            }
+            None => engine::source(config)?,
+        };
+        eprintln!("reading the source {}", source.describe());
+        let (content, dead) = verify::source(&mut *source, &span, &context.stop)?;
         if dead > 0 {
             notes.push(format!(
                 "{} rows of the source are dead letters: they cannot be read",
@@ -35,13 +53,15 @@ pub(crate) fn prove(context: &Context, config: &Config) -> Result<Proof> {
             ));
         }
         // A source of chosen symbols, kinds or dates is compared with just those elsewhere.
-        only = config.source.url.contains(['?']).then(|| content.keys().cloned().collect::<Vec<_>>());
+        if only.is_none() && config.source.url.contains('?') {
+            only = Some(content.keys().cloned().collect());
+        }
         names.push("source");
         contents.push(content);
     }
     let topics = engine::topics(config, &context.stop)?;
     eprintln!("reading the topic {}", topics.describe());
-    let topic = context.briefly(|| verify::topic(&*topics, &engine::names(config)))?;
+    let topic = context.briefly(|| verify::topic(&*topics, &engine::names(config), &span))?;
     if topic.repeats > 0 {
         notes.push(format!(
             "{} messages on the topic repeat a record (a replay, or a producer that died): stored once",
@@ -59,7 +79,7 @@ pub(crate) fn prove(context: &Context, config: &Config) -> Result<Proof> {
     let store = engine::store(config)?;
     eprintln!("reading the store {}", store.describe());
     names.push("store");
-    contents.push(context.briefly(|| verify::store(&*store))?);
+    contents.push(context.briefly(|| verify::store(&*store, &span))?);
     if let Some(only) = only.filter(|only| !only.is_empty()) {
         for content in &mut contents {
             content.retain(|key, _| only.contains(key));

@@ -150,6 +150,12 @@ impl Play<'_> {
         let (code, text) = finish(child.wait_with_output().unwrap());
         assert_eq!(code, 0, "{text}");
         assert!(!text.contains("secret-of-test"), "the secret was printed");
+        // Topic and store against the vendor's own history, amendments included.
+        let day = ["--from", "2013-10-08", "--to", "2013-10-09"];
+        let mut verify = tapeline(&[&with("verify", places)[..], &day].concat());
+        simulator.told(&mut verify, &source, self.backfill);
+        let (code, proof) = finish(verify.output().unwrap());
+        assert_eq!(code, if self.backfill { 0 } else { 3 }, "{proof}");
         let (code, text) = run(&[&with("gaps", places)[..], &["--format", "json"]].concat());
         assert_eq!(code, 0, "{text}");
         serde_json::from_str(&text).unwrap()

@@ -73,6 +73,19 @@ pub(super) fn last(
     Ok(walk(vendor, http, symbols, (from, to), decoder, stop, &mut |_| Ok(()))?.map(|found| found.last))
 }
 
+/// Hands over all that history has of a span, and up to a second more at both ends. How many, or why it does not tell.
+pub(super) fn all(
+    vendor: &dyn Vendor,
+    http: &Http,
+    span: (UnixNanos, UnixNanos),
+    decoder: &mut dyn Decode,
+    stop: &Stop,
+    take: &mut dyn FnMut(&Record<&str>) -> Result<()>,
+) -> Result<std::result::Result<u64, String>> {
+    let symbols = &vendor.account().symbols;
+    Ok(walk(vendor, http, symbols, span, decoder, stop, take)?.map(|found| found.digest.count))
+}
+
 #[derive(Default)]
 struct Found {
     digest: Digest,

@@ -1,11 +1,12 @@
-//! Asked by a person: fetches spans from the vendor's history, or the ledger's open gaps once more, and ends.
+//! Asked by a person: fetches spans from the vendor's history, or the ledger's open gaps once more, and ends; or reads a
+//! span once, to compare.
 
 use super::http::Http;
 use super::{Settings, backfill, hand_over};
-use crate::Result;
 use crate::gap::{Gap, State};
 use crate::source::{Event, Positions, Source};
 use crate::stop::Stop;
+use crate::{Error, Result};
 use market::codec::feed::Decode;
 use market::{Record, UnixNanos};
 use std::collections::VecDeque;
@@ -73,5 +74,50 @@ impl Source for Fetch {
 
     fn describe(&self) -> String {
         self.settings.vendor.describe()
+    }
+}
+
+/// A span of the vendor's history, read once: what topic and store should hold of it.
+pub struct History {
+    settings: Settings,
+    span: (UnixNanos, UnixNanos),
+}
+
+impl History {
+    /// Of a span, and up to a second more at both ends.
+    #[must_use]
+    pub fn new(settings: Settings, from: UnixNanos, to: UnixNanos) -> Self {
+        Self { settings, span: (from, to) }
+    }
+}
+
+impl Source for History {
+    fn resume(&mut self, _: &Positions) -> Result<u64> {
+        Ok(0)
+    }
+
+    fn next(&mut self, stop: &Stop, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool> {
+        let vendor = self.settings.vendor.as_ref();
+        let (mut decoder, mut payload) = (vendor.decoder(&self.settings.feed), Vec::new());
+        let mut take = |record: &Record<&str>| hand_over(record, &mut payload, sink);
+        backfill::all(vendor, &Http::default(), self.span, &mut *decoder, stop, &mut take)?.map_err(
+            |reason| {
+                Error::user(format!("the history of {} does not tell: {reason}", vendor.name()))
+                    .hint("choose a span that the plan covers, with --from and --to")
+            },
+        )?;
+        Ok(false)
+    }
+
+    fn positions(&mut self) -> Positions {
+        Positions::new()
+    }
+
+    fn size(&self) -> Option<u64> {
+        None
+    }
+
+    fn describe(&self) -> String {
+        format!("the history of {}", self.settings.vendor.describe())
     }
 }

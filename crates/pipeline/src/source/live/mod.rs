@@ -25,7 +25,7 @@ use crate::stop::Stop;
 use crate::{Error, Result};
 use connection::Wire;
 use crossbeam_channel::Receiver;
-pub use fetch::Fetch;
+pub use fetch::{Fetch, History};
 use http::Http;
 use market::calendar::Calendar;
 use market::codec::feed::{Decode, Idle, Message};
