@@ -153,7 +153,7 @@ impl<S: Series> Lane<S> {
         front.stamp_ms = place.stamp_ms;
         if ts < front.floor {
             self.duplicates += 1;
-            return Err(Verdict::Duplicate);
+            return Err(Verdict::Past);
         }
         if second_of(ts).saturating_add(SECOND) <= bound(front.clock.now(), horizon) {
             return Err(self.too_late(series, known));

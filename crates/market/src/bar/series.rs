@@ -20,6 +20,8 @@ pub enum Verdict {
     Duplicate,
     /// Its bars can no longer change: for the late topic.
     TooLate,
+    /// Its bars were final in an earlier run; whether it was counted then is not known.
+    Past,
 }
 
 /// What a record taken did.

@@ -1,15 +1,19 @@
 //! Keeps what the loop tells, in a thread of its own: while bars are on their way to topic and table, the next records
 //! are read. Work is done in the order it was handed over, so offsets that come with it are ready when it is done.
 
+use super::gaps::{Again, Ledger};
 use crate::stop::{Backoff, Stop};
-use crate::store::Store;
+use crate::store::{BarScan, Store};
 use crate::telemetry::Telemetry;
 use crate::topic::{Message, Names, Producer};
 use crate::{Error, Result, clock};
 use crossbeam_channel::{Receiver, Sender};
-use market::Kind;
 use market::bar::Bar;
 use market::codec::{bar as codec, json};
+use market::interval::{Interval, MINUTE};
+use market::{Kind, UnixNanos};
+use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long the topic may take to acknowledge before people are told.
@@ -32,12 +36,17 @@ pub(super) struct Work {
     pub(super) late: Vec<Late>,
     /// The newest revision of each.
     pub(super) bars: Vec<Bar>,
+    /// Told before, and perhaps not as complete as they are.
+    pub(super) again: Vec<Again>,
+    /// By which to tell.
+    pub(super) ledger: Arc<Ledger>,
     /// Positions to be kept after all of that: name and bytes.
     pub(super) floors: Vec<(String, Vec<u8>)>,
 }
 
 pub(super) struct Keeper<'a> {
     pub(super) names: &'a Names,
+    pub(super) intervals: &'a [Interval],
     pub(super) producer: Box<dyn Producer>,
     pub(super) store: &'a dyn Store,
     pub(super) telemetry: &'a Telemetry,
@@ -75,8 +84,58 @@ impl Keeper<'_> {
                 stamp_ms: late.stamp_ms,
             })?;
         }
+        self.bars(&work.bars)?;
+        for again in &work.again {
+            let mut backoff = Backoff::default();
+            let changed = loop {
+                match self.changed(again, &work.ledger) {
+                    Err(error) if error.retryable() && !self.stop.sleep(backoff.wait()) => {
+                        tracing::warn!("{error}; bars of a gap are looked at again when the store is back");
+                    }
+                    other => break other?,
+                }
+            };
+            self.bars(&changed)?;
+        }
+        for (name, bytes) in &work.floors {
+            self.producer.save_position(name, bytes)?;
+        }
+        self.flush()
+    }
+
+    /// Stored bars that are to be marked otherwise.
+    fn changed(&self, again: &Again, ledger: &Ledger) -> Result<Vec<Bar>> {
+        let mut out = Vec::new();
+        for interval in self.intervals {
+            // A bar that began before may reach into it.
+            let length = interval.nanos().unwrap_or(25 * 60 * MINUTE);
+            for kind in Kind::ALL {
+                let scan = BarScan {
+                    kind,
+                    symbol: again.symbol.clone(),
+                    interval: *interval,
+                    feed: Some(again.feed.clone()),
+                    from: UnixNanos(again.from.saturating_sub(length)),
+                    to: UnixNanos(again.to),
+                    limit: None,
+                };
+                self.store.scan_bars(&scan, &mut |mut bar| {
+                    let complete = ledger.complete(&bar);
+                    if bar.complete != complete {
+                        bar.complete = complete;
+                        out.push(bar);
+                    }
+                    ControlFlow::Continue(())
+                })?;
+            }
+        }
+        Ok(out)
+    }
+
+    /// To topic and table.
+    fn bars(&mut self, bars: &[Bar]) -> Result<()> {
         let (topic, stamp_ms) = (self.names.bars(), clock::now().millis());
-        for bar in &work.bars {
+        for bar in bars {
             self.producer.send(&Message {
                 topic: &topic,
                 key: &codec::key(bar),
@@ -86,14 +145,11 @@ impl Keeper<'_> {
             })?;
         }
         self.flush()?;
-        if !work.bars.is_empty() {
-            self.store.write_bars(&work.bars, self.stop)?;
-            self.telemetry.add(&self.telemetry.bars, work.bars.len() as u64);
+        if !bars.is_empty() {
+            self.store.write_bars(bars, self.stop)?;
+            self.telemetry.add(&self.telemetry.bars, bars.len() as u64);
         }
-        for (name, bytes) in &work.floors {
-            self.producer.save_position(name, bytes)?;
-        }
-        self.flush()
+        Ok(())
     }
 
     /// A topic that is away is waited for, until a stop is asked.

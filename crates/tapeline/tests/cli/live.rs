@@ -91,6 +91,15 @@ fn trades(places: &[String], symbols: &[&str]) -> BTreeMap<String, String> {
     out
 }
 
+/// Start of each bar, and whether it is complete.
+fn bars(places: &[String], symbol: &str, interval: &str) -> Vec<(i64, bool)> {
+    let query = ["bars", symbol, "--interval", interval, "--format", "json"];
+    let output = tapeline(&[&with("query", places)[..], &query].concat()).output().unwrap();
+    let list: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let start = |bar: &serde_json::Value| market::UnixNanos::parse(bar["start"].as_str().unwrap()).unwrap().0;
+    list.iter().map(|bar| (start(bar), bar["complete"].as_bool().unwrap())).collect()
+}
+
 const TWO: [&str; 2] = ["AIG", "IBM"];
 const FOUR: [&str; 4] = ["AIG", "BAC", "IBM", "SPY"];
 
@@ -175,6 +184,11 @@ impl Play<'_> {
             assert!(gap["proof"]["fetched"].as_u64() > Some(0), "{gap}");
             assert_eq!(gap["proof"]["fetched"], gap["proof"]["counted_again"], "{gap}");
         }
+        for symbol in self.symbols {
+            let list = bars(places, symbol, "1m");
+            let lacking = list.iter().filter(|(_, complete)| !complete).count();
+            assert!(list.len() > 300 && lacking == 0, "{symbol}: {lacking} of {} bars", list.len());
+        }
         let causes: BTreeSet<&str> = gaps.iter().filter_map(|gap| gap["cause"].as_str()).collect();
         // Seen in time: 600 s of the market, a look every 0.1 s.
         let silences =
@@ -252,6 +266,23 @@ fn without_history_the_ledger_names_what_is_missing() {
             spans.iter().any(|(from, to)| *from <= ts && ts <= *to),
             "{id} is missing and in no gap: {row}"
         );
+    }
+    // Bars tell: one that lacks a trade is incomplete, and one that is incomplete touches a gap.
+    for (interval, nanos) in [("1s", 1_000_000_000), ("1m", 60_000_000_000_i64), ("1h", 3_600_000_000_000)] {
+        let list = bars(&places, "IBM", interval);
+        let starts = |whole: bool| {
+            list.iter().filter(move |(_, complete)| *complete == whole).map(|(start, _)| *start)
+        };
+        let lacking = truth.iter().filter(|(id, _)| id.starts_with("IBM") && !stored.contains_key(*id));
+        let lacking: Vec<i64> = lacking.map(|(_, row)| instant(row.split(',').next().unwrap()).0).collect();
+        for start in starts(true) {
+            assert!(!lacking.iter().any(|ts| (start..start + nanos).contains(ts)), "{interval} {start}");
+        }
+        for start in starts(false) {
+            let touched = spans.iter().any(|(from, to)| from.0 < start + nanos && start <= to.0);
+            assert!(touched, "{interval} {start} touches no gap");
+        }
+        assert!(starts(false).count() > 0 && (interval == "1h" || starts(true).count() > 100), "{interval}");
     }
     let (code, text) = run(&[&with("gaps", &places)[..], &["--open"]].concat());
     assert!(code == 0 && text.contains(&format!("{0} gaps, {0} of them open", gaps.len())), "{text}");

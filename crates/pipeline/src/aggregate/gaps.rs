@@ -1,0 +1,280 @@
+//! Which bars are complete: those that no open gap touches, and that no record fetched for a gap came too late for.
+//!
+//! A gap lies between the last record before it and the first after it; neither is missing. What was told of a bar before its
+//! gap was known, or closed, is told again: the numbers stay, the mark changes.
+
+use crate::gap::{Gap, State};
+use crate::topic::{Consumer, Names, Topics};
+use crate::{Result, gap};
+use market::bar::Bar;
+use market::codec::json;
+use market::interval::{Interval, SECOND};
+use market::{Kind, Record};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+const DAY: i64 = 24 * 3_600 * SECOND;
+/// How far back bars are looked at again when a symbol is first heard of: before that a gap has been settled.
+const WEEK: i64 = 7 * DAY;
+/// Gap messages taken in one go.
+const AT_ONCE: usize = 1_000;
+
+/// Feed and symbol.
+type Whose = (String, String);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Hole {
+    feed: String,
+    symbols: BTreeSet<String>,
+    from: i64,
+    to: i64,
+    open: bool,
+}
+
+impl Hole {
+    fn of(gap: &Gap) -> Result<Self> {
+        Ok(Self {
+            feed: gap.feed.clone(),
+            symbols: gap.symbols.iter().cloned().collect(),
+            from: gap.instant_from()?.0,
+            to: if gap.to.is_some() { gap.instant_to()?.0 } else { i64::MAX },
+            open: gap.state == State::Open,
+        })
+    }
+
+    /// Whether a record from `from` on and before `to` may be missing; of the very instants at its ends, too.
+    fn touches(&self, feed: &str, symbol: &str, from: i64, to: i64) -> bool {
+        self.from < to && from <= self.to && self.feed == feed && self.symbols.contains(symbol)
+    }
+}
+
+/// What is known of gaps.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ledger {
+    holes: BTreeMap<String, Hole>,
+    /// Seconds for which a record of a gap came when their bars were final.
+    late: BTreeMap<Whose, BTreeSet<i64>>,
+}
+
+/// First instant after a bar; a day's is at most so long.
+fn end(interval: Interval, start: i64) -> i64 {
+    start.saturating_add(interval.nanos().unwrap_or(DAY))
+}
+
+impl Ledger {
+    /// Whether all is in a bar that should be.
+    pub(super) fn complete(&self, bar: &Bar) -> bool {
+        let (from, to) = (bar.start.0, end(bar.interval, bar.start.0));
+        !self.holes.values().any(|hole| hole.open && hole.touches(&bar.feed, &bar.symbol, from, to))
+            && (self.late.is_empty()
+                || self.late.get(&(bar.feed.clone(), bar.symbol.clone())).is_none_or(|late| {
+                    late.range(from.div_euclid(SECOND)..to.div_euclid(SECOND)).next().is_none()
+                }))
+    }
+
+    /// Whether a record is one that a gap missed.
+    pub(super) fn misses(&self, record: &Record<&str>) -> bool {
+        let ts = record.ts().0;
+        self.holes.values().any(|hole| {
+            hole.from < ts
+                && ts < hole.to
+                && hole.feed == *record.feed()
+                && hole.symbols.contains(*record.symbol())
+        })
+    }
+}
+
+/// Bars to be looked at again: of these, from then to then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Again {
+    pub(super) feed: String,
+    pub(super) symbol: String,
+    pub(super) from: i64,
+    pub(super) to: i64,
+}
+
+/// Follows the gap ledger.
+pub(super) struct Gaps {
+    reader: Box<dyn Consumer>,
+    pub(super) ledger: Arc<Ledger>,
+    /// Whose bars are made here.
+    met: BTreeSet<Whose>,
+    /// For the keeper.
+    pub(super) again: Vec<Again>,
+}
+
+impl Gaps {
+    /// Reads the ledger as it stands, and what came too late for it.
+    pub(super) fn open(topics: &dyn Topics, names: &Names) -> Result<Self> {
+        let mut ledger = Ledger::default();
+        for gap in gap::ledger(topics, names)? {
+            ledger.holes.insert(gap.id.clone(), Hole::of(&gap)?);
+        }
+        if !ledger.holes.is_empty() {
+            let mut late = Vec::new();
+            topics.read_all(&[names.late()], &mut |message| {
+                let read = Kind::ALL.iter().find_map(|kind| json::decode(*kind, message.payload()));
+                if let Some(record) = read.filter(|record| ledger.misses(record)) {
+                    late.push((whose(&record), record.ts().0.div_euclid(SECOND)));
+                }
+            })?;
+            late.into_iter().for_each(|(whose, second)| {
+                ledger.late.entry(whose).or_default().insert(second);
+            });
+        }
+        let reader = topics.consumer("", &[names.gaps()])?;
+        Ok(Self { reader, ledger: Arc::new(ledger), met: BTreeSet::new(), again: Vec::new() })
+    }
+
+    /// Takes what is new in the ledger.
+    pub(super) fn hear(&mut self) -> Result<()> {
+        let mut news = Vec::new();
+        while self.reader.fetch(AT_ONCE, Duration::ZERO, &mut |message| {
+            // One that is no gap is told of by `tapeline gaps`.
+            news.extend(serde_json::from_slice::<Gap>(message.payload()).ok());
+        })? > 0
+        {}
+        for gap in news {
+            let hole = Hole::of(&gap)?;
+            if self.ledger.holes.get(&gap.id) == Some(&hole) {
+                continue;
+            }
+            let met =
+                self.met.iter().filter(|(feed, symbol)| *feed == hole.feed && hole.symbols.contains(symbol));
+            self.again.extend(met.map(|whose| again(whose, &hole)));
+            Arc::make_mut(&mut self.ledger).holes.insert(gap.id, hole);
+        }
+        Ok(())
+    }
+
+    /// Bars of a symbol are told: what is known of its gaps may be news to those that were told before.
+    pub(super) fn meet(&mut self, bar: &Bar) {
+        let whose = (bar.feed.clone(), bar.symbol.clone());
+        if !self.met.contains(&whose) {
+            let recent = |hole: &&Hole| hole.from > bar.start.0.saturating_sub(WEEK);
+            let holes = self.ledger.holes.values().filter(|hole| hole.feed == whose.0).filter(recent);
+            self.again
+                .extend(holes.filter(|hole| hole.symbols.contains(&whose.1)).map(|hole| again(&whose, hole)));
+            self.met.insert(whose);
+        }
+    }
+
+    /// A record came when its bars could no longer change. Whether it is one that a gap missed.
+    pub(super) fn too_late(&mut self, record: &Record<&str>) -> bool {
+        let missed = self.ledger.misses(record);
+        if missed {
+            let (whose, second) = (whose(record), record.ts().0.div_euclid(SECOND));
+            let (from, to) = (second * SECOND, (second + 1) * SECOND);
+            self.again.push(Again { feed: whose.0.clone(), symbol: whose.1.clone(), from, to });
+            Arc::make_mut(&mut self.ledger).late.entry(whose).or_default().insert(second);
+        }
+        missed
+    }
+}
+
+fn whose(record: &Record<&str>) -> Whose {
+    ((*record.feed()).to_owned(), (*record.symbol()).to_owned())
+}
+
+fn again((feed, symbol): &Whose, hole: &Hole) -> Again {
+    // While its end is not known, nothing was told that begins much later.
+    let to = hole.to.min(hole.from.saturating_add(if hole.to == i64::MAX { DAY } else { WEEK }));
+    Again { feed: feed.clone(), symbol: symbol.clone(), from: hole.from, to }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topic::local::LocalTopics;
+    use market::UnixNanos;
+    use market::bar::Values;
+
+    fn bar(symbol: &str, interval: &str, start: &str) -> Bar {
+        Bar {
+            kind: Kind::Trade,
+            symbol: symbol.to_owned(),
+            feed: "f".to_owned(),
+            interval: interval.parse().unwrap(),
+            start: UnixNanos::parse(start).unwrap(),
+            values: Values::Empty,
+            late: 0,
+            revision: 0,
+            is_final: false,
+            complete: true,
+        }
+    }
+
+    fn gap(from: &str, to: Option<&str>, state: State) -> Gap {
+        Gap {
+            id: "g".to_owned(),
+            feed: "f".to_owned(),
+            symbols: vec!["A".to_owned(), "B".to_owned()],
+            from: from.to_owned(),
+            to: to.map(str::to_owned),
+            cause: "test".to_owned(),
+            state,
+            proof: None,
+            note: None,
+        }
+    }
+
+    #[test]
+    fn bars_that_touch_an_open_gap_are_incomplete_and_told_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (topics, names) = (LocalTopics::new(dir.path().join("t.db")), Names::new("x"));
+        topics.init(&names.specs(1)).unwrap();
+        let mut producer = topics.producer().unwrap();
+        let mut send = |gap: &Gap| {
+            gap.send(&names, &mut *producer).unwrap();
+            producer.flush(Duration::from_secs(5)).unwrap();
+        };
+        let mut gaps = Gaps::open(&topics, &names).unwrap();
+        let minute = bar("A", "1m", "2013-10-08T15:00:00Z");
+        gaps.meet(&minute);
+        assert!(gaps.ledger.complete(&minute) && gaps.again.is_empty());
+        // Open, and nobody knows until when.
+        send(&gap("2013-10-08T15:00:59.9Z", None, State::Open));
+        gaps.hear().unwrap();
+        let list = std::mem::take(&mut gaps.again);
+        assert_eq!(list.len(), 1, "A was met and B was not: {list:?}");
+        let complete = |gaps: &Gaps, start: &str, interval: &str| {
+            ["A", "B", "C"].map(|symbol| gaps.ledger.complete(&bar(symbol, interval, start)))
+        };
+        assert_eq!(complete(&gaps, "2013-10-08T15:00:00Z", "1m"), [false, false, true]);
+        assert_eq!(complete(&gaps, "2013-10-08T14:59:00Z", "1m"), [true; 3]);
+        assert_eq!(complete(&gaps, "2013-10-08T17:00:00Z", "1s"), [false, false, true]);
+        assert_eq!(complete(&gaps, "2013-10-08T04:00:00Z", "1d"), [false, false, true]);
+        // Its end is the first record after it: that one is not missing.
+        send(&gap("2013-10-08T15:00:59.9Z", Some("2013-10-08T15:01:59.9Z"), State::Open));
+        gaps.hear().unwrap();
+        assert_eq!(complete(&gaps, "2013-10-08T15:01:00Z", "1m"), [false, false, true]);
+        assert_eq!(complete(&gaps, "2013-10-08T15:02:00Z", "1m"), [true; 3]);
+        assert_eq!(gaps.again.pop().unwrap().to, UnixNanos::parse("2013-10-08T15:01:59.9Z").unwrap().0);
+        // Fetched: but one of it came too late for its bars.
+        let text = |second: &str| {
+            format!(
+                r#"{{"feed":"f","symbol":"A","venue":"V","id":"1","ts":{},"recv_ts":0,"price":"1","size":"1","conditions":[],"tape":"A"}}"#,
+                UnixNanos::parse(second).unwrap().0
+            )
+        };
+        let late = |gaps: &mut Gaps, second: &str| {
+            let (text, mut loose) = (text(second), Vec::new());
+            json::normalize(Kind::Trade, text.as_bytes(), &mut loose).unwrap();
+            gaps.too_late(&json::decode(Kind::Trade, &loose).unwrap())
+        };
+        assert!(late(&mut gaps, "2013-10-08T15:01:30.5Z"));
+        assert!(!late(&mut gaps, "2013-10-08T15:00:59.9Z"), "the record before it was there");
+        send(&gap("2013-10-08T15:00:59.9Z", Some("2013-10-08T15:01:59.9Z"), State::Closed));
+        gaps.hear().unwrap();
+        assert_eq!(complete(&gaps, "2013-10-08T15:00:00Z", "1m"), [true; 3]);
+        assert_eq!(complete(&gaps, "2013-10-08T15:01:00Z", "1m"), [false, true, true]);
+        assert_eq!(complete(&gaps, "2013-10-08T15:01:30Z", "1s"), [false, true, true]);
+        assert_eq!(complete(&gaps, "2013-10-08T15:01:29Z", "1s"), [true; 3]);
+        // A start reads the same, and looks again at the bars of whom it meets.
+        let mut anew = Gaps::open(&topics, &names).unwrap();
+        anew.meet(&minute);
+        assert_eq!(anew.again.len(), 1);
+        assert_eq!(complete(&anew, "2013-10-08T15:00:00Z", "1m"), [true; 3]);
+    }
+}

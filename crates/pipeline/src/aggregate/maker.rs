@@ -1,0 +1,272 @@
+//! Makes bars of what has arrived, a partition each, and hands them to the keeper in the order they were told.
+
+use super::gaps::Gaps;
+use super::keeper::{Late, Work};
+use super::{Settings, WAIT};
+use crate::batch::Partition;
+use crate::consume::kind;
+use crate::produce::origin;
+use crate::telemetry::Telemetry;
+use crate::topic::{Consumer, Fetched, Topics};
+use crate::{Error, Result};
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use market::bar::{Aggregator, Bar, Needs, Place, Verdict};
+use market::codec::json;
+use market::interval::Interval;
+use market::{Kind, Record};
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+#[derive(Default)]
+pub(super) struct Revoked {
+    pub(super) any: AtomicBool,
+    pub(super) list: Mutex<Vec<Partition>>,
+}
+
+pub(super) struct Part {
+    aggregator: Aggregator,
+    next: i64,
+    /// What was last kept and committed of it.
+    needs: Needs,
+    /// Duplicates reported so far.
+    duplicates: u64,
+}
+
+pub(super) struct Maker<'a> {
+    pub(super) topics: &'a dyn Topics,
+    pub(super) settings: &'a Settings,
+    pub(super) telemetry: &'a Telemetry,
+    /// The topics read.
+    pub(super) names: Vec<String>,
+    pub(super) parts: FxHashMap<Partition, Part>,
+    /// Floors by partition, as an earlier run kept them.
+    pub(super) kept: BTreeMap<String, BTreeMap<String, i64>>,
+    /// The newest revision of each bar that is to be written.
+    pub(super) told: BTreeMap<(String, Kind, Interval, i64, String), Bar>,
+    /// Records for the late topic.
+    pub(super) late: Vec<Late>,
+    pub(super) gaps: Gaps,
+    pub(super) work: Sender<Work>,
+    pub(super) done: Receiver<u64>,
+    /// Offsets to commit once a ticket is done.
+    pub(super) tickets: VecDeque<(u64, Vec<(Partition, i64)>)>,
+    pub(super) ticket: u64,
+    pub(super) revoked: Arc<Revoked>,
+}
+
+/// Floors are kept under this and the partition's name.
+fn position_name(group: &str, topics: &[String], partition: Partition) -> String {
+    format!("bars:{group}:{}", origin(topics, partition, 0).trim_end_matches("@0"))
+}
+
+impl Maker<'_> {
+    pub(super) fn read_kept(&mut self) -> Result<()> {
+        for (name, bytes) in self.topics.producer()?.positions()? {
+            if name.starts_with("bars:") {
+                let floors = serde_json::from_slice(&bytes).map_err(|error| {
+                    Error::user(format!("the kept position `{name}` cannot be read: {error}"))
+                        .hint("another version of tapeline wrote it; use another --group")
+                })?;
+                self.kept.insert(name, floors);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what has arrived. Returns how many messages that were.
+    pub(super) fn cycle(&mut self, consumer: &mut dyn Consumer) -> Result<usize> {
+        let mut failed = None;
+        let mut counts = [0_u64; 3];
+        let fetched = consumer.fetch(self.settings.cycle, WAIT, &mut |message| {
+            if self.revoked.any.swap(false, Ordering::SeqCst) {
+                failed = self.drop_revoked().err();
+            }
+            if failed.is_none() {
+                failed = self.take(message, &mut counts).err();
+            }
+        })?;
+        if self.revoked.any.swap(false, Ordering::SeqCst) {
+            self.drop_revoked()?;
+        }
+        let [aggregated, late, unreadable] = counts;
+        let telemetry = self.telemetry;
+        telemetry.add(&telemetry.aggregated, aggregated);
+        telemetry.add(&telemetry.late, late);
+        telemetry.add(&telemetry.unreadable, unreadable);
+        failed.map_or(Ok(fetched), Err)
+    }
+
+    fn drop_revoked(&mut self) -> Result<()> {
+        let lost = std::mem::take(&mut *self.revoked.list.lock().unwrap_or_else(PoisonError::into_inner));
+        self.parts.retain(|partition, _| !lost.contains(partition));
+        self.tickets.iter_mut().for_each(|(_, offsets)| offsets.retain(|(p, _)| !lost.contains(p)));
+        // Another member may have had them in between.
+        self.read_kept()
+    }
+
+    fn take(&mut self, message: &dyn Fetched, counts: &mut [u64; 3]) -> Result<()> {
+        let (partition, offset) = (message.partition(), message.offset());
+        let part = match self.parts.get_mut(&partition) {
+            Some(part) => part,
+            None => {
+                let name = position_name(&self.settings.group, &self.names, partition);
+                let floors = self.kept.get(&name).cloned().unwrap_or_default();
+                let needs = Needs { position: None, floors: floors.clone() };
+                let aggregator = Aggregator::new(self.settings.bars.clone()).with_floors(floors);
+                self.parts.entry(partition).or_insert(Part { aggregator, next: 0, needs, duplicates: 0 })
+            }
+        };
+        part.next = offset + 1;
+        let place = Place { position: offset.unsigned_abs(), stamp_ms: message.stamp_ms() };
+        let mut loose = Vec::new();
+        let Some(record) = kind(message).ok().and_then(|kind| decode(kind, message.payload(), &mut loose))
+        else {
+            counts[2] += 1;
+            return Ok(());
+        };
+        counts[0] += 1;
+        let reason = match part.aggregator.add(&record, place) {
+            Verdict::Duplicate | Verdict::Taken => return Ok(()),
+            Verdict::TooLate => {
+                self.gaps.too_late(&record);
+                let behind = part.aggregator.now().saturating_sub(record.ts().0) / 1_000_000_000;
+                format!("{behind} s behind the stream, beyond the horizon of its bars")
+            }
+            // Read again it is nothing new; of a gap that was fetched it is.
+            Verdict::Past if self.gaps.too_late(&record) => "fetched after its bars were final".to_owned(),
+            Verdict::Past => return Ok(()),
+        };
+        counts[1] += 1;
+        self.late.push(Late {
+            kind: record.kind(),
+            symbol: (*record.symbol()).to_owned(),
+            reason,
+            origin: origin(&self.names, partition, offset),
+            payload: message.payload().to_vec(),
+            stamp_ms: message.stamp_ms(),
+        });
+        Ok(())
+    }
+
+    pub(super) fn tell(&mut self, idle: Duration) -> Result<()> {
+        self.gaps.hear()?;
+        // Up to a grace's length the silence may be the network's.
+        let idle = i64::try_from(idle.as_nanos())
+            .unwrap_or(i64::MAX)
+            .saturating_sub(self.settings.bars.grace)
+            .max(0);
+        let (told, gaps) = (&mut self.told, &mut self.gaps);
+        for part in self.parts.values_mut() {
+            part.aggregator.take(idle, &mut |bar| keep(told, gaps, bar));
+            let duplicates = part.aggregator.counts().duplicates;
+            self.telemetry.add(&self.telemetry.duplicates, duplicates - part.duplicates);
+            part.duplicates = duplicates;
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(&mut self) -> Result<()> {
+        self.gaps.hear()?;
+        let (told, gaps) = (&mut self.told, &mut self.gaps);
+        for part in self.parts.values_mut() {
+            part.aggregator.finish(&mut |bar| keep(told, gaps, bar));
+        }
+        Ok(())
+    }
+
+    /// Hands over what was told; with `commit`, what is to be read again after it is kept. Waits while the keeper is
+    /// behind.
+    pub(super) fn hand_over(&mut self, commit: bool) -> Result<()> {
+        if commit {
+            // What the needs leave out must have been told.
+            self.tell(Duration::ZERO)?;
+        }
+        self.ticket += 1;
+        let mut work = Work {
+            ticket: self.ticket,
+            late: std::mem::take(&mut self.late),
+            bars: std::mem::take(&mut self.told).into_values().collect(),
+            again: std::mem::take(&mut self.gaps.again),
+            ledger: Arc::clone(&self.gaps.ledger),
+            floors: Vec::new(),
+        };
+        let mut offsets = Vec::new();
+        for (partition, part) in self.parts.iter_mut().filter(|_| commit) {
+            let needs = part.aggregator.needs();
+            if needs == part.needs {
+                continue;
+            }
+            if needs.floors != part.needs.floors {
+                let name = position_name(&self.settings.group, &self.names, *partition);
+                let bytes = serde_json::to_vec(&needs.floors)
+                    .map_err(|error| Error::internal(format!("write down floors: {error}")))?;
+                work.floors.push((name, bytes));
+            }
+            let from =
+                needs.position.map_or(part.next, |position| i64::try_from(position).unwrap_or(i64::MAX));
+            offsets.push((*partition, from));
+            part.needs = needs;
+        }
+        let nothing = work.late.is_empty() && work.bars.is_empty() && work.again.is_empty();
+        if nothing && work.floors.is_empty() && offsets.is_empty() {
+            return Ok(());
+        }
+        self.tickets.push_back((self.ticket, offsets));
+        self.work.send(work).map_err(|_| ended())
+    }
+
+    /// Commits offsets of what is done; with `wait`, of all that was handed over.
+    pub(super) fn commit(&mut self, consumer: &mut dyn Consumer, wait: bool) -> Result<()> {
+        while !self.tickets.is_empty() {
+            let done = match (wait, self.done.try_recv()) {
+                (_, Ok(done)) => done,
+                (true, Err(_)) => self.done.recv().map_err(|_| ended())?,
+                (false, Err(TryRecvError::Empty)) => return Ok(()),
+                (false, Err(TryRecvError::Disconnected)) => return Err(ended()),
+            };
+            while self.tickets.front().is_some_and(|(ticket, _)| *ticket <= done) {
+                let Some((_, offsets)) = self.tickets.pop_front() else { break };
+                match consumer.commit(&offsets, wait) {
+                    Err(error) if error.retryable() => {
+                        tracing::info!("{error}; what came after the last commit is read again");
+                    }
+                    other => other?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn at_end(&self, consumer: &mut dyn Consumer) -> Result<bool> {
+        match consumer.ahead(&|partition| self.parts.get(&partition).map(|part| part.next)) {
+            Ok(ahead) => Ok(ahead == Some(0)),
+            Err(error) if error.retryable() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn ended() -> Error {
+    Error::internal("the thread that keeps bars ended")
+}
+
+fn keep(told: &mut BTreeMap<(String, Kind, Interval, i64, String), Bar>, gaps: &mut Gaps, mut bar: Bar) {
+    gaps.meet(&bar);
+    bar.complete = gaps.ledger.complete(&bar);
+    let key = (bar.symbol.clone(), bar.kind, bar.interval, bar.start.0, bar.feed.clone());
+    told.insert(key, bar);
+}
+
+/// A message's record; what is not in canonical form is brought into it first.
+fn decode<'m>(kind: Kind, payload: &'m [u8], loose: &'m mut Vec<u8>) -> Option<Record<&'m str>> {
+    match json::decode(kind, payload) {
+        Some(record) => Some(record),
+        None => {
+            json::normalize(kind, payload, loose).ok()?;
+            json::decode(kind, loose)
+        }
+    }
+}
