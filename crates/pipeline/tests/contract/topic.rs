@@ -16,6 +16,8 @@ fn suite(topics: &dyn Topics, names: &Names) {
     a_group_goes_on_where_it_committed(topics, names);
     the_last_position_of_a_source_is_kept(topics);
     a_group_shares_and_takes_over(topics, names);
+    readers_without_a_group_each_see_everything(topics, names);
+    a_member_may_leave_at_any_moment(topics, names);
     a_missing_topic_is_named(topics);
 }
 
@@ -170,6 +172,33 @@ fn occupied(topics: &dyn Topics, names: &Names) -> usize {
         })
         .unwrap();
     seen.len()
+}
+
+fn readers_without_a_group_each_see_everything(topics: &dyn Topics, names: &Names) {
+    let (mut expected, records) = (Vec::new(), names.all_records());
+    topics.read_all(&records, &mut |message| expected.push((message.partition(), message.offset()))).unwrap();
+    expected.sort();
+    let mut readers = [(); 2].map(|()| topics.consumer("", &records).unwrap());
+    for reader in &mut readers {
+        let (mut seen, start) = (Vec::new(), Instant::now());
+        while seen.len() < expected.len() && start.elapsed() < Duration::from_secs(30) {
+            reader
+                .fetch(1_000, Duration::from_millis(50), &mut |message| {
+                    seen.push((message.partition(), message.offset()));
+                })
+                .unwrap();
+        }
+        seen.sort();
+        assert!(seen == expected && !seen.is_empty(), "{} of {}", seen.len(), expected.len());
+    }
+}
+
+/// One that ends while it is being given its partitions is not given them any more.
+fn a_member_may_leave_at_any_moment(topics: &dyn Topics, names: &Names) {
+    for delay in 0..16 {
+        let mut member = topics.consumer(&format!("left-{delay}"), &names.all_records()).unwrap();
+        member.fetch(1, Duration::from_millis(delay * 25), &mut |_| {}).unwrap();
+    }
 }
 
 fn a_missing_topic_is_named(topics: &dyn Topics) {

@@ -4,6 +4,7 @@
 
 mod bars;
 mod embedded;
+mod hot;
 mod kill;
 mod live;
 mod real;

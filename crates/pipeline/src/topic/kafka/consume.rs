@@ -23,6 +23,8 @@ struct Membership {
     paused: AtomicBool,
     /// Where assigned partitions are forwarded to; set before the group is joined.
     queue: OnceLock<Address>,
+    /// The queue is let go: what is assigned from now on is not to be forwarded to it.
+    ended: AtomicBool,
 }
 
 impl Membership {
@@ -47,7 +49,9 @@ impl ClientContext for Membership {
 
 impl ConsumerContext for Membership {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let (Rebalance::Assign(list), Some(queue)) = (rebalance, self.queue.get()) {
+        if let (Rebalance::Assign(list), Some(queue), false) =
+            (rebalance, self.queue.get(), self.ended.load(Ordering::SeqCst))
+        {
             for element in list.elements() {
                 queue.forward(consumer.client().native_ptr(), element.topic(), element.partition());
             }
@@ -83,6 +87,21 @@ fn to_list(topics: &[String], offsets: &[(Partition, i64)]) -> TopicPartitionLis
         let name = &topics[partition.topic as usize];
         // Refused only for the special negative offsets, which are never counted here.
         let _ = list.add_partition_offset(name, partition.number, Offset::Offset(*next));
+    }
+    list
+}
+
+/// Who reads outside any group: never joined, nothing is committed.
+const READER: &str = "tapeline-reader";
+
+/// All partitions, from their beginning.
+fn everything(names: &[String], counts: &[i32]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for (name, count) in names.iter().zip(counts) {
+        for number in 0..*count {
+            // Refused only for numbers that are no offsets.
+            let _ = list.add_partition_offset(name, number, Offset::Beginning);
+        }
     }
     list
 }
@@ -131,7 +150,7 @@ impl KafkaConsumer {
     pub(super) fn new(topics: &KafkaTopics, group: &str, names: &[String]) -> Result<Self> {
         let mut config = topics.base();
         config
-            .set("group.id", group)
+            .set("group.id", if group.is_empty() { READER } else { group })
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "earliest")
@@ -152,14 +171,23 @@ impl KafkaConsumer {
             on_revoke: Mutex::new(Box::new(|_| Vec::new())),
             paused: AtomicBool::new(false),
             queue: OnceLock::new(),
+            ended: AtomicBool::new(false),
         };
         let consumer: BaseConsumer<Membership> =
             config.create_with_context(membership).map_err(topics.refused("open a consumer"))?;
         let partitions = topics.partitions(consumer.client(), names)?;
         let queue = Queue::new(consumer.client().native_ptr());
         consumer.context().queue.get_or_init(|| queue.address());
-        let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
-        consumer.subscribe(&wanted).map_err(topics.refused("subscribe"))?;
+        if group.is_empty() {
+            let list = everything(names, &partitions);
+            for element in list.elements() {
+                queue.address().forward(consumer.client().native_ptr(), element.topic(), element.partition());
+            }
+            consumer.assign(&list).map_err(topics.refused("read from the beginning"))?;
+        } else {
+            let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
+            consumer.subscribe(&wanted).map_err(topics.refused("subscribe"))?;
+        }
         let mut config = topics.base();
         topics.finish(&mut config);
         let asker = config.create_with_context(super::Quiet).map_err(topics.refused("open a client"))?;
@@ -187,6 +215,13 @@ impl KafkaConsumer {
             self.told.set(Some(Instant::now()));
         }
         Ok(())
+    }
+}
+
+impl Drop for KafkaConsumer {
+    fn drop(&mut self) {
+        // Leaving a group answers what it still says: partitions may be assigned after the queue is gone.
+        self.consumer.context().ended.store(true, Ordering::SeqCst);
     }
 }
 
@@ -300,7 +335,7 @@ pub(super) fn read_all(
 ) -> Result<u64> {
     let mut config = topics.base();
     config
-        .set("group.id", "tapeline-reader")
+        .set("group.id", READER)
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("enable.partition.eof", "true")
@@ -312,15 +347,8 @@ pub(super) fn read_all(
     let consumer: BaseConsumer<super::Quiet> =
         config.create_with_context(super::Quiet).map_err(topics.refused("open a reader"))?;
     let counts = topics.partitions(consumer.client(), names)?;
-    let mut list = TopicPartitionList::new();
-    let mut open = 0;
-    for (name, count) in names.iter().zip(counts) {
-        for number in 0..count {
-            list.add_partition_offset(name, number, Offset::Beginning)
-                .map_err(topics.refused("read from the beginning"))?;
-            open += 1;
-        }
-    }
+    let list = everything(names, &counts);
+    let mut open = list.count();
     consumer.assign(&list).map_err(topics.refused("read from the beginning"))?;
     let mut read = 0;
     let mut last = Instant::now();

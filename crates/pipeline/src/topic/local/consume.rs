@@ -58,6 +58,13 @@ impl LocalConsumer {
             return Ok(());
         }
         self.next_beat = Instant::now() + LEASE / 6;
+        if self.group.is_empty() {
+            // Shares with nobody.
+            if self.owned.is_empty() {
+                self.owned = self.all().map(|(id, partition)| Owned { id, partition, next: 0 }).collect();
+            }
+            return Ok(());
+        }
         let mine = self.share()?;
         let lost: Vec<Partition> = self
             .owned
@@ -103,10 +110,14 @@ impl LocalConsumer {
             .map_err(&fail)?;
         tx.commit().map_err(&fail)?;
         let rank = members.iter().position(|m| *m == self.member).unwrap_or(0);
-        let all = self.ids.iter().enumerate().flat_map(|(topic, (id, partitions))| {
+        Ok(self.all().enumerate().filter(|(i, _)| i % members.len().max(1) == rank).map(|(_, p)| p).collect())
+    }
+
+    /// All partitions, and the id of each one's topic.
+    fn all(&self) -> impl Iterator<Item = (i64, Partition)> {
+        self.ids.iter().enumerate().flat_map(|(topic, (id, partitions))| {
             (0..*partitions).map(move |number| (*id, Partition { topic: topic as u16, number }))
-        });
-        Ok(all.enumerate().filter(|(i, _)| i % members.len().max(1) == rank).map(|(_, p)| p).collect())
+        })
     }
 
     /// A partition is taken only once its former owner has let it go or is dead.
