@@ -168,7 +168,11 @@ impl Session<'_> {
                     self.heard(said.as_ref())?;
                 }
                 Ok(Message::Binary(bytes)) => self.heard(alpaca::unpacked(&bytes).as_ref())?,
-                Ok(Message::Close(_)) => return Err(Ended),
+                Ok(Message::Close(_)) => {
+                    // The library has an answer ready.
+                    let _ = self.socket.flush();
+                    return Err(Ended);
+                }
                 Ok(_) => {}
                 Err(tungstenite::Error::Io(error))
                     if matches!(

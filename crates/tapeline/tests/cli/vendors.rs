@@ -146,6 +146,12 @@ fn krakens_own_client_receives_what_the_tape_holds() {
 
 #[test]
 #[ignore = "needs Python with the vendor's client: cargo xtask test"]
+fn binances_own_client_receives_what_the_tape_holds() {
+    foreign("binance", "foreign_binance.py", "equal: 33381 trades by stream and by history");
+}
+
+#[test]
+#[ignore = "needs Python with the vendor's client: cargo xtask test"]
 fn coinbases_own_client_receives_what_the_tape_holds() {
     foreign("coinbase", "foreign_coinbase.py", "equal: 33381 trades");
 }
