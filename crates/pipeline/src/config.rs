@@ -12,12 +12,14 @@ pub const DEFAULT: &str = include_str!("../../../config/default.toml");
 pub const ENV: &str = "TAPELINE__";
 
 /// Names that vendors' own programs use, and the settings they stand for.
-const VENDORS: [(&str, &str); 5] = [
+const VENDORS: [(&str, &str); 7] = [
     ("APCA_API_KEY_ID", "source.alpaca.key"),
     ("APCA_API_SECRET_KEY", "source.alpaca.secret"),
     ("POLYGON_API_KEY", "source.massive.key"),
     ("MASSIVE_API_KEY", "source.massive.key"),
     ("FINNHUB_API_KEY", "source.finnhub.key"),
+    ("ALPHAVANTAGE_API_KEY", "source.poll.alphavantage.key"),
+    ("TWELVEDATA_API_KEY", "source.poll.twelvedata.key"),
 ];
 
 /// All settings. Each is described in `config/default.toml`.
@@ -49,6 +51,30 @@ pub struct Source {
     pub coinbase: Account,
     pub kraken: Account,
     pub binance: Account,
+    pub poll: Poll,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Poll {
+    pub alpaca: Polled,
+    pub massive: Polled,
+    pub alphavantage: Polled,
+    pub twelvedata: Polled,
+    pub yahoo: Polled,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Polled {
+    #[serde(default)]
+    pub rest: String,
+    #[serde(default)]
+    pub key: Secret,
+    pub per_minute: u32,
+    pub per_day: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -1,7 +1,7 @@
 //! Engines by URL: what a source, topic or store is, from `tape:…`, `sqlite:…`, `kafka://…`, `cassandra://…`.
 
 use crate::config::Config;
-use crate::source::{Source, frames, live, tape};
+use crate::source::{Source, frames, live, poll, tape};
 use crate::store::{Store, cassandra::CassandraStore, sqlite::SqliteStore};
 use crate::topic::{Names, Topics, kafka::KafkaTopics, local::LocalTopics};
 use crate::{Error, Result, Stop, simulate, store, topic};
@@ -140,6 +140,9 @@ pub fn source(config: &Config) -> Result<Box<dyn Source>> {
     if let Some(settings) = live::open(config) {
         return Ok(Box::new(live::Live::new(settings?)));
     }
+    if let Some(settings) = poll::open(config) {
+        return Ok(Box::new(poll::Poll::new(settings?)));
+    }
     Ok(Box::new(tape::Tape::open(tape_settings(config)?)?))
 }
 
@@ -172,7 +175,7 @@ fn tape_settings(config: &Config) -> Result<tape::Settings> {
         let what =
             if url.is_empty() { "no source is named".to_owned() } else { format!("`{url}` is no source") };
         return Err(Error::user(what).hint(
-            "--source 'tape:DIR?speed=max', 'alpaca:iex?symbols=SPY' or 'frames:FILE?feed=alpaca.sip'",
+            "--source 'tape:DIR?speed=max', 'alpaca:iex?symbols=SPY', 'poll:yahoo?symbols=SPY' or 'frames:FILE?feed=alpaca.sip'",
         ));
     };
     let (dir, options) = rest.split_once('?').unwrap_or((rest, ""));

@@ -33,6 +33,7 @@ pub mod stop;
 pub mod store;
 pub mod telemetry;
 pub mod topic;
+pub mod vendor_bars;
 pub mod verify;
 
 pub use error::{Error, Result};

@@ -5,9 +5,9 @@ use crate::batch::Partition;
 use crate::gap::State;
 use crate::letter::Stage;
 use crate::source::{Event, Source};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Latency, Telemetry};
 use crate::topic::{Message, Names, Producer, Topics};
-use crate::{Error, Result, Stop};
+use crate::{Error, Result, Stop, clock, vendor_bars};
 use market::Kind;
 use market::codec::json::SCHEMA;
 use rustc_hash::FxHashMap;
@@ -28,6 +28,9 @@ pub struct Settings {
 
 /// How long what a gap missed may take to be acknowledged.
 const FLUSH: Duration = Duration::from_secs(60);
+
+/// How often the feed's lag is looked at.
+const LAG: Duration = Duration::from_millis(500);
 
 /// What came of it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -55,12 +58,18 @@ pub fn run(
         report.resumed = source.resume(&producer.positions()?)?;
     }
     let mut publisher = Publisher::new(&mut *producer, settings, telemetry);
-    let mut kept = Instant::now();
+    let (mut kept, mut lagged, mut lag) = (Instant::now(), Instant::now(), Latency::default());
     telemetry.mark();
     while !stop.asked() {
         let more = source.next(stop, &mut |event| publisher.publish(event))?;
         publisher.count();
         publisher.producer.rest()?;
+        if lagged.elapsed() >= LAG || !more {
+            source.lag(&mut lag);
+            telemetry.lagged(&lag);
+            lag.clear();
+            lagged = Instant::now();
+        }
         if !more {
             report.finished = true;
             break;
@@ -70,6 +79,8 @@ pub fn run(
             kept = Instant::now();
         }
     }
+    source.lag(&mut lag);
+    telemetry.lagged(&lag);
     publisher.keep(source)?;
     publisher.telemetry.mark();
     let waiting = producer.flush(settings.drain)?;
@@ -136,6 +147,11 @@ impl<'a> Publisher<'a> {
                     Some(counts) => counts[kind as usize] += 1,
                     None => self.counts.entry(symbol.to_owned()).or_default()[kind as usize] += 1,
                 }
+            }
+            Event::Bar(bar) => {
+                let (topic, stamp_ms) = (self.names.vendor_bars(), clock::now().millis());
+                vendor_bars::send(bar, &topic, stamp_ms, self.producer)?;
+                self.telemetry.add(&self.telemetry.vendor_bars, 1);
             }
             Event::Dead(letter) => {
                 debug_assert_eq!(letter.stage, Stage::Source);

@@ -23,6 +23,10 @@ pub struct Telemetry {
     pub aggregated: AtomicU64,
     /// Bars told, every revision.
     pub bars: AtomicU64,
+    /// A vendor's own bars handed to the topic.
+    pub vendor_bars: AtomicU64,
+    /// A vendor's own bars stored.
+    pub vendor_bars_stored: AtomicU64,
     /// Records that came when their bars could no longer change: on the late topic.
     pub late: AtomicU64,
     /// Records that were in their bars already.
@@ -33,6 +37,8 @@ pub struct Telemetry {
     pub gaps_closed: AtomicU64,
     /// Messages that are no records; `consume` keeps them as dead letters.
     pub unreadable: AtomicU64,
+    /// How far a live feed was behind the market of late, microseconds: the median.
+    pub lag_us: AtomicU64,
     tables: Mutex<Tables>,
 }
 
@@ -42,6 +48,7 @@ struct Tables {
     stored: BTreeMap<(String, &'static str), u64>,
     letters: Vec<String>,
     latency: Latency,
+    lag: Latency,
     busy: Option<(Instant, Instant)>,
     busy_bars: Option<(Instant, Instant)>,
 }
@@ -136,6 +143,20 @@ impl Telemetry {
     #[must_use]
     pub fn busy_bars(&self) -> Duration {
         self.tables().busy_bars.map_or(Duration::ZERO, |(first, last)| last - first)
+    }
+
+    /// Adds how far records of a live feed were behind the market.
+    pub fn lagged(&self, lag: &Latency) {
+        if lag.count() > 0 {
+            self.lag_us.store(lag.percentile(0.5), Ordering::Relaxed);
+            self.tables().lag.merge(lag);
+        }
+    }
+
+    /// From event time to receive time, of a live feed.
+    #[must_use]
+    pub fn lag(&self) -> Latency {
+        self.tables().lag.clone()
     }
 
     /// From receive time to the store's answer.

@@ -153,6 +153,8 @@ pub(crate) struct BackfillOptions {
 pub(crate) enum Vendor {
     /// Stocks: stream as JSON or MessagePack, and history
     Alpaca,
+    /// The same of crypto
+    AlpacaCrypto,
     /// Stocks (Polygon.io until 2025)
     Massive,
     /// Trades without ids

@@ -1,6 +1,6 @@
 //! How far a long job is: a bar on a terminal, a line now and then elsewhere.
 
-use crate::output::thousands;
+use crate::output::{duration, thousands};
 use indicatif::{ProgressBar, ProgressStyle};
 use pipeline::telemetry::Telemetry;
 use std::io::IsTerminal;
@@ -44,7 +44,11 @@ impl Progress {
                     None if line.elapsed() >= LINE => {
                         line = Instant::now();
                         let rate = count as f64 / start.elapsed().as_secs_f64();
-                        eprintln!("{what}: {} ({}/s)", thousands(count), thousands(rate as u64));
+                        let lag = match telemetry.get(&telemetry.lag_us) {
+                            0 => String::new(),
+                            lag => format!(", {} behind the market", duration(lag)),
+                        };
+                        eprintln!("{what}: {} ({}/s{lag})", thousands(count), thousands(rate as u64));
                     }
                     None => {}
                 }

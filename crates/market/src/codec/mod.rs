@@ -11,4 +11,5 @@ pub mod kraken;
 pub mod lean;
 pub mod lean_bars;
 pub mod massive;
+pub mod poll;
 pub mod scan;

@@ -6,10 +6,10 @@ use crate::stop::{Backoff, Stop};
 use crate::store::{BarScan, Store};
 use crate::telemetry::Telemetry;
 use crate::topic::{Message, Names, Producer};
-use crate::{Error, Result, clock};
+use crate::{Error, Result, clock, vendor_bars};
 use crossbeam_channel::{Receiver, Sender};
 use market::bar::Bar;
-use market::codec::{bar as codec, json};
+use market::codec::json;
 use market::interval::{Interval, MINUTE};
 use market::{Kind, UnixNanos};
 use std::ops::ControlFlow;
@@ -136,13 +136,7 @@ impl Keeper<'_> {
     fn bars(&mut self, bars: &[Bar]) -> Result<()> {
         let (topic, stamp_ms) = (self.names.bars(), clock::now().millis());
         for bar in bars {
-            self.producer.send(&Message {
-                topic: &topic,
-                key: &codec::key(bar),
-                headers: &[("kind", b"bar"), ("schema", json::SCHEMA.as_bytes())],
-                payload: serde_json::Value::Object(codec::to_json(bar)).to_string().as_bytes(),
-                stamp_ms,
-            })?;
+            vendor_bars::send(bar, &topic, stamp_ms, &mut *self.producer)?;
         }
         self.flush()?;
         if !bars.is_empty() {

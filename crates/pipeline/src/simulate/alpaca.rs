@@ -1,5 +1,5 @@
 //! As Alpaca speaks: a JSON or MessagePack stream with greeting, subscriptions and numbered errors; history in pages,
-//! sorted by symbol and then by time.
+//! sorted by symbol and then by time. Crypto has addresses of its own, no venue, no conditions, and amends nothing.
 
 use super::face::{Answer, Client, Face, Refused, Request, Trouble};
 use super::{Fault, Item, Shared};
@@ -8,7 +8,12 @@ use serde_json::{Map, Value, json};
 use std::fmt::Write;
 
 #[derive(Debug)]
-pub(super) struct Alpaca;
+pub(super) struct Alpaca {
+    pub(super) crypto: bool,
+}
+
+/// Where crypto is.
+const CRYPTO: &str = "/v1beta3/crypto/us";
 
 /// Alpaca's trade ids are numbers; a tape's `20131008-17` becomes 2013100800000017.
 fn id(text: &str, out: &mut String) {
@@ -18,8 +23,28 @@ fn id(text: &str, out: &mut String) {
     };
 }
 
+/// The same of crypto.
+fn crypto_members(record: &Record<&str>, out: &mut String) {
+    let _ = match record {
+        Record::Trade(trade) => {
+            out.push_str("\"i\":");
+            id(trade.id, out);
+            write!(out, ",\"p\":{},\"s\":{},\"tks\":\"B\",\"t\":\"{}\"", trade.price, trade.size, trade.ts)
+        }
+        Record::Quote(quote) => {
+            for (side, [price, size]) in [(&quote.bid, ["bp", "bs"]), (&quote.ask, ["ap", "as"])] {
+                let (of, many) = side
+                    .as_ref()
+                    .map_or(("0".into(), "0".into()), |side| (side.price.to_string(), side.size.to_string()));
+                let _ = write!(out, "\"{price}\":{of},\"{size}\":{many},");
+            }
+            write!(out, "\"t\":\"{}\"", quote.ts)
+        }
+    };
+}
+
 /// The members that stream and history have in common. Writing to memory does not fail.
-fn members(record: &Record<&str>, out: &mut String) {
+fn stock_members(record: &Record<&str>, out: &mut String) {
     match record {
         Record::Trade(trade) => {
             out.push_str("\"i\":");
@@ -67,7 +92,17 @@ fn error(code: u32, text: &str) -> String {
 
 const CHANNELS: [(&str, Kind); 2] = [("trades", Kind::Trade), ("quotes", Kind::Quote)];
 
+impl Alpaca {
+    fn members(&self) -> fn(&Record<&str>, &mut String) {
+        if self.crypto { crypto_members } else { stock_members }
+    }
+}
+
 impl Face for Alpaca {
+    fn admits(&self, _: &Shared, path: &str) -> bool {
+        path.contains(CRYPTO) == self.crypto
+    }
+
     fn hello(&self) -> Option<String> {
         Some(r#"[{"T":"success","msg":"connected"}]"#.to_owned())
     }
@@ -123,7 +158,7 @@ impl Face for Alpaca {
             Kind::Quote => 'q',
         };
         let _ = write!(out, "{{\"T\":\"{class}\",\"S\":\"{}\",", record.symbol());
-        members(record, out);
+        self.members()(record, out);
         out.push('}');
     }
 
@@ -137,7 +172,7 @@ impl Face for Alpaca {
     }
 
     fn amends(&self) -> bool {
-        true
+        !self.crypto
     }
 
     fn amended(&self, amended: Fault, item: &Item, record: &Record<&str>) -> [Vec<String>; 2] {
@@ -183,11 +218,13 @@ impl Face for Alpaca {
         if !shared.admits(request.header("apca-api-key-id"), request.header("apca-api-secret-key")) {
             return Err((403, "forbidden.".to_owned()));
         }
-        let kind = match request.path {
-            "/v2/stocks/trades" => Kind::Trade,
-            "/v2/stocks/quotes" => Kind::Quote,
+        let base = if self.crypto { CRYPTO } else { "/v2/stocks" };
+        let kind = match request.path.strip_prefix(base) {
+            Some("/trades") => Kind::Trade,
+            Some("/quotes") => Kind::Quote,
             _ => return Err((404, "endpoint not found".to_owned())),
         };
+        let members = self.members();
         let time = |name: &str, or: i64| match request.text(name) {
             Some(text) => UnixNanos::parse(text).map(|ts| ts.0).map_err(|_| (400, format!("invalid {name}"))),
             None => Ok(or),
@@ -218,7 +255,9 @@ impl Face for Alpaca {
             let taken: Vec<String> = items
                 .by_ref()
                 .take(room)
-                .map(|(place, item)| past(item, amended.get(&place).copied().filter(|_| kind == Kind::Trade)))
+                .map(|(place, item)| {
+                    past(item, amended.get(&place).copied().filter(|_| kind == Kind::Trade), members)
+                })
                 .collect();
             room -= taken.len();
             if !taken.is_empty() {
@@ -234,7 +273,7 @@ impl Face for Alpaca {
 }
 
 /// A record of history; two where it was amended.
-fn past(item: &Item, amended: Option<Fault>) -> String {
+fn past(item: &Item, amended: Option<Fault>, members: fn(&Record<&str>, &mut String)) -> String {
     let mut text = String::from("{");
     item.read(|record| {
         if let Some(fault) = amended {

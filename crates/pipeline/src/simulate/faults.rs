@@ -114,7 +114,9 @@ mod tests {
         assert_ne!(faults, plan(8, 36, 10_000, &ALL));
         assert!(ALL.iter().all(|kind| faults.iter().filter(|(_, fault)| fault == kind).count() == 3));
         let has = |face: &dyn Face, fault| kinds(face).contains(&fault);
-        assert!(has(&Alpaca, Fault::Cancel) && !has(&Alpaca, Fault::Hole));
+        assert!(
+            has(&Alpaca { crypto: false }, Fault::Cancel) && !has(&Alpaca { crypto: true }, Fault::Cancel)
+        );
         assert!(has(&Kraken, Fault::Hole) && !has(&Kraken, Fault::Correction));
         assert!(!has(&Finnhub, Fault::Duplicate) && has(&Finnhub, Fault::Giant));
         assert!(faults.iter().all(|(place, _)| (1_000..9_000).contains(place)));

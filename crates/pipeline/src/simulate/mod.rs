@@ -43,6 +43,7 @@ use std::time::Duration;
 #[allow(missing_docs)]
 pub enum Vendor {
     Alpaca,
+    AlpacaCrypto,
     Massive,
     Finnhub,
     Coinbase,
@@ -53,7 +54,8 @@ pub enum Vendor {
 impl Vendor {
     fn face(self) -> Box<dyn Face> {
         match self {
-            Self::Alpaca => Box::new(alpaca::Alpaca),
+            Self::Alpaca => Box::new(alpaca::Alpaca { crypto: false }),
+            Self::AlpacaCrypto => Box::new(alpaca::Alpaca { crypto: true }),
             Self::Massive => Box::new(massive::Massive),
             Self::Finnhub => Box::new(finnhub::Finnhub),
             Self::Coinbase => Box::new(coinbase::Coinbase),

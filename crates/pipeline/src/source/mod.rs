@@ -2,12 +2,15 @@
 
 pub mod frames;
 pub mod live;
+pub mod poll;
 pub mod tape;
 pub mod whole;
 
 use crate::Result;
 use crate::letter::Letter;
 use crate::stop::Stop;
+use crate::telemetry::Latency;
+use market::bar::Bar;
 use market::{Kind, UnixNanos};
 use std::collections::BTreeMap;
 
@@ -25,6 +28,8 @@ pub enum Event<'a> {
         /// Canonical JSON.
         payload: &'a [u8],
     },
+    /// A vendor's own bar.
+    Bar(&'a Bar),
     /// What could not be read.
     Dead(Letter),
     /// Records may be missing, or were and are fetched.
@@ -53,6 +58,9 @@ pub trait Source: Send {
 
     /// Rows in all, where it can be known: for progress.
     fn size(&self) -> Option<u64>;
+
+    /// Adds how far behind the market each record came, receipt less event time, since the last call. A recording has none.
+    fn lag(&mut self, _into: &mut Latency) {}
 
     /// For people.
     fn describe(&self) -> String;

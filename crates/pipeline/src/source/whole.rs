@@ -4,6 +4,7 @@
 use super::{Event, Positions, Source};
 use crate::Result;
 use crate::stop::Stop;
+use crate::telemetry::Latency;
 
 /// Calls without a record, one after the other, after which nothing more is expected.
 const QUIET: u32 = 4;
@@ -37,7 +38,7 @@ impl Source for Whole {
                 match &event {
                     Event::Record { .. } => handed += 1,
                     Event::Gap(gap) => missing = gap.to.is_none(),
-                    Event::Dead(_) => {}
+                    Event::Bar(_) | Event::Dead(_) => {}
                 }
                 sink(event)
             })?;
@@ -58,6 +59,10 @@ impl Source for Whole {
 
     fn size(&self) -> Option<u64> {
         Some(self.expected)
+    }
+
+    fn lag(&mut self, into: &mut Latency) {
+        self.inner.lag(into);
     }
 
     fn describe(&self) -> String {

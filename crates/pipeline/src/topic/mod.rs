@@ -201,6 +201,12 @@ impl Names {
         format!("{}.bars", self.prefix)
     }
 
+    /// `<prefix>.vendor-bars`: bars that a vendor made, the newest revision of each.
+    #[must_use]
+    pub fn vendor_bars(&self) -> String {
+        format!("{}.vendor-bars", self.prefix)
+    }
+
     /// `<prefix>.late`: records that came when their bars could no longer change.
     #[must_use]
     pub fn late(&self) -> String {
@@ -222,6 +228,7 @@ impl Names {
             .map(|name| TopicSpec { name, partitions, compact: false })
             .collect();
         specs.push(TopicSpec { name: self.bars(), partitions, compact: true });
+        specs.push(TopicSpec { name: self.vendor_bars(), partitions: 1, compact: true });
         specs.push(TopicSpec { name: self.late(), partitions: 1, compact: false });
         specs.push(TopicSpec { name: self.dead_letters(), partitions: 1, compact: false });
         specs.push(TopicSpec { name: self.gaps(), partitions: 1, compact: true });

@@ -6,9 +6,10 @@ use crate::output::{duration, table, thousands};
 use crate::progress::{Counter, Progress};
 use pipeline::config::Config;
 use pipeline::source::Source;
+use pipeline::store::Store;
 use pipeline::telemetry::Telemetry;
 use pipeline::topic::Topics;
-use pipeline::{Result, aggregate, consume, engine, produce};
+use pipeline::{Result, aggregate, consume, engine, produce, vendor_bars};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,8 +47,17 @@ pub(crate) fn consume(context: &Context, options: &ConsumeOptions) -> Result<Exi
     let (start, progress) = begin("stored", &telemetry, |t| &t.stored, None);
     let until_end = AtomicBool::new(options.until_end);
     let settings = consume_settings(&config);
-    let report = consume::run(&*topics, &*store, &settings, &telemetry, &context.stop, &until_end)?;
+    let (report, bars) = std::thread::scope(|scope| {
+        let bars = scope.spawn(|| store_bars(context, &config, &*topics, &*store, &telemetry, &until_end));
+        let report = consume::run(&*topics, &*store, &settings, &telemetry, &context.stop, &until_end);
+        if report.is_err() {
+            context.stop.ask();
+        }
+        (report, bars.join())
+    });
     drop(progress);
+    let report = report?;
+    bars.map_err(|_| pipeline::Error::internal("the thread that stores bars panicked"))??;
     summary(&telemetry, start.elapsed(), true);
     told_undrained(&report);
     Ok(ExitCode::SUCCESS)
@@ -102,11 +112,14 @@ pub(crate) fn through(
                 result
             })
         });
+        let bars = scope.spawn(|| store_bars(context, config, &*topics, &*store, telemetry, &produced));
         let stored =
             consume::run(&*topics, &*store, &consume_settings(config), telemetry, &context.stop, &produced);
         if stored.is_err() {
             context.stop.ask();
         }
+        let kept = bars.join().map_err(|_| pipeline::Error::internal("the thread that stores bars panicked"));
+        let stored = stored.and_then(|report| kept?.map(|()| report));
         (producer.join(), stored, aggregator.map(std::thread::ScopedJoinHandle::join))
     });
     drop(progress);
@@ -117,6 +130,23 @@ pub(crate) fn through(
         Some(result) => result.map_err(|_| pipeline::Error::internal("the aggregator panicked"))?,
         None => Ok(()),
     }
+}
+
+/// A vendor's own bars, beside the records.
+fn store_bars(
+    context: &Context,
+    config: &Config,
+    topics: &dyn Topics,
+    store: &dyn Store,
+    telemetry: &Telemetry,
+    until_end: &AtomicBool,
+) -> Result<()> {
+    let (names, group) = (engine::names(config), &config.topic.group);
+    let result = vendor_bars::store(topics, store, &names, group, telemetry, &context.stop, until_end);
+    if result.is_err() {
+        context.stop.ask();
+    }
+    result
 }
 
 /// An embedded topic needs no `init`: its file is made here. Real ones are created only when asked for.
@@ -198,6 +228,11 @@ pub(crate) fn summary(telemetry: &Telemetry, time: Duration, stored: bool) {
         }
     }
     print!("{}", table(&rows, 2));
+    let bars = telemetry.get(&telemetry.vendor_bars);
+    let bars_stored = telemetry.get(&telemetry.vendor_bars_stored);
+    if bars + bars_stored > 0 {
+        println!("  the vendor's own bars: {} published, {} stored", thousands(bars), thousands(bars_stored));
+    }
     let busy = telemetry.busy().as_secs_f64();
     let rate = if busy > 0.0 { total as f64 / busy } else { 0.0 };
     println!(
@@ -206,6 +241,15 @@ pub(crate) fn summary(telemetry: &Telemetry, time: Duration, stored: bool) {
         thousands(rate as u64),
         time.as_secs_f64()
     );
+    let lag = telemetry.lag();
+    if lag.count() > 0 {
+        println!(
+            "  lag from event to receipt: p50 {}, p99 {}, p99.9 {} (by the vendor's clock and this one)",
+            duration(lag.percentile(0.5)),
+            duration(lag.percentile(0.99)),
+            duration(lag.percentile(0.999))
+        );
+    }
     let latency = telemetry.latency();
     if latency.count() > 0 {
         println!(

@@ -12,6 +12,12 @@ pub(crate) fn run(context: &Context, options: &SimulateOptions) -> Result<ExitCo
         Vendor::Alpaca => {
             (simulate::Vendor::Alpaca, "Alpaca", "alpaca:sip", "APCA_API_KEY_ID=any APCA_API_SECRET_KEY=any")
         }
+        Vendor::AlpacaCrypto => (
+            simulate::Vendor::AlpacaCrypto,
+            "Alpaca",
+            "alpaca:crypto",
+            "APCA_API_KEY_ID=any APCA_API_SECRET_KEY=any",
+        ),
         Vendor::Massive => (simulate::Vendor::Massive, "Massive", "massive:stocks", "MASSIVE_API_KEY=any"),
         Vendor::Finnhub => (simulate::Vendor::Finnhub, "Finnhub", "finnhub:", "FINNHUB_API_KEY=any"),
         Vendor::Coinbase => (simulate::Vendor::Coinbase, "Coinbase", "coinbase:", ""),

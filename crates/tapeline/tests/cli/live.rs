@@ -39,7 +39,8 @@ impl Simulator {
     /// Tells a program where it is.
     pub(super) fn told(&self, command: &mut Command, source: &str, backfill: bool) {
         command.args(["--source", source]);
-        let section = format!("TAPELINE__SOURCE__{}__", self.vendor.to_ascii_uppercase());
+        let section =
+            format!("TAPELINE__SOURCE__{}__", self.vendor.trim_end_matches("-crypto").to_ascii_uppercase());
         command
             .env(format!("{section}STREAM"), format!("ws://{}", self.address))
             .env(format!("{section}REST"), format!("http://{}", self.address))
@@ -291,15 +292,26 @@ fn without_history_the_ledger_names_what_is_missing() {
 #[test]
 #[ignore = "needs Python with alpaca-py: cargo xtask test"]
 fn alpacas_own_client_receives_what_the_tape_holds() {
+    alpacas_own_client("alpaca", &[]);
+}
+
+#[test]
+#[ignore = "needs Python with alpaca-py: cargo xtask test"]
+fn alpacas_own_client_receives_crypto() {
+    alpacas_own_client("alpaca-crypto", &["crypto"]);
+}
+
+fn alpacas_own_client(vendor: &str, more: &[&str]) {
     let python = std::env::var("TAPELINE_TEST_PYTHON").expect("TAPELINE_TEST_PYTHON: run `cargo xtask test`");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign_alpaca.py");
-    let simulator = Simulator::new("alpaca", &tape_of(&["IBM"]), &["--speed", "max"]);
+    let simulator = Simulator::new(vendor, &tape_of(&["IBM"]), &["--speed", "max"]);
     let ticks = session().join("tick");
     let output = Command::new(python)
         .arg(script)
         .arg(&simulator.address)
         .arg(ticks)
         .args(["IBM", "20131008"])
+        .args(more)
         .output()
         .unwrap();
     let (code, text) = finish(output);
@@ -335,4 +347,29 @@ fn a_refusal_that_waiting_cannot_mend_ends_it_and_says_why() {
     let child = start(&["simulate", "alpaca", "--tape", "/nowhere", "--listen", "127.0.0.1:0"]);
     let (code, text) = finish(child.wait_with_output().unwrap());
     assert!(code == 1 && text.contains("/nowhere"), "{text}");
+}
+
+#[test]
+fn lag_behind_the_market_is_told() {
+    // A session of a minute ago, a trade every tenth of a second, at its own pace.
+    let dir = tempfile::tempdir().unwrap();
+    let ago = std::time::SystemTime::now() - Duration::from_secs(60);
+    let first = market::UnixNanos(ago.duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as i64);
+    let part = |pattern: &str| first.local(pattern, "America/New_York").parse::<i64>().unwrap();
+    let midnight = ((part("%H") * 60 + part("%M")) * 60 + part("%S")) * 1_000;
+    let rows: Vec<String> = (0..30).map(|n| format!("{},1000000,100,P,0,0", midnight + n * 100)).collect();
+    let date = first.local("%Y%m%d", "America/New_York");
+    super::tape_of_day(dir.path(), &date, &rows.join("\n"));
+    let tape = format!("tape:{}?kinds=trades", dir.path().join("tape").display());
+    let simulator = Simulator::new("alpaca", &tape, &["--speed", "1"]);
+    let places = places(dir.path());
+    let mut client = simulator.client("alpaca:sip?symbols=XYZ", &places, true);
+    let child = client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(5));
+    signal(&child, "-TERM");
+    let (code, text) = finish(child.wait_with_output().unwrap());
+    assert_eq!(code, 0, "{text}");
+    let lag = text.split("lag from event to receipt: p50 ").nth(1).and_then(|rest| rest.split(" s,").next());
+    let lag: f64 = lag.and_then(|lag| lag.parse().ok()).unwrap_or_else(|| panic!("no lag in {text}"));
+    assert!((59.0..120.0).contains(&lag), "{text}");
 }

@@ -52,11 +52,15 @@ fn session() -> PathBuf {
 
 /// A folder with one tick file of these rows.
 fn tape(dir: &Path, rows: &str) -> PathBuf {
+    tape_of_day(dir, "20131008", rows)
+}
+
+fn tape_of_day(dir: &Path, date: &str, rows: &str) -> PathBuf {
     let folder = dir.join("tape/tick/xyz");
     std::fs::create_dir_all(&folder).unwrap();
-    let path = folder.join("20131008_trade.zip");
+    let path = folder.join(format!("{date}_trade.zip"));
     let mut zip = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
-    zip.start_file("20131008_xyz_Trade_Tick.csv", zip::write::SimpleFileOptions::default()).unwrap();
+    zip.start_file(format!("{date}_xyz_Trade_Tick.csv"), zip::write::SimpleFileOptions::default()).unwrap();
     zip.write_all(rows.as_bytes()).unwrap();
     zip.finish().unwrap();
     path

@@ -35,7 +35,8 @@ fn is_whole_after_faults(vendor: &str, feed: &str, causes: &[&str]) {
     let truth = trades(&straight, "IBM");
     let more = ["--speed", "1500", "--faults", "11", "--fault-count", "18"];
     let simulator = Simulator::new(vendor, &tape, &more);
-    let source = format!("{vendor}:{feed}?symbols=IBM&label=lean.{vendor}&speed=1500");
+    let scheme = vendor.trim_end_matches("-crypto");
+    let source = format!("{scheme}:{feed}?symbols=IBM&label=lean.{vendor}&speed=1500");
     let child = simulator
         .client(&source, &places, true)
         .stdout(Stdio::piped())
@@ -74,6 +75,11 @@ fn is_whole_after_faults(vendor: &str, feed: &str, causes: &[&str]) {
 #[test]
 fn massive_is_whole_after_faults() {
     is_whole_after_faults("massive", "stocks", &["stall", "max_connections"]);
+}
+
+#[test]
+fn alpacas_crypto_is_whole_after_faults() {
+    is_whole_after_faults("alpaca-crypto", "crypto", &["stall", "406"]);
 }
 
 #[test]

@@ -12,9 +12,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
-/// Alpaca stocks.
+/// Alpaca stocks and crypto.
 #[derive(Debug)]
 pub(super) struct Alpaca(pub(super) Account);
+
+/// Where crypto is, of stream and history.
+const CRYPTO: &str = "/v1beta3/crypto/us";
 
 #[derive(Deserialize)]
 struct Control {
@@ -27,6 +30,10 @@ struct Control {
 }
 
 impl Alpaca {
+    fn crypto(&self) -> bool {
+        self.0.feed == "crypto"
+    }
+
     fn meant(&self, code: u32, text: &str) -> Refusal {
         let fatal = |hint: &str| self.fatal(&format!("{code} {text}"), hint);
         match code {
@@ -50,7 +57,8 @@ impl Vendor for Alpaca {
     }
 
     fn url(&self) -> String {
-        format!("{}/v2/{}", self.0.stream.trim_end_matches('/'), self.0.feed)
+        let host = self.0.stream.trim_end_matches('/');
+        if self.crypto() { format!("{host}{CRYPTO}") } else { format!("{host}/v2/{}", self.0.feed) }
     }
 
     fn greeting(&self) -> Vec<Step> {
@@ -61,7 +69,7 @@ impl Vendor for Alpaca {
             subscribe[kind.plural()] = self.0.symbols.clone().into();
         }
         // A halted symbol's silence is no stall.
-        if self.0.feed != "test" {
+        if self.0.feed != "test" && !self.crypto() {
             subscribe["statuses"] = self.0.symbols.clone().into();
         }
         vec![
@@ -115,19 +123,18 @@ impl Vendor for Alpaca {
             #[serde(default)]
             next_page_token: Option<String>,
         }
-        let url = format!("{}/v2/stocks/{}", self.0.rest.trim_end_matches('/'), span.kind.plural());
+        let base = if self.crypto() { CRYPTO } else { "/v2/stocks" };
+        let url = format!("{}{base}/{}", self.0.rest.trim_end_matches('/'), span.kind.plural());
         let (symbols, from, to) = (span.symbols.join(","), span.from.to_string(), span.to.to_string());
         let headers =
             [("APCA-API-KEY-ID", self.0.key.reveal()), ("APCA-API-SECRET-KEY", self.0.secret.reveal())];
         let mut token = None::<String>;
         loop {
-            let mut query = vec![
-                ("symbols", symbols.as_str()),
-                ("start", &from),
-                ("end", &to),
-                ("limit", "10000"),
-                ("feed", &self.0.feed),
-            ];
+            let mut query =
+                vec![("symbols", symbols.as_str()), ("start", &from), ("end", &to), ("limit", "10000")];
+            if !self.crypto() {
+                query.push(("feed", &self.0.feed));
+            }
             query.extend(token.as_deref().map(|token| ("page_token", token)));
             let body = match http.get(&url, &query, &headers, stop) {
                 Ok(body) => body,

@@ -24,6 +24,27 @@ impl Default for Http {
 }
 
 impl Http {
+    /// Status, `Retry-After` and body of one request's reply.
+    pub fn once(
+        &self,
+        url: &str,
+        query: &[(&str, &str)],
+        headers: &[(&str, &str)],
+    ) -> Result<(u16, Option<u64>, String), String> {
+        let mut request = self.0.get(url);
+        for (name, value) in query {
+            request = request.query(*name, *value);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut response = request.call().map_err(|error| error.to_string())?;
+        let code = response.status().as_u16();
+        let wait = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+        let body = response.body_mut().with_config().limit(LARGEST).read_to_string();
+        Ok((code, wait, body.map_err(|error| error.to_string())?))
+    }
+
     /// The body of a reply, or why there is none; keys belong into headers, which are never printed.
     pub fn get(
         &self,
@@ -34,21 +55,7 @@ impl Http {
     ) -> Result<String, String> {
         let mut tries = 0;
         loop {
-            let mut request = self.0.get(url);
-            for (name, value) in query {
-                request = request.query(*name, *value);
-            }
-            for (name, value) in headers {
-                request = request.header(*name, *value);
-            }
-            let answer = request.call().map_err(|error| error.to_string()).and_then(|mut response| {
-                let code = response.status().as_u16();
-                let wait =
-                    response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
-                let body = response.body_mut().with_config().limit(LARGEST).read_to_string();
-                Ok((code, wait, body.map_err(|error| error.to_string())?))
-            });
-            let (wait, reason) = match answer {
+            let (wait, reason) = match self.once(url, query, headers) {
                 Ok((200, _, body)) => return Ok(body),
                 Ok((code @ (429 | 500..), wait, _)) => (wait, format!("{url}: HTTP {code}")),
                 Ok((code, _, body)) => {

@@ -22,6 +22,7 @@ use super::{Event, Positions, Source};
 use crate::gap::Gap;
 use crate::letter::{Letter, Stage};
 use crate::stop::Stop;
+use crate::telemetry::Latency;
 use crate::{Error, Result};
 use connection::Wire;
 use crossbeam_channel::Receiver;
@@ -85,6 +86,7 @@ pub struct Live {
     stands: Option<Instant>,
     gaps: u64,
     changed: bool,
+    lag: Latency,
     payload: Vec<u8>,
 }
 
@@ -113,6 +115,7 @@ impl Live {
             stands: None,
             gaps: 0,
             changed: false,
+            lag: Latency::default(),
             payload: Vec::new(),
         }
     }
@@ -182,6 +185,10 @@ impl Live {
             self.fill(ts, sink, stop)?;
         }
         self.watch.hear(record.symbol(), ts);
+        // A simulator's time is of another day.
+        if self.settings.speed == 1.0 {
+            self.lag.record(u64::try_from(record.recv_ts().0.saturating_sub(ts.0) / 1_000).unwrap_or(0));
+        }
         self.latest = Some(self.latest.map_or(ts.0, |latest| latest.max(ts.0)));
         self.changed = true;
         hand_over(record, &mut self.payload, sink)
@@ -289,6 +296,11 @@ impl Source for Live {
 
     fn size(&self) -> Option<u64> {
         None
+    }
+
+    fn lag(&mut self, into: &mut Latency) {
+        into.merge(&self.lag);
+        self.lag.clear();
     }
 
     fn describe(&self) -> String {

@@ -30,7 +30,7 @@ const BOTH: &[Kind] = &[Kind::Trade, Kind::Quote];
 const VENDORS: [Entry; 6] = [
     Entry {
         scheme: "alpaca",
-        feeds: &["iex", "sip", "delayed_sip", "test"],
+        feeds: &["iex", "sip", "delayed_sip", "test", "crypto"],
         example: "alpaca:iex?symbols=SPY,AAPL&kinds=trades,quotes",
         kinds: BOTH,
         calendar: Calendar::XNYS,
@@ -180,7 +180,7 @@ fn settings(entry: &Entry, source: &config::Source, rest: &str) -> Result<Settin
     Ok(Settings {
         vendor: (entry.vendor)(account),
         feed: label,
-        calendar: entry.calendar,
+        calendar: if feed == "crypto" { Calendar::ALWAYS } else { entry.calendar },
         stall_s: source.stall_s as f64,
         speed,
         backfill: source.backfill,

@@ -1,0 +1,187 @@
+//! Bars as vendors give them over REST. A file for each vendor; what they have in common is here.
+//!
+//! A bar's start is the vendor's, in UTC; of a day it is midnight at the exchange. Prices are exact decimals: a JSON number is
+//! taken by its shortest digits. A row that is no bar is named with its text, and the others are kept.
+
+mod alpaca;
+mod alpha_vantage;
+mod massive;
+#[cfg(test)]
+mod tests;
+mod twelve_data;
+mod yahoo;
+
+use crate::bar::{Bar, TradeValues, Values};
+use crate::interval::Interval;
+use crate::{Kind, Price, UnixNanos, fixed};
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use serde_json::Value;
+
+/// Whose reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Vendor {
+    Alpaca,
+    Massive,
+    AlphaVantage,
+    TwelveData,
+    Yahoo,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// Whose bars.
+    pub symbol: &'a str,
+    /// What they are labelled with.
+    pub feed: &'a str,
+    /// How long they are.
+    pub interval: Interval,
+    /// Bars that ended before this are final.
+    pub settled: UnixNanos,
+}
+
+/// Bars of a reply.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reply {
+    /// In the vendor's order.
+    pub bars: Vec<Bar>,
+    /// What is no bar: why, and its text.
+    pub wrong: Vec<(String, String)>,
+}
+
+/// Why there are no bars.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// Too much was asked for: later it may be answered.
+    Later(String),
+    /// The key, the symbol or the plan: asking again does not help.
+    Never(String),
+    /// The reply is not one of this vendor.
+    Unreadable(String),
+}
+
+/// Reads a reply.
+///
+/// # Errors
+/// Why there are no bars in it.
+pub fn read(vendor: Vendor, body: &str, asked: &Asked<'_>) -> Result<Reply, Refused> {
+    let value: Value =
+        serde_json::from_str(body).map_err(|error| Refused::Unreadable(format!("not JSON: {error}")))?;
+    match vendor {
+        Vendor::Alpaca => alpaca::read(&value, asked),
+        Vendor::Massive => massive::read(&value, asked),
+        Vendor::AlphaVantage => alpha_vantage::read(&value, asked),
+        Vendor::TwelveData => twelve_data::read(&value, asked),
+        Vendor::Yahoo => yahoo::read(&value, asked),
+    }
+}
+
+/// The numbers of a row.
+struct Row {
+    start: i64,
+    /// Open, high, low, close.
+    ohlc: [i64; 4],
+    volume: i128,
+    vwap: Option<i64>,
+    trades: u64,
+}
+
+impl Reply {
+    /// Puts a row into its place.
+    fn put(&mut self, asked: &Asked<'_>, row: Result<Row, String>, raw: &dyn Fn() -> String) {
+        match row.and_then(|row| bar(asked, &row)) {
+            Ok(bar) => self.bars.push(bar),
+            Err(reason) => self.wrong.push((reason, raw())),
+        }
+    }
+}
+
+fn bar(asked: &Asked<'_>, row: &Row) -> Result<Bar, String> {
+    let [open, high, low, close] = row.ohlc;
+    if low > open.min(close) || high < open.max(close) || row.volume < 0 {
+        return Err(format!(
+            "no bar: open {} high {} low {} close {}",
+            Price::from_billionths(open),
+            Price::from_billionths(high),
+            Price::from_billionths(low),
+            Price::from_billionths(close)
+        ));
+    }
+    const DAY: i64 = 24 * 3_600 * crate::interval::SECOND;
+    let end = row.start.saturating_add(asked.interval.nanos().unwrap_or(DAY));
+    Ok(Bar {
+        kind: Kind::Trade,
+        symbol: asked.symbol.to_owned(),
+        feed: asked.feed.to_owned(),
+        interval: asked.interval,
+        start: UnixNanos(row.start),
+        values: Values::Trades(TradeValues {
+            ohlc: row.ohlc.map(Price::from_billionths),
+            volume: row.volume,
+            vwap: row.vwap.map(Price::from_billionths),
+            trades: row.trades,
+        }),
+        late: 0,
+        revision: 0,
+        is_final: end <= asked.settled.0,
+        complete: true,
+    })
+}
+
+/// Digits of a number, or of a text.
+fn digits(value: &Value, name: &str) -> Result<String, String> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        // Shortest digits that are this number, without an exponent.
+        Value::Number(number) => match number.as_f64() {
+            Some(float) if !number.is_i64() => Ok(float.to_string()),
+            _ => Ok(number.to_string()),
+        },
+        Value::Null => Err(format!("no `{name}`")),
+        other => Err(format!("`{name}` is no number: {other}")),
+    }
+}
+
+/// A price in billionths; more digits than that are rounded.
+fn price(value: &Value, name: &str) -> Result<i64, String> {
+    let text = digits(value, name)?;
+    let short = fixed::parse(text.as_bytes());
+    short
+        .or_else(|error| {
+            text.parse::<f64>().map_or(Err(error), |float| fixed::parse(format!("{float:.9}").as_bytes()))
+        })
+        .map_err(|error| format!("`{name}` {text}: {error}"))
+}
+
+fn volume(value: &Value, name: &str) -> Result<i128, String> {
+    let text = digits(value, name)?;
+    let rounded = || text.parse::<f64>().ok().and_then(|float| fixed::wide_parse(&format!("{float:.9}")));
+    fixed::wide_parse(&text).or_else(rounded).ok_or_else(|| format!("`{name}` {text} is no volume"))
+}
+
+/// Open, high, low and close under these names.
+fn ohlc(row: &Value, names: [&str; 4]) -> Result<[i64; 4], String> {
+    let mut out = [0; 4];
+    for (slot, name) in out.iter_mut().zip(names) {
+        *slot = price(&row[name], name)?;
+    }
+    Ok(out)
+}
+
+/// An instant of `2021-08-26 15:59:00` or `2021-08-26` in a zone's time.
+fn local(text: &str, zone: &TimeZone) -> Result<i64, String> {
+    let fail = |error: jiff::Error| format!("`{text}` is no time: {error}");
+    let civil = if text.len() == 10 {
+        text.parse::<Date>().map_err(fail)?.at(0, 0, 0, 0)
+    } else {
+        text.parse::<DateTime>().map_err(fail)?
+    };
+    let stamp = zone.to_timestamp(civil).map_err(fail)?;
+    i64::try_from(stamp.as_nanosecond()).map_err(|_| format!("`{text}` is out of range"))
+}
+
+fn zone(name: &str) -> Result<TimeZone, Refused> {
+    TimeZone::get(name).map_err(|error| Refused::Unreadable(format!("time zone `{name}`: {error}")))
+}

@@ -1,0 +1,121 @@
+//! Replies in the vendors' shapes (the reference names where each is documented).
+
+use super::*;
+
+fn asked<'a>(symbol: &'a str, interval: &str) -> Asked<'a> {
+    let settled = UnixNanos::parse("2021-08-26T20:00:00Z").unwrap();
+    Asked { symbol, feed: "f", interval: interval.parse().unwrap(), settled }
+}
+
+/// Start, open, high, low, close, volume, final.
+fn shown(reply: &Reply) -> Vec<String> {
+    let one = |bar: &Bar| {
+        let Values::Trades(values) = &bar.values else { return String::new() };
+        let [o, h, l, c] = values.ohlc;
+        format!("{} {o} {h} {l} {c} {} {}", bar.start, fixed::wide_text(values.volume), bar.is_final)
+    };
+    reply.bars.iter().map(one).collect()
+}
+
+#[test]
+fn replies_become_bars() {
+    for (vendor, interval, body, want) in [
+        (
+            Vendor::Alpaca,
+            "1m",
+            r#"{"bars":{"SPY":[{"t":"2021-08-26T19:58:00Z","o":148.3,"h":148.372,"l":148.3,"c":148.31,"v":600,"n":2,"vw":148.35}]},"next_page_token":null}"#,
+            "2021-08-26T19:58:00Z 148.3 148.372 148.3 148.31 600 true",
+        ),
+        (
+            Vendor::Massive,
+            "1d",
+            r#"{"ticker":"SPY","results":[{"v":642646396.0,"vw":1.469,"o":1.5032,"c":1.4604,"h":1.5064,"l":1.4489,"t":1112331600000,"n":82132}],"status":"OK"}"#,
+            "2005-04-01T05:00:00Z 1.5032 1.5064 1.4489 1.4604 642646396 true",
+        ),
+        (
+            Vendor::AlphaVantage,
+            "1m",
+            r#"{"Meta Data":{"1. Information":"x","6. Time Zone":"US/Eastern"},"Time Series (1min)":{"2017-12-18 14:56:00":{"1. open":"86.4900","2. high":"86.5200","3. low":"86.4800","4. close":"86.5150","5. volume":"10494"}}}"#,
+            "2017-12-18T19:56:00Z 86.49 86.52 86.48 86.515 10494 true",
+        ),
+        (
+            Vendor::TwelveData,
+            "1m",
+            r#"{"meta":{"exchange_timezone":"America/New_York"},"values":[{"datetime":"2021-08-26 15:59:00","open":"148.372","high":"148.4","low":"148.3","close":"148.35","volume":"1234"}],"status":"ok"}"#,
+            "2021-08-26T19:59:00Z 148.372 148.4 148.3 148.35 1234 true",
+        ),
+        (
+            Vendor::TwelveData,
+            "1m",
+            r#"{"meta":{"exchange_timezone":"America/New_York"},"values":[{"datetime":"2021-08-26 16:00:00","open":"1","high":"1","low":"1","close":"1"}],"status":"ok"}"#,
+            "2021-08-26T20:00:00Z 1 1 1 1 0 false",
+        ),
+        (
+            Vendor::Yahoo,
+            "1d",
+            r#"{"chart":{"result":[{"meta":{"exchangeTimezoneName":"America/New_York"},"timestamp":[1629898200,1629984600],"indicators":{"quote":[{"open":[null,172.52000427246094],"high":[null,173.0],"low":[null,172.1199951171875],"close":[null,172.5],"volume":[null,5]}]}}],"error":null}}"#,
+            "2021-08-26T04:00:00Z 172.52 173 172.12 172.5 5 false",
+        ),
+    ] {
+        let reply = read(vendor, body, &asked("SPY", interval)).unwrap();
+        assert_eq!((shown(&reply), &reply.wrong), (vec![want.to_owned()], &Vec::new()), "{vendor:?}");
+    }
+}
+
+#[test]
+fn refusals_say_whether_waiting_helps() {
+    let later = |text: &str| Refused::Later(text.to_owned());
+    let never = |text: &str| Refused::Never(text.to_owned());
+    for (vendor, body, want) in [
+        (Vendor::AlphaVantage, r#"{"Note":"5 calls per minute"}"#, later("5 calls per minute")),
+        (Vendor::AlphaVantage, r#"{"Information":"25 requests per day"}"#, later("25 requests per day")),
+        (
+            Vendor::AlphaVantage,
+            r#"{"Information":"This is a premium endpoint."}"#,
+            never("This is a premium endpoint."),
+        ),
+        (Vendor::AlphaVantage, r#"{"Error Message":"Invalid API call"}"#, never("Invalid API call")),
+        (
+            Vendor::TwelveData,
+            r#"{"code":429,"message":"out of credits","status":"error"}"#,
+            later("429 out of credits"),
+        ),
+        (Vendor::TwelveData, r#"{"code":401,"message":"key","status":"error"}"#, never("401 key")),
+        (
+            Vendor::Massive,
+            r#"{"status":"ERROR","error":"exceeded the maximum requests per minute"}"#,
+            later("exceeded the maximum requests per minute"),
+        ),
+        (Vendor::Massive, r#"{"status":"NOT_AUTHORIZED","message":"plan"}"#, never("plan")),
+        (Vendor::Alpaca, r#"{"message":"forbidden."}"#, never("forbidden.")),
+        (
+            Vendor::Yahoo,
+            r#"{"chart":{"result":null,"error":{"code":"Not Found","description":"delisted"}}}"#,
+            never("Not Found: delisted"),
+        ),
+    ] {
+        assert_eq!(read(vendor, body, &asked("SPY", "1m")), Err(want));
+    }
+    for vendor in [Vendor::Alpaca, Vendor::Massive, Vendor::AlphaVantage, Vendor::TwelveData, Vendor::Yahoo] {
+        for body in ["", "[]", "{}", "7", "null", "\"x\""] {
+            assert!(
+                matches!(read(vendor, body, &asked("SPY", "1m")), Err(Refused::Unreadable(_))),
+                "{vendor:?} {body}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_row_that_is_no_bar_is_named_and_the_others_are_kept() {
+    let body = r#"{"bars":{"SPY":[{"t":"x","o":1,"h":1,"l":1,"c":1,"v":1},{"t":"2021-08-26T19:58:00Z","o":3,"h":2,"l":1,"c":1,"v":1},{"t":"2021-08-26T19:59:00Z","o":1,"h":1e-7,"l":1,"c":1,"v":1},{"t":"2021-08-26T19:59:00Z","o":1e-7,"h":2,"l":0.0000001,"c":1,"v":0.5}]}}"#;
+    let reply = read(Vendor::Alpaca, body, &asked("SPY", "1m")).unwrap();
+    assert_eq!(shown(&reply), ["2021-08-26T19:59:00Z 0.0000001 2 0.0000001 1 0.5 true"]);
+    assert_eq!(reply.wrong.len(), 3);
+    assert!(
+        reply.wrong[0].0.starts_with("`t`") && reply.wrong[0].1.contains("\"t\":\"x\""),
+        "{:?}",
+        reply.wrong
+    );
+    assert!(reply.wrong[1].0.contains("open 3 high 2"), "{:?}", reply.wrong);
+}

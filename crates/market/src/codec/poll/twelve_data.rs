@@ -1,0 +1,29 @@
+//! `/time_series`: `{"meta":{"exchange_timezone":"America/New_York"},"values":[{"datetime":"2021-08-26 15:59:00",
+//! "open":"148.372","high","low","close","volume":"1234"}],"status":"ok"}`, newest first. Errors come under HTTP 200.
+
+use super::{Asked, Refused, Reply, Row, local, ohlc, volume, zone};
+use serde_json::Value;
+
+pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
+    if value["status"] == "error" {
+        let text = format!("{} {}", value["code"], value["message"].as_str().unwrap_or_default());
+        return Err(if value["code"] == 429 { Refused::Later(text) } else { Refused::Never(text) });
+    }
+    let rows = value["values"].as_array().ok_or_else(|| Refused::Unreadable("no `values`".to_owned()))?;
+    let zone = zone(value["meta"]["exchange_timezone"].as_str().unwrap_or("UTC"))?;
+    let mut reply = Reply::default();
+    for row in rows {
+        let read = || {
+            Ok(Row {
+                start: local(row["datetime"].as_str().unwrap_or_default(), &zone)?,
+                ohlc: ohlc(row, ["open", "high", "low", "close"])?,
+                // Currencies and indices have none.
+                volume: if row["volume"].is_null() { 0 } else { volume(&row["volume"], "volume")? },
+                vwap: None,
+                trades: 0,
+            })
+        };
+        reply.put(asked, read(), &|| row.to_string());
+    }
+    Ok(reply)
+}

@@ -1,0 +1,46 @@
+//! `/v8/finance/chart/SPY`: `{"chart":{"result":[{"meta":{"exchangeTimezoneName":"America/New_York"},"timestamp":[s],
+//! "indicators":{"quote":[{"open":[],"high":[],"low":[],"close":[],"volume":[]}]}}],"error":null}}`. Where nothing was
+//! traded the numbers are null. Prices are of 32 bits: their shortest digits are what was meant.
+
+use super::{Asked, Refused, Reply, Row, volume, zone};
+use crate::fixed;
+use jiff::Timestamp;
+use serde_json::Value;
+
+pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
+    let chart = &value["chart"];
+    if let Some(error) = chart["error"].as_object() {
+        let text = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
+        return Err(Refused::Never(format!("{}: {}", text("code"), text("description"))));
+    }
+    let result = chart["result"].get(0).ok_or_else(|| Refused::Unreadable("no `chart.result`".to_owned()))?;
+    let zone = zone(result["meta"]["exchangeTimezoneName"].as_str().unwrap_or("UTC"))?;
+    let quote = &result["indicators"]["quote"][0];
+    let mut reply = Reply::default();
+    for (n, second) in result["timestamp"].as_array().into_iter().flatten().enumerate() {
+        let row = ["open", "high", "low", "close", "volume"].map(|name| &quote[name][n]);
+        if row[..4].iter().all(|value| value.is_null()) {
+            continue;
+        }
+        let read = || {
+            let seconds = second.as_i64().ok_or("`timestamp` is no number")?;
+            let mut start = seconds.checked_mul(1_000_000_000).ok_or("`timestamp` is out of range")?;
+            if asked.interval.is_day() {
+                let stamp = Timestamp::from_second(seconds).map_err(|error| error.to_string())?;
+                let midnight =
+                    stamp.to_zoned(zone.clone()).start_of_day().map_err(|error| error.to_string())?;
+                start = midnight.timestamp().as_nanosecond().try_into().map_err(|_| "out of range")?;
+            }
+            let mut ohlc = [0; 4];
+            for ((slot, value), name) in ohlc.iter_mut().zip(row).zip(["open", "high", "low", "close"]) {
+                let float = value.as_f64().ok_or_else(|| format!("`{name}` is no number"))?;
+                let text = (float as f32).to_string();
+                *slot = fixed::parse(text.as_bytes()).map_err(|error| format!("`{name}` {text}: {error}"))?;
+            }
+            let volume = if row[4].is_null() { 0 } else { volume(row[4], "volume")? };
+            Ok::<_, String>(Row { start, ohlc, volume, vwap: None, trades: 0 })
+        };
+        reply.put(asked, read(), &|| format!("{second} {row:?}"));
+    }
+    Ok(reply)
+}

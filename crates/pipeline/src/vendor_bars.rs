@@ -1,0 +1,99 @@
+//! A vendor's own bars, from their topic into the bars table. They never mix with ours: their feed's name says whose they are.
+
+use crate::batch::Partition;
+use crate::letter::{Letter, Stage};
+use crate::produce::origin;
+use crate::stop::Stop;
+use crate::store::Store;
+use crate::telemetry::Telemetry;
+use crate::topic::{Message, Names, Producer, Topics};
+use crate::{Error, Result};
+use market::bar::Bar;
+use market::codec::{bar as codec, json};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Bars taken in one go.
+const AT_ONCE: usize = 5_000;
+const WAIT: Duration = Duration::from_millis(50);
+/// How long dead letters may take to be acknowledged.
+const FLUSH: Duration = Duration::from_secs(30);
+
+/// Puts a bar on a topic under its key.
+///
+/// # Errors
+/// The topic's.
+pub fn send(bar: &Bar, topic: &str, stamp_ms: i64, producer: &mut dyn Producer) -> Result<()> {
+    producer.send(&Message {
+        topic,
+        key: &codec::key(bar),
+        headers: &[("kind", b"bar"), ("schema", json::SCHEMA.as_bytes())],
+        payload: serde_json::Value::Object(codec::to_json(bar)).to_string().as_bytes(),
+        stamp_ms,
+    })
+}
+
+/// Runs until a stop is asked for, or, once `until_end` is set, until every bar is stored.
+///
+/// # Errors
+/// The topic's or the store's, when waiting cannot help.
+pub fn store(
+    topics: &dyn Topics,
+    store: &dyn Store,
+    names: &Names,
+    group: &str,
+    telemetry: &Telemetry,
+    stop: &Stop,
+    until_end: &AtomicBool,
+) -> Result<()> {
+    let list = [names.vendor_bars()];
+    let mut consumer = topics.consumer(&format!("{group}-vendor-bars"), &list)?;
+    let mut next = BTreeMap::<Partition, i64>::new();
+    while !stop.asked() {
+        let (mut bars, mut letters) = (Vec::new(), Vec::new());
+        let fetched = consumer.fetch(AT_ONCE, WAIT, &mut |message| {
+            next.insert(message.partition(), message.offset() + 1);
+            match codec::from_json(message.payload()) {
+                Ok(bar) => bars.push(bar),
+                Err(reason) => letters.push(Letter {
+                    stage: Stage::Decode,
+                    origin: origin(&list, message.partition(), message.offset()),
+                    reason,
+                    key: String::from_utf8_lossy(message.key()).into_owned(),
+                    kind: "bar".to_owned(),
+                    raw: message.payload().to_vec(),
+                }),
+            }
+        })?;
+        if fetched == 0 {
+            if until_end.load(Ordering::SeqCst)
+                && consumer.ahead(&|partition| next.get(&partition).copied())? == Some(0)
+            {
+                break;
+            }
+            continue;
+        }
+        if !letters.is_empty() {
+            let mut producer = topics.producer()?;
+            for letter in &letters {
+                telemetry.dead_letter(letter);
+                letter.send(&names.dead_letters(), &mut *producer)?;
+            }
+            if producer.flush(FLUSH)? > 0 {
+                return Err(Error::external("dead letters are not acknowledged by the topic"));
+            }
+        }
+        if !bars.is_empty() {
+            store.write_bars(&bars, stop)?;
+            telemetry.add(&telemetry.vendor_bars_stored, bars.len() as u64);
+        }
+        let offsets: Vec<(Partition, i64)> =
+            next.iter().map(|(partition, next)| (*partition, *next)).collect();
+        match consumer.commit(&offsets, true) {
+            Err(error) if error.retryable() => tracing::info!("{error}; the same bars are stored again"),
+            other => other?,
+        }
+    }
+    Ok(())
+}
