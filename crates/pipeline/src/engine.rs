@@ -166,7 +166,8 @@ pub fn simulator(
 ) -> Result<simulate::Simulator> {
     let mut config = config.clone();
     url.clone_into(&mut config.source.url);
-    simulate::Simulator::new(&mut tape::Tape::open(tape_settings(&config)?)?, settings, stop)
+    let bars = bars(&config)?;
+    simulate::Simulator::new(&mut tape::Tape::open(tape_settings(&config)?)?, settings, bars, stop)
 }
 
 fn tape_settings(config: &Config) -> Result<tape::Settings> {

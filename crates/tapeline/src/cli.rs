@@ -165,6 +165,12 @@ pub(crate) enum Vendor {
     Kraken,
     /// Spot: numbered trades
     Binance,
+    /// Bars over REST
+    Alphavantage,
+    /// Bars over REST
+    Twelvedata,
+    /// Bars over REST
+    Yahoo,
 }
 
 #[derive(Debug, Clone, Args)]

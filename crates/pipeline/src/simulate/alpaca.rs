@@ -2,7 +2,7 @@
 //! sorted by symbol and then by time. Crypto has addresses of its own, no venue, no conditions, and amends nothing.
 
 use super::face::{Answer, Client, Face, Refused, Request, Trouble};
-use super::{Fault, Item, Shared};
+use super::{Fault, Item, Shared, bars};
 use market::{Kind, Price, Record, Side, Trade, UnixNanos, fixed};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
@@ -219,6 +219,9 @@ impl Face for Alpaca {
             return Err((403, "forbidden.".to_owned()));
         }
         let base = if self.crypto { CRYPTO } else { "/v2/stocks" };
+        if request.path.strip_prefix(base) == Some("/bars") {
+            return bars::alpaca(shared, request);
+        }
         let kind = match request.path.strip_prefix(base) {
             Some("/trades") => Kind::Trade,
             Some("/quotes") => Kind::Quote,

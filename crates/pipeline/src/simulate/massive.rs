@@ -1,7 +1,7 @@
 //! As Massive (Polygon.io) speaks: `ev` messages, topics as `T.SPY`; history by symbol with a `next_url`.
 
 use super::face::{Answer, Client, Face, Refused, Request, Trouble, last_segment};
-use super::{Item, Shared};
+use super::{Item, Shared, bars};
 use market::codec::json::conditions;
 use market::{Kind, Record, Side};
 use serde_json::{Value, json};
@@ -106,6 +106,9 @@ impl Face for Massive {
         let key = request.header("authorization").trim_start_matches("Bearer ");
         if !shared.admits_key(request.text("apiKey").unwrap_or(key)) {
             return Err((401, "Unknown API Key".to_owned()));
+        }
+        if request.path.starts_with("/v2/aggs/ticker/") {
+            return bars::massive(shared, request);
         }
         let (head, symbol) = last_segment(request.path);
         let kind = match head {

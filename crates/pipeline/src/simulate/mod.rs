@@ -13,6 +13,8 @@
 //! The clock starts with the first subscription and waits for nobody: what a client misses it must fetch.
 
 mod alpaca;
+mod alpha_vantage;
+mod bars;
 mod binance;
 mod coinbase;
 mod face;
@@ -23,6 +25,8 @@ mod kraken;
 mod massive;
 mod player;
 mod session;
+mod twelve_data;
+mod yahoo;
 
 use crate::source::{Event, Source};
 use crate::stop::Stop;
@@ -35,7 +39,7 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Whose API.
@@ -49,6 +53,9 @@ pub enum Vendor {
     Coinbase,
     Kraken,
     Binance,
+    AlphaVantage,
+    TwelveData,
+    Yahoo,
 }
 
 impl Vendor {
@@ -61,6 +68,9 @@ impl Vendor {
             Self::Coinbase => Box::new(coinbase::Coinbase),
             Self::Kraken => Box::new(kraken::Kraken),
             Self::Binance => Box::new(binance::Binance),
+            Self::AlphaVantage => Box::new(alpha_vantage::AlphaVantage),
+            Self::TwelveData => Box::new(twelve_data::TwelveData),
+            Self::Yahoo => Box::new(yahoo::Yahoo),
         }
     }
 }
@@ -136,6 +146,9 @@ impl Item {
 struct Shared {
     face: Box<dyn Face>,
     settings: Settings,
+    /// How bars are made of the tape, and what was made.
+    bars: market::bar::Settings,
+    made: OnceLock<bars::Made>,
     symbols: Vec<String>,
     items: Vec<Item>,
     /// Items before this have been played.
@@ -215,7 +228,12 @@ impl Simulator {
     ///
     /// # Errors
     /// The tape's, or the address is taken.
-    pub fn new(tape: &mut dyn Source, settings: Settings, stop: &Stop) -> Result<Self> {
+    pub fn new(
+        tape: &mut dyn Source,
+        settings: Settings,
+        bars: market::bar::Settings,
+        stop: &Stop,
+    ) -> Result<Self> {
         let (symbols, mut items) = read(tape, stop)?;
         items.retain(|item| {
             let name = symbols.get(item.symbol as usize);
@@ -234,6 +252,8 @@ impl Simulator {
         let shared = Shared {
             face: settings.vendor.face(),
             settings,
+            bars,
+            made: OnceLock::new(),
             symbols,
             items,
             played: AtomicUsize::new(0),
@@ -257,6 +277,13 @@ impl Simulator {
     #[must_use]
     pub fn tape(&self) -> (&[String], usize) {
         (&self.shared.symbols, self.shared.items.len())
+    }
+
+    /// Event time of its first and last record.
+    #[must_use]
+    pub fn span(&self) -> (UnixNanos, UnixNanos) {
+        let ts = |item: Option<&Item>| UnixNanos(item.map_or(0, |item| item.ts));
+        (ts(self.shared.items.first()), ts(self.shared.items.last()))
     }
 
     /// Serves until a stop is asked for.

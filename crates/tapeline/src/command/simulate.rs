@@ -23,6 +23,13 @@ pub(crate) fn run(context: &Context, options: &SimulateOptions) -> Result<ExitCo
         Vendor::Coinbase => (simulate::Vendor::Coinbase, "Coinbase", "coinbase:", ""),
         Vendor::Kraken => (simulate::Vendor::Kraken, "Kraken", "kraken:", ""),
         Vendor::Binance => (simulate::Vendor::Binance, "Binance", "binance:", ""),
+        Vendor::Alphavantage => {
+            (simulate::Vendor::AlphaVantage, "AlphaVantage", "poll:alphavantage", "ALPHAVANTAGE_API_KEY=any")
+        }
+        Vendor::Twelvedata => {
+            (simulate::Vendor::TwelveData, "TwelveData", "poll:twelvedata", "TWELVEDATA_API_KEY=any")
+        }
+        Vendor::Yahoo => (simulate::Vendor::Yahoo, "Yahoo", "poll:yahoo", ""),
     };
     let speed = match options.speed.trim_end_matches('x') {
         "ma" | "max" => None,
@@ -67,13 +74,21 @@ pub(crate) fn run(context: &Context, options: &SimulateOptions) -> Result<ExitCo
         println!("  export {key}");
     }
     let section = name.to_ascii_uppercase();
-    println!(
-        "  export TAPELINE__SOURCE__{section}__STREAM=ws://{address} TAPELINE__SOURCE__{section}__REST=http://{address}"
-    );
-    println!(
-        "  tapeline run --source '{scheme}?symbols={symbols}&speed={}' --topic ... --store ...",
-        speed.unwrap_or(1.0)
-    );
+    if scheme.starts_with("poll:") {
+        println!("  export TAPELINE__SOURCE__POLL__{section}__REST=http://{address}");
+        let (from, to) = simulator.span();
+        println!(
+            "  tapeline run --source '{scheme}?symbols={symbols}&interval=1m&from={from}&to={to}&once=true' --topic ... --store ..."
+        );
+    } else {
+        println!(
+            "  export TAPELINE__SOURCE__{section}__STREAM=ws://{address} TAPELINE__SOURCE__{section}__REST=http://{address}"
+        );
+        println!(
+            "  tapeline run --source '{scheme}?symbols={symbols}&speed={}' --topic ... --store ...",
+            speed.unwrap_or(1.0)
+        );
+    }
     let report = simulator.run()?;
     for (name, count) in &report.faults {
         println!("  {count} x {name}");

@@ -7,6 +7,7 @@ mod embedded;
 mod hot;
 mod kill;
 mod live;
+mod poll;
 mod real;
 mod vendors;
 
