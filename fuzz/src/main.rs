@@ -8,6 +8,7 @@ use market::bar::Bar;
 use market::codec::feed::{Decode, Message};
 use market::codec::lean::RowReader;
 use market::codec::lean_bars::BarReader;
+use market::codec::poll::{self, Asked};
 use market::codec::{alpaca, bar, binance, coinbase, finnhub, json, kraken, massive};
 use market::interval::Interval;
 use market::time::SessionDay;
@@ -27,6 +28,7 @@ fuzz_target!(|data: &[u8]| {
         "json" => canonical(data),
         "lean" => tick(data),
         "bars" => bars(data),
+        "poll" => polled(data),
         other => panic!("TAPELINE_FUZZ={other}: it names no decoder"),
     }
 });
@@ -62,8 +64,10 @@ fn feed(decoder: &mut dyn Decode, data: &[u8]) {
 }
 
 fn take(outcome: Result<Message<'_>, String>, _: &str) {
-    if let Ok(Message::Record(record)) = outcome {
-        kept(&record);
+    match outcome {
+        Ok(Message::Record(record)) => kept(&record),
+        Ok(Message::Bar(given)) => given.bar("f").iter().for_each(whole),
+        _ => {}
     }
 }
 
@@ -99,12 +103,8 @@ fn tick(data: &[u8]) {
 
 /// Bars: messages of the bars topic, and a vendor's rows.
 fn bars(data: &[u8]) {
-    let kept = |read: &Bar| {
-        let text = serde_json::Value::Object(bar::to_json(read)).to_string();
-        assert_eq!(bar::from_json(text.as_bytes()).as_ref(), Ok(read), "{text}");
-    };
     if let Ok(read) = bar::from_json(data) {
-        kept(&read);
+        whole(&read);
     }
     let Ok(text) = std::str::from_utf8(data) else { return };
     let Ok(interval) = "1m".parse::<Interval>() else { return };
@@ -118,7 +118,27 @@ fn bars(data: &[u8]) {
                 zone: "America/New_York".to_owned(),
                 session,
             };
-            text.lines().filter_map(|row| reader.read(row).ok()).for_each(|read| kept(&read));
+            text.lines().filter_map(|row| reader.read(row).ok()).for_each(|read| whole(&read));
         }
     }
+}
+
+/// Replies of those who are polled.
+fn polled(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    use poll::Vendor::{Alpaca, AlphaVantage, Massive, TwelveData, Yahoo};
+    for vendor in [Alpaca, Massive, AlphaVantage, TwelveData, Yahoo] {
+        for interval in [Interval::M1, Interval::D1] {
+            let asked = Asked { symbol: "A", feed: "f", interval, settled: UnixNanos(0) };
+            if let Ok(reply) = poll::read(vendor, text, &asked) {
+                reply.bars.iter().for_each(whole);
+            }
+        }
+    }
+}
+
+/// A bar can be written and read again.
+fn whole(bar: &Bar) {
+    let text = serde_json::Value::Object(bar::to_json(bar)).to_string();
+    assert_eq!(bar::from_json(text.as_bytes()).as_ref(), Ok(bar), "{text}");
 }

@@ -130,12 +130,12 @@ fn file<'a>(flag: &str, url: &str, path: &'a str) -> Result<&'a str> {
 pub fn source(config: &Config) -> Result<Box<dyn Source>> {
     if let Some(rest) = config.source.url.strip_prefix("frames:") {
         let (path, options) = rest.split_once('?').unwrap_or((rest, ""));
-        let decoder = options.strip_prefix("feed=").and_then(live::decoder);
-        let Some(decoder) = decoder else {
+        let feed = options.strip_prefix("feed=").unwrap_or_default();
+        let Some(decoder) = live::decoder(feed) else {
             return Err(Error::user(format!("`{}` does not say whose frames they are", config.source.url))
                 .hint("--source 'frames:FILE?feed=alpaca.sip', one frame a line"));
         };
-        return Ok(Box::new(frames::Frames::open(path.as_ref(), decoder)?));
+        return Ok(Box::new(frames::Frames::open(path.as_ref(), feed, decoder)?));
     }
     if let Some(settings) = live::open(config) {
         return Ok(Box::new(live::Live::new(settings?)));

@@ -26,6 +26,7 @@ pub mod engine;
 pub mod error;
 pub mod gap;
 pub mod letter;
+pub mod notice;
 pub mod produce;
 pub mod simulate;
 pub mod source;

@@ -66,7 +66,7 @@ pub fn source(source: &mut dyn Source, only: &Only, stop: &Stop) -> Result<(Cont
                 None => dead += 1,
             },
             Event::Dead(_) => dead += 1,
-            Event::Bar(_) | Event::Gap(_) => {}
+            Event::Bar(_) | Event::Notice(_) | Event::Gap(_) => {}
         }
         Ok(())
     })? {

@@ -7,6 +7,8 @@ use pipeline::{Error, Result, Stop};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tracing_subscriber::EnvFilter;
 
@@ -85,13 +87,23 @@ impl Context {
     }
 }
 
-/// The first Ctrl-C or SIGTERM asks everything to drain; a second one ends at once.
+/// The first Ctrl-C or SIGTERM asks everything to drain; another, half a second later or more, ends at once.
 fn listen(stop: &Stop) -> Result<()> {
+    let twice = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         let fail = |error: std::io::Error| Error::internal(format!("listen for signals: {error}"));
-        signal_hook::flag::register_conditional_shutdown(signal, 130, stop.flag()).map_err(fail)?;
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&twice)).map_err(fail)?;
         signal_hook::flag::register(signal, stop.flag()).map_err(fail)?;
     }
+    // `timeout` and some shells send a signal to the process and to its group: the second is the same wish.
+    let stop = stop.clone();
+    std::thread::spawn(move || {
+        while !stop.asked() {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        twice.store(true, Ordering::SeqCst);
+    });
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! What every vendor's decoder offers: frames in, records out.
 
+use super::aside::{Bands, Given};
 use crate::record::{Quote, Record};
 use crate::{Kind, UnixNanos};
 use rustc_hash::FxHashMap;
@@ -10,8 +11,12 @@ use xxhash_rust::xxh3::Xxh3;
 pub enum Message<'a> {
     /// A trade or quote, borrowed from the frame.
     Record(Record<&'a str>),
-    /// Nothing to keep: an answer, a sign of life, a bar.
+    /// Nothing to keep: an answer, a sign of life.
     Silent,
+    /// The vendor's own bar.
+    Bar(Given<'a>),
+    /// Prices that a symbol must stay between.
+    Bands(Bands<'a>),
     /// A symbol is halted, or traded again.
     Halted(&'a str, bool),
     /// The vendor's own numbers tell that something was not sent: which ones.

@@ -11,6 +11,7 @@
 //! (`sip_timestamp`) and is cut to milliseconds here, so that a trade is the same one by either way. Quote sizes are kept
 //! as sent: documented as round lots.
 
+use super::aside;
 use super::feed::{Decode, Message, Outcome, Sink, quote_number};
 use super::scan::{Scanner, Value, conditions};
 use crate::record::{Quote, Record, Side, Trade};
@@ -145,7 +146,11 @@ impl Decode for Decoder {
             let kind = match members.event {
                 Value::Text("T") => Kind::Trade,
                 Value::Text("Q") => Kind::Quote,
-                // Answers, bars, bands, imbalances.
+                Value::Text(event @ ("A" | "AM" | "LULD")) => {
+                    aside::massive(event, raw, sink);
+                    return Ok(());
+                }
+                // Answers, imbalances.
                 Value::Text(_) => {
                     sink(Ok(Message::Silent), raw);
                     return Ok(());

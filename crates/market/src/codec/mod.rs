@@ -1,6 +1,7 @@
 //! How records are written and read. Sans-I/O: bytes in, records out.
 
 pub mod alpaca;
+pub mod aside;
 pub mod bar;
 pub mod binance;
 pub mod coinbase;

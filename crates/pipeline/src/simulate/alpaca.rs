@@ -3,8 +3,10 @@
 
 use super::face::{Answer, Client, Face, Refused, Request, Trouble};
 use super::{Fault, Item, Shared, bars};
+use market::bar::TradeValues;
+use market::interval::Interval;
 use market::{Kind, Price, Record, Side, Trade, UnixNanos, fixed};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::fmt::Write;
 
 #[derive(Debug)]
@@ -120,7 +122,7 @@ impl Face for Alpaca {
             _ if !client.authenticated => Answer::of(error(401, "not authenticated")),
             action @ ("subscribe" | "unsubscribe") => {
                 let mut state = json!({"T": "subscription"});
-                for name in ["bars", "updatedBars", "dailyBars", "lulds"] {
+                for name in ["updatedBars", "dailyBars", "lulds"] {
                     state[name] = json!([]);
                 }
                 let named = |channel: &str| {
@@ -137,6 +139,14 @@ impl Face for Alpaca {
                         client.statuses.remove(&symbol);
                     }
                 }
+                for symbol in named("bars") {
+                    if action == "subscribe" {
+                        client.bars.insert((Interval::M1, symbol));
+                    } else {
+                        client.bars.remove(&(Interval::M1, symbol));
+                    }
+                }
+                state["bars"] = client.bars.iter().map(|(_, symbol)| symbol.clone()).collect();
                 state["statuses"] = client.statuses.iter().cloned().collect();
                 for (channel, kind) in CHANNELS {
                     for symbol in named(channel) {
@@ -169,6 +179,12 @@ impl Face for Alpaca {
             "T": "s", "S": symbol, "sc": code, "sm": meaning, "rc": reason, "rm": "", "z": "C", "t": at.to_string(),
         });
         Some(message.to_string())
+    }
+
+    fn bar(&self, symbol: &str, _: Interval, start: UnixNanos, values: &TradeValues) -> Option<String> {
+        let mut bar = bars::short(&start.to_string().into(), values);
+        (bar["T"], bar["S"]) = ("b".into(), symbol.into());
+        Some(bar.to_string())
     }
 
     fn amends(&self) -> bool {
@@ -291,57 +307,4 @@ fn past(item: &Item, amended: Option<Fault>, members: fn(&Record<&str>, &mut Str
         }
     });
     text + "}"
-}
-
-/// A JSON frame as MessagePack: what clients get that ask for `application/msgpack`. Times are of its own type.
-pub(super) fn packed(frame: &str) -> Vec<u8> {
-    let value: Value = serde_json::from_str(frame).unwrap_or_default();
-    let mut out = Vec::new();
-    // Writing to memory does not fail.
-    let _ = rmpv::encode::write_value(&mut out, &pack(None, &value));
-    out
-}
-
-fn pack(name: Option<&str>, value: &Value) -> rmpv::Value {
-    match value {
-        Value::Null => rmpv::Value::Nil,
-        Value::Bool(flag) => (*flag).into(),
-        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(number), _) => number.into(),
-            (None, Some(number)) => number.into(),
-            _ => rmpv::Value::Nil,
-        },
-        Value::String(text) => match (name, UnixNanos::parse(text)) {
-            (Some("t"), Ok(ts)) => {
-                // MessagePack's timestamp 96: nanoseconds and seconds.
-                let mut bytes = (ts.0.rem_euclid(1_000_000_000) as u32).to_be_bytes().to_vec();
-                bytes.extend(ts.0.div_euclid(1_000_000_000).to_be_bytes());
-                rmpv::Value::Ext(-1, bytes)
-            }
-            _ => text.as_str().into(),
-        },
-        Value::Array(list) => list.iter().map(|value| pack(None, value)).collect::<Vec<_>>().into(),
-        Value::Object(map) => rmpv::Value::Map(
-            map.iter().map(|(name, value)| (name.as_str().into(), pack(Some(name), value))).collect(),
-        ),
-    }
-}
-
-/// What a client says in MessagePack.
-pub(super) fn unpacked(bytes: &[u8]) -> Option<Value> {
-    fn value(packed: rmpv::Value) -> Value {
-        match packed {
-            rmpv::Value::Boolean(flag) => flag.into(),
-            rmpv::Value::Integer(number) => number.as_i64().into(),
-            rmpv::Value::String(text) => text.into_str().into(),
-            rmpv::Value::Array(list) => list.into_iter().map(value).collect(),
-            rmpv::Value::Map(map) => map
-                .into_iter()
-                .filter_map(|(name, packed)| Some((name.as_str()?.to_owned(), value(packed))))
-                .collect::<Map<_, _>>()
-                .into(),
-            _ => Value::Null,
-        }
-    }
-    rmpv::decode::read_value(&mut &*bytes).ok().map(value)
 }

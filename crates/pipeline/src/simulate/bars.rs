@@ -65,7 +65,8 @@ pub(super) fn volume(values: &TradeValues) -> Value {
     number(&fixed::wide_text(values.volume))
 }
 
-fn short(start: Value, values: &TradeValues) -> Value {
+/// As stream and history have it in common.
+pub(super) fn short(start: &Value, values: &TradeValues) -> Value {
     let [o, h, l, c] = ohlc(values);
     let mut row =
         json!({"t": start, "o": o, "h": h, "l": l, "c": c, "v": volume(values), "n": values.trades});
@@ -97,7 +98,7 @@ pub(super) fn alpaca(shared: &Shared, request: &Request<'_>) -> Result<String, R
     for (symbol, (at, values)) in rows.by_ref().take(limit) {
         let list = bars.entry(symbol).or_insert_with(|| json!([]));
         if let Some(list) = list.as_array_mut() {
-            list.push(short(at.to_string().into(), values));
+            list.push(short(&at.to_string().into(), values));
         }
         taken += 1;
     }
@@ -121,7 +122,7 @@ pub(super) fn massive(shared: &Shared, request: &Request<'_>) -> Result<String, 
     let limit = request.number("limit", 5_000_usize)?.clamp(1, 50_000);
     let mut rows: Vec<Value> = between(shared, symbol, interval, time(from)?, time(to)?)
         .take(limit)
-        .map(|(at, values)| short(at.millis().into(), values))
+        .map(|(at, values)| short(&at.millis().into(), values))
         .collect();
     if request.text("sort") == Some("desc") {
         rows.reverse();

@@ -1,6 +1,8 @@
 //! How a vendor speaks. A file for each.
 
 use super::{Fault, Item, Shared};
+use market::bar::TradeValues;
+use market::interval::Interval;
 use market::{Kind, Record, UnixNanos};
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
@@ -13,6 +15,8 @@ pub(super) struct Client {
     pub(super) symbols: [BTreeSet<String>; 2],
     /// Whose halts it wants to be told of.
     pub(super) statuses: BTreeSet<String>,
+    /// Whose bars of which length it wants.
+    pub(super) bars: BTreeSet<(Interval, String)>,
     /// Messages sent so far, where the vendor counts them.
     pub(super) sent: u64,
 }
@@ -34,7 +38,7 @@ impl Client {
     }
 
     pub(super) fn subscribed(&self) -> bool {
-        self.symbols.iter().any(|symbols| !symbols.is_empty())
+        self.symbols.iter().any(|symbols| !symbols.is_empty()) || !self.bars.is_empty()
     }
 }
 
@@ -130,6 +134,17 @@ pub(super) trait Face: Send + Sync + std::fmt::Debug {
 
     /// Says that a symbol is halted, or traded again; `None` where the vendor does not say.
     fn status(&self, _symbol: &str, _halted: bool, _at: UnixNanos) -> Option<String> {
+        None
+    }
+
+    /// A bar that has just ended; `None` where the vendor's stream has none.
+    fn bar(
+        &self,
+        _symbol: &str,
+        _interval: Interval,
+        _start: UnixNanos,
+        _values: &TradeValues,
+    ) -> Option<String> {
         None
     }
 

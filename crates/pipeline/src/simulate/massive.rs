@@ -2,8 +2,10 @@
 
 use super::face::{Answer, Client, Face, Refused, Request, Trouble, last_segment};
 use super::{Item, Shared, bars};
+use market::bar::TradeValues;
 use market::codec::json::conditions;
-use market::{Kind, Record, Side};
+use market::interval::Interval;
+use market::{Kind, Record, Side, UnixNanos};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -47,7 +49,15 @@ impl Face for Massive {
                     match topic.split_once('.') {
                         Some(("T", symbol)) => client.set(Kind::Trade, symbol, wanted),
                         Some(("Q", symbol)) => client.set(Kind::Quote, symbol, wanted),
-                        Some(("A" | "AM" | "LULD", _)) => {}
+                        Some((class @ ("A" | "AM"), symbol)) => {
+                            let interval = if class == "A" { Interval::S1 } else { Interval::M1 };
+                            if wanted {
+                                client.bars.insert((interval, symbol.to_owned()));
+                            } else {
+                                client.bars.remove(&(interval, symbol.to_owned()));
+                            }
+                        }
+                        Some(("LULD", _)) => {}
                         _ => return status("error", &format!("unknown topic: {topic}")),
                     }
                     let word = if wanted { "subscribed" } else { "unsubscribed" };
@@ -57,6 +67,21 @@ impl Face for Massive {
             }
             _ => Answer::of(status("error", "not authorized")),
         }
+    }
+
+    fn bar(
+        &self,
+        symbol: &str,
+        interval: Interval,
+        start: UnixNanos,
+        values: &TradeValues,
+    ) -> Option<String> {
+        let class = if interval == Interval::S1 { "A" } else { "AM" };
+        let mut bar = bars::short(&Value::Null, values);
+        (bar["ev"], bar["sym"]) = (class.into(), symbol.into());
+        let end = start.millis() + interval.nanos().unwrap_or(0) / 1_000_000;
+        (bar["s"], bar["e"]) = (start.millis().into(), end.into());
+        Some(bar.to_string())
     }
 
     fn live(&self, item: &Item, record: &Record<&str>, out: &mut String) {

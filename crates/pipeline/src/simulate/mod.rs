@@ -6,7 +6,9 @@
 //! | `face` | what a vendor must say of how it speaks |
 //! | `alpaca` and so on | how each does |
 //! | `player` | the tape's clock: what is due goes to every session that subscribed to it |
+//! | `shared` | what all of these know |
 //! | `session` | one stream connection: limits, subscriptions, faults |
+//! | `bars` | bars of the tape, for those who give them |
 //! | `history` | requests for what has been played |
 //! | `faults` | what goes wrong and when, from a seed |
 //!
@@ -23,143 +25,28 @@ mod finnhub;
 mod history;
 mod kraken;
 mod massive;
+mod packed;
 mod player;
 mod session;
+mod settings;
+mod shared;
 mod twelve_data;
 mod yahoo;
 
 use crate::source::{Event, Source};
 use crate::stop::Stop;
 use crate::{Error, Result};
-use face::Face;
 pub use faults::Fault;
+use market::UnixNanos;
 use market::codec::json;
-use market::{Kind, Record, UnixNanos};
+pub use settings::{Halt, Settings, Vendor};
+use shared::{Item, Shared};
 use std::collections::HashMap;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
-
-/// Whose API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Vendor {
-    Alpaca,
-    AlpacaCrypto,
-    Massive,
-    Finnhub,
-    Coinbase,
-    Kraken,
-    Binance,
-    AlphaVantage,
-    TwelveData,
-    Yahoo,
-}
-
-impl Vendor {
-    fn face(self) -> Box<dyn Face> {
-        match self {
-            Self::Alpaca => Box::new(alpaca::Alpaca { crypto: false }),
-            Self::AlpacaCrypto => Box::new(alpaca::Alpaca { crypto: true }),
-            Self::Massive => Box::new(massive::Massive),
-            Self::Finnhub => Box::new(finnhub::Finnhub),
-            Self::Coinbase => Box::new(coinbase::Coinbase),
-            Self::Kraken => Box::new(kraken::Kraken),
-            Self::Binance => Box::new(binance::Binance),
-            Self::AlphaVantage => Box::new(alpha_vantage::AlphaVantage),
-            Self::TwelveData => Box::new(twelve_data::TwelveData),
-            Self::Yahoo => Box::new(yahoo::Yahoo),
-        }
-    }
-}
-
-/// A symbol is not traded for a while, and its vendor says so.
-#[derive(Debug, Clone)]
-pub struct Halt {
-    /// Which.
-    pub symbol: String,
-    /// From when on.
-    pub from: UnixNanos,
-    /// Until then.
-    pub to: UnixNanos,
-}
-
-impl std::str::FromStr for Halt {
-    type Err = String;
-
-    /// As `IBM,2013-10-08T15:00:00Z,2013-10-08T15:30:00Z`.
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let parts: Vec<&str> = text.split(',').collect();
-        let [symbol, from, to] = parts[..] else { return Err("it is SYMBOL,FROM,TO".to_owned()) };
-        let time = |text: &str| UnixNanos::parse(text).map_err(|error| format!("{text}: {error}"));
-        Ok(Self { symbol: symbol.to_owned(), from: time(from)?, to: time(to)? })
-    }
-}
-
-/// How to play.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Whose API.
-    pub vendor: Vendor,
-    /// Where to listen, as `127.0.0.1:8900`; port 0 takes a free one.
-    pub listen: String,
-    /// Times as fast as the tape; `None` as fast as clients read.
-    pub speed: Option<f64>,
-    /// Records a second at the most.
-    pub rate: Option<f64>,
-    /// Seed and number of faults.
-    pub faults: Option<(u64, usize)>,
-    /// Key and secret that are let in; any without.
-    pub keys: Option<(String, String)>,
-    /// Connections at a time.
-    pub connections: usize,
-    /// Symbols a connection may subscribe to, of each kind.
-    pub symbols: usize,
-    /// What is not traded for a while: those records are taken from the tape.
-    pub halts: Vec<Halt>,
-    /// Messages a frame at the most.
-    pub frame: usize,
-}
-
-/// A record of the tape.
-#[derive(Debug)]
-struct Item {
-    ts: i64,
-    symbol: u32,
-    kind: Kind,
-    /// The how manieth of its symbol and kind it is, from 1 on.
-    number: u64,
-    /// In canonical form.
-    payload: Box<[u8]>,
-}
-
-impl Item {
-    fn read<T>(&self, f: impl FnOnce(&Record<&str>) -> T) -> Option<T> {
-        json::decode(self.kind, &self.payload).as_ref().map(f)
-    }
-}
-
-/// What all threads know.
-#[derive(Debug)]
-struct Shared {
-    face: Box<dyn Face>,
-    settings: Settings,
-    /// How bars are made of the tape, and what was made.
-    bars: market::bar::Settings,
-    made: OnceLock<bars::Made>,
-    symbols: Vec<String>,
-    items: Vec<Item>,
-    /// Items before this have been played.
-    played: AtomicUsize,
-    sessions: Mutex<Vec<session::Handle>>,
-    /// Trades that were corrected or taken back, by their place.
-    amended: Mutex<HashMap<usize, Fault>>,
-    /// Handshakes still to be refused, and how.
-    refuse: Mutex<Vec<Fault>>,
-    stop: Stop,
-}
 
 /// What was done.
 #[derive(Debug, Clone, Default)]
@@ -317,48 +204,6 @@ impl Simulator {
             }
         }
         Ok(Report { records: shared.items.len(), faults })
-    }
-}
-
-impl Shared {
-    fn sessions(&self) -> std::sync::MutexGuard<'_, Vec<session::Handle>> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn played(&self) -> &[Item] {
-        &self.items[..self.played.load(Ordering::Acquire)]
-    }
-
-    fn symbol(&self, item: &Item) -> &str {
-        self.symbols.get(item.symbol as usize).map_or("", String::as_str)
-    }
-
-    fn amended(&self) -> std::sync::MutexGuard<'_, HashMap<usize, Fault>> {
-        self.amended.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What has been played of a symbol between two instants, both included.
-    fn of(&self, kind: Kind, symbol: &str, from: i64, to: i64) -> impl Iterator<Item = &Item> {
-        self.placed(kind, symbol, from, to).map(|(_, item)| item)
-    }
-
-    /// The same, and the place of each.
-    fn placed(&self, kind: Kind, symbol: &str, from: i64, to: i64) -> impl Iterator<Item = (usize, &Item)> {
-        let played = self.played();
-        let first = played.partition_point(|item| item.ts < from);
-        let end = first + played[first..].partition_point(|item| item.ts <= to);
-        let place = self.symbols.iter().position(|known| known == symbol);
-        let items = played[first..end].iter().enumerate().map(move |(index, item)| (first + index, item));
-        items.filter(move |(_, item)| item.kind == kind && Some(item.symbol as usize) == place)
-    }
-
-    /// Of vendors with a key and no secret.
-    fn admits_key(&self, key: &str) -> bool {
-        self.settings.keys.as_ref().map_or(!key.is_empty(), |(known, _)| known == key)
-    }
-
-    fn admits(&self, key: &str, secret: &str) -> bool {
-        self.settings.keys.as_ref().is_none_or(|(k, s)| k == key && s == secret)
     }
 }
 

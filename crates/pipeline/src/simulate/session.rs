@@ -2,7 +2,7 @@
 
 use super::face::{Answer, Client, Trouble};
 use super::faults::Fault;
-use super::{Shared, alpaca};
+use super::{Shared, bars, packed};
 use crate::stop::Stop;
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender};
 use serde_json::Value;
@@ -123,7 +123,7 @@ pub(super) fn run(shared: &Shared, stream: TcpStream) {
 impl Session<'_> {
     fn say(&mut self, frame: &str) -> Step {
         let message = if self.packed {
-            Message::binary(alpaca::packed(frame))
+            Message::binary(packed::packed(frame))
         } else {
             Message::text(frame.to_owned())
         };
@@ -167,7 +167,7 @@ impl Session<'_> {
                     let said: Option<Value> = serde_json::from_str(&text).ok();
                     self.heard(said.as_ref())?;
                 }
-                Ok(Message::Binary(bytes)) => self.heard(alpaca::unpacked(&bytes).as_ref())?,
+                Ok(Message::Binary(bytes)) => self.heard(packed::unpacked(&bytes).as_ref())?,
                 Ok(Message::Close(_)) => {
                     // The library has an answer ready.
                     let _ = self.socket.flush();
@@ -207,6 +207,22 @@ impl Session<'_> {
             .collect()
     }
 
+    /// Bars that ended with these items.
+    fn bars(&self, out: &Out) -> Vec<String> {
+        let ts = |place: usize| self.shared.items.get(place).map_or(i64::MIN / 2, |item| item.ts);
+        let (before, now) = (ts(out.from.wrapping_sub(1)), ts(out.to - 1));
+        let mut told = Vec::new();
+        for (interval, symbol) in &self.client.bars {
+            let length = interval.nanos().unwrap_or(0);
+            for (start, values) in
+                bars::between(self.shared, symbol, *interval, before - length + 1, now - length)
+            {
+                told.extend(self.shared.face.bar(symbol, *interval, start, values));
+            }
+        }
+        told
+    }
+
     fn send(&mut self, out: Out) -> Step {
         let shared = self.shared;
         let amended = out.fault.filter(|fault| fault.amends()).map(|_| shared.amended().clone());
@@ -229,6 +245,7 @@ impl Session<'_> {
             }
         }
         messages.extend(amends);
+        messages.extend(self.bars(&out));
         if out.fault == Some(Fault::Reorder) {
             messages.reverse();
         }

@@ -1,7 +1,9 @@
 //! A capture of a vendor's stream: a text file with one websocket frame a line, as the vendor sent it.
 
+use super::live::bars_of;
 use super::{Event, Positions, Source};
 use crate::letter::{Letter, Stage};
+use crate::notice::Notice;
 use crate::stop::Stop;
 use crate::{Error, Result, clock};
 use market::codec::feed::{Decode, Message};
@@ -16,6 +18,7 @@ const AT_ONCE: usize = 256;
 #[derive(Debug)]
 pub struct Frames {
     path: PathBuf,
+    feed: String,
     decoder: Box<dyn Decode>,
     lines: std::io::Lines<BufReader<std::fs::File>>,
     /// Frames handed over.
@@ -26,14 +29,15 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// Frames that `decoder` reads.
+    /// Frames of a feed that `decoder` reads.
     ///
     /// # Errors
     /// The file cannot be opened.
-    pub fn open(path: &Path, decoder: Box<dyn Decode>) -> Result<Self> {
+    pub fn open(path: &Path, feed: &str, decoder: Box<dyn Decode>) -> Result<Self> {
         let file = std::fs::File::open(path).map_err(crate::error::io("open the capture", path))?;
         Ok(Self {
             path: path.to_owned(),
+            feed: feed.to_owned(),
             decoder,
             lines: BufReader::new(file).lines(),
             done: 0,
@@ -98,7 +102,15 @@ impl Source for Frames {
                             payload: &payload,
                         })
                     }
-                    Ok(_) => Ok(()),
+                    Ok(Message::Bar(given)) => match given.bar(&bars_of(&self.feed)) {
+                        Ok(bar) => sink(Event::Bar(&bar)),
+                        Err(reason) => sink(Event::Dead(letter(reason, raw))),
+                    },
+                    Ok(Message::Bands(bands)) => sink(Event::Notice(&Notice::bands(&self.feed, bands))),
+                    Ok(Message::Halted(symbol, halted)) => {
+                        sink(Event::Notice(&Notice::halt(&self.feed, symbol, *halted, clock::now())))
+                    }
+                    Ok(Message::Silent | Message::Missed(_)) => Ok(()),
                     Err(reason) => sink(Event::Dead(letter(reason.clone(), raw))),
                 };
                 failed = handed.err();

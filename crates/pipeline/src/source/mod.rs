@@ -30,6 +30,8 @@ pub enum Event<'a> {
     },
     /// A vendor's own bar.
     Bar(&'a Bar),
+    /// A halt, or price bands.
+    Notice(&'a crate::notice::Notice),
     /// What could not be read.
     Dead(Letter),
     /// Records may be missing, or were and are fetched.

@@ -38,7 +38,7 @@ impl Source for Whole {
                 match &event {
                     Event::Record { .. } => handed += 1,
                     Event::Gap(gap) => missing = gap.to.is_none(),
-                    Event::Bar(_) | Event::Dead(_) => {}
+                    Event::Bar(_) | Event::Notice(_) | Event::Dead(_) => {}
                 }
                 sink(event)
             })?;

@@ -207,6 +207,12 @@ impl Names {
         format!("{}.vendor-bars", self.prefix)
     }
 
+    /// `<prefix>.notices`: halts and price bands.
+    #[must_use]
+    pub fn notices(&self) -> String {
+        format!("{}.notices", self.prefix)
+    }
+
     /// `<prefix>.late`: records that came when their bars could no longer change.
     #[must_use]
     pub fn late(&self) -> String {
@@ -229,6 +235,7 @@ impl Names {
             .collect();
         specs.push(TopicSpec { name: self.bars(), partitions, compact: true });
         specs.push(TopicSpec { name: self.vendor_bars(), partitions: 1, compact: true });
+        specs.push(TopicSpec { name: self.notices(), partitions: 1, compact: false });
         specs.push(TopicSpec { name: self.late(), partitions: 1, compact: false });
         specs.push(TopicSpec { name: self.dead_letters(), partitions: 1, compact: false });
         specs.push(TopicSpec { name: self.gaps(), partitions: 1, compact: true });

@@ -119,6 +119,8 @@ fn sigterm_drains_commits_and_the_next_start_goes_on() {
     urls[1].push_str("?symbols=AIG&kinds=trades&speed=2000");
     let child = start(&with("run", &urls));
     std::thread::sleep(std::time::Duration::from_secs(3));
+    // As `timeout` does: to the process, and to its group.
+    signal(&child, "-TERM");
     signal(&child, "-TERM");
     let (code, text) = finish(child.wait_with_output().unwrap());
     assert_eq!(code, 0, "{text}");

@@ -20,6 +20,7 @@ mod memory;
 #[cfg(test)]
 mod tests;
 
+use super::aside;
 use super::feed::{Decode, Message, Outcome, Sink, quote_number};
 use super::scan::{Scanner, Value, conditions};
 use crate::record::{Quote, Record, Side, Trade};
@@ -114,7 +115,8 @@ impl Decoder {
             "c" => self.correction(of, recv_ts, &mut |outcome| sink(outcome, raw)),
             "x" => self.cancel(of, recv_ts, &mut |outcome| sink(outcome, raw)),
             "s" => status(of).map(|message| sink(Ok(message), raw)),
-            // Control, bars, bands, imbalances: not records.
+            "b" | "u" | "d" | "l" => return aside::alpaca(class, raw, sink),
+            // Control, imbalances.
             _ => return sink(Ok(Message::Silent), raw),
         };
         if let Err(reason) = done {

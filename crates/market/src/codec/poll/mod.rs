@@ -79,26 +79,27 @@ pub fn read(vendor: Vendor, body: &str, asked: &Asked<'_>) -> Result<Reply, Refu
 }
 
 /// The numbers of a row.
-struct Row {
-    start: i64,
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Row {
+    pub(super) start: i64,
     /// Open, high, low, close.
-    ohlc: [i64; 4],
-    volume: i128,
-    vwap: Option<i64>,
-    trades: u64,
+    pub(super) ohlc: [i64; 4],
+    pub(super) volume: i128,
+    pub(super) vwap: Option<i64>,
+    pub(super) trades: u64,
 }
 
 impl Reply {
     /// Puts a row into its place.
     fn put(&mut self, asked: &Asked<'_>, row: Result<Row, String>, raw: &dyn Fn() -> String) {
-        match row.and_then(|row| bar(asked, &row)) {
+        match row.and_then(|row| make(asked, &row)) {
             Ok(bar) => self.bars.push(bar),
             Err(reason) => self.wrong.push((reason, raw())),
         }
     }
 }
 
-fn bar(asked: &Asked<'_>, row: &Row) -> Result<Bar, String> {
+pub(super) fn make(asked: &Asked<'_>, row: &Row) -> Result<Bar, String> {
     let [open, high, low, close] = row.ohlc;
     if low > open.min(close) || high < open.max(close) || row.volume < 0 {
         return Err(format!(
@@ -145,7 +146,7 @@ fn digits(value: &Value, name: &str) -> Result<String, String> {
 }
 
 /// A price in billionths; more digits than that are rounded.
-fn price(value: &Value, name: &str) -> Result<i64, String> {
+pub(super) fn price(value: &Value, name: &str) -> Result<i64, String> {
     let text = digits(value, name)?;
     let short = fixed::parse(text.as_bytes());
     short
@@ -155,14 +156,14 @@ fn price(value: &Value, name: &str) -> Result<i64, String> {
         .map_err(|error| format!("`{name}` {text}: {error}"))
 }
 
-fn volume(value: &Value, name: &str) -> Result<i128, String> {
+pub(super) fn volume(value: &Value, name: &str) -> Result<i128, String> {
     let text = digits(value, name)?;
     let rounded = || text.parse::<f64>().ok().and_then(|float| fixed::wide_parse(&format!("{float:.9}")));
     fixed::wide_parse(&text).or_else(rounded).ok_or_else(|| format!("`{name}` {text} is no volume"))
 }
 
 /// Open, high, low and close under these names.
-fn ohlc(row: &Value, names: [&str; 4]) -> Result<[i64; 4], String> {
+pub(super) fn ohlc(row: &Value, names: [&str; 4]) -> Result<[i64; 4], String> {
     let mut out = [0; 4];
     for (slot, name) in out.iter_mut().zip(names) {
         *slot = price(&row[name], name)?;

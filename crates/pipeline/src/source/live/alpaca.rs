@@ -68,6 +68,13 @@ impl Vendor for Alpaca {
         for kind in &self.0.kinds {
             subscribe[kind.plural()] = self.0.symbols.clone().into();
         }
+        let mut also = |channel: &str| subscribe[channel] = self.0.symbols.clone().into();
+        if self.0.bars {
+            ["bars", "updatedBars", "dailyBars"].into_iter().for_each(&mut also);
+        }
+        if self.0.bands {
+            also("lulds");
+        }
         // A halted symbol's silence is no stall.
         if self.0.feed != "test" && !self.crypto() {
             subscribe["statuses"] = self.0.symbols.clone().into();

@@ -61,6 +61,8 @@ impl Vendor for Massive {
                 Kind::Trade => "T",
                 Kind::Quote => "Q",
             })
+            .chain(["AM", "A"].into_iter().filter(|_| self.0.bars))
+            .chain(self.0.bands.then_some("LULD"))
             .flat_map(|class| self.0.symbols.iter().map(move |symbol| format!("{class}.{symbol}")))
             .collect();
         let said = |action: &str, params: &str| {

@@ -10,6 +10,7 @@ mod coinbase;
 mod connection;
 mod fetch;
 mod finnhub;
+mod frame;
 pub mod http;
 mod kraken;
 mod massive;
@@ -20,7 +21,6 @@ mod watch;
 
 use super::{Event, Positions, Source};
 use crate::gap::Gap;
-use crate::letter::{Letter, Stage};
 use crate::stop::Stop;
 use crate::telemetry::Latency;
 use crate::{Error, Result};
@@ -28,10 +28,10 @@ use connection::Wire;
 use crossbeam_channel::Receiver;
 pub use fetch::{Fetch, History};
 use http::Http;
+use market::Record;
 use market::calendar::Calendar;
-use market::codec::feed::{Decode, Idle, Message};
+use market::codec::feed::Decode;
 use market::codec::json;
-use market::{Record, UnixNanos};
 pub use open::{decoder, examples, open};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -90,12 +90,6 @@ pub struct Live {
     payload: Vec<u8>,
 }
 
-/// Part of a frame that waits until a gap is filled.
-enum Later {
-    Record(Record<String>),
-    Unreadable(String, String),
-}
-
 impl Live {
     /// Connects on the first call of [`Source::next`].
     #[must_use]
@@ -123,100 +117,11 @@ impl Live {
     fn name(&self) -> String {
         format!("live:{}", self.settings.feed)
     }
+}
 
-    fn frame(
-        &mut self,
-        text: &str,
-        recv_ts: UnixNanos,
-        stop: &Stop,
-        sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
-    ) -> Result<()> {
-        // The decoder is lent to its own frame. What comes while a gap is open waits for the frame's end: the gap is
-        // filled first, and needs the decoder.
-        let mut decoder = std::mem::replace(&mut self.decoder, Box::new(Idle));
-        let (mut done, mut later) = (Ok(()), Vec::new());
-        let read = decoder.frame(text, recv_ts, &mut |outcome, raw| {
-            if done.is_err() || outcome == Ok(Message::Silent) {
-                return;
-            }
-            done = match outcome {
-                Ok(Message::Record(record)) if self.open.is_none() => self.record(&record, stop, sink),
-                Ok(Message::Record(record)) => {
-                    later.push(Later::Record(record.map(str::to_owned)));
-                    Ok(())
-                }
-                Ok(Message::Missed(what)) => self.missed(&format!("a hole: {what}"), sink),
-                Ok(Message::Halted(symbol, halted)) => {
-                    // As loud as a gap: it explains a silence that would otherwise look like one.
-                    tracing::warn!(symbol, halted, "trading status");
-                    self.watch.halt(symbol, halted);
-                    Ok(())
-                }
-                Ok(Message::Silent) => Ok(()),
-                Err(reason) if self.open.is_none() => self.unreadable("a message", reason, raw, sink),
-                Err(reason) => {
-                    later.push(Later::Unreadable(reason, raw.to_owned()));
-                    Ok(())
-                }
-            };
-        });
-        self.decoder = decoder;
-        done?;
-        for outcome in later {
-            match outcome {
-                Later::Record(record) => self.record(&record.as_str(), stop, sink)?,
-                Later::Unreadable(reason, raw) => self.unreadable("a message", reason, &raw, sink)?,
-            }
-        }
-        match read {
-            Ok(()) => Ok(()),
-            Err(reason) => self.unreadable("a frame", reason, text, sink),
-        }
-    }
-
-    fn record(
-        &mut self,
-        record: &Record<&str>,
-        stop: &Stop,
-        sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
-    ) -> Result<()> {
-        let ts = record.ts();
-        if self.open.is_some() {
-            self.fill(ts, sink, stop)?;
-        }
-        self.watch.hear(record.symbol(), ts);
-        // A simulator's time is of another day.
-        if self.settings.speed == 1.0 {
-            self.lag.record(u64::try_from(record.recv_ts().0.saturating_sub(ts.0) / 1_000).unwrap_or(0));
-        }
-        self.latest = Some(self.latest.map_or(ts.0, |latest| latest.max(ts.0)));
-        self.changed = true;
-        hand_over(record, &mut self.payload, sink)
-    }
-
-    /// What cannot be read may have been a record: it is kept, and a gap.
-    fn unreadable(
-        &mut self,
-        what: &str,
-        reason: String,
-        raw: &str,
-        sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
-    ) -> Result<()> {
-        let cause = format!("{what} that cannot be read: {reason}");
-        self.dead(reason, raw, sink)?;
-        self.missed(&cause, sink)
-    }
-
-    fn dead(&self, reason: String, raw: &str, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
-        sink(Event::Dead(Letter {
-            stage: Stage::Source,
-            origin: self.describe(),
-            reason,
-            key: String::new(),
-            kind: String::new(),
-            raw: raw.as_bytes().to_vec(),
-        }))
-    }
+/// What a vendor's own bars are labelled with, so that they never pass for those we make of its trades.
+pub(super) fn bars_of(feed: &str) -> String {
+    format!("{feed}.bars")
 }
 
 /// Hands a record over in canonical form.

@@ -15,6 +15,8 @@ struct Entry {
     feeds: &'static [&'static str],
     example: &'static str,
     kinds: &'static [Kind],
+    /// Its stream has bars and price bands, too.
+    beside: bool,
     calendar: Calendar,
     account: fn(&config::Source) -> &config::Account,
     /// What must be in the environment, and where it is had.
@@ -33,6 +35,7 @@ const VENDORS: [Entry; 6] = [
         feeds: &["iex", "sip", "delayed_sip", "test", "crypto"],
         example: "alpaca:iex?symbols=SPY,AAPL&kinds=trades,quotes",
         kinds: BOTH,
+        beside: true,
         calendar: Calendar::XNYS,
         account: |source| &source.alpaca,
         key: Some(
@@ -46,6 +49,7 @@ const VENDORS: [Entry; 6] = [
         feeds: &["stocks"],
         example: "massive:stocks?symbols=SPY,AAPL&kinds=trades,quotes",
         kinds: BOTH,
+        beside: true,
         calendar: Calendar::XNYS,
         account: |source| &source.massive,
         key: Some("export MASSIVE_API_KEY=... (an account at massive.com has it)"),
@@ -57,6 +61,7 @@ const VENDORS: [Entry; 6] = [
         feeds: &[""],
         example: "finnhub:?symbols=AAPL,BINANCE:BTCUSDT",
         kinds: TRADES,
+        beside: false,
         calendar: Calendar::XNYS,
         account: |source| &source.finnhub,
         key: Some("export FINNHUB_API_KEY=... (a free account at finnhub.io has it)"),
@@ -68,6 +73,7 @@ const VENDORS: [Entry; 6] = [
         feeds: &[""],
         example: "coinbase:?symbols=BTC-USD,ETH-USD",
         kinds: TRADES,
+        beside: false,
         calendar: Calendar::ALWAYS,
         account: |source| &source.coinbase,
         key: None,
@@ -79,6 +85,7 @@ const VENDORS: [Entry; 6] = [
         feeds: &[""],
         example: "kraken:?symbols=BTC/USD,ETH/USD",
         kinds: TRADES,
+        beside: false,
         calendar: Calendar::ALWAYS,
         account: |source| &source.kraken,
         key: None,
@@ -90,6 +97,7 @@ const VENDORS: [Entry; 6] = [
         feeds: &[""],
         example: "binance:?symbols=BTCUSDT,ETHUSDT",
         kinds: TRADES,
+        beside: false,
         calendar: Calendar::ALWAYS,
         account: |source| &source.binance,
         key: None,
@@ -117,6 +125,8 @@ pub fn decoder(label: &str) -> Option<Box<dyn Decode>> {
         feed: String::new(),
         symbols: Vec::new(),
         kinds: Vec::new(),
+        bars: false,
+        bands: false,
     };
     Some((entry.vendor)(account).decoder(label))
 }
@@ -144,6 +154,8 @@ fn settings(entry: &Entry, source: &config::Source, rest: &str) -> Result<Settin
         feed: feed.to_owned(),
         symbols: Vec::new(),
         kinds: TRADES.to_vec(),
+        bars: false,
+        bands: false,
     };
     let dot = if feed.is_empty() { "" } else { "." };
     let (mut label, mut speed) = (format!("{}{dot}{feed}", entry.scheme), 1.0);
@@ -153,7 +165,17 @@ fn settings(entry: &Entry, source: &config::Source, rest: &str) -> Result<Settin
         match name {
             "symbols" => account.symbols = crate::engine::symbols(value),
             "kinds" => {
-                account.kinds = crate::engine::kinds(value).map_err(|why| bad(&why))?;
+                let mut kinds = Vec::new();
+                for word in value.split(',').map(str::trim) {
+                    match word {
+                        "bars" if entry.beside && feed != "test" => account.bars = true,
+                        "lulds" if entry.beside && !["test", "crypto"].contains(&feed) => {
+                            account.bands = true
+                        }
+                        _ => kinds.push(word.parse().map_err(|why: String| bad(&why))?),
+                    }
+                }
+                account.kinds = kinds;
                 if let Some(kind) = account.kinds.iter().find(|kind| !entry.kinds.contains(kind)) {
                     return Err(bad(&format!("{} has no {}", entry.scheme, kind.plural())));
                 }

@@ -25,6 +25,10 @@ pub struct Account {
     pub symbols: Vec<String>,
     /// Which records.
     pub kinds: Vec<Kind>,
+    /// The vendor's own bars as well.
+    pub bars: bool,
+    /// Limit up and limit down as well.
+    pub bands: bool,
 }
 
 /// Why there is no connection.

@@ -1,0 +1,203 @@
+//! What stock streams tell beside trades and quotes: bars and price bands. They come seldom, so they are read again from
+//! their text, the slow way, and cost nothing where there are none.
+//!
+//! ```text
+//! Alpaca:  {"T":"b","S":"SPY","o":388.985,"h":389.13,"l":388.975,"c":389.12,"v":49378,"n":461,"vw":389.062639,"t":"2021-02-22T19:15:00Z"}
+//!          `u` is a bar told again, `d` is of the day so far
+//!          {"T":"l","S":"IONM","u":3.24,"d":2.65,"i":"B","t":"2022-04-06T20:06:09.9Z","z":"A"}
+//! Massive: {"ev":"AM","sym":"GTE","v":4110,"o":0.4488,"c":0.4486,"h":0.4489,"l":0.4486,"vw":0.4487,"s":1610144640000,"e":1610144700000}
+//!          `A` is of a second
+//!          {"ev":"LULD","T":"MSFT","h":218.12,"l":215.04,"i":[21],"z":3,"t":1610144700000,"q":8}
+//! ```
+
+use super::feed::{Message, Sink};
+use super::poll::{Asked, Row, make, ohlc, price, volume};
+use crate::bar::Bar;
+use crate::interval::Interval;
+use crate::{Price, UnixNanos};
+use serde_json::Value;
+
+/// A vendor's bar in a stream.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Given<'a> {
+    symbol: &'a str,
+    interval: Interval,
+    row: Row,
+    revision: u32,
+    is_final: bool,
+}
+
+impl Given<'_> {
+    /// As a bar of a feed.
+    ///
+    /// # Errors
+    /// Its prices contradict each other.
+    pub fn bar(&self, feed: &str) -> Result<Bar, String> {
+        let (symbol, interval, settled) = (self.symbol, self.interval, UnixNanos(i64::MAX));
+        let bar = make(&Asked { symbol, feed, interval, settled }, &self.row)?;
+        Ok(Bar { revision: self.revision, is_final: self.is_final, ..bar })
+    }
+}
+
+/// Prices between which a symbol may be traded (limit up, limit down).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bands<'a> {
+    /// Whose.
+    pub symbol: &'a str,
+    /// From when on.
+    pub ts: UnixNanos,
+    /// The highest.
+    pub upper: Price,
+    /// The lowest.
+    pub lower: Price,
+    /// The vendor's word for why.
+    pub indicator: &'a str,
+}
+
+fn text<'v>(value: &'v Value, name: &str) -> Result<&'v str, String> {
+    value[name].as_str().filter(|text| !text.is_empty()).ok_or_else(|| format!("no `{name}`"))
+}
+
+fn row(value: &Value, start: i64) -> Result<Row, String> {
+    Ok(Row {
+        start,
+        ohlc: ohlc(value, ["o", "h", "l", "c"])?,
+        volume: volume(&value["v"], "v")?,
+        vwap: value.get("vw").map(|value| price(value, "vw")).transpose()?,
+        trades: value["n"].as_u64().unwrap_or(0),
+    })
+}
+
+fn bands<'v>(
+    value: &'v Value,
+    [symbol, upper, lower]: [&str; 3],
+    ts: UnixNanos,
+    indicator: &'v str,
+) -> Result<Message<'v>, String> {
+    Ok(Message::Bands(Bands {
+        symbol: text(value, symbol)?,
+        ts,
+        upper: Price::from_billionths(price(&value[upper], upper)?),
+        lower: Price::from_billionths(price(&value[lower], lower)?),
+        indicator,
+    }))
+}
+
+/// A message of class `b`, `u`, `d` or `l`.
+pub(super) fn alpaca(class: &str, raw: &str, sink: Sink<'_>) {
+    let value: Value = match serde_json::from_str(raw) {
+        Ok(value) => value,
+        Err(error) => return sink(Err(error.to_string()), raw),
+    };
+    let read = || {
+        let ts = UnixNanos::parse(text(&value, "t")?).map_err(|error| format!("`t`: {error}"))?;
+        if class == "l" {
+            return bands(&value, ["S", "u", "d"], ts, value["i"].as_str().unwrap_or_default());
+        }
+        Ok(Message::Bar(Given {
+            symbol: text(&value, "S")?,
+            interval: if class == "d" { Interval::D1 } else { Interval::M1 },
+            row: row(&value, ts.0)?,
+            revision: u32::from(class == "u"),
+            is_final: false,
+        }))
+    };
+    sink(read(), raw);
+}
+
+/// A message of event `A`, `AM` or `LULD`.
+pub(super) fn massive(event: &str, raw: &str, sink: Sink<'_>) {
+    let value: Value = match serde_json::from_str(raw) {
+        Ok(value) => value,
+        Err(error) => return sink(Err(error.to_string()), raw),
+    };
+    let millis = |name: &str| {
+        let ms = value[name].as_i64().and_then(|ms| ms.checked_mul(1_000_000));
+        ms.ok_or_else(|| format!("`{name}` is no time in milliseconds"))
+    };
+    let indicator = value["i"].to_string();
+    let read = || {
+        if event == "LULD" {
+            return bands(&value, ["T", "h", "l"], UnixNanos(millis("t")?), &indicator);
+        }
+        Ok(Message::Bar(Given {
+            symbol: text(&value, "sym")?,
+            interval: if event == "A" { Interval::S1 } else { Interval::M1 },
+            row: row(&value, millis("s")?)?,
+            revision: 0,
+            // It is told once.
+            is_final: true,
+        }))
+    };
+    sink(read(), raw);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::bar::Values;
+    use crate::codec::feed::{Decode, Message};
+    use crate::codec::{alpaca, massive};
+    use crate::{UnixNanos, fixed};
+
+    fn shown(decoder: &mut dyn Decode, frame: &str) -> Vec<String> {
+        let mut out = Vec::new();
+        decoder
+            .frame(frame, UnixNanos(7), &mut |outcome, _| {
+                out.push(match outcome {
+                    Ok(Message::Bar(given)) => match given.bar("f") {
+                        Ok(bar) => {
+                            let Values::Trades(values) = &bar.values else { return };
+                            let [o, h, l, c] = values.ohlc;
+                            let volume = fixed::wide_text(values.volume);
+                            let (start, n, revision) = (bar.start, values.trades, bar.revision);
+                            format!(
+                                "{} {} {start} {o} {h} {l} {c} {volume} {n} {revision} {}",
+                                bar.symbol, bar.interval, bar.is_final
+                            )
+                        }
+                        Err(reason) => reason,
+                    },
+                    Ok(Message::Bands(b)) => {
+                        format!("{} {} {} {} {}", b.symbol, b.ts, b.upper, b.lower, b.indicator)
+                    }
+                    other => format!("{other:?}"),
+                });
+            })
+            .unwrap();
+        out
+    }
+
+    #[test]
+    fn bars_and_bands_are_read_and_what_is_none_is_named() {
+        let frame = r#"[{"T":"b","S":"SPY","o":388.985,"h":389.13,"l":388.975,"c":389.12,"v":49378,"n":461,"vw":389.062639,"t":"2021-02-22T19:15:00Z"},
+            {"T":"u","S":"SPY","o":388.985,"h":389.13,"l":388.975,"c":389.12,"v":49380,"n":462,"vw":389.062639,"t":"2021-02-22T19:15:00Z"},
+            {"T":"d","S":"SPY","o":1,"h":1,"l":1,"c":1,"v":1,"n":1,"t":"2021-02-22T05:00:00Z"},
+            {"T":"l","S":"IONM","u":3.24,"d":2.65,"i":"B","t":"2022-04-06T20:06:09.9Z","z":"A"},
+            {"T":"b","S":"SPY","o":3,"h":2,"l":1,"c":1,"v":1,"t":"2021-02-22T05:00:00Z"},
+            {"T":"b","S":"SPY","t":"2021-02-22T05:00:00Z"}]"#;
+        assert_eq!(
+            shown(&mut alpaca::Decoder::new("f"), frame),
+            [
+                "SPY 1m 2021-02-22T19:15:00Z 388.985 389.13 388.975 389.12 49378 461 0 false",
+                "SPY 1m 2021-02-22T19:15:00Z 388.985 389.13 388.975 389.12 49380 462 1 false",
+                "SPY 1d 2021-02-22T05:00:00Z 1 1 1 1 1 1 0 false",
+                "IONM 2022-04-06T20:06:09.9Z 3.24 2.65 B",
+                "no bar: open 3 high 2 low 1 close 1",
+                "Err(\"no `o`\")",
+            ]
+        );
+        let frame = r#"[{"ev":"AM","sym":"GTE","v":4110,"av":9470157,"op":0.4372,"vw":0.4488,"o":0.4488,"c":0.4486,"h":0.4489,"l":0.4486,"a":0.4352,"z":685,"s":1610144640000,"e":1610144700000},
+            {"ev":"A","sym":"SPCE","v":200,"o":25.39,"c":25.39,"h":25.39,"l":25.39,"s":1610144868000,"e":1610144869000},
+            {"ev":"LULD","T":"MSFT","h":218.12,"l":215.04,"i":[21],"z":3,"t":1610144700000,"q":8},
+            {"ev":"LULD","T":"MSFT","h":218.12,"l":215.04,"i":[21],"z":3}]"#;
+        assert_eq!(
+            shown(&mut massive::Decoder::new("f"), frame),
+            [
+                "GTE 1m 2021-01-08T22:24:00Z 0.4488 0.4489 0.4486 0.4486 4110 0 0 true",
+                "SPCE 1s 2021-01-08T22:27:48Z 25.39 25.39 25.39 25.39 200 0 0 true",
+                "MSFT 2021-01-08T22:25:00Z 218.12 215.04 [21]",
+                "Err(\"`t` is no time in milliseconds\")",
+            ]
+        );
+    }
+}

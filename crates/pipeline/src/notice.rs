@@ -1,0 +1,68 @@
+//! What a vendor says about trading itself: halts, and the prices a symbol must stay between. Kept as messages of the
+//! notices topic under the symbol:
+//!
+//! ```text
+//! {"feed":"alpaca.sip","symbol":"IONM","what":"bands","ts":"2022-04-06T20:06:09.9Z","upper":"3.24","lower":"2.65","indicator":"B"}
+//! {"feed":"alpaca.sip","symbol":"IONM","what":"halted","ts":"2022-04-06T20:06:10.1Z"}      or "resumed"; the time of receipt
+//! ```
+
+use crate::topic::{Message, Names, Producer};
+use crate::{Error, Result};
+use market::UnixNanos;
+use market::codec::aside::Bands;
+use serde::Serialize;
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Notice {
+    feed: String,
+    symbol: String,
+    what: &'static str,
+    ts: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upper: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lower: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    indicator: Option<String>,
+}
+
+impl Notice {
+    /// A symbol is halted, or traded again.
+    #[must_use]
+    pub fn halt(feed: &str, symbol: &str, halted: bool, recv_ts: UnixNanos) -> Self {
+        let what = if halted { "halted" } else { "resumed" };
+        let (feed, symbol, ts) = (feed.to_owned(), symbol.to_owned(), recv_ts.to_string());
+        Self { feed, symbol, what, ts, upper: None, lower: None, indicator: None }
+    }
+
+    /// Price bands.
+    #[must_use]
+    pub fn bands(feed: &str, bands: &Bands<'_>) -> Self {
+        Self {
+            feed: feed.to_owned(),
+            symbol: bands.symbol.to_owned(),
+            what: "bands",
+            ts: bands.ts.to_string(),
+            upper: Some(bands.upper.to_string()),
+            lower: Some(bands.lower.to_string()),
+            indicator: Some(bands.indicator.to_owned()),
+        }
+    }
+
+    /// Publishes it.
+    ///
+    /// # Errors
+    /// The topic's.
+    pub fn send(&self, names: &Names, stamp_ms: i64, producer: &mut dyn Producer) -> Result<()> {
+        let payload = serde_json::to_vec(self)
+            .map_err(|error| Error::internal(format!("write down a notice: {error}")))?;
+        producer.send(&Message {
+            topic: &names.notices(),
+            key: &self.symbol,
+            headers: &[("kind", b"notice")],
+            payload: &payload,
+            stamp_ms,
+        })
+    }
+}
