@@ -8,7 +8,7 @@ use pipeline::source::Event;
 use pipeline::{Stop, config, engine};
 use std::collections::{HashMap, HashSet};
 use std::hint::black_box;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 fn settings(source: &str) -> Result<config::Config> {
     let flags = [("source.url", Some(source.to_owned()))];
@@ -40,15 +40,35 @@ fn load(config: &config::Config) -> Result<Vec<Trade<&'static str>>> {
     Ok(trades)
 }
 
-/// Adds all trades, telling bars every so many as the run loop does; seconds, and bars told.
+/// Looks at the clock now and then: whether bars are to be told, as often as the run loop tells them.
+struct Teller {
+    every: Duration,
+    last: Instant,
+}
+
+impl Teller {
+    fn new(config: &config::Config) -> Self {
+        Self { every: Duration::from_millis(config.aggregate.tell_ms), last: Instant::now() }
+    }
+
+    fn due(&mut self, position: u64) -> bool {
+        let due = position.is_multiple_of(1_024) && self.last.elapsed() >= self.every;
+        if due {
+            self.last = Instant::now();
+        }
+        due
+    }
+}
+
+/// Adds all trades, telling bars as the run loop does; seconds, and bars told.
 fn once(config: &config::Config, trades: &[Trade<&str>]) -> Result<(f64, u64)> {
     let settings = engine::bars(config).map_err(|error| anyhow!("{error}"))?;
     let mut aggregator = Aggregator::new(settings);
-    let mut told = 0;
+    let (mut told, mut teller) = (0, Teller::new(config));
     let start = Instant::now();
     for (position, trade) in trades.iter().enumerate() {
         black_box(aggregator.add(&Record::Trade(*trade), Place { position: position as u64, stamp_ms: 0 }));
-        if position % 65_536 == 65_535 {
+        if teller.due(position as u64) {
             aggregator.take(0, &mut |bar| {
                 black_box(bar);
                 told += 1;
@@ -91,7 +111,7 @@ pub(crate) fn symbols(source: &str, count: usize, passes: usize) -> Result<()> {
     let ids: Vec<String> = (0..rounds * EACH).map(|id| format!("{id:07}")).collect();
     let settings = engine::bars(&config).map_err(|error| anyhow!("{error}"))?;
     let mut aggregator = Aggregator::new(settings);
-    let (mut position, mut told) = (0_u64, 0_u64);
+    let (mut position, mut told, mut teller) = (0_u64, 0_u64, Teller::new(&config));
     // One aggregator goes on through all passes: the first ones only bring it to its size.
     for pass in 0..passes {
         let start = Instant::now();
@@ -105,7 +125,7 @@ pub(crate) fn symbols(source: &str, count: usize, passes: usize) -> Result<()> {
                         aggregator.add(&Record::Trade(Trade { symbol: name.as_str(), ..trade }), place),
                     );
                     position += 1;
-                    if position.is_multiple_of(65_536) {
+                    if teller.due(position) {
                         aggregator.take(0, &mut |bar| {
                             black_box(bar);
                             told += 1;
