@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! {"feed":"alpaca.sip","symbol":"IONM","what":"bands","ts":"2022-04-06T20:06:09.9Z","upper":"3.24","lower":"2.65","indicator":"B"}
-//! {"feed":"alpaca.sip","symbol":"IONM","what":"halted","ts":"2022-04-06T20:06:10.1Z"}      or "resumed"; the time of receipt
+//! {"feed":"alpaca.sip","symbol":"IONM","what":"halted","ts":"2022-04-06T20:06:10.1Z"}      or "resumed"
 //! ```
 
 use crate::topic::{Message, Names, Producer};
@@ -30,9 +30,9 @@ pub struct Notice {
 impl Notice {
     /// A symbol is halted, or traded again.
     #[must_use]
-    pub fn halt(feed: &str, symbol: &str, halted: bool, recv_ts: UnixNanos) -> Self {
+    pub fn halt(feed: &str, symbol: &str, ts: UnixNanos, halted: bool) -> Self {
         let what = if halted { "halted" } else { "resumed" };
-        let (feed, symbol, ts) = (feed.to_owned(), symbol.to_owned(), recv_ts.to_string());
+        let (feed, symbol, ts) = (feed.to_owned(), symbol.to_owned(), ts.to_string());
         Self { feed, symbol, what, ts, upper: None, lower: None, indicator: None }
     }
 

@@ -18,7 +18,14 @@ pub enum Message<'a> {
     /// Prices that a symbol must stay between.
     Bands(Bands<'a>),
     /// A symbol is halted, or traded again.
-    Halted(&'a str, bool),
+    Halted {
+        /// Whose.
+        symbol: &'a str,
+        /// From when on.
+        ts: UnixNanos,
+        /// Or traded again.
+        halted: bool,
+    },
     /// The vendor's own numbers tell that something was not sent: which ones.
     Missed(&'a str),
 }

@@ -107,8 +107,8 @@ impl Source for Frames {
                         Err(reason) => sink(Event::Dead(letter(reason, raw))),
                     },
                     Ok(Message::Bands(bands)) => sink(Event::Notice(&Notice::bands(&self.feed, bands))),
-                    Ok(Message::Halted(symbol, halted)) => {
-                        sink(Event::Notice(&Notice::halt(&self.feed, symbol, *halted, clock::now())))
+                    Ok(Message::Halted { symbol, ts, halted }) => {
+                        sink(Event::Notice(&Notice::halt(&self.feed, symbol, *ts, *halted)))
                     }
                     Ok(Message::Silent | Message::Missed(_)) => Ok(()),
                     Err(reason) => sink(Event::Dead(letter(reason.clone(), raw))),

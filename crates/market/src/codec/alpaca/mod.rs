@@ -267,7 +267,7 @@ fn status<'a>(of: &Members<'a>) -> Result<Message<'a>, String> {
         "3" | "T" => false,
         _ => return Ok(Message::Silent),
     };
-    Ok(Message::Halted(of.symbol.needed("S")?, halted))
+    Ok(Message::Halted { symbol: of.symbol.needed("S")?, ts: of.t.time("t")?, halted })
 }
 
 /// A side of a quote; an empty one is written as a price of zero.

@@ -91,9 +91,12 @@ fn history_tells_of_amendments_what_the_stream_told() {
 fn halts_are_told() {
     let mut out = Vec::new();
     let frame = ["H", "T", "Q"].map(|code| format!(r#"{{"T":"s","S":"A","sc":"{code}","sm":"","rc":"T1","rm":"","z":"C","t":"2021-01-27T10:35:34Z"}}"#));
-    let mut take = |outcome: Outcome<'_>, _: &str| out.push(format!("{outcome:?}"));
+    let mut take = |outcome: Outcome<'_>, _: &str| match outcome {
+        Ok(Message::Halted { symbol, ts, halted }) => out.push(format!("{symbol} {ts} {halted}")),
+        other => out.push(format!("{other:?}")),
+    };
     Decoder::new("f").frame(&format!("[{}]", frame.join(",")), UnixNanos(7), &mut take).unwrap();
-    assert_eq!(out, ["Ok(Halted(\"A\", true))", "Ok(Halted(\"A\", false))", "Ok(Silent)"]);
+    assert_eq!(out, ["A 2021-01-27T10:35:34Z true", "A 2021-01-27T10:35:34Z false", "Ok(Silent)"]);
 }
 
 #[test]

@@ -38,11 +38,11 @@ impl Live {
                     Ok(())
                 }
                 Ok(Message::Missed(what)) => self.missed(&format!("a hole: {what}"), sink),
-                Ok(Message::Halted(symbol, halted)) => {
+                Ok(Message::Halted { symbol, ts, halted }) => {
                     // As loud as a gap: it explains a silence that would otherwise look like one.
                     tracing::warn!(symbol, halted, "trading status");
-                    self.watch.halt(symbol, halted);
-                    sink(Event::Notice(&Notice::halt(&self.settings.feed, symbol, halted, recv_ts)))
+                    self.watch.halt(symbol, ts, halted);
+                    sink(Event::Notice(&Notice::halt(&self.settings.feed, symbol, ts, halted)))
                 }
                 Ok(Message::Bands(bands)) => sink(Event::Notice(&Notice::bands(&self.settings.feed, &bands))),
                 Ok(Message::Bar(given)) => match given.bar(&bars_of(&self.settings.feed)) {

@@ -13,6 +13,9 @@ const DOUBLINGS: u32 = 5;
 /// Longer than this many usual pauses of a symbol is suspicious.
 const PAUSES: f64 = 20.0;
 
+/// Trades of before a halt may be reported after it, those of other venues with a time a little after it.
+const HALT_SLACK_NS: i64 = 10_000_000_000;
+
 #[derive(Debug)]
 struct Heard {
     ts: i64,
@@ -21,8 +24,8 @@ struct Heard {
     pause: f64,
     /// Looked into since, when the market was closed.
     settled: bool,
-    /// By what the vendor says.
-    halted: bool,
+    /// Since when, by what the vendor says.
+    halted: Option<i64>,
     /// By the stream, ever.
     heard: bool,
     /// How often it was looked into since: ever more seldom.
@@ -31,7 +34,7 @@ struct Heard {
 
 impl Heard {
     fn new(ts: i64, at: Instant) -> Self {
-        Self { ts, at, pause: 0.0, settled: false, halted: false, heard: false, looks: 0 }
+        Self { ts, at, pause: 0.0, settled: false, halted: None, heard: false, looks: 0 }
     }
 }
 
@@ -86,7 +89,8 @@ impl Watch {
                 heard.pause += ((ts.0 - heard.ts).max(0) as f64 - heard.pause) / 32.0;
                 heard.ts = heard.ts.max(ts.0);
                 heard.at = at;
-                (heard.settled, heard.halted, heard.heard, heard.looks) = (false, false, true, 0);
+                (heard.settled, heard.heard, heard.looks) = (false, true, 0);
+                heard.halted = heard.halted.filter(|since| ts.0 <= since.saturating_add(HALT_SLACK_NS));
             }
             None => {
                 self.symbols.insert(symbol.to_owned(), Heard { heard: true, ..Heard::new(ts.0, at) });
@@ -102,16 +106,16 @@ impl Watch {
     }
 
     /// Silence is of no meaning until it is traded again.
-    pub(super) fn halt(&mut self, symbol: &str, halted: bool) {
+    pub(super) fn halt(&mut self, symbol: &str, ts: UnixNanos, halted: bool) {
         if let Some(heard) = self.symbols.get_mut(symbol) {
-            heard.halted = halted;
+            heard.halted = halted.then_some(ts.0);
         }
         self.excuse(Some(symbol));
     }
 
     /// Silence begins anew, and whether a halt has ended is not known.
     pub(super) fn connected(&mut self) {
-        self.symbols.values_mut().for_each(|heard| heard.halted = false);
+        self.symbols.values_mut().for_each(|heard| heard.halted = None);
         self.excuse(None);
     }
 
@@ -147,7 +151,7 @@ impl Watch {
             .symbols
             .iter()
             // Once the market is closed each is looked into one more time: it may have stalled before.
-            .filter(|(_, heard)| if closed { !heard.settled } else { !heard.halted })
+            .filter(|(_, heard)| if closed { !heard.settled } else { heard.halted.is_none() })
             .filter_map(|(symbol, heard)| {
                 let silent_s = heard.at.elapsed().as_secs_f64() * self.speed;
                 let allowed = self.allowed.max(PAUSES * heard.pause / 1e9) * f64::from(1 << heard.looks);
@@ -192,9 +196,17 @@ mod tests {
         let names: Vec<_> = suspects.iter().map(|s| (s.symbol.as_str(), s.regular)).collect();
         assert_eq!(names, [("BUSY", true)]);
         assert!(suspects[0].silent_s >= 1_000.0);
-        regular.halt("BUSY", true);
+        let halt = at("2013-10-08T17:00:00Z", 210);
+        regular.halt("BUSY", halt, true);
         assert_eq!(regular.suspects(), []);
-        regular.halt("BUSY", false);
+        // A trade of before it that is reported late does not end it; one of long after it does.
+        for (second, suspected) in [(205, false), (215, false), (240, true)] {
+            regular.hear("BUSY", at("2013-10-08T17:00:00Z", second));
+            std::thread::sleep(Duration::from_millis(10));
+            assert_eq!(regular.suspects().iter().any(|s| s.symbol == "BUSY"), suspected, "{second}");
+        }
+        regular.halt("BUSY", halt, true);
+        regular.halt("BUSY", halt, false);
         std::thread::sleep(Duration::from_millis(10));
         // What history has given counts as heard.
         regular.fetched("BUSY", at("2013-10-08T17:00:00Z", 250));
