@@ -5,6 +5,7 @@ use super::faults::Fault;
 use super::{Shared, bars, packed};
 use crate::stop::Stop;
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender};
+use market::UnixNanos;
 use serde_json::Value;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -195,16 +196,19 @@ impl Session<'_> {
         if end { Err(Ended) } else { Ok(()) }
     }
 
-    /// Halts that begin or end with these items.
-    fn statuses(&self, out: &Out) -> Vec<String> {
+    /// Halts that begin or end with these items, in order of time.
+    fn statuses(&self, out: &Out) -> Vec<(UnixNanos, String)> {
         let ts = |place: usize| self.shared.items.get(place).map_or(i64::MIN, |item| item.ts);
         let now = ts(out.from.wrapping_sub(1)) + 1..=ts(out.to - 1);
         let halts =
             self.shared.settings.halts.iter().filter(|halt| self.client.statuses.contains(&halt.symbol));
         let told = halts.flat_map(|halt| [(halt, halt.from, true), (halt, halt.to, false)]);
-        told.filter(|(_, at, _)| now.contains(&at.0))
-            .filter_map(|(halt, at, halted)| self.shared.face.status(&halt.symbol, halted, at))
-            .collect()
+        let mut told: Vec<_> = told
+            .filter(|(_, at, _)| now.contains(&at.0))
+            .filter_map(|(halt, at, halted)| Some((at, self.shared.face.status(&halt.symbol, halted, at)?)))
+            .collect();
+        told.sort_by_key(|(at, _)| *at);
+        told
     }
 
     /// Bars that ended with these items.
@@ -226,8 +230,12 @@ impl Session<'_> {
     fn send(&mut self, out: Out) -> Step {
         let shared = self.shared;
         let amended = out.fault.filter(|fault| fault.amends()).map(|_| shared.amended().clone());
-        let (mut messages, mut amends) = (self.statuses(&out), Vec::new());
+        let mut statuses = self.statuses(&out).into_iter().peekable();
+        let (mut messages, mut amends) = (Vec::new(), Vec::new());
         for (place, item) in shared.items[..out.to].iter().enumerate().skip(out.from) {
+            while let Some((_, status)) = statuses.next_if(|(at, _)| at.0 <= item.ts) {
+                messages.push(status);
+            }
             if !self.client.wants(item.kind, shared.symbol(item)) {
                 continue;
             }
