@@ -1,11 +1,13 @@
 //! As Alpaca speaks: a JSON or MessagePack stream with greeting, subscriptions and numbered errors; history in pages,
 //! sorted by symbol and then by time. Crypto has addresses of its own, no venue, no conditions, and amends nothing.
 
+mod amend;
+
 use super::face::{Answer, Client, Face, Refused, Request, Trouble};
 use super::{Fault, Item, Shared, bars};
 use market::bar::TradeValues;
 use market::interval::Interval;
-use market::{Kind, Price, Record, Side, Trade, UnixNanos, fixed};
+use market::{Kind, Record, Side, UnixNanos};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -73,21 +75,6 @@ fn stock_members(record: &Record<&str>, out: &mut String) {
     }
 }
 
-/// The record of a trade that never was: another price and id.
-fn wrong(record: &Record<&str>, id: &str, take: &mut dyn FnMut(&Record<&str>)) {
-    let Record::Trade(trade) = record else { return };
-    let price = Price::from_billionths(trade.price.billionths() + fixed::ONE);
-    take(&Record::Trade(Trade { id, price, ..*trade }));
-}
-
-/// Its id: no tape has so many rows.
-fn wrong_id(record: &Record<&str>) -> String {
-    let Record::Trade(trade) = record else { return String::new() };
-    let mut out = String::from("9");
-    id(trade.id, &mut out);
-    out
-}
-
 fn error(code: u32, text: &str) -> String {
     json!([{"T": "error", "code": code, "msg": text}]).to_string()
 }
@@ -132,19 +119,13 @@ impl Face for Alpaca {
                 if CHANNELS.iter().any(|(channel, _)| named(channel).len() > shared.settings.symbols) {
                     return Answer::of(error(405, "symbol limit exceeded"));
                 }
-                for symbol in named("statuses") {
-                    if action == "subscribe" {
-                        client.statuses.insert(symbol);
-                    } else {
-                        client.statuses.remove(&symbol);
-                    }
-                }
-                for symbol in named("bars") {
-                    if action == "subscribe" {
-                        client.bars.insert((Interval::M1, symbol));
-                    } else {
-                        client.bars.remove(&(Interval::M1, symbol));
-                    }
+                if action == "subscribe" {
+                    client.statuses.extend(named("statuses"));
+                    client.bars.extend(named("bars").into_iter().map(|symbol| (Interval::M1, symbol)));
+                } else {
+                    let [statuses, bars] = ["statuses", "bars"].map(named);
+                    client.statuses.retain(|symbol| !statuses.contains(symbol));
+                    client.bars.retain(|(_, symbol)| !bars.contains(symbol));
                 }
                 state["bars"] = client.bars.iter().map(|(_, symbol)| symbol.clone()).collect();
                 state["statuses"] = client.statuses.iter().cloned().collect();
@@ -192,31 +173,7 @@ impl Face for Alpaca {
     }
 
     fn amended(&self, amended: Fault, item: &Item, record: &Record<&str>) -> [Vec<String>; 2] {
-        let (Record::Trade(trade), new) = (record, wrong_id(record)) else { return Default::default() };
-        let (mut never, mut true_one, mut amends, mut ci) =
-            (String::new(), String::new(), String::new(), String::new());
-        self.live(item, record, &mut true_one);
-        wrong(record, &new, &mut |record| self.live(item, record, &mut never));
-        id(trade.id, &mut ci);
-        let (symbol, venue, price) = (trade.symbol, trade.venue, trade.price.billionths() + fixed::ONE);
-        let price = Price::from_billionths(price);
-        let Trade { size, conditions, tape, ts, .. } = trade;
-        if amended == Fault::Correction {
-            let _ = write!(
-                amends,
-                "{{\"T\":\"c\",\"S\":\"{symbol}\",\"x\":\"{venue}\",\"oi\":{new},\"op\":{price},\"os\":{size},\
-                 \"oc\":{conditions},\"ci\":{ci},\"cp\":{},\"cs\":{size},\"cc\":{conditions},\"z\":\"{tape}\",\
-                 \"t\":\"{ts}\"}}",
-                trade.price
-            );
-            return [vec![never], vec![amends]];
-        }
-        let _ = write!(
-            amends,
-            "{{\"T\":\"x\",\"S\":\"{symbol}\",\"i\":{new},\"x\":\"{venue}\",\"p\":{price},\"s\":{size},\"a\":\"C\",\
-             \"z\":\"{tape}\",\"t\":\"{ts}\"}}"
-        );
-        [vec![never, true_one], vec![amends]]
+        amend::streamed(amended, record, &|record, out| self.live(item, record, out))
     }
 
     fn frames(&self, _: &mut Client, messages: Vec<String>) -> Vec<String> {
@@ -275,7 +232,7 @@ impl Face for Alpaca {
                 .by_ref()
                 .take(room)
                 .map(|(place, item)| {
-                    past(item, amended.get(&place).copied().filter(|_| kind == Kind::Trade), members)
+                    amend::past(item, amended.get(&place).copied().filter(|_| kind == Kind::Trade), members)
                 })
                 .collect();
             room -= taken.len();
@@ -289,22 +246,4 @@ impl Face for Alpaca {
         }
         Ok(format!("{{\"{}\":{{{}}},\"next_page_token\":{next}}}", kind.plural(), lists.join(",")))
     }
-}
-
-/// A record of history; two where it was amended.
-fn past(item: &Item, amended: Option<Fault>, members: fn(&Record<&str>, &mut String)) -> String {
-    let mut text = String::from("{");
-    item.read(|record| {
-        if let Some(fault) = amended {
-            let id = wrong_id(record);
-            wrong(record, &id, &mut |record| members(record, &mut text));
-            let update = if fault == Fault::Correction { "incorrect" } else { "canceled" };
-            let _ = write!(text, ",\"u\":\"{update}\"}},{{");
-        }
-        members(record, &mut text);
-        if amended == Some(Fault::Correction) {
-            text.push_str(",\"u\":\"corrected\"");
-        }
-    });
-    text + "}"
 }

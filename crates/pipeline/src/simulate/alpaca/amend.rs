@@ -1,0 +1,73 @@
+//! Corrections and cancels: a trade that never was is told in the place of the true one or beside it, and then amended, or
+//! taken back.
+
+use super::super::{Fault, Item};
+use super::id;
+use market::{Price, Record, Trade, fixed};
+use std::fmt::Write;
+
+/// The record of a trade that never was: another price and id.
+fn wrong(record: &Record<&str>, id: &str, take: &mut dyn FnMut(&Record<&str>)) {
+    let Record::Trade(trade) = record else { return };
+    let price = Price::from_billionths(trade.price.billionths() + fixed::ONE);
+    take(&Record::Trade(Trade { id, price, ..*trade }));
+}
+
+/// Its id: no tape has so many rows.
+fn wrong_id(record: &Record<&str>) -> String {
+    let Record::Trade(trade) = record else { return String::new() };
+    let mut out = String::from("9");
+    id(trade.id, &mut out);
+    out
+}
+
+/// What the stream tells in the trade's place, and what amends it later; `live` writes a record as the stream does.
+pub(super) fn streamed(
+    amended: Fault,
+    record: &Record<&str>,
+    live: &dyn Fn(&Record<&str>, &mut String),
+) -> [Vec<String>; 2] {
+    let (Record::Trade(trade), new) = (record, wrong_id(record)) else { return Default::default() };
+    let (mut never, mut true_one, mut amends, mut ci) =
+        (String::new(), String::new(), String::new(), String::new());
+    live(record, &mut true_one);
+    wrong(record, &new, &mut |record| live(record, &mut never));
+    id(trade.id, &mut ci);
+    let (symbol, venue, price) = (trade.symbol, trade.venue, trade.price.billionths() + fixed::ONE);
+    let price = Price::from_billionths(price);
+    let Trade { size, conditions, tape, ts, .. } = trade;
+    if amended == Fault::Correction {
+        let _ = write!(
+            amends,
+            "{{\"T\":\"c\",\"S\":\"{symbol}\",\"x\":\"{venue}\",\"oi\":{new},\"op\":{price},\"os\":{size},\
+             \"oc\":{conditions},\"ci\":{ci},\"cp\":{},\"cs\":{size},\"cc\":{conditions},\"z\":\"{tape}\",\
+             \"t\":\"{ts}\"}}",
+            trade.price
+        );
+        return [vec![never], vec![amends]];
+    }
+    let _ = write!(
+        amends,
+        "{{\"T\":\"x\",\"S\":\"{symbol}\",\"i\":{new},\"x\":\"{venue}\",\"p\":{price},\"s\":{size},\"a\":\"C\",\
+         \"z\":\"{tape}\",\"t\":\"{ts}\"}}"
+    );
+    [vec![never, true_one], vec![amends]]
+}
+
+/// A record of history; two where it was amended.
+pub(super) fn past(item: &Item, amended: Option<Fault>, members: fn(&Record<&str>, &mut String)) -> String {
+    let mut text = String::from("{");
+    item.read(|record| {
+        if let Some(fault) = amended {
+            let id = wrong_id(record);
+            wrong(record, &id, &mut |record| members(record, &mut text));
+            let update = if fault == Fault::Correction { "incorrect" } else { "canceled" };
+            let _ = write!(text, ",\"u\":\"{update}\"}},{{");
+        }
+        members(record, &mut text);
+        if amended == Some(Fault::Correction) {
+            text.push_str(",\"u\":\"corrected\"");
+        }
+    });
+    text + "}"
+}
