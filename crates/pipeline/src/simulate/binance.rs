@@ -1,6 +1,6 @@
 //! As Binance speaks: combined streams, numbered trades; history from a number on, and sums by time.
 
-use super::face::{Answer, Client, Face, Refused, Request, Trouble};
+use super::face::{Answer, Client, Face, Refused, Request};
 use super::{Item, Shared};
 use market::{Kind, Record};
 use serde_json::{Value, json};
@@ -41,14 +41,6 @@ impl Face for Binance {
     }
 
     /// A frame a trade.
-    fn frames(&self, _: &mut Client, messages: Vec<String>) -> Vec<String> {
-        messages
-    }
-
-    fn trouble(&self, _: Trouble) -> Option<String> {
-        None
-    }
-
     fn history(&self, shared: &Shared, request: &Request<'_>) -> Result<String, Refused> {
         let symbol = request.text("symbol").unwrap_or_default();
         if !shared.symbols.iter().any(|known| known == symbol) {

@@ -148,17 +148,23 @@ pub(super) trait Face: Send + Sync + std::fmt::Debug {
         None
     }
 
-    /// Answers what a client says; `None` is what cannot be read.
-    fn hear(&self, shared: &Shared, client: &mut Client, said: Option<&Value>) -> Answer;
+    /// Answers what a client says; `None` is what cannot be read. A vendor that is only asked has no stream.
+    fn hear(&self, _shared: &Shared, _client: &mut Client, _said: Option<&Value>) -> Answer {
+        Answer::last("there is no stream")
+    }
 
     /// Appends a message of the stream.
-    fn live(&self, item: &Item, record: &Record<&str>, out: &mut String);
+    fn live(&self, _item: &Item, _record: &Record<&str>, _out: &mut String) {}
 
     /// Frames of messages.
-    fn frames(&self, client: &mut Client, messages: Vec<String>) -> Vec<String>;
+    fn frames(&self, _client: &mut Client, messages: Vec<String>) -> Vec<String> {
+        messages
+    }
 
     /// Said before a connection is ended; `None` ends it without a word.
-    fn trouble(&self, trouble: Trouble) -> Option<String>;
+    fn trouble(&self, _trouble: Trouble) -> Option<String> {
+        None
+    }
 
     /// Said once a second.
     fn beat(&self, _client: &mut Client) -> Option<String> {

@@ -1,6 +1,6 @@
 //! As Finnhub speaks: the key in the address, no answers, `ping` now and then; a day of ticks in columns.
 
-use super::face::{Answer, Client, Face, Refused, Request, Trouble, query};
+use super::face::{Answer, Client, Face, Refused, Request, query};
 use super::{Item, Shared};
 use market::codec::json::conditions;
 use market::{Kind, Record};
@@ -51,10 +51,6 @@ impl Face for Finnhub {
 
     fn frames(&self, _: &mut Client, messages: Vec<String>) -> Vec<String> {
         vec![format!("{{\"data\":[{}],\"type\":\"trade\"}}", messages.join(","))]
-    }
-
-    fn trouble(&self, _: Trouble) -> Option<String> {
-        None
     }
 
     fn beat(&self, _: &mut Client) -> Option<String> {

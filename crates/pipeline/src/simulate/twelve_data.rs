@@ -1,8 +1,8 @@
 //! As Twelve Data answers over REST: errors under HTTP 200, numbers in text, exchange-local time.
 
-use super::face::{Answer, Client, Face, Refused, Request, Trouble};
-use super::{Item, Shared, bars};
-use market::{Record, fixed};
+use super::face::{Face, Refused, Request};
+use super::{Shared, bars};
+use market::fixed;
 use serde_json::{Value, json};
 
 #[derive(Debug)]
@@ -11,20 +11,6 @@ pub(super) struct TwelveData;
 const ZONE: &str = "America/New_York";
 
 impl Face for TwelveData {
-    fn hear(&self, _: &Shared, _: &mut Client, _: Option<&Value>) -> Answer {
-        Answer::last("there is no stream")
-    }
-
-    fn live(&self, _: &Item, _: &Record<&str>, _: &mut String) {}
-
-    fn frames(&self, _: &mut Client, messages: Vec<String>) -> Vec<String> {
-        messages
-    }
-
-    fn trouble(&self, _: Trouble) -> Option<String> {
-        None
-    }
-
     fn history(&self, shared: &Shared, request: &Request<'_>) -> Result<String, Refused> {
         let text = |name: &str| request.text(name).unwrap_or_default();
         let refuse =

@@ -1,8 +1,7 @@
 //! As Yahoo's chart answers: arrays beside each other, prices of 32 bits.
 
-use super::face::{Answer, Client, Face, Refused, Request, Trouble};
-use super::{Item, Shared, bars};
-use market::Record;
+use super::face::{Face, Refused, Request};
+use super::{Shared, bars};
 use market::interval::{MINUTE, SECOND};
 use serde_json::{Value, json};
 
@@ -10,20 +9,6 @@ use serde_json::{Value, json};
 pub(super) struct Yahoo;
 
 impl Face for Yahoo {
-    fn hear(&self, _: &Shared, _: &mut Client, _: Option<&Value>) -> Answer {
-        Answer::last("there is no stream")
-    }
-
-    fn live(&self, _: &Item, _: &Record<&str>, _: &mut String) {}
-
-    fn frames(&self, _: &mut Client, messages: Vec<String>) -> Vec<String> {
-        messages
-    }
-
-    fn trouble(&self, _: Trouble) -> Option<String> {
-        None
-    }
-
     fn history(&self, shared: &Shared, request: &Request<'_>) -> Result<String, Refused> {
         let symbol = request.path.strip_prefix("/v8/finance/chart/").unwrap_or_default();
         let refuse = |code: &str, what: &str| {
