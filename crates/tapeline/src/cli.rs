@@ -4,9 +4,11 @@
     reason = "the comments are help texts, where brackets mean optional"
 )]
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pipeline::Error;
 use pipeline::error::Domain;
+use pipeline::simulate::Vendor;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -148,35 +150,22 @@ pub(crate) struct BackfillOptions {
     pub(crate) open: bool,
 }
 
-/// Whose API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Vendor {
-    /// Stocks: stream as JSON or MessagePack, and history
-    Alpaca,
-    /// The same of crypto
-    AlpacaCrypto,
-    /// Stocks (Polygon.io until 2025)
-    Massive,
-    /// Trades without ids
-    Finnhub,
-    /// Advanced Trade: counted messages
-    Coinbase,
-    /// Websocket, version 2: numbered trades
-    Kraken,
-    /// Spot: numbered trades
-    Binance,
-    /// Bars over REST
-    Alphavantage,
-    /// Bars over REST
-    Twelvedata,
-    /// Bars over REST
-    Yahoo,
+/// Vendors by their words, as the simulator knows them.
+fn vendors() -> impl TypedValueParser<Value = Vendor> {
+    let words = Vendor::ALL.map(|vendor| PossibleValue::new(vendor.known().word).help(vendor.known().about));
+    PossibleValuesParser::new(words).try_map(|word| word.parse::<Vendor>())
+}
+
+/// Times a second, or records: above 0.
+fn positive(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
+    number.ok_or_else(|| "a number above 0 is wanted".to_owned())
 }
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SimulateOptions {
     /// Whose API to speak
-    #[arg(value_enum)]
+    #[arg(value_parser = vendors())]
     pub(crate) vendor: Vendor,
     /// The tape: a folder, or tape:DIR[?symbols=A,B&kinds=trades&dates=YYYYMMDD]
     #[arg(long, value_name = "DIR")]
@@ -185,7 +174,7 @@ pub(crate) struct SimulateOptions {
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) speed: String,
     /// Records a second at the most
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) rate: Option<f64>,
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8900")]

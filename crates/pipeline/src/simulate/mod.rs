@@ -39,7 +39,7 @@ use crate::{Error, Result};
 pub use faults::Fault;
 use market::UnixNanos;
 use market::codec::json;
-pub use settings::{Halt, Settings, Vendor};
+pub use settings::{Halt, Known, Settings, Vendor};
 use shared::{Item, Shared};
 use std::collections::HashMap;
 use std::io::Read;

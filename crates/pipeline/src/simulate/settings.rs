@@ -20,7 +20,72 @@ pub enum Vendor {
     Yahoo,
 }
 
+/// What people and clients know a vendor by.
+#[derive(Debug, Clone, Copy)]
+pub struct Known {
+    /// Its word on the command line.
+    pub word: &'static str,
+    /// What there is.
+    pub about: &'static str,
+    /// What it is called, and its section of the settings in capitals.
+    pub name: &'static str,
+    /// What a source's URL begins with.
+    pub source: &'static str,
+    /// Variables a client wants to be set.
+    pub keys: &'static str,
+}
+
+const APCA: &str = "APCA_API_KEY_ID=any APCA_API_SECRET_KEY=any";
+
 impl Vendor {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Alpaca,
+        Self::AlpacaCrypto,
+        Self::Massive,
+        Self::Finnhub,
+        Self::Coinbase,
+        Self::Kraken,
+        Self::Binance,
+        Self::AlphaVantage,
+        Self::TwelveData,
+        Self::Yahoo,
+    ];
+
+    /// What it is known by.
+    #[must_use]
+    pub const fn known(self) -> Known {
+        let (word, about, name, source, keys) = match self {
+            Self::Alpaca => {
+                ("alpaca", "Stocks: stream as JSON or MessagePack, and history", "Alpaca", "alpaca:sip", APCA)
+            }
+            Self::AlpacaCrypto => ("alpaca-crypto", "The same of crypto", "Alpaca", "alpaca:crypto", APCA),
+            Self::Massive => (
+                "massive",
+                "Stocks (Polygon.io until 2025)",
+                "Massive",
+                "massive:stocks",
+                "MASSIVE_API_KEY=any",
+            ),
+            Self::Finnhub => ("finnhub", "Trades without ids", "Finnhub", "finnhub:", "FINNHUB_API_KEY=any"),
+            Self::Coinbase => ("coinbase", "Advanced Trade: counted messages", "Coinbase", "coinbase:", ""),
+            Self::Kraken => ("kraken", "Websocket, version 2: numbered trades", "Kraken", "kraken:", ""),
+            Self::Binance => ("binance", "Spot: numbered trades", "Binance", "binance:", ""),
+            Self::AlphaVantage => (
+                "alphavantage",
+                "Bars over REST",
+                "AlphaVantage",
+                "poll:alphavantage",
+                "ALPHAVANTAGE_API_KEY=any",
+            ),
+            Self::TwelveData => {
+                ("twelvedata", "Bars over REST", "TwelveData", "poll:twelvedata", "TWELVEDATA_API_KEY=any")
+            }
+            Self::Yahoo => ("yahoo", "Bars over REST", "Yahoo", "poll:yahoo", ""),
+        };
+        Known { word, about, name, source, keys }
+    }
+
     pub(super) fn face(self) -> Box<dyn Face> {
         match self {
             Self::Alpaca => Box::new(alpaca::Alpaca { crypto: false }),
@@ -34,6 +99,15 @@ impl Vendor {
             Self::TwelveData => Box::new(twelve_data::TwelveData),
             Self::Yahoo => Box::new(yahoo::Yahoo),
         }
+    }
+}
+
+impl std::str::FromStr for Vendor {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|vendor| vendor.known().word == word);
+        found.ok_or_else(|| format!("`{word}` is no vendor whose API can be simulated"))
     }
 }
 
@@ -52,7 +126,7 @@ impl std::str::FromStr for Halt {
     type Err = String;
 
     /// As `IBM,2013-10-08T15:00:00Z,2013-10-08T15:30:00Z`.
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let parts: Vec<&str> = text.split(',').collect();
         let [symbol, from, to] = parts[..] else { return Err("it is SYMBOL,FROM,TO".to_owned()) };
         let time = |text: &str| UnixNanos::parse(text).map_err(|error| format!("{text}: {error}"));

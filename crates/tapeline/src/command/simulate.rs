@@ -1,36 +1,14 @@
 //! `tapeline simulate`: a vendor's API played from a tape.
 
-use crate::cli::{SimulateOptions, Vendor};
+use crate::cli::SimulateOptions;
 use crate::context::Context;
 use crate::output::thousands;
-use pipeline::simulate::{self, Settings};
+use pipeline::simulate::Settings;
 use pipeline::{Error, Result, engine};
 use std::process::ExitCode;
 
 pub(crate) fn run(context: &Context, options: &SimulateOptions) -> Result<ExitCode> {
-    let (vendor, name, scheme, key) = match options.vendor {
-        Vendor::Alpaca => {
-            (simulate::Vendor::Alpaca, "Alpaca", "alpaca:sip", "APCA_API_KEY_ID=any APCA_API_SECRET_KEY=any")
-        }
-        Vendor::AlpacaCrypto => (
-            simulate::Vendor::AlpacaCrypto,
-            "Alpaca",
-            "alpaca:crypto",
-            "APCA_API_KEY_ID=any APCA_API_SECRET_KEY=any",
-        ),
-        Vendor::Massive => (simulate::Vendor::Massive, "Massive", "massive:stocks", "MASSIVE_API_KEY=any"),
-        Vendor::Finnhub => (simulate::Vendor::Finnhub, "Finnhub", "finnhub:", "FINNHUB_API_KEY=any"),
-        Vendor::Coinbase => (simulate::Vendor::Coinbase, "Coinbase", "coinbase:", ""),
-        Vendor::Kraken => (simulate::Vendor::Kraken, "Kraken", "kraken:", ""),
-        Vendor::Binance => (simulate::Vendor::Binance, "Binance", "binance:", ""),
-        Vendor::Alphavantage => {
-            (simulate::Vendor::AlphaVantage, "AlphaVantage", "poll:alphavantage", "ALPHAVANTAGE_API_KEY=any")
-        }
-        Vendor::Twelvedata => {
-            (simulate::Vendor::TwelveData, "TwelveData", "poll:twelvedata", "TWELVEDATA_API_KEY=any")
-        }
-        Vendor::Yahoo => (simulate::Vendor::Yahoo, "Yahoo", "poll:yahoo", ""),
-    };
+    let known = options.vendor.known();
     let speed = match options.speed.trim_end_matches('x') {
         "ma" | "max" => None,
         text => Some(text.parse().ok().filter(|n: &f64| n.is_finite() && *n > 0.0).ok_or_else(|| {
@@ -46,10 +24,10 @@ pub(crate) fn run(context: &Context, options: &SimulateOptions) -> Result<ExitCo
         None => None,
     };
     let settings = Settings {
-        vendor,
+        vendor: options.vendor,
         listen: options.listen.clone(),
         speed,
-        rate: options.rate.filter(|rate| rate.is_finite() && *rate > 0.0),
+        rate: options.rate,
         faults: options.faults.map(|seed| (seed, options.fault_count)),
         keys,
         symbols: options.symbol_limit,
@@ -66,14 +44,15 @@ pub(crate) fn run(context: &Context, options: &SimulateOptions) -> Result<ExitCo
     let (symbols, records) = simulator.tape();
     let symbols = symbols.join(",");
     println!(
-        "{name}'s API at {address}: {} records of {symbols}; plays from the first subscription on",
+        "{}'s API at {address}: {} records of {symbols}; plays from the first subscription on",
+        known.name,
         thousands(records as u64)
     );
     println!("in another terminal:");
-    if !key.is_empty() {
-        println!("  export {key}");
+    if !known.keys.is_empty() {
+        println!("  export {}", known.keys);
     }
-    let section = name.to_ascii_uppercase();
+    let (scheme, section) = (known.source, known.name.to_ascii_uppercase());
     if scheme.starts_with("poll:") {
         println!("  export TAPELINE__SOURCE__POLL__{section}__REST=http://{address}");
         let (from, to) = simulator.span();
