@@ -11,7 +11,7 @@
 //! ```
 
 use super::feed::{Message, Sink};
-use super::poll::{Asked, Row, make, ohlc, price, volume};
+use super::poll::{Asked, Row, make, price, short};
 use crate::bar::Bar;
 use crate::interval::Interval;
 use crate::{Price, UnixNanos};
@@ -58,16 +58,6 @@ fn text<'v>(value: &'v Value, name: &str) -> Result<&'v str, String> {
     value[name].as_str().filter(|text| !text.is_empty()).ok_or_else(|| format!("no `{name}`"))
 }
 
-fn row(value: &Value, start: i64) -> Result<Row, String> {
-    Ok(Row {
-        start,
-        ohlc: ohlc(value, ["o", "h", "l", "c"])?,
-        volume: volume(&value["v"], "v")?,
-        vwap: value.get("vw").map(|value| price(value, "vw")).transpose()?,
-        trades: value["n"].as_u64().unwrap_or(0),
-    })
-}
-
 fn bands<'v>(
     value: &'v Value,
     [symbol, upper, lower]: [&str; 3],
@@ -97,7 +87,7 @@ pub(super) fn alpaca(class: &str, raw: &str, sink: Sink<'_>) {
         Ok(Message::Bar(Given {
             symbol: text(&value, "S")?,
             interval: if class == "d" { Interval::D1 } else { Interval::M1 },
-            row: row(&value, ts.0)?,
+            row: short(&value, ts.0)?,
             revision: u32::from(class == "u"),
             is_final: false,
         }))
@@ -123,7 +113,7 @@ pub(super) fn massive(event: &str, raw: &str, sink: Sink<'_>) {
         Ok(Message::Bar(Given {
             symbol: text(&value, "sym")?,
             interval: if event == "A" { Interval::S1 } else { Interval::M1 },
-            row: row(&value, millis("s")?)?,
+            row: short(&value, millis("s")?)?,
             revision: 0,
             // It is told once.
             is_final: true,

@@ -1,6 +1,6 @@
 //! `/v2/aggs/ticker/…`: `{"results":[{"v":642646396.0,"vw":1.469,"o","c","h","l","t":ms,"n":82132}],"status":"OK"}`.
 
-use super::{Asked, Refused, Reply, Row, ohlc, price, volume};
+use super::{Asked, Refused, Reply, short};
 use serde_json::Value;
 
 pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
@@ -20,13 +20,7 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
     for row in value["results"].as_array().into_iter().flatten() {
         let read = || {
             let millis = row["t"].as_i64().ok_or("no `t`")?;
-            Ok(Row {
-                start: millis.checked_mul(1_000_000).ok_or("`t` is out of range")?,
-                ohlc: ohlc(row, ["o", "h", "l", "c"])?,
-                volume: volume(&row["v"], "v")?,
-                vwap: row.get("vw").map(|value| price(value, "vw")).transpose()?,
-                trades: row["n"].as_u64().unwrap_or(0),
-            })
+            short(row, millis.checked_mul(1_000_000).ok_or("`t` is out of range")?)
         };
         reply.put(asked, read(), &|| row.to_string());
     }

@@ -156,19 +156,30 @@ pub(super) fn price(value: &Value, name: &str) -> Result<i64, String> {
         .map_err(|error| format!("`{name}` {text}: {error}"))
 }
 
-pub(super) fn volume(value: &Value, name: &str) -> Result<i128, String> {
+fn volume(value: &Value, name: &str) -> Result<i128, String> {
     let text = digits(value, name)?;
     let rounded = || text.parse::<f64>().ok().and_then(|float| fixed::wide_parse(&format!("{float:.9}")));
     fixed::wide_parse(&text).or_else(rounded).ok_or_else(|| format!("`{name}` {text} is no volume"))
 }
 
 /// Open, high, low and close under these names.
-pub(super) fn ohlc(row: &Value, names: [&str; 4]) -> Result<[i64; 4], String> {
+fn ohlc(row: &Value, names: [&str; 4]) -> Result<[i64; 4], String> {
     let mut out = [0; 4];
     for (slot, name) in out.iter_mut().zip(names) {
         *slot = price(&row[name], name)?;
     }
     Ok(out)
+}
+
+/// A row whose names are single letters: Alpaca's and Massive's, over REST and in streams.
+pub(super) fn short(row: &Value, start: i64) -> Result<Row, String> {
+    Ok(Row {
+        start,
+        ohlc: ohlc(row, ["o", "h", "l", "c"])?,
+        volume: volume(&row["v"], "v")?,
+        vwap: row.get("vw").map(|value| price(value, "vw")).transpose()?,
+        trades: row["n"].as_u64().unwrap_or(0),
+    })
 }
 
 /// An instant of `2021-08-26 15:59:00` or `2021-08-26` in a zone's time.
