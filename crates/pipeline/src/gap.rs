@@ -9,8 +9,8 @@
 //! ```
 //! `from` is the last record before the gap and `to` the first after it; both lie in the span that is fetched.
 
-use crate::topic::{Message, Names, Producer, Topics};
-use crate::{Error, Result, clock};
+use crate::topic::{Names, Producer, Topics, send_json};
+use crate::{Error, Result};
 use market::UnixNanos;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -84,15 +84,7 @@ impl Gap {
     /// # Errors
     /// The topic's.
     pub fn send(&self, names: &Names, producer: &mut dyn Producer) -> Result<()> {
-        let payload = serde_json::to_vec(self)
-            .map_err(|error| Error::internal(format!("write down a gap: {error}")))?;
-        producer.send(&Message {
-            topic: &names.gaps(),
-            key: &self.id,
-            headers: &[("kind", b"gap")],
-            payload: &payload,
-            stamp_ms: clock::now().millis(),
-        })
+        send_json(producer, &names.gaps(), &self.id, "gap", self)
     }
 }
 

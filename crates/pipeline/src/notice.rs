@@ -6,8 +6,8 @@
 //! {"feed":"alpaca.sip","symbol":"IONM","what":"halted","ts":"2022-04-06T20:06:10.1Z"}      or "resumed"
 //! ```
 
-use crate::topic::{Message, Names, Producer};
-use crate::{Error, Result};
+use crate::Result;
+use crate::topic::{Names, Producer, send_json};
 use market::UnixNanos;
 use market::codec::aside::Bands;
 use serde::Serialize;
@@ -54,15 +54,7 @@ impl Notice {
     ///
     /// # Errors
     /// The topic's.
-    pub fn send(&self, names: &Names, stamp_ms: i64, producer: &mut dyn Producer) -> Result<()> {
-        let payload = serde_json::to_vec(self)
-            .map_err(|error| Error::internal(format!("write down a notice: {error}")))?;
-        producer.send(&Message {
-            topic: &names.notices(),
-            key: &self.symbol,
-            headers: &[("kind", b"notice")],
-            payload: &payload,
-            stamp_ms,
-        })
+    pub fn send(&self, names: &Names, producer: &mut dyn Producer) -> Result<()> {
+        send_json(producer, &names.notices(), &self.symbol, "notice", self)
     }
 }

@@ -153,7 +153,7 @@ impl<'a> Publisher<'a> {
                 vendor_bars::send(bar, &topic, stamp_ms, self.producer)?;
                 self.telemetry.add(&self.telemetry.vendor_bars, 1);
             }
-            Event::Notice(notice) => notice.send(&self.names, clock::now().millis(), self.producer)?,
+            Event::Notice(notice) => notice.send(&self.names, self.producer)?,
             Event::Dead(letter) => {
                 debug_assert_eq!(letter.stage, Stage::Source);
                 self.telemetry.dead_letter(&letter);

@@ -6,8 +6,8 @@
 pub mod kafka;
 pub mod local;
 
-use crate::Result;
 use crate::batch::Partition;
+use crate::{Error, Result, clock};
 use std::time::Duration;
 
 /// A message to append.
@@ -23,6 +23,20 @@ pub struct Message<'a> {
     pub payload: &'a [u8],
     /// The message timestamp, milliseconds since 1970.
     pub stamp_ms: i64,
+}
+
+/// Appends something of ours as JSON, under the time it is said.
+pub(crate) fn send_json(
+    producer: &mut dyn Producer,
+    topic: &str,
+    key: &str,
+    kind: &str,
+    what: &impl serde::Serialize,
+) -> Result<()> {
+    let payload = serde_json::to_vec(what)
+        .map_err(|error| Error::internal(format!("write down a {kind} as JSON: {error}")))?;
+    let (headers, stamp_ms) = ([("kind", kind.as_bytes())], clock::now().millis());
+    producer.send(&Message { topic, key, headers: &headers, payload: &payload, stamp_ms })
 }
 
 /// A message as fetched; valid only during the call that hands it over.
@@ -171,10 +185,14 @@ impl Names {
         Self { prefix: prefix.to_owned() }
     }
 
+    fn under(&self, what: &str) -> String {
+        format!("{}.{what}", self.prefix)
+    }
+
     /// `<prefix>.trades`, `<prefix>.quotes`.
     #[must_use]
     pub fn records(&self, kind: market::Kind) -> String {
-        format!("{}.{}", self.prefix, kind.plural())
+        self.under(kind.plural())
     }
 
     /// The topics of all kinds, in the order of [`market::Kind::ALL`].
@@ -186,43 +204,43 @@ impl Names {
     /// `<prefix>.dead-letters`.
     #[must_use]
     pub fn dead_letters(&self) -> String {
-        format!("{}.dead-letters", self.prefix)
+        self.under("dead-letters")
     }
 
     /// `<prefix>.positions`: how far each source has been read.
     #[must_use]
     pub fn positions(&self) -> String {
-        format!("{}.positions", self.prefix)
+        self.under("positions")
     }
 
     /// `<prefix>.bars`: the newest revision of every bar.
     #[must_use]
     pub fn bars(&self) -> String {
-        format!("{}.bars", self.prefix)
+        self.under("bars")
     }
 
     /// `<prefix>.vendor-bars`: bars that a vendor made, the newest revision of each.
     #[must_use]
     pub fn vendor_bars(&self) -> String {
-        format!("{}.vendor-bars", self.prefix)
+        self.under("vendor-bars")
     }
 
     /// `<prefix>.notices`: halts and price bands.
     #[must_use]
     pub fn notices(&self) -> String {
-        format!("{}.notices", self.prefix)
+        self.under("notices")
     }
 
     /// `<prefix>.late`: records that came when their bars could no longer change.
     #[must_use]
     pub fn late(&self) -> String {
-        format!("{}.late", self.prefix)
+        self.under("late")
     }
 
-    /// The gap ledger, compacted.
+    /// `<prefix>.gaps`: the gap ledger, compacted.
     #[must_use]
     pub fn gaps(&self) -> String {
-        format!("{}.gaps", self.prefix)
+        self.under("gaps")
     }
 
     /// All of them as they are to be created.
