@@ -241,23 +241,14 @@ pub(crate) fn summary(telemetry: &Telemetry, time: Duration, stored: bool) {
         thousands(rate as u64),
         time.as_secs_f64()
     );
-    let lag = telemetry.lag();
-    if lag.count() > 0 {
-        println!(
-            "  lag from event to receipt: p50 {}, p99 {}, p99.9 {} (by the vendor's clock and this one)",
-            duration(lag.percentile(0.5)),
-            duration(lag.percentile(0.99)),
-            duration(lag.percentile(0.999))
-        );
-    }
-    let latency = telemetry.latency();
-    if latency.count() > 0 {
-        println!(
-            "  latency from receipt to stored: p50 {}, p99 {}, p99.9 {}",
-            duration(latency.percentile(0.5)),
-            duration(latency.percentile(0.99)),
-            duration(latency.percentile(0.999))
-        );
+    for (what, times, note) in [
+        ("lag from event to receipt", telemetry.lag(), " (by the vendor's clock and this one)"),
+        ("latency from receipt to stored", telemetry.latency(), ""),
+    ] {
+        if times.count() > 0 {
+            let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|part| duration(times.percentile(part)));
+            println!("  {what}: p50 {p50}, p99 {p99}, p99.9 {p999}{note}");
+        }
     }
     let dead = telemetry.get(&telemetry.dead);
     if dead > 0 {
