@@ -1,8 +1,9 @@
 //! As Alpha Vantage answers: everything under HTTP 200, numbers in text, newest first, exchange-local time.
 
-use super::face::{Answer, Client, Face, Refused, Request, Trouble};
-use super::{Item, Shared, bars};
-use market::{Record, fixed};
+use super::face::{Face, Refused, Request};
+use super::{Shared, bars};
+use market::interval::MINUTE;
+use market::{UnixNanos, fixed};
 use serde_json::{Map, Value, json};
 
 #[derive(Debug)]
@@ -11,22 +12,10 @@ pub(super) struct AlphaVantage;
 const ZONE: &str = "US/Eastern";
 /// Rows of a compact reply.
 const COMPACT: usize = 100;
+/// How far back a reply goes for which no month is named.
+const RECENT: i64 = 30 * 24 * 60 * MINUTE;
 
 impl Face for AlphaVantage {
-    fn hear(&self, _: &Shared, _: &mut Client, _: Option<&Value>) -> Answer {
-        Answer::last("there is no stream")
-    }
-
-    fn live(&self, _: &Item, _: &Record<&str>, _: &mut String) {}
-
-    fn frames(&self, _: &mut Client, messages: Vec<String>) -> Vec<String> {
-        messages
-    }
-
-    fn trouble(&self, _: Trouble) -> Option<String> {
-        None
-    }
-
     fn history(&self, shared: &Shared, request: &Request<'_>) -> Result<String, Refused> {
         let text = |name: &str| request.text(name).unwrap_or_default();
         let refuse = |what: &str| Ok(json!({"Error Message": what}).to_string());
@@ -47,10 +36,17 @@ impl Face for AlphaVantage {
         }
         let rows = if text("outputsize") == "full" { usize::MAX } else { COMPACT };
         let mut series = Map::new();
-        let all = bars::between(shared, text("symbol"), interval, i64::MIN, i64::MAX).rev();
+        let mut all = bars::between(shared, text("symbol"), interval, i64::MIN, i64::MAX).rev().peekable();
+        // Without a month: the newest.
+        let newest = all.peek().map_or(0, |(at, _)| at.0);
+        let recent =
+            |at: UnixNanos| interval.is_day() || request.text("month").is_some() || at.0 > newest - RECENT;
         let month = |time: &str| request.text("month").is_none_or(|month| time.starts_with(month));
-        for (at, values) in
-            all.map(|(at, values)| (at.local(pattern, ZONE), values)).filter(|(at, _)| month(at)).take(rows)
+        for (at, values) in all
+            .filter(|(at, _)| recent(*at))
+            .map(|(at, values)| (at.local(pattern, ZONE), values))
+            .filter(|(at, _)| month(at))
+            .take(rows)
         {
             let [o, h, l, c] = values.ohlc.map(|price| price.to_string());
             series.insert(at, json!({"1. open": o, "2. high": h, "3. low": l, "4. close": c, "5. volume": fixed::wide_text(values.volume)}));

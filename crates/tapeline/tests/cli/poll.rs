@@ -50,8 +50,9 @@ fn polled_bars_are_those_of_the_tape() {
         let places = places(dir.path());
         let simulator = Simulator::new(vendor, &tape, &["--keys", "key-of-test:secret-of-test"]);
         for interval in ["1m", "1d"] {
+            // Minutes of two weeks are more than most give in one reply.
             let source = format!(
-                "poll:{vendor}?symbols=IBM&interval={interval}&from=2013-10-08T04:00:00Z&to=2013-10-09T03:59:00Z&once=true"
+                "poll:{vendor}?symbols=IBM&interval={interval}&from=2013-09-25T04:00:00Z&to=2013-10-09T03:59:00Z&once=true"
             );
             let mut client = tapeline(&[&with("run", &places)[..], &["--source", &source]].concat());
             told(&simulator, &mut client, vendor);

@@ -74,6 +74,8 @@ struct Watched {
     due: Instant,
     /// Start of each bar told, its numbers and how it was told.
     told: BTreeMap<i64, (Values, u32, bool)>,
+    /// Until when a long span has been asked for, while there is more of it.
+    reached: Option<UnixNanos>,
     done: bool,
 }
 
@@ -93,8 +95,13 @@ impl Poll {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let now = Instant::now();
-        let watched =
-            |name: &String| Watched { name: name.clone(), due: now, told: BTreeMap::new(), done: false };
+        let watched = |name: &String| Watched {
+            name: name.clone(),
+            due: now,
+            told: BTreeMap::new(),
+            reached: None,
+            done: false,
+        };
         Self {
             symbols: settings.symbols.iter().map(watched).collect(),
             budget: Budget::new(settings.per_minute, settings.per_day),
@@ -141,7 +148,7 @@ impl Poll {
         }
     }
 
-    /// Asks for a symbol's bars. False when it is to be asked again.
+    /// Asks for a symbol's bars. False when it is to be asked again, or there is more of the span.
     fn ask(&mut self, index: usize, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool> {
         let now = clock::now();
         let day = self.settings.interval.is_day();
@@ -149,7 +156,7 @@ impl Poll {
         let watched = &self.symbols[index];
         // The last one told may have changed since.
         let newest = watched.told.keys().next_back().map(|start| UnixNanos(*start));
-        let from = newest.or(self.settings.from).unwrap_or(UnixNanos(now.0 - span));
+        let from = watched.reached.or(newest).or(self.settings.from).unwrap_or(UnixNanos(now.0 - span));
         let to = self.settings.to.unwrap_or(now);
         let asked = Asked {
             symbol: &watched.name,
@@ -157,7 +164,7 @@ impl Poll {
             interval: self.settings.interval,
             settled: UnixNanos(now.0.saturating_sub(SETTLED)),
         };
-        let request = request::request(&self.settings, &watched.name, from, to);
+        let request = request::request(&self.settings, &watched.name, (from, to), now);
         let query: Vec<(&str, &str)> = request.query.iter().map(|(n, v)| (*n, v.as_str())).collect();
         let headers: Vec<(&str, &str)> = request.headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
         let what = |reason: &str| format!("{} of {}: {reason}", asked.symbol, request.url);
@@ -183,7 +190,6 @@ impl Poll {
                 return Err(never(&format!("a reply that cannot be read: {reason}: {start}")));
             }
         };
-        let full = reply.bars.len() >= request.page;
         for (reason, raw) in std::mem::take(&mut reply.wrong) {
             let letter = Letter {
                 stage: Stage::Source,
@@ -199,8 +205,8 @@ impl Poll {
         reply.bars.retain(|bar| from <= bar.start && bar.start <= to);
         let watched = &mut self.symbols[index];
         reply.bars.iter_mut().try_for_each(|bar| watched.tell(bar, sink))?;
-        let moved = watched.told.keys().next_back().map(|start| UnixNanos(*start)) > newest;
-        Ok(!(full && moved))
+        watched.reached = (request.until < to).then_some(request.until);
+        Ok(watched.reached.is_none())
     }
 }
 

@@ -17,60 +17,67 @@ pub fn open(config: &Config) -> Option<Result<Settings>> {
     config.source.url.strip_prefix("poll:").map(|rest| settings(config, rest))
 }
 
+/// Where a vendor's bars are, and what it wants for them.
+struct Known<'c> {
+    vendor: Vendor,
+    name: &'static str,
+    limits: &'c Polled,
+    rest: &'c str,
+    key: &'c Secret,
+    secret: &'c Secret,
+    /// Where the key is taken from; empty if none is wanted.
+    variable: &'static str,
+}
+
+impl<'c> Known<'c> {
+    /// One whose section tells all.
+    fn own(
+        vendor: Vendor,
+        name: &'static str,
+        of: &'c Polled,
+        none: &'c Secret,
+        variable: &'static str,
+    ) -> Self {
+        Self { vendor, name, limits: of, rest: &of.rest, key: &of.key, secret: none, variable }
+    }
+}
+
 fn settings(config: &Config, rest: &str) -> Result<Settings> {
     let (name, options) = rest.split_once('?').unwrap_or((rest, ""));
     let wrong = |what: String| Error::user(what).hint(EXAMPLE);
     let (source, poll) = (&config.source, &config.source.poll);
-    let none = Secret::default;
-    // Two of them have streams as well: their addresses and keys are there.
-    let known: (Vendor, &'static str, &Polled, &str, Secret, Secret, &str) = match name {
-        "alpaca" => (
-            Vendor::Alpaca,
-            "alpaca",
-            &poll.alpaca,
-            &source.alpaca.rest,
-            source.alpaca.key.clone(),
-            source.alpaca.secret.clone(),
-            "APCA_API_KEY_ID",
-        ),
-        "massive" => (
-            Vendor::Massive,
-            "massive",
-            &poll.massive,
-            &source.massive.rest,
-            source.massive.key.clone(),
-            none(),
-            "MASSIVE_API_KEY",
-        ),
+    let none = Secret::default();
+    let own = |vendor, name, of, variable| Known::own(vendor, name, of, &none, variable);
+    let of = match name {
+        // Two of them have streams as well: their addresses and keys are there.
+        "alpaca" => Known {
+            rest: &source.alpaca.rest,
+            key: &source.alpaca.key,
+            secret: &source.alpaca.secret,
+            ..own(Vendor::Alpaca, "alpaca", &poll.alpaca, "APCA_API_KEY_ID")
+        },
+        "massive" => Known {
+            rest: &source.massive.rest,
+            key: &source.massive.key,
+            ..own(Vendor::Massive, "massive", &poll.massive, "MASSIVE_API_KEY")
+        },
         "alphavantage" => {
-            let of = &poll.alphavantage;
-            (
-                Vendor::AlphaVantage,
-                "alphavantage",
-                of,
-                &of.rest,
-                of.key.clone(),
-                none(),
-                "ALPHAVANTAGE_API_KEY",
-            )
+            own(Vendor::AlphaVantage, "alphavantage", &poll.alphavantage, "ALPHAVANTAGE_API_KEY")
         }
-        "twelvedata" => {
-            let of = &poll.twelvedata;
-            (Vendor::TwelveData, "twelvedata", of, &of.rest, of.key.clone(), none(), "TWELVEDATA_API_KEY")
-        }
-        "yahoo" => (Vendor::Yahoo, "yahoo", &poll.yahoo, &poll.yahoo.rest, none(), none(), ""),
+        "twelvedata" => own(Vendor::TwelveData, "twelvedata", &poll.twelvedata, "TWELVEDATA_API_KEY"),
+        "yahoo" => own(Vendor::Yahoo, "yahoo", &poll.yahoo, ""),
         other => return Err(wrong(format!("`{other}` is no vendor to poll"))),
     };
-    let (vendor, name, limits, address, key, secret, variable) = known;
-    if !variable.is_empty() && key.reveal().is_empty() {
-        return Err(Error::user(format!("no key for {name}")).hint(format!("export {variable}=...")));
+    let name = of.name;
+    if !of.variable.is_empty() && of.key.reveal().is_empty() {
+        return Err(Error::user(format!("no key for {name}")).hint(format!("export {}=...", of.variable)));
     }
     let mut out = Settings {
-        vendor,
+        vendor: of.vendor,
         name,
-        rest: address.to_owned(),
-        key,
-        secret,
+        rest: of.rest.to_owned(),
+        key: of.key.clone(),
+        secret: of.secret.clone(),
         feed: format!("{name}.bars"),
         symbols: Vec::new(),
         interval: Interval::M1,
@@ -78,8 +85,8 @@ fn settings(config: &Config, rest: &str) -> Result<Settings> {
         from: None,
         to: None,
         once: false,
-        per_minute: limits.per_minute,
-        per_day: limits.per_day,
+        per_minute: of.limits.per_minute,
+        per_day: of.limits.per_day,
     };
     for option in options.split('&').filter(|option| !option.is_empty()) {
         let (name, value) = option.split_once('=').unwrap_or((option, ""));
@@ -102,7 +109,10 @@ fn settings(config: &Config, rest: &str) -> Result<Settings> {
     if out.symbols.is_empty() {
         return Err(wrong("no symbols are named".to_owned()));
     }
-    if word(vendor, out.interval).is_none() {
+    if out.from.zip(out.to).is_some_and(|(from, to)| from >= to) {
+        return Err(wrong("source options `from` and `to`: the span is empty".to_owned()));
+    }
+    if word(of.vendor, out.interval).is_none() {
         return Err(wrong(format!("{name} has no bars of {}: 1m, 5m, 15m, 1h or 1d", out.interval)));
     }
     if out.every.is_zero() {
@@ -139,6 +149,7 @@ mod tests {
             ("poll:yahoo?symbols=SPY&interval=1s", "no bars of 1s"),
             ("poll:yahoo?symbols=SPY&every=0", "above 0"),
             ("poll:yahoo?symbols=SPY&speed=1", "unknown"),
+            ("poll:yahoo?symbols=SPY&from=2013-10-09&to=2013-10-08", "the span is empty"),
         ] {
             let error = read(url, "").unwrap_err().to_string();
             assert!(error.contains(part), "{url}: {error}");
