@@ -200,10 +200,6 @@ impl<S: Series> Lane<S> {
         }
     }
 
-    fn work_all(&mut self) {
-        (0..self.waiting.len()).for_each(|together| self.work(together));
-    }
-
     /// Works in what waits, series by series.
     #[inline(never)]
     fn work(&mut self, together: usize) {
@@ -239,8 +235,12 @@ impl<S: Series> Lane<S> {
 
     /// Tells the bars that have closed, changed or become final as of the market's time; at the end of the stream all.
     pub(super) fn take(&mut self, market: Option<i64>, tell: &mut dyn FnMut(Bar)) {
-        self.work_all();
-        self.series.iter_mut().for_each(|series| series.take(market, tell));
+        // A series that was just worked on is at hand.
+        for together in 0..self.waiting.len() {
+            self.work(together);
+            let (from, to) = (together * TOGETHER, self.series.len().min((together + 1) * TOGETHER));
+            self.series[from..to].iter_mut().for_each(|series| series.take(market, tell));
+        }
     }
 
     /// Of each series the first position needed again, and before when its records are in final bars.
