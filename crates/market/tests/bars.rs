@@ -452,3 +452,36 @@ fn half_days_and_changed_clocks_bucket_rightly() {
         assert_eq!(high(find("1m")), if print { "11" } else { "12" }, "{day}");
     }
 }
+
+#[test]
+fn many_series_stay_apart_by_symbol_and_feed() {
+    // More than are worked in together, more records than wait, and symbols of either length.
+    let symbols: Vec<String> = (0..90)
+        .map(|n| if n % 3 == 0 { format!("A-VERY-LONG-SYMBOL-{n}") } else { format!("S{n}") })
+        .collect();
+    let mut run = Run::new();
+    for round in 0..200_u32 {
+        for (n, symbol) in symbols.iter().enumerate() {
+            for (of, feed) in ["alpaca.sip", "massive.stocks"].into_iter().enumerate() {
+                let price = 100 + n as i64 + 1_000 * of as i64;
+                let trade =
+                    Trade { feed: feed.into(), ..one(symbol, 60 + i64::from(round) / 4, price, round) };
+                let verdict = run.aggregator.add(&record(&trade), Place::default());
+                assert_eq!(verdict, Verdict::Taken);
+            }
+        }
+    }
+    let told = &mut run.told;
+    run.aggregator.finish(&mut |bar| told.push(bar));
+    let minutes: Vec<&Bar> = run.told.iter().filter(|bar| bar.interval.to_string() == "1m").collect();
+    assert_eq!(minutes.len(), 2 * symbols.len());
+    for bar in minutes {
+        let n = symbols.iter().position(|symbol| *symbol == bar.symbol).unwrap();
+        let price = 100 + n + if bar.feed == "alpaca.sip" { 0 } else { 1_000 };
+        let Values::Trades(values) = &bar.values else { panic!("{bar:?}") };
+        assert_eq!(
+            (values.trades, values.ohlc.map(|price| price.to_string())),
+            (200, [0; 4].map(|_| price.to_string()))
+        );
+    }
+}

@@ -4,7 +4,7 @@ use super::Bar;
 use super::cell::{Moment, Print};
 use super::clock::Clock;
 use super::lane::Lane;
-use super::series::{Name, Offer, QuoteSeries, Quoted, Series, TradeSeries, Verdict, order};
+use super::series::{Name, QuoteSeries, Quoted, Series, TradeSeries, Verdict, order};
 use super::timeline::Times;
 use crate::calendar::Calendar;
 use crate::interval::Interval;
@@ -187,8 +187,9 @@ impl Aggregator {
             revision: trade.revision,
             updates,
             day,
+            canceled: trade.canceled,
         };
-        self.trades.push(series, now, Offer { print, canceled: trade.canceled });
+        self.trades.push(series, now, print);
         Ok(())
     }
 

@@ -109,7 +109,11 @@ pub(crate) struct Print {
     /// For bars below a day, and for the day.
     pub(crate) updates: Updates,
     pub(crate) day: Updates,
+    /// It takes one back.
+    pub(crate) canceled: bool,
 }
+
+const _: () = assert!(size_of::<Print>() == 48);
 
 /// Trades of a time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

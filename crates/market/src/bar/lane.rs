@@ -10,38 +10,50 @@ use super::series::{Effected, Name, Series, Verdict};
 use super::timeline::second_of;
 use super::{Bar, Place};
 use crate::interval::SECOND;
-use rustc_hash::FxHashMap;
+use hashbrown::HashTable;
+use rustc_hash::{FxHashMap, FxHasher};
 use std::collections::VecDeque;
+use std::hash::Hasher;
 
-/// This many series wait together, and this many of their records at the most: 600 kB.
-const TOGETHER: usize = 128;
-const WAITING: usize = 8_192;
+/// This many series wait together, and this many of their records at the most: 256 kB, beside which the series themselves
+/// stay in a core's cache. Of each there are so many that fetching it counts for little.
+const TOGETHER: usize = 32;
+const WAITING: usize = 4_096;
 
 /// After so long without a record of a series, its bars are done with although its own clock stands still.
 const STALE_MS: i64 = 24 * 3_600_000;
 
-/// Where a series stands.
+/// Where a series stands: what every record asks for, in one line of the cache.
 #[derive(Debug, Clone)]
+#[repr(align(64))]
 pub(super) struct Front {
+    /// The symbol; of more than 15 bytes: nothing.
+    symbol: u128,
     clock: Clock,
-    /// Of the last record: start and end.
-    session: (i64, i64),
-    regular: (i64, i64),
     /// Records before this are in final bars of an earlier run.
     floor: i64,
     stamp_ms: i64,
-    /// The next series of the same symbol.
-    next: u32,
     feed: u32,
+    /// The last record's, in `Lane::days`.
+    day: u32,
+}
+
+const _: () = assert!(size_of::<Front>() == 64);
+
+/// Start and end of a session, and of its regular hours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Hours {
+    session: (i64, i64),
+    regular: (i64, i64),
 }
 
 /// A record that waits.
 #[derive(Debug, Clone)]
 struct Waiting<I> {
-    series: u32,
+    item: I,
     /// The series' time after it.
     now: i64,
-    item: I,
+    series: u32,
 }
 
 /// Sessions of a series that may still change: start, end, position of the first record.
@@ -50,13 +62,15 @@ type Open = VecDeque<(i64, i64, u64)>;
 #[derive(Debug, Clone)]
 pub(super) struct Lane<S: Series> {
     horizon: i64,
-    /// The newest series of a symbol; symbols of more than 15 bytes apart.
-    short: FxHashMap<u128, u32>,
-    long: FxHashMap<Box<str>, u32>,
+    /// Series by symbol and feed. The symbol is in its front: it is fetched anyway.
+    short: HashTable<u32>,
+    /// All feeds' series of a symbol of more than 15 bytes.
+    long: FxHashMap<Box<str>, Vec<u32>>,
     fronts: Vec<Front>,
+    days: Vec<Hours>,
     series: Vec<S>,
     open: Vec<Open>,
-    /// The first 128 series' records, the next 128's, and so on.
+    /// The records of the first [`TOGETHER`] series, of the next, and so on.
     waiting: Vec<Vec<Waiting<S::Item>>>,
     /// The order to work them in.
     order: Vec<u32>,
@@ -64,14 +78,20 @@ pub(super) struct Lane<S: Series> {
     pub(super) amended: u64,
 }
 
-const END: u32 = u32::MAX;
-
 /// A symbol of up to 15 bytes as a number: found without a look at text elsewhere in memory.
 #[inline]
 fn packed(symbol: &str) -> Option<u128> {
     let length = symbol.len();
     let bytes = symbol.as_bytes();
     (length < 16).then(|| bytes.iter().fold(length as u128, |sum, byte| (sum << 8) | u128::from(*byte)))
+}
+
+#[inline]
+fn hash(symbol: u128, feed: u32) -> u64 {
+    let mut hasher = FxHasher::default();
+    hasher.write_u128(symbol);
+    hasher.write_u32(feed);
+    hasher.finish()
 }
 
 /// What stands before an instant that can no longer change.
@@ -83,9 +103,11 @@ impl<S: Series> Lane<S> {
     pub(super) fn new(horizon: i64) -> Self {
         Self {
             horizon,
-            short: FxHashMap::default(),
+            short: HashTable::new(),
             long: FxHashMap::default(),
             fronts: Vec::new(),
+            // Of none yet.
+            days: vec![Hours { session: (0, 0), regular: (0, 0) }],
             series: Vec::new(),
             open: Vec::new(),
             waiting: Vec::new(),
@@ -99,38 +121,41 @@ impl<S: Series> Lane<S> {
     #[inline]
     pub(super) fn find(&mut self, symbol: &str, feed: u32, make: impl FnOnce() -> (S, i64)) -> u32 {
         let packed = packed(symbol);
-        let first = match packed {
-            Some(packed) => self.short.get(&packed),
-            None => self.long.get(symbol),
-        };
-        let first = first.copied().unwrap_or(END);
-        let mut at = first;
-        while at != END && self.fronts[at as usize].feed != feed {
-            at = self.fronts[at as usize].next;
-        }
-        if at == END {
-            at = self.fronts.len() as u32;
-            let (series, floor) = make();
-            self.series.push(series);
-            self.open.push(Open::new());
-            if (at as usize).is_multiple_of(TOGETHER) {
-                self.waiting.push(Vec::new());
+        let known = match packed {
+            Some(packed) => self.short.find(hash(packed, feed), |at| {
+                let front = &self.fronts[*at as usize];
+                front.symbol == packed && front.feed == feed
+            }),
+            None => {
+                let mut all = self.long.get(symbol).into_iter().flatten();
+                all.find(|at| self.fronts[**at as usize].feed == feed)
             }
-            let none = (0, 0);
-            let clock = Clock::default();
-            self.fronts.push(Front {
-                clock,
-                session: none,
-                regular: none,
-                floor,
-                stamp_ms: 0,
-                next: first,
-                feed,
-            });
-            match packed {
-                Some(packed) => self.short.insert(packed, at),
-                None => self.long.insert(symbol.into(), at),
-            };
+        };
+        match known {
+            Some(at) => *at,
+            None => self.begin(symbol, packed, feed, make()),
+        }
+    }
+
+    #[cold]
+    fn begin(&mut self, symbol: &str, packed: Option<u128>, feed: u32, (series, floor): (S, i64)) -> u32 {
+        let at = self.fronts.len() as u32;
+        self.series.push(series);
+        self.open.push(Open::new());
+        if (at as usize).is_multiple_of(TOGETHER) {
+            self.waiting.push(Vec::new());
+        }
+        let (symbol_or_none, clock) = (packed.unwrap_or_default(), Clock::default());
+        self.fronts.push(Front { symbol: symbol_or_none, clock, floor, stamp_ms: 0, feed, day: 0 });
+        match packed {
+            Some(packed) => {
+                let fronts = &self.fronts;
+                self.short.insert_unique(hash(packed, feed), at, |other| {
+                    let front = &fronts[*other as usize];
+                    hash(front.symbol, front.feed)
+                });
+            }
+            None => self.long.entry(symbol.into()).or_default().push(at),
         }
         at
     }
@@ -144,9 +169,9 @@ impl<S: Series> Lane<S> {
         place: Place,
         known: impl FnOnce(&mut S) -> bool,
     ) -> Result<(i64, bool), Verdict> {
-        let front = &self.fronts[series as usize];
-        if !(front.session.0 <= ts && ts < front.session.1) {
-            self.enter(series, ts, place);
+        let mut hours = self.days[self.fronts[series as usize].day as usize];
+        if !(hours.session.0 <= ts && ts < hours.session.1) {
+            hours = self.enter(series, ts, place);
         }
         let horizon = self.horizon;
         let front = &mut self.fronts[series as usize];
@@ -159,7 +184,7 @@ impl<S: Series> Lane<S> {
             return Err(self.too_late(series, known));
         }
         front.clock.observe(ts);
-        Ok((front.clock.now(), front.regular.0 <= ts && ts < front.regular.1))
+        Ok((front.clock.now(), hours.regular.0 <= ts && ts < hours.regular.1))
     }
 
     #[cold]
@@ -175,18 +200,23 @@ impl<S: Series> Lane<S> {
     }
 
     #[cold]
-    fn enter(&mut self, series: u32, ts: i64, place: Place) {
+    fn enter(&mut self, series: u32, ts: i64, place: Place) -> Hours {
         let index = series as usize;
         let day = self.series[index].day(ts);
         let (front, open) = (&mut self.fronts[index], &mut self.open[index]);
-        front.session = (day.start, day.end);
-        front.regular = (day.parts[1], day.parts[2]);
+        let hours = Hours { session: (day.start, day.end), regular: (day.parts[1], day.parts[2]) };
+        let known = self.days.iter().rposition(|other| *other == hours).unwrap_or_else(|| {
+            self.days.push(hours);
+            self.days.len() - 1
+        });
+        front.day = known as u32;
         if day.end > bound(front.clock.now(), self.horizon)
             && ts >= front.floor
             && !open.iter().any(|(other, ..)| *other == day.start)
         {
             open.push_back((day.start, day.end, place.position));
         }
+        hours
     }
 
     /// Takes a record that was admitted.

@@ -77,13 +77,6 @@ pub(super) trait Series {
     fn take(&mut self, market: Option<i64>, tell: &mut dyn FnMut(Bar));
 }
 
-/// A trade on its way into its bars.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Offer {
-    pub(super) print: Print,
-    pub(super) canceled: bool,
-}
-
 /// A quote on its way into its bars: billionths of price and size.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Quoted {
@@ -120,11 +113,11 @@ impl TradeSeries {
     }
 
     #[inline]
-    fn put(&mut self, Offer { print, canceled }: &Offer) -> Effected {
+    fn put(&mut self, print: &Print) -> Effected {
         let session = self.timeline.day(print.at.ts).start;
-        let amends = print.revision > 0 || *canceled;
+        let amends = print.revision > 0 || print.canceled;
         if amends || !self.seen.is_next(print.at) {
-            return self.amend(*print, *canceled, session);
+            return self.amend(*print, session);
         }
         self.seen.add(print.at.order, session);
         if !print.updates.is_none() {
@@ -147,9 +140,9 @@ impl TradeSeries {
 
     /// A print that is late, came before, or changes one that did.
     #[inline(never)]
-    fn amend(&mut self, mut print: Print, canceled: bool, session: i64) -> Effected {
-        let amends = print.revision > 0 || canceled;
-        if canceled {
+    fn amend(&mut self, mut print: Print, session: i64) -> Effected {
+        let amends = print.revision > 0 || print.canceled;
+        if print.canceled {
             // It stays, so that what it took back is not counted when it comes again.
             (print.updates, print.day) = (Updates::default(), Updates::default());
             print.revision = print.revision.max(1);
@@ -160,7 +153,7 @@ impl TradeSeries {
             .find(|i| self.prints[*i].key == print.key);
         if let Some(index) = same {
             let known = self.prints[index];
-            let newer = (print.revision, canceled) > (known.revision, known.updates.is_none());
+            let newer = (print.revision, print.canceled) > (known.revision, known.updates.is_none());
             if !newer {
                 return Effected::Duplicate;
             }
@@ -198,7 +191,7 @@ impl TradeSeries {
 }
 
 impl Series for TradeSeries {
-    type Item = Offer;
+    type Item = Print;
 
     fn name(&self) -> &Name {
         &self.name
@@ -209,8 +202,8 @@ impl Series for TradeSeries {
     }
 
     #[inline]
-    fn add(&mut self, offer: &Offer, now: i64) -> Effected {
-        let effected = self.put(offer);
+    fn add(&mut self, print: &Print, now: i64) -> Effected {
+        let effected = self.put(print);
         self.timeline.advance(now);
         self.prune();
         effected
