@@ -108,9 +108,12 @@ def bars_arm():
     pandas = int(sh(PYTHON, "bench/peers/bars.py", "pandas", TAPE).split()[-1])
     show("pandas resample, in memory, one core", [pandas], statistics.median(memory) / pandas)
     spy = f"tape:{TAPE}?kinds=trades&symbols=SPY&dates=20131008"
-    cost = {n: min(float(line.split()[0]) for line in bench("symbols", spy, n, 5)) for n in (10, 100, 1_000, 10_000)}
-    print("  ns a trade by number of symbols, best of 5: " + ", ".join(f"{n}: {ns:.0f}" for n, ns in cost.items())
-          + f"; 10,000 / 10: {cost[10_000] / cost[10]:.2f}", flush=True)
+    best = lambda n: min(float(line.split()[0]) for line in bench("symbols", spy, n, 5))
+    cost = [{n: best(n) for n in (10, 100, 1_000, 10_000)} for _ in range(ROUNDS)]
+    print("  ns a trade by number of symbols, best of 5 passes, round by round: "
+          + "; ".join(", ".join(f"{n}: {ns:.0f}" for n, ns in row.items()) for row in cost), flush=True)
+    grown = [row[10_000] / row[10] for row in cost]
+    print(f"    10,000 / 10: {', '.join(f'{ratio:.2f}' for ratio in grown)}; median {statistics.median(grown):.2f}", flush=True)
     env = prefixed("bars")
     produce_to(env)
     read = lambda how="read": int(sh(BENCH, "aggregate", how, TOPIC, env=env).split()[-1])
