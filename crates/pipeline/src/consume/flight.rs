@@ -248,7 +248,8 @@ impl Flight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topic::{Message, Producer};
+    use crate::topic::local::LocalTopics;
+    use crate::topic::{Message, Producer, Topics};
     use market::Kind;
 
     /// Tickets, each with the rows to refuse.
@@ -313,12 +314,14 @@ mod tests {
 
     impl Bench {
         fn new() -> Self {
+            let letters = Letters::default();
+            Self { letters: letters.clone(), ..Self::with(Box::new(letters)) }
+        }
+        fn with(letters: Box<dyn Producer>) -> Self {
             let answers = Arc::new(Mutex::new(VecDeque::new()));
             let writer = Scripted { taken: Arc::default(), answers: Arc::clone(&answers) };
-            let letters = Letters::default();
-            let flight =
-                Flight::new(Box::new(writer), Box::new(letters.clone()), &Names::new("t"), Arc::default());
-            Self { flight, answers, letters }
+            let flight = Flight::new(Box::new(writer), letters, &Names::new("t"), Arc::default());
+            Self { flight, answers, letters: Letters::default() }
         }
         fn submit(&mut self, partition: i32, next: i64) {
             let text = r#"{"symbol":"SPY","feed":"f","venue":"P","id":"1","ts":1,"recv_ts":1,"price":"1","size":"1","conditions":[]}"#;
@@ -358,6 +361,24 @@ mod tests {
         assert_eq!(bench.flight.ready(false).unwrap(), []);
         bench.letters.kept.store(true, std::sync::atomic::Ordering::SeqCst);
         assert_eq!(bench.flight.ready(false).unwrap(), [(part(0), 10)]);
+    }
+
+    #[test]
+    fn a_dead_letter_does_not_keep_an_embedded_topic_locked() {
+        let dir = tempfile::tempdir().unwrap();
+        let (topics, names) = (LocalTopics::new(dir.path().join("t.db")), Names::new("t"));
+        topics.init(&names.specs(1)).unwrap();
+        let mut bench = Bench::with(topics.producer().unwrap());
+        bench.submit(0, 10);
+        bench.answer(0, &[0]);
+        // No offset was asked for yet, and others can write: without the letter being kept at once this waits in vain.
+        let mut other = topics.producer().unwrap();
+        let message = Message { topic: &names.late(), key: "A", headers: &[], payload: b"{}", stamp_ms: 0 };
+        other.send(&message).unwrap();
+        assert_eq!(other.flush(Duration::from_secs(1)).unwrap(), 0);
+        let mut letters = 0;
+        topics.read_all(&[names.dead_letters()], &mut |_| letters += 1).unwrap();
+        assert_eq!(letters, 1);
     }
 
     #[test]
