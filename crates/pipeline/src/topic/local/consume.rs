@@ -1,11 +1,13 @@
 //! The reading side in SQLite: a member of a group that shares the partitions by lease.
 
+use super::turn::Turn;
 use super::{LEASE, scan, sql};
 use crate::batch::Partition;
 use crate::topic::{Consumer, Fetched, OnRevoke};
 use crate::{Result, clock};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 struct Owned {
@@ -17,6 +19,7 @@ struct Owned {
 pub(super) struct LocalConsumer {
     connection: Connection,
     path: PathBuf,
+    line: Arc<Turn>,
     names: Vec<String>,
     ids: Vec<(i64, i32)>,
     group: String,
@@ -33,6 +36,7 @@ impl LocalConsumer {
     pub(super) fn new(
         connection: Connection,
         path: &Path,
+        line: &Arc<Turn>,
         group: &str,
         names: &[String],
         ids: Vec<(i64, i32)>,
@@ -40,6 +44,7 @@ impl LocalConsumer {
         Self {
             connection,
             path: path.to_owned(),
+            line: Arc::clone(line),
             names: names.to_vec(),
             ids,
             group: group.to_owned(),
@@ -91,6 +96,7 @@ impl LocalConsumer {
 
     fn share(&self) -> Result<Vec<(i64, Partition)>> {
         let fail = sql(&self.path, "renew the group lease");
+        let _held = self.line.take();
         let (now, oldest) = (clock::now().millis(), clock::now().millis() - LEASE.as_millis() as i64);
         let tx = rusqlite::Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
             .map_err(&fail)?;
@@ -122,6 +128,7 @@ impl LocalConsumer {
 
     /// A partition is taken only once its former owner has let it go or is dead.
     fn claim(&self, id: i64, number: i32) -> Result<bool> {
+        let _held = self.line.take();
         self.connection
             .execute(
                 "INSERT OR IGNORE INTO owners VALUES (?, ?, ?, ?)",
@@ -140,6 +147,7 @@ impl LocalConsumer {
     }
 
     fn release(&self, partition: Partition) -> Result<()> {
+        let _held = self.line.take();
         self.connection
             .execute(
                 "DELETE FROM owners WHERE grp = ? AND topic = ? AND number = ? AND member = ?",
@@ -210,6 +218,7 @@ impl Consumer for LocalConsumer {
         if offsets.is_empty() {
             return Ok(());
         }
+        let _held = self.line.take();
         let fail = sql(&self.path, "commit offsets");
         let tx = rusqlite::Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
             .map_err(&fail)?;
@@ -258,6 +267,7 @@ impl Consumer for LocalConsumer {
 
 impl Drop for LocalConsumer {
     fn drop(&mut self) {
+        let _held = self.line.take();
         // Leaving at once spares the others the wait for the lease to end; if it fails, the lease does end.
         for sql in [
             "DELETE FROM members WHERE grp = ? AND member = ?",

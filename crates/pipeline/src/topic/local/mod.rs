@@ -6,13 +6,16 @@
 
 mod consume;
 mod produce;
+mod turn;
 
 use super::{Consumer, Fetched, Producer, TopicSpec, Topics};
 use crate::batch::Partition;
 use crate::{Error, Result};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+use turn::Turn;
 
 /// How long a silent consumer keeps its partitions.
 pub const LEASE: Duration = Duration::from_secs(3);
@@ -38,6 +41,8 @@ CREATE TABLE IF NOT EXISTS positions (source TEXT PRIMARY KEY, position BLOB NOT
 #[derive(Debug, Clone)]
 pub struct LocalTopics {
     path: PathBuf,
+    /// Of all that write through these topics.
+    turn: Arc<Turn>,
 }
 
 fn sql(path: &Path, doing: &str) -> impl Fn(rusqlite::Error) -> Error + use<> {
@@ -59,7 +64,7 @@ impl LocalTopics {
     /// Topics in the file at `path`, made on first use.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), turn: Arc::default() }
     }
 
     fn open(&self) -> Result<Connection> {
@@ -116,13 +121,13 @@ impl Topics for LocalTopics {
     }
 
     fn producer(&self) -> Result<Box<dyn Producer>> {
-        Ok(Box::new(produce::LocalProducer::new(self.open()?, &self.path)))
+        Ok(Box::new(produce::LocalProducer::new(self.open()?, &self.path, &self.turn)))
     }
 
     fn consumer(&self, group: &str, topics: &[String]) -> Result<Box<dyn Consumer>> {
         let connection = self.open()?;
         let ids = self.ids(&connection, topics)?;
-        Ok(Box::new(consume::LocalConsumer::new(connection, &self.path, group, topics, ids)))
+        Ok(Box::new(consume::LocalConsumer::new(connection, &self.path, &self.turn, group, topics, ids)))
     }
 
     fn read_all(&self, topics: &[String], sink: &mut dyn FnMut(&dyn Fetched)) -> Result<u64> {

@@ -1,11 +1,13 @@
 //! The appending side in SQLite.
 
+use super::turn::{Held, Turn};
 use super::{missing, sql};
 use crate::Result;
 use crate::topic::{Message, Producer};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a transaction stays open at the most: it keeps others from writing, and nobody sees into it.
@@ -26,13 +28,18 @@ pub(super) struct LocalProducer {
     topics: BTreeMap<String, LocalTopic>,
     pending: usize,
     opened: Instant,
+    turn: Arc<Turn>,
+    /// While a transaction is open.
+    held: Option<Held>,
 }
 
 impl LocalProducer {
-    pub(super) fn new(connection: Connection, path: &Path) -> Self {
+    pub(super) fn new(connection: Connection, path: &Path, turn: &Arc<Turn>) -> Self {
         Self {
             connection,
             path: path.to_owned(),
+            turn: Arc::clone(turn),
+            held: None,
             topics: BTreeMap::new(),
             pending: 0,
             opened: Instant::now(),
@@ -41,7 +48,9 @@ impl LocalProducer {
 
     /// Takes the write lock; offsets counted by other processes since are read anew.
     fn begin(&mut self) -> Result<()> {
+        let held = self.turn.take();
         self.connection.execute_batch("BEGIN IMMEDIATE").map_err(sql(&self.path, "begin appending"))?;
+        self.held = Some(held);
         self.topics.clear();
         Ok(())
     }
@@ -75,6 +84,7 @@ impl LocalProducer {
         if self.pending > 0 {
             self.connection.execute_batch("COMMIT").map_err(sql(&self.path, "append"))?;
             self.pending = 0;
+            self.held = None;
         }
         Ok(())
     }
@@ -130,6 +140,7 @@ impl Producer for LocalProducer {
     }
 
     fn save_position(&mut self, source: &str, position: &[u8]) -> Result<()> {
+        let _held = (self.pending == 0).then(|| self.turn.take());
         self.connection
             .execute("INSERT OR REPLACE INTO positions VALUES (?, ?)", params![source, position])
             .map_err(sql(&self.path, "keep the source's position"))?;
