@@ -203,8 +203,8 @@ impl KafkaConsumer {
     }
 
     /// Most errors of a poll are news of a broker that is away: told now and then, waited out.
-    fn news(&self, error: &KafkaError) -> Result<()> {
-        let place = format!("fetch from {}", self.topics.describe());
+    fn news(&self, topic: &str, error: &KafkaError) -> Result<()> {
+        let place = format!("fetch {topic} from {}", self.topics.describe()).replace("  ", " ");
         let error = explain(&place, error);
         if !error.retryable() {
             return Err(error);
@@ -242,7 +242,7 @@ impl Consumer for KafkaConsumer {
                     sink(&Borrowed { message: &message, partition });
                     strays += 1;
                 }
-                Err(error) => self.news(&error)?,
+                Err(error) => self.news("", &error)?,
             }
         }
         if strays > 0 {
@@ -251,8 +251,8 @@ impl Consumer for KafkaConsumer {
         }
         let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         let (got, failed) = self.queue.take(max, wait, &self.names, sink);
-        if let Some(code) = failed {
-            self.news(&KafkaError::MessageConsumption(code.into()))?;
+        if let Some((code, topic)) = failed {
+            self.news(&topic, &KafkaError::MessageConsumption(code.into()))?;
         }
         Ok(got)
     }

@@ -39,15 +39,15 @@ impl Queue {
         Address(self.queue)
     }
 
-    /// Hands over at most `max` messages, waiting up to `wait_ms` for the first. Errors among them are returned as
-    /// codes.
+    /// Hands over at most `max` messages, waiting up to `wait_ms` for the first. The first error among
+    /// them is returned as its code and topic.
     pub(super) fn take(
         &mut self,
         max: usize,
         wait_ms: i32,
         names: &[String],
         sink: &mut dyn FnMut(&dyn Fetched),
-    ) -> (usize, Option<rd::rd_kafka_resp_err_t>) {
+    ) -> (usize, Option<(rd::rd_kafka_resp_err_t, String)>) {
         let mut place = Place { topic: ptr::null_mut(), number: 0 };
         let (mut got, mut failed) = (0, None);
         while got < max {
@@ -67,7 +67,7 @@ impl Queue {
                     sink(&Raw { place: place.of(head.rkt, names), ..message });
                     got += 1;
                 } else {
-                    failed = Some(head.err);
+                    failed = Some((head.err, name(head.rkt)));
                 }
                 // SAFETY: it is ours and nothing refers to it any longer: the sink could only borrow it.
                 unsafe { rd::rd_kafka_message_destroy(message.message) };
@@ -121,6 +121,16 @@ impl Address {
     }
 }
 
+/// The name of the topic of a message that is still ours; an error may be of none.
+fn name(topic: *mut rd::rd_kafka_topic_t) -> String {
+    if topic.is_null() {
+        return String::new();
+    }
+    // SAFETY: a message's topic handle lives as long as the message, and its name ends with a zero.
+    let name = unsafe { CStr::from_ptr(rd::rd_kafka_topic_name(topic)) };
+    name.to_string_lossy().into_owned()
+}
+
 /// The last topic seen and its place among the names: names repeat in long runs.
 struct Place {
     topic: *mut rd::rd_kafka_topic_t,
@@ -130,9 +140,8 @@ struct Place {
 impl Place {
     fn of(&mut self, topic: *mut rd::rd_kafka_topic_t, names: &[String]) -> u16 {
         if topic != self.topic {
-            // SAFETY: a message's topic handle lives as long as the message, and its name ends with a zero.
-            let name = unsafe { CStr::from_ptr(rd::rd_kafka_topic_name(topic)) };
-            let found = names.iter().position(|candidate| candidate.as_bytes() == name.to_bytes());
+            let name = name(topic);
+            let found = names.iter().position(|candidate| *candidate == name);
             (self.topic, self.number) = (topic, found.unwrap_or(0) as u16);
         }
         self.number
