@@ -17,7 +17,7 @@ pub(crate) fn ci() -> Result<()> {
     run(Command::new(deny()?).args(["check", "bans", "licenses", "sources"]))?;
     // The demo first: it builds what the tests use.
     run(&mut cargo(&["run", "--release", "-p", "tapeline", "--", "demo", "--dir", "target/demo"]))?;
-    test::all()
+    test::all(&[])
 }
 
 /// cargo-deny in `target/tools`, built once.

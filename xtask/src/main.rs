@@ -12,7 +12,8 @@ use anyhow::{Result, bail};
 use std::process::ExitCode;
 
 const HELP: &str = "cargo xtask
-  test                       every test, real servers included (fetched, started and stopped)
+  test [WORD …]              every test, or those with a word in their name, real servers included (fetched, started
+                             and stopped)
   test unit                  only what needs no server
   ci                         fmt, clippy, docs, deny, every test, the demo: what CI runs
   bench [ARM …]              the benchmarks against peers and ceiling (store, topic, latency, embedded, memory)
@@ -36,8 +37,8 @@ fn run() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
-        ["test"] => test::all(),
         ["test", "unit"] => test::unit(),
+        ["test", ref words @ ..] => test::all(words),
         ["ci"] => checks::ci(),
         ["tidy"] => tidy::check(),
         ["bench", ref arms @ ..] => test::bench(arms),

@@ -12,22 +12,29 @@ pub(crate) fn unit() -> Result<()> {
     run(&mut cargo(&["test", "--workspace"]))
 }
 
-/// Every test. The programs under test are the released ones: what people run.
-pub(crate) fn all() -> Result<()> {
+/// Every test, or those with one of these words in their name. The programs under test are the released ones: what people run.
+pub(crate) fn all(words: &[&str]) -> Result<()> {
     let (python, coinbase) = (python()?, environment("python-coinbase")?);
-    with_stack(|stack| {
-        run(cargo(&["test", "--release", "--workspace", "--", "--include-ignored"])
+    let tests = |stack: &Stack, guarded: &Stack| {
+        run(cargo(&[&["test", "--release", "--workspace", "--", "--include-ignored"], words].concat())
             .env("TAPELINE_TEST_KAFKA", stack.kafka_address())
             .env("TAPELINE_TEST_CASSANDRA", stack.cassandra_address())
+            .env("TAPELINE_TEST_GUARDED_KAFKA", guarded.kafka_address())
+            .env("TAPELINE_TEST_GUARDED_CASSANDRA", guarded.cassandra_address())
             .env("TAPELINE_TEST_PYTHON", &python)
             .env("TAPELINE_TEST_PYTHON_COINBASE", &coinbase))
-    })
+    };
+    with_stack(|stack| with(stack::guarded, |guarded| tests(stack, guarded)))
+}
+
+pub(crate) fn with_stack<T>(f: impl FnOnce(&Stack) -> Result<T>) -> Result<T> {
+    with(|| stack::for_tests(1), f)
 }
 
 /// Starts servers of our own, fresh, and stops them whatever happens.
-pub(crate) fn with_stack<T>(f: impl FnOnce(&Stack) -> Result<T>) -> Result<T> {
-    stack::for_tests(1)?.wipe()?;
-    let stack = stack::for_tests(1)?;
+fn with<T>(make: fn() -> Result<Stack>, f: impl FnOnce(&Stack) -> Result<T>) -> Result<T> {
+    make()?.wipe()?;
+    let stack = make()?;
     stack.up()?;
     let result = f(&stack);
     stack.down()?;

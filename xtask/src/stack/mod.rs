@@ -17,10 +17,18 @@ pub(crate) struct Stack {
     nodes: u8,
     kafka_port: u16,
     cassandra_port: u16,
+    /// Its servers ask who may do what.
+    guarded: bool,
 }
 
 /// A cluster id is 16 bytes in url-safe base64; this is `tapeline-local-0`.
 const CLUSTER_ID: &str = "dGFwZWxpbmUtbG9jYWwtMA";
+
+/// What nobody has listed anybody may do.
+const KAFKA_RIGHTS: &str = "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+allow.everyone.if.no.acl.found=true";
+const CASSANDRA_RIGHTS: &str = "authenticator: PasswordAuthenticator
+authorizer: CassandraAuthorizer";
 
 /// The stack people use, on the servers' usual ports.
 pub(crate) fn local(nodes: u8) -> Result<Stack> {
@@ -30,6 +38,11 @@ pub(crate) fn local(nodes: u8) -> Result<Stack> {
 /// The one the tests start for themselves.
 pub(crate) fn for_tests(nodes: u8) -> Result<Stack> {
     Stack::new("target/stack/test", nodes, 19092, 19042)
+}
+
+/// One more for the tests, whose Cassandra wants a password and whose Kafka keeps to access lists.
+pub(crate) fn guarded() -> Result<Stack> {
+    Ok(Stack { guarded: true, ..Stack::new("target/stack/guarded", 1, 29092, 29042)? })
 }
 
 /// The folder of a server's or peer's jars, fetched if need be.
@@ -49,7 +62,8 @@ impl Stack {
             bail!("a stack has 1 or 3 nodes, not {nodes}");
         }
         fs::create_dir_all(dir).with_context(|| format!("create {dir}"))?;
-        Ok(Self { dir: fs::canonicalize(dir)?, nodes, kafka_port, cassandra_port })
+        let dir = fs::canonicalize(dir)?;
+        Ok(Self { dir, nodes, kafka_port, cassandra_port, guarded: false })
     }
 
     /// `kafka://…`
@@ -190,6 +204,7 @@ impl Stack {
                 ("port", &self.kafka_port.to_string()),
                 ("controller_port", &(self.kafka_port + 1).to_string()),
                 ("replicas", &self.nodes.to_string()),
+                ("rights", if self.guarded { KAFKA_RIGHTS } else { "" }),
             ],
         )?;
         let classpath = format!("{}/*", libs.display());
@@ -216,6 +231,7 @@ impl Stack {
                 ("port", &self.cassandra_port.to_string()),
                 ("storage_port", &(self.cassandra_port - 2042).to_string()),
                 ("seeds", &self.addresses().join(",")),
+                ("rights", if self.guarded { CASSANDRA_RIGHTS } else { "" }),
             ],
         )?;
         let logback = node.fill("deploy/local/cassandra/logback.xml", &[])?;
@@ -225,6 +241,8 @@ impl Stack {
             .arg(self.heap("TAPELINE_CASSANDRA_HEAP", "1g", "512m"))
             .arg(format!("-javaagent:{}", agent.display()))
             .args(jars::CASSANDRA_FLAGS)
+            // The account `cassandra` is there from the start.
+            .arg("-Dcassandra.superuser_setup_delay_ms=0")
             .arg(node.mark())
             .arg(format!("-Dcassandra.config=file://{}", yaml.display()))
             .arg(format!("-Dcassandra.storagedir={}", node.dir.join("data").display()))

@@ -9,6 +9,7 @@ mod kill;
 mod live;
 mod poll;
 mod real;
+mod rights;
 mod vendors;
 
 use std::io::Write;
