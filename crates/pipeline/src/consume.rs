@@ -44,6 +44,8 @@ pub struct Settings {
 pub struct Report {
     /// Records that were not stored when the deadline for draining came: the next start takes them again.
     pub undrained: usize,
+    /// Whether it ended because all of the topic is stored.
+    pub at_end: bool,
 }
 
 /// How long a full window is waited for before the partitions are paused.
@@ -77,9 +79,9 @@ pub fn run(
     // Whatever happened, what is stored is committed.
     let undrained = lock(&flight).drain(settings.drain);
     let committed = looper.commit(true);
-    result?;
+    let at_end = result?;
     committed?;
-    Ok(Report { undrained: undrained? })
+    Ok(Report { undrained: undrained?, at_end })
 }
 
 struct Loop<'a> {
@@ -90,7 +92,8 @@ struct Loop<'a> {
 }
 
 impl Loop<'_> {
-    fn run(&mut self, stop: &Stop, until_end: &AtomicBool) -> Result<()> {
+    /// Whether it ended at the end.
+    fn run(&mut self, stop: &Stop, until_end: &AtomicBool) -> Result<bool> {
         let mut looked = Instant::now();
         let mut batch = Batch::default();
         while !stop.asked() {
@@ -102,11 +105,11 @@ impl Loop<'_> {
             if fetched == 0 && until_end.load(Ordering::SeqCst) && looked.elapsed() >= LOOK {
                 looked = Instant::now();
                 if self.at_end()? {
-                    break;
+                    return Ok(true);
                 }
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Waits until the window has room for a cycle.
@@ -248,5 +251,56 @@ fn letter(message: &dyn Fetched, names: &[String], reason: String) -> Letter {
         key: String::from_utf8_lossy(message.key()).into_owned(),
         kind,
         raw: message.payload().to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::SqliteStore;
+    use crate::topic::Message;
+    use crate::topic::local::LocalTopics;
+
+    /// Publishes three trades and consumes with a wish to stop that is already there; returns how many were stored.
+    fn stored_after_stop(grace: Option<Duration>) -> (u64, bool) {
+        let dir = tempfile::tempdir().unwrap();
+        let (topics, names) = (LocalTopics::new(dir.path().join("t.db")), Names::new("t"));
+        topics.init(&names.specs(2)).unwrap();
+        let mut producer = topics.producer().unwrap();
+        for (id, symbol) in ["A", "B", "C"].iter().enumerate() {
+            let text = format!(
+                r#"{{"symbol":"{symbol}","feed":"f","venue":"P","id":"{id}","ts":1,"recv_ts":1,"price":"1","size":"1","conditions":[]}}"#
+            );
+            let (topic, headers) = (names.records(Kind::Trade), [("kind", &b"trade"[..]), ("schema", b"1")]);
+            let message = Message {
+                topic: &topic,
+                key: symbol,
+                headers: &headers,
+                payload: text.as_bytes(),
+                stamp_ms: 0,
+            };
+            producer.send(&message).unwrap();
+        }
+        producer.flush(Duration::from_secs(1)).unwrap();
+        let (store, telemetry) = (SqliteStore::new(dir.path().join("s.db")), Arc::new(Telemetry::default()));
+        let settings = Settings {
+            names,
+            group: "g".to_owned(),
+            cycle: 100,
+            in_flight: 1_000,
+            commit_every: Duration::from_secs(1),
+            drain: Duration::from_secs(10),
+        };
+        let stop = Stop::default();
+        stop.ask();
+        let stop = grace.map_or(stop.clone(), |grace| stop.later(grace));
+        let report = run(&topics, &store, &settings, &telemetry, &stop, &AtomicBool::new(true)).unwrap();
+        (telemetry.get(&telemetry.stored), report.at_end)
+    }
+
+    #[test]
+    fn what_was_published_is_stored_within_the_grace_of_a_stop() {
+        assert_eq!(stored_after_stop(Some(Duration::from_secs(600))), (3, true));
+        assert_eq!(stored_after_stop(None), (0, false));
     }
 }

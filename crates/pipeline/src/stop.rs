@@ -1,29 +1,44 @@
 //! The wish to stop, shared by everything that runs.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Set once by Ctrl-C, SIGTERM or a failing neighbour; looked at by every loop.
 #[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<AtomicBool>);
+pub struct Stop {
+    asked: Arc<AtomicBool>,
+    /// How long after the wish it holds, and when the wish was first seen.
+    grace: Option<(Duration, Arc<OnceLock<Instant>>)>,
+}
 
 impl Stop {
     /// Asks everything that shares this to drain and end.
     pub fn ask(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.asked.store(true, Ordering::SeqCst);
     }
 
     /// Whether to end.
     #[must_use]
     pub fn asked(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        let asked = self.asked.load(Ordering::SeqCst);
+        match &self.grace {
+            Some((grace, seen)) if asked => seen.get_or_init(Instant::now).elapsed() >= *grace,
+            _ => asked,
+        }
+    }
+
+    /// The same wish for one that must end after the others: it holds only `grace` after it was first
+    /// looked at.
+    #[must_use]
+    pub fn later(&self, grace: Duration) -> Self {
+        Self { asked: Arc::clone(&self.asked), grace: Some((grace, Arc::default())) }
     }
 
     /// The flag itself, for a signal handler to set.
     #[must_use]
     pub fn flag(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.0)
+        Arc::clone(&self.asked)
     }
 
     /// Sleeps, but not past a wish to stop. True when there was one.
@@ -92,6 +107,16 @@ mod tests {
         assert!(waits[11] >= 7_500, "{waits:?}");
         backoff.reset();
         assert!(backoff.wait().as_millis() <= 125);
+    }
+
+    #[test]
+    fn a_later_wish_holds_after_its_grace() {
+        let stop = Stop::default();
+        let (later, at_once) = (stop.later(Duration::from_secs(600)), stop.later(Duration::ZERO));
+        assert!(!later.asked() && !at_once.asked());
+        stop.ask();
+        assert!(stop.asked() && at_once.asked() && !later.asked());
+        assert!(stop.later(Duration::from_millis(60)).sleep(Duration::from_secs(600)));
     }
 
     #[test]

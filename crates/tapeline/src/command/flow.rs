@@ -9,7 +9,7 @@ use pipeline::source::Source;
 use pipeline::store::Store;
 use pipeline::telemetry::Telemetry;
 use pipeline::topic::Topics;
-use pipeline::{Result, aggregate, consume, engine, produce, vendor_bars};
+use pipeline::{Result, Stop, aggregate, consume, engine, produce, vendor_bars};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,7 +48,8 @@ pub(crate) fn consume(context: &Context, options: &ConsumeOptions) -> Result<Exi
     let until_end = AtomicBool::new(options.until_end);
     let settings = consume_settings(&config);
     let (report, bars) = std::thread::scope(|scope| {
-        let bars = scope.spawn(|| store_bars(context, &config, &*topics, &*store, &telemetry, &until_end));
+        let bars =
+            scope.spawn(|| store_bars(&config, &*topics, &*store, &telemetry, &context.stop, &until_end));
         let report = consume::run(&*topics, &*store, &settings, &telemetry, &context.stop, &until_end);
         if report.is_err() {
             context.stop.ask();
@@ -91,30 +92,34 @@ pub(crate) fn through(
     prepare(context, config, &*topics)?;
     context.patiently(|| store.writer(&context.stop).map(drop))?;
     let (_, progress) = begin("stored", telemetry, |t| &t.stored, source.size());
-    let produced = AtomicBool::new(false);
+    // Told to stop, the source ends first, and what it published is still stored.
+    let (produced, finished) = (AtomicBool::new(false), AtomicBool::new(false));
+    let consuming = consume_settings(config);
+    let last = context.stop.later(consuming.drain);
     let bars = config.aggregate.run.then(|| super::aggregate::settings(config)).transpose()?;
     let (published, stored, aggregated) = std::thread::scope(|scope| {
         let producer = scope.spawn(|| {
             let settings = produce_settings(config, options);
             let result = produce::run(&mut *source, &*topics, &settings, telemetry, &context.stop);
             match &result {
-                Ok(_) => produced.store(true, Ordering::SeqCst),
+                Ok(report) => finished.store(report.finished, Ordering::SeqCst),
                 Err(_) => context.stop.ask(),
             }
+            produced.store(true, Ordering::SeqCst);
             result
         });
         let aggregator = bars.as_ref().map(|settings| {
             scope.spawn(|| {
-                let result = aggregate::run(&*topics, &*store, settings, telemetry, &context.stop, &produced);
+                // Bars are final when the source has ended, not when it was stopped.
+                let result = aggregate::run(&*topics, &*store, settings, telemetry, &context.stop, &finished);
                 if result.is_err() {
                     context.stop.ask();
                 }
                 result
             })
         });
-        let bars = scope.spawn(|| store_bars(context, config, &*topics, &*store, telemetry, &produced));
-        let stored =
-            consume::run(&*topics, &*store, &consume_settings(config), telemetry, &context.stop, &produced);
+        let bars = scope.spawn(|| store_bars(config, &*topics, &*store, telemetry, &last, &produced));
+        let stored = consume::run(&*topics, &*store, &consuming, telemetry, &last, &produced);
         if stored.is_err() {
             context.stop.ask();
         }
@@ -125,7 +130,13 @@ pub(crate) fn through(
     drop(progress);
     let published = published.map_err(|_| pipeline::Error::internal("the producer panicked"))??;
     told_resumed(&published);
-    told_undrained(&stored?);
+    let stored = stored?;
+    told_undrained(&stored);
+    if !stored.at_end {
+        eprintln!(
+            "not all of the topic was stored in time (consume.drain_ms); the next start goes on from there"
+        );
+    }
     match aggregated {
         Some(result) => result.map_err(|_| pipeline::Error::internal("the aggregator panicked"))?,
         None => Ok(()),
@@ -134,17 +145,17 @@ pub(crate) fn through(
 
 /// A vendor's own bars, beside the records.
 fn store_bars(
-    context: &Context,
     config: &Config,
     topics: &dyn Topics,
     store: &dyn Store,
     telemetry: &Telemetry,
+    stop: &Stop,
     until_end: &AtomicBool,
 ) -> Result<()> {
     let (names, group) = (engine::names(config), &config.topic.group);
-    let result = vendor_bars::store(topics, store, &names, group, telemetry, &context.stop, until_end);
+    let result = vendor_bars::store(topics, store, &names, group, telemetry, stop, until_end);
     if result.is_err() {
-        context.stop.ask();
+        stop.ask();
     }
     result
 }
