@@ -15,10 +15,6 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // A producer runs a third faster with the allocator's own settings, and has little in memory.
-    if !matches!(cli.verb, Verb::Produce(_)) {
-        memory::frugal();
-    }
     let context = match context::Context::new(&cli.common) {
         Ok(context) => context,
         Err(error) => return cli::failed(&error),
