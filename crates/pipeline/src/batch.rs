@@ -1,4 +1,4 @@
-//! Records on their way from a topic to a store: one arena of text, one row each, nothing allocated per record.
+//! Records on their way from a topic to a store: one arena of text, one row each, read once, nothing allocated per record.
 //!
 //! A batch is filled by one fetch cycle of `consume`, travels to the store under a ticket, and comes back to be
 //! filled again. Rows keep their message's raw bytes and origin, so that a record the store refuses can become a
@@ -6,9 +6,10 @@
 
 use market::codec::json;
 use market::{Kind, Record, UnixNanos};
+use std::cmp::Ordering;
 
 /// A piece of a batch's arena.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Span {
     start: u32,
     end: u32,
@@ -23,24 +24,49 @@ pub struct Partition {
     pub number: i32,
 }
 
-/// One record of a batch: what grouping and accounting need at hand; the rest is read from the text again.
+/// One record of a batch, read once: its numbers as they are, its texts as pieces of the arena.
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
-    /// Trade or quote.
-    pub kind: Kind,
-    /// Event time.
-    pub ts: UnixNanos,
-    /// Receive time.
-    pub recv_ts: UnixNanos,
+    /// The record.
+    pub record: Record<Span>,
     /// The message's timestamp, milliseconds since 1970: the store's write timestamp.
     pub stamp_ms: i64,
     /// Whence it came.
     pub partition: Partition,
     /// Its offset there.
     pub offset: i64,
-    symbol: Span,
-    canonical: Span,
     raw: Span,
+}
+
+impl Span {
+    /// Whether it is of no text.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+}
+
+impl Row {
+    /// Trade or quote.
+    #[must_use]
+    #[inline]
+    pub const fn kind(&self) -> Kind {
+        self.record.kind()
+    }
+
+    /// Event time.
+    #[must_use]
+    #[inline]
+    pub const fn ts(&self) -> UnixNanos {
+        self.record.ts()
+    }
+
+    /// Receive time.
+    #[must_use]
+    #[inline]
+    pub const fn recv_ts(&self) -> UnixNanos {
+        self.record.recv_ts()
+    }
 }
 
 /// Records and the arena that holds their text.
@@ -67,28 +93,32 @@ impl Batch {
         let text = std::str::from_utf8(payload).map_err(|error| format!("not UTF-8: {error}"))?;
         self.arena.push_str(text);
         let raw = self.span_from(start)?;
-        let mut canonical = raw;
-        let mut head = self.head(kind, raw);
-        if head.is_none() {
-            canonical = self.push_loose(kind, payload).inspect_err(|_| self.arena.truncate(start))?;
-            head = self.head(kind, canonical);
+        let mut record = self.read(kind, raw);
+        if record.is_none() {
+            let canonical = self.push_loose(kind, payload).inspect_err(|_| self.arena.truncate(start))?;
+            record = self.read(kind, canonical);
         }
-        let Some((ts, recv_ts, symbol)) = head else {
+        let Some(record) = record else {
             self.arena.truncate(start);
             return Err("its canonical form does not decode".to_owned());
         };
-        self.rows.push(Row { kind, ts, recv_ts, stamp_ms, partition, offset, symbol, canonical, raw });
+        self.rows.push(Row { record, stamp_ms, partition, offset, raw });
         Ok(())
     }
 
-    /// Event time, receive time and symbol of a canonical text.
+    /// The record that a canonical text of the arena holds.
     #[inline]
-    fn head(&self, kind: Kind, text: Span) -> Option<(UnixNanos, UnixNanos, Span)> {
-        let record = json::decode(kind, self.text(text).as_bytes())?;
-        let symbol: &str = record.symbol();
-        // It lies within the text, whose ends are known to fit.
-        let start = (symbol.as_ptr() as usize - self.arena.as_ptr() as usize) as u32;
-        Some((record.ts(), record.recv_ts(), Span { start, end: start + symbol.len() as u32 }))
+    fn read(&self, kind: Kind, text: Span) -> Option<Record<Span>> {
+        let record = json::decode_text(kind, self.text(text))?;
+        let arena = self.arena.as_ptr() as usize;
+        // All texts but an empty one lie within this one, whose ends are known to fit.
+        Some(record.map(|text| match text.len() {
+            0 => Span::default(),
+            length => {
+                let start = (text.as_ptr() as usize - arena) as u32;
+                Span { start, end: start + length as u32 }
+            }
+        }))
     }
 
     #[cold]
@@ -121,16 +151,34 @@ impl Batch {
     /// A row's record.
     #[must_use]
     #[inline]
-    #[allow(clippy::expect_used, reason = "`push` took the row in only because this text decodes")]
     pub fn record(&self, row: &Row) -> Record<&str> {
-        json::decode(row.kind, self.text(row.canonical).as_bytes()).expect("rows hold canonical text")
+        row.record.map(|span| self.text(span))
     }
 
     /// A row's symbol.
     #[must_use]
     #[inline]
     pub fn symbol(&self, row: &Row) -> &str {
-        self.text(row.symbol)
+        self.text(*row.record.symbol())
+    }
+
+    /// The order of two rows of one symbol and time by what tells their records apart.
+    #[must_use]
+    #[inline]
+    pub fn by_identity(&self, a: &Row, b: &Row) -> Ordering {
+        let texts = |a: Span, b: Span| self.bytes(a).cmp(self.bytes(b));
+        match (&a.record, &b.record) {
+            (Record::Trade(a), Record::Trade(b)) => {
+                texts(a.feed, b.feed).then_with(|| texts(a.venue, b.venue)).then_with(|| texts(a.id, b.id))
+            }
+            (Record::Quote(a), Record::Quote(b)) => texts(a.feed, b.feed).then(a.seq.cmp(&b.seq)),
+            (a, b) => a.kind().cmp(&b.kind()),
+        }
+    }
+
+    #[inline]
+    fn bytes(&self, span: Span) -> &[u8] {
+        &self.arena.as_bytes()[span.start as usize..span.end as usize]
     }
 
     /// The message as it came.

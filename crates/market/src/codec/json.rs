@@ -145,7 +145,13 @@ impl<'a> Cursor<'a> {
         let start = usize::from(negative);
         let mut end = start;
         let mut value: i64 = 0;
-        while let Some(digit) = bytes.get(end).map(|b| b.wrapping_sub(b'0')).filter(|d| *d < 10) {
+        let digit = |at: usize| bytes.get(at).map(|b| b.wrapping_sub(b'0')).filter(|d| *d < 10);
+        // Eighteen digits always fit.
+        while let Some(digit) = digit(end).filter(|_| end < start + 18) {
+            value = value * 10 + i64::from(digit);
+            end += 1;
+        }
+        while let Some(digit) = digit(end) {
             value = value.checked_mul(10)?.checked_add(i64::from(digit))?;
             end += 1;
         }
@@ -253,7 +259,14 @@ impl<'a> Cursor<'a> {
 #[must_use]
 #[inline]
 pub fn decode(kind: Kind, payload: &[u8]) -> Option<Record<&str>> {
-    let cursor = Cursor(std::str::from_utf8(payload).ok()?);
+    decode_text(kind, std::str::from_utf8(payload).ok()?)
+}
+
+/// [`decode`] of what is known to be text.
+#[must_use]
+#[inline]
+pub fn decode_text(kind: Kind, text: &str) -> Option<Record<&str>> {
+    let cursor = Cursor(text);
     match kind {
         Kind::Trade => cursor.trade().map(Record::Trade),
         Kind::Quote => cursor.quote().map(Record::Quote),

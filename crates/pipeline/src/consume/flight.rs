@@ -12,6 +12,7 @@ use crate::store::{Done, Writer};
 use crate::telemetry::{Latency, Telemetry};
 use crate::topic::{Names, Producer};
 use crate::{Error, batch::Row};
+use market::Kind;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -153,16 +154,28 @@ impl Flight {
 
     fn measure(&mut self, batch: &Batch, refused: &[(usize, String)]) {
         let now = clock::now().0;
+        let mut stored = |symbol: &str, kind: Kind, rows: u64| match self.counts.get_mut(symbol) {
+            Some(counts) => counts[kind as usize] += rows,
+            None => self.counts.entry(symbol.to_owned()).or_default()[kind as usize] += rows,
+        };
+        // Rows of one symbol often follow each other.
+        let (mut last, mut run) = (("", Kind::Trade), 0);
         for (index, row) in batch.rows().iter().enumerate() {
             if !refused.is_empty() && refused.iter().any(|(bad, _)| *bad == index) {
                 continue;
             }
-            self.latency.record(u64::try_from((now - row.recv_ts.0) / 1_000).unwrap_or(0));
-            let symbol = batch.symbol(row);
-            match self.counts.get_mut(symbol) {
-                Some(counts) => counts[row.kind as usize] += 1,
-                None => self.counts.entry(symbol.to_owned()).or_default()[row.kind as usize] += 1,
+            self.latency.record(u64::try_from((now - row.recv_ts().0) / 1_000).unwrap_or(0));
+            let of = (batch.symbol(row), row.kind());
+            if of != last {
+                if run > 0 {
+                    stored(last.0, last.1, run);
+                }
+                (last, run) = (of, 0);
             }
+            run += 1;
+        }
+        if run > 0 {
+            stored(last.0, last.1, run);
         }
         self.telemetry.add(&self.telemetry.stored, (batch.len() - refused.len()) as u64);
     }
@@ -173,7 +186,7 @@ impl Flight {
             origin: origin(&self.topics, row.partition, row.offset),
             reason: reason.to_owned(),
             key: batch.symbol(row).to_owned(),
-            kind: row.kind.name().to_owned(),
+            kind: row.kind().name().to_owned(),
             raw: batch.raw(row).as_bytes().to_vec(),
         }
     }

@@ -5,11 +5,13 @@
 //! | `schema` | keyspace, tables, migrations, and whether existing tables fit |
 //! | `bars` | bars, written and read |
 //! | `cql` | records as CQL values and back |
+//! | `order` | which rows travel together, and in which order |
 //! | `write` | single-partition batches, several in flight, tried again until the cluster takes them |
 //! | `read` | counts and scans |
 
 mod bars;
 mod cql;
+mod order;
 mod read;
 mod schema;
 mod write;
