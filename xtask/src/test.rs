@@ -68,7 +68,7 @@ pub(crate) fn bench(arms: &[&str]) -> Result<()> {
     let python = python()?;
     run(&mut cargo(&["build", "--release", "-p", "tapeline", "-p", "bench"]))?;
     let spark = if arms.is_empty() || arms.contains(&"store") { Some(stack::jars("spark")?) } else { None };
-    with_stack(|stack| {
+    with(stack::for_bench, |stack| {
         let mut command = Command::new(&python);
         command
             .arg("bench/run.py")

@@ -96,3 +96,17 @@ pub(super) const CASSANDRA_FLAGS: &[&str] = &[
     "--add-opens=java.base/sun.nio.fs=ALL-UNNAMED",
     "--add-opens=jdk.management/com.sun.management.internal=ALL-UNNAMED",
 ];
+
+/// What Cassandra's package (`conf/jvm17-server.options`) adds for the collector and for Netty.
+pub(super) const CASSANDRA_SHIPPED: &[&str] = &[
+    "-XX:+ParallelRefProcEnabled",
+    "-XX:MaxTenuringThreshold=1",
+    "-XX:G1HeapRegionSize=16m",
+    "-XX:G1RSetUpdatingPauseTimePercent=5",
+    "-XX:MaxGCPauseMillis=300",
+    "-XX:InitiatingHeapOccupancyPercent=70",
+    "-XX:+PerfDisableSharedMem",
+    "-Dio.netty.tryReflectionSetAccessible=true",
+    "-Dio.netty.allocator.useCacheForAllThreads=true",
+    "-Dio.netty.allocator.maxOrder=11",
+];

@@ -19,6 +19,8 @@ pub(crate) struct Stack {
     cassandra_port: u16,
     /// Its servers ask who may do what.
     guarded: bool,
+    /// Its Cassandra has the heap and the collector that its own start script gives it, not the little that tests need.
+    measured: bool,
 }
 
 /// A cluster id is 16 bytes in url-safe base64; this is `tapeline-local-0`.
@@ -45,6 +47,11 @@ pub(crate) fn guarded() -> Result<Stack> {
     Ok(Stack { guarded: true, ..Stack::new("target/stack/guarded", 1, 29092, 29042)? })
 }
 
+/// The one that is measured: Cassandra as its package starts it.
+pub(crate) fn for_bench() -> Result<Stack> {
+    Ok(Stack { measured: true, ..Stack::new("target/stack/bench", 1, 19092, 19042)? })
+}
+
 /// The folder of a server's or peer's jars, fetched if need be.
 pub(crate) fn jars(of: &str) -> Result<PathBuf> {
     jars::fetch(of)
@@ -63,7 +70,7 @@ impl Stack {
         }
         fs::create_dir_all(dir).with_context(|| format!("create {dir}"))?;
         let dir = fs::canonicalize(dir)?;
-        Ok(Self { dir, nodes, kafka_port, cassandra_port, guarded: false })
+        Ok(Self { dir, nodes, kafka_port, cassandra_port, guarded: false, measured: false })
     }
 
     /// `kafka://…`
@@ -237,8 +244,12 @@ impl Stack {
         let logback = node.fill("deploy/local/cassandra/logback.xml", &[])?;
         let agent = jars::find(libs, "jamm-")?;
         let mut command = Command::new(java);
+        if self.measured {
+            command.arg(format!("-Xms{}m", shipped_heap_mib()?)).args(jars::CASSANDRA_SHIPPED);
+        }
+        let one = if self.measured { format!("{}m", shipped_heap_mib()?) } else { "1g".to_owned() };
         command
-            .arg(self.heap("TAPELINE_CASSANDRA_HEAP", "1g", "512m"))
+            .arg(self.heap("TAPELINE_CASSANDRA_HEAP", &one, "512m"))
             .arg(format!("-javaagent:{}", agent.display()))
             .args(jars::CASSANDRA_FLAGS)
             // The account `cassandra` is there from the start.
@@ -251,4 +262,15 @@ impl Stack {
             .arg("org.apache.cassandra.service.CassandraDaemon");
         Ok(command)
     }
+}
+
+/// The heap that Cassandra's own start script chooses: a quarter of the memory and at most 8 GiB, but not below half of
+/// it up to 1 GiB.
+fn shipped_heap_mib() -> Result<u64> {
+    let text = fs::read_to_string("/proc/meminfo").context("read the memory's size")?;
+    let kib =
+        text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse().ok());
+    let memory: u64 = kib.context("no MemTotal in /proc/meminfo")?;
+    let mib = memory / 1024;
+    Ok((mib / 4).min(8192).max((mib / 2).min(1024)))
 }
