@@ -16,12 +16,13 @@ pub(crate) fn thousands(n: u64) -> String {
     out
 }
 
-/// Microseconds for people.
+/// Microseconds for people; no more than an hour is measured.
 pub(crate) fn duration(micros: u64) -> String {
     match micros {
         0..1_000 => format!("{micros} us"),
         1_000..10_000_000 => format!("{:.1} ms", micros as f64 / 1e3),
-        _ => format!("{:.1} s", micros as f64 / 1e6),
+        10_000_000..3_600_000_000 => format!("{:.1} s", micros as f64 / 1e6),
+        _ => "over an hour".to_owned(),
     }
 }
 

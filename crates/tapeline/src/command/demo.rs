@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 /// Trades a second: a day in seconds, and below what two cores store, so that latency is that of the way and not of a queue.
-const RATE: f64 = 100_000.0;
+const RATE: f64 = 150_000.0;
 /// 2013-10-08, UTC: from midnight to midnight, nanoseconds.
 const DAY: (i64, i64) = (1_381_190_400_000_000_000, 1_381_276_800_000_000_000);
 
@@ -50,7 +50,7 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
     let config = config::load(None, std::iter::empty(), &flags)?;
     println!("demo: every trade of {symbols} on 2013-10-08, from a stock API to the store");
     println!(
-        "  a stock API: the tape, played as Alpaca's websocket and REST on {address}, up to 100,000 a second"
+        "  a stock API: the tape, played as Alpaca's websocket and REST on {address}, up to 150,000 a second"
     );
     println!("  a producer, a topic, a consumer, a store, and bars on the way");
     let telemetry = Arc::new(Telemetry::default());
