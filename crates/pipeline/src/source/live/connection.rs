@@ -81,10 +81,11 @@ pub(super) fn start(vendor: Arc<dyn Vendor>, hang_up: HangUp, stop: Stop, wires:
                 None => None,
             };
             let Some(cause) = wire else { return };
-            tracing::warn!(cause, tries = backoff.tries(), "the stream is away; trying again");
-            if wires.send(Wire::Lost(cause)).is_err() {
+            // Nobody listens any longer: nothing is lost.
+            if wires.send(Wire::Lost(cause.clone())).is_err() {
                 return;
             }
+            tracing::warn!(cause, tries = backoff.tries(), "the stream is away; trying again");
             stop.sleep(backoff.wait());
         }
     };
