@@ -105,7 +105,7 @@ impl Decode for Decoder {
         scanner.end()?;
         if let Ok(number) = number.whole("sequence_num")
             && let Some(last) = self.last.replace(number)
-            && number > last + 1
+            && number > last.saturating_add(1)
         {
             let hole = format!("messages {} to {} were not sent", last + 1, number - 1);
             sink(Ok(Message::Missed(&hole)), frame);
@@ -175,5 +175,14 @@ mod tests {
         decoder.connected();
         assert!(!all(decoder, &event(0, "update"))[0].contains("not sent"));
         assert_eq!(past(decoder, Kind::Trade, "BTC-USD", trade), first);
+    }
+
+    #[test]
+    fn the_largest_number_has_none_behind_it() {
+        let decoder = &mut Decoder::new("coinbase");
+        for number in [i64::MAX, 5] {
+            let heartbeat = format!(r#"{{"channel":"heartbeats","sequence_num":{number},"events":[]}}"#);
+            assert_eq!(frame(decoder, &heartbeat), []);
+        }
     }
 }
