@@ -182,7 +182,7 @@ mod tests {
         let decoder = &mut Decoder::new("coinbase");
         for number in [i64::MAX, 5] {
             let heartbeat = format!(r#"{{"channel":"heartbeats","sequence_num":{number},"events":[]}}"#);
-            assert_eq!(frame(decoder, &heartbeat), []);
+            assert!(!all(decoder, &heartbeat).iter().any(|told| told.contains("not sent")));
         }
     }
 }
