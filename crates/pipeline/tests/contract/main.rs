@@ -2,10 +2,9 @@
 //! which names them in the environment.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value, clippy::type_complexity, reason = "tests")]
 
+mod fetch;
 mod store;
 mod topic;
-
-use std::collections::BTreeMap;
 
 /// A name nobody else uses.
 fn unique(what: &str) -> String {
@@ -18,13 +17,25 @@ fn server(variable: &str) -> String {
 }
 
 fn kafka(prefix: &str) -> pipeline::topic::kafka::KafkaTopics {
+    kafka_with(prefix, "lz4", &[])
+}
+
+/// Kafka's topics, packed as told; librdkafka itself fetches when it is given any property.
+fn kafka_with(
+    prefix: &str,
+    compression: &str,
+    properties: &[(&str, &str)],
+) -> pipeline::topic::kafka::KafkaTopics {
     let settings = pipeline::topic::kafka::Settings {
         replication: 1,
-        compression: "lz4".into(),
+        compression: compression.into(),
         linger_ms: 1,
         instance: String::new(),
         session_timeout_ms: 6_000,
-        properties: BTreeMap::new(),
+        properties: properties
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
     };
     let names = pipeline::topic::Names::new(prefix);
     pipeline::topic::kafka::KafkaTopics::new(

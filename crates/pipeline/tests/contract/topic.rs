@@ -1,6 +1,6 @@
 //! What every topic must do.
 
-use crate::{kafka, unique};
+use crate::{kafka, kafka_with, unique};
 use pipeline::batch::Partition;
 use pipeline::topic::local::LocalTopics;
 use pipeline::topic::{Consumer, Message, Names, Topics};
@@ -28,7 +28,7 @@ fn init_is_safe_to_repeat(topics: &dyn Topics, names: &Names) {
     assert!(said.iter().all(|line| line.contains("exists")), "{said:?}");
 }
 
-fn send(topics: &dyn Topics, names: &Names, from: usize, to: usize) {
+pub(crate) fn send(topics: &dyn Topics, names: &Names, from: usize, to: usize) {
     let mut producer = topics.producer().unwrap();
     for n in from..to {
         let (topic, key, payload) = (&names.all_records()[n % 2], format!("K{}", n % 7), n.to_string());
@@ -71,7 +71,7 @@ fn keys_keep_their_order(topics: &dyn Topics, names: &Names) {
 }
 
 /// Fetches until so many have come; the next offset of each partition, and the payloads.
-fn fetch(consumer: &mut dyn Consumer, count: usize) -> (BTreeMap<Partition, i64>, Vec<usize>) {
+pub(crate) fn fetch(consumer: &mut dyn Consumer, count: usize) -> (BTreeMap<Partition, i64>, Vec<usize>) {
     let (mut ends, mut got) = (BTreeMap::new(), Vec::new());
     let start = Instant::now();
     while got.len() < count {
@@ -219,6 +219,13 @@ fn local() {
 fn kafka_real() {
     let prefix = unique("contract");
     suite(&kafka(&prefix), &Names::new(&prefix));
+}
+
+#[test]
+#[ignore = "needs real Kafka: cargo xtask test"]
+fn kafka_real_through_librdkafka() {
+    let prefix = unique("contract");
+    suite(&kafka_with(&prefix, "lz4", &[("security.protocol", "plaintext")]), &Names::new(&prefix));
 }
 
 #[test]

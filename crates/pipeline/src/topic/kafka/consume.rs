@@ -1,87 +1,22 @@
 //! The reading side on Kafka.
 
-use super::queue::{Address, Queue};
-use super::{ANSWER, KafkaTopics, explain, log};
+use super::fetch::{Fetcher, Trouble};
+use super::membership::Membership;
+use super::queue::Queue;
+use super::{ANSWER, KafkaTopics, explain};
 use crate::batch::Partition;
 use crate::topic::{Consumer, Fetched, OnRevoke, Topics};
 use crate::{Error, Result};
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Hears of rebalances, from within `poll`.
-struct Membership {
-    topics: Vec<String>,
-    on_revoke: Mutex<OnRevoke>,
-    paused: AtomicBool,
-    /// Where assigned partitions are forwarded to; set before the group is joined.
-    queue: OnceLock<Address>,
-    /// The queue is let go: what is assigned from now on is not to be forwarded to it.
-    ended: AtomicBool,
-}
-
-impl Membership {
-    fn list(&self, partitions: &TopicPartitionList) -> Vec<Partition> {
-        let place = |name: &str| self.topics.iter().position(|topic| topic == name);
-        partitions
-            .elements()
-            .iter()
-            .filter_map(|e| place(e.topic()).map(|t| Partition { topic: t as u16, number: e.partition() }))
-            .collect()
-    }
-}
-
-impl ClientContext for Membership {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
-    }
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka consumer");
-    }
-}
-
-impl ConsumerContext for Membership {
-    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let (Rebalance::Assign(list), Some(queue), false) =
-            (rebalance, self.queue.get(), self.ended.load(Ordering::SeqCst))
-        {
-            for element in list.elements() {
-                queue.forward(consumer.client().native_ptr(), element.topic(), element.partition());
-            }
-        }
-        let Rebalance::Revoke(list) = rebalance else { return };
-        let lost = self.list(list);
-        let offsets = (self.on_revoke.lock().unwrap_or_else(PoisonError::into_inner))(&lost);
-        tracing::info!(partitions = lost.len(), "partitions handed over");
-        // When the group has already given them away, a commit would be refused: the new owner replays a little.
-        if offsets.is_empty() || consumer.assignment_lost() {
-            return;
-        }
-        if let Err(error) = consumer.commit(&to_list(&self.topics, &offsets), CommitMode::Sync) {
-            tracing::info!(%error, "last commit before the hand-over refused; the new owner replays a little");
-        }
-    }
-
-    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Assign(list) = rebalance {
-            tracing::info!(partitions = list.count(), "partitions assigned");
-            if self.paused.load(Ordering::SeqCst)
-                && let Err(error) = consumer.pause(list)
-            {
-                tracing::warn!(%error, "could not pause new partitions");
-            }
-        }
-    }
-}
-
-fn to_list(topics: &[String], offsets: &[(Partition, i64)]) -> TopicPartitionList {
+pub(super) fn to_list(topics: &[String], offsets: &[(Partition, i64)]) -> TopicPartitionList {
     let mut list = TopicPartitionList::with_capacity(offsets.len());
     for (partition, next) in offsets {
         let name = &topics[partition.topic as usize];
@@ -134,9 +69,19 @@ impl Fetched for Borrowed<'_> {
     }
 }
 
+/// Which way messages come.
+enum Way {
+    /// Straight from the brokers.
+    Direct(Fetcher),
+    /// Through librdkafka, which can encrypt, log in and more. Before the consumer, so that it is let go first.
+    Queue(Queue),
+}
+
 pub(super) struct KafkaConsumer {
-    /// Before the consumer, so that it is let go first.
-    queue: Queue,
+    way: Way,
+    /// Which state of the membership the fetcher knows.
+    known: u64,
+    place_after: Instant,
     consumer: BaseConsumer<Membership>,
     topics: KafkaTopics,
     names: Vec<String>,
@@ -166,24 +111,37 @@ impl KafkaConsumer {
             config.set("group.instance.id", &topics.settings.instance);
         }
         topics.finish(&mut config);
-        let membership = Membership {
-            topics: names.to_vec(),
-            on_revoke: Mutex::new(Box::new(|_| Vec::new())),
-            paused: AtomicBool::new(false),
-            queue: OnceLock::new(),
-            ended: AtomicBool::new(false),
-        };
-        let consumer: BaseConsumer<Membership> =
-            config.create_with_context(membership).map_err(topics.refused("open a consumer"))?;
+        // What was set for librdkafka, such as encryption, only librdkafka can do.
+        let direct = topics.settings.properties.is_empty();
+        let consumer: BaseConsumer<Membership> = config
+            .create_with_context(Membership::new(names, direct))
+            .map_err(topics.refused("open a consumer"))?;
         let partitions = topics.partitions(consumer.client(), names)?;
-        let queue = Queue::new(consumer.client().native_ptr());
-        consumer.context().queue.get_or_init(|| queue.address());
+        let mut way = if direct {
+            Way::Direct(Fetcher::new(names))
+        } else {
+            let queue = Queue::new(consumer.client().native_ptr());
+            consumer.context().queue.get_or_init(|| queue.address());
+            Way::Queue(queue)
+        };
         if group.is_empty() {
             let list = everything(names, &partitions);
-            for element in list.elements() {
-                queue.address().forward(consumer.client().native_ptr(), element.topic(), element.partition());
+            if let Way::Queue(queue) = &way {
+                for element in list.elements() {
+                    queue.address().forward(
+                        consumer.client().native_ptr(),
+                        element.topic(),
+                        element.partition(),
+                    );
+                }
             }
             consumer.assign(&list).map_err(topics.refused("read from the beginning"))?;
+            if let Way::Direct(fetcher) = &mut way {
+                consumer.pause(&list).map_err(topics.refused("read from the beginning"))?;
+                let all = consumer.context().list(&list);
+                fetcher.hold(&all.iter().copied().zip(1..).collect::<Vec<_>>());
+                all.iter().for_each(|at| fetcher.place(*at, None));
+            }
         } else {
             let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
             consumer.subscribe(&wanted).map_err(topics.refused("subscribe"))?;
@@ -192,7 +150,9 @@ impl KafkaConsumer {
         topics.finish(&mut config);
         let asker = config.create_with_context(super::Quiet).map_err(topics.refused("open a client"))?;
         Ok(Self {
-            queue,
+            way,
+            known: 0,
+            place_after: Instant::now(),
             consumer,
             topics: topics.clone(),
             names: names.to_vec(),
@@ -205,7 +165,10 @@ impl KafkaConsumer {
     /// Most errors of a poll are news of a broker that is away: told now and then, waited out.
     fn news(&self, topic: &str, error: &KafkaError) -> Result<()> {
         let place = format!("fetch {topic} from {}", self.topics.describe()).replace("  ", " ");
-        let error = explain(&place, error);
+        self.tell(explain(&place, error))
+    }
+
+    fn tell(&self, error: Error) -> Result<()> {
         if !error.retryable() {
             return Err(error);
         }
@@ -235,6 +198,8 @@ impl Consumer for KafkaConsumer {
         let mut strays = 0;
         while let Some(event) = self.consumer.poll(Duration::ZERO) {
             match event {
+                // Fetched before its partition was paused: it comes the other way.
+                Ok(_) if matches!(self.way, Way::Direct(_)) => {}
                 // What was fetched before its partition was forwarded.
                 Ok(message) => {
                     let place = self.names.iter().position(|n| n == message.topic()).unwrap_or(0) as u16;
@@ -249,12 +214,26 @@ impl Consumer for KafkaConsumer {
             tracing::debug!(strays, "messages beside the queue");
             return Ok(strays);
         }
-        let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
-        let (got, failed) = self.queue.take(max, wait, &self.names, sink);
-        if let Some((code, topic)) = failed {
-            self.news(&topic, &KafkaError::MessageConsumption(code.into()))?;
+        self.place_new()?;
+        match &mut self.way {
+            Way::Direct(fetcher) => {
+                let (got, trouble) = fetcher.take(max, wait, &self.asker, sink);
+                match trouble {
+                    Some(Trouble::Kafka(topic, error)) => self.news(&topic, &error)?,
+                    Some(Trouble::Told(error)) => self.tell(error)?,
+                    None => {}
+                }
+                Ok(got)
+            }
+            Way::Queue(queue) => {
+                let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
+                let (got, failed) = queue.take(max, wait, &self.names, sink);
+                if let Some((code, topic)) = failed {
+                    self.news(&topic, &KafkaError::MessageConsumption(code.into()))?;
+                }
+                Ok(got)
+            }
         }
-        Ok(got)
     }
 
     fn commit(&mut self, offsets: &[(Partition, i64)], wait: bool) -> Result<()> {
@@ -268,6 +247,10 @@ impl Consumer for KafkaConsumer {
     }
 
     fn pause(&mut self, paused: bool) -> Result<()> {
+        if let Way::Direct(fetcher) = &mut self.way {
+            fetcher.pause(paused);
+            return Ok(());
+        }
         self.consumer.context().paused.store(paused, Ordering::SeqCst);
         let assigned = self.consumer.assignment().map_err(self.topics.refused("ask for the assignment"))?;
         let done = if paused { self.consumer.pause(&assigned) } else { self.consumer.resume(&assigned) };
@@ -313,6 +296,51 @@ impl Consumer for KafkaConsumer {
 }
 
 impl KafkaConsumer {
+    /// Tells the fetcher which partitions are held, and where to begin those of which it does not know.
+    fn place_new(&mut self) -> Result<()> {
+        let Way::Direct(fetcher) = &mut self.way else { return Ok(()) };
+        let owned = self.consumer.context().owned.lock().unwrap_or_else(PoisonError::into_inner);
+        if owned.version != self.known {
+            fetcher.hold(&owned.list);
+            self.known = owned.version;
+        }
+        drop(owned);
+        let unplaced = fetcher.unplaced();
+        if unplaced.is_empty() || Instant::now() < self.place_after {
+            return Ok(());
+        }
+        self.place_after = Instant::now() + Duration::from_millis(200);
+        let mut list = TopicPartitionList::new();
+        for (at, _) in unplaced.iter().filter(|(_, lost)| !lost) {
+            list.add_partition(&self.names[at.topic as usize], at.number);
+        }
+        let mut failed = None;
+        if list.count() > 0 {
+            match self.consumer.committed_offsets(list, ANSWER) {
+                Ok(committed) => {
+                    for element in committed.elements() {
+                        let offset =
+                            if let Offset::Offset(next) = element.offset() { Some(next) } else { None };
+                        let at =
+                            self.names.iter().position(|name| name == element.topic()).unwrap_or(0) as u16;
+                        fetcher.place(Partition { topic: at, number: element.partition() }, offset);
+                    }
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        for (at, _) in unplaced.iter().filter(|(_, lost)| *lost) {
+            match self.asker.fetch_watermarks(&self.names[at.topic as usize], at.number, ANSWER) {
+                Ok((first, _)) => fetcher.place_at_first(*at, first),
+                Err(error) => failed = Some(error),
+            }
+        }
+        match failed {
+            Some(error) => self.news("", &error),
+            None => Ok(()),
+        }
+    }
+
     /// Messages of a partition from `next` on, or from what is committed.
     fn after(&self, element: &TopicPartitionListElem<'_>, next: Option<i64>) -> Result<u64> {
         let (low, high) = self

@@ -4,6 +4,8 @@
 //! its own account of what may be committed; librdkafka's automatic commit and offset store are off.
 
 mod consume;
+pub mod fetch;
+mod membership;
 mod produce;
 mod queue;
 
