@@ -12,7 +12,7 @@ mod tests;
 pub mod wire;
 
 use self::records::{Aborted, Batch, Head, Record};
-use self::session::Brokers;
+use self::session::{Brokers, PAUSE};
 use crate::Error;
 use crate::batch::Partition;
 use crate::stop::Backoff;
@@ -198,7 +198,7 @@ impl Held {
     /// Throws away what came and is not handed over, and asks for it again after a while.
     fn again(&mut self, holding: u64) {
         (self.holding, self.next) = (holding, Some(self.due));
-        self.after = Instant::now() + self.backoff.wait();
+        self.after = Instant::now() + self.backoff.wait().min(PAUSE);
     }
 }
 

@@ -19,6 +19,8 @@ const LIMITS: Limits = Limits { wait_ms: 100, bytes: 1024 * 1024, partition_byte
 const METADATA: Duration = Duration::from_secs(2);
 /// How long a topic may be unknown before it is called missing: brokers that start know topics a little later.
 const UNKNOWN: Duration = Duration::from_secs(30);
+/// What fails is tried again after this at the latest: a leader that died has a successor within seconds.
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 /// How often what must be tried again is looked at.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -79,7 +81,7 @@ impl Brokers {
             {
                 let quiet = broker.connection.as_ref().is_some_and(Connection::idle);
                 broker.connection = None;
-                broker.after = Instant::now() + broker.backoff.wait();
+                broker.after = Instant::now() + broker.backoff.wait().min(PAUSE);
                 for held in held.iter_mut().filter(|held| held.leader == Some(broker.id)) {
                     held.leader = None;
                 }
@@ -148,7 +150,7 @@ impl Brokers {
         }
         self.unknown = if unknown { self.unknown.or_else(|| Some(Instant::now())) } else { None };
         if held.iter().any(|held| held.leader.is_none()) {
-            self.leaders_after = Instant::now() + self.backoff.wait();
+            self.leaders_after = Instant::now() + self.backoff.wait().min(PAUSE);
         } else {
             self.backoff.reset();
         }
@@ -254,13 +256,13 @@ impl Held {
             | Code::KafkaStorageError
             | Code::FencedLeaderEpoch => {
                 self.leader = None;
-                self.after = Instant::now() + self.backoff.wait();
+                self.after = Instant::now() + self.backoff.wait().min(PAUSE);
                 return None;
             }
             other => {
                 let name = names[self.at.topic as usize].clone();
                 trouble.get_or_insert(Trouble::Kafka(name, KafkaError::MessageConsumption(other)));
-                self.after = Instant::now() + self.backoff.wait();
+                self.after = Instant::now() + self.backoff.wait().min(PAUSE);
                 return None;
             }
         }
