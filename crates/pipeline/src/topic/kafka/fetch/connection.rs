@@ -26,6 +26,7 @@ pub(super) struct Connection {
     sent: usize,
     inbox: Vec<u8>,
     filled: usize,
+    /// When it was asked, or last sent something.
     since: Instant,
     asked: Vec<Asked>,
 }
@@ -97,7 +98,10 @@ impl Connection {
             }
             match self.stream.read(&mut self.inbox[self.filled..]) {
                 Ok(0) => return Err(io::Error::new(ErrorKind::UnexpectedEof, "it closed the connection")),
-                Ok(count) => self.filled += count,
+                Ok(count) => {
+                    self.filled += count;
+                    self.since = Instant::now();
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),

@@ -1,5 +1,7 @@
 use super::records::{Aborted, Head, batches};
 use super::wire::{self, Answer, Limits, Want};
+use super::{Fetcher, Part, Ready, Trouble};
+use crate::batch::Partition;
 
 /// The log segments that a Kafka 4.3.1 kept of two records its own console producer sent, by compression.
 const GOLDEN: [(&str, &[u8]); 5] = [
@@ -193,4 +195,87 @@ fn a_response_is_read_and_one_cut_short_is_an_error() {
         assert!(wire::response(&bytes[..length], &names).unwrap_err().contains("cut short"), "{length}");
     }
     assert!(wire::response(&bytes, &[]).unwrap_err().contains("not asked for, `t`"));
+}
+
+/// A fetcher that holds one partition, and an answer to it that has come.
+fn fetcher(bytes: Vec<u8>, next: i64) -> Fetcher {
+    let at = Partition { topic: 0, number: 3 };
+    let mut fetcher = Fetcher::new(&["t".to_owned()]);
+    fetcher.hold(&[(at, 1)]);
+    fetcher.place(at, Some(next));
+    answered(&mut fetcher, bytes);
+    fetcher
+}
+
+fn answered(fetcher: &mut Fetcher, bytes: Vec<u8>) {
+    let part = Part { holding: 1, from: 0, to: bytes.len(), aborted: Aborted::default() };
+    fetcher.ready.push_back(Ready { bytes, parts: vec![part], at: 0, open: None });
+}
+
+fn hand_over(fetcher: &mut Fetcher, max: usize) -> (Vec<i64>, Option<String>) {
+    let (mut offsets, mut trouble) = (Vec::new(), None);
+    let got = fetcher.hand_over(
+        max,
+        &mut |message| {
+            assert_eq!(message.partition(), Partition { topic: 0, number: 3 });
+            offsets.push(message.offset());
+        },
+        &mut trouble,
+    );
+    assert_eq!(got, offsets.len());
+    let told = trouble.map(|trouble| match trouble {
+        Trouble::Told(error) => error.to_string(),
+        Trouble::Kafka(topic, error) => format!("{topic}: {error}"),
+    });
+    (offsets, told)
+}
+
+/// The golden batch of two records, and `more` behind it as if they followed.
+fn log(more: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = GOLDEN[3].1.to_vec();
+    more.iter().for_each(|batch| bytes.extend(*batch));
+    bytes
+}
+
+#[test]
+fn an_answer_is_handed_over_in_as_many_calls_as_asked() {
+    let third = batch(2, 1, 0, b"K");
+    let mut whole = fetcher(log(&[&third, &third[..70]]), 0);
+    assert_eq!(hand_over(&mut whole, 1), (vec![0], None));
+    assert_eq!(hand_over(&mut whole, 1), (vec![1], None));
+    assert_eq!(hand_over(&mut whole, 9), (vec![2], None));
+    assert_eq!(hand_over(&mut whole, 9), (vec![], None), "the last one was cut short");
+    // A batch is sent whole though only its second record was asked for.
+    let mut part = fetcher(log(&[&third]), 1);
+    assert_eq!(hand_over(&mut part, 9), (vec![1, 2], None));
+    // Sent twice, handed over once.
+    answered(&mut part, log(&[&third, &batch(3, 1, 0, b"K")]));
+    assert_eq!(hand_over(&mut part, 9), (vec![3], None));
+}
+
+#[test]
+fn a_broken_batch_is_told_of_and_asked_for_again() {
+    let mut broken = batch(2, 1, 0, b"K");
+    *broken.last_mut().unwrap() ^= 1;
+    let mut fetcher = fetcher(log(&[&broken, &batch(3, 1, 0, b"K")]), 0);
+    answered(&mut fetcher, batch(4, 1, 0, b"K"));
+    let (offsets, told) = hand_over(&mut fetcher, 9);
+    assert_eq!(offsets, [0, 1], "what comes behind it waits for it");
+    assert!(told.unwrap().starts_with("t[3] from offset 2 on: checksum "));
+    assert_eq!((fetcher.held[0].next, fetcher.held[0].holding), (Some(2), 2));
+}
+
+#[test]
+fn what_comes_of_a_partition_given_away_is_dropped() {
+    let at = Partition { topic: 0, number: 3 };
+    let mut fetcher = fetcher(log(&[]), 0);
+    assert_eq!(hand_over(&mut fetcher, 1).0, [0]);
+    fetcher.hold(&[]);
+    assert_eq!(hand_over(&mut fetcher, 9), (vec![], None));
+    // Given back, it begins where the group says, and old answers are none of it.
+    answered(&mut fetcher, log(&[]));
+    fetcher.hold(&[(at, 2)]);
+    assert_eq!(fetcher.unplaced(), [(at, false)]);
+    fetcher.place(at, Some(7));
+    assert_eq!(hand_over(&mut fetcher, 9), (vec![], None));
 }
