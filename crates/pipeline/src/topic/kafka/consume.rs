@@ -26,6 +26,8 @@ pub(super) fn to_list(topics: &[String], offsets: &[(Partition, i64)]) -> TopicP
     list
 }
 
+/// How long giving partitions back may take before the member just closes.
+const LEAVE: Duration = Duration::from_secs(5);
 /// Who reads outside any group: never joined, nothing is committed.
 const READER: &str = "tapeline-reader";
 
@@ -82,6 +84,8 @@ pub(super) struct KafkaConsumer {
     /// Which state of the membership the fetcher knows.
     known: u64,
     place_after: Instant,
+    /// Of a group.
+    member: bool,
     consumer: BaseConsumer<Membership>,
     topics: KafkaTopics,
     names: Vec<String>,
@@ -153,6 +157,7 @@ impl KafkaConsumer {
             way,
             known: 0,
             place_after: Instant::now(),
+            member: !group.is_empty(),
             consumer,
             topics: topics.clone(),
             names: names.to_vec(),
@@ -185,6 +190,18 @@ impl Drop for KafkaConsumer {
     fn drop(&mut self) {
         // Leaving a group answers what it still says: partitions may be assigned after the queue is gone.
         self.consumer.context().ended.store(true, Ordering::SeqCst);
+        // Closing while partitions are being taken away can wait for ever for the group's answer to a question that the
+        // binding asks it then: so they are given back first, while the group still answers.
+        if self.member {
+            self.consumer.unsubscribe();
+            let start = Instant::now();
+            while start.elapsed() < LEAVE {
+                let _ = self.consumer.poll(Duration::from_millis(10));
+                if self.consumer.assignment().is_ok_and(|assigned| assigned.count() == 0) {
+                    break;
+                }
+            }
+        }
     }
 }
 

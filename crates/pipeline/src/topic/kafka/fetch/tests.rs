@@ -240,7 +240,7 @@ fn log(more: &[&[u8]]) -> Vec<u8> {
 #[test]
 fn an_answer_is_handed_over_in_as_many_calls_as_asked() {
     let third = batch(2, 1, 0, b"K");
-    let mut whole = fetcher(log(&[&third, &third[..70]]), 0);
+    let mut whole = fetcher(log(&[&third, &third[..60]]), 0);
     assert_eq!(hand_over(&mut whole, 1), (vec![0], None));
     assert_eq!(hand_over(&mut whole, 1), (vec![1], None));
     assert_eq!(hand_over(&mut whole, 9), (vec![2], None));
