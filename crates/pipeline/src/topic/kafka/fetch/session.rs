@@ -137,11 +137,16 @@ impl Brokers {
                     }),
                 }
             }
-            let partitions = metadata.topics().first().map(|topic| topic.partitions()).unwrap_or_default();
+            let partitions = metadata
+                .topics()
+                .first()
+                .map(rdkafka::metadata::MetadataTopic::partitions)
+                .unwrap_or_default();
             unknown |= partitions.is_empty();
             for held in held.iter_mut().filter(lacks) {
                 let found = partitions.iter().find(|partition| partition.id() == held.at.number);
-                held.leader = found.map(|partition| partition.leader()).filter(|leader| *leader >= 0);
+                held.leader =
+                    found.map(rdkafka::metadata::MetadataPartition::leader).filter(|leader| *leader >= 0);
             }
             if partitions.is_empty() && self.unknown.is_some_and(|since| since.elapsed() > UNKNOWN) {
                 let error = KafkaError::MessageConsumption(Code::UnknownTopicOrPartition);
