@@ -84,8 +84,8 @@ pub(super) struct KafkaConsumer {
     /// Which state of the membership the fetcher knows.
     known: u64,
     place_after: Instant,
-    /// Of a group.
-    member: bool,
+    /// Of a group, and without a fixed name: one with a name keeps its partitions for its restart.
+    leaves: bool,
     consumer: BaseConsumer<Membership>,
     topics: KafkaTopics,
     names: Vec<String>,
@@ -115,6 +115,7 @@ impl KafkaConsumer {
             config.set("group.instance.id", &topics.settings.instance);
         }
         topics.finish(&mut config);
+        let leaves = !group.is_empty() && config.get("group.instance.id").is_none();
         // What was set for librdkafka, such as encryption, only librdkafka can do.
         let direct = topics.settings.properties.is_empty();
         let consumer: BaseConsumer<Membership> = config
@@ -157,7 +158,7 @@ impl KafkaConsumer {
             way,
             known: 0,
             place_after: Instant::now(),
-            member: !group.is_empty(),
+            leaves,
             consumer,
             topics: topics.clone(),
             names: names.to_vec(),
@@ -192,7 +193,7 @@ impl Drop for KafkaConsumer {
         self.consumer.context().ended.store(true, Ordering::SeqCst);
         // Closing while partitions are being taken away can wait for ever for the group's answer to a question that the
         // binding asks it then: so they are given back first, while the group still answers.
-        if self.member {
+        if self.leaves {
             self.consumer.unsubscribe();
             let start = Instant::now();
             while start.elapsed() < LEAVE {

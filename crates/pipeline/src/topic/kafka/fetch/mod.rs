@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 pub(super) enum Trouble {
     /// A broker's or the client's word on a topic.
     Kafka(String, KafkaError),
-    /// Something told of already.
+    /// In words for people already.
     Told(Error),
 }
 
