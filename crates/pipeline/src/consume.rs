@@ -216,25 +216,27 @@ impl Loop<'_> {
 /// # Errors
 /// Why it is no record: for its dead letter.
 pub fn kind(message: &dyn Fetched) -> Result<Kind, String> {
-    let (mut kind, mut schema) = (Err("no `kind` header".to_owned()), Err("no `schema` header".to_owned()));
+    // Nothing is put into words before something is wrong.
+    let (mut kind, mut schema) = (None, None);
     message.headers(&mut |name, value| match name {
         "kind" => {
-            kind = match value {
+            kind = Some(match value {
                 b"trade" => Ok(Kind::Trade),
                 b"quote" => Ok(Kind::Quote),
                 other => Err(format!("unknown record kind `{}`", String::from_utf8_lossy(other))),
-            }
+            });
         }
-        "schema" if value == SCHEMA.as_bytes() => schema = Ok(()),
+        "schema" if value == SCHEMA.as_bytes() => schema = Some(Ok(())),
         "schema" => {
-            schema = Err(format!(
+            schema = Some(Err(format!(
                 "unknown schema version `{}`; this program knows {SCHEMA}",
                 String::from_utf8_lossy(value)
-            ));
+            )));
         }
         _ => {}
     });
-    schema.and(kind)
+    schema.unwrap_or_else(|| Err("no `schema` header".to_owned()))?;
+    kind.unwrap_or_else(|| Err("no `kind` header".to_owned()))
 }
 
 fn letter(message: &dyn Fetched, names: &[String], reason: String) -> Letter {

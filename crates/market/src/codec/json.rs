@@ -275,9 +275,16 @@ pub fn decode_text(kind: Kind, text: &str) -> Option<Record<&str>> {
 }
 
 /// The elements of a conditions array in canonical form.
+#[inline]
 pub fn conditions(array: &str) -> impl Iterator<Item = &str> {
-    // Elements hold no quotes, so every second piece between quotes is one.
-    array.split('"').skip(1).step_by(2)
+    // Elements hold no quotes, so every second piece between quotes is one. They are too short for a search by vectors.
+    let mut rest = array;
+    std::iter::from_fn(move || {
+        let (_, from) = rest.split_at(rest.bytes().position(|byte| byte == b'"')? + 1);
+        let (element, behind) = from.split_at(from.bytes().position(|byte| byte == b'"')?);
+        rest = &behind[1..];
+        Some(element)
+    })
 }
 
 #[derive(Deserialize)]

@@ -102,16 +102,12 @@ impl Cells<'_, '_> {
     #[inline]
     fn decimal(&mut self, billionths: i64) {
         let (unscaled, scale) = fixed::to_unscaled(billionths);
+        // Bits above the first that says more than the sign.
+        let spare = if unscaled < 0 { (!unscaled).leading_zeros() } else { unscaled.leading_zeros() } - 1;
+        let length = 8 - (spare / 8) as usize;
         let mut cell = [0_u8; 12];
         cell[..4].copy_from_slice(&scale.to_be_bytes());
-        let digits = unscaled.to_be_bytes();
-        let sign = if unscaled < 0 { 0xff } else { 0 };
-        let mut first = 0;
-        while first < 7 && digits[first] == sign && (digits[first + 1] ^ sign) & 0x80 == 0 {
-            first += 1;
-        }
-        let length = 8 - first;
-        cell[4..4 + length].copy_from_slice(&digits[first..]);
+        cell[4..].copy_from_slice(&(unscaled << (64 - 8 * length)).to_be_bytes());
         self.bytes(&cell[..4 + length]);
     }
 
