@@ -24,9 +24,9 @@ def rate(text):
     return int(re.search(r"([\d,]+) records/s", text)[1].replace(",", ""))
 
 
-def prefixed(name):
+def prefixed(name, store=None):
     env = {"TAPELINE__TOPIC__PREFIX": name}
-    sh(TAPELINE, "init", "--topic", TOPIC, "--store", STORE, env=env)
+    sh(TAPELINE, "init", "--topic", TOPIC, "--store", store or STORE, env=env)
     return env
 
 
@@ -40,12 +40,17 @@ def produce_to(env):
     return rate(sh(TAPELINE, "produce", "--replay", "--source", SOURCE, "--topic", TOPIC, env=env))
 
 
-def consume(env, group):
-    return rate(sh(TAPELINE, "consume", "--until-end", "--group", group, "--topic", TOPIC, "--store", STORE, env=env))
+def consume(env, group, store=STORE):
+    return rate(sh(TAPELINE, "consume", "--until-end", "--group", group, "--topic", TOPIC, "--store", store, env=env))
 
 
-def ceiling():
-    return int(sh(BENCH, "ceiling", SOURCE, STORE, 1).split()[-1])
+def ceiling(store=STORE):
+    return int(sh(BENCH, "ceiling", SOURCE, store, 1).split()[-1])
+
+
+def python_consume(seconds, in_flight, store=STORE):
+    keyspace = store.rsplit("/", 1)[1]
+    return int(sh(PYTHON, "bench/peers/consume.py", KAFKA, CASSANDRA, "bench.trades", keyspace, seconds, in_flight).split()[-1])
 
 
 def spark():
@@ -63,13 +68,31 @@ def spark():
 
 def warm_up(what, measure):
     """A JVM compiles what it does often: a write costs Cassandra several times as much at first as later. Goes on until the
-    rate no longer rises: four times in a row not a thirtieth above the best before."""
+    rate no longer rises: eight times in a row not a thirtieth above the best before; flushes and compactions make single ones
+    a third slower, so fewer tell nothing."""
     seen, still = [], 0
-    while still < 4 and len(seen) < 24:
+    while still < 8 and len(seen) < 40:
         best = max(seen, default=0)
         seen.append(measure())
         still = still + 1 if seen[-1] < best * (1 + 1 / 30) else 0
     print(f"  warming up, {what}: {', '.join(f'{rate:,}' for rate in seen)}", flush=True)
+
+
+def in_turn(rounds):
+    """Ceiling, ours and the tutorials' in turn: the machine's speed drifts, and none is to have the better half of it."""
+    top, ours, tutorial = zip(*rounds)
+
+    def ratios(base):
+        each = [t / b for t, b in zip(ours, base)]
+        print(f"    tapeline / this, round by round: {', '.join(f'{ratio:.3g}' for ratio in each)}; median {statistics.median(each):.3g}",
+              flush=True)
+
+    show("tapeline consume", ours)
+    show("ceiling: the same batches from memory", top)
+    ratios(top)
+    show("Python as the tutorials write it", tutorial)
+    ratios(tutorial)
+    return statistics.median(ours)
 
 
 def store_arm():
@@ -77,19 +100,22 @@ def store_arm():
     produce_to(env)
     print(f"store arm: rows acknowledged by Cassandra a second, {TAPE}, median  min .. max  ratio", flush=True)
     warm_up("tapeline consume", lambda: (ceiling(), consume(env, f"warm{time.time()}"))[1])
-    pairs = [(ceiling(), consume(env, f"g{i}")) for i in range(3 * ROUNDS)]
-    top, ours = [c for c, _ in pairs], [t for _, t in pairs]
-    show("ceiling: the same batches from memory", top)
-    show("tapeline consume", ours)
-    print(f"    tapeline / ceiling, pair by pair: {', '.join(f'{t / c:.2f}' for c, t in pairs)}; "
-          f"median {statistics.median(t / c for c, t in pairs):.2f}", flush=True)
-    middle = statistics.median(ours)
-    python = [int(sh(PYTHON, "bench/peers/consume.py", KAFKA, CASSANDRA, "bench.trades", "bench", 15, n).split()[-1]) for n in (0, 1, 200)]
-    show("Python as the tutorials write it", [python[0]], middle / python[0])
-    show("Python, one prepared execute a row", [python[1]], middle / python[1])
-    show("Python, prepared, 200 in flight", [python[2]], middle / python[2])
+    print("  rows that the table has, as after a replay:", flush=True)
+    middle = in_turn([(ceiling(), consume(env, f"g{i}"), python_consume(10, 0)) for i in range(3 * ROUNDS)])
+    python = [python_consume(15, n) for n in (1, 200)]
+    show("Python, one prepared execute a row", [python[0]], middle / python[0])
+    show("Python, prepared, 200 in flight", [python[1]], middle / python[1])
     warmed = spark()
     show("Spark Structured Streaming, warmed up", warmed, middle / statistics.median(warmed))
+
+    def new(name):
+        store = f"cassandra://{CASSANDRA}/{name}"
+        prefixed("bench", store)
+        return store
+
+    print("  new rows, a keyspace for each run: what is flushed meanwhile was written by the runs before", flush=True)
+    in_turn([(ceiling(new(f"ceiling{i}")), consume(env, f"n{i}", new(f"ours{i}")), python_consume(10, 0, new(f"python{i}")))
+             for i in range(2 * ROUNDS)])
 
 
 def topic_arm():
