@@ -104,6 +104,11 @@ fn encode_quote<S: AsRef<str>>(quote: &Quote<S>, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
+#[inline(always)]
+fn eight(digits: &[u8; 8]) -> Option<i64> {
+    crate::fixed::eight_digits(u64::from_le_bytes(*digits))
+}
+
 /// Walks the canonical form; every step that does not fit ends it.
 struct Cursor<'a>(&'a str);
 
@@ -146,6 +151,16 @@ impl<'a> Cursor<'a> {
         let start = usize::from(negative);
         let mut end = start;
         let mut value: i64 = 0;
+        // Times are of nineteen digits.
+        if let Some(([first, second], _)) = bytes
+            .get(start..)
+            .map(|rest| rest.as_chunks::<8>())
+            .and_then(|(all, _)| all.split_first_chunk::<2>())
+            && let (Some(first), Some(second)) = (eight(first), eight(second))
+        {
+            value = first * 100_000_000 + second;
+            end += 16;
+        }
         let digit = |at: usize| bytes.get(at).map(|b| b.wrapping_sub(b'0')).filter(|d| *d < 10);
         // Eighteen digits always fit.
         while let Some(digit) = digit(end).filter(|_| end < start + 18) {
