@@ -81,7 +81,7 @@ impl Maker<'_> {
         let mut failed = None;
         let mut counts = [0_u64; 3];
         let fetched = consumer.fetch(self.settings.cycle, WAIT, &mut |message| {
-            if self.revoked.any.swap(false, Ordering::SeqCst) {
+            if self.revoked.any.load(Ordering::Relaxed) && self.revoked.any.swap(false, Ordering::SeqCst) {
                 failed = self.drop_revoked().err();
             }
             if failed.is_none() {
