@@ -239,5 +239,8 @@ def memory_arm():
 
 
 ARMS = {"topic": topic_arm, "store": store_arm, "bars": bars_arm, "decode": decode_arm, "live": live_arm, "latency": latency_arm, "embedded": embedded_arm, "memory": memory_arm}
+unknown = [arm for arm in sys.argv[1:] if arm not in ARMS]
+if unknown:
+    sys.exit(f"no arm {', '.join(unknown)}; there are: {' '.join(ARMS)}")
 for arm in sys.argv[1:] or ARMS:
     ARMS[arm]()

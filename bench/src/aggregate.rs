@@ -6,7 +6,8 @@ use market::codec::json;
 use market::{Kind, Record, Trade, UnixNanos};
 use pipeline::source::Event;
 use pipeline::{Stop, config, engine};
-use std::collections::{HashMap, HashSet};
+use rustc_hash::FxHashMap;
+use std::collections::HashSet;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -150,7 +151,7 @@ pub(crate) fn read(topic: &str, make: bool) -> Result<()> {
     let names = engine::names(&config).all_records();
     let mut consumer = topics.consumer(&group, &names).map_err(|error| anyhow!("{error}"))?;
     let (mut read, mut start, mut last) = (0_u64, None, Instant::now());
-    let mut parts: HashMap<_, Aggregator> = HashMap::new();
+    let mut parts: FxHashMap<_, Aggregator> = FxHashMap::default();
     let bars = engine::bars(&config).map_err(|error| anyhow!("{error}"))?;
     let mut told = Instant::now();
     loop {
