@@ -17,6 +17,7 @@ pub mod bar;
 pub mod calendar;
 pub mod codec;
 pub mod digest;
+mod digits;
 pub mod fixed;
 pub mod indicator;
 pub mod interval;

@@ -106,7 +106,7 @@ fn encode_quote<S: AsRef<str>>(quote: &Quote<S>, out: &mut Vec<u8>) {
 
 #[inline(always)]
 fn eight(digits: &[u8; 8]) -> Option<i64> {
-    crate::fixed::eight_digits(u64::from_le_bytes(*digits))
+    crate::digits::eight(u64::from_le_bytes(*digits))
 }
 
 /// Walks the canonical form; every step that does not fit ends it.
