@@ -162,6 +162,16 @@ impl Batch {
         self.text(*row.record.symbol())
     }
 
+    /// A row's conditions, a canonical JSON array.
+    #[must_use]
+    #[inline]
+    pub fn conditions(&self, row: &Row) -> &str {
+        self.text(match &row.record {
+            Record::Trade(trade) => trade.conditions,
+            Record::Quote(quote) => quote.conditions,
+        })
+    }
+
     /// The order of two rows of one symbol and time by what tells their records apart.
     #[must_use]
     #[inline]

@@ -269,6 +269,54 @@ fn a_row_that_cassandra_can_never_take_is_refused_alone() {
 }
 
 #[test]
+#[ignore = "needs real Cassandra: cargo xtask test"]
+fn conditions_that_come_often_stand_in_the_statement_and_come_back_as_they_went() {
+    let keyspace = unique("held");
+    let store = cassandra(&keyspace, 100);
+    store.init().unwrap();
+    let mut writer = store.writer(&pipeline::Stop::default()).unwrap();
+    let arrays = [r#"["@","I"]"#, r#"["O'K","2"]"#, "[]", r#"["@","I"]"#, r#"["rare"]"#];
+    let mut wanted = Vec::new();
+    // The later ones are written by what was learned of the first.
+    for round in 0..12_i64 {
+        let rows: Vec<_> = (0..2_000_i64)
+            .map(|n| {
+                let array = arrays[if n % 500 == 499 { 4 } else { n as usize % 4 }];
+                let ts = DAY_START + round * 2_000 + n;
+                let text = trade("A", ts, "1", if n % 3 == 0 { r#","tape":"B""# } else { "" });
+                (Kind::Trade, text.replace(r#"["@","I"]"#, array), 1)
+            })
+            .collect();
+        wanted.extend(rows.iter().map(|(_, text, _)| text.clone()));
+        assert!(write(&mut *writer, &rows).is_empty());
+    }
+    let all = Scan {
+        kind: Kind::Trade,
+        symbol: Some("A".to_owned()),
+        from: UnixNanos(DAY_START),
+        to: UnixNanos(DAY_START + HOUR),
+        limit: None,
+    };
+    assert!(read(&store, &all) == wanted);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let held = runtime.block_on(async {
+        let node = server("TAPELINE_TEST_CASSANDRA");
+        let session =
+            scylla::client::session_builder::SessionBuilder::new().known_node(node).build().await.unwrap();
+        let rows =
+            session.query_unpaged("SELECT query_string FROM system.prepared_statements", ()).await.unwrap();
+        let rows = rows.into_rows_result().unwrap();
+        let texts: Vec<String> = rows.rows::<(String,)>().unwrap().map(|row| row.unwrap().0).collect();
+        texts
+            .into_iter()
+            .filter(|text| text.contains(&format!("{keyspace}.trades")) && text.contains("['"))
+            .collect::<Vec<_>>()
+    });
+    let learned = |array: &str| held.iter().any(|text| text.contains(array));
+    assert!(learned("['@', 'I']") && learned("['O''K', '2']") && !learned("rare"), "{held:?}");
+}
+
+#[test]
 fn a_cassandra_that_is_away_is_worth_waiting_for() {
     let settings = pipeline::store::cassandra::Settings {
         replication: 1,

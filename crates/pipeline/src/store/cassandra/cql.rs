@@ -23,13 +23,26 @@ impl Shape {
     const FIRST: u8 = 1;
     /// `revision` and `canceled` of a trade, the ask of a quote.
     const SECOND: u8 = 2;
+    /// The statement holds the conditions.
+    const HELD: u8 = 4;
 
     pub(super) fn all() -> impl Iterator<Item = Self> {
         (0..SHAPES as u8).map(Self)
     }
 
+    /// Among the shapes whose conditions are bound.
     pub(super) const fn index(self) -> usize {
-        self.0 as usize
+        (self.0 & !Self::HELD) as usize
+    }
+
+    /// The same where the statement holds the conditions.
+    #[inline]
+    pub(super) const fn held(self, held: bool) -> Self {
+        if held { Self(self.0 | Self::HELD) } else { self }
+    }
+
+    const fn binds(self) -> bool {
+        self.0 & Self::HELD == 0
     }
 
     /// The shape of rows of which one is this.
@@ -174,7 +187,9 @@ impl Cells<'_, '_> {
         if shape.second() {
             self.set(trade.canceled, &[1]);
         }
-        self.conditions(trade.conditions);
+        if shape.binds() {
+            self.conditions(trade.conditions);
+        }
         self.decimal(trade.price.billionths());
         self.stamp(trade.recv_ts);
         if shape.second() {
@@ -196,7 +211,9 @@ impl Cells<'_, '_> {
         if shape.first() {
             self.side(quote.bid.as_ref());
         }
-        self.conditions(quote.conditions);
+        if shape.binds() {
+            self.conditions(quote.conditions);
+        }
         self.stamp(quote.recv_ts);
     }
 }
@@ -288,6 +305,18 @@ mod tests {
                 assert_eq!(cell.is_some(), !optional || set.contains(name), "{name}");
             }
         }
+    }
+
+    #[test]
+    fn conditions_that_the_statement_holds_are_not_sent() {
+        let text = r#"{"symbol":"A","feed":"f","venue":"P","id":"7","ts":1,"recv_ts":1,"price":"1","size":"1","conditions":["@"]}"#;
+        let batch = batch(&[text.to_owned()]);
+        let record = batch.record(&batch.rows()[0]);
+        let shape = Shape::default();
+        let mut bound = cells(|c| c.record(&record, shape, 5));
+        bound.remove(shape.columns(Kind::Trade).iter().position(|column| *column == "conditions").unwrap());
+        assert_eq!(cells(|c| c.record(&record, shape.held(true), 5)), bound);
+        assert_eq!(shape.held(true).index(), shape.index());
     }
 
     #[test]

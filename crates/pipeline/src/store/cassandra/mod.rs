@@ -11,6 +11,7 @@
 
 mod bars;
 mod cql;
+mod literal;
 mod order;
 mod read;
 mod schema;

@@ -5,6 +5,7 @@
 //! take is halved until the row at fault is alone, and only that row is refused.
 
 use super::cql::{Cells, SHAPES, Shape};
+use super::literal::{BOUND, Chosen, Literals, insert};
 use super::order::{by_partition, pieces};
 use super::{CassandraStore, explain};
 use crate::batch::Batch;
@@ -39,6 +40,7 @@ pub(super) struct CassandraWriter {
 struct Shared {
     session: Arc<Session>,
     inserts: [[Insert; SHAPES]; 2],
+    literals: Arc<Literals>,
     /// Rows in one batch at the most.
     rows: usize,
     permits: Arc<Semaphore>,
@@ -71,14 +73,7 @@ impl CassandraWriter {
         let (sender, done) = crossbeam_channel::bounded(ANSWERS);
         let rows = store.settings.batch_rows.clamp(1, 2_000);
         let prepare = |kind: Kind, shape: Shape| {
-            let columns = shape.columns(kind);
-            let text = format!(
-                "INSERT INTO {}.{} ({}) VALUES ({}) USING TIMESTAMP ?",
-                store.keyspace,
-                kind.plural(),
-                columns.join(", "),
-                vec!["?"; columns.len()].join(", ")
-            );
+            let text = insert(&store.keyspace, kind, shape, None);
             let mut statement = runtime
                 .block_on(session.prepare(text))
                 .map_err(|error| explain(&format!("prepare at {}", store.describe()), &error.into()))?;
@@ -91,6 +86,7 @@ impl CassandraWriter {
         };
         let inserts = [shapes(Kind::Trade)?, shapes(Kind::Quote)?];
         let shared = Shared {
+            literals: Arc::new(Literals::new(&session, &store.keyspace)),
             session,
             inserts,
             rows,
@@ -161,6 +157,16 @@ impl Shared {
         })
     }
 
+    /// A batch of rows some of whose statements hold their conditions.
+    fn mixed(&self, kind: Kind, shape: Shape, chosen: &Chosen) -> CqlBatch {
+        let bound = &self.inserts[kind as usize][shape.index()].statement;
+        let statement = |at: &u8| chosen.known.get(*at as usize).map_or(bound, |(_, held)| held);
+        let mut batch = CqlBatch::new(BatchType::Unlogged);
+        batch.statements = chosen.which.iter().map(|at| statement(at).clone().into()).collect();
+        batch.set_is_idempotent(true);
+        batch
+    }
+
     /// Writes a piece of a job; false when it was told to stop before it could.
     async fn write(&self, job: &Job, from: u32, to: u32) -> bool {
         let mut pieces = vec![(from, to)];
@@ -169,8 +175,12 @@ impl Shared {
             let rows = &job.order[from as usize..to as usize];
             let row = |at: &u32| &job.batch.rows()[*at as usize];
             let shape = rows.iter().fold(Shape::default(), |shape, at| shape.with(&row(at).record));
-            let values = Rows { job, shape, from, to };
-            let batch = self.batch(row(&rows[0]).kind(), shape, rows.len());
+            let kind = row(&rows[0]).kind();
+            let conditions = rows.iter().map(|at| job.batch.conditions(row(at)));
+            let chosen = self.literals.choose(kind, shape, conditions);
+            let mixed = (!chosen.which.is_empty()).then(|| self.mixed(kind, shape, &chosen));
+            let batch = mixed.as_ref().unwrap_or_else(|| self.batch(kind, shape, rows.len()));
+            let values = Rows { job, shape, which: &chosen.which, from, to };
             match self.session.batch(batch, values).await {
                 Ok(_) => backoff.reset(),
                 Err(error) if is_poison(&error) && to - from > 1 => {
@@ -233,6 +243,8 @@ fn is_poison(error: &ExecutionError) -> bool {
 struct Rows<'j> {
     job: &'j Job,
     shape: Shape,
+    /// By row: its statement of those that hold their conditions.
+    which: &'j [u8],
     from: u32,
     to: u32,
 }
@@ -244,13 +256,14 @@ impl BatchValues for Rows<'_> {
         Self: 'r;
 
     fn batch_values_iter(&self) -> RowsIter<'_> {
-        RowsIter { job: self.job, shape: self.shape, at: self.from, to: self.to }
+        RowsIter { job: self.job, shape: self.shape, which: self.which.iter(), at: self.from, to: self.to }
     }
 }
 
 struct RowsIter<'r> {
     job: &'r Job,
     shape: Shape,
+    which: std::slice::Iter<'r, u8>,
     at: u32,
     to: u32,
 }
@@ -267,7 +280,8 @@ impl<'r> BatchValuesIterator<'r> for RowsIter<'r> {
         let batch = &self.job.batch;
         let row = &batch.rows()[self.job.order[self.at as usize] as usize];
         self.at += 1;
-        Cells(writer).record(&batch.record(row), self.shape, row.stamp_ms);
+        let shape = self.shape.held(self.which.next().is_some_and(|at| *at != BOUND));
+        Cells(writer).record(&batch.record(row), shape, row.stamp_ms);
         Some(Ok(()))
     }
 
@@ -276,6 +290,7 @@ impl<'r> BatchValuesIterator<'r> for RowsIter<'r> {
     }
 
     fn skip_next(&mut self) -> Option<()> {
+        self.which.next();
         (self.at < self.to).then(|| self.at += 1)
     }
 }

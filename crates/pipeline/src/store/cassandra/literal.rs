@@ -1,0 +1,164 @@
+//! Statements that hold the conditions themselves. A list that is bound is taken apart, checked and put together again by
+//! the server for each row; one that stands in the statement is so once. Of a tape's trades nine tenths have one of two.
+
+use super::cql::{SHAPES, Shape};
+use market::Kind;
+use market::codec::json;
+use rustc_hash::FxHashMap;
+use scylla::client::session::Session;
+use scylla::statement::prepared::PreparedStatement;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// Rows that had the same conditions before they get a statement: preparing one costs as much as some hundred rows.
+const AFTER: u32 = 4_096;
+/// Statements of a kind and shape at the most: the server keeps all that were prepared.
+const AT_MOST: usize = 24;
+/// Conditions counted at the most; beyond it counting begins anew.
+const COUNTED: usize = 1_024;
+/// Longer conditions are bound.
+const LONGEST: usize = 64;
+/// A row whose conditions are bound.
+pub(super) const BOUND: u8 = u8::MAX;
+
+/// Conditions and their statement.
+pub(super) type Known = Arc<Vec<(String, PreparedStatement)>>;
+
+pub(super) struct Literals {
+    session: Arc<Session>,
+    keyspace: String,
+    known: [RwLock<Known>; 2 * SHAPES],
+    counts: Mutex<FxHashMap<(usize, String), u32>>,
+}
+
+/// The statements that rows are written with.
+pub(super) struct Chosen {
+    pub(super) known: Known,
+    /// For each row its place in `known` or [`BOUND`]; empty when all are.
+    pub(super) which: Vec<u8>,
+}
+
+fn slot(kind: Kind, shape: Shape) -> usize {
+    kind as usize * SHAPES + shape.index()
+}
+
+/// The `INSERT` of a kind and shape: conditions are bound, or are these.
+pub(super) fn insert(keyspace: &str, kind: Kind, shape: Shape, conditions: Option<&str>) -> String {
+    let columns = shape.columns(kind);
+    let literal = conditions.map(literal);
+    let values: Vec<&str> = columns
+        .iter()
+        .map(|column| literal.as_deref().filter(|_| *column == "conditions").unwrap_or("?"))
+        .collect();
+    let (table, columns) = (kind.plural(), columns.join(", "));
+    format!("INSERT INTO {keyspace}.{table} ({columns}) VALUES ({}) USING TIMESTAMP ?", values.join(", "))
+}
+
+/// A canonical JSON array of conditions as a CQL list.
+fn literal(array: &str) -> String {
+    let codes: Vec<String> =
+        json::conditions(array).map(|code| format!("'{}'", code.replace('\'', "''"))).collect();
+    format!("[{}]", codes.join(", "))
+}
+
+impl Literals {
+    pub(super) fn new(session: &Arc<Session>, keyspace: &str) -> Self {
+        Self {
+            session: Arc::clone(session),
+            keyspace: keyspace.to_owned(),
+            known: std::array::from_fn(|_| RwLock::default()),
+            counts: Mutex::default(),
+        }
+    }
+
+    /// Chooses statements for rows by their conditions. Those that come often get one of their own, for the rows after
+    /// these.
+    pub(super) fn choose<'t>(
+        self: &Arc<Self>,
+        kind: Kind,
+        shape: Shape,
+        conditions: impl ExactSizeIterator<Item = &'t str>,
+    ) -> Chosen {
+        let slot = slot(kind, shape);
+        let known = Arc::clone(&self.known[slot].read().unwrap_or_else(PoisonError::into_inner));
+        let mut which = Vec::with_capacity(conditions.len());
+        let mut unknown: Vec<(&str, u32)> = Vec::new();
+        let mut last = 0;
+        for text in conditions {
+            let is = |at: usize| known.get(at).is_some_and(|(other, _)| same(other, text));
+            // What one row has the next often has as well.
+            let found = if is(last) { Some(last) } else { (0..known.len()).find(|at| is(*at)) };
+            last = found.unwrap_or(last);
+            which.push(found.map_or(BOUND, |at| at as u8));
+            if found.is_none() {
+                match unknown.last_mut() {
+                    Some((other, rows)) if *other == text => *rows += 1,
+                    _ => unknown.push((text, 1)),
+                }
+            }
+        }
+        if unknown.len() == 1 && unknown[0].1 as usize == which.len() {
+            which.clear();
+        }
+        if known.len() < AT_MOST {
+            self.count(kind, shape, &unknown);
+        }
+        Chosen { known, which }
+    }
+
+    fn count(self: &Arc<Self>, kind: Kind, shape: Shape, unknown: &[(&str, u32)]) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        for (text, rows) in unknown {
+            if text.len() > LONGEST || *text == "[]" {
+                continue;
+            }
+            if counts.len() >= COUNTED {
+                counts.clear();
+            }
+            let count = counts.entry((slot(kind, shape), (*text).to_owned())).or_default();
+            let before = std::mem::replace(count, count.saturating_add(*rows));
+            if before < AFTER && *count >= AFTER {
+                tokio::spawn(Arc::clone(self).learn(kind, shape, (*text).to_owned()));
+            }
+        }
+    }
+
+    async fn learn(self: Arc<Self>, kind: Kind, shape: Shape, text: String) {
+        let insert = insert(&self.keyspace, kind, shape, Some(&text));
+        match self.session.prepare(insert).await {
+            Ok(mut statement) => {
+                statement.set_is_idempotent(true);
+                let mut known = self.known[slot(kind, shape)].write().unwrap_or_else(PoisonError::into_inner);
+                if known.len() < AT_MOST && known.iter().all(|(other, _)| *other != text) {
+                    Arc::make_mut(&mut known).push((text, statement));
+                }
+            }
+            // They go on being bound.
+            Err(error) => tracing::debug!("conditions {text} as a part of a statement: {error}"),
+        }
+    }
+}
+
+/// As texts are equal, without a call: they are short.
+#[inline]
+fn same(a: &str, b: &str) -> bool {
+    a.len() == b.len() && a.bytes().eq(b.bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_stand_in_the_statement_as_cql_writes_lists() {
+        assert_eq!(literal(r#"["@","I"]"#), "['@', 'I']");
+        assert_eq!(literal(r#"["O'K",""]"#), "['O''K', '']");
+        let bound = insert("k", Kind::Quote, Shape::default(), None);
+        assert_eq!(
+            bound,
+            "INSERT INTO k.quotes (symbol, hour, ts, feed, seq, conditions, recv_ts) VALUES (?, ?, ?, ?, ?, ?, ?) \
+             USING TIMESTAMP ?"
+        );
+        let held = insert("k", Kind::Quote, Shape::default(), Some(r#"["R"]"#));
+        assert_eq!(held, bound.replacen("?, ?) ", "['R'], ?) ", 1));
+    }
+}
