@@ -19,9 +19,9 @@ pub(crate) fn eight(word: u64) -> Option<i64> {
     Some((upper.wrapping_add(lower) >> 32) as i64)
 }
 
-/// As [`crate::fixed::parse_scaled`] for what most prices and sizes are, at most eight bytes without a sign, and with no branch a
-/// digit: how long a price is cannot be foreseen, and a branch taken wrongly costs more than all else here. `None` for
-/// whatever else there is.
+/// As [`crate::fixed::parse_scaled`] for what most prices and sizes are, at most eight bytes without a sign, and with no
+/// branch a digit: how long a price is cannot be foreseen, and a branch taken wrongly costs more than all else here.
+/// `None` for whatever else there is.
 #[inline]
 pub(crate) fn short(text: &[u8], scale: u32) -> Option<i64> {
     const POWERS: [i64; 10] =

@@ -80,25 +80,7 @@ impl Literals {
     ) -> Chosen {
         let slot = slot(kind, shape);
         let known = Arc::clone(&self.known[slot].read().unwrap_or_else(PoisonError::into_inner));
-        let mut which = Vec::with_capacity(conditions.len());
-        let mut unknown: Vec<(&str, u32)> = Vec::new();
-        let mut last = 0;
-        for text in conditions {
-            let is = |at: usize| known.get(at).is_some_and(|(other, _)| same(other, text));
-            // What one row has the next often has as well.
-            let found = if is(last) { Some(last) } else { (0..known.len()).find(|at| is(*at)) };
-            last = found.unwrap_or(last);
-            which.push(found.map_or(BOUND, |at| at as u8));
-            if found.is_none() {
-                match unknown.last_mut() {
-                    Some((other, rows)) if *other == text => *rows += 1,
-                    _ => unknown.push((text, 1)),
-                }
-            }
-        }
-        if unknown.len() == 1 && unknown[0].1 as usize == which.len() {
-            which.clear();
-        }
+        let (which, unknown) = places(&known, conditions);
         if known.len() < AT_MOST {
             self.count(kind, shape, &unknown);
         }
@@ -138,6 +120,34 @@ impl Literals {
     }
 }
 
+/// For each row the place of its conditions, nothing where all are bound; and those that have none, with how many rows
+/// in a row have them.
+fn places<'t, S>(
+    known: &[(String, S)],
+    conditions: impl ExactSizeIterator<Item = &'t str>,
+) -> (Vec<u8>, Vec<(&'t str, u32)>) {
+    let mut which = Vec::with_capacity(conditions.len());
+    let mut unknown: Vec<(&str, u32)> = Vec::new();
+    let mut last = 0;
+    for text in conditions {
+        let is = |at: usize| known.get(at).is_some_and(|(other, _)| same(other, text));
+        // What one row has the next often has as well.
+        let found = if is(last) { Some(last) } else { (0..known.len()).find(|at| is(*at)) };
+        last = found.unwrap_or(last);
+        which.push(found.map_or(BOUND, |at| at as u8));
+        if found.is_none() {
+            match unknown.last_mut() {
+                Some((other, rows)) if *other == text => *rows += 1,
+                _ => unknown.push((text, 1)),
+            }
+        }
+    }
+    if which.iter().all(|at| *at == BOUND) {
+        which.clear();
+    }
+    (which, unknown)
+}
+
 /// As texts are equal, without a call: they are short.
 #[inline]
 fn same(a: &str, b: &str) -> bool {
@@ -147,6 +157,15 @@ fn same(a: &str, b: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_whose_conditions_are_all_bound_share_a_batch() {
+        let known = [(r#"["a"]"#.to_owned(), ()), (r#"["b"]"#.to_owned(), ())];
+        let of = |texts: &[&'static str]| places(&known, texts.iter().copied());
+        assert_eq!(of(&["[]", r#"["x"]"#, r#"["x"]"#]), (vec![], vec![("[]", 1), (r#"["x"]"#, 2)]));
+        let (which, unknown) = of(&[r#"["b"]"#, r#"["b"]"#, "[]", r#"["a"]"#]);
+        assert_eq!((which, unknown), (vec![1, 1, BOUND, 0], vec![("[]", 1)]));
+    }
 
     #[test]
     fn conditions_stand_in_the_statement_as_cql_writes_lists() {
