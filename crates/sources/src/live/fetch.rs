@@ -42,6 +42,7 @@ impl Fetch {
             state: State::Open,
             proof: None,
             note: None,
+            offsets: None,
         };
         Self::new(settings, vec![gap])
     }
