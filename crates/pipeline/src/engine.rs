@@ -147,7 +147,7 @@ pub fn source(config: &Config) -> Result<Box<dyn Source>> {
 }
 
 pub(crate) fn symbols(text: &str) -> Vec<String> {
-    text.split(',').map(|s| s.trim().to_ascii_uppercase()).filter(|s| !s.is_empty()).collect()
+    text.split(',').map(|s| s.trim().to_owned()).filter(|s| !s.is_empty()).collect()
 }
 
 pub(crate) fn kinds(text: &str) -> Result<Vec<Kind>, String> {

@@ -2,7 +2,6 @@
 
 use super::face::{Face, Refused, Request};
 use super::{Shared, bars};
-use market::fixed;
 use serde_json::{Value, json};
 
 #[derive(Debug)]
@@ -40,7 +39,7 @@ impl Face for TwelveData {
         let mut values: Vec<Value> = Vec::new();
         let put = |(at, bar): (String, &market::bar::TradeValues)| {
             let [o, h, l, c] = bar.ohlc.map(|price| price.to_string());
-            json!({"datetime": at, "open": o, "high": h, "low": l, "close": c, "volume": fixed::wide_text(bar.volume)})
+            json!({"datetime": at, "open": o, "high": h, "low": l, "close": c, "volume": bar.volume.to_string()})
         };
         let all = all.map(|(at, bar)| (at.local(pattern, ZONE), bar)).filter(|(at, _)| within(at));
         if ascending {

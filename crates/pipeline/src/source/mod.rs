@@ -3,7 +3,9 @@
 pub mod frames;
 pub mod live;
 pub mod poll;
+pub(crate) mod shown;
 pub mod tape;
+mod unknown;
 pub mod whole;
 
 use crate::Result;

@@ -26,7 +26,8 @@ impl Fetch {
     #[must_use]
     pub fn new(settings: Settings, gaps: Vec<Gap>) -> Self {
         let decoder = settings.vendor.decoder(&settings.feed);
-        Self { settings, decoder, http: Http::default(), gaps: gaps.into(), done: Vec::new() }
+        let http = Http::new(settings.vendor.account().mask());
+        Self { settings, decoder, http, gaps: gaps.into(), done: Vec::new() }
     }
 
     /// Of a span, both ends included.
@@ -100,12 +101,18 @@ impl Source for History {
         let vendor = self.settings.vendor.as_ref();
         let (mut decoder, mut payload) = (vendor.decoder(&self.settings.feed), Vec::new());
         let mut take = |record: &Record<&str>| hand_over(record, &mut payload, sink);
-        backfill::all(vendor, &Http::default(), self.span, &mut *decoder, stop, &mut take)?.map_err(
-            |reason| {
-                Error::user(format!("the history of {} does not tell: {reason}", vendor.name()))
-                    .hint("choose a span that the plan covers, with --from and --to")
-            },
-        )?;
+        backfill::all(
+            vendor,
+            &Http::new(vendor.account().mask()),
+            self.span,
+            &mut *decoder,
+            stop,
+            &mut take,
+        )?
+        .map_err(|reason| {
+            Error::user(format!("the history of {} does not tell: {reason}", vendor.name()))
+                .hint("choose a span that the plan covers, with --from and --to")
+        })?;
         Ok(false)
     }
 

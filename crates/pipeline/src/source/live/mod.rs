@@ -19,6 +19,7 @@ mod open;
 pub mod vendor;
 mod watch;
 
+use super::unknown::UnknownMessages;
 use super::{Event, Positions, Source};
 use crate::gap::Gap;
 use crate::stop::Stop;
@@ -88,6 +89,7 @@ pub struct Live {
     changed: bool,
     lag: Latency,
     payload: Vec<u8>,
+    unknown: UnknownMessages,
 }
 
 impl Live {
@@ -96,7 +98,8 @@ impl Live {
     pub fn new(settings: Settings) -> Self {
         Self {
             decoder: settings.vendor.decoder(&settings.feed),
-            http: Http::default(),
+            http: Http::new(settings.vendor.account().mask()),
+            unknown: UnknownMessages::new(&settings.feed),
             watch: Watch::new(settings.calendar, settings.stall_s, settings.speed)
                 .expecting(&settings.vendor.account().symbols),
             watched: Instant::now(),

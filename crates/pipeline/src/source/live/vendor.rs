@@ -2,6 +2,7 @@
 
 use super::http::Http;
 use crate::config::Secret;
+use crate::source::shown::Mask;
 use crate::stop::Stop;
 use crate::{Error, Result};
 use market::codec::feed::Decode;
@@ -29,6 +30,13 @@ pub struct Account {
     pub bars: bool,
     /// Limit up and limit down as well.
     pub bands: bool,
+}
+
+impl Account {
+    /// Keeps its key out of whatever is shown.
+    pub(crate) fn mask(&self) -> Mask {
+        Mask::new([&self.key, &self.secret])
+    }
 }
 
 /// Why there is no connection.
@@ -123,6 +131,7 @@ pub trait Vendor: Send + Sync + Debug {
 
     /// A refusal that waiting cannot mend.
     fn fatal(&self, what: &str, hint: &str) -> Refusal {
+        let what = self.account().mask().shown(what);
         Refusal::Fatal(Error::user(format!("{} refuses {}: {what}", self.name(), self.describe())).hint(hint))
     }
 }
