@@ -1,0 +1,466 @@
+//! A store in a SQLite file: the embedded default, no server and no set-up.
+//!
+//! The same keys as in Cassandra. One thread writes; each transaction takes all batches that are waiting. Rows carry
+//! the write timestamp of their message, and an older message never overwrites a newer one.
+
+use super::sqlite_bars;
+use crossbeam_channel::{Receiver, Sender};
+use market::bar::Bar;
+use market::{Kind, Price, Quote, QuoteSide, Record, Side, Size, Trade, UnixNanos, fixed};
+use ports::batch::{Batch, Row};
+use ports::cancel::{Backoff, CancelToken};
+use ports::store::{BarScan, BarSink, Counts, Done, Scan, Sink, Store, Writer};
+use ports::{Error, Result};
+use rusqlite::types::{Type, ValueRef};
+use rusqlite::{Connection, Statement, params};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Batches waiting for the writing thread.
+const QUEUE: usize = 64;
+
+/// The version that [`TABLES`] make. Earlier ones kept numbers in billionths, and the sides of trades among their
+/// conditions: they are refused.
+const FIRST_VERSION: usize = 3;
+
+/// Migrations, oldest first; `user_version` is the version of the last one applied.
+const MIGRATIONS: &[&str] = &[TABLES];
+
+/// The version after all migrations.
+const VERSION: usize = FIRST_VERSION + MIGRATIONS.len() - 1;
+
+const TABLES: &str = concat!(
+    "
+CREATE TABLE IF NOT EXISTS trades (
+    symbol TEXT NOT NULL, ts INTEGER NOT NULL, feed TEXT NOT NULL, venue TEXT NOT NULL, id TEXT NOT NULL,
+    price TEXT NOT NULL, size TEXT NOT NULL, side TEXT NOT NULL, conditions TEXT NOT NULL, tape TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    recv_ts INTEGER NOT NULL, revision INTEGER NOT NULL, canceled INTEGER NOT NULL, stamp_ms INTEGER NOT NULL,
+    PRIMARY KEY (symbol, ts, feed, venue, id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS quotes (
+    symbol TEXT NOT NULL, ts INTEGER NOT NULL, feed TEXT NOT NULL, seq INTEGER NOT NULL,
+    bid TEXT, bid_size TEXT, bid_venue TEXT, ask TEXT, ask_size TEXT, ask_venue TEXT,
+    conditions TEXT NOT NULL, recv_ts INTEGER NOT NULL, stamp_ms INTEGER NOT NULL,
+    PRIMARY KEY (symbol, ts, feed, seq)) WITHOUT ROWID;
+",
+    sqlite_bars::tables!()
+);
+
+const UPSERT_TRADE: &str = "
+INSERT INTO trades VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+ON CONFLICT DO UPDATE SET price = ?6, size = ?7, side = ?8, conditions = ?9, tape = ?10, seq = ?11, recv_ts = ?12,
+    revision = ?13, canceled = ?14, stamp_ms = ?15 WHERE ?15 >= stamp_ms";
+const UPSERT_QUOTE: &str = "
+INSERT INTO quotes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+ON CONFLICT DO UPDATE SET bid = ?5, bid_size = ?6, bid_venue = ?7, ask = ?8, ask_size = ?9, ask_venue = ?10,
+    conditions = ?11, recv_ts = ?12, stamp_ms = ?13 WHERE ?13 >= stamp_ms";
+
+/// A store in one SQLite file. Prices and sizes are kept as decimal text, times as nanoseconds UTC.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    path: PathBuf,
+}
+
+fn sql(path: &Path, doing: &str) -> impl Fn(rusqlite::Error) -> Error + use<> {
+    let place = format!("{doing} in store file {}", path.display());
+    move |error| match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+            Error::external(format!("{place}: {error}"))
+                .hint("another process holds the file; it is tried again")
+        }
+        Some(rusqlite::ErrorCode::DiskFull | rusqlite::ErrorCode::SystemIoFailure) => {
+            Error::external(format!("{place}: {error}")).hint("free some disk space; it is tried again")
+        }
+        _ => Error::user(format!("{place}: {error}"))
+            .hint("check the path, its rights and that it is a store file of tapeline"),
+    }
+}
+
+impl SqliteStore {
+    /// A store in the file at `path`, made by `init` or the first writer.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    fn open(&self) -> Result<Connection> {
+        let fail = sql(&self.path, "open");
+        let connection = Connection::open(&self.path).map_err(&fail)?;
+        connection.busy_timeout(Duration::from_secs(30)).map_err(&fail)?;
+        connection
+            .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-32000;")
+            .map_err(&fail)?;
+        Ok(connection)
+    }
+
+    /// For reading: a missing file is an error, not a new empty store.
+    fn open_existing(&self) -> Result<Connection> {
+        if !self.path.is_file() {
+            return Err(Error::user(format!("no store file {}", self.path.display())).hint(format!(
+                "check the path, or fill one: tapeline run --source tape:DIR --store {}",
+                self.describe()
+            )));
+        }
+        let connection = self.open()?;
+        self.migrate(&connection)?;
+        Ok(connection)
+    }
+
+    fn migrate(&self, connection: &Connection) -> Result<Vec<String>> {
+        let fail = sql(&self.path, "bring tables up to date");
+        connection.execute_batch("BEGIN IMMEDIATE").map_err(&fail)?;
+        let version: u32 =
+            connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(&fail)?;
+        let version = version as usize;
+        if (1..FIRST_VERSION).contains(&version) {
+            return Err(Error::user(format!(
+                "store file {} is of version {version}, written by an earlier tapeline; this one reads version {VERSION}",
+                self.path.display()
+            ))
+            .hint(
+                "move the file away, run `tapeline init` for a fresh one, and fetch or import the records again",
+            ));
+        }
+        if version > VERSION {
+            return Err(Error::user(format!(
+                "store file {} is of version {version}, newer than this program knows ({})",
+                self.path.display(),
+                VERSION
+            ))
+            .hint("use the newer tapeline that wrote it"));
+        }
+        for migration in MIGRATIONS.iter().skip((version + 1).saturating_sub(FIRST_VERSION)) {
+            connection.execute_batch(migration).map_err(&fail)?;
+        }
+        self.check(connection)?;
+        connection.execute_batch(&format!("PRAGMA user_version = {VERSION}; COMMIT")).map_err(&fail)?;
+        let said = if version == VERSION {
+            format!("store {}: exists, version {version}", self.path.display())
+        } else {
+            format!("store {}: version {version} -> {VERSION}", self.path.display())
+        };
+        Ok(vec![said])
+    }
+
+    /// Compares the tables with those a fresh file would get.
+    fn check(&self, connection: &Connection) -> Result<()> {
+        let fail = sql(&self.path, "read the tables' columns");
+        let fresh = Connection::open_in_memory().map_err(&fail)?;
+        for migration in MIGRATIONS {
+            fresh.execute_batch(migration).map_err(&fail)?;
+        }
+        for table in ["trades", "quotes", "bars", "quote_bars"] {
+            let (want, have) =
+                (columns(&fresh, table).map_err(&fail)?, columns(connection, table).map_err(&fail)?);
+            if let Some(problem) = first_difference(table, &want, &have) {
+                return Err(Error::user(format!("store file {}: {problem}", self.path.display()))
+                    .hint("move the file away and run `tapeline init` for a fresh one"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Names and types of a table's columns.
+fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<(String, String)>> {
+    connection
+        .prepare(&format!("SELECT name, type || CASE WHEN pk > 0 THEN ' key ' || pk ELSE '' END FROM pragma_table_info('{table}')"))?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+/// The first column that is missing, of another type, or too many.
+pub(super) fn first_difference(
+    table: &str,
+    want: &[(String, String)],
+    have: &[(String, String)],
+) -> Option<String> {
+    for (name, kind) in want {
+        match have.iter().find(|(other, _)| other == name) {
+            None => return Some(format!("table {table} has no column `{name}` ({kind})")),
+            Some((_, other)) if other != kind => {
+                return Some(format!("table {table}: column `{name}` is {other}, not {kind}"));
+            }
+            Some(_) => {}
+        }
+    }
+    have.iter().find(|(name, kind)| kind.contains("key") && !want.iter().any(|(other, _)| other == name)).map(
+        |(name, kind)| format!("table {table}: column `{name}` ({kind}) is not ours and is part of the key"),
+    )
+}
+
+impl Store for SqliteStore {
+    fn init(&self) -> Result<Vec<String>> {
+        self.migrate(&self.open()?)
+    }
+
+    fn writer(&self, stop: &CancelToken) -> Result<Box<dyn Writer>> {
+        let connection = self.open()?;
+        self.migrate(&connection)?;
+        let (work, incoming) = crossbeam_channel::bounded(QUEUE);
+        let (outgoing, done) = crossbeam_channel::bounded(QUEUE);
+        let (path, stop) = (self.path.clone(), stop.clone());
+        std::thread::Builder::new()
+            .name("sqlite-store".to_owned())
+            .spawn(move || write_all(&connection, &path, &stop, &incoming, &outgoing))
+            .map_err(|error| Error::internal(format!("start the store's thread: {error}")))?;
+        Ok(Box::new(SqliteWriter { work, done }))
+    }
+
+    fn count(&self) -> Result<Counts> {
+        let connection = self.open_existing()?;
+        let fail = sql(&self.path, "count");
+        let mut counts = Counts::new();
+        for kind in Kind::ALL {
+            let mut statement = connection
+                .prepare(&format!("SELECT symbol, count(*) FROM {} GROUP BY symbol", kind.plural()))
+                .map_err(&fail)?;
+            let rows = statement
+                .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))
+                .map_err(&fail)?;
+            counts.insert(kind, rows.collect::<rusqlite::Result<_>>().map_err(&fail)?);
+        }
+        Ok(counts)
+    }
+
+    fn scan(&self, scan: &Scan, sink: Sink<'_>) -> Result<()> {
+        let connection = self.open_existing()?;
+        let fail = sql(&self.path, "read records");
+        let only = if scan.symbol.is_some() { "symbol = ?1" } else { "?1 IS NULL" };
+        let mut statement = connection
+            .prepare(&format!(
+                "SELECT * FROM {} WHERE {only} AND ts >= ?2 AND ts < ?3 ORDER BY symbol, ts LIMIT ?4",
+                scan.kind.plural()
+            ))
+            .map_err(&fail)?;
+        let limit = scan.limit.and_then(|n| i64::try_from(n).ok()).unwrap_or(-1);
+        let mut rows = statement.query(params![scan.symbol, scan.from.0, scan.to.0, limit]).map_err(&fail)?;
+        while let Some(row) = rows.next().map_err(&fail)? {
+            let record = match scan.kind {
+                Kind::Trade => trade(row).map(Record::Trade),
+                Kind::Quote => quote(row).map(Record::Quote),
+            };
+            if sink(&record.map_err(&fail)?).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_bars(&self, bars: &[Bar], stop: &CancelToken) -> Result<()> {
+        let connection = self.open()?;
+        let mut backoff = Backoff::default();
+        loop {
+            let Err(error) = sqlite_bars::write(&connection, bars).map_err(sql(&self.path, "write bars"))
+            else {
+                return Ok(());
+            };
+            if !error.retryable() || stop.sleep(backoff.wait()) {
+                return Err(error);
+            }
+            tracing::warn!("{error}; trying again");
+        }
+    }
+
+    fn scan_bars(&self, scan: &BarScan, sink: BarSink<'_>) -> Result<()> {
+        let connection = self.open_existing()?;
+        sqlite_bars::scan(&connection, scan, sink).map_err(sql(&self.path, "read bars"))
+    }
+
+    fn describe(&self) -> String {
+        format!("sqlite:{}", self.path.display())
+    }
+}
+
+fn text<'a>(row: &'a rusqlite::Row<'_>, index: usize) -> rusqlite::Result<&'a str> {
+    Ok(row.get_ref(index)?.as_str()?)
+}
+
+/// The raw value of a decimal in text.
+pub(super) fn decimal(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<i128> {
+    fixed::parse(text(row, index)?.as_bytes()).map_err(|error| unreadable(index, error.to_string()))
+}
+
+fn side_of_trade(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<Side> {
+    let name = text(row, index)?;
+    Side::from_name(name).ok_or_else(|| unreadable(index, format!("unknown side `{name}`")))
+}
+
+fn unreadable(index: usize, reason: String) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(index, Type::Text, reason.into())
+}
+
+fn trade<'a>(row: &'a rusqlite::Row<'_>) -> rusqlite::Result<Trade<&'a str>> {
+    Ok(Trade {
+        symbol: text(row, 0)?,
+        ts: UnixNanos(row.get(1)?),
+        feed: text(row, 2)?,
+        venue: text(row, 3)?,
+        id: text(row, 4)?,
+        price: Price::from_raw(decimal(row, 5)?),
+        size: Size::from_raw(decimal(row, 6)?),
+        side: side_of_trade(row, 7)?,
+        conditions: text(row, 8)?,
+        tape: text(row, 9)?,
+        seq: row.get(10)?,
+        recv_ts: UnixNanos(row.get(11)?),
+        revision: row.get(12)?,
+        canceled: row.get(13)?,
+    })
+}
+
+fn quote<'a>(row: &'a rusqlite::Row<'_>) -> rusqlite::Result<Quote<&'a str>> {
+    let side = |first: usize| -> rusqlite::Result<Option<QuoteSide<&'a str>>> {
+        if row.get_ref(first)? == ValueRef::Null {
+            return Ok(None);
+        }
+        Ok(Some(QuoteSide {
+            price: Price::from_raw(decimal(row, first)?),
+            size: Size::from_raw(decimal(row, first + 1)?),
+            venue: text(row, first + 2)?,
+        }))
+    };
+    Ok(Quote {
+        symbol: text(row, 0)?,
+        ts: UnixNanos(row.get(1)?),
+        feed: text(row, 2)?,
+        seq: row.get(3)?,
+        bid: side(4)?,
+        ask: side(7)?,
+        conditions: text(row, 10)?,
+        recv_ts: UnixNanos(row.get(11)?),
+    })
+}
+
+struct SqliteWriter {
+    work: Sender<(u64, Batch)>,
+    done: Receiver<Done>,
+}
+
+fn broken<T>(_: T) -> Error {
+    Error::internal("the store's thread ended")
+}
+
+impl Writer for SqliteWriter {
+    fn submit(&mut self, ticket: u64, batch: Batch) -> Result<()> {
+        self.work.send((ticket, batch)).map_err(broken)
+    }
+
+    fn completed(&mut self, wait: Duration) -> Result<Option<Done>> {
+        match self.done.recv_timeout(wait) {
+            Ok(done) => Ok(Some(done)),
+            Err(crossbeam_channel::RecvTimeoutError::Timeout) => Ok(None),
+            Err(error) => Err(broken(error)),
+        }
+    }
+}
+
+fn write_all(
+    connection: &Connection,
+    path: &Path,
+    stop: &CancelToken,
+    incoming: &Receiver<(u64, Batch)>,
+    outgoing: &Sender<Done>,
+) {
+    let mut waiting: Vec<(u64, Batch)> = Vec::new();
+    while let Ok(first) = incoming.recv() {
+        waiting.push(first);
+        waiting.extend(incoming.try_iter().take(QUEUE / 2));
+        let mut backoff = Backoff::default();
+        let refused = loop {
+            match write(connection, &waiting) {
+                Ok(refused) => break refused,
+                Err(error) => {
+                    // The guard has rolled the transaction back; all of it is written again.
+                    tracing::warn!("{}; trying again", sql(path, "write")(error));
+                    if stop.sleep(backoff.wait()) {
+                        return;
+                    }
+                }
+            }
+        };
+        for ((ticket, batch), refused) in waiting.drain(..).zip(refused) {
+            if outgoing.send(Done { ticket, batch, refused }).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+type Refused = Vec<(usize, String)>;
+
+/// Writes all batches in one transaction.
+fn write(connection: &Connection, batches: &[(u64, Batch)]) -> rusqlite::Result<Vec<Refused>> {
+    let tx = rusqlite::Transaction::new_unchecked(connection, rusqlite::TransactionBehavior::Immediate)?;
+    let mut refused = Vec::with_capacity(batches.len());
+    {
+        let mut trades = tx.prepare_cached(UPSERT_TRADE)?;
+        let mut quotes = tx.prepare_cached(UPSERT_QUOTE)?;
+        for (_, batch) in batches {
+            let mut bad = Refused::new();
+            for (index, row) in batch.rows().iter().enumerate() {
+                let result = match batch.record(row) {
+                    Record::Trade(trade) => write_trade(&mut trades, &trade, row),
+                    Record::Quote(quote) => write_quote(&mut quotes, &quote, row),
+                };
+                match result {
+                    Ok(()) => {}
+                    // The row itself is at fault: too big, or against a constraint.
+                    Err(error)
+                        if matches!(
+                            error.sqlite_error_code(),
+                            Some(rusqlite::ErrorCode::TooBig | rusqlite::ErrorCode::ConstraintViolation)
+                        ) =>
+                    {
+                        bad.push((index, error.to_string()));
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            refused.push(bad);
+        }
+    }
+    tx.commit()?;
+    Ok(refused)
+}
+
+fn write_trade(statement: &mut Statement<'_>, trade: &Trade<&str>, row: &Row) -> rusqlite::Result<()> {
+    statement.execute(params![
+        trade.symbol,
+        trade.ts.0,
+        trade.feed,
+        trade.venue,
+        trade.id,
+        trade.price.to_string(),
+        trade.size.to_string(),
+        trade.side.name(),
+        trade.conditions,
+        trade.tape,
+        trade.seq,
+        trade.recv_ts.0,
+        trade.revision,
+        trade.canceled,
+        row.stamp_ms,
+    ])?;
+    Ok(())
+}
+
+fn write_quote(statement: &mut Statement<'_>, quote: &Quote<&str>, row: &Row) -> rusqlite::Result<()> {
+    let (bid, ask) = (quote.bid.as_ref(), quote.ask.as_ref());
+    statement.execute(params![
+        quote.symbol,
+        quote.ts.0,
+        quote.feed,
+        quote.seq,
+        bid.map(|side| side.price.to_string()),
+        bid.map(|side| side.size.to_string()),
+        bid.map(|side| side.venue),
+        ask.map(|side| side.price.to_string()),
+        ask.map(|side| side.size.to_string()),
+        ask.map(|side| side.venue),
+        quote.conditions,
+        quote.recv_ts.0,
+        row.stamp_ms,
+    ])?;
+    Ok(())
+}
