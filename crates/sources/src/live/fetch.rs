@@ -1,10 +1,11 @@
 //! Asked by a person: fetches spans from the vendor's history, or the ledger's open gaps once more, and ends; or reads a
 //! span once, to compare.
 
-use super::{Settings, backfill, hand_over};
+use super::backfill::Past;
+use super::{Settings, backfill, hand_over_past};
 use crate::http::Http;
+use market::UnixNanos;
 use market::codec::feed::Decode;
-use market::{Record, UnixNanos};
 use ports::cancel::CancelToken;
 use ports::gap::{Gap, State};
 use ports::source::{Event, Positions, Source};
@@ -57,7 +58,8 @@ impl Source for Fetch {
         let Some(mut gap) = self.gaps.pop_front() else { return Ok(false) };
         let vendor = self.settings.vendor.as_ref();
         let (decoder, mut payload) = (self.decoder.as_mut(), Vec::new());
-        let mut take = |record: &Record<&str>| hand_over(record, &mut payload, sink);
+        let origin = format!("the history of {}", vendor.describe());
+        let mut take = |past: Past<'_>| hand_over_past(past, &origin, &mut payload, sink);
         let told = backfill::fill(vendor, &self.http, &mut gap, decoder, &mut take, stop)?;
         gap.note = told.err();
         sink(Event::Gap(&gap))?;
@@ -100,7 +102,8 @@ impl Source for History {
     fn next(&mut self, stop: &CancelToken, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool> {
         let vendor = self.settings.vendor.as_ref();
         let (mut decoder, mut payload) = (vendor.decoder(&self.settings.feed), Vec::new());
-        let mut take = |record: &Record<&str>| hand_over(record, &mut payload, sink);
+        let origin = format!("the history of {}", vendor.describe());
+        let mut take = |past: Past<'_>| hand_over_past(past, &origin, &mut payload, sink);
         backfill::all(
             vendor,
             &Http::new(vendor.account().mask()),

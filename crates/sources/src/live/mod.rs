@@ -20,6 +20,7 @@ mod watch;
 
 use crate::http::Http;
 use crate::unknown::UnknownMessages;
+use backfill::Past;
 use connection::Wire;
 use crossbeam_channel::Receiver;
 pub use fetch::{Fetch, History};
@@ -29,6 +30,7 @@ use market::codec::feed::Decode;
 use market::codec::json;
 pub use open::{decoder, examples, open};
 use ports::cancel::CancelToken;
+use ports::dead_letter::{DeadLetter, Stage};
 use ports::gap::Gap;
 use ports::source::{Event, Positions, Source};
 use ports::telemetry::Latency;
@@ -135,6 +137,26 @@ fn hand_over(
     payload.clear();
     json::encode(record, payload);
     sink(Event::Record { kind: record.kind(), symbol: record.symbol(), recv_ts: record.recv_ts(), payload })
+}
+
+/// Hands over a record of history, or its dead letter.
+fn hand_over_past(
+    past: Past<'_>,
+    origin: &str,
+    payload: &mut Vec<u8>,
+    sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
+) -> Result<()> {
+    match past {
+        Past::Record(record) => hand_over(record, payload, sink),
+        Past::Refused(reason, raw) => sink(Event::Dead(DeadLetter {
+            stage: Stage::Source,
+            origin: origin.to_owned(),
+            reason: reason.to_owned(),
+            key: String::new(),
+            kind: String::new(),
+            raw: raw.as_bytes().to_vec(),
+        })),
+    }
 }
 
 impl Source for Live {

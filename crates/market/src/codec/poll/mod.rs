@@ -50,6 +50,17 @@ pub struct Reply {
     pub bars: Vec<Bar>,
     /// What is no bar: why, and its text.
     pub wrong: Vec<(String, String)>,
+    /// There is more of the span.
+    pub next: Option<NextPage>,
+}
+
+/// How to ask for the rest of a span.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NextPage {
+    /// The same request with this `page_token`.
+    Token(String),
+    /// This address.
+    Url(String),
 }
 
 /// Why there are no bars.
@@ -57,7 +68,9 @@ pub struct Reply {
 pub enum Refused {
     /// Too much was asked for: later it may be answered.
     Later(String),
-    /// The key, the symbol or the plan: asking again does not help.
+    /// This symbol is unknown or no longer traded; others are not.
+    Symbol(String),
+    /// The key or the plan: asking again does not help.
     Never(String),
     /// The reply is not one of this vendor.
     Unreadable(String),
@@ -68,6 +81,11 @@ pub enum Refused {
 /// # Errors
 /// Why there are no bars in it.
 pub fn read(vendor: Vendor, body: &str, asked: &Asked<'_>) -> Result<Reply, Refused> {
+    if body.trim_start().starts_with('<') {
+        // The page of a proxy, or of an overloaded server.
+        let start: String = body.trim_start().chars().take(100).collect();
+        return Err(Refused::Later(format!("a page of HTML instead of JSON: {start}")));
+    }
     let value: Value =
         serde_json::from_str(body).map_err(|error| Refused::Unreadable(format!("not JSON: {error}")))?;
     match vendor {
