@@ -4,8 +4,7 @@
 //! day of 1998-2027 with an independent calendar.
 
 use crate::UnixNanos;
-use crate::interval::MINUTE;
-use crate::time::{DAY, HOUR};
+use crate::time::{DAY, HOUR, MINUTE};
 use jiff::civil::{Date, Weekday, date};
 use jiff::tz::TimeZone;
 use std::str::FromStr;

@@ -11,13 +11,13 @@ use std::collections::BTreeMap;
 
 /// 2013-10-08 09:25 in New York: the opening is within reach.
 const START: i64 = 1_381_238_700 * SECOND;
-const HORIZON: i64 = 15 * MINUTE;
+const ALLOWED_LATENESS: i64 = 15 * MINUTE;
 
 fn settings(policy: &str) -> Settings {
     Settings {
         intervals: ["1s", "5s", "1m", "5m", "1h", "1d"].iter().map(|text| text.parse().unwrap()).collect(),
-        grace: SECOND,
-        horizon: HORIZON,
+        emit_delay: SECOND,
+        allowed_lateness: ALLOWED_LATENESS,
         feeds: vec![Feed {
             prefix: String::new(),
             policy: Policy::named(policy).unwrap(),
@@ -120,7 +120,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
 
     #[test]
-    fn any_order_within_the_horizon_gives_the_same_bars(
+    fn any_order_within_the_allowed_lateness_gives_the_same_bars(
         policy in policy(), raw in raw(890_000), keys in prop::collection::vec(any::<u32>(), 7), cut in 1_usize..20,
     ) {
         let trades = trades(policy, &raw);
@@ -325,7 +325,7 @@ fn close(bar: Option<&Bar>) -> Option<String> {
 }
 
 #[test]
-fn a_late_record_restates_and_one_beyond_the_horizon_does_not() {
+fn a_late_record_restates_and_one_beyond_the_allowed_lateness_does_not() {
     let mut run = Run::new();
     for second in 0..130 {
         run.add(&one("A", second, 10, second as u32));

@@ -98,8 +98,8 @@ pub fn bars(config: &Config) -> Result<market::bar::Settings> {
     });
     Ok(market::bar::Settings {
         intervals,
-        grace: aggregate.grace_ms.max(0) * market::time::MILLI,
-        horizon: aggregate.horizon_s.max(0) * market::interval::SECOND,
+        emit_delay: aggregate.grace_ms.max(0) * market::time::MILLI,
+        allowed_lateness: aggregate.horizon_s.max(0) * market::interval::SECOND,
         feeds: feeds.collect::<Result<_>>()?,
     })
 }

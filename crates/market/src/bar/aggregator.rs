@@ -1,11 +1,11 @@
 //! All series of a stream.
 
 use super::Bar;
-use super::cell::{Moment, Print};
+use super::accumulator::{EventOrder, Print};
 use super::clock::Clock;
-use super::lane::Lane;
+use super::interval_bars::Times;
 use super::series::{Name, QuoteSeries, Quoted, Series, TradeSeries, Verdict, order};
-use super::timeline::Times;
+use super::series_table::SeriesTable;
 use crate::calendar::Calendar;
 use crate::interval::Interval;
 use crate::policy::{Effects, Policy, Vocabulary};
@@ -20,9 +20,9 @@ pub struct Settings {
     /// Which bars.
     pub intervals: Vec<Interval>,
     /// How long after its end a bar is closed, nanoseconds: what comes later restates it.
-    pub grace: i64,
+    pub emit_delay: i64,
     /// How long after its end a bar may be restated, nanoseconds: what comes later goes to the late topic.
-    pub horizon: i64,
+    pub allowed_lateness: i64,
     /// Condition policy and calendar by the beginning of the feed's name; the first that fits, or the last.
     pub feeds: Vec<Feed>,
 }
@@ -45,7 +45,7 @@ impl Settings {
     }
 
     fn times(&self) -> Times {
-        Times { grace: self.grace, horizon: self.horizon }
+        Times { emit_delay: self.emit_delay, allowed_lateness: self.allowed_lateness }
     }
 }
 
@@ -84,8 +84,8 @@ pub struct Aggregator {
     feeds: Vec<Known>,
     /// The feed of the last record.
     feed: usize,
-    trades: Lane<TradeSeries>,
-    quotes: Lane<QuoteSeries>,
+    trades: SeriesTable<TradeSeries>,
+    quotes: SeriesTable<QuoteSeries>,
     market: Clock,
     latest_ms: i64,
     floors: BTreeMap<String, i64>,
@@ -112,8 +112,8 @@ impl Aggregator {
             effects: settings.feeds.iter().map(|feed| Effects::new(feed.policy.clone())).collect(),
             feeds: Vec::new(),
             feed: 0,
-            trades: Lane::new(settings.horizon),
-            quotes: Lane::new(settings.horizon),
+            trades: SeriesTable::new(settings.allowed_lateness),
+            quotes: SeriesTable::new(settings.allowed_lateness),
             market: Clock::default(),
             latest_ms: 0,
             floors: BTreeMap::new(),
@@ -121,7 +121,7 @@ impl Aggregator {
         }
     }
 
-    /// Goes on after an earlier run: what [`Aggregator::needs`] told then.
+    /// Goes on after an earlier run: what [`Aggregator::needs`] returned then.
     #[must_use]
     pub fn with_floors(mut self, floors: BTreeMap<String, i64>) -> Self {
         self.floors = floors;
@@ -171,7 +171,7 @@ impl Aggregator {
             let series = TradeSeries::new(name, &settings.intervals, times, rules.calendar, carries);
             (series, floor.copied().unwrap_or(i64::MIN))
         });
-        let at = Moment { ts: trade.ts.0, order: order(trade.id) };
+        let at = EventOrder { ts: trade.ts.0, order: order(trade.id) };
         let amends = trade.revision > 0 || trade.canceled;
         let known = |series: &mut TradeSeries| !amends && series.surely(at.ts, at.order);
         let (now, regular) = self.trades.admit(series, at.ts, place, known)?;
@@ -205,7 +205,7 @@ impl Aggregator {
             let series = QuoteSeries::new(name, &settings.intervals, settings.times(), calendar);
             (series, floor.copied().unwrap_or(i64::MIN))
         });
-        let at = Moment { ts: quote.ts.0, order: quote.seq.unsigned_abs() };
+        let at = EventOrder { ts: quote.ts.0, order: quote.seq.unsigned_abs() };
         let (now, _) = self.quotes.admit(series, at.ts, place, |series| series.surely(at.ts, at.order))?;
         let side = |side: &Option<Side<&str>>| {
             side.as_ref().map(|side| (side.price.billionths(), side.size.billionths()))
@@ -214,7 +214,7 @@ impl Aggregator {
         Ok(())
     }
 
-    /// From where to read again after what was told so far is kept. Comes after [`Aggregator::take`].
+    /// From where to read again after what was emitted so far is kept. Comes after [`Aggregator::take`].
     pub fn needs(&mut self) -> Needs {
         let mut needs = Needs { position: None, floors: self.floors.clone() };
         let Needs { position, floors } = &mut needs;
@@ -245,17 +245,17 @@ impl Aggregator {
         }
     }
 
-    /// Tells the bars that have closed, changed or become final. `idle` nanoseconds have passed since the last record:
+    /// Emits the bars that have closed, changed or become final. `idle` nanoseconds have passed since the last record:
     /// a stream that has gone quiet does not keep its bars open.
-    pub fn take(&mut self, idle: i64, tell: &mut dyn FnMut(Bar)) {
+    pub fn take(&mut self, idle: i64, emit: &mut dyn FnMut(Bar)) {
         let market = Some(self.market.now().saturating_add(idle));
-        self.trades.take(market, tell);
-        self.quotes.take(market, tell);
+        self.trades.take(market, emit);
+        self.quotes.take(market, emit);
     }
 
-    /// Tells all bars there are, as final: the stream has ended.
-    pub fn finish(&mut self, tell: &mut dyn FnMut(Bar)) {
-        self.trades.take(None, tell);
-        self.quotes.take(None, tell);
+    /// Emits all bars there are, as final: the stream has ended.
+    pub fn finish(&mut self, emit: &mut dyn FnMut(Bar)) {
+        self.trades.take(None, emit);
+        self.quotes.take(None, emit);
     }
 }

@@ -1,9 +1,9 @@
 //! Trades and quotes of one symbol on one feed.
 
-use super::cell::{Moment, Print, QuoteCell, TradeCell};
-use super::level::Told;
+use super::accumulator::{EventOrder, Print, QuoteAccumulator, TradeAccumulator};
+use super::interval_bars::{Emitted, Times};
 use super::seen::Seen;
-use super::timeline::{Timeline, Times, second_of};
+use super::timeline::{Timeline, second_of};
 use super::{Bar, QuoteValues, TradeValues, Values, vwap};
 use crate::calendar::{Calendar, Day};
 use crate::interval::{Interval, SECOND};
@@ -47,17 +47,17 @@ pub(super) struct Name {
     pub(super) feed: Box<str>,
 }
 
-fn bar<C>(kind: Kind, name: &Name, told: &Told<'_, C>, values: Values) -> Bar {
+fn bar<C>(kind: Kind, name: &Name, emitted: &Emitted<'_, C>, values: Values) -> Bar {
     Bar {
         kind,
         symbol: name.symbol.to_string(),
         feed: name.feed.to_string(),
-        interval: told.interval,
-        start: UnixNanos(told.bar.start),
+        interval: emitted.interval,
+        start: UnixNanos(emitted.bar.start),
         values,
-        late: told.bar.late,
-        revision: told.bar.revision,
-        is_final: told.is_final,
+        late: emitted.bar.late,
+        revision: emitted.bar.revision,
+        is_final: emitted.is_final,
         complete: true,
     }
 }
@@ -73,14 +73,14 @@ pub(super) trait Series {
     fn add(&mut self, item: &Self::Item, now: i64) -> Effected;
     /// Whether a record of long ago was certainly counted.
     fn surely(&mut self, ts: i64, number: u64) -> bool;
-    /// Tells the bars that have closed, changed or become final as of the market's time; without it, all as final.
-    fn take(&mut self, market: Option<i64>, tell: &mut dyn FnMut(Bar));
+    /// Emits the bars that have closed, changed or become final as of the market's time; without it, all as final.
+    fn take(&mut self, market: Option<i64>, emit: &mut dyn FnMut(Bar));
 }
 
 /// A quote on its way into its bars: billionths of price and size.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Quoted {
-    pub(super) at: Moment,
+    pub(super) at: EventOrder,
     pub(super) bid: Option<(i64, i64)>,
     pub(super) ask: Option<(i64, i64)>,
 }
@@ -88,7 +88,7 @@ pub(super) struct Quoted {
 #[derive(Debug, Clone)]
 pub(super) struct TradeSeries {
     name: Name,
-    timeline: Timeline<TradeCell>,
+    timeline: Timeline<TradeAccumulator>,
     /// What may still be amended or come again, in order.
     prints: VecDeque<Print>,
     pruned: i64,
@@ -122,7 +122,7 @@ impl TradeSeries {
         self.seen.add(print.at.order, session);
         if !print.updates.is_none() {
             self.prints.push_back(*print);
-            self.timeline.add(print.at.ts, |cell| cell.add(print));
+            self.timeline.add(print.at.ts, |acc| acc.add(print));
         }
         Effected::Counted
     }
@@ -173,20 +173,20 @@ impl TradeSeries {
         if print.updates.is_none() {
             return Effected::Amended;
         }
-        self.timeline.add(print.at.ts, |cell| cell.add(&print));
+        self.timeline.add(print.at.ts, |acc| acc.add(&print));
         Effected::Counted
     }
 
     /// The prints of a second, added up anew.
-    fn second(&self, ts: i64) -> TradeCell {
+    fn second(&self, ts: i64) -> TradeAccumulator {
         let start = second_of(ts);
         let first = self.prints.partition_point(|print| print.at.ts < start);
-        let mut cell = TradeCell::default();
+        let mut acc = TradeAccumulator::default();
         self.prints
             .range(first..)
             .take_while(|print| print.at.ts < start + SECOND)
-            .for_each(|print| cell.add(print));
-        cell
+            .for_each(|print| acc.add(print));
+        acc
     }
 }
 
@@ -213,38 +213,40 @@ impl Series for TradeSeries {
         self.seen.surely(number, self.timeline.day(ts).start)
     }
 
-    fn take(&mut self, market: Option<i64>, tell: &mut dyn FnMut(Bar)) {
+    fn take(&mut self, market: Option<i64>, emit: &mut dyn FnMut(Bar)) {
         let name = &self.name;
-        let mut tell = |told: Told<'_, TradeCell>| tell(bar(Kind::Trade, name, &told, trade_values(&told)));
+        let mut emit = |emitted: Emitted<'_, TradeAccumulator>| {
+            emit(bar(Kind::Trade, name, &emitted, trade_values(&emitted)))
+        };
         match market {
-            Some(market) => self.timeline.take(market, &mut tell),
-            None => self.timeline.finish(&mut tell),
+            Some(market) => self.timeline.take(market, &mut emit),
+            None => self.timeline.finish(&mut emit),
         }
     }
 }
 
-fn trade_values(told: &Told<'_, TradeCell>) -> Values {
-    let (cell, after) = (&told.cell, &told.unpriced_after);
+fn trade_values(emitted: &Emitted<'_, TradeAccumulator>) -> Values {
+    let (acc, after) = (&emitted.acc, &emitted.unpriced_after);
     // A day without a print that may set its prices shows those of its longer hours.
-    let prices = if told.interval.is_day() {
-        cell.day.ohlc().or_else(|| cell.prices.ohlc())
+    let prices = if emitted.interval.is_day() {
+        acc.day.ohlc().or_else(|| acc.prices.ohlc())
     } else {
-        cell.prices.ohlc()
+        acc.prices.ohlc()
     };
     let Some(ohlc) = prices else { return Values::Empty };
-    let (volume, notional) = (cell.volume + after.volume, cell.notional + after.notional);
+    let (volume, notional) = (acc.volume + after.volume, acc.notional + after.notional);
     Values::Trades(TradeValues {
         ohlc,
         volume,
         vwap: vwap(notional, volume),
-        trades: cell.trades + after.trades,
+        trades: acc.trades + after.trades,
     })
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct QuoteSeries {
     name: Name,
-    timeline: Timeline<QuoteCell>,
+    timeline: Timeline<QuoteAccumulator>,
     seen: Seen,
 }
 
@@ -273,10 +275,10 @@ impl Series for QuoteSeries {
         if self.seen.is_next(at) || !self.seen.surely(at.order, session) {
             self.seen.add(at.order, session);
         }
-        self.timeline.add(at.ts, |cell| {
-            for (side, cell) in [(quote.bid, &mut cell.bid), (quote.ask, &mut cell.ask)] {
+        self.timeline.add(at.ts, |acc| {
+            for (side, acc) in [(quote.bid, &mut acc.bid), (quote.ask, &mut acc.ask)] {
                 if let Some((price, size)) = side {
-                    cell.add(at, price, size);
+                    acc.add(at, price, size);
                 }
             }
         });
@@ -288,25 +290,27 @@ impl Series for QuoteSeries {
         self.seen.surely(number, self.timeline.day(ts).start)
     }
 
-    fn take(&mut self, market: Option<i64>, tell: &mut dyn FnMut(Bar)) {
+    fn take(&mut self, market: Option<i64>, emit: &mut dyn FnMut(Bar)) {
         let name = &self.name;
-        let mut tell = |told: Told<'_, QuoteCell>| tell(bar(Kind::Quote, name, &told, quote_values(&told)));
+        let mut emit = |emitted: Emitted<'_, QuoteAccumulator>| {
+            emit(bar(Kind::Quote, name, &emitted, quote_values(&emitted)))
+        };
         match market {
-            Some(market) => self.timeline.take(market, &mut tell),
-            None => self.timeline.finish(&mut tell),
+            Some(market) => self.timeline.take(market, &mut emit),
+            None => self.timeline.finish(&mut emit),
         }
     }
 }
 
-fn quote_values(told: &Told<'_, QuoteCell>) -> Values {
+fn quote_values(emitted: &Emitted<'_, QuoteAccumulator>) -> Values {
     let (mut bid, mut ask) = (None, None);
-    (told.before)(&mut |cell| {
-        bid = bid.or_else(|| cell.bid.any().then_some(cell.bid));
-        ask = ask.or_else(|| cell.ask.any().then_some(cell.ask));
+    (emitted.before)(&mut |acc| {
+        bid = bid.or_else(|| acc.bid.any().then_some(acc.bid));
+        ask = ask.or_else(|| acc.ask.any().then_some(acc.ask));
         bid.is_some() && ask.is_some()
     });
     Values::Quotes(QuoteValues {
-        bid: told.cell.bid.after(bid.as_ref()),
-        ask: told.cell.ask.after(ask.as_ref()),
+        bid: emitted.acc.bid.after(bid.as_ref()),
+        ask: emitted.acc.ask.after(ask.as_ref()),
     })
 }

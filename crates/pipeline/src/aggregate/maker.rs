@@ -156,7 +156,7 @@ impl Maker<'_> {
         // Up to a grace's length the silence may be the network's.
         let idle = i64::try_from(idle.as_nanos())
             .unwrap_or(i64::MAX)
-            .saturating_sub(self.settings.bars.grace)
+            .saturating_sub(self.settings.bars.emit_delay)
             .max(0);
         let (told, gaps) = (&mut self.told, &mut self.gaps);
         for part in self.parts.values_mut() {

@@ -57,8 +57,8 @@ fn pairs(kind: Kind, resolution: &str) -> Vec<(String, PathBuf, PathBuf)> {
 fn aggregator(intervals: &[Interval]) -> Aggregator {
     Aggregator::new(Settings {
         intervals: intervals.to_vec(),
-        grace: SECOND,
-        horizon: 15 * MINUTE,
+        emit_delay: SECOND,
+        allowed_lateness: 15 * MINUTE,
         feeds: vec![Feed {
             prefix: String::new(),
             policy: Policy::named("lean").unwrap(),

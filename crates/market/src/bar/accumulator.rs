@@ -5,13 +5,13 @@ use crate::{Price, Size};
 
 /// A print's place in time: two at the same nanosecond keep the order of the tape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Moment {
+pub(crate) struct EventOrder {
     pub(crate) ts: i64,
     pub(crate) order: u64,
 }
 
 /// What merges and can be asked whether it is a bar yet.
-pub(crate) trait Cell: Clone + Default + PartialEq {
+pub(crate) trait Accumulator: Clone + Default + PartialEq {
     /// A bar shows nothing of the bars before it.
     const ALONE: bool;
     fn merge(&mut self, other: &Self);
@@ -23,7 +23,7 @@ pub(crate) trait Cell: Clone + Default + PartialEq {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Mark {
-    at: Moment,
+    at: EventOrder,
     price: i64,
 }
 
@@ -36,8 +36,8 @@ pub(crate) struct Prices {
     low: i64,
 }
 
-const NEVER: Moment = Moment { ts: i64::MIN, order: 0 };
-const ALWAYS: Moment = Moment { ts: i64::MAX, order: u64::MAX };
+const NEVER: EventOrder = EventOrder { ts: i64::MIN, order: 0 };
+const ALWAYS: EventOrder = EventOrder { ts: i64::MAX, order: u64::MAX };
 
 impl Default for Prices {
     fn default() -> Self {
@@ -52,7 +52,7 @@ impl Default for Prices {
 
 impl Prices {
     #[inline]
-    fn last(&mut self, at: Moment, price: i64) {
+    fn last(&mut self, at: EventOrder, price: i64) {
         if at < self.open.at {
             self.open = Mark { at, price };
         }
@@ -100,7 +100,7 @@ impl Prices {
 /// A trade as the bars need it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Print {
-    pub(crate) at: Moment,
+    pub(crate) at: EventOrder,
     /// Hash of venue and id: identity within the nanosecond.
     pub(crate) key: u64,
     pub(crate) price: i64,
@@ -117,7 +117,7 @@ const _: () = assert!(size_of::<Print>() == 48);
 
 /// Trades of a time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct TradeCell {
+pub(crate) struct TradeAccumulator {
     pub(crate) prices: Prices,
     /// The day's bar takes fewer prints for its prices.
     pub(crate) day: Prices,
@@ -128,7 +128,7 @@ pub(crate) struct TradeCell {
     pub(crate) trades: u64,
 }
 
-impl TradeCell {
+impl TradeAccumulator {
     #[inline]
     pub(crate) fn add(&mut self, print: &Print) {
         if print.updates.has(Updates::LAST) {
@@ -151,7 +151,7 @@ impl TradeCell {
     }
 }
 
-impl Cell for TradeCell {
+impl Accumulator for TradeAccumulator {
     const ALONE: bool = true;
 
     #[inline]
@@ -174,13 +174,13 @@ impl Cell for TradeCell {
 
 /// One side of the quotes of a time: prices, and the size at the last.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct SideCell {
+pub(crate) struct SideAccumulator {
     prices: Prices,
     size: i64,
 }
 
-impl SideCell {
-    pub(crate) fn add(&mut self, at: Moment, price: i64, size: i64) {
+impl SideAccumulator {
+    pub(crate) fn add(&mut self, at: EventOrder, price: i64, size: i64) {
         if at >= self.prices.close.at {
             self.size = size;
         }
@@ -218,12 +218,12 @@ impl SideCell {
 
 /// Quotes of a time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct QuoteCell {
-    pub(crate) bid: SideCell,
-    pub(crate) ask: SideCell,
+pub(crate) struct QuoteAccumulator {
+    pub(crate) bid: SideAccumulator,
+    pub(crate) ask: SideAccumulator,
 }
 
-impl Cell for QuoteCell {
+impl Accumulator for QuoteAccumulator {
     const ALONE: bool = false;
 
     fn merge(&mut self, other: &Self) {
