@@ -76,8 +76,8 @@ impl Factors {
         let (price, split) = self.on(yyyymmdd);
         let factor = match adjust {
             Adjust::None => return,
-            Adjust::Split => split,
-            Adjust::All => times(price, split),
+            Adjust::Split => i128::from(split) * i128::from(ONE),
+            Adjust::All => i128::from(price) * i128::from(split),
         };
         let scale = |value: &mut Price| *value = Price::from_billionths(times(value.billionths(), factor));
         match &mut bar.values {
@@ -104,8 +104,11 @@ fn div_round(value: i128, by: i128) -> i128 {
     (value + by / 2).div_euclid(by)
 }
 
-fn times(a: i64, b: i64) -> i64 {
-    i64::try_from(div_round(i128::from(a) * i128::from(b), i128::from(ONE))).unwrap_or(i64::MAX)
+/// A price times a factor in units of 1e-18, rounded once: the factors' own product is never rounded.
+fn times(price: i64, factor: i128) -> i64 {
+    let unit = i128::from(ONE) * i128::from(ONE);
+    let product = i128::from(price).checked_mul(factor).map(|product| div_round(product, unit));
+    product.and_then(|product| i64::try_from(product).ok()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -113,6 +116,45 @@ mod tests {
     use super::*;
 
     const AAPL: &str = "20120808,0.8613657,0.03571430,619.86\n20140606,0.9011818,0.03571430,645.57\n20200828,0.98,0.25,499.23\n20501231,1,1,0";
+
+    /// The exact products to 40 digits, computed with Python's decimal: a factor that was rounded first misses them.
+    #[test]
+    fn prices_are_rounded_once() {
+        let factors = Factors::parse(AAPL).unwrap();
+        for (adjust, as_traded, adjusted) in [
+            (Adjust::All, "645.57", "20.777720262"),
+            (Adjust::All, "649.9", "20.917081646"),
+            (Adjust::All, "0.0001", "0.000003219"),
+            (Adjust::Split, "645.57", "23.056080651"),
+        ] {
+            let price = Price::parse(as_traded.as_bytes()).unwrap();
+            let mut bar = Bar {
+                kind: crate::Kind::Trade,
+                symbol: "AAPL".into(),
+                feed: "f".into(),
+                interval: crate::interval::Interval::D1,
+                start: crate::UnixNanos(0),
+                values: Values::Trades(crate::bar::TradeValues {
+                    ohlc: [price; 4],
+                    volume: 7_000_000_000,
+                    vwap: Some(price),
+                    trades: 1,
+                }),
+                late: 0,
+                revision: 0,
+                is_final: true,
+                complete: true,
+            };
+            factors.apply(&mut bar, adjust, 20140606);
+            let Values::Trades(values) = &bar.values else { panic!() };
+            let shown = values.ohlc.iter().chain(&values.vwap).map(Price::to_string);
+            assert!(
+                shown.clone().all(|text| text == adjusted),
+                "{as_traded} {adjust:?}: {:?}",
+                shown.collect::<Vec<_>>()
+            );
+        }
+    }
 
     #[test]
     fn factors_hold_up_to_their_date() {
