@@ -111,6 +111,12 @@ impl Calendar {
         }
     }
 
+    /// Whether it never closes: one day goes on where the other ended.
+    #[must_use]
+    pub const fn is_continuous(self) -> bool {
+        matches!(self.0, Kind::Always)
+    }
+
     /// The time zone its day is of.
     #[must_use]
     pub const fn zone(self) -> &'static str {

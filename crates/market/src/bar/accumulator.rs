@@ -126,9 +126,30 @@ pub(crate) struct TradeAccumulator {
     /// Price times size, 1e-18.
     pub(crate) notional: i128,
     pub(crate) trades: u64,
+    /// What the day closes with officially. Few seconds have one.
+    official: Option<Box<Official>>,
+}
+
+/// The largest print that reports an official close, the later of two of one size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Official {
+    size: i64,
+    at: EventOrder,
+    price: i64,
 }
 
 impl TradeAccumulator {
+    pub(crate) fn official_close(&self) -> Option<Price> {
+        self.official.as_ref().map(|official| Price::from_billionths(official.price))
+    }
+
+    #[cold]
+    fn official(&mut self, other: Official) {
+        if self.official.as_deref().is_none_or(|known| *known < other) {
+            self.official = Some(Box::new(other));
+        }
+    }
+
     #[inline]
     pub(crate) fn add(&mut self, print: &Print) {
         if print.updates.has(Updates::LAST) {
@@ -148,6 +169,9 @@ impl TradeAccumulator {
             self.notional += i128::from(print.price) * i128::from(print.size);
             self.trades += 1;
         }
+        if print.day.has(Updates::OFFICIAL_CLOSE) {
+            self.official(Official { size: print.size, at: print.at, price: print.price });
+        }
     }
 }
 
@@ -161,6 +185,9 @@ impl Accumulator for TradeAccumulator {
         self.volume += other.volume;
         self.notional += other.notional;
         self.trades += other.trades;
+        if let Some(other) = &other.official {
+            self.official(**other);
+        }
     }
 
     fn is_bar(&self) -> bool {
@@ -197,6 +224,13 @@ impl SideAccumulator {
 
     pub(crate) fn any(&self) -> bool {
         self.prices.any()
+    }
+
+    /// Order, price and size of the last quote.
+    pub(crate) fn last(&self) -> Option<(EventOrder, Price, Size)> {
+        let close = self.prices.close;
+        let (price, size) = (Price::from_billionths(close.price), Size::from_billionths(self.size));
+        self.any().then_some((close.at, price, size))
     }
 
     /// As a bar that begins with what was quoted before it.

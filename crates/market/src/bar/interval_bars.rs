@@ -12,6 +12,9 @@ pub(crate) struct Times {
     pub(crate) allowed_lateness: i64,
 }
 
+/// So many ends of session days are kept: a floor is never further behind.
+const DAYS: usize = 8;
+
 /// A bar that may still change.
 #[derive(Debug, Clone)]
 pub(crate) struct OpenBar<C> {
@@ -42,8 +45,12 @@ pub(crate) struct OpenBar<C> {
 pub(crate) struct IntervalBars<C> {
     pub(crate) interval: Interval,
     pub(super) bars: VecDeque<OpenBar<C>>,
-    /// The last bar that left: quotes go on from it.
-    before: Option<C>,
+    /// Quotes go on from one session day to the next: the market never closes.
+    pub(super) continuous: bool,
+    /// The bars that were released, merged, and the end of the newest one's session day: quotes go on from them.
+    before: Option<(i64, C)>,
+    /// What `before` was at the end of each of the last session days.
+    day_ends: VecDeque<(i64, C)>,
     /// How many of the oldest are settled.
     pub(super) settled: usize,
     /// How many of the oldest are emitted as final: those before the first that is not.
@@ -68,8 +75,17 @@ pub(crate) struct Emitted<'a, C> {
 }
 
 impl<C: Accumulator> IntervalBars<C> {
-    pub(super) fn new(interval: Interval) -> Self {
-        Self { interval, bars: VecDeque::new(), before: None, settled: 0, finals: 0, dirty_from: i64::MAX }
+    pub(super) fn new(interval: Interval, continuous: bool) -> Self {
+        Self {
+            interval,
+            bars: VecDeque::new(),
+            continuous,
+            before: None,
+            day_ends: VecDeque::new(),
+            settled: 0,
+            finals: 0,
+            dirty_from: i64::MAX,
+        }
     }
 
     pub(super) fn place(&self, start: i64) -> Result<usize, usize> {
@@ -201,10 +217,16 @@ impl<C: Accumulator> IntervalBars<C> {
         }
         let show = acc.is_bar() || emitted_before;
         if show {
-            let (earlier, last) = (&self.bars, self.before.as_ref());
+            let (earlier, day_end) = (&self.bars, self.bars[index].day_end);
+            let reaches = |its: i64| self.continuous || its == day_end;
+            let last = self.before.as_ref().filter(|(its, _)| reaches(*its)).map(|(_, acc)| acc);
             let before = |see: &mut dyn FnMut(&C) -> bool| {
-                let accumulators =
-                    earlier.range(..index).rev().map(|bar| Self::merged(bar, hot)).chain(last.cloned());
+                let accumulators = earlier
+                    .range(..index)
+                    .rev()
+                    .take_while(|bar| reaches(bar.day_end))
+                    .map(|bar| Self::merged(bar, hot))
+                    .chain(last.cloned());
                 for acc in accumulators {
                     if see(&acc) {
                         break;
@@ -237,14 +259,50 @@ impl<C: Accumulator> IntervalBars<C> {
                     break;
                 }
             }
-            let mut merged = self.before.take().unwrap_or_default();
             if let Some(bar) = self.bars.pop_front() {
-                merged.merge(&bar.acc);
                 self.settled -= 1;
                 self.finals -= 1;
+                if !C::ALONE {
+                    self.carry(&bar);
+                }
             }
-            self.before = Some(merged);
         }
+    }
+
+    /// Later bars begin with what a released bar ended with.
+    fn carry(&mut self, bar: &OpenBar<C>) {
+        let mut merged = match self.before.take() {
+            Some((day_end, acc)) if day_end == bar.day_end => acc,
+            Some((day_end, acc)) if self.continuous => {
+                self.day_ends.push_back((day_end, acc.clone()));
+                if self.day_ends.len() > DAYS {
+                    self.day_ends.pop_front();
+                }
+                acc
+            }
+            _ => C::default(),
+        };
+        merged.merge(&bar.acc);
+        self.before = Some((bar.day_end, merged));
+    }
+
+    /// What a market without sessions carries over the end of a session day that is done.
+    pub(super) fn carried(&self, day_end: i64, hot: Option<(i64, &C)>) -> Option<C> {
+        if !self.continuous {
+            return None;
+        }
+        let done = |its: &&(i64, C)| its.0 <= day_end;
+        let released = self.before.iter().find(done).or_else(|| self.day_ends.iter().rev().find(done));
+        let mut carried = released.map(|(_, acc)| acc.clone()).unwrap_or_default();
+        for bar in self.bars.iter().take_while(|bar| bar.day_end <= day_end) {
+            carried.merge(&Self::merged(bar, hot));
+        }
+        Some(carried)
+    }
+
+    /// Begins with what an earlier run carried over the end of a session day.
+    pub(super) fn resume(&mut self, day_end: i64, carried: C) {
+        self.before = Some((day_end, carried));
     }
 
     /// When the market's clock next has something to emit of these bars.

@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `accumulator` | sums of prints that merge in any order |
+//! | `checkpoint` | where a stream continues after a restart |
 //! | `clock` | event time that one bad print cannot poison |
 //! | `timeline` | the seconds of one series that may still change |
 //! | `interval_bars` | its bars of one interval, and when each is emitted |
@@ -18,6 +19,7 @@
 
 mod accumulator;
 mod aggregator;
+mod checkpoint;
 mod clock;
 mod interval_bars;
 mod seen;
@@ -25,7 +27,8 @@ mod series;
 mod series_table;
 mod timeline;
 
-pub use aggregator::{Aggregator, Counts, Feed, Needs, Place, Settings};
+pub use aggregator::{Aggregator, Counts, Feed, Settings};
+pub use checkpoint::{CarriedQuote, Floor, Floors, Needs, Place};
 pub use clock::Clock;
 pub use series::Verdict;
 
@@ -85,7 +88,7 @@ pub struct TradeValues {
 /// Prices and last size of each side that was quoted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct QuoteValues {
-    /// Open, high, low, close of the best bid, beginning with what was bid before; and the size bid last.
+    /// Open, high, low, close of the best bid, beginning with what was bid before in the session; and the size bid last.
     pub bid: Option<([Price; 4], Size)>,
     /// The same of the best ask.
     pub ask: Option<([Price; 4], Size)>,

@@ -1,6 +1,7 @@
 //! Trades and quotes of one symbol on one feed.
 
 use super::accumulator::{EventOrder, Print, QuoteAccumulator, TradeAccumulator};
+use super::checkpoint::{CarriedQuote, Floor};
 use super::interval_bars::{Emitted, Times};
 use super::seen::Seen;
 use super::timeline::{Timeline, second_of};
@@ -8,7 +9,7 @@ use super::{Bar, QuoteValues, TradeValues, Values, vwap};
 use crate::calendar::{Calendar, Day};
 use crate::interval::{Interval, SECOND};
 use crate::policy::Updates;
-use crate::{Kind, UnixNanos};
+use crate::{Kind, Trade, UnixNanos};
 use std::collections::VecDeque;
 
 /// What became of a record.
@@ -35,8 +36,16 @@ pub(super) enum Effected {
     Amended,
 }
 
+impl EventOrder {
+    /// When a trade happened, and where it stands among those of its instant.
+    #[inline]
+    pub(super) fn of(trade: &Trade<&str>) -> Self {
+        Self { ts: trade.ts.0, order: order(trade.id) }
+    }
+}
+
 /// The last digits of a trade id: feeds count up, so they keep the tape's order within a nanosecond.
-pub(super) fn order(id: &str) -> u64 {
+fn order(id: &str) -> u64 {
     let digits = id.bytes().rev().take_while(u8::is_ascii_digit).count().min(19);
     id.as_bytes()[id.len() - digits..].iter().fold(0, |n, digit| n * 10 + u64::from(digit - b'0'))
 }
@@ -73,6 +82,8 @@ pub(super) trait Series {
     fn add(&mut self, item: &Self::Item, now: i64) -> Effected;
     /// Whether a record of long ago was certainly counted.
     fn surely(&mut self, ts: i64, number: u64) -> bool;
+    /// What later bars need to know of those before the end of a session day that is done.
+    fn carried(&self, day_end: i64) -> CarriedQuote;
     /// Emits the bars that have closed, changed or become final as of the market's time; without it, all as final.
     fn take(&mut self, market: Option<i64>, emit: &mut dyn FnMut(Bar));
 }
@@ -120,7 +131,7 @@ impl TradeSeries {
             return self.amend(*print, session);
         }
         self.seen.add(print.at.order, session);
-        if !print.updates.is_none() {
+        if !(print.updates.is_none() && print.day.is_none()) {
             self.prints.push_back(*print);
             self.timeline.add(print.at.ts, |acc| acc.add(print));
         }
@@ -147,12 +158,14 @@ impl TradeSeries {
             (print.updates, print.day) = (Updates::default(), Updates::default());
             print.revision = print.revision.max(1);
         }
-        let from = self.prints.partition_point(|other| other.at < print.at);
-        let same = (from..self.prints.len())
-            .take_while(|i| self.prints[*i].at == print.at)
+        // An amendment may have a number of its own: the identity is venue and id within the nanosecond.
+        let first = self.prints.partition_point(|other| other.at.ts < print.at.ts);
+        let same = (first..self.prints.len())
+            .take_while(|i| self.prints[*i].at.ts == print.at.ts)
             .find(|i| self.prints[*i].key == print.key);
         if let Some(index) = same {
             let known = self.prints[index];
+            print.at = known.at;
             let newer = (print.revision, print.canceled) > (known.revision, known.updates.is_none());
             if !newer {
                 return Effected::Duplicate;
@@ -161,16 +174,17 @@ impl TradeSeries {
             self.timeline.replace(print.at.ts, self.second(print.at.ts));
             return Effected::Amended;
         }
-        if print.updates.is_none() && !amends {
+        if print.updates.is_none() && print.day.is_none() && !amends {
             return Effected::Counted;
         }
         if !amends {
             self.seen.add(print.at.order, session);
         }
-        self.prints.insert(from, print);
+        let place = self.prints.partition_point(|other| other.at < print.at);
+        self.prints.insert(place, print);
         // The print that a cancel is of may still come.
         self.seen.is_next(print.at);
-        if print.updates.is_none() {
+        if print.canceled {
             return Effected::Amended;
         }
         self.timeline.add(print.at.ts, |acc| acc.add(&print));
@@ -213,6 +227,10 @@ impl Series for TradeSeries {
         self.seen.surely(number, self.timeline.day(ts).start)
     }
 
+    fn carried(&self, _: i64) -> CarriedQuote {
+        CarriedQuote::default()
+    }
+
     fn take(&mut self, market: Option<i64>, emit: &mut dyn FnMut(Bar)) {
         let name = &self.name;
         let mut emit = |emitted: Emitted<'_, TradeAccumulator>| {
@@ -233,7 +251,10 @@ fn trade_values(emitted: &Emitted<'_, TradeAccumulator>) -> Values {
     } else {
         acc.prices.ohlc()
     };
-    let Some(ohlc) = prices else { return Values::Empty };
+    let Some(mut ohlc) = prices else { return Values::Empty };
+    if let Some(close) = acc.official_close().filter(|_| emitted.interval.is_day()) {
+        ohlc = [ohlc[0], ohlc[1].max(close), ohlc[2].min(close), close];
+    }
     let (volume, notional) = (acc.volume + after.volume, acc.notional + after.notional);
     Values::Trades(TradeValues {
         ohlc,
@@ -251,8 +272,18 @@ pub(super) struct QuoteSeries {
 }
 
 impl QuoteSeries {
-    pub(super) fn new(name: Name, intervals: &[Interval], times: Times, calendar: Calendar) -> Self {
-        Self { name, timeline: Timeline::new(intervals, times, calendar, false), seen: Seen::default() }
+    pub(super) fn new(
+        name: Name,
+        intervals: &[Interval],
+        times: Times,
+        calendar: Calendar,
+        floor: Option<&Floor>,
+    ) -> Self {
+        let mut timeline = Timeline::new(intervals, times, calendar, false);
+        if let Some(floor) = floor {
+            timeline.resume(floor.time, &floor.carried.accumulator());
+        }
+        Self { name, timeline, seen: Seen::default() }
     }
 }
 
@@ -288,6 +319,10 @@ impl Series for QuoteSeries {
 
     fn surely(&mut self, ts: i64, number: u64) -> bool {
         self.seen.surely(number, self.timeline.day(ts).start)
+    }
+
+    fn carried(&self, day_end: i64) -> CarriedQuote {
+        self.timeline.carried(day_end).map_or_else(CarriedQuote::default, |acc| CarriedQuote::of(&acc))
     }
 
     fn take(&mut self, market: Option<i64>, emit: &mut dyn FnMut(Bar)) {

@@ -5,10 +5,11 @@
 //! for, and are worked in series by series: each series' own order is kept, and it is fetched once for many records.
 //! Records of so many series wait together that they stay in the cache too.
 
+use super::Bar;
+use super::checkpoint::{Floor, Place};
 use super::clock::Clock;
 use super::series::{Effected, Name, Series, Verdict};
 use super::timeline::second_of;
-use super::{Bar, Place};
 use crate::interval::SECOND;
 use hashbrown::HashTable;
 use rustc_hash::{FxHashMap, FxHasher};
@@ -278,9 +279,9 @@ impl<S: Series> SeriesTable<S> {
         &mut self,
         market: i64,
         latest_ms: i64,
-        emit: &mut dyn FnMut(&Name, Option<u64>, i64),
+        emit: &mut dyn FnMut(&Name, Option<u64>, Option<Floor>),
     ) {
-        for ((state, open), series) in self.states.iter_mut().zip(&mut self.open).zip(&self.series) {
+        for ((state, open), series) in self.states.iter_mut().zip(&mut self.open).zip(&mut self.series) {
             let stale = state.stamp_ms < latest_ms.saturating_sub(STALE_MS);
             let sealed = bound(state.clock.now(), self.allowed_lateness);
             let done = |end: i64| end <= sealed || (stale && end <= bound(market, self.allowed_lateness));
@@ -288,7 +289,10 @@ impl<S: Series> SeriesTable<S> {
                 state.floor = state.floor.max(last);
                 open.retain(|(_, end, _)| !done(*end));
             }
-            emit(series.name(), open.iter().map(|(.., position)| *position).min(), state.floor);
+            let position = open.iter().map(|(.., position)| *position).min();
+            let time = state.floor;
+            let floor = (time > i64::MIN).then(|| Floor { time, carried: series.carried(time) });
+            emit(series.name(), position, floor);
         }
     }
 }

@@ -54,7 +54,10 @@ impl<C: Accumulator> Timeline<C> {
             hot: C::default(),
             hot_closed: false,
             seconds: VecDeque::new(),
-            intervals: intervals.iter().copied().map(IntervalBars::new).collect(),
+            intervals: intervals
+                .iter()
+                .map(|interval| IntervalBars::new(*interval, calendar.is_continuous()))
+                .collect(),
             next: i64::MAX,
             due: i64::MAX,
             dirty: false,
@@ -175,7 +178,8 @@ impl<C: Accumulator> Timeline<C> {
         for interval_bars in &mut self.intervals {
             let (start, _) = interval_bars.interval.bounds(ts, &day);
             let Ok(place) = interval_bars.place(start) else { continue };
-            let IntervalBars { bars, dirty_from, .. } = interval_bars;
+            let IntervalBars { bars, dirty_from, continuous, .. } = interval_bars;
+            let (continuous, day_end) = (*continuous, bars[place].day_end);
             let mut touch = |bar: &mut OpenBar<C>, late: u32| {
                 if bar.closed {
                     bar.late += late;
@@ -195,7 +199,7 @@ impl<C: Accumulator> Timeline<C> {
             }
             // What a bar of quotes closes with is what the next ones begin with.
             for later in bars.range_mut(place + 1..) {
-                if C::ALONE {
+                if C::ALONE || !(continuous || later.day_end == day_end) {
                     break;
                 }
                 touch(later, 0);
@@ -289,6 +293,19 @@ impl<C: Accumulator> Timeline<C> {
         let market = market.max(self.now);
         if self.dirty || market >= self.due {
             self.emit(market, false, emit);
+        }
+    }
+
+    /// What a market without sessions carries over the end of a session day that is done.
+    pub(crate) fn carried(&self, day_end: i64) -> Option<C> {
+        let hot = (self.hot_start != NONE).then_some((self.hot_start, &self.hot));
+        self.intervals.first().and_then(|interval_bars| interval_bars.carried(day_end, hot))
+    }
+
+    /// Begins with what an earlier run carried over the end of a session day.
+    pub(crate) fn resume(&mut self, day_end: i64, carried: &C) {
+        for interval_bars in self.intervals.iter_mut().filter(|interval_bars| interval_bars.continuous) {
+            interval_bars.resume(day_end, carried.clone());
         }
     }
 

@@ -4,18 +4,23 @@
 //! set high and low, open and last, and volume. A print updates what all of its conditions allow. Conditions are
 //! stored as the feed sent them and brought into one vocabulary (`conditions.csv`) here.
 
+mod effects;
+mod vocabulary;
+
+pub use effects::{ConditionCount, ConditionCounts, Effects};
+pub use vocabulary::Vocabulary;
+
 use crate::codec::json::conditions;
 use crate::{Size, Trade};
-use rustc_hash::{FxHashMap, FxHasher};
+use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use std::fmt;
-use std::hash::Hasher;
 
-const VOCABULARY: &str = include_str!("../policy/conditions.csv");
-const POLICIES: [(&str, &str); 3] = [
-    ("sip", include_str!("../policy/sip.toml")),
-    ("lean", include_str!("../policy/lean.toml")),
-    ("all", include_str!("../policy/all.toml")),
+const POLICIES: [(&str, &str); 4] = [
+    ("sip", include_str!("../../policy/sip.toml")),
+    ("lean", include_str!("../../policy/lean.toml")),
+    ("all", include_str!("../../policy/all.toml")),
+    ("official", include_str!("../../policy/official.toml")),
 ];
 
 /// What a print may update, a bit each.
@@ -39,10 +44,24 @@ impl Updates {
         self.0 & other.0 == other.0
     }
 
+    /// The day's close, as the official one of the largest such print.
+    pub const OFFICIAL_CLOSE: Self = Self(8);
+
     /// Whether it has none.
     #[must_use]
     pub const fn is_none(self) -> bool {
         self.0 == 0
+    }
+
+    /// Whether it may set any price of a bar below a day.
+    #[must_use]
+    #[inline]
+    pub const fn sets_price(self) -> bool {
+        self.0 & 3 != 0
+    }
+
+    const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     const fn and(self, other: Self) -> Self {
@@ -66,11 +85,15 @@ impl Updates {
 
 impl fmt::Display for Updates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words: Vec<&str> =
-            [(Self::LAST, "open/close"), (Self::HIGH_LOW, "high/low"), (Self::VOLUME, "volume")]
-                .into_iter()
-                .filter_map(|(bit, word)| self.has(bit).then_some(word))
-                .collect();
+        let words: Vec<&str> = [
+            (Self::LAST, "open/close"),
+            (Self::HIGH_LOW, "high/low"),
+            (Self::VOLUME, "volume"),
+            (Self::OFFICIAL_CLOSE, "official close"),
+        ]
+        .into_iter()
+        .filter_map(|(bit, word)| self.has(bit).then_some(word))
+        .collect();
         f.pad(&if words.is_empty() { "nothing".to_owned() } else { words.join(", ") })
     }
 }
@@ -84,17 +107,24 @@ pub struct Effect {
     pub extended: Updates,
     /// The day's bar, outside the regular session; within it, `regular` holds.
     pub day: Updates,
+    /// The day's close, whenever it happened: [`Updates::OFFICIAL_CLOSE`] or nothing.
+    pub official: Updates,
 }
 
 impl Effect {
-    const NONE: Self = Self { regular: Updates(0), extended: Updates(0), day: Updates(0) };
-    const ALL: Self = Self { regular: Updates::ALL, extended: Updates::ALL, day: Updates::ALL };
+    const NONE: Self = Self::same(Updates(0));
+    const ALL: Self = Self::same(Updates::ALL);
+
+    const fn same(updates: Updates) -> Self {
+        Self { regular: updates, extended: updates, day: updates, official: Updates(0) }
+    }
 
     const fn and(self, other: Self) -> Self {
         Self {
             regular: self.regular.and(other.regular),
             extended: self.extended.and(other.extended),
             day: self.day.and(other.day),
+            official: self.official.or(other.official),
         }
     }
 
@@ -102,7 +132,9 @@ impl Effect {
     #[must_use]
     #[inline]
     pub const fn at(self, regular_session: bool) -> (Updates, Updates) {
-        if regular_session { (self.regular, self.regular) } else { (self.extended, self.day) }
+        let (below, day) =
+            if regular_session { (self.regular, self.regular) } else { (self.extended, self.day) };
+        (below, day.or(self.official))
     }
 }
 
@@ -110,9 +142,16 @@ impl Effect {
 #[serde(deny_unknown_fields)]
 struct File {
     name: String,
+    /// The policy whose rules hold where this one has none.
+    #[serde(default)]
+    extends: String,
     unknown: Vec<String>,
     #[serde(default)]
     minimum_size: u32,
+    #[serde(default)]
+    official_close: Vec<String>,
+    #[serde(default)]
+    leave_out_quotes: Vec<String>,
     #[serde(default)]
     volume_without_price: String,
     #[serde(default)]
@@ -127,6 +166,10 @@ struct RuleFile {
     codes: Vec<String>,
     updates: Vec<String>,
     extended: Option<Vec<String>>,
+    /// The rule holds only beside all of these.
+    #[serde(default)]
+    with: Vec<String>,
+    /// The rule does not hold beside any of these.
     #[serde(default)]
     unless: Vec<String>,
 }
@@ -134,6 +177,7 @@ struct RuleFile {
 #[derive(Debug, Clone)]
 struct Rule {
     effect: Effect,
+    with: Vec<String>,
     unless: Vec<String>,
 }
 
@@ -146,19 +190,22 @@ pub struct Policy {
     /// Volume of a bar without a price goes to the latest earlier bar of the session.
     pub carries_volume: bool,
     day_regular_only: bool,
+    /// Conditions of prints that the day's official close is taken from.
+    official_close: Vec<String>,
+    /// Conditions of quotes that count for nothing.
+    leave_out_quotes: Vec<String>,
     rules: FxHashMap<String, Rule>,
 }
 
 impl Policy {
-    /// `sip`, `lean` or `all`.
+    /// `sip`, `lean`, `all` or `official`.
     ///
     /// # Errors
     /// There is no policy of that name.
     pub fn named(name: &str) -> Result<Self, String> {
-        let (_, text) = POLICIES
-            .iter()
-            .find(|(known, _)| *known == name)
-            .ok_or_else(|| format!("unknown condition policy `{name}`; known are sip, lean, all"))?;
+        let (_, text) = POLICIES.iter().find(|(known, _)| *known == name).ok_or_else(|| {
+            format!("unknown condition policy `{name}`; known are sip, lean, all, official")
+        })?;
         Self::parse(text)
     }
 
@@ -169,17 +216,22 @@ impl Policy {
     pub fn parse(text: &str) -> Result<Self, String> {
         let file: File =
             toml::from_str(text).map_err(|error| format!("condition policy: {}", error.message()))?;
-        let plain = |words: &[String]| {
-            Updates::of(words).map(|updates| Effect { regular: updates, extended: updates, day: updates })
+        let plain = |words: &[String]| Updates::of(words).map(Effect::same);
+        let mut rules = match file.extends.as_str() {
+            "" => FxHashMap::default(),
+            base if base == file.name => {
+                return Err(format!("condition policy {base} extends itself"));
+            }
+            base => Self::named(base)?.rules,
         };
-        let mut rules = FxHashMap::default();
         for rule in &file.rule {
             let mut effect = plain(&rule.updates)?;
             if let Some(words) = &rule.extended {
                 effect.extended = Updates::of(words)?;
             }
             for code in &rule.codes {
-                rules.insert(code.clone(), Rule { effect, unless: rule.unless.clone() });
+                let (with, unless) = (rule.with.clone(), rule.unless.clone());
+                rules.insert(code.clone(), Rule { effect, with, unless });
             }
         }
         let one_of = |what: &str, value: &str, word: &str| match value {
@@ -194,6 +246,8 @@ impl Policy {
             day_regular_only: one_of("day", &file.day, "regular")?,
             unknown: plain(&file.unknown)?,
             minimum_size: Size::from_billionths(i64::from(file.minimum_size) * crate::fixed::ONE),
+            official_close: file.official_close,
+            leave_out_quotes: file.leave_out_quotes,
             name: file.name,
             rules,
         })
@@ -211,178 +265,61 @@ impl Policy {
         self.explain(trade, &mut |_, _| {})
     }
 
-    /// The same, telling `say` each condition's name and what it allows.
-    pub fn explain(&self, trade: &Trade<&str>, say: &mut dyn FnMut(&str, Effect)) -> Effect {
-        let small = trade.size < self.minimum_size;
-        if small {
-            say(&format!("smaller than {}", self.minimum_size), Effect::NONE);
+    /// The same, calling `each` with each condition's name and what it allows.
+    pub fn explain(&self, trade: &Trade<&str>, each: &mut dyn FnMut(&str, Effect)) -> Effect {
+        if trade.size < self.minimum_size {
+            each(&format!("smaller than {}", self.minimum_size), Effect::NONE);
+            return Effect::NONE;
         }
-        let codes = Vocabulary::of(trade.feed).codes(trade.conditions, trade.tape);
-        let mut effect = if small { Effect::NONE } else { self.by_codes(&codes, say) };
+        let vocabulary = Vocabulary::of(trade.feed, trade.symbol);
+        self.explain_codes(trade.conditions, trade.tape, vocabulary, &mut |name, effect, _| {
+            each(name, effect)
+        })
+    }
+
+    /// What a print of sufficient size may update.
+    fn effect_of(&self, conditions: &str, tape: &str, vocabulary: Vocabulary) -> Effect {
+        self.explain_codes(conditions, tape, vocabulary, &mut |_, _, _| {})
+    }
+
+    /// The same, calling `each` with each condition's name, what it allows, and whether the vocabulary has it.
+    fn explain_codes(
+        &self,
+        conditions: &str,
+        tape: &str,
+        vocabulary: Vocabulary,
+        each: &mut dyn FnMut(&str, Effect, bool),
+    ) -> Effect {
+        let found = vocabulary.codes(conditions, tape);
+        let has = |wanted: &String| found.iter().any(|code| code.code == Some(wanted));
+        let mut effect = Effect::ALL;
+        for code in &found {
+            let allowed = match code.code.map(|code| self.rules.get(code)) {
+                Some(Some(rule)) if rule.unless.iter().any(has) || !rule.with.iter().all(has) => Effect::ALL,
+                Some(Some(rule)) => rule.effect,
+                // A condition nobody knows in a list that is not complete restricts nothing.
+                None if !vocabulary.is_complete() => Effect::ALL,
+                Some(None) | None => self.unknown,
+            };
+            each(&code.name, allowed, code.code.is_some());
+            effect = effect.and(allowed);
+        }
         if self.day_regular_only {
             effect.day = effect.day.and(Updates::VOLUME);
         }
+        if self.official_close.iter().any(has) {
+            effect.official = Updates::OFFICIAL_CLOSE;
+        }
         effect
     }
 
-    fn by_codes(&self, codes: &[(String, String)], say: &mut dyn FnMut(&str, Effect)) -> Effect {
-        codes.iter().fold(Effect::ALL, |sum, (code, name)| {
-            let effect = match self.rules.get(code) {
-                Some(rule) if codes.iter().any(|(other, _)| rule.unless.contains(other)) => Effect::ALL,
-                Some(rule) => rule.effect,
-                None => self.unknown,
-            };
-            say(name, effect);
-            sum.and(effect)
-        })
-    }
-}
-
-/// How a feed writes conditions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Vocabulary {
-    /// Letters of the consolidated tapes: Alpaca.
-    Letters,
-    /// Numbers of Massive/Polygon.
-    Massive,
-    /// Lean's hexadecimal mask.
-    Lean,
-}
-
-struct Word {
-    code: String,
-    letter: String,
-    tapes: String,
-    massive: String,
-    lean: u32,
-    name: String,
-}
-
-fn words() -> &'static [Word] {
-    static WORDS: std::sync::OnceLock<Vec<Word>> = std::sync::OnceLock::new();
-    WORDS.get_or_init(|| {
-        let lines = VOCABULARY.lines().filter(|line| !line.starts_with('#')).skip(1);
-        lines
-            .map(|line| {
-                let field: Vec<&str> = line.splitn(6, ',').collect();
-                let text =
-                    |index: usize| field.get(index).copied().unwrap_or_default().trim_matches('"').to_owned();
-                Word {
-                    code: text(0),
-                    letter: text(1),
-                    tapes: text(2),
-                    massive: text(3),
-                    lean: text(4).split(' ').filter_map(|bit| u32::from_str_radix(bit, 16).ok()).sum(),
-                    name: text(5),
-                }
-            })
-            .collect()
-    })
-}
-
-impl Vocabulary {
-    /// By the feed's vendor: what stands before the dot.
-    #[must_use]
-    pub fn of(feed: &str) -> Self {
-        match feed.split('.').next() {
-            Some("lean") => Self::Lean,
-            Some("massive" | "polygon") => Self::Massive,
-            _ => Self::Letters,
-        }
+    /// Whether there are quotes that count for nothing.
+    const fn leaves_out_quotes(&self) -> bool {
+        !self.leave_out_quotes.is_empty()
     }
 
-    /// Code and name of each condition of a print. What is unknown keeps its own text as both.
-    fn codes(self, array: &str, tape: &str) -> Vec<(String, String)> {
-        let mut out = Vec::new();
-        let mut push = |found: Option<&Word>, raw: &str| match found {
-            Some(word) => {
-                out.push((word.code.clone(), format!("{raw} {}", word.name).trim_start().to_owned()))
-            }
-            None => out.push((format!("?{raw}"), format!("{raw} (unknown)"))),
-        };
-        for raw in conditions(array) {
-            let text = raw.trim();
-            match self {
-                _ if text == "suspicious" => push(words().iter().find(|word| word.code == text), ""),
-                Self::Letters if text.is_empty() => push(words().iter().find(|word| word.code == "@"), raw),
-                Self::Letters => push(
-                    words().iter().find(|word| {
-                        word.letter == text
-                            && (word.tapes.is_empty() || tape.is_empty() || word.tapes.contains(tape))
-                    }),
-                    raw,
-                ),
-                Self::Massive => push(words().iter().find(|word| word.massive == text), raw),
-                Self::Lean => match u32::from_str_radix(text, 16) {
-                    Ok(mask) => (0..32).map(|bit| 1 << bit).filter(|bit| mask & bit != 0).for_each(|bit| {
-                        push(words().iter().find(|word| word.lean & bit != 0), &format!("{bit:x}"));
-                    }),
-                    Err(_) => push(None, raw),
-                },
-            }
-        }
-        out
-    }
-}
-
-/// Effects already worked out: prints carry the same few sets of conditions over and over.
-#[derive(Debug, Clone)]
-pub struct Effects {
-    policy: Policy,
-    known: Vec<Option<Known>>,
-}
-
-#[derive(Debug, Clone)]
-struct Known {
-    conditions: Box<str>,
-    tape: Box<str>,
-    vendor: Vocabulary,
-    effect: Effect,
-}
-
-/// As `==`, without `memcmp` for the empty: at an empty box's address there is no memory, and the masked load of glibc
-/// then costs AMD processors 150 ns.
-#[inline]
-fn same(one: &str, other: &str) -> bool {
-    one.len() == other.len() && (one.is_empty() || one == other)
-}
-
-/// Slots of the cache; 46 masks were seen in five days of four symbols.
-const SLOTS: usize = 1_024;
-
-impl Effects {
-    /// Of a policy.
-    #[must_use]
-    pub fn new(policy: Policy) -> Self {
-        Self { policy, known: vec![None; SLOTS] }
-    }
-
-    /// The policy.
-    #[must_use]
-    pub fn policy(&self) -> &Policy {
-        &self.policy
-    }
-
-    /// As [`Policy::effect`].
-    #[inline]
-    pub fn of(&mut self, trade: &Trade<&str>, vendor: Vocabulary) -> Effect {
-        if trade.size < self.policy.minimum_size {
-            return Effect::NONE;
-        }
-        let mut hasher = FxHasher::default();
-        hasher.write(trade.conditions.as_bytes());
-        let slot = (hasher.finish() >> 32) as usize % SLOTS;
-        if let Some(known) = &self.known[slot]
-            && same(&known.conditions, trade.conditions)
-            && same(&known.tape, trade.tape)
-            && known.vendor == vendor
-        {
-            return known.effect;
-        }
-        let effect = self.policy.effect(trade);
-        self.known[slot] =
-            Some(Known { conditions: trade.conditions.into(), tape: trade.tape.into(), vendor, effect });
-        effect
+    fn leaves_out_quote(&self, array: &str) -> bool {
+        conditions(array).any(|condition| self.leave_out_quotes.iter().any(|code| code == condition.trim()))
     }
 }
 
@@ -391,8 +328,8 @@ mod tests {
     use super::*;
     use crate::{Price, UnixNanos};
 
-    fn effect(policy: &str, feed: &str, conditions: &str, tape: &str, size: i64) -> Effect {
-        let trade = Trade {
+    fn trade<'a>(feed: &'a str, conditions: &'a str, tape: &'a str, size: i64) -> Trade<&'a str> {
+        Trade {
             symbol: "X",
             feed,
             venue: "P",
@@ -405,13 +342,18 @@ mod tests {
             tape,
             revision: 0,
             canceled: false,
-        };
+        }
+    }
+
+    fn effect(policy: &str, feed: &str, conditions: &str, tape: &str, size: i64) -> Effect {
+        let trade = trade(feed, conditions, tape, size);
         let policy = Policy::named(policy).unwrap();
         let effect = policy.effect(&trade);
-        // The cache must not change an answer, asked for the first time or the second.
+        // The cache must not change an effect, worked out for the first time or the second.
         let mut effects = Effects::new(policy);
-        for _ in 0..2 {
-            assert_eq!(effects.of(&trade, Vocabulary::of(feed)), effect);
+        for regular in [true, false, true] {
+            let vocabulary = Vocabulary::of(feed, trade.symbol);
+            assert_eq!(effects.of(&trade, vocabulary, regular), effect.at(regular));
         }
         effect
     }
@@ -441,11 +383,41 @@ mod tests {
             ("lean", "lean.sip", r#"["20000020"]"#, "", 100, 4, 4, 4),
             ("lean", "lean.sip", r#"["20002020"]"#, "", 100, 7, 7, 4),
             ("lean", "lean.sip", r#"["20000040"]"#, "", 100, 0, 0, 0),
-            ("lean", "lean.sip", r#"["1","suspicious"]"#, "", 100, 0, 0, 0),
+            // A suspicious print counts for volume.
+            ("lean", "lean.sip", r#"["1","suspicious"]"#, "", 100, 4, 4, 4),
+            // An average price print sets prices, but for one that is exempt from the trade-through rule.
+            ("lean", "lean.sip", r#"["100000"]"#, "", 100, 7, 7, 4),
+            ("lean", "lean.sip", r#"["20100000"]"#, "", 100, 4, 4, 4),
+            ("lean", "lean.sip", r#"["20100200"]"#, "", 100, 4, 4, 4),
+            // Crosses of the opening and the close.
+            ("lean", "lean.sip", r#"["20200040"]"#, "", 100, 0, 0, 0),
+            ("sip", "lean.sip", r#"["20200040"]"#, "", 100, 7, 7, 7),
+            ("sip", "lean.sip", r#"["20200080"]"#, "", 100, 7, 7, 7),
+            // Flags that are all eligible under the tapes' rules.
+            ("sip", "lean.sip", r#"["80010"]"#, "", 100, 7, 7, 7),
+            ("sip", "lean.sip", r#"["1019100"]"#, "", 100, 0, 0, 0),
+            ("sip", "lean.sip", r#"["19100"]"#, "", 100, 7, 7, 7),
+            ("sip", "lean.sip", r#"["18000000"]"#, "", 100, 7, 7, 7),
+            ("sip", "lean.sip", r#"["800000"]"#, "", 100, 7, 7, 7),
+            ("sip", "lean.sip", r#"["400000"]"#, "", 100, 4, 4, 4),
+            // Finnhub's numbers; one that is not known restricts nothing.
+            ("sip", "finnhub", r#"["1"]"#, "", 100, 7, 7, 7),
+            ("sip", "finnhub", r#"["8"]"#, "", 100, 7, 7, 7),
+            ("sip", "finnhub", r#"["24"]"#, "", 100, 4, 7, 4),
+            ("sip", "finnhub", r#"["12"]"#, "", 100, 4, 4, 4),
+            ("sip", "finnhub", r#"["4"]"#, "", 100, 7, 7, 7),
+            // Feeds without conditions.
+            ("sip", "kraken", r#"["buy","limit"]"#, "", 1, 7, 7, 7),
+            ("sip", "coinbase", r#"["SELL"]"#, "", 1, 7, 7, 7),
+            ("sip", "binance", r#"["m"]"#, "", 1, 7, 7, 7),
             ("all", "lean.sip", r#"["1","suspicious"]"#, "", 1, 7, 7, 7),
         ] {
-            let expected =
-                Effect { regular: Updates(regular), extended: Updates(extended), day: Updates(day) };
+            let expected = Effect {
+                regular: Updates(regular),
+                extended: Updates(extended),
+                day: Updates(day),
+                official: Updates(0),
+            };
             assert_eq!(
                 effect(policy, feed, conditions, tape, size),
                 expected,
@@ -454,11 +426,37 @@ mod tests {
         }
     }
 
+    #[test]
+    fn trades_that_set_no_price_are_counted_by_reason() {
+        let mut effects = Effects::new(Policy::named("sip").unwrap());
+        let mut count = |feed: &str, conditions: &str, times: u64| {
+            for _ in 0..times {
+                let mut trade = trade(feed, conditions, "", 100);
+                trade.symbol = "X";
+                effects.of(&trade, Vocabulary::of(feed, "X"), true);
+            }
+        };
+        count("alpaca.sip", r#"["@"]"#, 5);
+        count("alpaca.sip", r#"["@","I"]"#, 4);
+        count("alpaca.sip", r#"["buy"]"#, 3);
+        count("finnhub", r#"["77"]"#, 2);
+        let counts = effects.counts();
+        let rows: Vec<_> =
+            counts.rows().into_iter().map(|(_, names, c)| (names, c.trades, c.unpriced, c.unknown)).collect();
+        assert_eq!(
+            rows,
+            [("I odd lot", 4, 4, false), ("buy (unknown)", 3, 3, true), ("77 (unknown)", 2, 0, true)]
+        );
+        let mut twice = counts.clone();
+        twice.merge(&counts);
+        assert_eq!((counts.unpriced(), twice.unpriced()), (7, 14));
+    }
+
     /// Massive's own table: `updates_high_low`, `updates_open_close`, `updates_volume` of each condition it lists.
     #[test]
     fn sip_agrees_with_the_vendor() {
         let table: serde_json::Value =
-            serde_json::from_str(include_str!("../tests/golden/massive_conditions.json")).unwrap();
+            serde_json::from_str(include_str!("../../tests/golden/massive_conditions.json")).unwrap();
         let list = table["results"].as_array().unwrap();
         assert_eq!(list.len(), 10);
         for condition in list {
@@ -481,6 +479,6 @@ mod tests {
         ] {
             assert!(Policy::parse(bad).is_err(), "{bad}");
         }
-        assert!(Policy::named("cta").unwrap_err().contains("known are sip, lean, all"));
+        assert!(Policy::named("cta").unwrap_err().contains("known are sip, lean, all, official"));
     }
 }

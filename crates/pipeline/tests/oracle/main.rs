@@ -61,6 +61,7 @@ fn aggregator(intervals: &[Interval]) -> Aggregator {
         allowed_lateness: 15 * MINUTE,
         feeds: vec![Feed {
             prefix: String::new(),
+            symbols: String::new(),
             policy: Policy::named("lean").unwrap(),
             calendar: Calendar::XNYS,
         }],
