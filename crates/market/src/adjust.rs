@@ -5,6 +5,7 @@
 
 use crate::bar::{Bar, Values};
 use crate::fixed::{self, ONE};
+use crate::wide::Wide;
 use crate::{Price, Size};
 use std::str::FromStr;
 
@@ -37,7 +38,7 @@ impl FromStr for Adjust {
 #[derive(Debug, Clone, Default)]
 pub struct Factors {
     /// Last date it holds for, price factor, split factor; ascending.
-    rows: Vec<(u32, i64, i64)>,
+    rows: Vec<(u32, i128, i128)>,
 }
 
 impl Factors {
@@ -64,9 +65,9 @@ impl Factors {
         Ok(Self { rows })
     }
 
-    /// Price factor and split factor of a date, in billionths; 1 after the last.
+    /// Price factor and split factor of a date, raw values; 1 after the last.
     #[must_use]
-    pub fn on(&self, yyyymmdd: u32) -> (i64, i64) {
+    pub fn on(&self, yyyymmdd: u32) -> (i128, i128) {
         let row = self.rows.partition_point(|(date, ..)| *date < yyyymmdd);
         self.rows.get(row).map_or((ONE, ONE), |(_, price, split)| (*price, *split))
     }
@@ -76,22 +77,21 @@ impl Factors {
         let (price, split) = self.on(yyyymmdd);
         let factor = match adjust {
             Adjust::None => return,
-            Adjust::Split => i128::from(split) * i128::from(ONE),
-            Adjust::All => i128::from(price) * i128::from(split),
+            Adjust::Split => split,
+            Adjust::All => ratio(price, split, ONE),
         };
-        let scale = |value: &mut Price| *value = Price::from_billionths(times(value.billionths(), factor));
+        let scale = |value: &mut Price| *value = Price::from_raw(ratio(value.raw(), factor, ONE));
+        let shares = |value: &mut Size| *value = Size::from_raw(ratio(value.raw(), ONE, split));
         match &mut bar.values {
             Values::Trades(trades) => {
                 trades.ohlc.iter_mut().for_each(scale);
                 trades.vwap.iter_mut().for_each(scale);
-                trades.volume = div_round(trades.volume * i128::from(ONE), i128::from(split));
+                shares(&mut trades.volume);
             }
             Values::Quotes(quotes) => {
                 for (ohlc, size) in [&mut quotes.bid, &mut quotes.ask].into_iter().flatten() {
                     ohlc.iter_mut().for_each(scale);
-                    let shares =
-                        div_round(i128::from(size.billionths()) * i128::from(ONE), i128::from(split));
-                    *size = Size::from_billionths(i64::try_from(shares).unwrap_or(i64::MAX));
+                    shares(size);
                 }
             }
             Values::Empty => {}
@@ -99,16 +99,9 @@ impl Factors {
     }
 }
 
-/// Rounded half up.
-fn div_round(value: i128, by: i128) -> i128 {
-    (value + by / 2).div_euclid(by)
-}
-
-/// A price times a factor in units of 1e-18, rounded once: the factors' own product is never rounded.
-fn times(price: i64, factor: i128) -> i64 {
-    let unit = i128::from(ONE) * i128::from(ONE);
-    let product = i128::from(price).checked_mul(factor).map(|product| div_round(product, unit));
-    product.and_then(|product| i64::try_from(product).ok()).unwrap_or(i64::MAX)
+/// `value * by / over`, rounded half up; what does not fit is the largest number.
+fn ratio(value: i128, by: i128, over: i128) -> i128 {
+    Wide::product(value, by).divided(over).unwrap_or(fixed::MAX).clamp(-fixed::MAX, fixed::MAX)
 }
 
 #[cfg(test)]
@@ -117,14 +110,14 @@ mod tests {
 
     const AAPL: &str = "20120808,0.8613657,0.03571430,619.86\n20140606,0.9011818,0.03571430,645.57\n20200828,0.98,0.25,499.23\n20501231,1,1,0";
 
-    /// The exact products to 40 digits, computed with Python's decimal: a factor that was rounded first misses them.
+    /// The exact products to 40 digits, computed with Python's decimal: a factor that is cut to nine decimals misses them.
     #[test]
-    fn prices_are_rounded_once() {
+    fn adjusted_prices_are_exact() {
         let factors = Factors::parse(AAPL).unwrap();
         for (adjust, as_traded, adjusted) in [
-            (Adjust::All, "645.57", "20.777720262"),
-            (Adjust::All, "649.9", "20.917081646"),
-            (Adjust::All, "0.0001", "0.000003219"),
+            (Adjust::All, "645.57", "20.7777202620133518"),
+            (Adjust::All, "649.9", "20.917081646115026"),
+            (Adjust::All, "0.0001", "0.000003218507715974"),
             (Adjust::Split, "645.57", "23.056080651"),
         ] {
             let price = Price::parse(as_traded.as_bytes()).unwrap();
@@ -136,7 +129,7 @@ mod tests {
                 start: crate::UnixNanos(0),
                 values: Values::Trades(crate::bar::TradeValues {
                     ohlc: [price; 4],
-                    volume: 7_000_000_000,
+                    volume: Size::from_whole(7),
                     vwap: Some(price),
                     trades: 1,
                 }),
@@ -159,9 +152,9 @@ mod tests {
     #[test]
     fn factors_hold_up_to_their_date() {
         let factors = Factors::parse(AAPL).unwrap();
-        assert_eq!(factors.on(20140606), (901_181_800, 35_714_300));
-        assert_eq!(factors.on(20140609), (980_000_000, 250_000_000));
-        assert_eq!(factors.on(20200828).1, 250_000_000);
+        assert_eq!(factors.on(20140606), (ONE / 10_000_000 * 9_011_818, ONE / 10_000_000 * 357_143));
+        assert_eq!(factors.on(20140609), (ONE / 100 * 98, ONE / 4));
+        assert_eq!(factors.on(20200828).1, ONE / 4);
         assert_eq!(factors.on(20200831).1, ONE);
         assert_eq!(factors.on(20990101), (ONE, ONE));
         for (bad, part) in [

@@ -58,6 +58,36 @@ impl FromStr for Kind {
     }
 }
 
+/// Which side of a trade was the aggressor: whose order met one that was waiting in the book.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum Side {
+    /// The feed does not say.
+    #[default]
+    Unknown,
+    /// A buyer took an offer.
+    Buy,
+    /// A seller hit a bid.
+    Sell,
+}
+
+impl Side {
+    /// `buy`, `sell`; empty if unknown.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "",
+            Self::Buy => "buy",
+            Self::Sell => "sell",
+        }
+    }
+
+    /// The inverse of [`Side::name`].
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Unknown, Self::Buy, Self::Sell].into_iter().find(|side| side.name() == name)
+    }
+}
+
 /// A trade: identified by (feed, symbol, venue, id) within its session. Two equal-looking trades are two trades.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Trade<S> {
@@ -73,14 +103,19 @@ pub struct Trade<S> {
     pub ts: UnixNanos,
     /// Receive time: ours.
     pub recv_ts: UnixNanos,
-    /// What one unit cost.
+    /// What one unit cost; negative at times, as oil was in April 2020.
     pub price: Price,
     /// How many units.
     pub size: Size,
-    /// Sale conditions as sent: the text of a JSON array of strings, `["@","I"]`. Raw, so that a rule can change.
+    /// Who was the aggressor.
+    pub side: Side,
+    /// Sale conditions as sent, and nothing else: the text of a JSON array of strings, `["@","I"]`. Raw, so that a rule
+    /// can change.
     pub conditions: S,
     /// Which consolidated tape (`A`, `B`, `C`) carried it; empty where the feed does not say.
     pub tape: S,
+    /// The vendor's sequence number, which orders trades of one timestamp; 0 where there is none.
+    pub seq: i64,
     /// 0 as first reported; each amendment counts up.
     pub revision: u32,
     /// The exchange took it back.
@@ -89,7 +124,7 @@ pub struct Trade<S> {
 
 /// One side of a quote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Side<S> {
+pub struct QuoteSide<S> {
     /// Bid or ask price.
     pub price: Price,
     /// Shares offered at it.
@@ -112,9 +147,9 @@ pub struct Quote<S> {
     /// Receive time: ours.
     pub recv_ts: UnixNanos,
     /// What is bid.
-    pub bid: Option<Side<S>>,
+    pub bid: Option<QuoteSide<S>>,
     /// What is asked.
-    pub ask: Option<Side<S>>,
+    pub ask: Option<QuoteSide<S>>,
     /// Quote conditions as sent, as in [`Trade::conditions`].
     pub conditions: S,
 }
@@ -140,17 +175,19 @@ impl<S> Trade<S> {
             recv_ts: self.recv_ts,
             price: self.price,
             size: self.size,
+            side: self.side,
             conditions: f(self.conditions),
             tape: f(self.tape),
+            seq: self.seq,
             revision: self.revision,
             canceled: self.canceled,
         }
     }
 }
 
-impl<S> Side<S> {
-    fn map<T>(self, f: impl FnOnce(S) -> T) -> Side<T> {
-        Side { price: self.price, size: self.size, venue: f(self.venue) }
+impl<S> QuoteSide<S> {
+    fn map<T>(self, f: impl FnOnce(S) -> T) -> QuoteSide<T> {
+        QuoteSide { price: self.price, size: self.size, venue: f(self.venue) }
     }
 }
 
@@ -232,17 +269,19 @@ impl<S: AsRef<str>> Trade<S> {
             recv_ts: self.recv_ts,
             price: self.price,
             size: self.size,
+            side: self.side,
             conditions: self.conditions.as_ref(),
             tape: self.tape.as_ref(),
+            seq: self.seq,
             revision: self.revision,
             canceled: self.canceled,
         }
     }
 }
 
-impl<S: AsRef<str>> Side<S> {
-    fn as_str(&self) -> Side<&str> {
-        Side { price: self.price, size: self.size, venue: self.venue.as_ref() }
+impl<S: AsRef<str>> QuoteSide<S> {
+    fn as_str(&self) -> QuoteSide<&str> {
+        QuoteSide { price: self.price, size: self.size, venue: self.venue.as_ref() }
     }
 }
 
@@ -255,8 +294,8 @@ impl<S: AsRef<str>> Quote<S> {
             seq: self.seq,
             ts: self.ts,
             recv_ts: self.recv_ts,
-            bid: self.bid.as_ref().map(Side::as_str),
-            ask: self.ask.as_ref().map(Side::as_str),
+            bid: self.bid.as_ref().map(QuoteSide::as_str),
+            ask: self.ask.as_ref().map(QuoteSide::as_str),
             conditions: self.conditions.as_ref(),
         }
     }

@@ -5,7 +5,7 @@ use market::bar::{Aggregator, Bar, Feed, Floors, Place, Settings, Values, Verdic
 use market::calendar::Calendar;
 use market::interval::{MINUTE, SECOND};
 use market::policy::Policy;
-use market::{Kind, Price, Quote, Record, Side, Size, Trade, UnixNanos, fixed};
+use market::{Kind, Price, Quote, QuoteSide, Record, Side, Size, Trade, UnixNanos};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -113,7 +113,7 @@ fn with_restarts(settings: &Settings, all: &[Record<&str>], stops: &[usize], cut
 }
 
 fn quote(seq: i64, ts: i64, price: u16, sides: u8) -> Record<&'static str> {
-    let side = |price: u16| Side {
+    let side = |price: u16| QuoteSide {
         price: Price::from_billionths(i64::from(price)),
         size: Size::from_billionths(i64::from(price)),
         venue: "Q",
@@ -148,9 +148,11 @@ fn trades(policy: &str, raw: &[Raw]) -> Vec<Trade<String>> {
         ts: UnixNanos(START + i64::from(at) * 1_000_000),
         recv_ts: UnixNanos(0),
         price: Price::from_billionths(i64::from(price) * 10_000_000),
-        size: Size::from_billionths(i64::from(size) * fixed::ONE),
+        size: Size::from_whole(size.into()),
+        side: Side::Unknown,
         conditions: format!("[\"{}\"]", conditions[condition as usize % conditions.len()]),
         tape: "A".into(),
+        seq: 0,
         revision: 0,
         canceled: false,
     };
@@ -220,7 +222,7 @@ proptest! {
             prop_assert_eq!(parts.iter().map(|p| p.ohlc[1]).max().unwrap(), whole.ohlc[1]);
             prop_assert_eq!(parts.iter().map(|p| p.ohlc[2]).min().unwrap(), whole.ohlc[2]);
             prop_assert_eq!(parts[parts.len() - 1].ohlc[3], whole.ohlc[3]);
-            prop_assert_eq!(parts.iter().map(|p| p.volume).sum::<i128>(), whole.volume);
+            prop_assert_eq!(parts.iter().map(|p| p.volume.raw()).sum::<i128>(), whole.volume.raw());
             prop_assert_eq!(parts.iter().map(|p| p.trades).sum::<u64>(), whole.trades);
         }
     }
@@ -233,8 +235,8 @@ proptest! {
         // Every third is corrected, every fifth canceled.
         let amend = |(index, trade): (usize, &Trade<String>)| {
             let corrected = (index % 3 == 0).then(|| Trade {
-                price: Price::from_billionths(trade.price.billionths() + 20_000_000),
-                size: Size::from_billionths(trade.size.billionths() + 100 * fixed::ONE),
+                price: Price::from_raw(trade.price.raw() + Price::from_billionths(20_000_000).raw()),
+                size: Size::from_raw(trade.size.raw() + Size::from_whole(100).raw()),
                 revision: 1,
                 ..trade.clone()
             });
@@ -344,10 +346,12 @@ fn one(symbol: &str, second: i64, price: i64, id: u32) -> Trade<String> {
         id: id.to_string(),
         ts: UnixNanos(START + second * SECOND),
         recv_ts: UnixNanos(0),
-        price: Price::from_billionths(price * fixed::ONE),
-        size: Size::from_billionths(100 * fixed::ONE),
+        price: Price::from_whole(price),
+        size: Size::from_whole(100),
+        side: Side::Unknown,
         conditions: "[]".into(),
         tape: "C".into(),
+        seq: 0,
         revision: 0,
         canceled: false,
     }
@@ -464,7 +468,7 @@ fn a_correction_and_a_cancel_restate_every_interval() {
             .collect::<Vec<_>>()[..]
     );
     let wrong = one("A", 3_900, 11, 3_900);
-    let corrected = Trade { price: Price::from_billionths(12 * fixed::ONE), revision: 1, ..wrong.clone() };
+    let corrected = Trade { price: Price::from_whole(12), revision: 1, ..wrong.clone() };
     assert_eq!(run.add(&corrected), (Verdict::Taken, 0, 1));
     assert_eq!(five(&run)[..3], [(1, "12"), (1, "12"), (1, "12")].map(|(r, h)| Some((r, h.to_owned()))));
     let canceled = Trade { revision: 2, canceled: true, ..corrected };
@@ -643,7 +647,7 @@ fn symbols_of_one_feed_have_their_own_days() {
 fn the_official_close_is_that_of_the_largest_such_print() {
     let of = |second: i64, price: i64, id: u32, size: i64, venue: &str, condition: &str| Trade {
         venue: venue.into(),
-        size: Size::from_billionths(size * fixed::ONE),
+        size: Size::from_whole(size),
         conditions: format!("[\"{condition}\"]"),
         ..one("A", 24_000 + second, price, id)
     };
@@ -654,7 +658,7 @@ fn the_official_close_is_that_of_the_largest_such_print() {
         auction.clone(),
         of(2, 60, 3, 300, "Q", "M"),
         of(3, 70, 4, 100, "Q", "T"),
-        Trade { price: Price::from_billionths(51 * fixed::ONE), revision: 1, ..auction },
+        Trade { price: Price::from_whole(51), revision: 1, ..auction },
     ];
     for (policy, day) in [("official", "40/51/40/51"), ("sip", "40/51/40/51")] {
         let records: Vec<_> = trades.iter().map(record).collect();

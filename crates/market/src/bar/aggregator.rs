@@ -10,7 +10,7 @@ use super::series_table::SeriesTable;
 use crate::calendar::Calendar;
 use crate::interval::Interval;
 use crate::policy::{ConditionCounts, Effects, Policy, Vocabulary};
-use crate::{Kind, Quote, Record, Side, Trade};
+use crate::{Kind, Quote, QuoteSide, Record, Trade};
 use rustc_hash::FxHasher;
 use std::hash::Hasher;
 
@@ -200,8 +200,8 @@ impl Aggregator {
         let print = Print {
             at,
             key: hasher.finish(),
-            price: trade.price.billionths(),
-            size: trade.size.billionths(),
+            price: trade.price.raw(),
+            size: trade.size.raw(),
             revision: trade.revision,
             updates,
             day,
@@ -228,9 +228,8 @@ impl Aggregator {
         });
         let at = EventOrder { ts: quote.ts.0, order: quote.seq.unsigned_abs() };
         let (now, _) = self.quotes.admit(series, at.ts, place, |series| series.surely(at.ts, at.order))?;
-        let side = |side: &Option<Side<&str>>| {
-            side.as_ref().map(|side| (side.price.billionths(), side.size.billionths()))
-        };
+        let side =
+            |side: &Option<QuoteSide<&str>>| side.as_ref().map(|side| (side.price.raw(), side.size.raw()));
         self.quotes.push(series, now, Quoted { at, bid: side(&quote.bid), ask: side(&quote.ask) });
         Ok(())
     }

@@ -90,7 +90,7 @@ impl CarriedQuote {
         for (side, acc) in [(&self.bid, &mut acc.bid), (&self.ask, &mut acc.ask)] {
             let Some(CarriedSide(ts, order, price, size)) = side else { continue };
             if let (Ok(price), Ok(size)) = (Price::parse(price.as_bytes()), Size::parse(size.as_bytes())) {
-                acc.add(EventOrder { ts: *ts, order: *order }, price.billionths(), size.billionths());
+                acc.add(EventOrder { ts: *ts, order: *order }, price.raw(), size.raw());
             }
         }
         acc
@@ -104,7 +104,11 @@ mod tests {
     #[test]
     fn floors_are_kept_as_json() {
         let mut acc = QuoteAccumulator::default();
-        acc.bid.add(EventOrder { ts: 5, order: 7 }, 1_500_000_000, 2_000_000_000);
+        acc.bid.add(
+            EventOrder { ts: 5, order: 7 },
+            Price::from_billionths(1_500_000_000).raw(),
+            Size::from_whole(2).raw(),
+        );
         for (carried, text) in [
             (CarriedQuote::default(), "9"),
             (CarriedQuote::of(&acc), r#"{"time":9,"bid":[5,7,"1.5","2"],"ask":null}"#),

@@ -193,12 +193,12 @@ impl<C: Accumulator> IntervalBars<C> {
         let (mut unpriced_after, mut next) = (C::default(), None);
         if carries && acc.is_bar() {
             for later in self.bars.range(index + 1..).take_while(|later| later.start < bar.day_end) {
-                let later_cell = Self::merged(later, hot);
-                if later_cell.is_bar() {
+                let later_acc = Self::merged(later, hot);
+                if later_acc.is_bar() {
                     next = Some(later);
                     break;
                 }
-                unpriced_after.merge(&later_cell);
+                unpriced_after.merge(&later_acc);
             }
         }
         // Carried volume is known only once the next bar with a price is, or the session is over.

@@ -9,7 +9,7 @@ use super::{Bar, QuoteValues, TradeValues, Values, vwap};
 use crate::calendar::{Calendar, Day};
 use crate::interval::{Interval, SECOND};
 use crate::policy::Updates;
-use crate::{Kind, Trade, UnixNanos};
+use crate::{Kind, Size, Trade, UnixNanos, fixed};
 use std::collections::VecDeque;
 
 /// What became of a record.
@@ -37,15 +37,17 @@ pub(super) enum Effected {
 }
 
 impl EventOrder {
-    /// When a trade happened, and where it stands among those of its instant.
+    /// When a trade happened, and where it stands among those of its instant: by the vendor's sequence number, or else by
+    /// the last digits of the id, for feeds count up.
     #[inline]
     pub(super) fn of(trade: &Trade<&str>) -> Self {
-        Self { ts: trade.ts.0, order: order(trade.id) }
+        let order = if trade.seq == 0 { digits(trade.id) } else { trade.seq.unsigned_abs() };
+        Self { ts: trade.ts.0, order }
     }
 }
 
-/// The last digits of a trade id: feeds count up, so they keep the tape's order within a nanosecond.
-fn order(id: &str) -> u64 {
+/// The last digits of a trade id.
+fn digits(id: &str) -> u64 {
     let digits = id.bytes().rev().take_while(u8::is_ascii_digit).count().min(19);
     id.as_bytes()[id.len() - digits..].iter().fold(0, |n, digit| n * 10 + u64::from(digit - b'0'))
 }
@@ -88,12 +90,12 @@ pub(super) trait Series {
     fn take(&mut self, market: Option<i64>, emit: &mut dyn FnMut(Bar));
 }
 
-/// A quote on its way into its bars: billionths of price and size.
+/// A quote on its way into its bars: raw values of price and size.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Quoted {
     pub(super) at: EventOrder,
-    pub(super) bid: Option<(i64, i64)>,
-    pub(super) ask: Option<(i64, i64)>,
+    pub(super) bid: Option<(i128, i128)>,
+    pub(super) ask: Option<(i128, i128)>,
 }
 
 #[derive(Debug, Clone)]
@@ -255,10 +257,12 @@ fn trade_values(emitted: &Emitted<'_, TradeAccumulator>) -> Values {
     if let Some(close) = acc.official_close().filter(|_| emitted.interval.is_day()) {
         ohlc = [ohlc[0], ohlc[1].max(close), ohlc[2].min(close), close];
     }
-    let (volume, notional) = (acc.volume + after.volume, acc.notional + after.notional);
+    let volume = acc.volume.saturating_add(after.volume);
+    let mut notional = acc.notional;
+    notional.add(after.notional);
     Values::Trades(TradeValues {
         ohlc,
-        volume,
+        volume: Size::from_raw(volume.min(fixed::MAX)),
         vwap: vwap(notional, volume),
         trades: acc.trades + after.trades,
     })

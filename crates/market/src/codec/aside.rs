@@ -67,8 +67,8 @@ fn bands<'v>(
     Ok(Message::Bands(Bands {
         symbol: text(value, symbol)?,
         ts,
-        upper: Price::from_billionths(price(&value[upper], upper)?),
-        lower: Price::from_billionths(price(&value[lower], lower)?),
+        upper: price(&value[upper], upper)?,
+        lower: price(&value[lower], lower)?,
         indicator,
     }))
 }
@@ -124,10 +124,10 @@ pub(super) fn massive(event: &str, raw: &str, sink: Sink<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use crate::UnixNanos;
     use crate::bar::Values;
     use crate::codec::feed::{Decode, Message};
     use crate::codec::{alpaca, massive};
-    use crate::{UnixNanos, fixed};
 
     fn shown(decoder: &mut dyn Decode, frame: &str) -> Vec<String> {
         let mut out = Vec::new();
@@ -138,7 +138,7 @@ mod tests {
                         Ok(bar) => {
                             let Values::Trades(values) = &bar.values else { return };
                             let [o, h, l, c] = values.ohlc;
-                            let volume = fixed::wide_text(values.volume);
+                            let volume = values.volume;
                             let (start, n, revision) = (bar.start, values.trades, bar.revision);
                             format!(
                                 "{} {} {start} {o} {h} {l} {c} {volume} {n} {revision} {}",

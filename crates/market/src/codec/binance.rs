@@ -5,13 +5,13 @@
 //!  "T":1672515782136,"m":true,"M":true}}
 //! {"id":12345,"price":"0.001","qty":"100","quoteQty":"0.1","time":1672515782136,"isBuyerMaker":true,"isBestMatch":true}
 //! ```
-//! (binance-spot-api-docs.) A symbol's trade numbers leave none out, so a jump is a hole. Conditions say whether the buyer
-//! was the maker.
+//! (binance-spot-api-docs.) A symbol's trade numbers leave none out, so a jump is a hole. A buyer who is the
+//! maker was hit by a seller.
 
 use super::feed::{Decode, Message, Numbers, Outcome, Sink};
 use super::scan::{Scanner, Value};
-use crate::record::{Record, Trade};
-use crate::{Kind, Price, Size, UnixNanos};
+use crate::record::{Record, Side, Trade};
+use crate::{Kind, UnixNanos};
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Members<'a> {
@@ -76,14 +76,16 @@ impl Decoder {
             id: of.id.id("t")?,
             ts: of.time.epoch("T")?,
             recv_ts,
-            price: Price::from_billionths(of.price.billionths("p")?),
-            size: Size::from_billionths(of.size.billionths("q")?),
-            conditions: match of.maker {
-                Value::Bool(true) => r#"["buyer is maker"]"#,
-                Value::Bool(false) => "[]",
+            price: of.price.price("p")?,
+            size: of.size.size("q")?,
+            side: match of.maker {
+                Value::Bool(true) => Side::Sell,
+                Value::Bool(false) => Side::Buy,
                 _ => return Err("`m` is neither true nor false".to_owned()),
             },
+            conditions: "[]",
             tape: "",
+            seq: 0,
             revision: 0,
             canceled: false,
         }))));

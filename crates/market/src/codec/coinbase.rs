@@ -9,8 +9,8 @@
 
 use super::feed::{Decode, Message, Outcome, Sink};
 use super::scan::{Scanner, Value};
-use crate::record::{Record, Trade};
-use crate::{Kind, Price, Size, UnixNanos};
+use crate::record::{Record, Side, Trade};
+use crate::{Kind, UnixNanos};
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Members<'a> {
@@ -63,15 +63,16 @@ impl Decoder {
             id: of.id.id("trade_id")?,
             ts: of.time.time("time")?,
             recv_ts,
-            price: Price::from_billionths(of.price.billionths("price")?),
-            size: Size::from_billionths(of.size.billionths("size")?),
-            // The maker's side, as sent.
-            conditions: match of.side.text("side")? {
-                "BUY" => r#"["BUY"]"#,
-                "SELL" => r#"["SELL"]"#,
+            price: of.price.price("price")?,
+            size: of.size.size("size")?,
+            side: match of.side.text("side")? {
+                "BUY" => Side::Buy,
+                "SELL" => Side::Sell,
                 other => return Err(format!("`side` is neither BUY nor SELL: {other}")),
             },
+            conditions: "[]",
             tape: "",
+            seq: 0,
             revision: 0,
             canceled: false,
         }))));

@@ -90,7 +90,7 @@ pub(super) fn quote_number<S: AsRef<str>>(quote: &Quote<S>, salt: i64) -> i64 {
     let mut hasher = Xxh3::new();
     hasher.update(&quote.ts.0.to_le_bytes());
     for side in [&quote.bid, &quote.ask] {
-        let numbers = side.as_ref().map_or([0, 0], |side| [side.price.billionths(), side.size.billionths()]);
+        let numbers = side.as_ref().map_or([0, 0], |side| [side.price.raw(), side.size.raw()]);
         numbers.iter().for_each(|number| hasher.update(&number.to_le_bytes()));
         hasher.update(side.as_ref().map_or("", |side| side.venue.as_ref()).as_bytes());
         hasher.update(&[0]);

@@ -9,8 +9,8 @@
 
 use super::feed::{Decode, Message, Outcome, Sink};
 use super::scan::{Scanner, Value, conditions};
-use crate::record::{Record, Trade};
-use crate::{Kind, Price, Size, UnixNanos};
+use crate::record::{Record, Side, Trade};
+use crate::{Kind, UnixNanos};
 use rustc_hash::FxHashMap;
 use std::io::Write;
 use xxhash_rust::xxh3::Xxh3;
@@ -93,10 +93,10 @@ impl Decoder {
         take: &mut dyn FnMut(Outcome<'_>),
     ) -> Result<(), String> {
         let (symbol, ts) = (of.symbol.needed("s")?, of.time.epoch("t")?);
-        let (price, size) = (of.price.billionths("p")?, of.size.billionths("v")?);
+        let (price, size) = (of.price.price("p")?, of.size.size("v")?);
         let conditions = conditions(of.codes, "c", &mut self.scratch)?;
         let mut hasher = Xxh3::new();
-        [price, size].iter().for_each(|number| hasher.update(&number.to_le_bytes()));
+        [price.raw(), size.raw()].iter().for_each(|number| hasher.update(&number.to_le_bytes()));
         hasher.update(conditions.as_bytes());
         let hash = hasher.digest();
         let counts = if live { &mut self.live } else { &mut self.past };
@@ -111,10 +111,12 @@ impl Decoder {
             id: std::str::from_utf8(&self.id).unwrap_or_default(),
             ts,
             recv_ts,
-            price: Price::from_billionths(price),
-            size: Size::from_billionths(size),
+            price,
+            size,
+            side: Side::Unknown,
             conditions,
             tape: "",
+            seq: 0,
             revision: 0,
             canceled: false,
         }))));

@@ -10,14 +10,13 @@
 
 use super::feed::{Decode, Message, Numbers, Outcome, Sink};
 use super::scan::{Scanner, Value};
-use crate::record::{Record, Trade};
-use crate::{Kind, Price, Size, UnixNanos};
+use crate::record::{Record, Side, Trade};
+use crate::{Kind, UnixNanos, fixed};
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Members<'a> {
     symbol: Value<'a>,
     side: Value<'a>,
-    order: Value<'a>,
     price: Value<'a>,
     size: Value<'a>,
     id: Value<'a>,
@@ -31,15 +30,22 @@ pub struct Decoder {
     numbers: Numbers,
 }
 
-/// Side and kind of order, as the canonical array of codes.
-fn codes(side: &str, order: &str) -> Result<&'static str, String> {
-    Ok(match (side, order) {
-        ("buy" | "b", "market" | "m") => r#"["buy","market"]"#,
-        ("buy" | "b", "limit" | "l") => r#"["buy","limit"]"#,
-        ("sell" | "s", "market" | "m") => r#"["sell","market"]"#,
-        ("sell" | "s", "limit" | "l") => r#"["sell","limit"]"#,
-        _ => return Err(format!("neither buy nor sell, market nor limit: {side} {order}")),
-    })
+/// The taker's side: as the stream writes it, or history.
+fn side(text: &str) -> Result<Side, String> {
+    match text {
+        "buy" | "b" => Ok(Side::Buy),
+        "sell" | "s" => Ok(Side::Sell),
+        other => Err(format!("`side` is neither buy nor sell: {other}")),
+    }
+}
+
+/// Seconds since 1970; digits beyond nanoseconds, which a double may have, are not the exchange's.
+fn seconds(digits: &str) -> Result<UnixNanos, String> {
+    fixed::parse_scaled(&digits.as_bytes()[..digits.len().min(20)], 9)
+        .map_err(|error| error.to_string())
+        .and_then(|nanos| i64::try_from(nanos).map_err(|error| error.to_string()))
+        .map(UnixNanos)
+        .map_err(|error| format!("`time`: {error}: {digits}"))
 }
 
 impl Decoder {
@@ -63,10 +69,12 @@ impl Decoder {
             id: of.id.id("trade_id")?,
             ts: UnixNanos(ts.0 - ts.0.rem_euclid(1_000)),
             recv_ts,
-            price: Price::from_billionths(of.price.billionths("price")?),
-            size: Size::from_billionths(of.size.billionths("qty")?),
-            conditions: codes(of.side.text("side")?, of.order.text("ord_type")?)?,
+            price: of.price.price("price")?,
+            size: of.size.size("qty")?,
+            side: side(of.side.text("side")?)?,
+            conditions: "[]",
             tape: "",
+            seq: 0,
             revision: 0,
             canceled: false,
         }))));
@@ -81,7 +89,6 @@ impl Decoder {
             scanner.object(|name, value| match name {
                 "symbol" => of.symbol = value,
                 "side" => of.side = value,
-                "ord_type" => of.order = value,
                 "price" => of.price = value,
                 "qty" => of.size = value,
                 "trade_id" => of.id = value,
@@ -136,15 +143,14 @@ impl Decode for Decoder {
             at += 1;
             Ok::<(), String>(())
         });
-        let [price, size, time, side, order, _, id] = values;
-        let of = Members { symbol: Value::Text(symbol), side, order, price, size, id, time: Value::Absent };
-        // Billionths of seconds are nanoseconds; finer digits, which a float may have, are not the exchange's.
+        let [price, size, time, side, _, _, id] = values;
+        let of = Members { symbol: Value::Text(symbol), side, price, size, id, time: Value::Absent };
         let done = read
             .and_then(|()| match time {
-                Value::Number(digits) => Value::Number(&digits[..digits.len().min(20)]).billionths("time"),
+                Value::Number(digits) => seconds(digits),
                 _ => Err("no time".to_owned()),
             })
-            .and_then(|ts| self.trade(&of, UnixNanos(ts), recv_ts, &mut |outcome| sink(outcome, raw)));
+            .and_then(|ts| self.trade(&of, ts, recv_ts, &mut |outcome| sink(outcome, raw)));
         if let Err(reason) = done {
             sink(Err(reason), raw);
         }

@@ -14,7 +14,7 @@
 use super::aside;
 use super::feed::{Decode, Message, Outcome, Sink, quote_number};
 use super::scan::{Scanner, Value, conditions};
-use crate::record::{Quote, Record, Side, Trade};
+use crate::record::{Quote, QuoteSide, Record, Side, Trade};
 use crate::{Kind, Price, Size, UnixNanos};
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -65,20 +65,20 @@ impl<'a> Members<'a> {
 }
 
 /// A side of a quote; one without a price is empty.
-fn side<'a>([price, size, venue]: [Value<'a>; 3]) -> Result<Option<Side<&'a str>>, String> {
+fn side<'a>([price, size, venue]: [Value<'a>; 3]) -> Result<Option<QuoteSide<&'a str>>, String> {
     if matches!(price, Value::Absent | Value::Null) {
         return Ok(None);
     }
-    let price = Price::from_billionths(price.billionths("price of a side")?);
-    if price.billionths() == 0 {
+    let price = price.price("price of a side")?;
+    if price == Price::ZERO {
         return Ok(None);
     }
     let size = match size {
-        Value::Absent | Value::Null => 0,
-        size => size.billionths("size of a side")?,
+        Value::Absent | Value::Null => Size::ZERO,
+        size => size.size("size of a side")?,
     };
     let venue = if venue == Value::Absent { "" } else { venue.id("venue of a side")? };
-    Ok(Some(Side { price, size: Size::from_billionths(size), venue }))
+    Ok(Some(QuoteSide { price, size, venue }))
 }
 
 /// Reads frames and history.
@@ -112,14 +112,19 @@ impl Decoder {
                 id: of.id.id("i")?,
                 ts,
                 recv_ts,
-                price: Price::from_billionths(of.price.billionths("p")?),
-                size: Size::from_billionths(of.size.billionths("s")?),
+                price: of.price.price("p")?,
+                size: of.size.size("s")?,
+                side: Side::Unknown,
                 conditions,
                 tape: match of.tape {
                     Value::Number("1") => "A",
                     Value::Number("2") => "B",
                     Value::Number("3") => "C",
                     _ => "",
+                },
+                seq: match of.number {
+                    Value::Absent | Value::Null => 0,
+                    number => number.whole("q")?,
                 },
                 revision: 0,
                 canceled: false,

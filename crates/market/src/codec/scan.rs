@@ -4,7 +4,7 @@
 //! handed over as they are written ([`Value::Escaped`]): names, codes and times have none. Grammar is checked as far as
 //! it is walked; a value that nobody asks for is passed over by its brackets and quotes.
 
-use crate::{UnixNanos, fixed};
+use crate::{Price, Size, UnixNanos, fixed};
 
 /// A value as it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -261,24 +261,40 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// A decimal in billionths, of a number or of digits in a text; exponents are worked out on the digits.
+    /// The raw value of a decimal, of a number or of digits in a text; exponents are worked out on the digits.
     ///
     /// # Errors
     /// It is none, or does not fit.
-    pub fn billionths(self, name: &str) -> Result<i64, String> {
+    #[inline]
+    pub fn decimal(self, name: &str) -> Result<i128, String> {
         let (Self::Number(digits) | Self::Text(digits)) = self else {
             return Err(match self {
                 Self::Absent => format!("no `{name}`"),
                 other => format!("`{name}` is no number: {}", other.written()),
             });
         };
-        let parsed = match digits.bytes().position(|byte| matches!(byte, b'e' | b'E')) {
-            Some(place) => plain(&digits[..place], &digits[place + 1..])
-                .ok_or(fixed::FixedError::NotANumber)
-                .and_then(|digits| fixed::parse(digits.as_bytes())),
-            None => fixed::parse(digits.as_bytes()),
-        };
-        parsed.map_err(|error| format!("`{name}`: {error}: {digits}"))
+        // Digits nearly always; only if they are refused it matters why.
+        fixed::parse(digits.as_bytes())
+            .or_else(|_| fixed::parse_number(digits.as_bytes()))
+            .map_err(|error| format!("`{name}`: {error}: {digits}"))
+    }
+
+    /// A price.
+    ///
+    /// # Errors
+    /// As [`Self::decimal`].
+    #[inline]
+    pub fn price(self, name: &str) -> Result<Price, String> {
+        self.decimal(name).map(Price::from_raw)
+    }
+
+    /// A size.
+    ///
+    /// # Errors
+    /// As [`Self::decimal`].
+    #[inline]
+    pub fn size(self, name: &str) -> Result<Size, String> {
+        self.decimal(name).map(Size::from_raw)
     }
 
     /// A whole number.
@@ -328,24 +344,6 @@ impl<'a> Value<'a> {
             Self::Number(text) | Self::Array(text) | Self::Object(text) => text.to_owned(),
         }
     }
-}
-
-/// `1.5`, `-3` as `0.0015`: rare, so it may allocate.
-fn plain(digits: &str, exponent: &str) -> Option<String> {
-    let exponent: i32 = exponent.parse().ok().filter(|n: &i32| n.abs() <= 40)?;
-    let (sign, digits) = digits.strip_prefix('-').map_or(("", digits), |rest| ("-", rest));
-    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
-    let all = format!("{whole}{part}");
-    if whole.is_empty() || !all.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let point = whole.len() as i32 + exponent;
-    let padded = match point {
-        ..=0 => format!("0.{}{all}", "0".repeat(point.unsigned_abs() as usize)),
-        _ if point as usize >= all.len() => format!("{all}{}", "0".repeat(point as usize - all.len())),
-        _ => format!("{}.{}", &all[..point as usize], &all[point as usize..]),
-    };
-    Some(format!("{sign}{padded}"))
 }
 
 /// Condition codes as the canonical array of texts. Most vendors write just that: then it is taken as it stands; numbers,
@@ -454,17 +452,17 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_digits_and_exponents_are_exact() {
-        let of = |digits| Value::Number(digits).billionths("p").map_err(|error| error.contains("`p`"));
-        for (digits, billionths) in [
-            ("1e3", 1_000_000_000_000),
-            ("1.5E-3", 1_500_000),
-            ("-2.5e+1", -25_000_000_000),
-            ("1e-9", 1),
-            ("0.1", 100_000_000),
+        let of = |digits| Value::Number(digits).decimal("p").map_err(|error| error.contains("`p`"));
+        for (digits, raw) in [
+            ("1e3", 1_000 * fixed::ONE),
+            ("1.5E-3", 1_500_000_000_000_000),
+            ("-2.5e+1", -25 * fixed::ONE),
+            ("1e-18", 1),
+            ("0.1", fixed::ONE / 10),
         ] {
-            assert_eq!(of(digits), Ok(billionths), "{digits}");
+            assert_eq!(of(digits), Ok(raw), "{digits}");
         }
-        for digits in ["1e-10", "1e99", "1e", "e1", "--1", "1.2.3"] {
+        for digits in ["1e-19", "1e99", "1e", "e1", "--1", "1.2.3"] {
             assert_eq!(of(digits), Err(true), "{digits}");
         }
         assert_eq!(Value::Number("1536036818784").epoch("t"), Ok(UnixNanos(1_536_036_818_784_000_000)));

@@ -245,7 +245,7 @@ impl Policy {
             carries_volume: one_of("volume_without_price", &file.volume_without_price, "previous")?,
             day_regular_only: one_of("day", &file.day, "regular")?,
             unknown: plain(&file.unknown)?,
-            minimum_size: Size::from_billionths(i64::from(file.minimum_size) * crate::fixed::ONE),
+            minimum_size: Size::from_whole(i64::from(file.minimum_size)),
             official_close: file.official_close,
             leave_out_quotes: file.leave_out_quotes,
             name: file.name,
@@ -326,7 +326,7 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Price, UnixNanos};
+    use crate::{Price, Side, UnixNanos};
 
     fn trade<'a>(feed: &'a str, conditions: &'a str, tape: &'a str, size: i64) -> Trade<&'a str> {
         Trade {
@@ -337,9 +337,11 @@ mod tests {
             ts: UnixNanos(0),
             recv_ts: UnixNanos(0),
             price: Price::from_billionths(1),
-            size: Size::from_billionths(size * crate::fixed::ONE),
+            size: Size::from_whole(size),
+            side: Side::Unknown,
             conditions,
             tape,
+            seq: 0,
             revision: 0,
             canceled: false,
         }

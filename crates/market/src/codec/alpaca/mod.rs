@@ -23,7 +23,7 @@ mod tests;
 use super::aside;
 use super::feed::{Decode, Message, Outcome, Sink, quote_number};
 use super::scan::{Scanner, Value, conditions};
-use crate::record::{Quote, Record, Side, Trade};
+use crate::record::{Quote, QuoteSide, Record, Side, Trade};
 use crate::{Kind, Price, Size, UnixNanos};
 use memory::{Known, Memory, REMEMBERED};
 
@@ -139,10 +139,12 @@ impl Decoder {
             id: of.i.id("i")?,
             ts: of.t.time("t")?,
             recv_ts,
-            price: Price::from_billionths(of.p.billionths("p")?),
-            size: Size::from_billionths(of.s.billionths("s")?),
+            price: of.p.price("p")?,
+            size: of.s.size("s")?,
+            side: Side::Unknown,
             conditions: codes,
             tape: of.z.text("z")?,
+            seq: 0,
             revision: 0,
             canceled: matches!(of.u, Value::Text("canceled" | "incorrect")),
         };
@@ -174,7 +176,7 @@ impl Decoder {
     ) -> Result<(), String> {
         let (old, new, tape) = (of.oi.id("oi")?, of.ci.id("ci")?, of.z.text("z")?);
         let [was, is] = [[of.op, of.os], [of.cp, of.cs]]
-            .map(|[price, size]| Ok::<_, String>([price.billionths("op, cp")?, size.billionths("os, cs")?]));
+            .map(|[price, size]| Ok::<_, String>((price.price("op, cp")?, size.size("os, cs")?)));
         let (was, is) = (was?, is?);
         let tape = self.memory.keep(tape);
         let said = self.memory.keep(conditions(of.oc, "oc", &mut self.scratch)?);
@@ -195,9 +197,9 @@ impl Decoder {
         recv_ts: UnixNanos,
         take: &mut dyn FnMut(Outcome<'_>),
     ) -> Result<(), String> {
-        let (price, size, id) = (of.p.billionths("p")?, of.s.billionths("s")?, of.i.id("i")?);
+        let (price, size, id) = (of.p.price("p")?, of.s.size("s")?, of.i.id("i")?);
         let known = self.cancels(of, id)?;
-        self.told(of, &known, id, [price, size], recv_ts, take)
+        self.told(of, &known, id, (price, size), recv_ts, take)
     }
 
     fn cancels(&mut self, of: &Members<'_>, id: &str) -> Result<Known, String> {
@@ -215,7 +217,7 @@ impl Decoder {
         of: &Members<'_>,
         known: &Known,
         id: &str,
-        [price, size]: [i64; 2],
+        (price, size): (Price, Size),
         recv_ts: UnixNanos,
         take: &mut dyn FnMut(Outcome<'_>),
     ) -> Result<(), String> {
@@ -226,10 +228,12 @@ impl Decoder {
             id,
             ts: UnixNanos(known.ts),
             recv_ts,
-            price: Price::from_billionths(price),
-            size: Size::from_billionths(size),
+            price,
+            size,
+            side: Side::Unknown,
             conditions: self.memory.text(known.conditions),
             tape: self.memory.text(known.tape),
+            seq: 0,
             revision: u32::from(known.canceled),
             canceled: known.canceled,
         }))));
@@ -274,13 +278,13 @@ fn status<'a>(of: &Members<'a>) -> Result<Message<'a>, String> {
 pub(super) fn side<'a>(
     [price, size, venue]: [Value<'a>; 3],
     names: [&str; 3],
-) -> Result<Option<Side<&'a str>>, String> {
-    let price = price.billionths(names[0])?;
-    if price == 0 {
+) -> Result<Option<QuoteSide<&'a str>>, String> {
+    let price = price.price(names[0])?;
+    if price == Price::ZERO {
         return Ok(None);
     }
-    let size = Size::from_billionths(size.billionths(names[1])?);
-    Ok(Some(Side { price: Price::from_billionths(price), size, venue: venue.text(names[2])? }))
+    let size = size.size(names[1])?;
+    Ok(Some(QuoteSide { price, size, venue: venue.text(names[2])? }))
 }
 
 impl Decode for Decoder {

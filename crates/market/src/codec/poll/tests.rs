@@ -12,7 +12,7 @@ fn shown(reply: &Reply) -> Vec<String> {
     let one = |bar: &Bar| {
         let Values::Trades(values) = &bar.values else { return String::new() };
         let [o, h, l, c] = values.ohlc;
-        format!("{} {o} {h} {l} {c} {} {}", bar.start, fixed::wide_text(values.volume), bar.is_final)
+        format!("{} {o} {h} {l} {c} {} {}", bar.start, values.volume, bar.is_final)
     };
     reply.bars.iter().map(one).collect()
 }

@@ -2,6 +2,7 @@
 //! "open":"148.372","high","low","close","volume":"1234"}],"status":"ok"}`, newest first. Errors come under HTTP 200.
 
 use super::{Asked, Refused, Reply, Row, local, ohlc, volume, zone};
+use crate::Size;
 use serde_json::Value;
 
 pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
@@ -18,7 +19,7 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
                 start: local(row["datetime"].as_str().unwrap_or_default(), &zone)?,
                 ohlc: ohlc(row, ["open", "high", "low", "close"])?,
                 // Currencies and indices have none.
-                volume: if row["volume"].is_null() { 0 } else { volume(&row["volume"], "volume")? },
+                volume: if row["volume"].is_null() { Size::ZERO } else { volume(&row["volume"], "volume")? },
                 vwap: None,
                 trades: 0,
             })

@@ -3,7 +3,7 @@
 //! traded the numbers are null. Prices are of 32 bits: their shortest digits are what was meant.
 
 use super::{Asked, Refused, Reply, Row, volume, zone};
-use crate::fixed;
+use crate::{Price, Size};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -31,13 +31,13 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
                     stamp.to_zoned(zone.clone()).start_of_day().map_err(|error| error.to_string())?;
                 start = midnight.timestamp().as_nanosecond().try_into().map_err(|_| "out of range")?;
             }
-            let mut ohlc = [0; 4];
+            let mut ohlc = [Price::ZERO; 4];
             for ((slot, value), name) in ohlc.iter_mut().zip(row).zip(["open", "high", "low", "close"]) {
                 let float = value.as_f64().ok_or_else(|| format!("`{name}` is no number"))?;
                 let text = (float as f32).to_string();
-                *slot = fixed::parse(text.as_bytes()).map_err(|error| format!("`{name}` {text}: {error}"))?;
+                *slot = Price::parse(text.as_bytes()).map_err(|error| format!("`{name}` {text}: {error}"))?;
             }
-            let volume = if row[4].is_null() { 0 } else { volume(row[4], "volume")? };
+            let volume = if row[4].is_null() { Size::ZERO } else { volume(row[4], "volume")? };
             Ok::<_, String>(Row { start, ohlc, volume, vwap: None, trades: 0 })
         };
         reply.put(asked, read(), &|| format!("{second} {row:?}"));
