@@ -671,3 +671,46 @@ fn the_official_close_is_that_of_the_largest_such_print() {
         assert_eq!(shown(&bars, "1h"), ["40/40/30/30"], "{policy}");
     }
 }
+
+/// A span that cuts a session: its bars made of the reading span are those made of everything.
+#[test]
+fn bars_of_a_span_are_whole() {
+    let mut settings = in_calendar("lean", Calendar::XNYS);
+    let round_the_clock =
+        Feed { prefix: "kraken".into(), calendar: Calendar::ALWAYS, ..settings.feeds[0].clone() };
+    settings.feeds.insert(0, round_the_clock);
+    let mut all: Vec<Record<&str>> = Vec::new();
+    let trades: Vec<Trade<String>> = (0..6_000)
+        .map(|n| Trade {
+            feed: if n % 2 == 0 { "lean.sip".into() } else { "kraken".into() },
+            // Now and then only volume, which goes to an earlier bar.
+            conditions: if n % 7 < 3 { r#"["20000020"]"#.into() } else { r#"["1"]"#.into() },
+            ..one("A", i64::from(n) * 60, 10 + i64::from(n % 11), n)
+        })
+        .collect();
+    all.extend(trades.iter().map(record));
+    all.extend(
+        (0..300)
+            .map(|n: u16| quote(i64::from(n) + 1, START + i64::from(n) * 1_200 * SECOND, n + 1, n as u8 % 3)),
+    );
+    let made = |from: i64, to: i64| {
+        let (first, last) = settings.reading_span(UnixNanos(from), UnixNanos(to));
+        let mut aggregator = Aggregator::new(settings.clone());
+        for record in all.iter().filter(|record| (first..last).contains(&record.ts())) {
+            aggregator.add(record, Place::default());
+        }
+        let mut bars = Vec::new();
+        aggregator.finish(&mut |bar| bars.push((bar.interval, bar.start, bar.kind, bar.feed, bar.values)));
+        bars.sort_by_key(|bar| (bar.0, bar.1, bar.2, bar.3.clone()));
+        bars
+    };
+    let everything = made(i64::MIN, i64::MAX);
+    for (from, to) in [(90_000, 90_060), (86_400 * 2 + 30, 86_400 * 3 + 7), (100_003, 100_004)] {
+        let (from, to) = (START + from * SECOND, START + to * SECOND);
+        let within = |bars: &[_]| -> Vec<_> {
+            let bars: &[(market::interval::Interval, UnixNanos, Kind, String, Values)] = bars;
+            bars.iter().filter(|bar| (from..to).contains(&bar.1.0)).cloned().collect()
+        };
+        assert_eq!(within(&made(from, to)), within(&everything), "{from} {to}");
+    }
+}

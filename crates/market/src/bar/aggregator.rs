@@ -10,7 +10,9 @@ use super::series_table::SeriesTable;
 use crate::calendar::Calendar;
 use crate::interval::Interval;
 use crate::policy::{ConditionCounts, Effects, Policy, Vocabulary};
-use crate::{Kind, Quote, Record, Side, Trade};
+use crate::policy::{ConditionCounts, Effects, Policy, Vocabulary};
+use crate::time::DAY;
+use crate::{Kind, Quote, Record, Side, Trade, UnixNanos};
 use rustc_hash::FxHasher;
 use std::hash::Hasher;
 
@@ -51,6 +53,25 @@ impl Settings {
     #[must_use]
     pub fn rules(&self, feed: &str, symbol: &str) -> Option<&Feed> {
         self.feeds.get(self.index(feed, symbol))
+    }
+
+    /// The span of time whose records make all bars that begin in a span, whatever the feed: whole session days, because
+    /// volume and quotes are carried within one. Where a market never closes, quotes are carried over its days too: the
+    /// span begins a day earlier.
+    #[must_use]
+    pub fn reading_span(&self, from: UnixNanos, to: UnixNanos) -> (UnixNanos, UnixNanos) {
+        let (mut first, mut last) = (from, to);
+        for Feed { calendar, .. } in &self.feeds {
+            if from.0 > i64::MIN {
+                let start = calendar.day(from).start;
+                let lead_in = if calendar.is_continuous() { DAY } else { 0 };
+                first = first.min(UnixNanos(start.saturating_sub(lead_in)));
+            }
+            if to.0 < i64::MAX {
+                last = last.max(UnixNanos(calendar.day(UnixNanos(to.0.saturating_sub(1))).end));
+            }
+        }
+        (first, last)
     }
 
     fn index(&self, feed: &str, symbol: &str) -> usize {
@@ -214,8 +235,8 @@ impl Aggregator {
     #[inline]
     fn quote(&mut self, quote: &Quote<&str>, place: Place) -> Result<(), Verdict> {
         let feed = self.feed(quote.feed, quote.symbol);
-        let rules = self.feeds[feed].rules;
-        if !self.effects[rules].counts_quote(quote.conditions) {
+        let KnownFeed { rules, vocabulary, .. } = self.feeds[feed];
+        if !self.effects[rules].counts_quote(quote.conditions, vocabulary) {
             return Ok(());
         }
         let (settings, floors) = (&self.settings, &self.floors);

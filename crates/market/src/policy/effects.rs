@@ -16,8 +16,8 @@ pub struct Effects {
     small: u64,
     /// Counts of sets of conditions that left the cache.
     evicted: ConditionCounts,
-    /// The conditions of the last quote, and whether it is left out.
-    quote: (Box<str>, bool),
+    /// The conditions of the last quote, how they are written, and whether it is left out.
+    quote: (Box<str>, Vocabulary, bool),
 }
 
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ impl Effects {
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         let (cache, evicted) = (vec![None; SLOTS], ConditionCounts::default());
-        Self { policy, cache, small: 0, evicted, quote: (Box::default(), false) }
+        Self { policy, cache, small: 0, evicted, quote: (Box::default(), Vocabulary::Absent, false) }
     }
 
     /// The policy.
@@ -96,14 +96,15 @@ impl Effects {
 
     /// Whether a quote with these conditions counts.
     #[inline]
-    pub fn counts_quote(&mut self, conditions: &str) -> bool {
+    pub fn counts_quote(&mut self, conditions: &str, vocabulary: Vocabulary) -> bool {
         if !self.policy.leaves_out_quotes() {
             return true;
         }
-        if !same(&self.quote.0, conditions) {
-            self.quote = (conditions.into(), self.policy.leaves_out_quote(conditions));
+        if !same(&self.quote.0, conditions) || self.quote.1 != vocabulary {
+            let left_out = self.policy.leaves_out_quote(conditions, vocabulary);
+            self.quote = (conditions.into(), vocabulary, left_out);
         }
-        !self.quote.1
+        !self.quote.2
     }
 
     /// Trades that set no price, and conditions the vocabulary lacks, so far.

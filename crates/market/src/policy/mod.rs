@@ -153,6 +153,8 @@ struct File {
     #[serde(default)]
     leave_out_quotes: Vec<String>,
     #[serde(default)]
+    leave_out_lean_quotes: u32,
+    #[serde(default)]
     volume_without_price: String,
     #[serde(default)]
     day: String,
@@ -192,8 +194,9 @@ pub struct Policy {
     day_regular_only: bool,
     /// Conditions of prints that the day's official close is taken from.
     official_close: Vec<String>,
-    /// Conditions of quotes that count for nothing.
+    /// Conditions of quotes that count for nothing, and flags of Lean's mask.
     leave_out_quotes: Vec<String>,
+    leave_out_lean_quotes: u32,
     rules: FxHashMap<String, Rule>,
 }
 
@@ -248,6 +251,7 @@ impl Policy {
             minimum_size: Size::from_billionths(i64::from(file.minimum_size) * crate::fixed::ONE),
             official_close: file.official_close,
             leave_out_quotes: file.leave_out_quotes,
+            leave_out_lean_quotes: file.leave_out_lean_quotes,
             name: file.name,
             rules,
         })
@@ -315,11 +319,18 @@ impl Policy {
 
     /// Whether there are quotes that count for nothing.
     const fn leaves_out_quotes(&self) -> bool {
-        !self.leave_out_quotes.is_empty()
+        !self.leave_out_quotes.is_empty() || self.leave_out_lean_quotes != 0
     }
 
-    fn leaves_out_quote(&self, array: &str) -> bool {
-        conditions(array).any(|condition| self.leave_out_quotes.iter().any(|code| code == condition.trim()))
+    fn leaves_out_quote(&self, array: &str, vocabulary: Vocabulary) -> bool {
+        let flags = |text: &str| {
+            let lean = vocabulary == Vocabulary::Lean;
+            if lean { u32::from_str_radix(text, 16).unwrap_or_default() } else { 0 }
+        };
+        conditions(array).map(str::trim).any(|condition| {
+            self.leave_out_quotes.iter().any(|code| code == condition)
+                || flags(condition) & self.leave_out_lean_quotes != 0
+        })
     }
 }
 
@@ -424,6 +435,25 @@ mod tests {
                 "{policy} {feed} {conditions} {tape}"
             );
         }
+    }
+
+    #[test]
+    fn quotes_that_count_for_nothing() {
+        let mut effects = Effects::new(Policy::named("lean").unwrap());
+        for (array, feed, counts) in [
+            (r#"["1"]"#, "lean.sip", true),
+            (r#"["1","suspicious"]"#, "lean.sip", false),
+            (r#"["8"]"#, "lean.sip", false),
+            (r#"["9"]"#, "lean.sip", false),
+            (r#"["800"]"#, "lean.sip", true),
+            (r#"["8"]"#, "alpaca.sip", true),
+            (r#"["suspicious"]"#, "alpaca.sip", false),
+        ] {
+            let vocabulary = Vocabulary::of(feed, "X");
+            assert_eq!(effects.counts_quote(array, vocabulary), counts, "{feed} {array}");
+        }
+        let mut effects = Effects::new(Policy::named("sip").unwrap());
+        assert!(effects.counts_quote(r#"["8","suspicious"]"#, Vocabulary::Lean));
     }
 
     #[test]
