@@ -100,6 +100,7 @@ fn make(
         settings,
         telemetry,
         parts: FxHashMap::default(),
+        conditions: market::policy::ConditionCounts::default(),
         kept: BTreeMap::new(),
         told: BTreeMap::new(),
         late: Vec::new(),
@@ -133,6 +134,7 @@ fn make(
             break;
         }
     }
+    telemetry.set_condition_counts(maker.condition_counts());
     maker.hand_over(true)?;
     maker.commit(&mut *consumer, true)
 }

@@ -10,7 +10,6 @@ use super::series_table::SeriesTable;
 use crate::calendar::Calendar;
 use crate::interval::Interval;
 use crate::policy::{ConditionCounts, Effects, Policy, Vocabulary};
-use crate::policy::{ConditionCounts, Effects, Policy, Vocabulary};
 use crate::time::DAY;
 use crate::{Kind, Quote, Record, Side, Trade, UnixNanos};
 use rustc_hash::FxHasher;
