@@ -4,20 +4,23 @@ use crate::cli::AggregateOptions;
 use crate::context::Context;
 use crate::output::thousands;
 use crate::progress::Progress;
-use pipeline::config::Config;
-use pipeline::telemetry::Telemetry;
-use pipeline::{Result, aggregate, engine};
+use market::policy::ConditionCounts;
+use pipeline::aggregate;
+use ports::Result;
+use ports::telemetry::Telemetry;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
+use tapeline::config::Config;
+use tapeline::open;
 
 pub(crate) fn run(context: &Context, options: &AggregateOptions) -> Result<ExitCode> {
     let config = &context.config;
-    let topics = engine::topics(config, &context.stop)?;
-    let store = engine::store(config)?;
+    let topics = open::topics(config, &context.stop)?;
+    let store = open::store(config)?;
     super::flow::prepare(context, config, &*topics)?;
-    context.patiently(|| store.writer(&context.stop).map(drop))?;
+    context.retry_long(|| store.writer(&context.stop).map(drop))?;
     let telemetry = Arc::new(Telemetry::default());
     let progress = Progress::new("aggregated", &telemetry, |t| &t.aggregated, None);
     let start = Instant::now();
@@ -37,9 +40,9 @@ pub(crate) fn run(context: &Context, options: &AggregateOptions) -> Result<ExitC
 
 pub(crate) fn settings(config: &Config) -> Result<aggregate::Settings> {
     Ok(aggregate::Settings {
-        names: engine::names(config),
+        names: open::names(config),
         group: format!("{}-bars", config.topic.group),
-        bars: engine::bars(config)?,
+        bars: open::bars(config)?,
         cycle: config.consume.cycle,
         tell_every: Duration::from_millis(config.aggregate.tell_ms),
         commit_every: Duration::from_millis(config.consume.commit_ms),
@@ -49,7 +52,7 @@ pub(crate) fn settings(config: &Config) -> Result<aggregate::Settings> {
 /// What became of the records that bars are made of.
 pub(crate) fn summary(telemetry: &Telemetry) {
     let get = |counter| thousands(telemetry.get(counter));
-    println!("  bars: {} told, of {} records", get(&telemetry.bars), get(&telemetry.aggregated));
+    println!("  bars: {} emitted from {} records", get(&telemetry.bars), get(&telemetry.aggregated));
     for (count, text) in [
         (&telemetry.late, "came too late for their bars: on the late topic, with the reason"),
         (&telemetry.duplicates, "were in their bars already"),
@@ -59,4 +62,31 @@ pub(crate) fn summary(telemetry: &Telemetry) {
             println!("    {} {text}", get(count));
         }
     }
+    let conditions = telemetry.condition_counts();
+    // Odd lots and the like set no price on any day: worth a line only where they explain that there are few bars.
+    let many = conditions.unpriced() * 2 >= telemetry.get(&telemetry.aggregated);
+    for line in unpriced(&conditions, many) {
+        println!("    {line}");
+    }
+}
+
+/// How many reasons are listed.
+const REASONS: usize = 5;
+
+/// Why trades set no price, by reason; without `all` only conditions that the vocabulary lacks.
+pub(crate) fn unpriced(conditions: &ConditionCounts, all: bool) -> Vec<String> {
+    let rows =
+        conditions.rows().into_iter().filter(|(.., count)| count.unknown || (all && count.unpriced > 0));
+    let mut lines: Vec<String> = rows
+        .map(|(policy, names, count)| {
+            let what = if count.unpriced > 0 { "set no price" } else { "set prices like any other" };
+            format!("{} trades {what}: {names} (policy {policy})", thousands(count.trades))
+        })
+        .collect();
+    if lines.len() > REASONS {
+        let more = lines.len() - REASONS;
+        lines.truncate(REASONS);
+        lines.push(format!("and {more} more reasons; `tapeline explain SYMBOL TIME` shows each trade's"));
+    }
+    lines
 }
