@@ -207,7 +207,88 @@ impl<S> Quote<S> {
     }
 }
 
+/// Why a record cannot be true: a placeholder stands where a value should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRecord {
+    /// Event time is missing (0), a sentinel (`i64::MAX`, `i64::MIN`) or outside [`EARLIEST`]..[`LATEST`].
+    #[error("time {0} is not between 1900 and 2200 (nanoseconds since 1970, and not 0)")]
+    Time(i64),
+    /// Negative.
+    #[error("size {0} is negative")]
+    Size(Size),
+    /// `i64::MAX` or `i64::MIN`, plain or in billionths, as some vendors write "undefined".
+    #[error("price {0} is a placeholder for an undefined price")]
+    Price(Price),
+}
+
+/// The earliest event time accepted: 1900.
+pub const EARLIEST: UnixNanos = UnixNanos(-2_208_988_800_000_000_000);
+/// The first event time no longer accepted: 2200.
+pub const LATEST: UnixNanos = UnixNanos(7_258_118_400_000_000_000);
+
+fn check_time(ts: UnixNanos) -> Result<(), InvalidRecord> {
+    if ts.0 == 0 || !(EARLIEST..LATEST).contains(&ts) { Err(InvalidRecord::Time(ts.0)) } else { Ok(()) }
+}
+
+fn check_price(price: Price) -> Result<(), InvalidRecord> {
+    const BILLIONTH: i128 = crate::fixed::ONE / 1_000_000_000;
+    let raw = price.raw();
+    // Few prices are as large as the smallest of the placeholders.
+    if raw.unsigned_abs() >= i64::MAX.unsigned_abs() as u128 * BILLIONTH.unsigned_abs()
+        && [i64::MAX, i64::MIN, i64::MIN + 1]
+            .into_iter()
+            .map(i128::from)
+            .any(|undefined| raw == undefined * BILLIONTH || raw == undefined * crate::fixed::ONE)
+    {
+        return Err(InvalidRecord::Price(price));
+    }
+    Ok(())
+}
+
+fn check_size(size: Size) -> Result<(), InvalidRecord> {
+    if size < Size::ZERO { Err(InvalidRecord::Size(size)) } else { Ok(()) }
+}
+
+impl<S> Trade<S> {
+    /// Whether its numbers can be true. A negative price can: oil was traded at -37.
+    ///
+    /// # Errors
+    /// [`InvalidRecord`] with the value.
+    #[inline]
+    pub fn check(&self) -> Result<(), InvalidRecord> {
+        check_time(self.ts)?;
+        check_size(self.size)?;
+        check_price(self.price)
+    }
+}
+
+impl<S> Quote<S> {
+    /// Whether its numbers can be true.
+    ///
+    /// # Errors
+    /// [`InvalidRecord`] with the value.
+    pub fn check(&self) -> Result<(), InvalidRecord> {
+        check_time(self.ts)?;
+        [&self.bid, &self.ask].into_iter().flatten().try_for_each(|side| {
+            check_size(side.size)?;
+            check_price(side.price)
+        })
+    }
+}
+
 impl<S> Record<S> {
+    /// Whether its numbers can be true.
+    ///
+    /// # Errors
+    /// [`InvalidRecord`] with the value.
+    #[inline]
+    pub fn check(&self) -> Result<(), InvalidRecord> {
+        match self {
+            Self::Trade(trade) => trade.check(),
+            Self::Quote(quote) => quote.check(),
+        }
+    }
+
     /// The same record holding its text another way.
     pub fn map<T>(self, f: impl FnMut(S) -> T) -> Record<T> {
         match self {

@@ -302,10 +302,11 @@ pub fn decode(kind: Kind, payload: &[u8]) -> Option<Record<&str>> {
 #[inline]
 pub fn decode_text(kind: Kind, text: &str) -> Option<Record<&str>> {
     let cursor = Cursor(text);
-    match kind {
-        Kind::Trade => cursor.trade().map(Record::Trade),
-        Kind::Quote => cursor.quote().map(Record::Quote),
-    }
+    let record = match kind {
+        Kind::Trade => Record::Trade(cursor.trade()?),
+        Kind::Quote => Record::Quote(cursor.quote()?),
+    };
+    record.check().is_ok().then_some(record)
 }
 
 /// The elements of a conditions array in canonical form.
@@ -471,6 +472,7 @@ pub fn normalize(kind: Kind, payload: &[u8], out: &mut Vec<u8>) -> Result<(), De
     if record.symbol().is_empty() {
         return Err(DecodeError("symbol is empty".to_owned()));
     }
+    record.check().map_err(|error| DecodeError(error.to_string()))?;
     encode(&record, out);
     Ok(())
 }
@@ -479,6 +481,7 @@ pub fn normalize(kind: Kind, payload: &[u8], out: &mut Vec<u8>) -> Result<(), De
 mod tests {
     use super::*;
     use crate::fixed::MAX;
+    use crate::record::LATEST;
     use proptest::prelude::*;
 
     const TRADE: &str = r#"{"symbol":"SPY","feed":"lean.sip","venue":"P","id":"20131008-7","ts":1381219200464000000,"recv_ts":1381219200465000001,"price":"167.41","size":"100","conditions":["20002000"]}"#;
@@ -519,6 +522,13 @@ mod tests {
     }
 
     #[test]
+    fn a_negative_price_is_a_price() {
+        let oil = TRADE.replace("167.41", "-37.63");
+        let Some(Record::Trade(trade)) = decode(Kind::Trade, oil.as_bytes()) else { panic!() };
+        assert_eq!(trade.price.to_string(), "-37.63");
+    }
+
+    #[test]
     fn numbers_with_exponents_are_read_exactly() {
         for (written, digits) in [
             ("1.234e-05", "0.00001234"),
@@ -545,6 +555,28 @@ mod tests {
                 Kind::Trade,
                 TRADE.replace(",\"conditions\"", ",\"side\":\"both\",\"conditions\""),
                 "side \"both\": expected \"buy\" or \"sell\"",
+            ),
+            (Kind::Trade, TRADE.replace("\"100\"", "-5"), "size -5 is negative"),
+            (Kind::Trade, TRADE.replace("1381219200464000000", "0"), "time 0 is not between 1900 and 2200"),
+            (
+                Kind::Trade,
+                TRADE.replace("1381219200464000000", &i64::MAX.to_string()),
+                "time 9223372036854775807 is not between",
+            ),
+            (
+                Kind::Trade,
+                TRADE.replace("1381219200464000000", &i64::MIN.to_string()),
+                "time -9223372036854775808 is not between",
+            ),
+            (
+                Kind::Trade,
+                TRADE.replace("167.41", "9223372036854775807"),
+                "price 9223372036854775807 is a placeholder",
+            ),
+            (
+                Kind::Quote,
+                QUOTE.replace("180.01", "9223372036.854775807"),
+                "price 9223372036.854775807 is a placeholder",
             ),
             (Kind::Trade, TRADE.replace("SPY", ""), "symbol is empty"),
             (Kind::Trade, TRADE.replace("SPY", "S\\\"Y"), "symbol \"S\\\"Y\" holds '\"'"),
@@ -575,8 +607,8 @@ mod tests {
     prop_compose! {
         fn trades()(
             symbol in word(), feed in word(), venue in word(), id in word(),
-            (ts, recv, price, size) in proptest::num::i64::ANY.prop_flat_map(|ts| (
-                Just(ts), proptest::num::i64::ANY, -MAX..=MAX, -MAX..=MAX)),
+            (ts, recv, price, size) in (1..LATEST.0).prop_flat_map(|ts| (
+                Just(ts), proptest::num::i64::ANY, -MAX..=MAX, 0..=MAX)),
             side in proptest::sample::select(vec![Side::Unknown, Side::Buy, Side::Sell]), seq in proptest::num::i64::ANY,
             conditions in proptest::collection::vec(word(), 0..4),
             tape in "[A-C]?", revision in 0_u32..9, canceled in proptest::bool::ANY,
@@ -590,7 +622,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_trade_reads_back(trade in trades()) {
-            prop_assume!(trade.ts.0 != i64::MIN && trade.seq != i64::MIN && trade.recv_ts.0 != i64::MIN);
+            prop_assume!(trade.check().is_ok() && trade.seq != i64::MIN && trade.recv_ts.0 != i64::MIN);
             let mut text = Vec::new();
             encode(&Record::Trade(trade.clone()), &mut text);
             let read = decode(Kind::Trade, &text).unwrap().map(str::to_owned);

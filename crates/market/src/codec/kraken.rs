@@ -8,9 +8,10 @@
 //! (docs.kraken.com, API v2; python-kraken-sdk.) A pair's trade numbers leave none out, so a jump is a hole. History has
 //! times as seconds: both are cut to microseconds.
 
-use super::feed::{Decode, Message, Numbers, Outcome, Sink};
-use super::scan::{Scanner, Value};
-use crate::record::{Record, Side, Trade};
+use super::feed::{Decode, Message, Numbers, Outcome, Sink, emit_trade, not_an_object};
+use super::placeholder::{IdMint, Origin};
+use super::scan::{Scanner, Value, unescaped};
+use crate::record::{Side, Trade};
 use crate::{Kind, UnixNanos, fixed};
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -28,6 +29,7 @@ struct Members<'a> {
 pub struct Decoder {
     feed: String,
     numbers: Numbers,
+    mint: IdMint,
 }
 
 /// The taker's side: as the stream writes it, or history.
@@ -39,10 +41,17 @@ fn side(text: &str) -> Result<Side, String> {
     }
 }
 
-/// Seconds since 1970; digits beyond nanoseconds, which a double may have, are not the exchange's.
-fn seconds(digits: &str) -> Result<UnixNanos, String> {
-    fixed::parse_scaled(&digits.as_bytes()[..digits.len().min(20)], 9)
+/// The instant of a row of history: seconds since 1970, which passed through a double, cut to microseconds as in the stream.
+///
+/// # Errors
+/// The digits are not a number.
+pub fn seconds(digits: &str) -> Result<UnixNanos, String> {
+    /// Half the distance between two doubles of our time, nanoseconds: what an instant may have lost.
+    const LOST: i128 = 120;
+    let short = digits.get(..20).unwrap_or(digits);
+    fixed::parse_scaled(short.as_bytes(), 9)
         .map_err(|error| error.to_string())
+        .map(|nanos| nanos + LOST - (nanos + LOST).rem_euclid(1_000))
         .and_then(|nanos| i64::try_from(nanos).map_err(|error| error.to_string()))
         .map(UnixNanos)
         .map_err(|error| format!("`time`: {error}: {digits}"))
@@ -56,15 +65,16 @@ impl Decoder {
     }
 
     fn trade(
-        &self,
+        &mut self,
+        origin: Origin,
         of: &Members<'_>,
         ts: UnixNanos,
         recv_ts: UnixNanos,
         take: &mut dyn FnMut(Outcome<'_>),
     ) -> Result<(), String> {
-        take(Ok(Message::Record(Record::Trade(Trade {
+        let trade = Trade {
             symbol: of.symbol.needed("symbol")?,
-            feed: &self.feed,
+            feed: self.feed.as_str(),
             venue: "kraken",
             id: of.id.id("trade_id")?,
             ts: UnixNanos(ts.0 - ts.0.rem_euclid(1_000)),
@@ -77,8 +87,8 @@ impl Decoder {
             seq: 0,
             revision: 0,
             canceled: false,
-        }))));
-        Ok(())
+        };
+        emit_trade(trade, &mut self.mint, origin, take)
     }
 
     fn data(&mut self, data: &str, recv_ts: UnixNanos, sink: Sink<'_>) -> Result<(), String> {
@@ -86,7 +96,7 @@ impl Decoder {
         scanner.array(|scanner| {
             let from = scanner.at();
             let mut of = Members::default();
-            scanner.object(|name, value| match name {
+            let other = scanner.object_or_value(|name, value| match name {
                 "symbol" => of.symbol = value,
                 "side" => of.side = value,
                 "price" => of.price = value,
@@ -96,15 +106,18 @@ impl Decoder {
                 _ => {}
             })?;
             let raw = scanner.since(from);
+            if let Some(element) = other {
+                not_an_object(element, raw, sink);
+                return Ok(());
+            }
             if let (Value::Text(symbol), Ok(number)) = (of.symbol, of.id.whole("trade_id"))
                 && let Some(hole) = self.numbers.hole(symbol, number)
             {
                 sink(Ok(Message::Missed(&hole)), raw);
             }
-            let done = of
-                .time
-                .time("timestamp")
-                .and_then(|ts| self.trade(&of, ts, recv_ts, &mut |outcome| sink(outcome, raw)));
+            let done = of.time.time("timestamp").and_then(|ts| {
+                self.trade(Origin::Stream, &of, ts, recv_ts, &mut |outcome| sink(outcome, raw))
+            });
             if let Err(reason) = done {
                 sink(Err(reason), raw);
             }
@@ -115,25 +128,36 @@ impl Decoder {
 
 impl Decode for Decoder {
     fn frame(&mut self, frame: &str, recv_ts: UnixNanos, sink: Sink<'_>) -> Result<(), String> {
-        let (mut channel, mut data) = (Value::Absent, Value::Absent);
+        let frame = &*unescaped(frame);
+        let (mut channel, mut data, mut method, mut error) =
+            (Value::Absent, Value::Absent, Value::Absent, Value::Absent);
         let mut scanner = Scanner::new(frame);
-        scanner.object(|name, value| match name {
+        let other = scanner.object_or_value(|name, value| match name {
             "channel" => channel = value,
             "data" => data = value,
+            "method" => method = value,
+            "error" | "Error" => error = value,
             _ => {}
         })?;
         scanner.end()?;
-        match (channel, data) {
-            (Value::Text("trade"), Value::Array(data)) => self.data(data, recv_ts, sink),
-            // Answers, heartbeats, states, other channels.
-            _ => {
-                sink(Ok(Message::Silent), frame);
-                Ok(())
-            }
+        if other.is_some() {
+            // Version 1 sends arrays.
+            sink(Ok(Message::Unknown("array")), frame);
+            return Ok(());
         }
+        match (channel, data) {
+            (Value::Text("trade"), Value::Array(data)) => return self.data(data, recv_ts, sink),
+            (Value::Text("heartbeat" | "status"), _) => sink(Ok(Message::Silent), frame),
+            (Value::Text(channel), _) => sink(Ok(Message::Unknown(channel)), frame),
+            // Acknowledgements.
+            _ if method != Value::Absent || error != Value::Absent => sink(Ok(Message::Silent), frame),
+            _ => sink(Ok(Message::Unknown("without channel")), frame),
+        }
+        Ok(())
     }
 
     fn past(&mut self, _: Kind, symbol: &str, raw: &str, recv_ts: UnixNanos, sink: Sink<'_>) {
+        let raw = &*unescaped(raw);
         let (mut scanner, mut at, mut values) = (Scanner::new(raw), 0, [Value::Absent; 7]);
         let read = scanner.array(|scanner| {
             let value = scanner.value()?;
@@ -150,16 +174,21 @@ impl Decode for Decoder {
                 Value::Number(digits) => seconds(digits),
                 _ => Err("no time".to_owned()),
             })
-            .and_then(|ts| self.trade(&of, ts, recv_ts, &mut |outcome| sink(outcome, raw)));
+            .and_then(|ts| self.trade(Origin::History, &of, ts, recv_ts, &mut |outcome| sink(outcome, raw)));
         if let Err(reason) = done {
             sink(Err(reason), raw);
         }
+    }
+
+    fn rewind(&mut self) {
+        self.mint.rewind();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Record;
     use crate::codec::feed::tests::{all, frame, past};
 
     #[test]

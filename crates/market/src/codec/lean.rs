@@ -120,8 +120,8 @@ impl RowReader {
             id: std::str::from_utf8(&self.id).unwrap_or_default(),
             ts,
             recv_ts,
-            price: Price::from_raw(number_in("price", price, PRICE_PLACES)?),
-            size: Size::from_raw(number_in("size", size, fixed::SCALE)?),
+            price: Price::from_raw(decimal("price", price, PRICE_PLACES)?),
+            size: Size::from_raw(size_in("size", size, fixed::SCALE)?),
             side: Side::Unknown,
             conditions: &self.conditions,
             tape: "",
@@ -162,8 +162,8 @@ fn side<'a>(
     size: &[u8],
     venue: &'a str,
 ) -> Result<Option<QuoteSide<&'a str>>, String> {
-    let price = number_in(names[0], price, PRICE_PLACES)?;
-    let size = number_in(names[1], size, fixed::SCALE)?;
+    let price = decimal(names[0], price, PRICE_PLACES)?;
+    let size = size_in(names[1], size, fixed::SCALE)?;
     Ok((price != 0 || size != 0).then_some(QuoteSide {
         price: Price::from_raw(price),
         size: Size::from_raw(size),
@@ -191,12 +191,13 @@ fn columns<const N: usize>(row: &[u8]) -> Result<[&[u8]; N], String> {
     Ok(out)
 }
 
-fn number_in(field: &str, bytes: &[u8], places: u32) -> Result<i128, String> {
-    match fixed::parse_scaled(bytes, places) {
-        Ok(value) if value >= 0 => Ok(value),
-        Ok(_) => Err(refuse(field, bytes, &"negative")),
-        Err(error) => Err(refuse(field, bytes, &error)),
-    }
+fn decimal(field: &str, bytes: &[u8], places: u32) -> Result<i128, String> {
+    fixed::parse_scaled(bytes, places).map_err(|error| refuse(field, bytes, &error))
+}
+
+fn size_in(field: &str, bytes: &[u8], places: u32) -> Result<i128, String> {
+    decimal(field, bytes, places)
+        .and_then(|value| if value < 0 { Err(refuse(field, bytes, &"negative")) } else { Ok(value) })
 }
 
 fn text<'a>(field: &str, bytes: &'a [u8]) -> Result<&'a str, String> {
@@ -265,7 +266,7 @@ mod tests {
                 b"1,1674100.123456789012345,100,P,1,0",
                 "price \"1674100.123456789012345\": more than 18 decimal",
             ),
-            (Kind::Trade, b"1,-1,100,P,1,0", "price \"-1\": negative"),
+            (Kind::Trade, b"1,1,-100,P,1,0", "size \"-100\": negative"),
             (Kind::Trade, b"1,1674100,,P,1,0", "size \"\": empty number"),
             (Kind::Trade, b"1,1674100,1,,1,0", "venue \"\": not a printable code"),
             (Kind::Trade, b"1,1674100,1,P,\"1,0", "conditions \"\\\"1\": not a printable code"),

@@ -5,6 +5,7 @@
 //! it is walked; a value that nobody asks for is passed over by its brackets and quotes.
 
 use crate::{Price, Size, UnixNanos, fixed};
+use std::borrow::Cow;
 
 /// A value as it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -120,6 +121,15 @@ impl<'a> Scanner<'a> {
                 return Ok(self.expect(b']')?);
             }
         }
+    }
+
+    /// Hands each member of an object to `f`; anything else is passed over and returned.
+    ///
+    /// # Errors
+    /// Not JSON.
+    #[inline]
+    pub fn object_or_value(&mut self, f: impl FnMut(&'a str, Value<'a>)) -> Walk<Option<Value<'a>>> {
+        if self.peek() == Some(b'{') { self.object(f).map(|()| None) } else { self.value().map(Some) }
     }
 
     /// Hands each member of an object to `f`.
@@ -326,6 +336,10 @@ impl<'a> Value<'a> {
     /// It is none.
     pub fn epoch(self, name: &str) -> Result<UnixNanos, String> {
         let number = self.whole(name)?;
+        // Milliseconds of 1973 are the seconds of the year 5138.
+        if (1..100_000_000_000).contains(&number) {
+            return Err(format!("`{name}` is in seconds, or long ago: {number}; milliseconds are expected"));
+        }
         // Until the year 5138 milliseconds are below 1e14.
         let unit = match number.unsigned_abs() {
             0..100_000_000_000_000 => 1_000_000,
@@ -335,7 +349,9 @@ impl<'a> Value<'a> {
         number.checked_mul(unit).map(UnixNanos).ok_or_else(|| format!("`{name}` is no instant: {number}"))
     }
 
-    fn written(self) -> String {
+    /// As it is written, for messages.
+    #[must_use]
+    pub fn written(self) -> String {
         match self {
             Self::Absent => "nothing".to_owned(),
             Self::Null => "null".to_owned(),
@@ -344,6 +360,56 @@ impl<'a> Value<'a> {
             Self::Number(text) | Self::Array(text) | Self::Object(text) => text.to_owned(),
         }
     }
+}
+
+/// The same JSON without escapes in its texts (`\\u0026`, `\\/`, `\\ud83d\\ude00`), so that names and codes are plain text. Escapes
+/// of quotes, backslashes and control characters, which records do not hold, stay. A byte-order mark is dropped.
+#[must_use]
+pub fn unescaped(text: &str) -> Cow<'_, str> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if memchr::memchr(b'\\', text.as_bytes()).is_none() {
+        return Cow::Borrowed(text);
+    }
+    let (mut out, mut rest, mut in_text) = (String::with_capacity(text.len()), text, false);
+    while let Some(at) = rest.find(['"', '\\']) {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        let length = if from.starts_with('"') {
+            in_text = !in_text;
+            1
+        } else {
+            match escape(from).filter(|_| in_text) {
+                Some((character, length)) => {
+                    out.push(character);
+                    rest = &from[length..];
+                    continue;
+                }
+                // The escaped character belongs to it: it does not end the text.
+                None => 1 + from[1..].chars().next().map_or(0, char::len_utf8),
+            }
+        };
+        out.push_str(&from[..length]);
+        rest = &from[length..];
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+/// The character that an escape stands for, and the escape's length.
+fn escape(text: &str) -> Option<(char, usize)> {
+    if text.starts_with("\\/") {
+        return Some(('/', 2));
+    }
+    let unit = |text: &str| {
+        let digits = text.strip_prefix("\\u")?.get(..4)?;
+        digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())?
+    };
+    let first = unit(text)?;
+    let second = text.get(6..).and_then(unit);
+    let mut decoded = char::decode_utf16([first].into_iter().chain(second));
+    let character = decoded.next()?.ok()?;
+    (!character.is_control() && !matches!(character, '"' | '\\'))
+        .then_some((character, 6 * character.len_utf16()))
 }
 
 /// Condition codes as the canonical array of texts. Most vendors write just that: then it is taken as it stands; numbers,
@@ -471,6 +537,38 @@ mod tests {
     }
 
     #[test]
+    fn escapes_of_plain_characters_are_resolved() {
+        for (text, plain) in [
+            (r#"{"s":"M\u0026M.NS","\u0070":"\/"}"#, r#"{"s":"M&M.NS","p":"/"}"#),
+            (r#"{"s":"\u5e01\u5b89USDT"}"#, r#"{"s":"币安USDT"}"#),
+            (r#"{"s":"\ud83d\ude00"}"#, r#"{"s":"😀"}"#),
+            ("\u{feff}{}", "{}"),
+        ] {
+            assert_eq!(unescaped(text), plain);
+        }
+        // Those that would change what the text says, or that are none, stay.
+        for text in [
+            r#"{"s":"a\"b\\"}"#,
+            r#"{"s":"\u0022\u005c\u000a\n"}"#,
+            r#"{"s":"\ud83d"}"#,
+            r#"\u007b"#,
+            r#"{"s":"\u00"}"#,
+            r#"{"s":"\"#,
+            r#"{"s":"\é"}"#,
+        ] {
+            assert_eq!(unescaped(text), text);
+        }
+    }
+
+    #[test]
+    fn seconds_are_not_milliseconds() {
+        let of = |digits| Value::Number(digits).epoch("t");
+        assert!(of("1672348887").is_err_and(|error| error.contains("seconds")));
+        assert_eq!(of("0"), Ok(UnixNanos(0)));
+        assert!(of("9223372036854775808").is_err());
+    }
+
+    #[test]
     fn codes_become_the_canonical_array() {
         let mut scratch = String::new();
         for (value, want) in [
@@ -502,6 +600,16 @@ mod tests {
                     prop_assert!(map.keys().all(|name| names.contains(name)) && names.len() == map.len());
                 }
                 Err(_) => prop_assert!(members(&text).is_err()),
+            }
+        }
+
+        #[test]
+        fn unescaping_changes_no_meaning(text in "\\{\"a\":\"([a-z\"é ]|\\\\u[0-9a-f]{4}|\\\\[\"/nu\\\\]){0,8}\"\\}") {
+            let value = serde_json::from_str::<serde_json::Value>(&text);
+            let plain = serde_json::from_str::<serde_json::Value>(&unescaped(&text));
+            match (value, plain) {
+                (Ok(value), Ok(plain)) => prop_assert_eq!(value, plain),
+                (value, plain) => prop_assert!(value.is_err() && plain.is_err(), "{} {}", text, unescaped(&text)),
             }
         }
 

@@ -21,8 +21,9 @@ mod memory;
 mod tests;
 
 use super::aside;
-use super::feed::{Decode, Message, Outcome, Sink, quote_number};
-use super::scan::{Scanner, Value, conditions};
+use super::feed::{Decode, Message, Outcome, Sink, emit, emit_trade, not_an_object, quote_number};
+use super::placeholder::{IdMint, Origin};
+use super::scan::{Scanner, Value, conditions, unescaped};
 use crate::record::{Quote, QuoteSide, Record, Side, Trade};
 use crate::{Kind, Price, Size, UnixNanos};
 use memory::{Known, Memory, REMEMBERED};
@@ -41,6 +42,8 @@ struct Members<'a> {
     t: Value<'a>,
     /// Of history: `canceled`, or `incorrect` and replaced by a trade that is `corrected`.
     u: Value<'a>,
+    /// The taker's side, of crypto: `B` or `S`.
+    tks: Value<'a>,
     sc: Value<'a>,
     oi: Value<'a>,
     op: Value<'a>,
@@ -68,6 +71,7 @@ impl<'a> Members<'a> {
             b"z" => &mut self.z,
             b"t" => &mut self.t,
             b"u" => &mut self.u,
+            b"tks" => &mut self.tks,
             b"sc" => &mut self.sc,
             b"oi" => &mut self.oi,
             b"op" => &mut self.op,
@@ -94,6 +98,7 @@ impl<'a> Members<'a> {
 pub struct Decoder {
     feed: String,
     memory: Memory,
+    mint: IdMint,
     scratch: String,
 }
 
@@ -110,14 +115,14 @@ impl Decoder {
             _ => return sink(Err("not a message: no `T`".to_owned()), raw),
         };
         let done = match class {
-            "t" => self.trade(of, recv_ts, &mut |outcome| sink(outcome, raw)),
+            "t" => self.trade(Origin::Stream, of, recv_ts, &mut |outcome| sink(outcome, raw)),
             "q" => self.quote(of, recv_ts, &mut |outcome| sink(outcome, raw)),
             "c" => self.correction(of, recv_ts, &mut |outcome| sink(outcome, raw)),
             "x" => self.cancel(of, recv_ts, &mut |outcome| sink(outcome, raw)),
             "s" => status(of).map(|message| sink(Ok(message), raw)),
             "b" | "u" | "d" | "l" => return aside::alpaca(class, raw, sink),
-            // Control, imbalances.
-            _ => return sink(Ok(Message::Silent), raw),
+            "success" | "subscription" | "error" => return sink(Ok(Message::Silent), raw),
+            other => return sink(Ok(Message::Unknown(other)), raw),
         };
         if let Err(reason) = done {
             sink(Err(reason), raw);
@@ -127,6 +132,7 @@ impl Decoder {
     #[inline]
     fn trade(
         &mut self,
+        origin: Origin,
         of: &Members<'_>,
         recv_ts: UnixNanos,
         take: &mut dyn FnMut(Outcome<'_>),
@@ -141,13 +147,21 @@ impl Decoder {
             recv_ts,
             price: of.p.price("p")?,
             size: of.s.size("s")?,
-            side: Side::Unknown,
+            side: match of.tks.text("tks")? {
+                "B" => Side::Buy,
+                "S" => Side::Sell,
+                _ => Side::Unknown,
+            },
             conditions: codes,
             tape: of.z.text("z")?,
             seq: 0,
             revision: 0,
             canceled: matches!(of.u, Value::Text("canceled" | "incorrect")),
         };
+        if IdMint::is_placeholder(trade.id) {
+            trade.revision = u32::from(trade.canceled);
+            return emit_trade(trade, &mut self.mint, origin, take);
+        }
         let key = Memory::key(trade.symbol, trade.venue, trade.id);
         match self.memory.find(key).copied() {
             // Its time is the trade's own by either way.
@@ -163,8 +177,7 @@ impl Decoder {
             }
         }
         trade.revision = u32::from(trade.canceled);
-        take(Ok(Message::Record(Record::Trade(trade))));
-        Ok(())
+        emit(Record::Trade(trade), take)
     }
 
     /// The old trade is taken back, the new one stands at its time.
@@ -221,9 +234,9 @@ impl Decoder {
         recv_ts: UnixNanos,
         take: &mut dyn FnMut(Outcome<'_>),
     ) -> Result<(), String> {
-        take(Ok(Message::Record(Record::Trade(Trade {
+        let trade = Trade {
             symbol: of.symbol.needed("S")?,
-            feed: &self.feed,
+            feed: self.feed.as_str(),
             venue: of.x.text("x")?,
             id,
             ts: UnixNanos(known.ts),
@@ -236,8 +249,8 @@ impl Decoder {
             seq: 0,
             revision: u32::from(known.canceled),
             canceled: known.canceled,
-        }))));
-        Ok(())
+        };
+        emit(Record::Trade(trade), take)
     }
 
     fn quote(
@@ -257,8 +270,7 @@ impl Decoder {
             conditions: conditions(of.c, "c", &mut self.scratch)?,
         };
         quote.seq = quote_number(&quote, 0);
-        take(Ok(Message::Record(Record::Quote(quote))));
-        Ok(())
+        emit(Record::Quote(quote), take)
     }
 }
 
@@ -289,11 +301,15 @@ pub(super) fn side<'a>(
 
 impl Decode for Decoder {
     fn frame(&mut self, frame: &str, recv_ts: UnixNanos, sink: Sink<'_>) -> Result<(), String> {
+        let frame = &*unescaped(frame);
         let mut scanner = Scanner::new(frame);
         scanner.array(|scanner| {
             let from = scanner.at();
             let mut members = Members::default();
-            scanner.object(|name, value| members.set(name, value))?;
+            if let Some(element) = scanner.object_or_value(|name, value| members.set(name, value))? {
+                not_an_object(element, scanner.since(from), sink);
+                return Ok(());
+            }
             self.message(&members, recv_ts, scanner.since(from), sink);
             Ok::<(), String>(())
         })?;
@@ -301,16 +317,21 @@ impl Decode for Decoder {
     }
 
     fn past(&mut self, kind: Kind, symbol: &str, raw: &str, recv_ts: UnixNanos, sink: Sink<'_>) {
+        let raw = &*unescaped(raw);
         let mut members = Members::default();
         let mut scanner = Scanner::new(raw);
         let read = scanner.object(|name, value| members.set(name, value)).and_then(|()| scanner.end());
         members.symbol = Value::Text(symbol);
         let done = read.map_err(String::from).and_then(|()| match kind {
-            Kind::Trade => self.trade(&members, recv_ts, &mut |outcome| sink(outcome, raw)),
+            Kind::Trade => self.trade(Origin::History, &members, recv_ts, &mut |outcome| sink(outcome, raw)),
             Kind::Quote => self.quote(&members, recv_ts, &mut |outcome| sink(outcome, raw)),
         });
         if let Err(reason) = done {
             sink(Err(reason), raw);
         }
+    }
+
+    fn rewind(&mut self) {
+        self.mint.rewind();
     }
 }

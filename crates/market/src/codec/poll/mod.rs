@@ -165,8 +165,15 @@ pub(super) fn short(row: &Value, start: i64) -> Result<Row, String> {
     Ok(Row {
         start,
         ohlc: ohlc(row, ["o", "h", "l", "c"])?,
-        volume: volume(&row["v"], "v")?,
-        vwap: row.get("vw").map(|value| price(value, "vw")).transpose()?,
+        // The volume with its fraction stands beside the whole one.
+        volume: match &row["dv"] {
+            Value::Null => volume(&row["v"], "v")?,
+            exact => volume(exact, "dv")?,
+        },
+        vwap: match &row["vw"] {
+            Value::Null => None,
+            vwap => Some(price(vwap, "vw")?),
+        },
         trades: row["n"].as_u64().unwrap_or(0),
     })
 }
