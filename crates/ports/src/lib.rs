@@ -17,6 +17,7 @@
 //! | [`cancel`] | cooperative cancellation and retry back-off |
 //! | [`clock`] | the wall clock |
 //! | [`secret`] | strings that are never printed |
+//! | [`tls`] | TLS settings of clients |
 //!
 //! ```
 //! use ports::CancelToken;
@@ -40,6 +41,7 @@ pub mod secret;
 pub mod source;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod topic;
 
 pub use cancel::CancelToken;

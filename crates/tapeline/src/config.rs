@@ -147,7 +147,13 @@ fn merge(below: &mut Table, above: Table, path: &str, place: &str) -> Result<()>
         match (below.get_mut(&key), value) {
             (Some(Value::Table(below)), Value::Table(above)) => merge(below, above, &full, place)?,
             (Some(slot), value) => {
-                if slot.type_str() != value.type_str() {
+                // A secret may be kept elsewhere: `password = { file = "…" }`.
+                let elsewhere = |table: &Table| {
+                    table.len() == 1
+                        && table.keys().all(|key| ["file", "env", "command"].contains(&key.as_str()))
+                };
+                let secret = slot.is_str() && value.as_table().is_some_and(elsewhere);
+                if slot.type_str() != value.type_str() && !secret {
                     let (want, have) = (slot.type_str(), value.type_str());
                     return Err(Error::user(format!("{place}: `{full}` is a {have}, a {want} is due"))
                         .hint("the reference is config/default.toml"));

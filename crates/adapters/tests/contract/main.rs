@@ -32,6 +32,8 @@ fn kafka_with(
         linger_ms: 1,
         instance: String::new(),
         session_timeout_ms: 6_000,
+        tls: ports::tls::Tls::default(),
+        sasl: adapters::topic::kafka::Sasl::default(),
         properties: properties
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -56,6 +58,7 @@ fn cassandra(keyspace: &str, batch_rows: usize) -> adapters::store::cassandra::C
         connections: 1,
         username: String::new(),
         password: ports::secret::Secret::default(),
+        tls: ports::tls::Tls::default(),
     };
     adapters::store::cassandra::CassandraStore::new(&server("TAPELINE_TEST_CASSANDRA"), keyspace, settings)
         .unwrap()

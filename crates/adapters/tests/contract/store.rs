@@ -337,6 +337,7 @@ fn a_cassandra_that_is_away_is_worth_waiting_for() {
         connections: 1,
         username: String::new(),
         password: "hush".to_owned().into(),
+        tls: ports::tls::Tls::default(),
     };
     let store = adapters::store::cassandra::CassandraStore::new("127.0.0.77:9", "k", settings).unwrap();
     let error = store.init().unwrap_err();

@@ -237,6 +237,8 @@ fn kafka_that_is_away_is_worth_waiting_for() {
         linger_ms: 1,
         instance: String::new(),
         session_timeout_ms: 6_000,
+        tls: ports::tls::Tls::default(),
+        sasl: adapters::topic::kafka::Sasl::default(),
         properties: BTreeMap::new(),
     };
     let topics = adapters::topic::kafka::KafkaTopics::new(

@@ -90,6 +90,8 @@ fn messages_that_are_no_records_become_dead_letters() {
         linger_ms: 0,
         instance: String::new(),
         session_timeout_ms: 6_000,
+        tls: ports::tls::Tls::default(),
+        sasl: adapters::topic::kafka::Sasl::default(),
         properties: BTreeMap::new(),
     };
     let names = Names::new(&real.name);

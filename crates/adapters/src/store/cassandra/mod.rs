@@ -15,11 +15,13 @@ mod literal;
 mod order;
 mod read;
 mod schema;
+mod tls;
 mod write;
 
 use market::bar::Bar;
 use ports::secret::Secret;
 use ports::store::{BarScan, BarSink, Counts, Scan, Sink, Store, Writer};
+use ports::tls::Tls;
 use ports::{CancelToken, Error, Result};
 use scylla::client::PoolSize;
 use scylla::client::execution_profile::ExecutionProfile;
@@ -54,6 +56,8 @@ pub struct Settings {
     pub username: String,
     /// Never printed.
     pub password: Secret,
+    /// Encryption.
+    pub tls: Tls,
 }
 
 /// A keyspace of one cluster.
@@ -128,6 +132,10 @@ impl CassandraStore {
             .default_execution_profile_handle(profile.into_handle());
         if !self.settings.username.is_empty() {
             builder = builder.user(&self.settings.username, self.settings.password.reveal());
+        }
+        if self.settings.tls.enabled {
+            let host = self.nodes.first().and_then(|node| node.rsplit_once(':')).map_or("", |(host, _)| host);
+            builder = builder.tls_context(Some(tls::context(&self.settings.tls, host)?));
         }
         let session = runtime.block_on(builder.build()).map_err(|error| self.unreachable(&error))?;
         Ok(self.session.get_or_init(|| (Arc::new(runtime), Arc::new(session))).clone())

@@ -99,10 +99,10 @@ impl KafkaConsumer {
         if !topics.settings.instance.is_empty() {
             config.set("group.instance.id", &topics.settings.instance);
         }
-        topics.finish(&mut config);
+        topics.finish(&mut config)?;
         let leaves = !group.is_empty() && config.get("group.instance.id").is_none();
         let mut asking = topics.base();
-        topics.finish(&mut asking);
+        topics.finish(&mut asking)?;
         let asker = asking.create_with_context(super::Quiet).map_err(topics.refused("open a client"))?;
         let positions = Positions::new(asker, topics, names);
         let consumer: BaseConsumer<Membership> = config
@@ -373,7 +373,7 @@ pub(super) fn read_all(
         .set("fetch.queue.backoff.ms", "1")
         .set("queued.max.messages.kbytes", "2048")
         .set("isolation.level", "read_committed");
-    topics.finish(&mut config);
+    topics.finish(&mut config)?;
     let consumer: BaseConsumer<super::Quiet> =
         config.create_with_context(super::Quiet).map_err(topics.refused("open a reader"))?;
     let counts = topics.partitions(consumer.client(), names)?;

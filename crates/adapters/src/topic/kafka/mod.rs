@@ -9,8 +9,10 @@ mod native;
 mod positions;
 mod produce;
 mod queue;
+mod security;
 
 use ports::cancel::CancelToken;
+use ports::tls::Tls;
 use ports::topic::{Consumer, Fetched, Producer, TopicSpec, Topics};
 use ports::{Error, Result};
 use rdkafka::ClientConfig;
@@ -18,6 +20,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+pub use security::Sasl;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -36,8 +39,28 @@ pub struct Settings {
     pub instance: String,
     /// After how long silence a member counts as dead, milliseconds.
     pub session_timeout_ms: u32,
+    /// Encryption.
+    pub tls: Tls,
+    /// Login.
+    pub sasl: Sasl,
     /// Any librdkafka property, set last: TLS, SASL, tuning.
     pub properties: BTreeMap<String, String>,
+}
+
+#[cfg(test)]
+impl Settings {
+    fn for_tests() -> Self {
+        Self {
+            replication: 1,
+            compression: "lz4".to_owned(),
+            linger_ms: 1,
+            instance: String::new(),
+            session_timeout_ms: 6_000,
+            tls: Tls::default(),
+            sasl: Sasl::default(),
+            properties: BTreeMap::new(),
+        }
+    }
 }
 
 /// Topics of one cluster.
@@ -87,10 +110,13 @@ impl KafkaTopics {
         config
     }
 
-    fn finish(&self, config: &mut ClientConfig) {
+    /// Applies security settings and then the user's own properties.
+    fn finish(&self, config: &mut ClientConfig) -> Result<()> {
+        security::apply(&self.settings, config)?;
         for (name, value) in &self.settings.properties {
             config.set(name, value);
         }
+        Ok(())
     }
 
     fn refused(&self, doing: &str) -> impl Fn(KafkaError) -> Error {
@@ -146,7 +172,7 @@ pub(super) fn explain(place: &str, error: &KafkaError) -> Error {
         ) => Error::user(what)
             .hint("the account may not do this: grant it the rights on topic and group (kafka-acls)"),
         Some(Code::Authentication | Code::SaslAuthenticationFailed) => Error::user(what)
-            .hint("check topic.kafka.properties: sasl.username, sasl.password, security.protocol"),
+            .hint("check [topic.kafka.sasl] and [topic.kafka.tls]: mechanism, username, password"),
         _ => match error {
             KafkaError::ClientConfig(..) => {
                 Error::user(what).hint("check topic.kafka.properties in the configuration")
@@ -159,7 +185,7 @@ pub(super) fn explain(place: &str, error: &KafkaError) -> Error {
 impl Topics for KafkaTopics {
     fn init(&self, specs: &[TopicSpec]) -> Result<Vec<String>> {
         let mut config = self.base();
-        self.finish(&mut config);
+        self.finish(&mut config)?;
         let admin: AdminClient<Quiet> =
             config.create_with_context(Quiet).map_err(self.refused("open an admin client"))?;
         let metadata =

@@ -66,7 +66,7 @@ impl KafkaProducer {
             // A cluster that is away is waited for, not given up on.
             .set("message.timeout.ms", "0")
             .set("delivery.report.only.error", "true");
-        topics.finish(&mut config);
+        topics.finish(&mut config)?;
         let producer: BaseProducer<Deliveries> =
             config.create_with_context(Deliveries::default()).map_err(topics.refused("open a producer"))?;
         let positions = std::slice::from_ref(&topics.positions);

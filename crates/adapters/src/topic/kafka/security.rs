@@ -1,0 +1,143 @@
+//! TLS and SASL settings as properties of librdkafka.
+
+use super::Settings;
+use ports::secret::Secret;
+use ports::tls::Verify;
+use ports::{Error, Result};
+use rdkafka::ClientConfig;
+use serde::Deserialize;
+
+/// The `[topic.kafka.sasl]` section of the configuration.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sasl {
+    /// `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512` or `OAUTHBEARER`; empty for no login.
+    pub mechanism: String,
+    /// Of PLAIN and SCRAM; the client id of OAUTHBEARER.
+    pub username: String,
+    /// Of PLAIN and SCRAM; the client secret of OAUTHBEARER.
+    pub password: Secret,
+    /// OAUTHBEARER: where tokens are issued (OpenID Connect client credentials).
+    pub token_url: String,
+    /// OAUTHBEARER: the scope to request; may be empty.
+    pub scope: String,
+}
+
+const MECHANISMS: [&str; 4] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"];
+
+/// Sets what the settings demand.
+///
+/// # Errors
+/// A mechanism that is unknown, or without a name; a certificate without its key.
+pub(super) fn apply(settings: &Settings, config: &mut ClientConfig) -> Result<()> {
+    let (tls, sasl) = (&settings.tls, &settings.sasl);
+    let protocol = match (tls.enabled, !sasl.mechanism.is_empty()) {
+        (false, false) => return Ok(()),
+        (true, false) => "SSL",
+        (false, true) => "SASL_PLAINTEXT",
+        (true, true) => "SASL_SSL",
+    };
+    config.set("security.protocol", protocol);
+    if tls.enabled {
+        if tls.certificate.is_empty() != tls.key.is_empty() {
+            return Err(Error::user("topic.kafka.tls: certificate and key belong together, one is missing")
+                .hint("set both for mutual TLS, or neither"));
+        }
+        for (name, value) in [
+            ("ssl.ca.location", &tls.ca),
+            ("ssl.certificate.location", &tls.certificate),
+            ("ssl.key.location", &tls.key),
+        ] {
+            if !value.is_empty() {
+                std::fs::File::open(value).map_err(|error| {
+                    Error::user(format!("topic.kafka.tls: open {value}: {error}"))
+                        .hint("ca, certificate and key are PEM files this process may read")
+                })?;
+                config.set(name, value);
+            }
+        }
+        if !tls.key_password.is_empty() {
+            config.set("ssl.key.password", tls.key_password.reveal());
+        }
+        match tls.verify {
+            Verify::Full => {}
+            Verify::Ca => {
+                config.set("ssl.endpoint.identification.algorithm", "none");
+            }
+            Verify::None => {
+                config.set("enable.ssl.certificate.verification", "false");
+            }
+        }
+    }
+    if !sasl.mechanism.is_empty() {
+        let mechanism = sasl.mechanism.to_ascii_uppercase();
+        if !MECHANISMS.contains(&mechanism.as_str()) {
+            return Err(Error::user(format!(
+                "topic.kafka.sasl.mechanism: expected {}, found `{}`",
+                MECHANISMS.join(", "),
+                sasl.mechanism
+            )));
+        }
+        config.set("sasl.mechanism", &mechanism);
+        if mechanism == "OAUTHBEARER" {
+            if !sasl.token_url.is_empty() {
+                config
+                    .set("sasl.oauthbearer.method", "oidc")
+                    .set("sasl.oauthbearer.token.endpoint.url", &sasl.token_url)
+                    .set("sasl.oauthbearer.client.id", &sasl.username)
+                    .set("sasl.oauthbearer.client.secret", sasl.password.reveal())
+                    .set("sasl.oauthbearer.scope", &sasl.scope);
+            }
+        } else if sasl.username.is_empty() || sasl.password.is_empty() {
+            return Err(Error::user(format!("topic.kafka.sasl: {mechanism} needs username and password"))
+                .hint("TAPELINE__TOPIC__KAFKA__SASL__PASSWORD keeps it out of files"));
+        } else {
+            config.set("sasl.username", &sasl.username).set("sasl.password", sasl.password.reveal());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ports::tls::Tls;
+
+    fn properties(tls: Tls, sasl: Sasl) -> Result<ClientConfig> {
+        let settings = Settings { tls, sasl, ..Settings::for_tests() };
+        let mut config = ClientConfig::new();
+        apply(&settings, &mut config).map(|()| config)
+    }
+
+    #[test]
+    fn settings_become_properties() {
+        let login = |mechanism: &str| Sasl {
+            mechanism: mechanism.to_owned(),
+            username: "alice".to_owned(),
+            password: "hush".to_owned().into(),
+            ..Sasl::default()
+        };
+        let tls = || Tls { enabled: true, ..Tls::default() };
+        let none = properties(Tls::default(), Sasl::default()).unwrap();
+        assert_eq!(none.get("security.protocol"), None);
+        assert_eq!(properties(tls(), Sasl::default()).unwrap().get("security.protocol"), Some("SSL"));
+        let both = properties(tls(), login("scram-sha-512")).unwrap();
+        assert_eq!(both.get("security.protocol"), Some("SASL_SSL"));
+        assert_eq!(both.get("sasl.mechanism"), Some("SCRAM-SHA-512"));
+        assert_eq!(both.get("sasl.password"), Some("hush"));
+        let lax = properties(Tls { verify: Verify::None, ..tls() }, Sasl::default()).unwrap();
+        assert_eq!(lax.get("enable.ssl.certificate.verification"), Some("false"));
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused() {
+        let tls = Tls { enabled: true, certificate: "c.pem".to_owned(), ..Tls::default() };
+        assert!(properties(tls, Sasl::default()).unwrap_err().to_string().contains("belong together"));
+        let tls = Tls { enabled: true, ca: "/no/such.pem".to_owned(), ..Tls::default() };
+        assert!(properties(tls, Sasl::default()).unwrap_err().to_string().contains("/no/such.pem"));
+        let sasl = Sasl { mechanism: "KERBEROS".to_owned(), ..Sasl::default() };
+        assert!(properties(Tls::default(), sasl).unwrap_err().to_string().contains("found `KERBEROS`"));
+        let sasl = Sasl { mechanism: "PLAIN".to_owned(), ..Sasl::default() };
+        assert!(properties(Tls::default(), sasl).unwrap_err().to_string().contains("needs username"));
+    }
+}
