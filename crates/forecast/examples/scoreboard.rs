@@ -3,7 +3,9 @@
 //! ```text
 //! cargo run --release -p forecast --example scoreboard -- DATA/daily/spy.zip [MORE.zip ...]
 //! ```
+//! `--without MODEL` leaves a model out, for example `lstm`, which takes most of the time.
 //! A factor file beside the data (`../factor_files/spy.csv`) is applied to splits and dividends. Hourly files work too.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
 mod support;
 
@@ -15,9 +17,21 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let paths: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let mut kinds = Kind::ALL.to_vec();
+    let mut paths = Vec::new();
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        if argument == "--without" {
+            let label = arguments.next().ok_or("--without: expected a model")?;
+            let kind =
+                Kind::from_label(&label).ok_or_else(|| format!("--without: unknown model `{label}`"))?;
+            kinds.retain(|kept| *kept != kind);
+        } else {
+            paths.push(PathBuf::from(argument));
+        }
+    }
     if paths.is_empty() {
-        return Err("usage: scoreboard DATA/daily/SYMBOL.zip [MORE.zip ...]".into());
+        return Err("usage: scoreboard [--without MODEL] DATA/daily/SYMBOL.zip [MORE.zip ...]".into());
     }
     let mut boards = Vec::new();
     for path in paths {
@@ -28,6 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let options = WalkOptions {
             first_fit: file.first_fit,
             refit_every: file.refit_every,
+            kinds: kinds.clone(),
             ..WalkOptions::default()
         };
         let started = Instant::now();
@@ -43,8 +58,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         let board = scoreboard::score(&data, &tracks);
         println!("## {}\n", file.name);
         println!(
-            "{bars} bars, {}; first fit on {} bars, refitted every {}.\n",
-            file.span, options.first_fit, options.refit_every
+            "{bars} bars, {}, {}, bad prints cut from {}; first fit on {} bars, refitted every {}.\n",
+            file.span,
+            file.adjustment,
+            data.cut_bars().len(),
+            options.first_fit,
+            options.refit_every
         );
         print_board(&board);
         boards.push((file.name, board));

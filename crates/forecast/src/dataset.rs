@@ -1,7 +1,7 @@
 //! A series with everything models read from it, computed once. Row `t` uses bars up to and including `t` only.
 
 use crate::feature::{self, WARMUP};
-use crate::{Bar, ForecastError, Series, Target, Task, volatility};
+use crate::{Bar, ForecastError, Series, Target, Task, clean, volatility};
 use ndarray::Array2;
 use std::ops::Range;
 
@@ -19,6 +19,7 @@ const MIN_VARIANCE: f64 = 1e-14;
 #[derive(Debug, Clone)]
 pub struct Dataset {
     series: Series,
+    cut: Vec<usize>,
     /// Log return of each bar; 0 for the first.
     pub(crate) returns: Vec<f64>,
     /// Close-to-close variance of each bar, floored.
@@ -37,7 +38,7 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Prepares `series`. `season` is the number of bars after which the calendar repeats: 5 for daily bars of a stock
+    /// Cuts the bad prints of `series` and prepares it. `season` is the number of bars after which the calendar repeats: 5 for daily bars of a stock
     /// exchange, the bars of a session for shorter ones.
     ///
     /// # Errors
@@ -54,10 +55,11 @@ impl Dataset {
             return Err(ForecastError::TooShort { purpose, needed, found: series.len() });
         }
         series.check_movement()?;
-        Ok(Self::prepare(series, season))
+        let (series, cut) = clean::cut_bad_prints(&series)?;
+        Ok(Self::prepare(series, cut, season))
     }
 
-    fn prepare(series: Series, season: usize) -> Self {
+    fn prepare(series: Series, cut: Vec<usize>, season: usize) -> Self {
         let bars = series.bars();
         let pairs = || bars.windows(2);
         let first = &bars[0];
@@ -77,13 +79,29 @@ impl Dataset {
             Some(*sum)
         }));
         let features = Array2::zeros((0, 0));
-        let mut data =
-            Self { series, returns, variances, ranges, ewma, ewma_variance, cumulative, features, season };
+        let mut data = Self {
+            series,
+            cut,
+            returns,
+            variances,
+            ranges,
+            ewma,
+            ewma_variance,
+            cumulative,
+            features,
+            season,
+        };
         data.features = feature::matrix(&data);
         data
     }
 
-    /// The bars.
+    /// Indices of the bars whose wicks were cut as bad prints (see [`clean`]).
+    #[must_use]
+    pub fn cut_bars(&self) -> &[usize] {
+        &self.cut
+    }
+
+    /// The bars, bad prints cut.
     #[must_use]
     pub fn bars(&self) -> &[Bar] {
         self.series.bars()

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! bar           validated input series
+//! clean         bad prints
 //! volatility    variance of one bar from its prices
 //! target        what is forecast, over which horizon
 //! dataset       everything models read from a series; training rows
@@ -14,6 +15,7 @@
 //! linear        least squares and ridge by QR
 //! simplex       minimisation without derivatives (private)
 //! baseline      random walk, drift, seasonal, EWMA, HAR, GARCH(1,1), exponential smoothing
+//! calibration   corrects the level of forecasts by their latest errors
 //! ridge         ridge regression on all features
 //! lstm          long short-term memory
 //! model         all models behind one type
@@ -46,6 +48,8 @@
 
 pub mod bar;
 pub mod baseline;
+pub mod calibration;
+pub mod clean;
 pub mod compare;
 pub mod conformal;
 pub mod dataset;

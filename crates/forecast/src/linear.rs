@@ -19,6 +19,7 @@ impl Linear {
     /// # Errors
     /// [`ForecastError::TooShort`] for fewer rows than unknowns without a penalty, [`ForecastError::Singular`] for
     /// dependent columns.
+    #[allow(clippy::needless_range_loop, reason = "indices of several arrays, as in the formulas")]
     pub fn fit(inputs: ArrayView2<'_, f64>, targets: &[f64], penalty: f64) -> Result<Self, ForecastError> {
         let (rows, columns) = inputs.dim();
         if rows != targets.len() || rows < 2 || (penalty == 0.0 && rows <= columns) {
@@ -56,6 +57,7 @@ impl Linear {
 }
 
 /// Solves `min |A x - y|` where `columns` holds A transposed (each column of A contiguous). Overwrites both.
+#[allow(clippy::needless_range_loop, reason = "indices of several arrays, as in the formulas")]
 fn least_squares(mut columns: Array2<f64>, right: &mut [f64]) -> Result<Vec<f64>, ForecastError> {
     let (count, rows) = columns.dim();
     let mut diagonal = vec![0.0; count];

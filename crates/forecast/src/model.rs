@@ -3,7 +3,7 @@
 use crate::baseline::{ets::Ets, garch::Garch, har::Har, naive};
 use crate::lstm::forecaster::{Epoch, Lstm, LstmOptions};
 use crate::ridge::Ridge;
-use crate::{Dataset, ForecastError, Target, Task};
+use crate::{Dataset, ForecastError, Target, Task, calibration};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -31,7 +31,7 @@ pub enum Kind {
     Ridge,
     /// Long short-term memory on windows of all features.
     Lstm,
-    /// Mean of ridge and LSTM (geometric for positive targets).
+    /// Mean of ridge and LSTM.
     Combination,
 }
 
@@ -106,7 +106,7 @@ impl Kind {
 pub struct Smoother {
     /// Fitted on log variances, log ranges or log prices of single bars.
     pub ets: Ets,
-    /// Mean of actual over level on the training rows, which carries the level to the horizon; 1 for returns.
+    /// Carries the level to the horizon, see [`calibration::level`]; 1 for returns.
     pub factor: f64,
 }
 
@@ -225,16 +225,30 @@ impl Model {
     ) -> Result<Vec<(Task, Vec<f64>)>, ForecastError> {
         let kind = self.kind();
         let wanted = tasks.iter().filter(|task| kind.forecasts(task.target));
-        if let Self::Lstm(lstm) = self {
-            let all = lstm.forecast(data, rows.clone());
-            return wanted
-                .map(|task| {
-                    let at = lstm.tasks.iter().position(|known| known == task);
-                    at.map(|at| (*task, all[at].clone())).ok_or_else(|| untrained(kind, *task))
-                })
-                .collect();
+        if kind.is_baseline() {
+            return wanted.map(|task| Ok((*task, self.forecast_task(data, *task, rows.clone())?))).collect();
         }
-        wanted.map(|task| Ok((*task, self.forecast_task(data, *task, rows.clone())?))).collect()
+        let from = self.first_row(data).max(rows.start.saturating_sub(calibration::HISTORY)).min(rows.start);
+        let early = from..rows.end;
+        let network =
+            if let Self::Lstm(lstm) = self { lstm.forecast(data, early.clone()) } else { Vec::new() };
+        wanted
+            .map(|task| {
+                let raw = match self {
+                    Self::Lstm(lstm) => {
+                        let at = lstm.tasks.iter().position(|known| known == task);
+                        network[at.ok_or_else(|| untrained(kind, *task))?].clone()
+                    }
+                    _ => self.forecast_task(data, *task, early.clone())?,
+                };
+                Ok((*task, calibration::track_level(data, *task, from, rows, &raw)))
+            })
+            .collect()
+    }
+
+    /// First row it can forecast.
+    fn first_row(&self, data: &Dataset) -> usize {
+        data.first_row() + if let Self::Lstm(lstm) = self { lstm.window - 1 } else { 0 }
     }
 
     fn forecast_task(
@@ -267,19 +281,11 @@ impl Model {
     }
 }
 
-/// Mean of several forecasts of one task: geometric for positive targets, arithmetic for returns.
+/// Mean of several forecasts of one task.
 #[must_use]
-pub fn combine(task: Task, forecasts: &[&[f64]]) -> Vec<f64> {
-    let count = forecasts.len() as f64;
+pub fn combine(forecasts: &[&[f64]]) -> Vec<f64> {
     let length = forecasts.iter().map(|values| values.len()).min().unwrap_or(0);
-    let mean = |t: usize| {
-        let values = forecasts.iter().map(|values| values[t]);
-        if task.target.is_positive() {
-            (values.map(f64::ln).sum::<f64>() / count).exp()
-        } else {
-            values.sum::<f64>() / count
-        }
-    };
+    let mean = |t: usize| forecasts.iter().map(|values| values[t]).sum::<f64>() / forecasts.len() as f64;
     (0..length).map(mean).collect()
 }
 
@@ -295,12 +301,13 @@ fn fit_smoother(
         return Ok(Smoother { ets, factor: 1.0 });
     }
     let levels = ets.levels(&values);
-    let ratios: Vec<f64> = rows.filter_map(|t| Some(data.truth(task, t)? / levels[t].exp())).collect();
-    if ratios.is_empty() {
+    let truths: Vec<f64> = rows.clone().filter_map(|t| data.truth(task, t)).collect();
+    let forecasts: Vec<f64> = rows.map(|t| scaled_level(task, levels[t])).collect();
+    if truths.is_empty() {
         let purpose = format!("exponential smoothing of {task}");
         return Err(ForecastError::TooShort { purpose, needed: known + 2 + task.horizon, found: known + 1 });
     }
-    Ok(Smoother { ets, factor: ratios.iter().sum::<f64>() / ratios.len() as f64 })
+    Ok(Smoother { ets, factor: calibration::level(task, &truths, &forecasts) })
 }
 
 fn smoothed_values(data: &Dataset, target: Target, end: usize) -> Vec<f64> {
@@ -312,7 +319,13 @@ fn smoothed_values(data: &Dataset, target: Target, end: usize) -> Vec<f64> {
 }
 
 fn forecast_level(task: Task, level: f64, value: f64, factor: f64) -> f64 {
-    if task.target.is_positive() { level.exp() * factor } else { level - value }
+    if task.target.is_positive() { scaled_level(task, level) * factor } else { level - value }
+}
+
+/// A log variance or log range of one bar, as one of the horizon.
+fn scaled_level(task: Task, level: f64) -> f64 {
+    let bars = task.horizon as f64;
+    level.exp() * if task.target == Target::Variance { bars } else { bars.sqrt() }
 }
 
 fn find<T>(fits: &[(Task, T)], kind: Kind, task: Task) -> Result<&T, ForecastError> {

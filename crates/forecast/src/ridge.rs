@@ -3,7 +3,7 @@
 
 use crate::linear::Linear;
 use crate::scale::{Scaler, decode, encode};
-use crate::{Dataset, ForecastError, Task};
+use crate::{Dataset, ForecastError, Task, calibration};
 use ndarray::Array2;
 use std::ops::Range;
 
@@ -17,9 +17,8 @@ pub struct Ridge {
     pub scaler: Scaler,
     /// Regression on the scaled features.
     pub linear: Linear,
-    /// Mean of actual over forecast on the training rows, which corrects the mean of a log-normal quantity (the smearing
-    /// estimate of Duan, 1983); 1 for returns.
-    pub smearing: f64,
+    /// Correction of the level, see [`calibration::level`].
+    pub level: f64,
     /// Penalty chosen, as a multiple of the number of rows.
     pub penalty: f64,
 }
@@ -54,12 +53,9 @@ impl Ridge {
         }
         let penalty = best.1;
         let linear = Linear::fit(inputs.view(), &targets, penalty * rows.len() as f64)?;
-        let mut ridge = Self { scaler, linear, smearing: 1.0, penalty };
-        if task.target.is_positive() {
-            let forecasts = ridge.forecast(data, task, rows);
-            let ratios: f64 = truths.iter().zip(&forecasts).map(|(y, f)| y / f).sum();
-            ridge.smearing = ratios / truths.len() as f64;
-        }
+        let mut ridge = Self { scaler, linear, level: 1.0, penalty };
+        let forecasts = ridge.forecast(data, task, rows);
+        ridge.level = calibration::level(task, &truths, &forecasts);
         Ok(ridge)
     }
 
@@ -69,7 +65,7 @@ impl Ridge {
         let inputs = scaled(data, &self.scaler, rows.clone());
         let value = |(row, t): (usize, usize)| {
             let encoded = self.linear.predict(inputs.row(row).iter().copied());
-            decode(data, task, t, encoded) * self.smearing
+            decode(data, task, t, encoded) * self.level
         };
         rows.enumerate().map(value).collect()
     }

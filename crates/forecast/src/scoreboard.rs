@@ -122,6 +122,7 @@ pub fn loss(target: Target, actual: f64, forecast: f64) -> f64 {
 
 /// Scores the tracks of one walk. Forecasts whose truth lies after the last bar are left out.
 #[must_use]
+#[allow(clippy::needless_range_loop, reason = "indices of several arrays, as in the formulas")]
 pub fn score(data: &Dataset, tracks: &[Track]) -> Scoreboard {
     let runs: Vec<Run> = tracks.iter().filter_map(|track| Run::new(data, track)).collect();
     let mut scores: Vec<Score> = runs.iter().map(|run| run.score(data)).collect();

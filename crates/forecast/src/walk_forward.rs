@@ -114,7 +114,7 @@ impl ModelSet {
                 if members.is_empty() {
                     continue;
                 }
-                let points = combine(task, &members);
+                let points = combine(&members);
                 tracks.push(Track { kind: Kind::Combination, task, first: rows.start, points });
             }
         }
@@ -133,6 +133,13 @@ pub fn folds(bars: usize, options: &WalkOptions) -> Result<Vec<Range<usize>>, Fo
             option: "refit_every, first_fit",
             expected: "at least 1",
             found,
+        });
+    }
+    if options.tasks.iter().any(|task| task.horizon == 0) {
+        return Err(ForecastError::Option {
+            option: "horizon",
+            expected: "at least 1",
+            found: String::from("0"),
         });
     }
     let first = options.first_fit - 1;

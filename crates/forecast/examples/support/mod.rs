@@ -12,6 +12,8 @@ pub(crate) struct LeanFile {
     pub(crate) name: String,
     /// First and last day.
     pub(crate) span: String,
+    /// Whether splits and dividends are adjusted for.
+    pub(crate) adjustment: &'static str,
     /// The bars.
     pub(crate) series: Series,
     /// Bars after which the calendar repeats.
@@ -30,9 +32,10 @@ pub(crate) fn read(path: &Path) -> Result<LeanFile, Box<dyn Error>> {
     let mut archive =
         zip::ZipArchive::new(File::open(path).map_err(|error| format!("{}: {error}", path.display()))?)?;
     archive.by_index(0)?.read_to_string(&mut text)?;
-    let factors = path.with_file_name("..").join("..").join("factor_files").join(format!("{symbol}.csv"));
+    let factors = path.with_file_name("..").join("factor_files").join(format!("{symbol}.csv"));
     let factors =
         if factors.exists() { parse_factors(&std::fs::read_to_string(factors)?)? } else { Vec::new() };
+    let adjustment = if factors.is_empty() { "as traded" } else { "adjusted for splits and dividends" };
     let mut bars = Vec::new();
     for (number, line) in text.lines().enumerate() {
         bars.push(
@@ -44,7 +47,7 @@ pub(crate) fn read(path: &Path) -> Result<LeanFile, Box<dyn Error>> {
     let span = format!("{} to {}", day(text.lines().next()), day(text.lines().last()));
     let (season, first_fit, refit_every) = if interval == "hour" { (7, 6000, 6000) } else { (5, 1000, 252) };
     let name = format!("{} {interval}", symbol.to_uppercase());
-    Ok(LeanFile { name, span, series: Series::new(bars)?, season, first_fit, refit_every })
+    Ok(LeanFile { name, span, adjustment, series: Series::new(bars)?, season, first_fit, refit_every })
 }
 
 /// Last date and factors of prices (splits and dividends) and of volume.

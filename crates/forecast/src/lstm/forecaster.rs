@@ -5,7 +5,7 @@ use super::network::{Shape, Weights};
 use super::train::{self, Samples};
 use crate::rng::Rng;
 use crate::scale::{Scaler, decode, encode};
-use crate::{Dataset, ForecastError, Task};
+use crate::{Dataset, ForecastError, Task, calibration};
 use ndarray::Array2;
 use std::ops::Range;
 
@@ -104,8 +104,8 @@ pub struct Lstm {
     pub features: Scaler,
     /// Scales of the targets.
     pub targets: Scaler,
-    /// Mean of actual over forecast per task, as for [`crate::ridge::Ridge`].
-    pub smearing: Vec<f64>,
+    /// Correction of the level per task, see [`calibration::level`].
+    pub levels: Vec<f64>,
     /// Weights with the best validation loss.
     pub weights: Weights<f32>,
 }
@@ -174,10 +174,11 @@ impl Lstm {
         let validation: Vec<usize> = (rows.len() - held_out..rows.len()).collect();
         let mut training: Vec<usize> = (0..rows.len() - held_out - longest.min(rows.len() / 3)).collect();
         let weights = fit_weights(&windows, &mut training, &validation, options, observe)?;
-        let smearing = vec![1.0; tasks.len()];
+        let levels = vec![1.0; tasks.len()];
         let mut lstm =
-            Self { tasks: tasks.to_vec(), window: options.window, features, targets, smearing, weights };
-        lstm.smearing = lstm.measure_smearing(data, rows);
+            Self { tasks: tasks.to_vec(), window: options.window, features, targets, levels, weights };
+        let late = rows.end - held_out..rows.end;
+        lstm.levels = lstm.measure_levels(data, late);
         Ok(lstm)
     }
 
@@ -190,19 +191,17 @@ impl Lstm {
         let width = self.tasks.len();
         let value = |column: usize, row: usize| {
             let encoded = self.targets.invert(column, f64::from(outputs[row * width + column]));
-            decode(data, self.tasks[column], rows.start + row, encoded) * self.smearing[column]
+            decode(data, self.tasks[column], rows.start + row, encoded) * self.levels[column]
         };
         (0..width).map(|column| order.iter().map(|row| value(column, *row)).collect()).collect()
     }
 
-    fn measure_smearing(&self, data: &Dataset, rows: Range<usize>) -> Vec<f64> {
+    /// Measured on the rows held out: on the training rows the network knows the answers too well.
+    fn measure_levels(&self, data: &Dataset, rows: Range<usize>) -> Vec<f64> {
         let forecasts = self.forecast(data, rows.clone());
         let of = |(task, forecasts): (&Task, &Vec<f64>)| {
-            if !task.target.is_positive() {
-                return 1.0;
-            }
-            let ratio = |(t, f): (usize, &f64)| data.truth(*task, t).map_or(1.0, |truth| truth / f);
-            rows.clone().zip(forecasts).map(ratio).sum::<f64>() / rows.len() as f64
+            let truths: Vec<f64> = rows.clone().filter_map(|t| data.truth(*task, t)).collect();
+            calibration::level(*task, &truths, forecasts)
         };
         self.tasks.iter().zip(&forecasts).map(of).collect()
     }

@@ -212,6 +212,7 @@ impl<F: Real> Pass<F> {
     }
 
     /// Gradients by the pre-activations of one sample at one step; moves the cell gradient one step back.
+    #[allow(clippy::needless_range_loop, reason = "indices of several arrays, as in the formulas")]
     fn backward_row(&mut self, row: usize, sample: usize, step: usize) {
         let one = F::one();
         let size = self.cells.ncols();
