@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let file = support::read(&path)?;
         let bars = file.series.len();
         let data =
-            Dataset::new(file.series, file.season).map_err(|error| format!("{}: {error}", file.name))?;
+            Dataset::new(&file.series, file.season).map_err(|error| format!("{}: {error}", file.name))?;
         let options = WalkOptions {
             first_fit: file.first_fit,
             refit_every: file.refit_every,

@@ -44,7 +44,7 @@ impl Dataset {
     /// # Errors
     /// [`ForecastError::TooShort`] if not a single row has its features, [`ForecastError::Constant`] and
     /// [`ForecastError::Halted`] for a series that does not move.
-    pub fn new(series: Series, season: usize) -> Result<Self, ForecastError> {
+    pub fn new(series: &Series, season: usize) -> Result<Self, ForecastError> {
         let needed = first_row(season) + 2;
         if season == 0 {
             let found = season.to_string();
@@ -55,7 +55,7 @@ impl Dataset {
             return Err(ForecastError::TooShort { purpose, needed, found: series.len() });
         }
         series.check_movement()?;
-        let (series, cut) = clean::cut_bad_prints(&series)?;
+        let (series, cut) = clean::cut_bad_prints(series)?;
         Ok(Self::prepare(series, cut, season))
     }
 

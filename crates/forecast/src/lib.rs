@@ -38,7 +38,7 @@
 //!     let close = 100.0 + (day as f64 * 0.7).sin();
 //!     Bar { start_ns: day * 86_400_000_000_000, open: 100.0, high: 102.0, low: 98.0, close, volume: 1e6 }
 //! };
-//! let data = Dataset::new(Series::new((0..100).map(bar).collect())?, 5)?;
+//! let data = Dataset::new(&Series::new((0..100).map(bar).collect())?, 5)?;
 //! let task = Task { target: Target::Variance, horizon: 5 };
 //! let variance = naive::ewma(&data, task, 99..100)[0];
 //! assert!(variance.sqrt() > 0.0 && variance.sqrt() < 0.05);
@@ -48,6 +48,7 @@
 
 pub mod bar;
 pub mod baseline;
+pub mod bundle;
 pub mod calibration;
 pub mod clean;
 pub mod compare;
@@ -55,6 +56,7 @@ pub mod conformal;
 pub mod dataset;
 pub mod error;
 pub mod feature;
+pub mod file;
 pub mod leak;
 pub mod linear;
 pub mod lstm;
@@ -71,6 +73,7 @@ pub mod volatility;
 pub mod walk_forward;
 
 pub use bar::{Bar, Series};
+pub use bundle::Bundle;
 pub use dataset::Dataset;
 pub use error::ForecastError;
 pub use model::{Kind, Model};

@@ -20,7 +20,7 @@ impl Linear {
     /// [`ForecastError::TooShort`] for fewer rows than unknowns without a penalty, [`ForecastError::Singular`] for
     /// dependent columns.
     #[allow(clippy::needless_range_loop, reason = "indices of several arrays, as in the formulas")]
-    pub fn fit(inputs: ArrayView2<'_, f64>, targets: &[f64], penalty: f64) -> Result<Self, ForecastError> {
+    pub fn fit(inputs: &ArrayView2<'_, f64>, targets: &[f64], penalty: f64) -> Result<Self, ForecastError> {
         let (rows, columns) = inputs.dim();
         if rows != targets.len() || rows < 2 || (penalty == 0.0 && rows <= columns) {
             let purpose = format!("a regression on {columns} columns");
@@ -104,12 +104,12 @@ mod tests {
     fn recovers_an_exact_plane_and_refuses_a_dependent_column() {
         let x = array![[1.0, 2.0], [3.0, 1.0], [0.0, 5.0], [2.0, 2.0]];
         let y: Vec<f64> = x.rows().into_iter().map(|row| 3.0 + 2.0 * row[0] - row[1]).collect();
-        let fit = Linear::fit(x.view(), &y, 0.0).unwrap();
+        let fit = Linear::fit(&x.view(), &y, 0.0).unwrap();
         assert!((fit.intercept - 3.0).abs() < 1e-12 && (fit.coefficients[0] - 2.0).abs() < 1e-12);
         assert!((fit.predict([10.0, 1.0]) - 22.0).abs() < 1e-11);
         let dependent = array![[1.0, 2.0], [2.0, 4.0], [3.0, 6.0], [5.0, 10.0]];
-        let error = Linear::fit(dependent.view(), &y, 0.0).unwrap_err();
+        let error = Linear::fit(&dependent.view(), &y, 0.0).unwrap_err();
         assert_eq!(error, ForecastError::Singular { column: 1, columns: 2 });
-        assert!(Linear::fit(dependent.view(), &y, 0.1).is_ok());
+        assert!(Linear::fit(&dependent.view(), &y, 0.1).is_ok());
     }
 }

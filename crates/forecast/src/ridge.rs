@@ -44,7 +44,7 @@ impl Ridge {
         let mut best = (f64::INFINITY, PENALTIES[0]);
         for penalty in PENALTIES {
             let part = inputs.slice(ndarray::s![..early, ..]);
-            let fit = Linear::fit(part, &targets[..early], penalty * early as f64)?;
+            let fit = Linear::fit(&part, &targets[..early], penalty * early as f64)?;
             let error = |row: usize| (fit.predict(inputs.row(row).iter().copied()) - targets[row]).powi(2);
             let loss: f64 = (late..rows.len()).map(error).sum();
             if loss < best.0 {
@@ -52,7 +52,7 @@ impl Ridge {
             }
         }
         let penalty = best.1;
-        let linear = Linear::fit(inputs.view(), &targets, penalty * rows.len() as f64)?;
+        let linear = Linear::fit(&inputs.view(), &targets, penalty * rows.len() as f64)?;
         let mut ridge = Self { scaler, linear, level: 1.0, penalty };
         let forecasts = ridge.forecast(data, task, rows);
         ridge.level = calibration::level(task, &truths, &forecasts);

@@ -50,8 +50,10 @@ pub(crate) fn read(path: &Path) -> Result<LeanFile, Box<dyn Error>> {
     Ok(LeanFile { name, span, adjustment, series: Series::new(bars)?, season, first_fit, refit_every })
 }
 
-/// Last date and factors of prices (splits and dividends) and of volume.
-fn parse_factors(text: &str) -> Result<Vec<(u32, f64, f64)>, Box<dyn Error>> {
+/// Last date, factor of prices (splits and dividends) and factor of volume (splits), ascending.
+type Factors = Vec<(u32, f64, f64)>;
+
+fn parse_factors(text: &str) -> Result<Factors, Box<dyn Error>> {
     let parse = |line: &str| -> Result<(u32, f64, f64), Box<dyn Error>> {
         let mut fields = line.split(',');
         let date = fields.next().ok_or("no date")?.parse()?;

@@ -41,7 +41,10 @@ impl Garch {
         }
         // Fitted in standard deviations, so that steps and tolerances fit every symbol and interval.
         let scaled: Vec<f64> = returns.iter().map(|r| r / deviation).collect();
-        let cost = |point: &[f64]| decode(point, &scaled).map_or(f64::INFINITY, |g| -g.log_likelihood);
+        // Fixed at the sample mean, as in the Python package arch: it must not move with the parameters.
+        let initial = backcast(&scaled, mean / deviation);
+        let cost =
+            |point: &[f64]| decode(point, &scaled, initial).map_or(f64::INFINITY, |g| -g.log_likelihood);
         let mut best: Option<(Vec<f64>, f64)> = None;
         for (alpha, beta) in [(0.05, 0.9), (0.1, 0.8), (0.2, 0.5)] {
             let start = [mean / deviation, f64::ln(1.0 - alpha - beta), alpha, beta];
@@ -52,7 +55,7 @@ impl Garch {
                 best = Some(found);
             }
         }
-        let fitted = best.and_then(|(point, _)| decode(&point, &scaled));
+        let fitted = best.and_then(|(point, _)| decode(&point, &scaled, initial));
         let Some(fit) = fitted else {
             return Err(ForecastError::Constant { bars: found, price: mean });
         };
@@ -90,13 +93,12 @@ impl Garch {
 }
 
 /// Parameters from an unbounded point (mean, ln omega, alpha, beta), and their likelihood; `None` out of bounds.
-fn decode(point: &[f64], returns: &[f64]) -> Option<Garch> {
+fn decode(point: &[f64], returns: &[f64], initial: f64) -> Option<Garch> {
     let [mean, log_omega, alpha, beta] = *point else { return None };
     if alpha < 0.0 || beta < 0.0 || alpha + beta >= 1.0 {
         return None;
     }
     let omega = log_omega.exp();
-    let initial = backcast(returns, mean);
     let mut variance = omega + (alpha + beta) * initial;
     let mut twice = 0.0;
     for r in returns {

@@ -33,7 +33,7 @@ impl Har {
             targets.extend(data.truth(task, t));
         }
         let floor = targets.iter().copied().fold(f64::INFINITY, f64::min);
-        Ok(Self { linear: Linear::fit(inputs.view(), &targets, 0.0)?, floor })
+        Ok(Self { linear: Linear::fit(&inputs.view(), &targets, 0.0)?, floor })
     }
 
     /// Forecasts for `rows`.
@@ -59,5 +59,5 @@ pub fn fit_series(values: &[f64]) -> Result<Linear, ForecastError> {
     let rows = values.len().saturating_sub(longest);
     let mean = |end: usize, bars: usize| values[end - bars..end].iter().sum::<f64>() / bars as f64;
     let inputs = Array2::from_shape_fn((rows, 3), |(row, lag)| mean(row + longest, LAGS[lag]));
-    Linear::fit(inputs.view(), values.get(longest..).unwrap_or_default(), 0.0)
+    Linear::fit(&inputs.view(), values.get(longest..).unwrap_or_default(), 0.0)
 }

@@ -185,14 +185,14 @@ impl<F: Real> Pass<F> {
     pub fn backward(
         &mut self,
         weights: &Weights<F>,
-        by_outputs: ArrayView2<'_, F>,
+        by_outputs: &ArrayView2<'_, F>,
         gradients: &mut Weights<F>,
     ) {
         let (one, zero, batch) = (F::one(), F::zero(), self.batch);
         let last = self.hidden.slice(s![(self.steps - 1) * batch.., ..]);
-        general_mat_mul(one, &last.t(), &by_outputs, zero, &mut gradients.head);
+        general_mat_mul(one, &last.t(), by_outputs, zero, &mut gradients.head);
         gradients.head_bias.row_mut(0).assign(&by_outputs.sum_axis(Axis(0)));
-        general_mat_mul(one, &by_outputs, &weights.head.t(), zero, &mut self.hidden_gradient);
+        general_mat_mul(one, by_outputs, &weights.head.t(), zero, &mut self.hidden_gradient);
         self.cell_gradient.fill(zero);
         for step in (0..self.steps).rev() {
             let first = step * batch;
@@ -216,13 +216,13 @@ impl<F: Real> Pass<F> {
     fn backward_row(&mut self, row: usize, sample: usize, step: usize) {
         let one = F::one();
         let size = self.cells.ncols();
-        let gates = row_of(self.gates.view(), row);
+        let gates = row_of(&self.gates.view(), row);
         let (input, rest) = gates.split_at(size);
         let (forget, rest) = rest.split_at(size);
         let (candidate, output) = rest.split_at(size);
-        let cell_tanh = row_of(self.cell_tanh.view(), row);
-        let before = if step > 0 { row_of(self.cells.view(), row - self.batch) } else { &[] };
-        let by_hidden = row_of(self.hidden_gradient.view(), sample);
+        let cell_tanh = row_of(&self.cell_tanh.view(), row);
+        let before = if step > 0 { row_of(&self.cells.view(), row - self.batch) } else { &[] };
+        let by_hidden = row_of(&self.hidden_gradient.view(), sample);
         let by_cell = row_of_mut(self.cell_gradient.view_mut(), sample);
         let out = row_of_mut(self.gate_gradients.view_mut(), row);
         let (by_input, out) = out.split_at_mut(size);
@@ -241,7 +241,7 @@ impl<F: Real> Pass<F> {
 }
 
 /// A row of a matrix in standard layout.
-fn row_of<F>(matrix: ArrayView2<'_, F>, row: usize) -> &[F] {
+fn row_of<'a, F>(matrix: &ArrayView2<'a, F>, row: usize) -> &'a [F] {
     let width = matrix.ncols();
     matrix.to_slice().map_or(&[], |all| &all[row * width..(row + 1) * width])
 }

@@ -44,7 +44,7 @@ pub fn epoch<F: Real>(
         }
         total += errors.iter().map(|e| e.get() * e.get()).sum::<f64>();
         errors *= F::of(2.0 / errors.len() as f64);
-        pass.backward(weights, errors.view(), &mut gradients);
+        pass.backward(weights, &errors.view(), &mut gradients);
         optimiser.update(weights, &gradients);
     }
     total / (order.len() * shape.outputs) as f64
