@@ -1,0 +1,80 @@
+//! Bundles as bytes: the safetensors layout, which Python's `safetensors` reads too.
+//!
+//! ```text
+//! 8 bytes            length of the header, little-endian
+//! header             JSON: name, type, shape and offsets of each tensor; "__metadata__" with format, version, the
+//!                    bundle's origin and record ("meta"), and a digest
+//! the rest           values, little-endian, F64 before F32
+//! ```
+//! The digest (XXH3, 128 bits) covers the tensor table, the metadata and the values: it finds a cut, damaged or mixed-up
+//! file. It is no signature.
+
+mod container;
+mod tensors;
+
+use crate::bundle::{Bundle, Meta};
+use crate::model::Kind;
+use crate::walk_forward::ModelSet;
+use crate::{ForecastError, Task};
+use container::Container;
+use serde::{Deserialize, Serialize};
+
+/// Everything of a bundle but its numbers.
+#[derive(Serialize, Deserialize)]
+struct Description {
+    meta: Meta,
+    tasks: Vec<Task>,
+    kinds: Vec<Kind>,
+}
+
+/// Writes a bundle. The same bundle gives the same bytes.
+///
+/// # Errors
+/// [`ForecastError::File`] if a score cannot be written as JSON.
+pub fn encode(bundle: &Bundle) -> Result<Vec<u8>, ForecastError> {
+    let description = Description {
+        meta: bundle.meta.clone(),
+        tasks: bundle.models.tasks.clone(),
+        kinds: bundle.models.kinds.clone(),
+    };
+    let text =
+        serde_json::to_string(&description).map_err(|error| file(format!("write the metadata: {error}")))?;
+    let mut container = Container::new(text);
+    tensors::write(bundle, &mut container);
+    container.encode()
+}
+
+/// Reads a bundle back.
+///
+/// # Errors
+/// [`ForecastError::File`]: what was expected and what was found, for a cut, damaged or foreign file or another version.
+pub fn decode(bytes: &[u8]) -> Result<Bundle, ForecastError> {
+    let container = Container::decode(bytes)?;
+    let description: Description = serde_json::from_str(container.meta())
+        .map_err(|error| file(format!("unreadable metadata: {error}; train again with this version")))?;
+    let names = crate::feature::names();
+    if description.meta.features != names {
+        return Err(file(format!(
+            "expected the {} features of this version, found {} others: train again",
+            names.len(),
+            description.meta.features.len()
+        )));
+    }
+    let models =
+        tensors::read_models(&container, &description.tasks, &description.kinds, description.meta.window)?;
+    let intervals = tensors::read_intervals(&container, &description.meta.scores)?;
+    let models = ModelSet { tasks: description.tasks, kinds: description.kinds, models };
+    Ok(Bundle { meta: description.meta, models, intervals })
+}
+
+/// Digest of an encoded bundle, as it stands in its header.
+///
+/// # Errors
+/// As [`decode`].
+pub fn digest(bytes: &[u8]) -> Result<String, ForecastError> {
+    Ok(Container::decode(bytes)?.digest().to_owned())
+}
+
+fn file(text: String) -> ForecastError {
+    ForecastError::File(text)
+}

@@ -1,0 +1,199 @@
+//! What a caller relies on: no leak, the same bits for the same seed, clear errors, files that survive or say why not.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use forecast::bundle::Bundle;
+use forecast::leak::{self, LeakError};
+use forecast::lstm::forecaster::LstmOptions;
+use forecast::rng::Rng;
+use forecast::walk_forward::{WalkOptions, walk_forward};
+use forecast::{Bar, Dataset, ForecastError, Kind, Series, Target, Task, file, scoreboard};
+
+const DAY_NS: i64 = 86_400_000_000_000;
+
+/// Daily bars whose volatility clusters.
+fn series(count: usize, seed: u64) -> Series {
+    let mut rng = Rng::new(seed);
+    let mut price = 100.0f64;
+    let mut log_volatility = -4.5f64;
+    let mut bars = Vec::new();
+    for day in 0..count {
+        log_volatility += 0.05 * (-4.5 - log_volatility) + 0.15 * rng.normal();
+        let mut path = vec![price];
+        for _ in 0..20 {
+            price *= (log_volatility.exp() / 20f64.sqrt() * rng.normal()).exp();
+            path.push(price);
+        }
+        let high = path.iter().copied().fold(f64::MIN, f64::max);
+        let low = path.iter().copied().fold(f64::MAX, f64::min);
+        let volume = 1e6 * (0.3 * rng.normal()).exp();
+        let start_ns = day as i64 * DAY_NS;
+        bars.push(Bar { start_ns, open: path[0], high, low, close: price, volume });
+    }
+    Series::new(bars).unwrap()
+}
+
+fn options() -> WalkOptions {
+    WalkOptions {
+        first_fit: 300,
+        refit_every: 150,
+        embargo: 2,
+        tasks: Task::all(&[1, 5]),
+        lstm: LstmOptions { window: 5, hidden: 4, epochs: 2, ..LstmOptions::default() },
+        ..WalkOptions::default()
+    }
+}
+
+fn forecasts(series: &Series) -> Result<Vec<(usize, f64)>, ForecastError> {
+    let data = Dataset::new(series, 5)?;
+    let tracks = walk_forward(&data, &options(), &mut |_| {})?;
+    let of = |track: forecast::walk_forward::Track| {
+        let first = track.first;
+        track.points.into_iter().enumerate().map(move |(at, point)| (first + at, point))
+    };
+    Ok(tracks.into_iter().flat_map(of).collect())
+}
+
+#[test]
+fn no_model_sees_the_future() {
+    leak::check(&series(620, 1), &[299, 400, 455, 610], 9, forecasts).unwrap();
+}
+
+#[test]
+fn a_planted_leak_is_caught() {
+    // The centre of a window that reaches one bar ahead: the classic mistake.
+    let leaky = |series: &Series| {
+        let closes: Vec<f64> = series.bars().iter().map(|bar| bar.close).collect();
+        let centred = |t: usize| closes[t - 1..(t + 2).min(closes.len())].iter().sum::<f64>() / 3.0;
+        Ok((1..closes.len()).map(|t| (t, centred(t))).collect())
+    };
+    let error = leak::check(&series(100, 2), &[50], 9, leaky).unwrap_err();
+    assert!(matches!(error, LeakError::Leak { origin: 50, cut: 50, .. }), "{error}");
+
+    // Standardising by the whole series before splitting it: the subtle one.
+    let scaled_by_all = |series: &Series| {
+        let closes: Vec<f64> = series.bars().iter().map(|bar| bar.close).collect();
+        let mean = closes.iter().sum::<f64>() / closes.len() as f64;
+        Ok(closes.iter().enumerate().map(|(t, close)| (t, close - mean)).collect())
+    };
+    let error = leak::check(&series(100, 2), &[50], 9, scaled_by_all).unwrap_err();
+    assert!(matches!(error, LeakError::Leak { origin: 0, .. }), "{error}");
+}
+
+#[test]
+fn training_rows_keep_their_truth_and_the_embargo_away_from_the_last_known_bar() {
+    let data = Dataset::new(&series(200, 3), 5).unwrap();
+    for (horizon, embargo) in [(1, 0), (5, 0), (22, 7)] {
+        let rows = data.training_rows(150, horizon, embargo);
+        assert_eq!(
+            rows.end - 1 + horizon + embargo,
+            150,
+            "the last truth ends with the embargo before bar 150"
+        );
+    }
+    assert!(data.training_rows(70, 22, 7).is_empty());
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits_and_another_one_does_not() {
+    let data = Dataset::new(&series(600, 4), 5).unwrap();
+    let bytes = |seed: u64| {
+        let mut options = options();
+        options.lstm.seed = seed;
+        file::encode(&Bundle::train(&data, "TEST", "1d", &options, &mut |_| {}).unwrap()).unwrap()
+    };
+    let first = bytes(1);
+    assert_eq!(first, bytes(1));
+    assert_ne!(first, bytes(2));
+}
+
+#[test]
+fn a_bundle_survives_its_file_and_forecasts_the_same() {
+    let data = Dataset::new(&series(600, 5), 5).unwrap();
+    let bundle = Bundle::train(&data, "TEST", "1d", &options(), &mut |_| {}).unwrap();
+    let bytes = file::encode(&bundle).unwrap();
+    let read = file::decode(&bytes).unwrap();
+    let found = read.predict(&data).unwrap();
+    let expected = bundle.predict(&data).unwrap();
+    assert_eq!(found.len(), 2 * (7 + 10 + 8));
+    for (found, expected) in found.iter().zip(&expected) {
+        assert_eq!((found.kind, found.task, found.point), (expected.kind, expected.task, expected.point));
+        assert_eq!(found.intervals, expected.intervals);
+        let intervals = found.intervals.unwrap();
+        assert!(intervals[2].low <= intervals[0].low && intervals[0].high <= intervals[2].high);
+    }
+    assert_eq!(file::digest(&bytes).unwrap().len(), 32);
+}
+
+#[test]
+fn a_cut_damaged_or_foreign_file_is_a_clear_error() {
+    let data = Dataset::new(&series(600, 6), 5).unwrap();
+    let mut options = options();
+    options.kinds.retain(|kind| *kind != Kind::Lstm);
+    let bytes = file::encode(&Bundle::train(&data, "TEST", "1d", &options, &mut |_| {}).unwrap()).unwrap();
+    for length in (0..bytes.len()).step_by(97).chain([7, 8, bytes.len() - 1]) {
+        let error = file::decode(&bytes[..length]).unwrap_err().to_string();
+        assert!(error.contains("cut") || error.contains("not a model file"), "{length}: {error}");
+    }
+    for at in (0..bytes.len()).step_by(131) {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0x10;
+        assert!(file::decode(&damaged).is_err(), "byte {at}");
+    }
+    let foreign = file::decode(b"PK\x03\x04 this is an archive of something else").unwrap_err().to_string();
+    assert!(foreign.contains("not a model file"), "{foreign}");
+    let text = r#"{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#;
+    let other = [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
+    let other = file::decode(&other).unwrap_err().to_string();
+    assert!(other.contains("without metadata"), "{other}");
+}
+
+#[test]
+fn short_constant_and_halted_series_are_clear_errors() {
+    let all = series(400, 7);
+    let day = Dataset::new(&all.prefix(1), 5).unwrap_err();
+    assert_eq!(day.to_string(), "expected at least 68 bars for one row of features, found 1");
+    let short = Dataset::new(&all, 5).unwrap();
+    let error = Bundle::train(&short, "TEST", "1d", &options(), &mut |_| {}).unwrap_err();
+    assert_eq!(error.to_string(), "expected at least 555 bars for a walk-forward record, found 400");
+    let flat = |bar: &Bar| Bar { open: 5.0, high: 5.0, low: 5.0, close: 5.0, ..*bar };
+    let constant = Series::new(all.bars().iter().map(flat).collect()).unwrap();
+    assert!(matches!(Dataset::new(&constant, 5), Err(ForecastError::Constant { bars: 400, .. })));
+    let mut halted = all.bars().to_vec();
+    let last = halted[369].close;
+    for bar in &mut halted[370..] {
+        *bar = Bar { open: last, high: last, low: last, close: last, volume: 0.0, ..*bar };
+    }
+    let halted = Dataset::new(&Series::new(halted).unwrap(), 5);
+    assert!(matches!(halted, Err(ForecastError::Halted { bars: 30, .. })), "{halted:?}");
+}
+
+#[test]
+fn zero_volume_and_bars_without_a_tick_are_forecast() {
+    let mut bars = series(620, 8).bars().to_vec();
+    for (at, bar) in bars.iter_mut().enumerate() {
+        bar.volume = 0.0;
+        if at % 7 == 0 {
+            let price = bar.close;
+            *bar = Bar { open: price, high: price, low: price, ..*bar };
+        }
+    }
+    let data = Dataset::new(&Series::new(bars).unwrap(), 5).unwrap();
+    let tracks = walk_forward(&data, &options(), &mut |_| {}).unwrap();
+    for track in &tracks {
+        let valid = |point: &f64| point.is_finite() && (track.task.target == Target::Return || *point > 0.0);
+        assert!(track.points.iter().all(valid), "{:?} {}", track.kind, track.task);
+    }
+    let board = scoreboard::score(&data, &tracks);
+    assert!(board.scores.iter().all(|score| score.loss.is_finite() && score.crps.is_finite()));
+}
+
+#[test]
+fn a_horizon_or_step_of_zero_is_refused() {
+    let data = Dataset::new(&series(400, 9), 5).unwrap();
+    let options = WalkOptions { refit_every: 0, ..options() };
+    assert!(matches!(walk_forward(&data, &options, &mut |_| {}), Err(ForecastError::Option { .. })));
+    let tasks = Task::all(&[0]);
+    let options = WalkOptions { tasks, ..self::options() };
+    let error = walk_forward(&data, &options, &mut |_| {}).unwrap_err();
+    assert_eq!(error.to_string(), "option horizon: expected at least 1, found 0");
+}
