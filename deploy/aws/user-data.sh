@@ -158,8 +158,8 @@ kafka() {
   echo "KAFKA_CLUSTER_ID=$(printf %s "$CLUSTER_SEED" | openssl dgst -md5 -binary | base64 | tr '+/' '-_' | tr -d =)
 KAFKA_JVM=$heap" | put /etc/kafka/kafka.env 600
   if [ "$ROLE" = single ]; then
-    listeners=LOCAL://127.0.0.1:19092,CLIENTS://:9092,CONTROLLER://127.0.0.1:9093
-    advertised=LOCAL://127.0.0.1:19092,CLIENTS://$ADDRESS:9092
+    listeners=LOCAL://127.0.0.1:9094,CLIENTS://:9092,CONTROLLER://127.0.0.1:9093
+    advertised=LOCAL://127.0.0.1:9094,CLIENTS://$ADDRESS:9092
     voters=1@127.0.0.1:9093
   else
     listeners=LOCAL://:9092,CONTROLLER://:9093
