@@ -29,7 +29,37 @@ def templates():
         expect(not failed, f"{path.name}: checkov finds nothing unexplained; {failed}")
         used = {c["check_id"] for c in results["skipped_checks"]}
         explained = set(re.findall(r"- id: (CKV\w+)\n\s+comment: \S", path.read_text()))
+        unknown_types(path.name, emulators.template(path.stem)["Resources"])
         expect(used == explained, f"{path.name}: explained {sorted(explained)}, needed {sorted(used)}")
+
+
+def unknown_types(name, resources):
+    """What no emulator knows or keeps is asserted on the template."""
+    def of(kind):
+        return [r["Properties"] for r in resources.values() if r["Type"] == kind]
+
+    expect(all(disk["Encrypted"] is True for disk in of("AWS::EC2::Volume")), f"{name}: disks are encrypted")
+    for machine in of("AWS::EC2::LaunchTemplate"):
+        data = machine["LaunchTemplateData"]
+        expect(data["MetadataOptions"]["HttpTokens"] == "required", f"{name}: IMDSv2 only")
+        expect(all(d["Ebs"]["Encrypted"] is True for d in data["BlockDeviceMappings"]), f"{name}: system disks are encrypted")
+    for role in of("AWS::IAM::Role"):
+        for statement in (s for p in role["Policies"] for s in p["PolicyDocument"]["Statement"]):
+            actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+            expect(not any("*" in a for a in actions), f"{name}: {statement['Sid']} names its actions")
+            free = statement["Resource"] == "*" and "Condition" not in statement
+            expect(not free or statement["Sid"] in ("FindVolume", "SessionManager", "Peers"), f"{name}: {statement['Sid']} is bound to a resource or a condition")
+    for kind, wanted in {"AWS::EC2::SecurityGroupEgress": "DestinationSecurityGroupId", "AWS::EC2::SecurityGroupIngress": "SourceSecurityGroupId"}.items():
+        expect(all(wanted in rule for rule in of(kind)), f"{name}: {kind} only between groups")
+    if name != "managed.yaml":
+        return
+    (cluster,) = of("AWS::MSK::Cluster")
+    expect(cluster["ClientAuthentication"] == {"Sasl": {"Iam": {"Enabled": True}}, "Unauthenticated": {"Enabled": False}}, "MSK: IAM only")
+    expect(cluster["EncryptionInfo"]["EncryptionInTransit"] == {"ClientBroker": "TLS", "InCluster": True}, "MSK: TLS only")
+    expect(cluster["NumberOfBrokerNodes"] % len(cluster["BrokerNodeGroupInfo"]["ClientSubnets"]) == 0, "MSK: as many brokers in each zone")
+    for table in of("AWS::Cassandra::Table"):
+        own = table["TableName"] == "migrations" or table["ClientSideTimestampsEnabled"] is True
+        expect(own and table["PointInTimeRecoveryEnabled"] is True, f"Keyspaces: {table['TableName']} can be restored and takes Tapeline's timestamps")
 
 
 def units():

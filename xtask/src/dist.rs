@@ -1,4 +1,4 @@
-//! Release artefacts: `cargo xtask dist [TARGET …]` into `target/dist`.
+//! Release artefacts: `cargo xtask dist [--dev] [TARGET …]` into `target/dist`; `--dev` packs debug builds, for tests.
 //!
 //! For each target a tar.gz (program, units, settings, licences, SBOM), for the first one a .deb, and `SHA256SUMS`. The
 //! same tree on the same machine gives the same bytes: sorted names, owner 0, the commit's time.
@@ -16,7 +16,11 @@ const MUSL: &str = "x86_64-unknown-linux-musl";
 const OUT: &str = "target/dist";
 
 /// Builds for each target, or for glibc and musl.
-pub(crate) fn dist(targets: &[&str]) -> Result<()> {
+pub(crate) fn dist(words: &[&str]) -> Result<()> {
+    let (dev, targets) = match words {
+        ["--dev", targets @ ..] => (true, targets),
+        targets => (false, targets),
+    };
     let targets = if targets.is_empty() { &[GNU, MUSL] } else { targets };
     let installed = output(Command::new("rustup").args(["target", "list", "--installed"]))?;
     for target in targets {
@@ -43,7 +47,7 @@ pub(crate) fn dist(targets: &[&str]) -> Result<()> {
     let epoch = output(Command::new("git").args(["log", "-1", "--format=%ct"]))?.trim().to_owned();
     let (sbom, licences) = (sbom(&packages, &version)?, licences(&packages)?);
     for target in targets {
-        let program = build(target)?;
+        let program = build(target, dev)?;
         let name = format!("tapeline-{version}-{target}");
         let root = Path::new(OUT).join(&name);
         for (from, to) in contents()? {
@@ -63,8 +67,14 @@ pub(crate) fn dist(targets: &[&str]) -> Result<()> {
 }
 
 /// The stripped program.
-fn build(target: &str) -> Result<PathBuf> {
-    let mut command = cargo(&["build", "--release", "--locked", "-p", "tapeline", "--target", target]);
+fn build(target: &str, dev: bool) -> Result<PathBuf> {
+    let mut command = cargo(&["build", "--locked", "-p", "tapeline", "--profile", if dev { "dev" } else { "release" }]);
+    let mut folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    // For the machine itself, what other chores have built is used.
+    if target != crate::fuzz::host()? {
+        command.args(["--target", target]);
+        folder.push(target);
+    }
     if target == MUSL {
         if Command::new("musl-gcc").arg("--version").output().is_err() {
             bail!("musl-gcc is missing; on Debian or Ubuntu: apt-get install musl-tools");
@@ -72,10 +82,8 @@ fn build(target: &str) -> Result<PathBuf> {
         command.env("CC_x86_64_unknown_linux_musl", "musl-gcc");
     }
     run(&mut command)?;
-    let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    let (built, stripped) =
-        (folder.join(target).join("release/tapeline"), Path::new(OUT).join(format!(".{target}")));
-    output(Command::new("strip").arg("-o").arg(&stripped).arg(&built))?;
+    let stripped = Path::new(OUT).join(format!(".{target}"));
+    output(Command::new("strip").arg("-o").arg(&stripped).arg(folder.join(if dev { "debug" } else { "release" }).join("tapeline")))?;
     Ok(stripped)
 }
 
