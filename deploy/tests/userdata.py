@@ -79,6 +79,7 @@ def fresh_root(root):
     else:
         output(["tar", "-C", str(root), "-xf", str(cached)])
     (root / "etc/fstab").write_text("")
+    (root / "etc/hosts").write_text("127.0.0.1 localhost\n")
 
 
 def snapshot(root):

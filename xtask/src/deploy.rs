@@ -104,7 +104,10 @@ mod tests {
             assert!(!preambles.is_empty());
             for preamble in preambles {
                 let length = preamble.find("- !FindInMap").unwrap();
-                assert!(preamble.contains("#!/bin/bash") && length < 2048, "a preamble of {name}.yaml has {length} bytes, 2,048 are the limit");
+                assert!(
+                    preamble.contains("#!/bin/bash") && length < 2048,
+                    "a preamble of {name}.yaml has {length} bytes, 2,048 are the limit"
+                );
             }
         }
     }

@@ -68,8 +68,10 @@ pub(crate) fn dist(words: &[&str]) -> Result<()> {
 
 /// The stripped program.
 fn build(target: &str, dev: bool) -> Result<PathBuf> {
-    let mut command = cargo(&["build", "--locked", "-p", "tapeline", "--profile", if dev { "dev" } else { "release" }]);
-    let mut folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    let mut command =
+        cargo(&["build", "--locked", "-p", "tapeline", "--profile", if dev { "dev" } else { "release" }]);
+    let mut folder =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
     // For the machine itself, what other chores have built is used.
     if target != crate::fuzz::host()? {
         command.args(["--target", target]);
@@ -83,7 +85,12 @@ fn build(target: &str, dev: bool) -> Result<PathBuf> {
     }
     run(&mut command)?;
     let stripped = Path::new(OUT).join(format!(".{target}"));
-    output(Command::new("strip").arg("-o").arg(&stripped).arg(folder.join(if dev { "debug" } else { "release" }).join("tapeline")))?;
+    output(
+        Command::new("strip")
+            .arg("-o")
+            .arg(&stripped)
+            .arg(folder.join(if dev { "debug" } else { "release" }).join("tapeline")),
+    )?;
     Ok(stripped)
 }
 
