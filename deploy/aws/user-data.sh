@@ -63,7 +63,7 @@ packages() { # names as dnf = names as apt, separated by `--`
   fi
 }
 
-put() { # FILE MODE: standard input becomes the file, if it differs
+put() { # FILE MODE: standard input becomes the file, if it differs. Not in a pipeline, whose CHANGED would be lost.
   local new=$1.new
   (umask 077; cat >"$new")
   chmod "$2" "$new"
@@ -155,8 +155,10 @@ kafka() {
   else
     heap="-Xmx$((memory / 4 < 4096 ? memory / 4 : 4096))m -XX:+UseG1GC"
   fi
-  echo "KAFKA_CLUSTER_ID=$(printf %s "$CLUSTER_SEED" | openssl dgst -md5 -binary | base64 | tr '+/' '-_' | tr -d =)
-KAFKA_JVM=$heap" | put /etc/kafka/kafka.env 600
+  put /etc/kafka/kafka.env 600 <<EOF
+KAFKA_CLUSTER_ID=$(printf %s "$CLUSTER_SEED" | openssl dgst -md5 -binary | base64 | tr '+/' '-_' | tr -d =)
+KAFKA_JVM=$heap
+EOF
   if [ "$ROLE" = single ]; then
     listeners=LOCAL://127.0.0.1:9094,CLIENTS://:9092,CONTROLLER://127.0.0.1:9093
     advertised=LOCAL://127.0.0.1:9094,CLIENTS://$ADDRESS:9092
@@ -197,7 +199,8 @@ cassandra() {
   unpack /opt/cassandra.tar.gz cassandra
   mkdir -p /etc/cassandra
   cp -n /opt/cassandra/conf/* /etc/cassandra/ 2>/dev/null || true
-  printf 'dc=%s\nrack=%s\n' "$REGION" "$ZONE" | put /etc/cassandra/cassandra-rackdc.properties 644
+  put /etc/cassandra/cassandra-rackdc.properties 644 <<<"dc=$REGION
+rack=$ZONE"
   put /etc/cassandra/cassandra.yaml 644 <<EOF
 cluster_name: $STACK
 num_tokens: 16
@@ -256,8 +259,9 @@ watch() { # UNIT...
   mkdir -p /var/log/tapeline "$folder"
   for unit; do
     mkdir -p "/etc/systemd/system/$unit.service.d"
-    printf '[Service]\nStandardOutput=append:/var/log/tapeline/%s.log\nStandardError=inherit\n' "$unit" |
-      put "/etc/systemd/system/$unit.service.d/log.conf" 644
+    put "/etc/systemd/system/$unit.service.d/log.conf" 644 <<<"[Service]
+StandardOutput=append:/var/log/tapeline/$unit.log
+StandardError=inherit"
     list="$list,{\"file_path\":\"/var/log/tapeline/$unit.log\",\"log_group_name\":\"$LOG_GROUP\",\"log_stream_name\":\"$unit/{instance_id}\"}"
   done
   list="$list,{\"file_path\":\"/var/log/cloud-init-output.log\",\"log_group_name\":\"$LOG_GROUP\",\"log_stream_name\":\"boot/{instance_id}\"}"

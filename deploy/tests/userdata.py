@@ -156,11 +156,12 @@ def machine(folder, root, loop, environment, imds):
     Metadata.answers = {"instance-id": found["InstanceId"], "placement/availability-zone": found["Placement"]["AvailabilityZone"],
                         "local-ipv4": "127.0.0.1"}
     variables = f"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin AWS_ENDPOINT_URL={environment['AWS_ENDPOINT_URL']} "
-    variables += f"AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test IMDS=http://127.0.0.1:{imds} DISK={loop}"
+    # Without systemd as PID 1, systemctl enables units and ignores the rest.
+    variables += f"SYSTEMD_OFFLINE=1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test IMDS=http://127.0.0.1:{imds} DISK={loop}"
     mounts = f"mount -t proc proc {root}/proc; mount --rbind /dev {root}/dev; "
     boot = f"{mounts} chroot {root} env -i {variables} bash /user-data"
     first = run_in(root, boot, f"{folder}/first.log")
-    expect("finished with status 0" in first and "wrote /etc/kafka/server.properties" in first, "user data runs to its end in a fresh Debian")
+    expect("finished with status 0" in first and "/etc/kafka/kafka.env" in first.split("changed:")[1], "user data runs to its end in a fresh Debian")
     before, uuid = snapshot(root), output(["blkid", "-p", "-s", "UUID", "-o", "value", loop])
     run_in(root, f"mount {loop} {root}/mnt; echo kept > {root}/mnt/marker", f"{folder}/mark.log")
     second = run_in(root, boot, f"{folder}/second.log")
@@ -207,7 +208,8 @@ def use(folder, root, loop, mounts):
     shutil.copytree(ROOT / "data/us-equities", tape, dirs_exist_ok=True)
     run = "TAPELINE_CONFIG=/etc/tapeline/tapeline.toml /usr/bin/tapeline --store sqlite:/tmp/store.db --source 'tape:/data?speed=max'"
     inside = f"""
-set -euo pipefail
+# systemd expands no patterns either.
+set -euo pipefail -f
 set -a; . /etc/kafka/kafka.env.quoted; set +a
 install -d -o kafka -g kafka /var/lib/kafka
 as_kafka() {{ setpriv --reuid kafka --regid kafka --clear-groups "$@"; }}
