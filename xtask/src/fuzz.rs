@@ -43,7 +43,8 @@ pub(crate) fn fuzz(words: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn host() -> Result<String> {
+/// The target triple of this machine.
+pub(crate) fn host() -> Result<String> {
     let told = crate::shell::output(Command::new("rustc").arg("-vV"))?;
     let host = told.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(host.context("rustc -vV names no host")?.to_owned())

@@ -2,6 +2,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for people")]
 
 mod checks;
+mod deploy;
+mod dist;
 mod fuzz;
 mod shell;
 mod stack;
@@ -19,6 +21,9 @@ const HELP: &str = "cargo xtask
   bench [ARM …]              the benchmarks against peers and ceiling (store, topic, latency, embedded, memory)
   prove [DIR]                every trade and quote of a tape folder through real servers, with kills; see docs/guarantee.md
   fuzz [--seconds N] [DECODER …]  every decoder, ten minutes each if not said (libFuzzer; needs a C++ compiler)
+  dist [--dev] [TARGET …]    release archives, a .deb, checksums and SBOM in target/dist (--dev: of debug builds)
+  deploy-render              put deploy/aws/user-data.sh into the CloudFormation templates
+  deploy-test [CHECK …]      check deploy/ with official tools and emulators of AWS (installs about 900 MB; run dist first)
   stack up [--nodes 3]       real Kafka and Cassandra on this machine
   stack down|status|wipe     stop them; show them; stop them and delete their data";
 
@@ -44,6 +49,9 @@ fn run() -> Result<()> {
         ["bench", ref arms @ ..] => test::bench(arms),
         ["fuzz", ref words @ ..] => fuzz::fuzz(words),
         ["prove", ref dir @ ..] => test::prove(dir),
+        ["dist", ref targets @ ..] => dist::dist(targets),
+        ["deploy-render"] => deploy::render(),
+        ["deploy-test", ref words @ ..] => deploy::test(words),
         ["stack", "up"] => stack::local(1)?.up(),
         ["stack", "up", "--nodes", n] => stack::local(n.parse()?)?.up(),
         ["stack", "down"] => stack::existing()?.down(),

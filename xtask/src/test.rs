@@ -47,7 +47,7 @@ pub(crate) fn python() -> Result<PathBuf> {
 }
 
 /// One of the Pythons: not all clients agree on what they need.
-fn environment(name: &str) -> Result<PathBuf> {
+pub(crate) fn environment(name: &str) -> Result<PathBuf> {
     let dir = fs::canonicalize(".")?.join("target").join(name);
     let (python, done) = (dir.join("bin/python"), dir.join(".complete"));
     let list = format!("xtask/{name}.txt");
