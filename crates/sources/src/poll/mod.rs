@@ -12,6 +12,8 @@
 mod budget;
 mod open;
 mod request;
+#[cfg(test)]
+mod tests;
 
 use crate::http::Http;
 use crate::shown::Mask;
