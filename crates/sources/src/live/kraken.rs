@@ -12,6 +12,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
+/// Trades of a page.
+const LIMIT: usize = 1_000;
+
 /// Kraken spot.
 #[derive(Debug)]
 pub(super) struct Kraken(pub(super) Account);
@@ -99,7 +102,7 @@ impl Vendor for Kraken {
                 };
                 let last =
                     result.get("last").and_then(|last| last.get().trim_matches('"').parse::<i64>().ok());
-                let (mut fresh, mut beyond) = (0, false);
+                let (mut fresh, mut known, mut beyond) = (0, 0, false);
                 for (_, rows) in result.iter().filter(|(name, _)| *name != "last") {
                     let rows: Vec<&RawValue> = match read(&url, rows.get()) {
                         Ok(rows) => rows,
@@ -109,7 +112,10 @@ impl Vendor for Kraken {
                         let (ts, number) = key(raw.get());
                         match (next, number) {
                             // Of the page before: it shares the instant of that page's end.
-                            (Some(next), Some(number)) if number < next => continue,
+                            (Some(next), Some(number)) if number < next => {
+                                known += 1;
+                                continue;
+                            }
                             (Some(next), Some(number)) if number > next => {
                                 return untold(format!(
                                     "{url}: trades {next} to {} of {symbol} are missing",
@@ -129,6 +135,9 @@ impl Vendor for Kraken {
                 // Trades that share the last instant may be beyond the page's end: it is asked for again.
                 match last {
                     Some(last) if fresh > 0 && !beyond => since = last.saturating_sub(1).max(since),
+                    // All of a full page is known: the next one begins behind its instant. A trade that this leaves out is
+                    // missed by its number.
+                    Some(last) if known >= LIMIT && last > since => since = last,
                     _ => break,
                 }
             }
