@@ -41,7 +41,7 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
             }
             // The last row is live: a moment within its bar.
             if length.is_some() {
-                start -= start.rem_euclid(MINUTE);
+                start = start.saturating_sub(start.rem_euclid(MINUTE));
             }
             let mut ohlc = [Price::ZERO; 4];
             for ((slot, value), name) in ohlc.iter_mut().zip(row).zip(["open", "high", "low", "close"]) {
@@ -54,7 +54,7 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
         };
         reply.put(asked, read(), &|| format!("{second} {row:?}"));
         if let [.., before, live] = &reply.bars[..]
-            && length.is_some_and(|length| live.start.0 - before.start.0 < length)
+            && length.is_some_and(|length| live.start.0.saturating_sub(before.start.0) < length)
             && before.start <= live.start
         {
             let joined = join(before, live);
