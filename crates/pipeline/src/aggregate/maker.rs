@@ -5,17 +5,21 @@ use super::keeper::{Late, Work};
 use super::{Settings, WAIT};
 use crate::consume::kind;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
-use market::bar::{Aggregator, Bar, Needs, Place, Verdict};
+use market::bar::{Aggregator, Bar, Floors, Needs, Place, Verdict};
 use market::codec::json;
 use market::interval::Interval;
+use market::policy::ConditionCounts;
+use market::time::DAY;
 use market::{Kind, Record};
-use ports::batch::Partition;
+use ports::batch::{MAX_NAME, Partition, check_lengths};
+use ports::cancel::{CancelToken, retry};
+use ports::gap::{Gap, State};
 use ports::telemetry::Telemetry;
 use ports::topic::origin;
 use ports::topic::{Consumer, Fetched, Topics};
 use ports::{Error, Result};
 use rustc_hash::FxHashMap;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -39,11 +43,14 @@ pub(super) struct Maker<'a> {
     pub(super) topics: &'a dyn Topics,
     pub(super) settings: &'a Settings,
     pub(super) telemetry: &'a Telemetry,
+    pub(super) cancel: &'a CancelToken,
     /// The topics read.
     pub(super) names: Vec<String>,
     pub(super) parts: FxHashMap<Partition, Part>,
+    /// Why trades set no price, of partitions that others read now.
+    pub(super) conditions: ConditionCounts,
     /// Floors by partition, as an earlier run kept them.
-    pub(super) kept: BTreeMap<String, BTreeMap<String, i64>>,
+    pub(super) kept: BTreeMap<String, Floors>,
     /// The newest revision of each bar that is to be written.
     pub(super) told: BTreeMap<(String, Kind, Interval, i64, String), Bar>,
     /// Records for the late topic.
@@ -55,6 +62,10 @@ pub(super) struct Maker<'a> {
     pub(super) tickets: VecDeque<(u64, Vec<(Partition, i64)>)>,
     pub(super) ticket: u64,
     pub(super) revoked: Arc<Revoked>,
+    /// Partitions of which messages were lost, with the feeds and symbols met since.
+    pub(super) lossy: FxHashMap<Partition, BTreeSet<(String, String)>>,
+    /// Entries for the gap ledger.
+    pub(super) found: Vec<Gap>,
 }
 
 /// Floors are kept under this and the partition's name.
@@ -64,7 +75,9 @@ fn position_name(group: &str, topics: &[String], partition: Partition) -> String
 
 impl Maker<'_> {
     pub(super) fn read_kept(&mut self) -> Result<()> {
-        for (name, bytes) in self.topics.producer()?.positions()? {
+        let topics = self.topics;
+        let kept = retry(self.cancel, "read kept positions", || topics.producer()?.positions())?;
+        for (name, bytes) in kept {
             if name.starts_with("bars:") {
                 let floors = serde_json::from_slice(&bytes).map_err(|error| {
                     Error::user(format!("the kept position `{name}` cannot be read: {error}"))
@@ -91,6 +104,11 @@ impl Maker<'_> {
         if self.revoked.any.swap(false, Ordering::SeqCst) {
             self.drop_revoked()?;
         }
+        for range in consumer.lost() {
+            self.telemetry.lost(&range, &self.names);
+            self.found.push(Gap::of_lost(&range, &self.names, &self.settings.group));
+            self.lossy.entry(range.partition).or_default().clear();
+        }
         let [aggregated, late, unreadable] = counts;
         let telemetry = self.telemetry;
         telemetry.add(&telemetry.aggregated, aggregated);
@@ -101,7 +119,11 @@ impl Maker<'_> {
 
     fn drop_revoked(&mut self) -> Result<()> {
         let lost = std::mem::take(&mut *self.revoked.list.lock().unwrap_or_else(PoisonError::into_inner));
-        self.parts.retain(|partition, _| !lost.contains(partition));
+        for partition in &lost {
+            if let Some(part) = self.parts.remove(partition) {
+                self.conditions.merge(&part.aggregator.condition_counts());
+            }
+        }
         self.tickets.iter_mut().for_each(|(_, offsets)| offsets.retain(|(p, _)| !lost.contains(p)));
         // Another member may have had them in between.
         self.read_kept()
@@ -122,12 +144,23 @@ impl Maker<'_> {
         part.next = offset + 1;
         let place = Place { position: offset.unsigned_abs(), stamp_ms: message.stamp_ms() };
         let mut loose = Vec::new();
-        let Some(record) = kind(message).ok().and_then(|kind| decode(kind, message.payload(), &mut loose))
-        else {
+        let record = kind(message).ok().and_then(|kind| decode(kind, message.payload(), &mut loose));
+        // What `consume` sends to the dead-letter topic makes no bar either.
+        let fits =
+            |record: &Record<&str>| message.payload().len() <= MAX_NAME || check_lengths(record).is_ok();
+        let Some(record) = record.filter(fits) else {
             counts[2] += 1;
             return Ok(());
         };
         counts[0] += 1;
+        if let Some(met) = self.lossy.get_mut(&partition) {
+            let whose = ((*record.feed()).to_owned(), (*record.symbol()).to_owned());
+            if met.insert(whose) {
+                let gap = after_loss(&record, &origin(&self.names, partition, offset));
+                self.gaps.add(&gap)?;
+                self.found.push(gap);
+            }
+        }
         let reason = match part.aggregator.add(&record, place) {
             Verdict::Duplicate | Verdict::Taken => return Ok(()),
             Verdict::TooLate => {
@@ -156,7 +189,7 @@ impl Maker<'_> {
         // Up to a grace's length the silence may be the network's.
         let idle = i64::try_from(idle.as_nanos())
             .unwrap_or(i64::MAX)
-            .saturating_sub(self.settings.bars.grace)
+            .saturating_sub(self.settings.bars.emit_delay)
             .max(0);
         let (told, gaps) = (&mut self.told, &mut self.gaps);
         for part in self.parts.values_mut() {
@@ -166,6 +199,13 @@ impl Maker<'_> {
             part.duplicates = duplicates;
         }
         Ok(())
+    }
+
+    /// Why trades set no price, so far: for the summary.
+    pub(super) fn condition_counts(&self) -> ConditionCounts {
+        let mut counts = self.conditions.clone();
+        self.parts.values().for_each(|part| counts.merge(&part.aggregator.condition_counts()));
+        counts
     }
 
     pub(super) fn finish(&mut self) -> Result<()> {
@@ -190,6 +230,7 @@ impl Maker<'_> {
             late: std::mem::take(&mut self.late),
             bars: std::mem::take(&mut self.told).into_values().collect(),
             again: std::mem::take(&mut self.gaps.again),
+            gaps: std::mem::take(&mut self.found),
             ledger: Arc::clone(&self.gaps.ledger),
             floors: Vec::new(),
         };
@@ -210,7 +251,8 @@ impl Maker<'_> {
             offsets.push((*partition, from));
             part.needs = needs;
         }
-        let nothing = work.late.is_empty() && work.bars.is_empty() && work.again.is_empty();
+        let nothing =
+            work.late.is_empty() && work.bars.is_empty() && work.again.is_empty() && work.gaps.is_empty();
         if nothing && work.floors.is_empty() && offsets.is_empty() {
             return Ok(());
         }
@@ -246,6 +288,25 @@ impl Maker<'_> {
             Err(error) if error.retryable() => Ok(false),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// What may be missing of a symbol when messages of its partition were lost before this record, the first since: at most
+/// the day before it, for older bars were final.
+fn after_loss(record: &Record<&str>, origin: &str) -> Gap {
+    let (feed, symbol, ts) = (*record.feed(), *record.symbol(), record.ts());
+    let from = market::UnixNanos(ts.0.saturating_sub(DAY));
+    Gap {
+        id: format!("lost|{feed}|{symbol}|{origin}"),
+        feed: feed.to_owned(),
+        symbols: vec![symbol.to_owned()],
+        from: from.to_string(),
+        to: Some(ts.to_string()),
+        cause: format!("messages of its partition were lost before {origin}"),
+        state: State::Open,
+        proof: None,
+        note: None,
+        offsets: None,
     }
 }
 

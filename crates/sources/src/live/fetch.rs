@@ -44,6 +44,7 @@ impl Fetch {
             state: State::Open,
             proof: None,
             note: None,
+            offsets: None,
         };
         Self::new(settings, vec![gap])
     }

@@ -40,6 +40,7 @@ impl Live {
             state: State::Open,
             proof: None,
             note: None,
+            offsets: None,
         };
         tracing::warn!(cause, from = gap.from, "records may be missing: a gap in the ledger");
         sink(Event::Gap(&gap))?;
