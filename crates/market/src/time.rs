@@ -79,8 +79,8 @@ impl UnixNanos {
         Self(i64::try_from(stamp).unwrap_or(0))
     }
 
-    /// Reads RFC 3339 (`2013-10-08T13:30:00Z`), a date (midnight UTC), a time without a zone (UTC), or one with a
-    /// zone's name (`2013-10-08T09:30[America/New_York]`).
+    /// Reads RFC 3339 (`2013-10-08T13:30:00Z`), a date (midnight UTC), or a time with a zone's name
+    /// (`2013-10-08T09:30[America/New_York]`). A time without a zone is refused: it is another instant in each.
     ///
     /// # Errors
     /// [`TimeError`] with what was read and what would be.
@@ -94,7 +94,12 @@ impl UnixNanos {
         } else if let Ok(stamp) = text.parse::<Timestamp>() {
             Ok(stamp)
         } else {
-            text.parse::<jiff::civil::DateTime>().and_then(|civil| TimeZone::UTC.to_timestamp(civil))
+            let civil = text.parse::<jiff::civil::DateTime>();
+            // A time of day means another instant in each zone.
+            if civil.is_ok() && text.contains(':') {
+                return Err(fail("it has no time zone".to_owned()));
+            }
+            civil.and_then(|civil| TimeZone::UTC.to_timestamp(civil))
         };
         let stamp = stamp.map_err(|error| fail(error.to_string()))?;
         i64::try_from(stamp.as_nanosecond())
@@ -219,7 +224,6 @@ mod tests {
             ("2013-10-08T13:30:00.123456789Z", 1_381_239_000_123_456_789, "2013-10-08T13:30:00.123456789Z"),
             ("2013-10-08T09:30:00-04:00", 1_381_239_000_000_000_000, "2013-10-08T13:30:00Z"),
             ("2013-10-08T09:30[America/New_York]", 1_381_239_000_000_000_000, "2013-10-08T13:30:00Z"),
-            ("2013-10-08T13:30:00", 1_381_239_000_000_000_000, "2013-10-08T13:30:00Z"),
             ("2013-10-08", 1_381_190_400_000_000_000, "2013-10-08T00:00:00Z"),
             ("1969-12-31T23:59:59.5Z", -500_000_000, "1969-12-31T23:59:59.5Z"),
         ];
@@ -227,7 +231,7 @@ mod tests {
             let time = UnixNanos::parse(text).unwrap();
             assert_eq!((time.0, time.to_string().as_str()), (nanos, shown), "{text}");
         }
-        for bad in ["", "now", "2013-13-01", "9999-01-01T00:00:00Z", "13:30"] {
+        for bad in ["", "now", "2013-13-01", "9999-01-01T00:00:00Z", "13:30", "2013-10-08T09:30"] {
             let error = UnixNanos::parse(bad).unwrap_err().to_string();
             assert!(error.starts_with(&format!("`{bad}` is not a time")), "{error}");
         }

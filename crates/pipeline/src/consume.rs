@@ -10,7 +10,7 @@ mod flight;
 
 use flight::{Flight, lock};
 use market::Kind;
-use market::codec::json::SCHEMA;
+use market::codec::json::{READABLE, SCHEMA};
 use ports::batch::Batch;
 use ports::dead_letter::{DeadLetter, Stage};
 use ports::store::Store;
@@ -233,7 +233,7 @@ pub fn kind(message: &dyn Fetched) -> Result<Kind, String> {
                 other => Err(format!("unknown record kind `{}`", String::from_utf8_lossy(other))),
             });
         }
-        "schema" if value == SCHEMA.as_bytes() => schema = Some(Ok(())),
+        "schema" if READABLE.iter().any(|version| value == version.as_bytes()) => schema = Some(Ok(())),
         "schema" => {
             schema = Some(Err(format!(
                 "unknown schema version `{}`; this program knows {SCHEMA}",

@@ -9,6 +9,7 @@ use ports::store::{Scan, Store};
 use ports::topic::{Names, Topics};
 use ports::{CancelToken, Result};
 use rustc_hash::FxHashMap;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
@@ -52,16 +53,62 @@ pub struct TopicContent {
     pub unreadable: u64,
 }
 
-/// Reads a source to its end. Also returns how many rows could not be read.
+/// The newest version of each record, by identity: what remains of repeats, corrections and cancels.
+#[derive(Default)]
+struct Newest {
+    symbols: Vec<Key>,
+    places: BTreeMap<Key, u32>,
+    /// By identity: the newest version's stamp, its content, and whose it is.
+    records: FxHashMap<u64, (i64, u128, u32)>,
+    scratch: Vec<u8>,
+}
+
+impl Newest {
+    /// Adds a version; false if the record has one already. Of two with one stamp the later one is the newest.
+    fn add(&mut self, record: &Record<&str>, stamp: i64) -> bool {
+        let key = (record.kind(), (*record.symbol()).to_owned());
+        let symbols = &mut self.symbols;
+        let whose = *self.places.entry(key).or_insert_with_key(|key| {
+            symbols.push(key.clone());
+            symbols.len() as u32 - 1
+        });
+        let identity = digest::identity(record, &mut self.scratch);
+        let version = (stamp, digest::content(record, &mut self.scratch), whose);
+        match self.records.entry(identity) {
+            Entry::Vacant(entry) => {
+                entry.insert(version);
+                true
+            }
+            Entry::Occupied(mut entry) => {
+                if version.0 >= entry.get().0 {
+                    entry.insert(version);
+                }
+                false
+            }
+        }
+    }
+
+    fn content(self) -> Content {
+        let mut content = Content::new();
+        for (_, hash, whose) in self.records.into_values() {
+            content.entry(self.symbols[whose as usize].clone()).or_default().add_hash(hash);
+        }
+        content
+    }
+}
+
+/// Reads a source to its end: each record once, as it was handed over last. Also returns how many rows could not be read.
 ///
 /// # Errors
 /// The source's.
 pub fn source(source: &mut dyn Source, only: &Only, stop: &CancelToken) -> Result<(Content, u64)> {
-    let (mut content, mut dead, mut scratch) = (Content::new(), 0, Vec::new());
+    let (mut newest, mut dead) = (Newest::default(), 0);
     while source.next(stop, &mut |event| {
         match event {
             Event::Record { kind, payload, .. } => match json::decode(kind, payload) {
-                Some(record) if only.takes(&record) => add(&mut content, &record, &mut scratch),
+                Some(record) if only.takes(&record) => {
+                    newest.add(&record, 0);
+                }
                 Some(_) => {}
                 None => dead += 1,
             },
@@ -74,7 +121,7 @@ pub fn source(source: &mut dyn Source, only: &Only, stop: &CancelToken) -> Resul
             return Err(ports::Error::user("stopped"));
         }
     }
-    Ok((content, dead))
+    Ok((newest.content(), dead))
 }
 
 fn add(content: &mut Content, record: &Record<&str>, scratch: &mut Vec<u8>) {
@@ -92,11 +139,7 @@ fn entry<'a>(content: &'a mut Content, kind: Kind, symbol: &str) -> &'a mut Dige
 /// The topic's.
 pub fn topic(topics: &dyn Topics, names: &Names, only: &Only) -> Result<TopicContent> {
     let mut found = TopicContent::default();
-    let mut symbols: Vec<Key> = Vec::new();
-    let mut places: BTreeMap<Key, u32> = BTreeMap::new();
-    // By identity: the newest message's timestamp, its content, and whose it is.
-    let mut records: FxHashMap<u64, (i64, u128, u32)> = FxHashMap::default();
-    let (mut scratch, mut batch) = (Vec::new(), Batch::default());
+    let (mut newest, mut batch) = (Newest::default(), Batch::default());
     topics.read_all(&names.all_records(), &mut |message| {
         let mut kind = None;
         message.headers(&mut |name, value| {
@@ -114,26 +157,11 @@ pub fn topic(topics: &dyn Topics, names: &Names, only: &Only) -> Result<TopicCon
         if !only.takes(&record) {
             return;
         }
-        let key = (record.kind(), (*record.symbol()).to_owned());
-        let whose = *places.entry(key).or_insert_with_key(|key| {
-            symbols.push(key.clone());
-            symbols.len() as u32 - 1
-        });
-        let identity = digest::identity(&record, &mut scratch);
-        let content = (message.stamp_ms(), digest::content(&record, &mut scratch), whose);
-        records
-            .entry(identity)
-            .and_modify(|have| {
-                found.repeats += 1;
-                if content.0 >= have.0 {
-                    *have = content;
-                }
-            })
-            .or_insert(content);
+        if !newest.add(&record, message.stamp_ms()) {
+            found.repeats += 1;
+        }
     })?;
-    for (_, hash, whose) in records.into_values() {
-        found.records.entry(symbols[whose as usize].clone()).or_default().add_hash(hash);
-    }
+    found.records = newest.content();
     Ok(found)
 }
 
@@ -181,4 +209,56 @@ pub fn compare(places: &[&Content]) -> Vec<Line> {
             places: places.iter().map(|content| content.get(key).copied().unwrap_or_default()).collect(),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ports::source::Positions;
+
+    /// Hands messages over, all at once.
+    struct Messages(Vec<String>);
+
+    impl Source for Messages {
+        fn resume(&mut self, _: &Positions) -> Result<u64> {
+            Ok(0)
+        }
+
+        fn next(&mut self, _: &CancelToken, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool> {
+            for text in self.0.drain(..) {
+                let payload = text.as_bytes();
+                sink(Event::Record { kind: Kind::Trade, symbol: "A", recv_ts: UnixNanos(1), payload })?;
+            }
+            Ok(false)
+        }
+
+        fn positions(&mut self) -> Positions {
+            Positions::new()
+        }
+
+        fn size(&self) -> Option<u64> {
+            None
+        }
+
+        fn describe(&self) -> String {
+            "messages".to_owned()
+        }
+    }
+
+    #[test]
+    fn a_source_that_repeats_corrects_or_cancels_counts_each_record_once() {
+        let trade = |id: u32, tail: &str| {
+            format!(
+                r#"{{"symbol":"A","feed":"f","venue":"P","id":"{id}","ts":1,"recv_ts":1,"price":"1","size":"1","conditions":[]{tail}}}"#
+            )
+        };
+        let canceled = r#","revision":1,"canceled":true"#;
+        let read = |messages: &[String]| {
+            source(&mut Messages(messages.to_vec()), &Only::default(), &CancelToken::default()).unwrap()
+        };
+        let plain = read(&[trade(1, ""), trade(2, canceled)]);
+        assert_eq!(plain.0[&(Kind::Trade, "A".to_owned())].count, 2);
+        assert_eq!(read(&[trade(1, ""), trade(2, ""), trade(1, ""), trade(2, canceled)]), plain);
+        assert_ne!(read(&[trade(1, ""), trade(2, "")]), plain);
+    }
 }

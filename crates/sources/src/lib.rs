@@ -19,6 +19,8 @@
 
 pub mod bounded;
 pub mod capture;
+#[cfg(test)]
+mod fake;
 pub mod http;
 pub mod live;
 pub mod poll;

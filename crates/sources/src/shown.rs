@@ -6,8 +6,14 @@ use ports::secret::Secret;
 const MASK: &str = "***";
 
 /// Secrets to keep out of whatever is shown.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Mask(Vec<String>);
+
+impl std::fmt::Debug for Mask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Mask of {} secrets", self.0.len())
+    }
+}
 
 impl Mask {
     /// Of these secrets; empty ones hide nothing.

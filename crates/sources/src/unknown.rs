@@ -33,8 +33,8 @@ impl UnknownMessages {
         if *count == 10_u64.pow(count.ilog10()) {
             tracing::warn!(
                 feed = self.feed,
-                r#type = class,
-                count,
+                message_type = class,
+                count = *count,
                 "valid JSON, but not a message of this feed: skipped; check the feed's label and the vendor's API version"
             );
         }

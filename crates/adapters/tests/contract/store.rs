@@ -212,6 +212,27 @@ fn cassandra_real() {
 }
 
 #[test]
+fn a_sqlite_store_of_an_earlier_version_is_refused_and_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("old.db");
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection
+        .execute_batch("CREATE TABLE trades (symbol TEXT, price INTEGER); PRAGMA user_version = 2;")
+        .unwrap();
+    drop(connection);
+    let store = SqliteStore::new(&path);
+    let stop = ports::CancelToken::default();
+    let errors = [store.init().unwrap_err(), store.count().unwrap_err(), store.writer(&stop).err().unwrap()];
+    for error in errors {
+        let text = error.to_string();
+        assert!(text.contains("is of version 2") && text.contains("this one reads version 3"), "{text}");
+    }
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    assert_eq!(version, 2);
+}
+
+#[test]
 fn a_sqlite_table_that_does_not_fit_is_named_by_column() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store.db");

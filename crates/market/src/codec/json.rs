@@ -23,6 +23,8 @@ use std::borrow::Cow;
 
 /// The version of this form: the `schema` header of its messages.
 pub const SCHEMA: &str = "2";
+/// The versions that are read: the first had neither `side` nor `seq` of trades.
+pub const READABLE: [&str; 2] = ["1", SCHEMA];
 
 /// Why some bytes are not a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

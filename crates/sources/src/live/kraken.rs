@@ -12,6 +12,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
+/// Trades of a page.
+const LIMIT: usize = 1_000;
+
 /// Kraken spot.
 #[derive(Debug)]
 pub(super) struct Kraken(pub(super) Account);
@@ -99,7 +102,7 @@ impl Vendor for Kraken {
                 };
                 let last =
                     result.get("last").and_then(|last| last.get().trim_matches('"').parse::<i64>().ok());
-                let (mut fresh, mut beyond) = (0, false);
+                let (mut fresh, mut known, mut beyond) = (0, 0, false);
                 for (_, rows) in result.iter().filter(|(name, _)| *name != "last") {
                     let rows: Vec<&RawValue> = match read(&url, rows.get()) {
                         Ok(rows) => rows,
@@ -109,7 +112,10 @@ impl Vendor for Kraken {
                         let (ts, number) = key(raw.get());
                         match (next, number) {
                             // Of the page before: it shares the instant of that page's end.
-                            (Some(next), Some(number)) if number < next => continue,
+                            (Some(next), Some(number)) if number < next => {
+                                known += 1;
+                                continue;
+                            }
                             (Some(next), Some(number)) if number > next => {
                                 return untold(format!(
                                     "{url}: trades {next} to {} of {symbol} are missing",
@@ -129,6 +135,9 @@ impl Vendor for Kraken {
                 // Trades that share the last instant may be beyond the page's end: it is asked for again.
                 match last {
                     Some(last) if fresh > 0 && !beyond => since = last.saturating_sub(1).max(since),
+                    // All of a full page is known: the next one begins behind its instant. A trade that this leaves out is
+                    // missed by its number.
+                    Some(last) if known >= LIMIT && last > since => since = last,
                     _ => break,
                 }
             }
@@ -150,4 +159,84 @@ fn key(row: &str) -> (Option<i64>, Option<i64>) {
         Ok::<(), String>(())
     });
     if read.is_ok() { (ts, number) } else { (None, None) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{FakeHttp, ok};
+    use crate::shown::Mask;
+    use market::{Kind, UnixNanos};
+    use ports::secret::Secret;
+
+    fn history(script: Vec<crate::fake::Scripted>) -> (std::result::Result<(), String>, Vec<String>) {
+        let server = FakeHttp::new(script);
+        let account = Account {
+            stream: String::new(),
+            rest: server.url.clone(),
+            key: Secret::default(),
+            secret: Secret::default(),
+            feed: String::new(),
+            symbols: vec!["BTC/USD".to_owned()],
+            kinds: vec![Kind::Trade],
+            bars: false,
+            bands: false,
+        };
+        let kraken = Kraken(account);
+        let symbols = ["BTC/USD".to_owned()];
+        let span = Span {
+            kind: Kind::Trade,
+            symbols: &symbols,
+            from: UnixNanos(1_748_439_000_000_000_000),
+            to: UnixNanos(1_748_439_600_000_000_000),
+        };
+        let mut rows = Vec::new();
+        let told =
+            kraken.history(&Http::new(Mask::default()), &span, &CancelToken::default(), &mut |_, raw| {
+                rows.push(raw.to_owned());
+                Ok(())
+            });
+        (told.unwrap(), rows)
+    }
+
+    fn row(number: u32, at: &str) -> String {
+        format!(r#"["100.0","1.0",{at},"b","m","",{number}]"#)
+    }
+
+    fn page(rows: &[String], last: &str) -> crate::fake::Scripted {
+        ok(&format!(r#"{{"error":[],"result":{{"XXBTZUSD":[{}],"last":"{last}"}}}}"#, rows.join(",")))
+    }
+
+    #[test]
+    fn v15_trades_of_one_instant_across_a_page_edge_are_all_read_and_a_hole_is_named() {
+        let early = |n: u32| row(n, &format!("1748439000.{n:06}"));
+        let edge = |n: u32| row(n, "1748439001.5");
+        // Ten of one instant, five on each page; the second page begins with that instant again.
+        let first: Vec<String> = (1..=995).map(early).chain((996..=1_000).map(edge)).collect();
+        let second: Vec<String> =
+            (996..=1_005).map(edge).chain((1_006..=1_500).map(|n| row(n, "1748439002.5"))).collect();
+        let last = "1748439002500000000";
+        let script = |second: &[String]| {
+            vec![
+                page(&first, "1748439001500000000"),
+                page(second, last),
+                page(&[row(1_500, "1748439002.5")], last),
+            ]
+        };
+        let (told, rows) = history(script(&second));
+        assert_eq!((told, rows.len()), (Ok(()), 1_500));
+        let mut hole = second.clone();
+        hole.remove(7);
+        let (told, _) = history(script(&hole));
+        assert!(told.unwrap_err().contains("trades 1003 to 1003 of BTC/USD are missing"));
+    }
+
+    #[test]
+    fn v9_a_throttle_under_200_is_tried_again() {
+        let throttle = || ok(r#"{"error":["EGeneral:Too many requests"]}"#);
+        let rows = [row(1, "1748439000.5")];
+        let good = page(&rows, "1748439000500000000");
+        let (told, rows) = history(vec![throttle(), good.clone(), good]);
+        assert_eq!((told, rows.len()), (Ok(()), 1));
+    }
 }

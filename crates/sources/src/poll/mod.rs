@@ -12,6 +12,8 @@
 mod budget;
 mod open;
 mod request;
+#[cfg(test)]
+mod tests;
 
 use crate::http::Http;
 use crate::shown::Mask;
@@ -172,10 +174,10 @@ impl Poll {
             let to = self.settings.to.unwrap_or(now);
             (request::request(&self.settings, &watched.name, (from, to), now), from, to)
         });
-        let name = watched.name.clone();
+        let (name, feed) = (watched.name.clone(), self.settings.feed.clone());
         let asked = Asked {
             symbol: &name,
-            feed: &self.settings.feed,
+            feed: &feed,
             interval: self.settings.interval,
             settled: UnixNanos(now.0.saturating_sub(SETTLED)),
         };

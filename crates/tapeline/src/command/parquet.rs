@@ -124,7 +124,7 @@ fn encode(kind: Kind, bars: &[Bar]) -> std::result::Result<Vec<u8>, ParquetError
                 let bytes =
                     |value: i128| FixedLenByteArray::from(ByteArray::from(value.to_be_bytes().to_vec()));
                 let values: Vec<FixedLenByteArray> = values.into_iter().flatten().map(bytes).collect();
-                w.write_batch(&values, optional.then_some(&levels), None)?;
+                w.write_batch(&values, optional.then_some(&levels[..]), None)?;
             }
             (ColumnWriter::ByteArrayColumnWriter(w), Column::Text(texts)) => {
                 w.write_batch(

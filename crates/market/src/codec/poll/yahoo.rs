@@ -4,6 +4,7 @@
 
 use super::{Asked, Refused, Reply, Row, volume, zone};
 use crate::bar::{Bar, Values};
+use crate::interval::MINUTE;
 use crate::{Price, Size};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -22,6 +23,7 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
     let result = chart["result"].get(0).ok_or_else(|| Refused::Unreadable("no `chart.result`".to_owned()))?;
     let zone = zone(result["meta"]["exchangeTimezoneName"].as_str().unwrap_or("UTC"))?;
     let quote = &result["indicators"]["quote"][0];
+    let length = asked.interval.nanos();
     let mut reply = Reply::default();
     for (n, second) in result["timestamp"].as_array().into_iter().flatten().enumerate() {
         let row = ["open", "high", "low", "close", "volume"].map(|name| &quote[name][n]);
@@ -37,9 +39,9 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
                     stamp.to_zoned(zone.clone()).start_of_day().map_err(|error| error.to_string())?;
                 start = midnight.timestamp().as_nanosecond().try_into().map_err(|_| "out of range")?;
             }
-            // The last row is live: it is of the bar that has begun.
-            if let Some(length) = asked.interval.nanos() {
-                start -= start.rem_euclid(length.min(crate::interval::MINUTE));
+            // The last row is live: a moment within its bar.
+            if length.is_some() {
+                start = start.saturating_sub(start.rem_euclid(MINUTE));
             }
             let mut ohlc = [Price::ZERO; 4];
             for ((slot, value), name) in ohlc.iter_mut().zip(row).zip(["open", "high", "low", "close"]) {
@@ -52,7 +54,8 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
         };
         reply.put(asked, read(), &|| format!("{second} {row:?}"));
         if let [.., before, live] = &reply.bars[..]
-            && before.start == live.start
+            && length.is_some_and(|length| live.start.0.saturating_sub(before.start.0) < length)
+            && before.start <= live.start
         {
             let joined = join(before, live);
             reply.bars.truncate(reply.bars.len() - 2);
