@@ -231,6 +231,32 @@ impl Topics for KafkaTopics {
                 }
             }
         }
+        // A created topic is not at once in every broker's metadata: who starts next must find it.
+        let since = std::time::Instant::now();
+        loop {
+            let metadata = admin
+                .inner()
+                .fetch_metadata(None, ANSWER)
+                .map_err(self.refused("ask for the list of topics"))?;
+            let leads = |topic: &rdkafka::metadata::MetadataTopic| {
+                !topic.partitions().is_empty() && topic.partitions().iter().all(|p| p.leader() >= 0)
+            };
+            let visible = |spec: &TopicSpec| {
+                metadata.topics().iter().any(|topic| topic.name() == spec.name && leads(topic))
+            };
+            match specs.iter().find(|spec| !visible(spec)) {
+                None => break,
+                Some(spec) if since.elapsed() > Duration::from_secs(30) => {
+                    return Err(Error::external(format!(
+                        "topic {} at {} has no leader 30 s after its creation",
+                        spec.name,
+                        self.describe()
+                    ))
+                    .hint("check the brokers' logs"));
+                }
+                Some(_) => std::thread::sleep(Duration::from_millis(100)),
+            }
+        }
         Ok(said)
     }
 
