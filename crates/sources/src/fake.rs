@@ -1,8 +1,8 @@
 //! A few lines of HTTP server on loopback, which plays a script: for tests.
 
+use crossbeam_channel::{Receiver, bounded};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::sync::mpsc::{Receiver, channel};
 
 /// A reply: status, additional header lines, body.
 pub(crate) type Scripted = (u16, String, String);
@@ -24,7 +24,7 @@ impl FakeHttp {
     pub(crate) fn new(script: Vec<Scripted>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (send, requests) = channel();
+        let (send, requests) = bounded(1_024);
         std::thread::spawn(move || {
             let mut script = script.into_iter().peekable();
             let mut last = None;

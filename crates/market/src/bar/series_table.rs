@@ -100,6 +100,9 @@ fn bound(now: i64, allowed_lateness: i64) -> i64 {
     now.saturating_sub(allowed_lateness)
 }
 
+/// Called with a series, the first position it needs again, and the end of what is final of it.
+type Emit<'a> = &'a mut dyn FnMut(&Name, Option<u64>, Option<Floor>);
+
 impl<S: Series> SeriesTable<S> {
     pub(super) fn new(allowed_lateness: i64) -> Self {
         Self {
@@ -275,12 +278,7 @@ impl<S: Series> SeriesTable<S> {
     }
 
     /// Of each series the first position needed again, and before when its records are in final bars.
-    pub(super) fn needs(
-        &mut self,
-        market: i64,
-        latest_ms: i64,
-        emit: &mut dyn FnMut(&Name, Option<u64>, Option<Floor>),
-    ) {
+    pub(super) fn needs(&mut self, market: i64, latest_ms: i64, emit: Emit<'_>) {
         for ((state, open), series) in self.states.iter_mut().zip(&mut self.open).zip(&mut self.series) {
             let stale = state.stamp_ms < latest_ms.saturating_sub(STALE_MS);
             let sealed = bound(state.clock.now(), self.allowed_lateness);

@@ -16,9 +16,8 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
         }
         other => return Err(Refused::Unreadable(format!("status `{other}`"))),
     }
-    let mut reply = Reply::default();
-    reply.next =
-        value["next_url"].as_str().filter(|url| !url.is_empty()).map(|url| NextPage::Url(url.to_owned()));
+    let url = value["next_url"].as_str().filter(|url| !url.is_empty());
+    let mut reply = Reply { next: url.map(|url| NextPage::Url(url.to_owned())), ..Reply::default() };
     // Absent where there are none.
     for row in value["results"].as_array().into_iter().flatten().filter(|row| !row.is_null()) {
         let read = || {
