@@ -320,7 +320,7 @@ indicator = "sma:2"
 "#;
     const DAY_MS: i64 = 86_400_000;
     let mut prints: Vec<_> = (0..10).map(|n| print(n, i64::from(n) * 60_000, 700.0 + f64::from(n))).collect();
-    prints.extend((10..20).map(|n| print(n, DAY_MS - 1_800_000 + i64::from(n) * 60_000, 101.0)));
+    prints.extend((10..20).map(|n| print(n, DAY_MS - 1_800_000 + i64::from(n) * 60_000, 101.3)));
     let with = |factors: Option<&str>| {
         let mut settings = settings();
         if let Some(text) = factors {
@@ -342,6 +342,7 @@ fn quiet_hours_sessions_and_severity() {
 name = "quiet"
 kind = "cross"
 level = 100.2
+direction = "up"
 quiet_hours = "10:00-11:00 America/New_York"
 severity = "critical"
 channels = ["mail"]

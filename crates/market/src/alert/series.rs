@@ -335,9 +335,8 @@ impl Series {
                 let limit = check.before.unwrap_or(price);
                 (price, limit, at(if up { limit.next_up() } else { limit.next_down() }))
             }
-            Condition::Level { .. } | Condition::Average { .. } => {
-                (price, sign * measure.limit, at(sign * measure.limit))
-            }
+            Condition::Level { level } => (price, level, at(level)),
+            Condition::Average { .. } => (price, sign * measure.limit.next_down(), at(sign * measure.limit)),
             _ => (sign * measure.value, sign * measure.limit, Cause::Other),
         };
         let market = self.data.subject == Subject::Market as u8;
@@ -511,7 +510,8 @@ fn measure(check: &Check, print: &Print, prints: &Prints, data: &Data) -> Option
         Condition::Average { .. } => {
             has(Uses::PRICE)?;
             let level = data.averages.get(check.slot)?.level?;
-            Some(Measure { value: sign * price, limit: sign * level })
+            // Strictly beyond: a price that stands still is its own average and crosses nothing.
+            Some(Measure { value: sign * price, limit: (sign * level).next_up() })
         }
         Condition::VolumeSurge { window, baseline, threshold } => {
             has(Uses::VOLUME)?;
