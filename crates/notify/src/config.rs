@@ -2,7 +2,7 @@
 
 use crate::log::Log;
 use crate::notifier::{Notifier, NotifyError};
-use crate::secret::Secret;
+use ports::secret::Secret;
 use crate::sigv4::Signer;
 use crate::smtp;
 use crate::smtp::{Encryption, Smtp};

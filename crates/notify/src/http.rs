@@ -1,7 +1,7 @@
 //! One POST, and what its reply means for the message.
 
 use crate::notifier::NotifyError;
-use crate::secret::Secret;
+use ports::secret::Secret;
 use std::time::Duration;
 
 /// How much of a reply is read, for the error text.
@@ -35,7 +35,7 @@ impl Client {
         body: &str,
         secrets: &[&Secret],
     ) -> Result<(), NotifyError> {
-        let mask = |text: &str| secrets.iter().fold(text.to_owned(), |text, secret| secret.mask(&text));
+        let mask = |text: &str| secrets.iter().fold(text.to_owned(), |text, secret| mask(secret, &text));
         let mut request = self.agent.post(url);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -93,5 +93,23 @@ pub(crate) fn encode(text: &str, out: &mut String) {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
             _ => out.push_str(&format!("%{byte:02X}")),
         }
+    }
+}
+
+/// The text with every occurrence of a secret masked.
+pub(crate) fn mask(secret: &Secret, text: &str) -> String {
+    if secret.is_empty() { text.to_owned() } else { text.replace(secret.reveal(), "***") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_masked_and_forms_encoded() {
+        let secret = Secret::from("hunter2".to_owned());
+        assert_eq!(mask(&secret, "535 bad password hunter2"), "535 bad password ***");
+        assert_eq!(mask(&Secret::default(), "text"), "text");
+        assert_eq!(form(&[("To", "+1 2"), ("Body", "a&b=ü")]), "To=%2B1%202&Body=a%26b%3D%C3%BC");
     }
 }

@@ -11,7 +11,6 @@
 //! | [`webhook`] | Slack, Discord, Teams, and signed JSON |
 //! | [`twilio`], [`sns`] | SMS |
 //! | [`sigv4`] | AWS Signature Version 4 |
-//! | [`secret`] | text that is never printed |
 //!
 //! ```
 //! use notify::message::Message;
@@ -28,7 +27,6 @@ pub mod log;
 pub mod message;
 pub mod notifier;
 pub mod outbox;
-pub mod secret;
 pub mod sigv4;
 pub mod smtp;
 pub mod sns;
@@ -38,4 +36,3 @@ pub mod webhook;
 pub use config::ChannelConfig;
 pub use message::Message;
 pub use notifier::{Notifier, NotifyError};
-pub use secret::Secret;

@@ -3,7 +3,7 @@
 //! Source: AWS General Reference, "Create a signed AWS API request". The tests use AWS's published test suite.
 
 use crate::http::encode;
-use crate::secret::Secret;
+use ports::secret::Secret;
 use market::UnixNanos;
 use ring::{digest, hmac};
 
@@ -107,7 +107,7 @@ mod tests {
     fn signatures_of_the_published_test_suite() {
         let signer = Signer {
             access_key: "AKIDEXAMPLE".to_owned(),
-            secret_key: Secret::from("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"),
+            secret_key: Secret::from("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_owned()),
             session_token: Secret::default(),
             region: "us-east-1".to_owned(),
             service: "service".to_owned(),

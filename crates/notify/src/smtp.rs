@@ -1,9 +1,10 @@
 //! E-mail by SMTP. TLS is required unless switched off by name; copies of a message have the same Message-ID, by which
 //! mail programs show one.
 
+use crate::http::mask;
 use crate::message::Message;
 use crate::notifier::{Notifier, NotifyError};
-use crate::secret::Secret;
+use ports::secret::Secret;
 use lettre::message::{Mailbox, MultiPart, SinglePart, header};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
@@ -122,7 +123,7 @@ impl Smtp {
 
     fn failed(&self, error: &lettre::transport::smtp::Error) -> NotifyError {
         let cause = std::error::Error::source(error).map_or_else(String::new, |cause| format!(": {cause}"));
-        let reason = self.password.mask(&format!("{error}{cause}"));
+        let reason = mask(&self.password, &format!("{error}{cause}"));
         // A refused login is the fault of the settings, not of the message: it waits until they are mended.
         let login = error.status().is_some_and(|code| matches!(u16::from(code), 530 | 534 | 535 | 538));
         if error.is_permanent() && !login {
@@ -223,7 +224,7 @@ mod tests {
         assert!(faulty(&|s| s.ca = Some("x".to_owned())).contains("ca_file"));
         let open = faulty(&|s| {
             s.encryption = Encryption::None;
-            s.password = Secret::from("hunter2");
+            s.password = Secret::from("hunter2".to_owned());
         });
         assert!(open.contains("not sent without TLS") && !open.contains("hunter2"), "{open}");
     }

@@ -3,7 +3,7 @@
 use crate::http::{Client, form};
 use crate::message::Message;
 use crate::notifier::{Notifier, NotifyError};
-use crate::secret::Secret;
+use ports::secret::Secret;
 use crate::sigv4::{Request, Signer};
 use market::UnixNanos;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -3,7 +3,7 @@
 use crate::http::{Client, encode, form};
 use crate::message::Message;
 use crate::notifier::{Notifier, NotifyError};
-use crate::secret::Secret;
+use ports::secret::Secret;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 

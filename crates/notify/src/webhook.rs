@@ -12,7 +12,7 @@
 use crate::http::Client;
 use crate::message::Message;
 use crate::notifier::{Notifier, NotifyError};
-use crate::secret::Secret;
+use ports::secret::Secret;
 use market::alert::Severity;
 use ring::hmac;
 use serde::Deserialize;
@@ -154,7 +154,7 @@ mod tests {
         let tag = hmac::sign(&key, b"what do ya want for nothing?");
         let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
-        let (one, other) = (Secret::from("a"), Secret::from("b"));
+        let (one, other) = (Secret::from("a".to_owned()), Secret::from("b".to_owned()));
         assert_ne!(signature(&one, 1, "x"), signature(&other, 1, "x"));
         assert_ne!(signature(&one, 1, "x"), signature(&one, 2, "x"));
     }

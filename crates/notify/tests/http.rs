@@ -1,7 +1,7 @@
 //! Webhook, Twilio and SNS against a receiver on loopback: what arrives, and what each reply means.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use notify::secret::Secret;
+use ports::secret::Secret;
 use notify::sigv4::Signer;
 use notify::sns::{Sns, Target};
 use notify::twilio::Twilio;
@@ -74,8 +74,8 @@ fn message() -> Message {
 #[test]
 fn the_generic_webhook_is_signed_and_carries_its_key() {
     let (url, requests) = server(vec![ok(), ok()]);
-    let secret = Secret::from("s3cret");
-    let mut hook = Webhook::new("hook", Secret::from(url.as_str()), Format::Json, secret.clone());
+    let secret = Secret::from("s3cret".to_owned());
+    let mut hook = Webhook::new("hook", Secret::from(url.clone()), Format::Json, secret.clone());
     hook.check().unwrap();
     for _ in 0..2 {
         hook.send(&message()).unwrap();
@@ -101,7 +101,7 @@ fn a_reply_decides_what_becomes_of_the_message() {
         ("302 Found", "Location: http://127.0.0.1:1/elsewhere\r\n", true, None),
     ] {
         let (url, requests) = server(vec![reply(status, headers, "no: s3cret\n")]);
-        let mut hook = Webhook::new("hook", Secret::from(url.as_str()), Format::Json, Secret::from("s3cret"));
+        let mut hook = Webhook::new("hook", Secret::from(url.clone()), Format::Json, Secret::from("s3cret".to_owned()));
         let error = hook.send(&message()).unwrap_err();
         assert_eq!(error.is_permanent(), permanent, "{status}: {error}");
         if let NotifyError::Retryable { after: told, .. } = &error {
@@ -117,7 +117,7 @@ fn a_reply_decides_what_becomes_of_the_message() {
 fn a_server_that_is_away_is_tried_again() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("http://{free}/hook-token");
-    let mut hook = Webhook::new("hook", Secret::from(url.as_str()), Format::Slack, Secret::default());
+    let mut hook = Webhook::new("hook", Secret::from(url.clone()), Format::Slack, Secret::default());
     let error = hook.send(&message()).unwrap_err();
     assert!(!error.is_permanent(), "{error}");
     assert!(!error.to_string().contains("hook-token"), "{error}");
@@ -127,7 +127,7 @@ fn a_server_that_is_away_is_tried_again() {
 fn twilio_goes_on_with_the_number_that_failed() {
     let (url, requests) = server(vec![ok(), reply("500 Oops", "", ""), ok()]);
     let to = ["+15550001".to_owned(), "+15550002".to_owned()];
-    let mut twilio = Twilio::new("sms", &url, "AC 1", Secret::from("token"), "+15559999", &to);
+    let mut twilio = Twilio::new("sms", &url, "AC 1", Secret::from("token".to_owned()), "+15559999", &to);
     twilio.check().unwrap();
     let message = message();
     assert!(!twilio.send(&message).unwrap_err().is_permanent());
@@ -151,8 +151,8 @@ fn sns_publishes_to_numbers_and_topics() {
     let (url, requests) = server(vec![ok(), ok(), reply("400 Bad Request", "", throttled)]);
     let signer = Signer {
         access_key: "AKID".to_owned(),
-        secret_key: Secret::from("secret"),
-        session_token: Secret::from("token"),
+        secret_key: Secret::from("secret".to_owned()),
+        session_token: Secret::from("token".to_owned()),
         region: "us-east-1".to_owned(),
         service: String::new(),
     };

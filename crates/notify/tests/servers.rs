@@ -1,7 +1,7 @@
 //! Mail and SNS through real servers. They need the Python of `cargo xtask test`.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use notify::secret::Secret;
+use ports::secret::Secret;
 use notify::sigv4::Signer;
 use notify::smtp::{Encryption, Settings, Smtp};
 use notify::sns::{Sns, Target};
@@ -72,7 +72,7 @@ fn settings(port: u16, ca: Option<String>) -> Settings {
         port,
         encryption: Encryption::Starttls,
         user: "alerts".to_owned(),
-        password: Secret::from("correct horse"),
+        password: Secret::from("correct horse".to_owned()),
         from: "Tapeline <alerts@example.org>".to_owned(),
         to: vec!["one@example.org".to_owned(), "two@example.org".to_owned()],
         ca,
@@ -101,7 +101,7 @@ fn mail_goes_over_tls_with_a_login() {
 
     // A wrong password waits until it is mended, and is not shown.
     let mut wrong = settings(server.port, Some(pem));
-    wrong.password = Secret::from("hunter2");
+    wrong.password = Secret::from("hunter2".to_owned());
     let error = Smtp::new("mail", &wrong).unwrap().send(&message).unwrap_err();
     assert!(!error.is_permanent() && error.to_string().contains("535"), "{error}");
     assert!(!error.to_string().contains("hunter2"), "{error}");
@@ -134,7 +134,7 @@ fn sms_by_sns() {
     let server = Server::start(&["sns"]);
     let signer = Signer {
         access_key: "test".to_owned(),
-        secret_key: Secret::from("test"),
+        secret_key: Secret::from("test".to_owned()),
         session_token: Secret::default(),
         region: "us-east-1".to_owned(),
         service: String::new(),

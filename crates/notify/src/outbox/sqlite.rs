@@ -101,9 +101,7 @@ impl SqliteOutbox {
                 })
                 .map_err(text)?;
             new += added;
-            if added == 0 {
-                continue;
-            }
+            // Also of an alert that is known: one that waited for a summary may be sent on its own after all.
             for (channel, message) in messages {
                 let json = serde_json::to_string(message).map_err(|error| error.to_string())?;
                 transaction
