@@ -77,7 +77,10 @@ fn play(engine: &mut Engine, mut tapes: Vec<Tape>) -> Vec<Alert> {
     order.sort_unstable_by_key(|(ts, tape, _, number)| (*ts, *tape, *number));
     let mut out = Vec::new();
     for (ts, tape, start, number) in &order {
-        engine.advance(UnixNanos(*ts), &mut out);
+        // Time moves on now and then: a silence that a record ends is seen without it.
+        if number % 1_000 == 0 {
+            engine.advance(UnixNanos(*ts), &mut out);
+        }
         match tapes[*tape].read(*start, *number) {
             Record::Trade(trade) => engine.trade(&trade, &mut out),
             Record::Quote(quote) => engine.quote(&quote, &mut out),

@@ -2,7 +2,6 @@
 
 use crate::log::Log;
 use crate::notifier::{Notifier, NotifyError};
-use ports::secret::Secret;
 use crate::sigv4::Signer;
 use crate::smtp;
 use crate::smtp::{Encryption, Smtp};
@@ -10,6 +9,7 @@ use crate::sns::{Sns, Target};
 use crate::twilio::Twilio;
 use crate::webhook::{Format, Webhook};
 use market::alert::Severity;
+use ports::secret::Secret;
 use serde::Deserialize;
 
 /// One `[[alert.channels]]`.

@@ -3,8 +3,8 @@
 //! Source: AWS General Reference, "Create a signed AWS API request". The tests use AWS's published test suite.
 
 use crate::http::encode;
-use ports::secret::Secret;
 use market::UnixNanos;
+use ports::secret::Secret;
 use ring::{digest, hmac};
 
 /// Who signs, and for what.

@@ -4,12 +4,12 @@
 use crate::http::mask;
 use crate::message::Message;
 use crate::notifier::{Notifier, NotifyError};
-use ports::secret::Secret;
 use lettre::message::{Mailbox, MultiPart, SinglePart, header};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{SmtpTransport, Transport};
 use market::alert::Severity;
+use ports::secret::Secret;
 use serde::Deserialize;
 use std::time::Duration;
 

@@ -3,9 +3,9 @@
 use crate::http::{Client, encode, form};
 use crate::message::Message;
 use crate::notifier::{Notifier, NotifyError};
-use ports::secret::Secret;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use ports::secret::Secret;
 
 /// SMS to one or more numbers.
 #[derive(Debug)]

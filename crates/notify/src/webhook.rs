@@ -12,8 +12,8 @@
 use crate::http::Client;
 use crate::message::Message;
 use crate::notifier::{Notifier, NotifyError};
-use ports::secret::Secret;
 use market::alert::Severity;
+use ports::secret::Secret;
 use ring::hmac;
 use serde::Deserialize;
 use serde_json::{Value, json};

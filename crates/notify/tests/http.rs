@@ -1,12 +1,12 @@
 //! Webhook, Twilio and SNS against a receiver on loopback: what arrives, and what each reply means.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use ports::secret::Secret;
 use notify::sigv4::Signer;
 use notify::sns::{Sns, Target};
 use notify::twilio::Twilio;
 use notify::webhook::{Format, Webhook, signature};
 use notify::{ChannelConfig, Message, Notifier, NotifyError};
+use ports::secret::Secret;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -101,7 +101,8 @@ fn a_reply_decides_what_becomes_of_the_message() {
         ("302 Found", "Location: http://127.0.0.1:1/elsewhere\r\n", true, None),
     ] {
         let (url, requests) = server(vec![reply(status, headers, "no: s3cret\n")]);
-        let mut hook = Webhook::new("hook", Secret::from(url.clone()), Format::Json, Secret::from("s3cret".to_owned()));
+        let mut hook =
+            Webhook::new("hook", Secret::from(url.clone()), Format::Json, Secret::from("s3cret".to_owned()));
         let error = hook.send(&message()).unwrap_err();
         assert_eq!(error.is_permanent(), permanent, "{status}: {error}");
         if let NotifyError::Retryable { after: told, .. } = &error {
@@ -135,7 +136,11 @@ fn twilio_goes_on_with_the_number_that_failed() {
     let bodies: Vec<String> = (0..3)
         .map(|_| {
             let request = requests.recv_timeout(Duration::from_secs(10)).unwrap();
-            assert!(request.line.starts_with("POST /2010-04-01/Accounts/AC%201/Messages.json "), "{}", request.line);
+            assert!(
+                request.line.starts_with("POST /2010-04-01/Accounts/AC%201/Messages.json "),
+                "{}",
+                request.line
+            );
             // "AC 1:token"
             assert_eq!(request.header("authorization"), "Basic QUMgMTp0b2tlbg==");
             request.body
@@ -166,7 +171,9 @@ fn sns_publishes_to_numbers_and_topics() {
         sms.body,
         "Action=Publish&Version=2010-03-31&PhoneNumber=%2B15550001&Message=SPY%20fell%20%26%20more"
     );
-    assert!(sms.header("authorization").contains("/us-east-1/sns/aws4_request, SignedHeaders=content-type;host;"));
+    assert!(
+        sms.header("authorization").contains("/us-east-1/sns/aws4_request, SignedHeaders=content-type;host;")
+    );
     assert_eq!(sms.header("x-amz-security-token"), "token");
     let topic = next();
     assert!(topic.body.contains(&format!("MessageDeduplicationId={}", message().key)), "{}", topic.body);

@@ -72,7 +72,8 @@ fn failures_that_may_pass_wait_and_keep_the_order() {
     }
     let policy = RetryPolicy::default();
     let mut channel = Scripted { answers: vec![later(Some(60)), later(None)], accepted: Vec::new() };
-    let mut turn = |now_ms: i64, channel: &mut Scripted| deliver(&mut outbox, channel, &policy, &|| now_ms).unwrap();
+    let mut turn =
+        |now_ms: i64, channel: &mut Scripted| deliver(&mut outbox, channel, &policy, &|| now_ms).unwrap();
     assert_eq!(turn(0, &mut channel), 0);
     assert_eq!(turn(500, &mut channel), 0);
     assert_eq!(channel.answers.len(), 1, "the wait was not kept");
@@ -81,7 +82,8 @@ fn failures_that_may_pass_wait_and_keep_the_order() {
     assert_eq!(turn(62_000, &mut channel), 3);
     assert_eq!(channel.accepted, [alert(0).key, alert(1).key, alert(2).key]);
     assert_eq!(outbox.counts().unwrap(), OutboxCounts { sent: 3, ..OutboxCounts::default() });
-    assert_eq!(outbox.delivery(&alert(0).key).unwrap(), [("c".to_owned(), "sent".to_owned(), 3, None)]);
+    let delivery = &outbox.delivery(&alert(0).key).unwrap()[0];
+    assert_eq!((delivery.channel.as_str(), delivery.state.as_str(), delivery.attempts), ("c", "sent", 3));
 }
 
 #[test]
@@ -92,13 +94,15 @@ fn what_will_never_be_taken_is_a_dead_letter_and_holds_up_nothing() {
         let alert = alert(number);
         outbox.append(&alert, &messages(&alert, &["c"])).unwrap();
     }
-    let mut channel =
-        Scripted { answers: vec![NotifyError::Permanent("550 no such user".to_owned())], accepted: Vec::new() };
+    let mut channel = Scripted {
+        answers: vec![NotifyError::Permanent("550 no such user".to_owned())],
+        accepted: Vec::new(),
+    };
     let policy = RetryPolicy { attempts: 3, ..RetryPolicy::default() };
     assert_eq!(deliver(&mut outbox, &mut channel, &policy, &|| 0).unwrap(), 1);
     assert_eq!(channel.accepted, [alert(1).key]);
     let state = &outbox.delivery(&alert(0).key).unwrap()[0];
-    assert_eq!((state.1.as_str(), state.3.as_deref()), ("dead", Some("550 no such user")));
+    assert_eq!((state.state.as_str(), state.reason.as_deref()), ("dead", Some("550 no such user")));
     // Given up after the third attempt.
     outbox.append(&alert(9), &messages(&alert(9), &["c"])).unwrap();
     channel.answers = vec![later(None), later(None), later(None), later(None)];
@@ -126,7 +130,8 @@ fn a_crash_repeats_the_attempt_whose_outcome_it_hid_and_no_other() {
     drop(outbox);
     let mut outbox = SqliteOutbox::open(&path, 100).unwrap();
     let due = outbox.due("c", 0, 10).unwrap();
-    let uncertain: Vec<_> = due.iter().map(|pending| (pending.message.key.clone(), pending.uncertain)).collect();
+    let uncertain: Vec<_> =
+        due.iter().map(|pending| (pending.message.key.clone(), pending.uncertain)).collect();
     assert_eq!(uncertain, [(alert(1).key, true), (alert(2).key, false)]);
     let mut channel = Scripted { answers: Vec::new(), accepted: Vec::new() };
     assert_eq!(deliver(&mut outbox, &mut channel, &RetryPolicy::default(), &|| 0).unwrap(), 2);
@@ -150,6 +155,8 @@ fn alerts_state_and_history_are_committed_together_and_the_bound_is_kept() {
     assert_eq!(outbox.history(0, 10).unwrap().len(), 2);
     let id = outbox.silence("r", "*", 100, "maintenance").unwrap();
     assert_eq!((outbox.silences(99).unwrap().len(), outbox.silences(100).unwrap().len()), (1, 0));
+    let silence = &outbox.silences(0).unwrap()[0];
+    assert!(silence.covers("r", "any") && !silence.covers("other", "any"));
     assert!(outbox.unsilence(id).unwrap() && !outbox.unsilence(id).unwrap());
 }
 

@@ -1,7 +1,7 @@
 """Real servers for tests/servers.rs: SMTP with STARTTLS and a login (aiosmtpd), and SNS (moto).
 
     python servers.py smtp CERT KEY [refuse=CODE]   writes each mail as a line of JSON to standard output
-    python servers.py sns                           prints its address; stops when standard input ends
+    python servers.py sns                           prints its port; at the end of standard input the SMS it took
 """
 import json
 import ssl
@@ -53,6 +53,9 @@ def sns():
     server.start()
     print(server.get_host_and_port()[1], flush=True)
     sys.stdin.read()
+    from moto.sns.models import sns_backends
+    backend = sns_backends["123456789012"]["us-east-1"]
+    print(json.dumps([list(message) for message in backend.sms_messages.values()]), flush=True)
     server.stop()
 
 

@@ -223,15 +223,16 @@ impl Engine {
             size: size_of(trade.size),
             uses: Uses(uses),
         };
-        let mut context = Context { rules: &self.rules, settings: &self.settings, out };
-        let series = &mut self.series[index];
         if trade.canceled || trade.revision > 0 {
-            series.amend(&incoming, trade.canceled, &mut context);
+            let mut context = Context { rules: &self.rules, settings: &self.settings, out };
+            self.series[index].amend(&incoming, trade.canceled, &mut context);
             return;
         }
         // A price of zero or below is no reference: nothing is a percentage of it.
         if incoming.price > 0.0 {
-            series.print(&incoming, &mut context);
+            self.overdue(index, ts, out);
+            let mut context = Context { rules: &self.rules, settings: &self.settings, out };
+            self.series[index].print(&incoming, &mut context);
         }
         self.wait(index);
     }
@@ -310,6 +311,7 @@ impl Engine {
         let uses = Uses(Uses::PRICE);
         let key = xxh3_64_with_seed(&ts.to_le_bytes(), value.to_bits());
         let incoming = Incoming { ts, key, price: value, size: 0.0, uses };
+        self.overdue(index, ts, out);
         let mut context = Context { rules: &self.rules, settings: &self.settings, out };
         self.series[index].value(&incoming, &mut context);
         self.wait(index);
@@ -334,6 +336,24 @@ impl Engine {
             if let Some(window) = silence(&series.checks[check].condition) {
                 let mut context = Context { rules: &self.rules, settings: &self.settings, out };
                 series.silent(check, window, due, &mut context);
+            }
+        }
+    }
+
+    /// Fires the silences that a record at `ts` ends, so that they are seen however late time moves on.
+    #[inline]
+    fn overdue(&mut self, index: usize, ts: i64, out: &mut Vec<Alert>) {
+        for check in 0..self.series[index].checks.len() {
+            let series = &self.series[index];
+            let Some(window) = silence(&series.checks[check].condition) else { continue };
+            // The session can only move a deadline back: most records need no calendar.
+            if !series.checks[check].waits || ts.saturating_sub(series.data.seen) < window {
+                continue;
+            }
+            let due = self.due(index, check);
+            if due <= ts {
+                let mut context = Context { rules: &self.rules, settings: &self.settings, out };
+                self.series[index].silent(check, window, due, &mut context);
             }
         }
     }

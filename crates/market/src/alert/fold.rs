@@ -54,6 +54,12 @@ impl Fold {
         Self { settings, ..self }
     }
 
+    /// Its settings.
+    #[must_use]
+    pub const fn settings(&self) -> FoldSettings {
+        self.settings
+    }
+
     /// Takes an alert in, and puts out what is to be sent now: the alert, or nothing if it waits for the summary.
     pub fn push(&mut self, alert: Alert, out: &mut Vec<Alert>) {
         self.advance(alert.event_time, out);

@@ -7,7 +7,7 @@
 
 mod sqlite;
 
-pub use sqlite::SqliteOutbox;
+pub use sqlite::{Delivery, Silence, SqliteOutbox};
 
 use crate::message::Message;
 use crate::notifier::{Notifier, NotifyError};

@@ -40,6 +40,28 @@ pub struct Silence {
     pub reason: String,
 }
 
+impl Silence {
+    /// Whether it covers alerts of a rule for a symbol.
+    #[must_use]
+    pub fn covers(&self, rule: &str, symbol: &str) -> bool {
+        let matches = |pattern: &str, text: &str| pattern == "*" || pattern == text;
+        matches(&self.rule, rule) && matches(&self.symbol, symbol)
+    }
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// Name of the channel.
+    pub channel: String,
+    /// `pending`, `sent` or `dead`.
+    pub state: String,
+    /// Attempts that were begun.
+    pub attempts: u32,
+    /// Why the last attempt failed.
+    pub reason: Option<String>,
+}
+
 /// An outbox in a file.
 #[derive(Debug)]
 pub struct SqliteOutbox {
@@ -141,16 +163,29 @@ impl SqliteOutbox {
         rows.map(|row| serde_json::from_str(&row.map_err(text)?).map_err(|error| error.to_string())).collect()
     }
 
-    /// State of a message by key and channel: `pending`, `sent` or `dead`, attempts, and the last reason.
+    /// What became of an alert's messages, by channel.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn delivery(&self, key: &str) -> Result<Vec<(String, String, u32, Option<String>)>, String> {
+    pub fn delivery(&self, key: &str) -> Result<Vec<Delivery>, String> {
         let query = "SELECT channel, state, begun, reason FROM outbox WHERE key = ? ORDER BY channel";
         let mut statement = self.connection.prepare_cached(query).map_err(text)?;
-        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+        let read = |row: &Row<'_>| {
+            let (channel, state, attempts, reason) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+            Ok(Delivery { channel, state, attempts, reason })
+        };
         let rows = statement.query_map([key], read).map_err(text)?;
         rows.collect::<Result<_, _>>().map_err(text)
+    }
+
+    /// Messages of a channel that are not delivered yet.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn waiting(&self, channel: &str) -> Result<u64, String> {
+        let query = "SELECT COUNT(*) FROM outbox WHERE channel = ? AND state = 'pending'";
+        let count = self.connection.query_row(query, [channel], |row| row.get::<_, i64>(0));
+        count.map(i64::unsigned_abs).map_err(text)
     }
 
     /// Adds a silence; returns its number.
