@@ -48,19 +48,22 @@ impl Sns {
         let mut fields = vec![("Action", "Publish"), ("Version", "2010-03-31")];
         match target {
             Target::Phone(number) => {
-                fields.extend([("PhoneNumber", number.as_str()), ("Message", &message.sms)])
+                fields.extend([("PhoneNumber", number.as_str()), ("Message", message.sms.as_str())])
             }
             Target::Topic(arn) => {
-                fields.extend([("TopicArn", arn.as_str()), ("Message", &message.text)]);
+                fields.extend([("TopicArn", arn.as_str()), ("Message", message.text.as_str())]);
                 if arn.ends_with(".fifo") {
-                    fields.extend([("MessageGroupId", "alerts"), ("MessageDeduplicationId", &message.key)]);
+                    fields.extend([
+                        ("MessageGroupId", "alerts"),
+                        ("MessageDeduplicationId", message.key.as_str()),
+                    ]);
                 }
             }
         }
         let subject: String =
             message.subject.chars().filter(|c| c.is_ascii() && !c.is_control()).take(99).collect();
         if matches!(target, Target::Topic(_)) {
-            fields.push(("Subject", &subject));
+            fields.push(("Subject", subject.as_str()));
         }
         let body = form(&fields);
         let host = self.endpoint.split_once("://").map_or(self.endpoint.as_str(), |(_, host)| host);

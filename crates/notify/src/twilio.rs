@@ -57,7 +57,8 @@ impl Notifier for Twilio {
             ("Authorization", authorization.as_str()),
         ];
         while let Some(to) = self.to.get(self.done.1) {
-            let body = form(&[("To", to), ("From", &self.from), ("Body", &message.sms)]);
+            let body =
+                form(&[("To", to.as_str()), ("From", self.from.as_str()), ("Body", message.sms.as_str())]);
             self.client.post(&self.url, &headers, &body, &[&self.token])?;
             self.done.1 += 1;
         }

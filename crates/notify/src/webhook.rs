@@ -127,8 +127,8 @@ impl Notifier for Webhook {
             vec![("Content-Type", "application/json"), ("Idempotency-Key", message.key.as_str())];
         let signed = signature(&self.secret, now, &body);
         if self.format == Format::Json {
-            headers.push(("Tapeline-Timestamp", &timestamp));
-            headers.push(("Tapeline-Signature", &signed));
+            headers.push(("Tapeline-Timestamp", timestamp.as_str()));
+            headers.push(("Tapeline-Signature", signed.as_str()));
         }
         self.client.post(self.url.reveal(), &headers, &body, &[&self.url, &self.secret])
     }

@@ -165,7 +165,7 @@ fn sns_publishes_to_numbers_and_topics() {
     let targets = vec![Target::Phone("+15550001".to_owned()), Target::Topic(topic)];
     let mut sns = Sns::new("sns", &url, signer, targets);
     sns.send(&message()).unwrap();
-    let mut next = || requests.recv_timeout(Duration::from_secs(10)).unwrap();
+    let next = || requests.recv_timeout(Duration::from_secs(10)).unwrap();
     let sms = next();
     assert_eq!(
         sms.body,

@@ -144,9 +144,9 @@ fn alerts_state_and_history_are_committed_together_and_the_bound_is_kept() {
     let path = folder.path().join("alerts.db");
     let mut outbox = SqliteOutbox::open(&path, 2).unwrap();
     let batch: Vec<_> = (0..2).map(|n| (alert(n), messages(&alert(n), &["c", "d"]))).collect();
-    assert_eq!(outbox.commit(&batch, &[("offsets", b"1")]), Ok(2));
+    assert_eq!(outbox.commit(&batch, &[("offsets", b"1".as_slice())]), Ok(2));
     let more = [(alert(7), messages(&alert(7), &["c"]))];
-    let error = outbox.commit(&more, &[("offsets", b"2")]).unwrap_err();
+    let error = outbox.commit(&more, &[("offsets", b"2".as_slice())]).unwrap_err();
     assert!(error.contains("outbox is full: 4 messages wait, at most 2 may"), "{error}");
     drop(outbox);
     let mut outbox = SqliteOutbox::open(&path, 2).unwrap();

@@ -116,19 +116,17 @@ pub fn run(
     let mut names = settings.names.all_records();
     names.push(settings.names.notices());
     let mut consumer = topics.consumer(&settings.group, &names)?;
-    let (next, times) = (FxHashMap::default(), FxHashMap::default());
-    let (fired, report, text) = (Vec::new(), Report::default(), Vec::new());
     let mut evaluation = Evaluation {
         engine,
         fold,
         settings,
-        next,
-        times,
+        next: FxHashMap::default(),
+        times: FxHashMap::default(),
         latest: i64::MIN,
         now: i64::MIN,
-        fired,
-        report,
-        text,
+        fired: Vec::new(),
+        report: Report::default(),
+        text: Vec::new(),
     };
     if let Some(bytes) = sink.checkpoint()? {
         evaluation.restore(&bytes)?;
@@ -145,7 +143,9 @@ pub fn run(
         if looked.elapsed() >= LOOK {
             looked = Instant::now();
             let ahead = consumer.ahead(&evaluation.position())?;
-            caught_up = ahead.is_some_and(|ahead| ahead <= settings.cycle as u64);
+            // Caught up once the end was seen, until a backlog builds up.
+            let most = if caught_up { settings.cycle as u64 } else { 0 };
+            caught_up = ahead.is_some_and(|ahead| ahead <= most);
         }
         evaluation.advance(caught_up, heard.elapsed());
         let end = fetched == 0
@@ -177,8 +177,8 @@ impl Evaluation<'_> {
         Ok(())
     }
 
-    fn position(&self) -> impl Fn(Partition) -> Option<i64> + use<'_> {
-        |partition| self.next.get(&partition).copied()
+    fn position(&self) -> impl Fn(Partition) -> Option<i64> {
+        move |partition| self.next.get(&partition).copied()
     }
 
     fn cycle(&mut self, consumer: &mut dyn Consumer) -> Result<usize> {

@@ -104,7 +104,9 @@ impl SqliteOutbox {
         state: &[(&str, &[u8])],
     ) -> Result<usize, String> {
         if !alerts.is_empty() {
-            let pending = self.counts()?.pending;
+            let query = "SELECT COUNT(*) FROM outbox WHERE state = 'pending'";
+            let pending = self.connection.query_row(query, [], |row| row.get::<_, i64>(0)).map_err(text)?;
+            let pending = pending.unsigned_abs();
             if pending >= self.most {
                 return Err(format!(
                     "alert outbox is full: {pending} messages wait, at most {} may",
@@ -288,7 +290,7 @@ impl OutboxStore for SqliteOutbox {
         let query = "SELECT COALESCE(SUM(state = 'pending'), 0), COALESCE(SUM(state = 'sent'), 0),
              COALESCE(SUM(state = 'dead'), 0), COALESCE(SUM(repeated), 0) FROM outbox";
         let read = |row: &Row<'_>| {
-            let count = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
+            let count = |column: usize| row.get::<_, i64>(column).map(i64::unsigned_abs);
             Ok(OutboxCounts { pending: count(0)?, sent: count(1)?, dead: count(2)?, repeated: count(3)? })
         };
         self.connection.query_row(query, [], read).map_err(text)

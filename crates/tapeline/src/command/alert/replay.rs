@@ -23,7 +23,6 @@ pub(crate) fn run(context: &Context, options: &AlertReplayOptions) -> Result<Exi
             .hint("[[alert.rules]] in the configuration; see docs/alerts.md"));
     }
     let (from, to) = bars::range(&options.span)?;
-    let mut engine = super::engine(config, &rules)?;
     let store = open::store(config)?;
     let counts = context.retry_short(|| store.count())?;
     let symbols: BTreeSet<&String> = counts.values().flat_map(|symbols| symbols.keys()).collect();
@@ -34,7 +33,7 @@ pub(crate) fn run(context: &Context, options: &AlertReplayOptions) -> Result<Exi
             continue;
         }
         // A symbol at a time: its own records alone decide what it fires. Silences are measured within it, too.
-        let mut engine_of_symbol = std::mem::replace(&mut engine, super::engine(config, &rules)?);
+        let mut engine = super::engine(config, &rules)?;
         let (trades, quotes) =
             (load(&*store, Kind::Trade, symbol, from, to)?, load(&*store, Kind::Quote, symbol, from, to)?);
         let (mut trades, mut quotes) = (trades.iter().peekable(), quotes.iter().peekable());
@@ -47,10 +46,10 @@ pub(crate) fn run(context: &Context, options: &AlertReplayOptions) -> Result<Exi
             };
             let Some(record) = (if quote_first { quotes.next() } else { trades.next() }) else { break };
             records += 1;
-            engine_of_symbol.advance(record.ts(), &mut alerts);
+            engine.advance(record.ts(), &mut alerts);
             match record.as_str() {
-                Record::Trade(trade) => engine_of_symbol.trade(&trade, &mut alerts),
-                Record::Quote(quote) => engine_of_symbol.quote(&quote, &mut alerts),
+                Record::Trade(trade) => engine.trade(&trade, &mut alerts),
+                Record::Quote(quote) => engine.quote(&quote, &mut alerts),
             }
         }
     }
