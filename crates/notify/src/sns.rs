@@ -5,7 +5,6 @@ use crate::message::Message;
 use crate::notifier::{Notifier, NotifyError};
 use crate::sigv4::{Request, Signer};
 use market::UnixNanos;
-use ports::secret::Secret;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
