@@ -182,8 +182,10 @@ def cross(frame, rule, emit):
         keep &= prices.regular.to_numpy()
     price, times, level = prices.price.to_numpy()[keep], prices.ms.to_numpy()[keep], level[keep]
     for side in sides(rule):
-        met = side * price > side * level if "indicator" in rule else side * price >= side * level
-        released = side * price < side * level - rule.get("hysteresis", 0)
+        # A level is reached; an average is passed: a price that stands on it is still on the other side.
+        limit = np.nextafter(side * level, np.inf) if "indicator" in rule else side * level
+        met = side * price >= limit
+        released = side * price < limit - rule.get("hysteresis", 0)
         for i in pace(times, met, released, rule, crossing=True):
             emit(times[i], "cross_up" if side > 0 else "cross_down", price[i], level[i])
 
