@@ -64,6 +64,9 @@ impl Smtp {
     pub fn new(name: &str, settings: &Settings) -> Result<Self, NotifyError> {
         let fail = |problem: String| NotifyError::Permanent(format!("channel {name}: {problem}"));
         let mailbox = |key: &str, text: &str| {
+            if text.chars().any(char::is_control) {
+                return Err(fail(format!("`{key}`: an address has no control characters")));
+            }
             text.parse::<Mailbox>().map_err(|error| fail(format!("`{key}`: `{text}` is no address: {error}")))
         };
         let from = mailbox("from", &settings.from)?;
@@ -78,6 +81,9 @@ impl Smtp {
         }
         let mut parameters = TlsParameters::builder(settings.host.clone());
         if let Some(pem) = &settings.ca {
+            if !pem.contains("-----BEGIN CERTIFICATE-----") {
+                return Err(fail("`ca_file` holds no PEM certificate".to_owned()));
+            }
             let certificate = Certificate::from_pem(pem.as_bytes())
                 .map_err(|error| fail(format!("`ca_file` is no PEM certificate: {error}")))?;
             parameters = parameters.add_root_certificate(certificate);
