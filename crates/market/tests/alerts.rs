@@ -162,6 +162,8 @@ fn a_day_of_trades_fires_what_the_oracle_finds() {
     // The closing price of the day before is printed ten times after the close: it fires nothing.
     let close = UnixNanos::parse("2013-10-08T20:00:00Z").unwrap();
     let after = alerts.iter().filter(|alert| alert.symbol == "SPY" && alert.ts() >= close);
+    // The volume of those blocks is real: a surge may fire on them.
+    let after = after.filter(|alert| alert.kind != "volume_surge");
     assert!(after.clone().count() > 0);
     assert!(after.filter_map(|alert| alert.price).all(|price| price < 167.0));
 }

@@ -66,6 +66,8 @@ fn certificate(folder: &Path) -> (String, String, String) {
             "2",
         ])
         .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+        // A certificate authority is no server: its certificate would be refused.
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .arg("-keyout")
         .arg(&key)
         .arg("-out")
