@@ -3,11 +3,12 @@
 //! Seeding follows TA-Lib: an EMA begins with the simple mean of its first `n` values, Wilder's averages (RSI, ATR) with
 //! the simple mean of the first `n` changes or ranges. They are plain 64-bit floats: indicators are estimates, not money.
 
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::str::FromStr;
 
 /// Simple moving average of the last `n` values.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Sma {
     n: usize,
     window: VecDeque<f64>,
@@ -25,6 +26,11 @@ impl Sma {
         push(&mut self.window, value, self.n);
         (self.window.len() == self.n).then(|| self.window.iter().sum::<f64>() / self.n as f64)
     }
+
+    /// Multiplies the values it holds, as after a split.
+    pub fn scale(&mut self, factor: f64) {
+        self.window.iter_mut().for_each(|value| *value *= factor);
+    }
 }
 
 fn push(window: &mut VecDeque<f64>, value: f64, n: usize) {
@@ -35,7 +41,7 @@ fn push(window: &mut VecDeque<f64>, value: f64, n: usize) {
 }
 
 /// Exponential average with a given weight, begun with the simple mean of the first `n` values.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Smooth {
     n: usize,
     weight: f64,
@@ -62,7 +68,7 @@ impl Smooth {
 }
 
 /// Exponential moving average: weight 2 / (n + 1).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Ema(Smooth);
 
 impl Ema {
@@ -75,6 +81,12 @@ impl Ema {
     /// The average from the `n`-th value on.
     pub fn next(&mut self, value: f64) -> Option<f64> {
         self.0.next(value)
+    }
+
+    /// Multiplies the average it holds, as after a split.
+    pub fn scale(&mut self, factor: f64) {
+        self.0.sum *= factor;
+        self.0.value *= factor;
     }
 }
 

@@ -9,10 +9,12 @@
 //! | [`record`] | [`Trade`], [`Quote`] and [`Record`], generic over how they hold text |
 //! | [`codec::json`] | the canonical JSON of the Kafka messages |
 //! | [`codec::lean`] | rows of recorded tick files |
+//! | [`alert`] | rules that watch the stream, evaluated in event time |
 //! | [`digest`] | an order-free fingerprint of a set of records: how `verify` proves equality |
 #![deny(missing_docs)]
 
 pub mod adjust;
+pub mod alert;
 pub mod bar;
 pub mod calendar;
 pub mod codec;

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! source ─► produce ─► topic ─► consume ─► store
-//!                        └────► aggregate ─► bars
+//!                        ├────► aggregate ─► bars
+//!                        └────► alert ─────► outbox ─► people
 //! ```
 //! The guarantee is at-least-once delivery with idempotent writes, which leaves every record in the store exactly
 //! once: [`consume`] commits an offset only after the store has acknowledged everything before it, and a row's key and
@@ -14,6 +15,7 @@
 //! | [`consume`] | topic to store |
 //! | [`vendor_bars`] | a vendor's own bars, from their topic to the store |
 //! | [`aggregate`] | topic to bars |
+//! | [`alert`] | topic to alerts |
 //! | [`verify`] | compares source, topic and store record by record |
 //!
 //! ```no_run
@@ -27,6 +29,7 @@
 //! ```
 
 pub mod aggregate;
+pub mod alert;
 pub mod consume;
 pub mod produce;
 pub mod vendor_bars;

@@ -97,6 +97,9 @@ pub(crate) enum Verb {
     Import(ImportOptions),
     /// Compare source, topic and store, record by record
     Verify(VerifyOptions),
+    /// Evaluate alert rules on the topic, and send what fires
+    #[command(subcommand)]
+    Alert(AlertVerb),
     /// Show what live feeds missed, and whether it was fetched
     Gaps(GapsOptions),
     /// Fetch a span, or what is open in the ledger, from the vendor's history
@@ -105,6 +108,85 @@ pub(crate) enum Verb {
     Simulate(SimulateOptions),
     /// Play a bundled real session through the embedded engines; needs no server and no account
     Demo(DemoOptions),
+}
+
+/// Verbs of `alert`.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum AlertVerb {
+    /// Evaluate the rules on the topic, and send what fires
+    Run(AlertRunOptions),
+    /// Check and list the rules and channels of the configuration
+    List(AlertListOptions),
+    /// Check a channel and send it a test message
+    Test(AlertTestOptions),
+    /// Show when a rule would have fired on stored records
+    Replay(AlertReplayOptions),
+    /// Show what fired and whether it was delivered
+    History(AlertHistoryOptions),
+    /// Record alerts without sending them for a time; without --for, list the silences
+    Silence(AlertSilenceOptions),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AlertRunOptions {
+    /// End once everything on the topic is evaluated and sent
+    #[arg(long)]
+    pub(crate) until_end: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AlertListOptions {
+    /// How to print: table or json
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AlertTestOptions {
+    /// Name of the channel
+    pub(crate) channel: String,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AlertReplayOptions {
+    /// Name of the rule
+    pub(crate) rule: String,
+    #[command(flatten)]
+    pub(crate) span: Span,
+    /// How to print: table or json
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AlertHistoryOptions {
+    /// Only alerts of this rule
+    #[arg(long, value_name = "NAME")]
+    pub(crate) rule: Option<String>,
+    #[command(flatten)]
+    pub(crate) span: Span,
+    /// How to print: table or json
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AlertSilenceOptions {
+    /// Name of a rule
+    #[arg(long, value_name = "NAME", default_value = "*")]
+    pub(crate) rule: String,
+    /// A symbol
+    #[arg(long, value_name = "SYMBOL", default_value = "*")]
+    pub(crate) symbol: String,
+    /// How long, as 30m, 2h, 1d
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) r#for: Option<String>,
+    /// Why
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) reason: String,
+    /// End the silence of this number
+    #[arg(long, value_name = "ID", conflicts_with = "for")]
+    pub(crate) end: Option<i64>,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -32,6 +32,7 @@ pub struct Config {
     pub consume: Consume,
     pub produce: Produce,
     pub aggregate: Aggregate,
+    pub alert: Alert,
     pub log: Log,
 }
 
@@ -83,6 +84,21 @@ pub struct Aggregate {
     pub tell_ms: u64,
     pub policies: String,
     pub calendars: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Alert {
+    pub file: String,
+    pub most: u64,
+    pub checkpoint_s: u64,
+    pub zone: String,
+    pub factors: String,
+    pub rules: Vec<market::alert::RuleConfig>,
+    pub channels: Vec<notify::ChannelConfig>,
+    pub fold: market::alert::FoldSettings,
+    pub filter: market::alert::FilterSettings,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Verb::Import(options) => command::import::run(&context, options),
         Verb::Verify(options) => command::verify::run(&context, options),
         Verb::Backfill(options) => command::backfill::run(&context, options),
+        Verb::Alert(verb) => command::alert::run(&context, verb),
         Verb::Gaps(options) => command::gaps::run(&context, options),
         Verb::Simulate(options) => command::simulate::run(&context, options),
         Verb::Demo(options) => command::demo::run(&context, options),

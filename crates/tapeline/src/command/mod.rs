@@ -1,6 +1,7 @@
 //! One file a verb (produce, consume and run share theirs; so do those that read bars).
 
 pub(crate) mod aggregate;
+pub(crate) mod alert;
 pub(crate) mod backfill;
 pub(crate) mod bars;
 pub(crate) mod count;

@@ -2,6 +2,7 @@
 //! environment.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value, clippy::type_complexity, reason = "tests")]
 
+mod alert;
 mod bars;
 mod embedded;
 mod hot;

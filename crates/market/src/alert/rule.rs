@@ -1,0 +1,236 @@
+//! Rules as they are written in TOML.
+
+use super::condition::Condition;
+use super::gate::Pace;
+use super::span::{QuietHours, Span, SymbolPattern};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What a rule looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleKind {
+    /// The price moved by `threshold` percent within `window`, from the lowest or highest price in it.
+    PercentMove,
+    /// The price crosses `level`, or the moving average `indicator` (`sma:20`, `ema:50`) of `interval` closes.
+    Cross,
+    /// The volume of `window` is `threshold` times the mean of `baseline` before it.
+    VolumeSurge,
+    /// The price is `threshold` percent from the session's VWAP.
+    VwapDeviation,
+    /// The bid-ask spread is at least `threshold` basis points of the mid price.
+    Spread,
+    /// A price above (below) all of the `days` sessions before; once a session.
+    NewExtreme,
+    /// Trading was halted or resumed.
+    Halt,
+    /// No trade for `window` while the market is open and the symbol is not halted.
+    Stall,
+    /// The regular session opens `threshold` percent from the last regular close.
+    OpenGap,
+    /// A stage of the pipeline is `threshold` seconds behind.
+    PipelineLag,
+    /// A reading is at or above (below) `threshold`.
+    Threshold,
+    /// A reading rose (fell) by `threshold` within `window`.
+    RateOfChange,
+    /// No reading for `window`.
+    Silence,
+}
+
+/// Which way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// Rising, above.
+    Up,
+    /// Falling, below.
+    Down,
+    /// Either.
+    #[default]
+    Both,
+}
+
+/// How urgent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Good to know.
+    Info,
+    /// Look at it.
+    #[default]
+    Warning,
+    /// Act now.
+    Critical,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        })
+    }
+}
+
+/// In which part of the session a rule is evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Session {
+    /// At any time.
+    #[default]
+    Any,
+    /// In the regular session.
+    Regular,
+    /// Before and after it.
+    Extended,
+}
+
+impl Session {
+    #[inline]
+    pub(super) const fn takes(self, regular: bool) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Regular => regular,
+            Self::Extended => !regular,
+        }
+    }
+}
+
+/// Which of the two a halt rule reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HaltEvent {
+    /// Halts.
+    Halt,
+    /// Resumptions.
+    Resume,
+    /// Both.
+    #[default]
+    Both,
+}
+
+/// A rule: one `[[alert.rules]]` of the configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleConfig {
+    /// Its name, unique.
+    pub name: String,
+    /// What it looks at.
+    pub kind: RuleKind,
+    /// Symbols and patterns (`SPY`, `*/USD`, `!TEST*`); all if empty.
+    #[serde(default)]
+    pub symbols: Vec<String>,
+    /// How urgent it is.
+    #[serde(default)]
+    pub severity: Severity,
+    /// Which way.
+    #[serde(default)]
+    pub direction: Direction,
+    /// The limit, in the unit of the kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
+    /// Over which time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Span>,
+    /// Volume surge: the time before the window that it is compared with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Span>,
+    /// Cross: a price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<f64>,
+    /// Cross: a moving average.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub indicator: Option<String>,
+    /// Cross: the bars whose closes the moving average is of; `1m` if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Span>,
+    /// New extreme: how many sessions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<u32>,
+    /// Halt: which of the two.
+    #[serde(default)]
+    pub on: HaltEvent,
+    /// In which part of the session.
+    #[serde(default)]
+    pub session: Session,
+    /// How far the value must come back before the rule fires again, in the unit of the threshold.
+    #[serde(default)]
+    pub hysteresis: f64,
+    /// Time after an alert in which the rule does not fire again for the symbol.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cooldown: Option<Span>,
+    /// At most one alert in each bar of this length (whole multiples since 1970 UTC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub once_per: Option<Span>,
+    /// When alerts are recorded but not sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet_hours: Option<QuietHours>,
+    /// Names of the channels it is sent to; all if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<String>,
+    /// Switched off without being deleted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub disabled: bool,
+}
+
+/// A rule that cannot be evaluated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("alert rule `{rule}`: {problem}")]
+pub struct RuleError {
+    /// Name of the rule.
+    pub rule: String,
+    /// What is wrong, and what to write.
+    pub problem: String,
+}
+
+/// A rule, checked.
+#[derive(Debug, Clone)]
+pub(super) struct Rule {
+    pub(super) config: RuleConfig,
+    pub(super) condition: Condition,
+    pub(super) pace: Pace,
+    pub(super) patterns: Vec<SymbolPattern>,
+    /// Changes with anything that decides when it fires: state of another fingerprint is not taken over.
+    pub(super) fingerprint: u64,
+}
+
+impl Rule {
+    /// Checks a rule.
+    pub(super) fn new(config: &RuleConfig) -> Result<Self, RuleError> {
+        let fail = |problem: String| RuleError { rule: config.name.clone(), problem };
+        if config.name.trim().is_empty() || config.name.chars().any(char::is_control) {
+            return Err(fail("expected a name without control characters".to_owned()));
+        }
+        if !config.hysteresis.is_finite() || config.hysteresis < 0.0 {
+            return Err(fail(format!("`hysteresis`: expected 0 or more, found {}", config.hysteresis)));
+        }
+        let condition = Condition::new(config).map_err(fail)?;
+        let once = |span: Option<Span>| span.map_or(0, |span| span.0);
+        let pace = Pace {
+            cooldown: once(config.cooldown),
+            once_per: once(config.once_per),
+            crossing: matches!(condition, Condition::Level { .. } | Condition::Average { .. }),
+        };
+        let deciding = RuleConfig {
+            severity: Severity::Info,
+            symbols: Vec::new(),
+            channels: Vec::new(),
+            quiet_hours: None,
+            ..config.clone()
+        };
+        let text = serde_json::to_string(&deciding).unwrap_or_default();
+        Ok(Self {
+            condition,
+            pace,
+            patterns: config.symbols.iter().map(|text| SymbolPattern::new(text)).collect(),
+            fingerprint: xxhash_rust::xxh3::xxh3_64(text.as_bytes()),
+            config: config.clone(),
+        })
+    }
+
+    pub(super) fn takes(&self, symbol: &str) -> bool {
+        !self.config.disabled && SymbolPattern::any(&self.patterns, symbol)
+    }
+}

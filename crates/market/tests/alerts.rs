@@ -1,0 +1,191 @@
+//! The engine against an oracle: the alerts that `golden/alerts.py` finds with pandas on a recorded tape, no more and no
+//! fewer.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use market::alert::{Alert, Engine, RuleConfig, Settings};
+use market::bar::{Bar, TradeValues, Values};
+use market::calendar::Calendar;
+use market::codec::lean::RowReader;
+use market::interval::Interval;
+use market::policy::Policy;
+use market::time::SessionDay;
+use market::{Kind, Price, Record, UnixNanos};
+use serde::Deserialize;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+const GOLDEN: &str = include_str!("golden/alerts.csv");
+const SYMBOLS: [&str; 4] = ["SPY", "BAC", "IBM", "AIG"];
+const FEED: &str = "lean.sip";
+
+#[derive(Deserialize)]
+struct Rules {
+    rules: Vec<RuleConfig>,
+}
+
+fn engine(kinds: impl Fn(&str) -> bool) -> Engine {
+    let rules: Rules = toml::from_str(include_str!("golden/alerts.toml")).unwrap();
+    let rules: Vec<_> = rules.rules.into_iter().filter(|rule| kinds(&rule.name)).collect();
+    Engine::new(&rules, Settings::new(Policy::named("sip").unwrap(), Calendar::XNYS)).unwrap()
+}
+
+fn data(folder: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data").join(folder)
+}
+
+/// A file of the tape: its rows, in order.
+struct Tape {
+    rows: Vec<u8>,
+    reader: RowReader,
+}
+
+impl Tape {
+    fn open(folder: &Path, kind: Kind, symbol: &str, date: &str) -> Self {
+        let path = folder.join("tick").join(symbol.to_lowercase()).join(format!("{date}_{kind}.zip"));
+        let file = std::fs::File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let mut zip = zip::ZipArchive::new(file).unwrap();
+        let mut rows = Vec::new();
+        zip.by_index(0).unwrap().read_to_end(&mut rows).unwrap();
+        let session = SessionDay::new(date.parse().unwrap(), "America/New_York").unwrap();
+        Self { rows, reader: RowReader::new(kind, symbol, FEED, session) }
+    }
+
+    /// (time, first byte, number) of each row.
+    fn index(&self) -> Vec<(i64, usize, u64)> {
+        let mut start = 0;
+        let mut out = Vec::new();
+        for (number, row) in self.rows.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            let ts = self.reader.time(row.trim_ascii_end()).unwrap();
+            out.push((ts.0, start, number as u64 + 1));
+            start += row.len();
+        }
+        out
+    }
+
+    fn read(&mut self, start: usize, number: u64) -> Record<&str> {
+        let row = self.rows[start..].split(|byte| *byte == b'\n').next().unwrap();
+        self.reader.read(row.trim_ascii_end(), number, UnixNanos(0)).unwrap()
+    }
+}
+
+/// Plays files in the order of time and returns what fired.
+fn play(engine: &mut Engine, mut tapes: Vec<Tape>) -> Vec<Alert> {
+    let mut order: Vec<(i64, usize, usize, u64)> = Vec::new();
+    for (tape, file) in tapes.iter().enumerate() {
+        order.extend(file.index().into_iter().map(|(ts, start, number)| (ts, tape, start, number)));
+    }
+    order.sort_unstable_by_key(|(ts, tape, _, number)| (*ts, *tape, *number));
+    let mut out = Vec::new();
+    for (ts, tape, start, number) in &order {
+        // Time moves on now and then: a silence that a record ends is seen without it.
+        if number % 1_000 == 0 {
+            engine.advance(UnixNanos(*ts), &mut out);
+        }
+        match tapes[*tape].read(*start, *number) {
+            Record::Trade(trade) => engine.trade(&trade, &mut out),
+            Record::Quote(quote) => engine.quote(&quote, &mut out),
+        }
+    }
+    let end = order.last().unwrap().0;
+    engine.advance(UnixNanos(end), &mut out);
+    out
+}
+
+/// Compares with the lines of a run: rule, symbol, time, kind exactly, value and threshold to a millionth.
+fn compare(run: &str, alerts: &[Alert]) -> usize {
+    let mut expected: Vec<(Vec<&str>, [f64; 2])> = GOLDEN
+        .lines()
+        .map(|line| line.split(',').collect::<Vec<_>>())
+        .filter(|fields| fields[0] == run)
+        .map(|fields| (fields[1..5].to_vec(), [5, 6].map(|column: usize| fields[column].parse().unwrap())))
+        .collect();
+    let texts: Vec<[String; 4]> = alerts
+        .iter()
+        .map(|alert| {
+            let millis = (alert.event_time / 1_000_000).to_string();
+            [alert.rule.clone(), alert.symbol.clone(), millis, alert.kind.clone()]
+        })
+        .collect();
+    let mut found: Vec<(Vec<&str>, [f64; 2])> = texts
+        .iter()
+        .zip(alerts)
+        .map(|(text, alert)| (text.iter().map(String::as_str).collect(), [alert.value, alert.threshold]))
+        .collect();
+    let order = |a: &(Vec<&str>, [f64; 2]), b: &(Vec<&str>, [f64; 2])| a.0.cmp(&b.0);
+    expected.sort_by(order);
+    found.sort_by(order);
+    let missing: Vec<_> = expected.iter().filter(|one| found.iter().all(|other| other.0 != one.0)).collect();
+    let extra: Vec<_> = found.iter().filter(|one| expected.iter().all(|other| other.0 != one.0)).collect();
+    assert!(missing.is_empty() && extra.is_empty(), "missing: {missing:?}\nextra: {extra:?}");
+    assert_eq!(found.len(), expected.len());
+    for (ours, theirs) in found.iter().zip(&expected) {
+        for (one, other) in ours.1.iter().zip(theirs.1) {
+            assert!((one - other).abs() <= 1e-6, "{ours:?} {theirs:?}");
+        }
+    }
+    found.len()
+}
+
+/// The daily bars that the oracle gives for the day before.
+fn history(engine: &mut Engine) {
+    for line in GOLDEN.lines().filter(|line| line.starts_with("daily,")) {
+        let fields: Vec<&str> = line.split(',').collect();
+        let price = |column: usize| Price::parse(fields[column].as_bytes()).unwrap();
+        let date = format!("{}-{}-{}", &fields[3][..4], &fields[3][4..6], &fields[3][6..]);
+        let start = UnixNanos(Calendar::XNYS.day_of(date.parse().unwrap()).start);
+        let values =
+            TradeValues { ohlc: [price(6), price(4), price(5), price(6)], volume: 0, vwap: None, trades: 0 };
+        let bar = Bar {
+            kind: Kind::Trade,
+            symbol: fields[2].to_owned(),
+            feed: FEED.to_owned(),
+            interval: Interval::D1,
+            start,
+            values: Values::Trades(values),
+            late: 0,
+            revision: 0,
+            is_final: true,
+            complete: true,
+        };
+        engine.bar(&bar, &mut Vec::new());
+    }
+}
+
+#[test]
+fn a_day_of_trades_fires_what_the_oracle_finds() {
+    let mut engine = engine(|_| true);
+    history(&mut engine);
+    let folder = data("us-equities");
+    let tapes = SYMBOLS.iter().map(|symbol| Tape::open(&folder, Kind::Trade, symbol, "20131008")).collect();
+    let alerts = play(&mut engine, tapes);
+    assert!(compare("one", &alerts) > 100);
+    // The closing price of the day before is printed ten times after the close: it fires nothing.
+    let close = UnixNanos::parse("2013-10-08T20:00:00Z").unwrap();
+    let after = alerts.iter().filter(|alert| alert.symbol == "SPY" && alert.ts() >= close);
+    // The volume of those blocks is real: a surge may fire on them.
+    let after = after.filter(|alert| alert.kind != "volume_surge");
+    assert!(after.clone().count() > 0);
+    assert!(after.filter_map(|alert| alert.price).all(|price| price < 167.0));
+}
+
+#[test]
+fn a_day_of_quotes_fires_what_the_oracle_finds() {
+    let mut engine = engine(|rule| rule == "spread");
+    let alerts = play(&mut engine, vec![Tape::open(&data("quotes"), Kind::Quote, "IBM", "20131008")]);
+    assert!(compare("quotes", &alerts) > 10);
+}
+
+/// Both days; the first is not in the repository: `TAPELINE_TAPE` is the folder `us-equities` with it.
+#[test]
+#[ignore = "needs the tape of 2013-10-07 in TAPELINE_TAPE"]
+fn two_days_of_trades_fire_what_the_oracle_finds() {
+    let folder =
+        PathBuf::from(std::env::var("TAPELINE_TAPE").expect("TAPELINE_TAPE is the folder us-equities"));
+    let mut engine = engine(|_| true);
+    let dates = ["20131007", "20131008"];
+    let tapes = dates
+        .iter()
+        .flat_map(|date| SYMBOLS.iter().map(|symbol| Tape::open(&folder, Kind::Trade, symbol, date)))
+        .collect();
+    assert!(compare("both", &play(&mut engine, tapes)) > 200);
+}

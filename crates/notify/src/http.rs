@@ -1,0 +1,115 @@
+//! One POST, and what its reply means for the message.
+
+use crate::notifier::NotifyError;
+use ports::secret::Secret;
+use std::time::Duration;
+
+/// How much of a reply is read, for the error text.
+const REPLY: u64 = 4_096;
+
+/// A client that keeps its connections and follows no redirects: a redirect would carry the message to a host that
+/// nobody configured.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    agent: ureq::Agent,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(Duration::from_secs(15)))
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .http_status_as_error(false)
+            .build();
+        Self { agent: config.into() }
+    }
+}
+
+impl Client {
+    /// Sends a body. `secrets` are masked in errors.
+    pub(crate) fn post(
+        &self,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+        secrets: &[&Secret],
+    ) -> Result<(), NotifyError> {
+        let mask = |text: &str| secrets.iter().fold(text.to_owned(), |text, secret| mask(secret, &text));
+        let mut request = self.agent.post(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut response = request.send(body).map_err(|error| failed(&error, &mask))?;
+        let code = response.status().as_u16();
+        let after = response
+            .headers()
+            .get("retry-after")
+            .and_then(|value| value.to_str().ok()?.trim().parse().ok())
+            .map(Duration::from_secs);
+        // A reply that breaks off after its status was accepted all the same.
+        let reply = response.body_mut().with_config().limit(REPLY).read_to_string().unwrap_or_default();
+        let reply: String = reply.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
+        let reason = mask(&format!("HTTP {code}: {}", reply.trim()));
+        match code {
+            200..=299 => Ok(()),
+            300..=399 => Err(NotifyError::Permanent(format!("HTTP {code}: redirects are not followed"))),
+            // Not allowed, or not there: the settings are at fault, not the message, and may be mended.
+            401 | 403 | 404 | 407 | 408 | 410 | 425 | 429 | 500..=599 => {
+                Err(NotifyError::Retryable { reason, after })
+            }
+            _ => Err(NotifyError::Permanent(reason)),
+        }
+    }
+}
+
+fn failed(error: &ureq::Error, mask: &dyn Fn(&str) -> String) -> NotifyError {
+    let reason = mask(&error.to_string());
+    match error {
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => NotifyError::Permanent(reason),
+        // A wrong certificate stays wrong until somebody acts, but it is the server that may be mended: keep trying.
+        _ => NotifyError::retryable(reason),
+    }
+}
+
+/// `application/x-www-form-urlencoded`.
+pub(crate) fn form(fields: &[(&str, &str)]) -> String {
+    let mut out = String::new();
+    for (name, value) in fields {
+        if !out.is_empty() {
+            out.push('&');
+        }
+        encode(name, &mut out);
+        out.push('=');
+        encode(value, &mut out);
+    }
+    out
+}
+
+/// Percent-encodes all but unreserved characters (RFC 3986, section 2.3).
+pub(crate) fn encode(text: &str, out: &mut String) {
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+}
+
+/// The text with every occurrence of a secret masked.
+pub(crate) fn mask(secret: &Secret, text: &str) -> String {
+    if secret.is_empty() { text.to_owned() } else { text.replace(secret.reveal(), "***") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_masked_and_forms_encoded() {
+        let secret = Secret::from("hunter2".to_owned());
+        assert_eq!(mask(&secret, "535 bad password hunter2"), "535 bad password ***");
+        assert_eq!(mask(&Secret::default(), "text"), "text");
+        assert_eq!(form(&[("To", "+1 2"), ("Body", "a&b=ü")]), "To=%2B1%202&Body=a%26b%3D%C3%BC");
+    }
+}

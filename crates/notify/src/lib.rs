@@ -1,0 +1,38 @@
+//! Alerts on their way to people: the notifier port, its adapters, and the outbox.
+//!
+//! | module | contents, in the order data flows |
+//! |---|---|
+//! | [`message`] | an alert as subject, text, HTML and SMS |
+//! | [`outbox`] | messages that are not delivered yet: durable, bounded, retried, dead-lettered |
+//! | [`notifier`] | the port: send one message, check the channel |
+//! | [`config`] | a channel as written in the configuration, and how it is opened |
+//! | [`log`] | the program's own log |
+//! | [`smtp`] | e-mail, over TLS |
+//! | [`webhook`] | Slack, Discord, Teams, and signed JSON |
+//! | [`twilio`], [`sns`] | SMS |
+//! | [`sigv4`] | AWS Signature Version 4 |
+//!
+//! ```
+//! use notify::message::Message;
+//! use notify::notifier::Notifier;
+//!
+//! let mut channel = notify::log::Log::new("log");
+//! channel.send(&Message::test("log", 0)).unwrap();
+//! ```
+#![deny(missing_docs)]
+
+pub mod config;
+mod http;
+pub mod log;
+pub mod message;
+pub mod notifier;
+pub mod outbox;
+pub mod sigv4;
+pub mod smtp;
+pub mod sns;
+pub mod twilio;
+pub mod webhook;
+
+pub use config::ChannelConfig;
+pub use message::Message;
+pub use notifier::{Notifier, NotifyError};

@@ -1,0 +1,37 @@
+//! The program's own log as a channel.
+
+use crate::message::Message;
+use crate::notifier::{Notifier, NotifyError};
+use market::alert::Severity;
+
+/// Writes each message as one log event.
+#[derive(Debug)]
+pub struct Log(String);
+
+impl Log {
+    /// With the channel's name.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+}
+
+impl Notifier for Log {
+    fn name(&self) -> &str {
+        &self.0
+    }
+
+    fn send(&mut self, message: &Message) -> Result<(), NotifyError> {
+        let (key, subject) = (&message.key, &message.subject);
+        match message.severity {
+            Severity::Info => tracing::info!(%key, "alert: {subject}"),
+            Severity::Warning => tracing::warn!(%key, "alert: {subject}"),
+            Severity::Critical => tracing::error!(%key, "alert: {subject}"),
+        }
+        Ok(())
+    }
+
+    fn check(&mut self) -> Result<(), NotifyError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,119 @@
+//! Amazon SNS: SMS to numbers, or a message to a topic, which may be subscribed by mail, queues and functions.
+
+use crate::http::{Client, form};
+use crate::message::Message;
+use crate::notifier::{Notifier, NotifyError};
+use crate::sigv4::{Request, Signer};
+use market::UnixNanos;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
+
+/// Where messages go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// SMS to a number (E.164).
+    Phone(String),
+    /// A topic, by its ARN. A FIFO topic (`.fifo`) drops copies by the alert's key.
+    Topic(String),
+}
+
+/// Publishes to SNS.
+#[derive(Debug)]
+pub struct Sns {
+    name: String,
+    endpoint: String,
+    signer: Signer,
+    targets: Vec<Target>,
+    client: Client,
+    /// Key of the message under way, and how many targets have it.
+    done: (String, usize),
+}
+
+impl Sns {
+    /// With credentials. An empty `endpoint` is AWS's own of the region.
+    #[must_use]
+    pub fn new(name: &str, endpoint: &str, mut signer: Signer, targets: Vec<Target>) -> Self {
+        "sns".clone_into(&mut signer.service);
+        let endpoint = match endpoint.trim_end_matches('/') {
+            "" => format!("https://sns.{}.amazonaws.com", signer.region),
+            endpoint => endpoint.to_owned(),
+        };
+        let (name, client) = (name.to_owned(), Client::default());
+        Self { name, endpoint, signer, targets, client, done: (String::new(), 0) }
+    }
+
+    fn publish(&self, target: &Target, message: &Message) -> Result<(), NotifyError> {
+        let mut fields = vec![("Action", "Publish"), ("Version", "2010-03-31")];
+        match target {
+            Target::Phone(number) => {
+                fields.extend([("PhoneNumber", number.as_str()), ("Message", message.sms.as_str())])
+            }
+            Target::Topic(arn) => {
+                fields.extend([("TopicArn", arn.as_str()), ("Message", message.text.as_str())]);
+                if arn.ends_with(".fifo") {
+                    fields.extend([
+                        ("MessageGroupId", "alerts"),
+                        ("MessageDeduplicationId", message.key.as_str()),
+                    ]);
+                }
+            }
+        }
+        let subject: String =
+            message.subject.chars().filter(|c| c.is_ascii() && !c.is_control()).take(99).collect();
+        if matches!(target, Target::Topic(_)) {
+            fields.push(("Subject", subject.as_str()));
+        }
+        let body = form(&fields);
+        let host = self.endpoint.split_once("://").map_or(self.endpoint.as_str(), |(_, host)| host);
+        let request = Request { method: "POST", host, path: "/", content_type: FORM, body: &body };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
+        let signed = self.signer.headers(&request, UnixNanos(i64::try_from(now).unwrap_or(i64::MAX)));
+        let mut headers = vec![("Content-Type", FORM)];
+        headers.extend(signed.iter().map(|(name, value)| (*name, value.as_str())));
+        let url = format!("{}/", self.endpoint);
+        let secrets = [&self.signer.secret_key, &self.signer.session_token];
+        self.client.post(&url, &headers, &body, &secrets).map_err(throttled)
+    }
+}
+
+/// AWS answers a client that is too fast with 400.
+fn throttled(error: NotifyError) -> NotifyError {
+    match error {
+        NotifyError::Permanent(reason) if reason.contains("<Code>Throttl") => NotifyError::retryable(reason),
+        other => other,
+    }
+}
+
+impl Notifier for Sns {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn send(&mut self, message: &Message) -> Result<(), NotifyError> {
+        if self.done.0 != message.key {
+            self.done = (message.key.clone(), 0);
+        }
+        while let Some(target) = self.targets.get(self.done.1) {
+            self.publish(target, message)?;
+            self.done.1 += 1;
+        }
+        self.done = (String::new(), 0);
+        Ok(())
+    }
+
+    fn check(&mut self) -> Result<(), NotifyError> {
+        let missing = [
+            ("access_key", self.signer.access_key.is_empty()),
+            ("secret_key", self.signer.secret_key.is_empty()),
+            ("region", self.signer.region.is_empty()),
+            ("to", self.targets.is_empty()),
+        ];
+        match missing.iter().find(|(_, empty)| *empty) {
+            Some((key, _)) => {
+                Err(NotifyError::Permanent(format!("channel {}: `{key}` is not set", self.name)))
+            }
+            None => Ok(()),
+        }
+    }
+}

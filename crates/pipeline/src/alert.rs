@@ -1,0 +1,305 @@
+//! Topic to alerts. Trades, quotes and halts are evaluated in event time; what fires is durable, with the messages to
+//! send, before the position of the records that caused it is committed.
+//!
+//! A checkpoint holds the state of the engine and the next offset of each partition. Between checkpoints alerts are
+//! committed as they fire. After a crash the records since the checkpoint are evaluated again and fire the same alerts
+//! with the same keys, which the sink leaves out. So no alert is lost and none is sent twice.
+//!
+//! One process of a group evaluates: the state lies beside its outbox, not on the topic.
+
+use market::alert::{Alert, Engine, Fold, State};
+use market::codec::json;
+use market::{Kind, Record, UnixNanos};
+use ports::batch::Partition;
+use ports::cancel::CancelToken;
+use ports::topic::{Consumer, Fetched, Names, Topics};
+use ports::{Error, Result};
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How to run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The topics.
+    pub names: Names,
+    /// The consumer group; not the one that stores.
+    pub group: String,
+    /// Records taken in one go.
+    pub cycle: usize,
+    /// How often a checkpoint is written.
+    pub checkpoint_every: Duration,
+}
+
+/// Where alerts go. What a method has taken is durable when it returns.
+pub trait AlertSink {
+    /// The last checkpoint; `None` at the first start.
+    ///
+    /// # Errors
+    /// The storage's.
+    fn checkpoint(&mut self) -> Result<Option<Vec<u8>>>;
+
+    /// Takes alerts, those to be sent (`true`) and those for the history alone, and, if given, a checkpoint, all or
+    /// none of them. An alert whose key it has is left out.
+    ///
+    /// # Errors
+    /// The storage's; [`Error::retryable`] while it is full.
+    fn commit(&mut self, alerts: &[(Alert, bool)], checkpoint: Option<&[u8]>) -> Result<()>;
+}
+
+/// What a run did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Records evaluated.
+    pub records: u64,
+    /// Alerts and retractions that fired.
+    pub alerts: u64,
+    /// Messages of the topics that are no records.
+    pub unreadable: u64,
+}
+
+/// How long to wait for messages before other duties are looked after.
+const WAIT: Duration = Duration::from_millis(10);
+
+/// How far apart the records of partitions that are read as they come may lie in event time, nanoseconds.
+const SLACK: i64 = 2 * market::interval::SECOND;
+/// How often it is looked whether there is a backlog.
+const LOOK: Duration = Duration::from_millis(250);
+
+#[derive(Serialize, Deserialize)]
+struct Checkpoint {
+    /// Topic, partition, next offset.
+    offsets: Vec<(u16, i32, i64)>,
+    engine: State,
+    fold: Fold,
+}
+
+#[derive(Deserialize)]
+struct Notice {
+    feed: String,
+    symbol: String,
+    what: String,
+    ts: String,
+}
+
+struct Evaluation<'a> {
+    engine: Engine,
+    fold: Fold,
+    settings: &'a Settings,
+    /// Next offset of each partition.
+    next: FxHashMap<Partition, i64>,
+    /// Latest event time of each partition.
+    times: FxHashMap<Partition, i64>,
+    /// Latest event time of all.
+    latest: i64,
+    /// Time of the stream, as far as silences and summaries are concerned.
+    now: i64,
+    fired: Vec<Alert>,
+    report: Report,
+    text: Vec<u8>,
+}
+
+/// Runs until cancelled, or, once `until_end` is set, until every message is evaluated.
+///
+/// # Errors
+/// The topic's or the sink's, when waiting cannot help.
+pub fn run(
+    topics: &dyn Topics,
+    engine: Engine,
+    fold: Fold,
+    sink: &mut dyn AlertSink,
+    settings: &Settings,
+    cancel: &CancelToken,
+    until_end: &AtomicBool,
+) -> Result<Report> {
+    let mut names = settings.names.all_records();
+    names.push(settings.names.notices());
+    let mut consumer = topics.consumer(&settings.group, &names)?;
+    let mut evaluation = Evaluation {
+        engine,
+        fold,
+        settings,
+        next: FxHashMap::default(),
+        times: FxHashMap::default(),
+        latest: i64::MIN,
+        now: i64::MIN,
+        fired: Vec::new(),
+        report: Report::default(),
+        text: Vec::new(),
+    };
+    if let Some(bytes) = sink.checkpoint()? {
+        evaluation.restore(&bytes)?;
+    }
+    let mut written = Instant::now();
+    let mut heard = Instant::now();
+    let mut looked = Instant::now();
+    let mut caught_up = false;
+    while !cancel.is_cancelled() {
+        let fetched = evaluation.cycle(&mut *consumer)?;
+        if fetched > 0 {
+            heard = Instant::now();
+        }
+        if looked.elapsed() >= LOOK {
+            looked = Instant::now();
+            let ahead = consumer.ahead(&evaluation.position())?;
+            // Caught up once the end was seen, until a backlog builds up.
+            let most = if caught_up { settings.cycle as u64 } else { 0 };
+            caught_up = ahead.is_some_and(|ahead| ahead <= most);
+        }
+        evaluation.advance(caught_up, heard.elapsed());
+        let end = fetched == 0
+            && until_end.load(Ordering::SeqCst)
+            && consumer.ahead(&evaluation.position())? == Some(0);
+        let due = end || written.elapsed() >= settings.checkpoint_every;
+        evaluation.commit(sink, &mut *consumer, due, end, cancel)?;
+        if due {
+            written = Instant::now();
+        }
+        if end {
+            return Ok(evaluation.report);
+        }
+    }
+    evaluation.commit(sink, &mut *consumer, true, false, cancel)?;
+    Ok(evaluation.report)
+}
+
+impl Evaluation<'_> {
+    fn restore(&mut self, bytes: &[u8]) -> Result<()> {
+        let checkpoint: Checkpoint = serde_json::from_slice(bytes)
+            .map_err(|error| Error::user(format!("alert checkpoint is not readable: {error}")))?;
+        for (topic, number, offset) in checkpoint.offsets {
+            self.next.insert(Partition { topic, number }, offset);
+        }
+        self.engine.restore(checkpoint.engine);
+        let fold = std::mem::take(&mut self.fold);
+        self.fold = checkpoint.fold.with(fold.settings());
+        Ok(())
+    }
+
+    fn position(&self) -> impl Fn(Partition) -> Option<i64> {
+        move |partition| self.next.get(&partition).copied()
+    }
+
+    fn cycle(&mut self, consumer: &mut dyn Consumer) -> Result<usize> {
+        consumer.fetch(self.settings.cycle, WAIT, &mut |message| self.take(message))
+    }
+
+    fn take(&mut self, message: &dyn Fetched) {
+        let (partition, offset) = (message.partition(), message.offset());
+        let next = self.next.entry(partition).or_insert(i64::MIN);
+        if offset < *next {
+            return;
+        }
+        *next = offset + 1;
+        let ts = match partition.topic {
+            0 => self.record(Kind::Trade, message.payload()),
+            1 => self.record(Kind::Quote, message.payload()),
+            _ => self.notice(message.payload()),
+        };
+        let Some(ts) = ts else {
+            self.report.unreadable += 1;
+            return;
+        };
+        self.report.records += 1;
+        self.latest = self.latest.max(ts);
+        let time = self.times.entry(partition).or_insert(ts);
+        *time = ts.max(*time);
+    }
+
+    fn record(&mut self, kind: Kind, payload: &[u8]) -> Option<i64> {
+        let record = match json::decode(kind, payload) {
+            Some(record) => record,
+            None => {
+                self.text.clear();
+                json::normalize(kind, payload, &mut self.text).ok()?;
+                json::decode(kind, &self.text)?
+            }
+        };
+        match record {
+            Record::Trade(trade) => {
+                self.engine.trade(&trade, &mut self.fired);
+                // A future-dated print is not the time of the stream.
+                Some(trade.ts.0.min(trade.recv_ts.0))
+            }
+            Record::Quote(quote) => {
+                self.engine.quote(&quote, &mut self.fired);
+                Some(quote.ts.0.min(quote.recv_ts.0))
+            }
+        }
+    }
+
+    fn notice(&mut self, payload: &[u8]) -> Option<i64> {
+        let notice: Notice = serde_json::from_slice(payload).ok()?;
+        let ts = UnixNanos::parse(&notice.ts).ok()?;
+        if let "halted" | "resumed" = notice.what.as_str() {
+            let halted = notice.what == "halted";
+            self.engine.halt(&notice.feed, &notice.symbol, ts, halted, &mut self.fired);
+        }
+        Some(ts.0)
+    }
+
+    /// Moves the time of silences on. While there is a backlog it is that of the slowest partition: the others are only
+    /// read sooner. Once caught up it is that of the latest record, less a little, and goes on with the clock.
+    fn advance(&mut self, caught_up: bool, since: Duration) {
+        let now = if caught_up {
+            let since = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
+            (self.latest > i64::MIN).then(|| self.latest.saturating_add(since.saturating_sub(SLACK)))
+        } else {
+            self.times.values().min().copied()
+        };
+        if let Some(now) = now {
+            self.now = self.now.max(now);
+            self.engine.advance(UnixNanos(now), &mut self.fired);
+        }
+    }
+
+    /// Hands what fired over, with a checkpoint if it is due; then commits the offsets of the checkpoint.
+    fn commit(
+        &mut self,
+        sink: &mut dyn AlertSink,
+        consumer: &mut dyn Consumer,
+        due: bool,
+        end: bool,
+        cancel: &CancelToken,
+    ) -> Result<()> {
+        let mut alerts: Vec<(Alert, bool)> = Vec::new();
+        let mut send = Vec::new();
+        for alert in self.fired.drain(..) {
+            self.report.alerts += 1;
+            self.fold.push(alert.clone(), &mut send);
+            alerts.push((alert, false));
+        }
+        let now = if end { i64::MAX } else { self.now };
+        self.fold.advance(now, &mut send);
+        for alert in send {
+            match alerts.iter_mut().find(|(known, _)| known.key == alert.key) {
+                Some(known) => known.1 = true,
+                None => alerts.push((alert, true)),
+            }
+        }
+        if alerts.is_empty() && !due {
+            return Ok(());
+        }
+        let offsets: Vec<(Partition, i64)> =
+            self.next.iter().map(|(partition, next)| (*partition, *next)).collect();
+        let checkpoint = if due { Some(self.checkpoint(&offsets)?) } else { None };
+        let mut backoff = ports::cancel::Backoff::default();
+        while let Err(error) = sink.commit(&alerts, checkpoint.as_deref()) {
+            if !error.retryable() || cancel.is_cancelled() {
+                return Err(error);
+            }
+            tracing::warn!("alerts wait: {error}");
+            cancel.sleep(backoff.wait());
+        }
+        if due { consumer.commit(&offsets, end) } else { Ok(()) }
+    }
+
+    fn checkpoint(&self, offsets: &[(Partition, i64)]) -> Result<Vec<u8>> {
+        let offsets =
+            offsets.iter().map(|(partition, next)| (partition.topic, partition.number, *next)).collect();
+        let checkpoint = Checkpoint { offsets, engine: self.engine.state(), fold: self.fold.clone() };
+        serde_json::to_vec(&checkpoint)
+            .map_err(|error| Error::internal(format!("write the alert checkpoint: {error}")))
+    }
+}

@@ -1,0 +1,113 @@
+//! `tapeline alert`: rules evaluated on the stream, and the messages they send.
+
+mod history;
+mod list;
+mod replay;
+mod run;
+mod silence;
+mod test;
+
+use crate::cli::AlertVerb;
+use crate::context::Context;
+use market::alert::{Alert, Engine, FeedSettings, RuleConfig, Settings, Span};
+use market::interval::MINUTE;
+use notify::outbox::SqliteOutbox;
+use ports::{Error, Result};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::ExitCode;
+use tapeline::config::Config;
+use tapeline::open;
+
+pub(crate) fn run(context: &Context, verb: &AlertVerb) -> Result<ExitCode> {
+    match verb {
+        AlertVerb::Run(options) => run::run(context, options),
+        AlertVerb::List(options) => list::run(context, options),
+        AlertVerb::Test(options) => test::run(context, options),
+        AlertVerb::Replay(options) => replay::run(context, options),
+        AlertVerb::History(options) => history::run(context, options),
+        AlertVerb::Silence(options) => silence::run(context, options),
+    }
+}
+
+/// An engine with some rules and the feeds' policies and calendars of the bars.
+fn engine(config: &Config, rules: &[RuleConfig]) -> Result<Engine> {
+    let feeds = open::bars(config)?.feeds.into_iter();
+    let feeds =
+        feeds.map(|feed| FeedSettings { prefix: feed.prefix, policy: feed.policy, calendar: feed.calendar });
+    let settings = Settings {
+        feeds: feeds.collect(),
+        filter: config.alert.filter,
+        retract_within: Span(15 * MINUTE),
+        splits: splits(&config.alert.factors)?,
+    };
+    let hint = "rules are described in docs/alerts.md";
+    Engine::new(rules, settings).map_err(|error| Error::user(error.to_string()).hint(hint))
+}
+
+/// The factor files of a folder, `aapl.csv`, by symbol.
+fn splits(folder: &str) -> Result<rustc_hash::FxHashMap<String, market::adjust::Factors>> {
+    let mut out = rustc_hash::FxHashMap::default();
+    if folder.is_empty() {
+        return Ok(out);
+    }
+    let folder = Path::new(folder);
+    let fail = ports::error::io("read alert.factors", folder);
+    for entry in std::fs::read_dir(folder).map_err(&fail)? {
+        let path = entry.map_err(&fail)?.path();
+        let Some(symbol) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
+        if path.extension().is_none_or(|extension| extension != "csv") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).map_err(ports::error::io("read factors", &path))?;
+        let factors = market::adjust::Factors::parse(&text)
+            .map_err(|error| Error::user(format!("{}: {error}", path.display())))?;
+        out.insert(symbol.to_ascii_uppercase(), factors);
+    }
+    Ok(out)
+}
+
+/// Opens the outbox of the configuration.
+fn outbox(config: &Config) -> Result<SqliteOutbox> {
+    SqliteOutbox::open(Path::new(&config.alert.file), config.alert.most).map_err(Error::user)
+}
+
+/// Names that rules send to and no channel has are errors, as are channels of the same name.
+fn check_channels(config: &Config) -> Result<()> {
+    let mut names = BTreeSet::new();
+    for channel in &config.alert.channels {
+        if !names.insert(channel.name.as_str()) {
+            return Err(Error::user(format!("alert.channels: two channels are named `{}`", channel.name)));
+        }
+    }
+    for rule in &config.alert.rules {
+        if let Some(missing) = rule.channels.iter().find(|name| !names.contains(name.as_str())) {
+            let known: Vec<&str> = names.iter().copied().collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            return Err(Error::user(format!(
+                "alert rule `{}` sends to unknown channel `{missing}`; known: {known}",
+                rule.name
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Columns of an alert in a table.
+const HEADER: [&str; 7] = ["time", "severity", "rule", "kind", "symbol", "value", "message"];
+
+fn cells(alert: &Alert, zone: &str) -> Vec<String> {
+    vec![
+        alert.ts().local("%Y-%m-%d %H:%M:%S%.3f %Z", zone),
+        alert.severity.to_string(),
+        alert.rule.clone(),
+        alert.kind.clone(),
+        alert.symbol.clone(),
+        format!("{:.4} {}", alert.value, alert.unit).trim_end().to_owned(),
+        alert.message.clone(),
+    ]
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| Error::internal(error.to_string()))
+}

@@ -1,0 +1,93 @@
+//! `tapeline alert replay RULE`: when a rule would have fired on stored records. Nothing is sent.
+
+use crate::cli::{AlertReplayOptions, Format};
+use crate::command::bars;
+use crate::context::Context;
+use crate::output::{Out, table, thousands};
+use market::alert::Alert;
+use market::{Kind, Record, UnixNanos};
+use ports::store::{Scan, Store};
+use ports::{Error, Result};
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+use tapeline::open;
+
+pub(crate) fn run(context: &Context, options: &AlertReplayOptions) -> Result<ExitCode> {
+    let config = &context.config;
+    let rules: Vec<_> = config.alert.rules.iter().filter(|rule| rule.name == options.rule).cloned().collect();
+    if rules.is_empty() {
+        let known: Vec<&str> = config.alert.rules.iter().map(|rule| rule.name.as_str()).collect();
+        let known = if known.is_empty() { "none is configured".to_owned() } else { known.join(", ") };
+        return Err(Error::user(format!("unknown alert rule `{}`; known: {known}", options.rule))
+            .hint("[[alert.rules]] in the configuration; see docs/alerts.md"));
+    }
+    let (from, to) = bars::range(&options.span)?;
+    let store = open::store(config)?;
+    let counts = context.retry_short(|| store.count())?;
+    let symbols: BTreeSet<&String> = counts.values().flat_map(|symbols| symbols.keys()).collect();
+    let mut alerts: Vec<Alert> = Vec::new();
+    let mut records = 0;
+    for symbol in symbols {
+        if !context.symbols.is_empty() && !context.symbols.contains(symbol) {
+            continue;
+        }
+        // A symbol at a time: its own records alone decide what it fires. Silences are measured within it, too.
+        let mut engine = super::engine(config, &rules)?;
+        let (trades, quotes) =
+            (load(&*store, Kind::Trade, symbol, from, to)?, load(&*store, Kind::Quote, symbol, from, to)?);
+        let (mut trades, mut quotes) = (trades.iter().peekable(), quotes.iter().peekable());
+        loop {
+            let quote_first = match (trades.peek(), quotes.peek()) {
+                (Some(trade), Some(quote)) => quote.ts() <= trade.ts(),
+                (None, Some(_)) => true,
+                (Some(_), None) => false,
+                (None, None) => break,
+            };
+            let Some(record) = (if quote_first { quotes.next() } else { trades.next() }) else { break };
+            records += 1;
+            engine.advance(record.ts(), &mut alerts);
+            match record.as_str() {
+                Record::Trade(trade) => engine.trade(&trade, &mut alerts),
+                Record::Quote(quote) => engine.quote(&quote, &mut alerts),
+            }
+        }
+    }
+    alerts.sort_by(|one, other| (one.event_time, &one.key).cmp(&(other.event_time, &other.key)));
+    let mut out = Out::new();
+    match options.format {
+        Format::Json => {
+            out.put(&format!("{}\n", super::json(&alerts)?))?;
+        }
+        Format::Table => {
+            let mut rows = vec![super::HEADER.map(str::to_owned).to_vec()];
+            rows.extend(alerts.iter().map(|alert| super::cells(alert, &config.alert.zone)));
+            out.put(&table(&rows, 7))?;
+            let (count, records) = (thousands(alerts.len() as u64), thousands(records));
+            out.put(&format!("{count} alerts of rule {} from {records} records\n", options.rule))?;
+        }
+        Format::Csv | Format::Parquet => {
+            return Err(Error::user("alerts are printed as table or json").hint("--format json"));
+        }
+    }
+    out.end()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Records of a symbol in order of time; equal times keep the order of the store.
+fn load(
+    store: &dyn Store,
+    kind: Kind,
+    symbol: &str,
+    from: UnixNanos,
+    to: UnixNanos,
+) -> Result<Vec<Record<String>>> {
+    let scan = Scan { kind, symbol: Some(symbol.to_owned()), from, to, limit: None };
+    let mut out = Vec::new();
+    store.scan(&scan, &mut |record| {
+        out.push(record.map(str::to_owned));
+        ControlFlow::Continue(())
+    })?;
+    out.sort_by_key(Record::ts);
+    Ok(out)
+}

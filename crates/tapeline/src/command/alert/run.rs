@@ -1,0 +1,146 @@
+//! `tapeline alert run`: evaluates the rules on the topic, and delivers what fires.
+
+use crate::cli::AlertRunOptions;
+use crate::command::flow;
+use crate::context::Context;
+use crate::output::thousands;
+use market::alert::{Alert, Fold};
+use notify::outbox::{OutboxStore, RetryPolicy, SqliteOutbox, deliver};
+use notify::{ChannelConfig, Message, Notifier};
+use pipeline::alert::{self, AlertSink};
+use ports::{CancelToken, Error, Result, clock};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tapeline::open;
+
+/// How often the outbox is looked at for messages.
+const TICK: Duration = Duration::from_millis(20);
+/// How long the end of a run waits for messages that are due.
+const LINGER: Duration = Duration::from_secs(10);
+
+pub(crate) fn run(context: &Context, options: &AlertRunOptions) -> Result<ExitCode> {
+    let config = &context.config;
+    super::check_channels(config)?;
+    let engine = super::engine(config, &config.alert.rules)?;
+    let topics = open::topics(config, &context.stop)?;
+    flow::prepare(context, config, &*topics)?;
+    let mut deliveries = Vec::new();
+    for channel in open_channels(&config.alert.channels)? {
+        deliveries.push((channel, super::outbox(config)?));
+    }
+    let mut sink =
+        Sink { outbox: super::outbox(config)?, channels: &config.alert.channels, zone: &config.alert.zone };
+    let settings = alert::Settings {
+        names: open::names(config),
+        group: format!("{}-alerts", config.topic.group),
+        cycle: config.consume.cycle,
+        checkpoint_every: Duration::from_secs(config.alert.checkpoint_s.max(1)),
+    };
+    let (until_end, done) = (AtomicBool::new(options.until_end), AtomicBool::new(false));
+    let report = std::thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for (channel, outbox) in deliveries {
+            let (done, stop) = (&done, &context.stop);
+            threads.push(scope.spawn(move || deliver_all(outbox, channel, done, stop)));
+        }
+        let fold = Fold::new(config.alert.fold);
+        let report = alert::run(&*topics, engine, fold, &mut sink, &settings, &context.stop, &until_end);
+        done.store(true, Ordering::SeqCst);
+        for thread in threads {
+            thread.join().map_err(|_| Error::internal("a delivery thread panicked"))??;
+        }
+        report
+    })?;
+    let counts = sink.outbox.counts().map_err(Error::user)?;
+    println!(
+        "alerts: {} fired from {} records; messages: {} sent, {} waiting, {} given up",
+        thousands(report.alerts),
+        thousands(report.records),
+        thousands(counts.sent),
+        thousands(counts.pending),
+        thousands(counts.dead)
+    );
+    if report.unreadable > 0 {
+        println!(
+            "  {} messages are no records; `consume` keeps them as dead letters",
+            thousands(report.unreadable)
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn open_channels(channels: &[ChannelConfig]) -> Result<Vec<Box<dyn Notifier>>> {
+    let open = |channel: &ChannelConfig| {
+        channel.open(&|path| std::fs::read_to_string(path)).map_err(|error| Error::user(error.to_string()))
+    };
+    channels.iter().map(open).collect()
+}
+
+/// Delivers the messages of one channel until cancelled; once all records are evaluated, until none is due.
+fn deliver_all(
+    mut outbox: SqliteOutbox,
+    mut channel: Box<dyn Notifier>,
+    done: &AtomicBool,
+    cancel: &CancelToken,
+) -> Result<()> {
+    let policy = RetryPolicy::default();
+    let mut lingered = Duration::ZERO;
+    while !cancel.is_cancelled() {
+        let last = done.load(Ordering::SeqCst);
+        let sent = deliver(&mut outbox, &mut *channel, &policy, &|| clock::now().millis())
+            .map_err(Error::external)?;
+        if sent > 0 {
+            continue;
+        }
+        if last {
+            let waiting = outbox.waiting(channel.name()).map_err(Error::external)?;
+            if waiting == 0 || lingered >= LINGER {
+                return Ok(());
+            }
+            lingered += TICK;
+        }
+        cancel.sleep(TICK);
+    }
+    Ok(())
+}
+
+/// Alerts become messages to the channels that want them.
+struct Sink<'a> {
+    outbox: SqliteOutbox,
+    channels: &'a [ChannelConfig],
+    zone: &'a str,
+}
+
+const CHECKPOINT: &str = "checkpoint";
+
+impl AlertSink for Sink<'_> {
+    fn checkpoint(&mut self) -> Result<Option<Vec<u8>>> {
+        self.outbox.state(CHECKPOINT).map_err(Error::user)
+    }
+
+    fn commit(&mut self, alerts: &[(Alert, bool)], checkpoint: Option<&[u8]>) -> Result<()> {
+        let silences = if alerts.is_empty() {
+            Vec::new()
+        } else {
+            self.outbox.silences(clock::now().millis()).map_err(Error::external)?
+        };
+        let mut batch = Vec::with_capacity(alerts.len());
+        for (alert, send) in alerts {
+            let silent = silences.iter().any(|silence| silence.covers(&alert.rule, &alert.symbol));
+            let mut messages = Vec::new();
+            if *send && !silent && !alert.quiet {
+                let message = Message::new(alert, self.zone);
+                let wants = |channel: &&ChannelConfig| {
+                    alert.severity >= channel.min_severity
+                        && (alert.channels.is_empty() || alert.channels.contains(&channel.name))
+                };
+                let channels = self.channels.iter().filter(wants);
+                messages.extend(channels.map(|channel| (channel.name.clone(), message.clone())));
+            }
+            batch.push((alert.clone(), messages));
+        }
+        let state: Vec<(&str, &[u8])> = checkpoint.map(|bytes| (CHECKPOINT, bytes)).into_iter().collect();
+        self.outbox.commit(&batch, &state).map(drop).map_err(Error::external)
+    }
+}

@@ -1,0 +1,203 @@
+//! Alerts on the real session through the embedded engines.
+
+use crate::{embedded_urls, finish, run, session, start, tapeline, with};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// The rules of the oracle, and what they fire by it.
+const RULES: &str = include_str!("../../../market/tests/golden/alerts.toml");
+const GOLDEN: &str = include_str!("../../../market/tests/golden/alerts.csv");
+
+/// A configuration with the oracle's rules and these channels.
+fn configuration(dir: &Path, channels: &str) -> String {
+    let rules = RULES.replace("[[rules]]", "[[alert.rules]]");
+    let file = dir.join("alerts.db");
+    let text = format!(
+        "[aggregate]\npolicies = '=sip'\n[alert]\nfile = '{}'\ncheckpoint_s = 1\n[alert.fold]\nlimit = 0\n{rules}\n{channels}",
+        file.display()
+    );
+    let path = dir.join("tapeline.toml");
+    std::fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+/// Receives webhooks on loopback: how often each key came.
+fn receiver() -> (String, Arc<Mutex<BTreeMap<String, u32>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let keys = Arc::new(Mutex::new(BTreeMap::new()));
+    let seen = Arc::clone(&keys);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, seen) = (stream.unwrap(), Arc::clone(&seen));
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                loop {
+                    let (mut key, mut length) = (String::new(), 0);
+                    loop {
+                        let mut line = String::new();
+                        if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                            return;
+                        }
+                        let line = line.trim().to_ascii_lowercase();
+                        if line.is_empty() {
+                            break;
+                        }
+                        if let Some(value) = line.strip_prefix("idempotency-key: ") {
+                            value.clone_into(&mut key);
+                        }
+                        if let Some(value) = line.strip_prefix("content-length: ") {
+                            length = value.parse().unwrap();
+                        }
+                    }
+                    let mut body = vec![0; length];
+                    if reader.read_exact(&mut body).is_err() {
+                        return;
+                    }
+                    *seen.lock().unwrap().entry(key).or_insert(0) += 1;
+                    if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (url, keys)
+}
+
+fn hook(url: &str) -> String {
+    format!("[[alert.channels]]\nname = 'hook'\ntype = 'webhook'\nurl = '{url}'\nsecret = 's3cret'\n")
+}
+
+/// Rule, symbol, milliseconds and kind of each alert in the history.
+fn history(arguments: &[&str]) -> Vec<(String, BTreeSet<String>)> {
+    let output = tapeline(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let alerts: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let mut by_rule: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for alert in &alerts {
+        let millis = alert["event_time"].as_i64().unwrap() / 1_000_000;
+        let line = format!("{},{millis},{}", text(&alert["symbol"]), text(&alert["kind"]));
+        assert!(by_rule.entry(text(&alert["rule"])).or_default().insert(line));
+    }
+    by_rule.into_iter().collect()
+}
+
+#[test]
+fn the_real_session_fires_what_the_oracle_finds_and_each_message_arrives_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (url, keys) = receiver();
+    let config = configuration(dir.path(), &hook(&url));
+    let urls = embedded_urls(dir.path(), &session());
+    let (code, text) = run(&[with("produce", &urls), vec!["--kinds", "trades"]].concat());
+    assert_eq!(code, 0, "{text}");
+    let all = [vec!["alert", "run", "--until-end", "--config", &config], with("--log=error", &urls)].concat();
+    let (code, text) = run(&all);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains(" 0 waiting, 0 given up"), "{text}");
+    let found = history(&["alert", "history", "--format", "json", "--config", &config]);
+    // Rules over days have no day before here.
+    for (rule, found) in &found {
+        let expected: BTreeSet<String> = GOLDEN
+            .lines()
+            .map(|line| line.split(',').collect::<Vec<_>>())
+            .filter(|fields| fields[0] == "one" && fields[1] == rule)
+            .map(|fields| format!("{},{},{}", fields[2], fields[3], fields[4]))
+            .collect();
+        assert_eq!(found, &expected, "{rule}");
+    }
+    assert_eq!(found.len(), 10);
+    let count: usize = found.iter().map(|(_, lines)| lines.len()).sum();
+    {
+        let keys = keys.lock().unwrap();
+        assert_eq!(keys.len(), count);
+        assert!(keys.values().all(|times| *times == 1));
+    }
+    // Again: nothing new is on the topic, nothing is sent.
+    let (code, text) = run(&all);
+    assert!(code == 0 && text.contains("alerts: 0 fired from 0 records"), "{text}");
+    assert_eq!(keys.lock().unwrap().len(), count);
+    // Stored records say the same.
+    let (code, text) = run(&[with("consume", &urls), vec!["--until-end"]].concat());
+    assert_eq!(code, 0, "{text}");
+    let (code, text) = run(&["alert", "replay", "move", "--config", &config, &urls[4], &urls[5]]);
+    let moves = found.iter().find(|(rule, _)| rule == "move").unwrap().1.len();
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains(&format!("\n{moves} alerts of rule move from 654,140 records")), "{text}");
+}
+
+/// `TAPELINE_TEST_KILLS` kills at moments that differ from run to run; five without it.
+#[test]
+fn kills_lose_no_message_and_repeat_only_what_they_hide() {
+    let kills: u32 = std::env::var("TAPELINE_TEST_KILLS").map_or(5, |text| text.parse().unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let (url, keys) = receiver();
+    let config = configuration(dir.path(), &hook(&url));
+    let urls = embedded_urls(dir.path(), &session());
+    let (code, text) = run(&[with("produce", &urls), vec!["--symbols", "BAC,IBM"]].concat());
+    assert_eq!(code, 0, "{text}");
+    let arguments =
+        [vec!["alert", "run", "--until-end", "--config", &config], with("--log=error", &urls)].concat();
+    for kill in 0..kills {
+        let mut child = start(&arguments);
+        std::thread::sleep(Duration::from_millis(400 + u64::from(kill * 7_919 % 1_700)));
+        let _ = child.kill();
+        child.wait().unwrap();
+    }
+    let (code, text) = finish(tapeline(&arguments).output().unwrap());
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains(" 0 waiting, 0 given up"), "{text}");
+    let found = history(&["alert", "history", "--format", "json", "--config", &config]);
+    let fired: usize = found.iter().map(|(_, lines)| lines.len()).sum();
+    let keys = keys.lock().unwrap();
+    assert_eq!(keys.len(), fired, "a message is missing, or one is unknown to the history");
+    let copies: u32 = keys.values().map(|times| times - 1).sum();
+    let (_, text) = run(&["alert", "history", "--config", &config]);
+    let told = text.split(" of them again after a crash").next().unwrap().rsplit('(').next().unwrap();
+    // An attempt that was cut off before it reached the server is repeated, too, and arrives once.
+    assert!(copies <= told.parse().unwrap() && copies <= kills, "{copies} copies, {told} repeated\n{text}");
+    // The same alerts as without kills.
+    let expected = GOLDEN
+        .lines()
+        .map(|line| line.split(',').collect::<Vec<_>>())
+        .filter(|fields| fields[0] == "one" && matches!(fields[2], "BAC" | "IBM"))
+        .filter(|fields| !matches!(fields[1], "extreme" | "gap"))
+        .count();
+    assert_eq!(fired, expected);
+}
+
+#[test]
+fn rules_and_channels_are_checked_listed_and_tested() {
+    let dir = tempfile::tempdir().unwrap();
+    let (url, keys) = receiver();
+    let config = configuration(dir.path(), &hook(&url));
+    let (code, text) = run(&["alert", "list", "--config", &config]);
+    assert!(code == 0 && text.contains("13 rules; channels: hook"), "{text}");
+    let (code, text) = run(&["alert", "test", "hook", "--config", &config]);
+    assert!(code == 0 && text.contains("channel hook accepted a test message"), "{text}");
+    assert_eq!(keys.lock().unwrap().len(), 1);
+    let (code, text) = run(&["alert", "test", "mail", "--config", &config]);
+    assert!(code == 1 && text.contains("unknown alert channel `mail`; known: hook"), "{text}");
+    let (code, text) = run(&["alert", "silence", "--rule", "move", "--for", "2h", "--config", &config]);
+    assert!(code == 0 && text.contains("silence 1: rule move, symbol *, for 2h"), "{text}");
+    let (code, text) = run(&["alert", "silence", "--config", &config]);
+    assert!(code == 0 && text.contains("move"), "{text}");
+    let (code, _) = run(&["alert", "silence", "--end", "1", "--config", &config]);
+    assert_eq!(code, 0);
+    assert_eq!(run(&["alert", "silence", "--end", "1", "--config", &config]).0, 1);
+    let faulty = dir.path().join("faulty.toml");
+    for (rule, part) in [
+        ("name = 'r'\nkind = 'percent_move'", "alert rule `r`: percent_move needs `window`"),
+        ("name = 'r'\nkind = 'halt'\nchannels = ['pager']", "sends to unknown channel `pager`"),
+        ("name = 'r'\nkind = 'crash'", "unknown variant `crash`"),
+    ] {
+        std::fs::write(&faulty, format!("[[alert.rules]]\n{rule}\n")).unwrap();
+        let (code, text) = run(&["alert", "list", "--config", &faulty.display().to_string()]);
+        assert!(code == 1 && text.contains(part), "{text}");
+    }
+}
