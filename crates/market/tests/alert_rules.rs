@@ -147,7 +147,7 @@ fn prints_outside_a_fresh_quote_are_ignored() {
     .unwrap();
     let mut out = Vec::new();
     feed(&mut engine, &print(1, 0, 100.0), &mut out);
-    let side = |value| Some(market::record::Side { price: price(value), size: size(1.0), venue: "P" });
+    let side = |value| Some(market::QuoteSide { price: price(value), size: size(1.0), venue: "P" });
     let quote = Quote {
         symbol: "X",
         feed: "alpaca.sip",

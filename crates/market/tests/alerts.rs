@@ -133,8 +133,12 @@ fn history(engine: &mut Engine) {
         let price = |column: usize| Price::parse(fields[column].as_bytes()).unwrap();
         let date = format!("{}-{}-{}", &fields[3][..4], &fields[3][4..6], &fields[3][6..]);
         let start = UnixNanos(Calendar::XNYS.day_of(date.parse().unwrap()).start);
-        let values =
-            TradeValues { ohlc: [price(6), price(4), price(5), price(6)], volume: 0, vwap: None, trades: 0 };
+        let values = TradeValues {
+            ohlc: [price(6), price(4), price(5), price(6)],
+            volume: market::Size::default(),
+            vwap: None,
+            trades: 0,
+        };
         let bar = Bar {
             kind: Kind::Trade,
             symbol: fields[2].to_owned(),

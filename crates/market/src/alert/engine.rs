@@ -11,7 +11,6 @@ use super::span::Span;
 use crate::adjust::Factors;
 use crate::bar::{Bar, Values};
 use crate::calendar::{Calendar, Day};
-use crate::fixed;
 use crate::interval::MINUTE;
 use crate::policy::{Effects, Policy, Updates, Vocabulary};
 use crate::{Kind, Price, Quote, Size, Trade, UnixNanos};
@@ -69,7 +68,6 @@ pub struct State {
 /// What is kept of a feed.
 struct FeedState {
     name: Box<str>,
-    vocabulary: Vocabulary,
     settings: usize,
     day: Option<Day>,
 }
@@ -157,12 +155,7 @@ impl Engine {
         }
         let last = self.settings.feeds.len().saturating_sub(1);
         let settings = self.settings.feeds.iter().position(|feed| name.starts_with(&feed.prefix));
-        self.feeds.push(FeedState {
-            name: name.into(),
-            vocabulary: Vocabulary::of(name),
-            settings: settings.unwrap_or(last),
-            day: None,
-        });
+        self.feeds.push(FeedState { name: name.into(), settings: settings.unwrap_or(last), day: None });
         self.feeds.len() - 1
     }
 
@@ -208,8 +201,9 @@ impl Engine {
         let day = self.day(feed, ts);
         self.roll(index, &day);
         let regular = day.is_regular(ts);
-        let FeedState { settings, vocabulary, .. } = self.feeds[feed];
-        let (bars, days) = self.effects[settings].of(trade, vocabulary).at(regular);
+        let settings = self.feeds[feed].settings;
+        let vocabulary = Vocabulary::of(trade.feed, trade.symbol);
+        let (bars, days) = self.effects[settings].of(trade, vocabulary, regular);
         let bit = |set: bool, bit: u8| if set { bit } else { 0 };
         let uses = bit(bars.has(Updates::LAST), Uses::PRICE)
             | bit(bars.has(Updates::LAST) && days.has(Updates::HIGH_LOW), Uses::EXTREME)
@@ -274,7 +268,7 @@ impl Engine {
             ts: end,
             key: xxh3_64(&end.to_le_bytes()),
             price: close,
-            size: fixed::wide_text(values.volume).parse().unwrap_or(0.0),
+            size: size_of(values.volume),
             uses: Uses(Uses::PRICE | Uses::VOLUME | session),
         };
         let mut context = Context { rules: &self.rules, settings: &self.settings, out };
