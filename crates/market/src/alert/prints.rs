@@ -200,7 +200,7 @@ impl Prints {
     pub(super) fn volume(&self, slot: usize) -> Option<(f64, f64)> {
         let window = self.volumes.get(slot)?;
         let share = window.window as f64 / window.baseline as f64;
-        (window.before > 0).then(|| (window.recent as f64, window.before as f64 * share))
+        (window.before > 0).then_some((window.recent as f64, window.before as f64 * share))
     }
 
     /// Removes a print or sets its price and size, then counts the windows anew. Returns what it was.
