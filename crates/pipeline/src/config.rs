@@ -33,6 +33,7 @@ pub struct Config {
     pub consume: Consume,
     pub produce: Produce,
     pub aggregate: Aggregate,
+    pub serve: Serve,
     pub log: Log,
 }
 
@@ -147,6 +148,24 @@ pub struct Consume {
 #[allow(missing_docs)]
 pub struct Produce {
     pub position_ms: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Serve {
+    pub listen: String,
+    pub token: Secret,
+    pub factors: String,
+    pub connections: usize,
+    pub streams: usize,
+    pub requests_per_second: u32,
+    pub burst: u32,
+    pub queries: usize,
+    pub query_deadline_ms: u64,
+    pub rows: usize,
+    pub io_timeout_ms: u64,
+    pub frame_ms: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Verb::Backfill(options) => command::backfill::run(&context, options),
         Verb::Gaps(options) => command::gaps::run(&context, options),
         Verb::Simulate(options) => command::simulate::run(&context, options),
+        Verb::Serve(options) => command::serve::run(&context, options),
         Verb::Demo(options) => command::demo::run(&context, options),
     };
     result.unwrap_or_else(|error| cli::failed(&error))

@@ -1,0 +1,165 @@
+//! Bars that are not closed yet: provisional, until the aggregator emits them.
+//!
+//! The aggregator emits a bar after its end. Until then the page shows the prints of the running interval, by the same
+//! condition policy. A late print, a correction or a cancel is left to the aggregator's restatement.
+
+use market::bar::Feed;
+use market::calendar::Day;
+use market::interval::Interval;
+use market::policy::{Effects, Updates, Vocabulary};
+use market::{Price, Trade, UnixNanos};
+use serde_json::{Map, Value, json};
+
+struct Forming {
+    interval: Interval,
+    start: i64,
+    end: i64,
+    prices: Option<[Price; 4]>,
+    volume: f64,
+    notional: f64,
+    trades: u64,
+    changed: bool,
+}
+
+/// The running bars of one symbol on one feed.
+pub(crate) struct FormingBars {
+    effects: Effects,
+    feed: Feed,
+    vocabulary: Vocabulary,
+    day: Day,
+    bars: Vec<Forming>,
+}
+
+/// What a print did to a symbol's figures.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counted {
+    /// It set the last price.
+    pub(crate) last: bool,
+    /// It may set high and low.
+    pub(crate) high_low: bool,
+    /// It counts for volume.
+    pub(crate) volume: bool,
+}
+
+impl FormingBars {
+    pub(crate) fn new(name: &str, feed: &Feed, intervals: &[Interval], at: UnixNanos) -> Self {
+        let bar = |interval: &Interval| Forming {
+            interval: *interval,
+            start: i64::MIN,
+            end: i64::MIN,
+            prices: None,
+            volume: 0.0,
+            notional: 0.0,
+            trades: 0,
+            changed: false,
+        };
+        Self {
+            effects: Effects::new(feed.policy.clone()),
+            day: feed.calendar.day(at),
+            feed: feed.clone(),
+            vocabulary: Vocabulary::of(name),
+            bars: intervals.iter().map(bar).collect(),
+        }
+    }
+
+    /// The session day of the last print.
+    pub(crate) fn day(&self) -> &Day {
+        &self.day
+    }
+
+    /// Takes a print in.
+    pub(crate) fn add(&mut self, trade: &Trade<&str>) -> Counted {
+        let ts = trade.ts.0;
+        if !self.day.holds(ts) {
+            self.day = self.feed.calendar.day(trade.ts);
+        }
+        if trade.canceled || trade.revision > 0 {
+            return Counted::default();
+        }
+        let effect = self.effects.of(trade, self.vocabulary);
+        let (below, of_day) = effect.at(self.day.is_regular(ts));
+        for bar in &mut self.bars {
+            let updates = if bar.interval.is_day() { of_day } else { below };
+            bar.add(trade, updates, &self.day);
+        }
+        Counted {
+            last: below.has(Updates::LAST),
+            high_low: below.has(Updates::HIGH_LOW),
+            volume: below.has(Updates::VOLUME),
+        }
+    }
+
+    /// Bars that changed since the last call, as JSON, by interval.
+    pub(crate) fn take(&mut self, symbol: &str, feed: &str) -> Vec<(String, String)> {
+        let day = self.day;
+        self.bars
+            .iter_mut()
+            .filter_map(|bar| {
+                if !std::mem::take(&mut bar.changed) {
+                    return None;
+                }
+                let map = bar.to_json(symbol, feed, &day)?;
+                Some((bar.interval.to_string(), Value::Object(map).to_string()))
+            })
+            .collect()
+    }
+}
+
+impl Forming {
+    fn add(&mut self, trade: &Trade<&str>, updates: Updates, day: &Day) {
+        let ts = trade.ts.0;
+        if ts < self.start {
+            return;
+        }
+        if ts >= self.end {
+            (self.start, self.end) = self.interval.bounds(ts, day);
+            self.prices = None;
+            (self.volume, self.notional, self.trades) = (0.0, 0.0, 0);
+        }
+        if updates.has(Updates::VOLUME) {
+            let size = trade.size.to_f64();
+            self.volume += size;
+            self.notional += size * trade.price.to_f64();
+            self.trades += 1;
+        }
+        let price = trade.price;
+        if let Some([open, high, low, close]) = &mut self.prices {
+            if updates.has(Updates::HIGH_LOW) {
+                *high = (*high).max(price);
+                *low = (*low).min(price);
+            }
+            if updates.has(Updates::LAST) {
+                *close = price;
+                (*high, *low) = ((*high).max(*open), (*low).min(*open));
+            }
+        } else if updates.has(Updates::LAST) {
+            self.prices = Some([price; 4]);
+        }
+        self.changed = true;
+    }
+
+    fn to_json(&self, symbol: &str, feed: &str, day: &Day) -> Option<Map<String, Value>> {
+        let [open, high, low, close] = self.prices?.map(|price| price.to_string());
+        let mut map = Map::new();
+        let session = super::state::phase(day, self.start);
+        let value = json!({
+            "symbol": symbol, "feed": feed, "kind": "trade", "interval": self.interval.to_string(),
+            "start": UnixNanos(self.start).to_string(), "open": open, "high": high, "low": low, "close": close,
+            "volume": number(self.volume), "trades": self.trades, "late": 0, "revision": 0, "final": false,
+            "complete": true, "forming": true, "session": session,
+        });
+        if let Value::Object(object) = value {
+            map = object;
+        }
+        if self.volume > 0.0 {
+            map.insert("vwap".to_owned(), number(self.notional / self.volume).into());
+        }
+        Some(map)
+    }
+}
+
+/// A sum of doubles as a decimal, without the digits that are only noise.
+pub(crate) fn number(value: f64) -> String {
+    let text = format!("{value:.9}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}

@@ -1,0 +1,77 @@
+//! `tapeline serve`: the dashboard and the REST API.
+
+use super::verify;
+use crate::cli::ServeOptions;
+use crate::context::Context;
+use market::UnixNanos;
+use pipeline::config::Config;
+use pipeline::telemetry::Telemetry;
+use pipeline::{Result, Stop, engine};
+use server::settings::Limits;
+use server::{Engines, Server, Settings, Verify};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) fn run(context: &Context, options: &ServeOptions) -> Result<ExitCode> {
+    start(context, &context.config, options, None)?.join()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Starts serving what `config` names and prints the address. `telemetry` is that of the run loops in this process.
+pub(crate) fn start(
+    context: &Context,
+    config: &Config,
+    options: &ServeOptions,
+    telemetry: Option<Arc<Telemetry>>,
+) -> Result<Server> {
+    let engines = Engines {
+        topics: Arc::from(engine::topics(config, &context.stop)?),
+        names: engine::names(config),
+        store: Arc::from(engine::store(config)?),
+        telemetry,
+        verify: Some(compare(context, config)),
+    };
+    let server = Server::start(settings(config, options)?, engines, &context.stop)?;
+    println!("dashboard: http://{}/", server.address());
+    Ok(server)
+}
+
+/// Keeps serving after the work of this process is done, until Ctrl-C.
+pub(crate) fn until_stopped(context: &Context, server: Option<Server>) -> Result<()> {
+    let Some(server) = server else { return Ok(()) };
+    if !context.stop.asked() {
+        println!("still serving http://{}/ until Ctrl-C", server.address());
+    }
+    server.join()
+}
+
+fn settings(config: &Config, options: &ServeOptions) -> Result<Settings> {
+    let serve = &config.serve;
+    let listen = options.listen.as_ref().unwrap_or(&serve.listen);
+    let mut settings = Settings::new(listen, engine::bars(config)?);
+    serve.token.reveal().clone_into(&mut settings.token);
+    settings.factors = (!serve.factors.is_empty()).then(|| PathBuf::from(&serve.factors));
+    settings.limits = Limits {
+        connections: serve.connections,
+        streams: serve.streams,
+        requests_per_second: serve.requests_per_second,
+        burst: serve.burst,
+        queries: serve.queries,
+        query_deadline: Duration::from_millis(serve.query_deadline_ms),
+        rows: serve.rows,
+        io_timeout: Duration::from_millis(serve.io_timeout_ms),
+        frame_every: Duration::from_millis(serve.frame_ms),
+    };
+    Ok(settings)
+}
+
+/// "Verify now": the comparison of `tapeline verify`.
+fn compare(context: &Context, config: &Config) -> Verify {
+    let (context, config) = (context.clone(), config.clone());
+    Arc::new(move |range: Range<UnixNanos>, _: &Stop| {
+        Ok(verify::prove(&context, &config, (range.start, range.end))?.into())
+    })
+}
