@@ -18,6 +18,7 @@
 
 mod api;
 mod assets;
+mod compat;
 mod http;
 mod hub;
 mod query;

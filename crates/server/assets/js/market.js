@@ -48,6 +48,11 @@ export class Market {
     return this.watchlist.data(this.symbol)?.zone || "UTC";
   }
 
+  /** What the chart shows. */
+  #key() {
+    return `${this.symbol} ${this.interval} ${this.session} ${this.zone}`;
+  }
+
   #panel() {
     this.title = h("h2", {}, "–");
     const segments = h("div", { class: "segments", role: "group", "aria-label": "Interval" },
@@ -122,6 +127,10 @@ export class Market {
       // First the stream, then the past: what comes in between is in both and counted once.
       live.subscribe({ symbol: this.symbol, interval: this.interval });
       this.pending = [];
+      if (this.filled !== this.#key()) {
+        this.#message(notice(`Loading ${this.interval} bars of ${this.symbol}…`, ""));
+        this.tape.loading();
+      }
       const feed = this.watchlist.data(this.symbol)?.feed;
       const asked = { symbol: this.symbol, order: "desc", session: this.session, interval: this.interval, feed };
       const [bars, trades, gaps] = await Promise.all([
@@ -146,7 +155,7 @@ export class Market {
   }
 
   #fill(rows, trades, gaps, next) {
-    const same = this.filled === `${this.symbol} ${this.interval} ${this.session} ${this.zone}`;
+    const same = this.filled === this.#key();
     this.bars = new Bars(this.zone);
     this.bars.reset(rows);
     this.#noOlder = next === null;
@@ -156,7 +165,7 @@ export class Market {
     this.chart.setAll();
     this.#showGaps();
     if (!same) this.chart.showLast(this.canvas.clientWidth < 600 ? 60 : 140);
-    this.filled = `${this.symbol} ${this.interval} ${this.session} ${this.zone}`;
+    this.filled = this.#key();
     this.tape.reset(trades, this.zone);
     this.zoneNote.textContent = `${this.zone} (${zoneName(this.bars.last?.row.start, this.zone)})`;
     this.surface.setAttribute("aria-label", `${this.symbol}, ${this.interval} bars, ${this.bars.list.length} loaded`);
@@ -212,7 +221,7 @@ export class Market {
     let last = false;
     for (const row of bars) {
       const change = this.bars.take(row);
-      this.chart.update(change, this.bars.list[this.bars.find(this.bars.last?.time ?? 0)] && this.#barOf(row));
+      this.chart.update(change, this.#barOf(row));
       last = true;
     }
     if (!last) return;

@@ -5,6 +5,8 @@ import { duration, grouped } from "/js/format.js";
 import { live } from "/js/live.js";
 
 const KEPT = 120;
+/** The longest latency that is measured: a replayed session is behind by more. */
+const AN_HOUR = 3600e6;
 const SVG = "http://www.w3.org/2000/svg";
 /** Kept while other views are shown. */
 const history = { trades: [], quotes: [], stored: [] };
@@ -53,7 +55,7 @@ export class Pipeline {
     const { topic, loops } = status;
     const per = (value) => `${grouped(value)}/s`;
     const source = loops
-      ? [["Rows read", grouped(loops.read)], ["Published", grouped(loops.published)], ["Rate", per(loops.published_per_second)], ["Gaps found", grouped(loops.gaps)], ["Gaps filled", grouped(loops.gaps_closed)]]
+      ? [["Rows read", grouped(loops.read)], ["Behind the market", loops.event_to_receipt && loops.event_to_receipt.p50_us >= AN_HOUR ? "a replay" : duration(loops.event_to_receipt?.p50_us)], ["Published", grouped(loops.published)], ["Rate", per(loops.published_per_second)], ["Gaps found", grouped(loops.gaps)], ["Gaps filled", grouped(loops.gaps_closed)]]
       : [["In this process", "no"]];
     const store = loops
       ? [["Stored", grouped(loops.stored)], ["Rate", per(loops.stored_per_second)], ["Published, not yet stored", grouped(loops.not_stored)], ["Writes retried", grouped(loops.retries)], ["Engine", status.store.url]]
@@ -64,7 +66,7 @@ export class Pipeline {
       stage("Store", store, loops ? spark(history.stored, "Records stored") : null));
     const rows = [
       ["Receipt to stored", loops?.receipt_to_stored], ["Event to receipt (vendor's clock to ours)", loops?.event_to_receipt],
-    ].filter(([, value]) => value);
+    ].filter(([, value]) => value && value.p50_us < AN_HOUR);
     const columns = [
       { title: "Path", cell: ([name]) => name }, { title: "Records", num: true, cell: ([, value]) => grouped(value.count) },
       ...[["p50", "p50_us"], ["p99", "p99_us"], ["p99.9", "p999_us"]].map(([title, key]) => ({ title, num: true, cell: ([, value]) => duration(value[key]) })),

@@ -29,6 +29,11 @@ export class Tape {
     this.take([...rows].reverse(), 0);
   }
 
+  loading() {
+    this.body.replaceChildren();
+    this.message.replaceChildren(notice("Loading trades…", ""));
+  }
+
   fail(problem) {
     this.body.replaceChildren();
     this.message.replaceChildren(notice("The trades could not be loaded", `${problem.message} ${problem.hint ?? ""}`, "bad"));

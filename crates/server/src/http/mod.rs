@@ -22,6 +22,7 @@ pub(crate) fn router(app: App) -> Router {
     Router::new()
         .merge(crate::assets::routes())
         .merge(api::routes())
+        .merge(crate::compat::routes())
         .fallback(missing)
         .method_not_allowed_fallback(method)
         .layer(DefaultBodyLimit::max(BODY))

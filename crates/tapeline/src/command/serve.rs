@@ -27,8 +27,13 @@ pub(crate) fn start(
     options: &ServeOptions,
     telemetry: Option<Arc<Telemetry>>,
 ) -> Result<Server> {
+    let topics = engine::topics(config, &context.stop)?;
+    if telemetry.is_some() {
+        // The run loops of this process are about to create the topics: the reader need not complain first.
+        super::flow::prepare(context, config, &*topics)?;
+    }
     let engines = Engines {
-        topics: Arc::from(engine::topics(config, &context.stop)?),
+        topics: Arc::from(topics),
         names: engine::names(config),
         store: Arc::from(engine::store(config)?),
         telemetry,
