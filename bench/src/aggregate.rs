@@ -4,12 +4,14 @@ use anyhow::{Result, anyhow};
 use market::bar::{Aggregator, Place};
 use market::codec::json;
 use market::{Kind, Record, Trade, UnixNanos};
-use pipeline::source::Event;
-use pipeline::{Stop, config, engine};
+use ports::CancelToken;
+use ports::source::Event;
 use rustc_hash::FxHashMap;
 use std::collections::HashSet;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
+use tapeline::config;
+use tapeline::open;
 
 fn settings(source: &str) -> Result<config::Config> {
     let flags = [("source.url", Some(source.to_owned()))];
@@ -19,7 +21,7 @@ fn settings(source: &str) -> Result<config::Config> {
 /// The source's trades in memory, each text once: what is measured is the making of bars, not a million scattered
 /// strings fetched from memory. A topic's reader decodes each trade into a buffer that is at hand.
 fn load(config: &config::Config) -> Result<Vec<Trade<&'static str>>> {
-    let mut source = engine::source(config).map_err(|error| anyhow!("{error}"))?;
+    let mut source = open::source(config).map_err(|error| anyhow!("{error}"))?;
     let (mut trades, mut texts) = (Vec::new(), HashSet::<&'static str>::new());
     let mut text = |text: &str| match texts.get(text) {
         Some(known) => *known,
@@ -37,7 +39,7 @@ fn load(config: &config::Config) -> Result<Vec<Trade<&'static str>>> {
         }
         Ok(())
     };
-    while source.next(&Stop::default(), &mut take).map_err(|error| anyhow!("{error}"))? {}
+    while source.next(&CancelToken::default(), &mut take).map_err(|error| anyhow!("{error}"))? {}
     Ok(trades)
 }
 
@@ -63,7 +65,7 @@ impl Teller {
 
 /// Adds all trades, telling bars as the run loop does; seconds, and bars told.
 fn once(config: &config::Config, trades: &[Trade<&str>]) -> Result<(f64, u64)> {
-    let settings = engine::bars(config).map_err(|error| anyhow!("{error}"))?;
+    let settings = open::bars(config).map_err(|error| anyhow!("{error}"))?;
     let mut aggregator = Aggregator::new(settings);
     let (mut told, mut teller) = (0, Teller::new(config));
     let start = Instant::now();
@@ -110,7 +112,7 @@ pub(crate) fn symbols(source: &str, count: usize, passes: usize) -> Result<()> {
     let lasts = (window[EACH - 1].ts.0 - window[0].ts.0) / 1_000_000_000 + 1;
     let rounds = TRADES / EACH / count;
     let ids: Vec<String> = (0..rounds * EACH).map(|id| format!("{id:07}")).collect();
-    let settings = engine::bars(&config).map_err(|error| anyhow!("{error}"))?;
+    let settings = open::bars(&config).map_err(|error| anyhow!("{error}"))?;
     let mut aggregator = Aggregator::new(settings);
     let (mut position, mut told, mut teller) = (0_u64, 0_u64, Teller::new(&config));
     // One aggregator goes on through all passes: the first ones only bring it to its size.
@@ -145,14 +147,14 @@ pub(crate) fn symbols(source: &str, count: usize, passes: usize) -> Result<()> {
 pub(crate) fn read(topic: &str, make: bool) -> Result<()> {
     let flags = [("topic.url", Some(topic.to_owned()))];
     let config = config::load(None, std::env::vars(), &flags).map_err(|error| anyhow!("{error}"))?;
-    let stop = Stop::default();
-    let topics = engine::topics(&config, &stop).map_err(|error| anyhow!("{error}"))?;
-    let group = format!("read-{}", pipeline::clock::now().0);
-    let names = engine::names(&config).all_records();
+    let stop = CancelToken::default();
+    let topics = open::topics(&config, &stop).map_err(|error| anyhow!("{error}"))?;
+    let group = format!("read-{}", ports::clock::now().0);
+    let names = open::names(&config).all_records();
     let mut consumer = topics.consumer(&group, &names).map_err(|error| anyhow!("{error}"))?;
     let (mut read, mut start, mut last) = (0_u64, None, Instant::now());
     let mut parts: FxHashMap<_, Aggregator> = FxHashMap::default();
-    let bars = engine::bars(&config).map_err(|error| anyhow!("{error}"))?;
+    let bars = open::bars(&config).map_err(|error| anyhow!("{error}"))?;
     let mut told = Instant::now();
     loop {
         let fetched = consumer

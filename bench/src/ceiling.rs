@@ -2,18 +2,20 @@
 //! beforehand, with no topic and no decoding while the clock runs.
 
 use anyhow::{Result, anyhow};
-use pipeline::batch::{Batch, Partition};
-use pipeline::source::Event;
-use pipeline::{Stop, config, engine};
+use ports::CancelToken;
+use ports::batch::{Batch, Partition};
+use ports::source::Event;
 use std::time::{Duration, Instant};
+use tapeline::config;
+use tapeline::open;
 
 pub(crate) fn run(source: &str, store: &str, passes: usize) -> Result<()> {
     let flags = [("source.url", Some(source.to_owned())), ("store.url", Some(store.to_owned()))];
     let config = config::load(None, std::env::vars(), &flags).map_err(|error| anyhow!("{error}"))?;
-    let stop = Stop::default();
+    let stop = CancelToken::default();
     let mut batches = load(&config, &stop)?;
     let rows: usize = batches.iter().map(Batch::len).sum();
-    let store = engine::store(&config).map_err(|error| anyhow!("{error}"))?;
+    let store = open::store(&config).map_err(|error| anyhow!("{error}"))?;
     let mut writer = store.writer(&stop).map_err(|error| anyhow!("{error}"))?;
     for _ in 0..passes {
         let start = Instant::now();
@@ -44,8 +46,8 @@ pub(crate) fn run(source: &str, store: &str, passes: usize) -> Result<()> {
 }
 
 /// The whole source as batches of one cycle each.
-fn load(config: &config::Config, stop: &Stop) -> Result<Vec<Batch>> {
-    let mut source = engine::source(config).map_err(|error| anyhow!("{error}"))?;
+fn load(config: &config::Config, stop: &CancelToken) -> Result<Vec<Batch>> {
+    let mut source = open::source(config).map_err(|error| anyhow!("{error}"))?;
     let mut batches = vec![Batch::default()];
     let at = Partition { topic: 0, number: 0 };
     // Older than any topic's: like the rows of a replay, these do not replace what the table has. Were they newer, the
@@ -58,7 +60,7 @@ fn load(config: &config::Config, stop: &Stop) -> Result<Vec<Batch>> {
                     batches.push(Batch::default());
                 }
                 if let Some(batch) = batches.last_mut() {
-                    batch.push(kind, payload, stamp, at, 0).map_err(pipeline::Error::internal)?;
+                    batch.push(kind, payload, stamp, at, 0).map_err(ports::Error::internal)?;
                 }
             }
             Ok(())

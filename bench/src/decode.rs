@@ -4,11 +4,13 @@ use anyhow::{Result, anyhow, bail};
 use market::UnixNanos;
 use market::codec::feed::Message;
 use market::codec::json;
-use pipeline::simulate::{self, Vendor};
-use pipeline::source::live;
-use pipeline::{Stop, config, engine};
+use ports::CancelToken;
+use simulator::Vendor;
+use sources::live;
 use std::hint::black_box;
 use std::time::Instant;
+use tapeline::config;
+use tapeline::open;
 
 fn frames(vendor: &str, source: &str, messages: usize) -> Result<Vec<String>> {
     let vendor = match vendor {
@@ -22,8 +24,9 @@ fn frames(vendor: &str, source: &str, messages: usize) -> Result<Vec<String>> {
     };
     let flags = [("source.url", Some(source.to_owned()))];
     let config = config::load(None, std::env::vars(), &flags).map_err(|error| anyhow!("{error}"))?;
-    let mut tape = engine::source(&config).map_err(|error| anyhow!("{error}"))?;
-    simulate::frames(vendor, &mut *tape, messages, &Stop::default()).map_err(|error| anyhow!("{error}"))
+    let mut tape = open::source(&config).map_err(|error| anyhow!("{error}"))?;
+    simulator::frames(vendor, &mut *tape, messages, &CancelToken::default())
+        .map_err(|error| anyhow!("{error}"))
 }
 
 /// `bench decode VENDOR SOURCE MESSAGES PASSES`: trades a second, one line a pass: read; read and written in canonical form;

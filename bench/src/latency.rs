@@ -4,12 +4,16 @@
 use anyhow::{Result, anyhow};
 use market::codec::json;
 use market::{Kind, Record, UnixNanos};
-use pipeline::source::{Event, Positions, Source};
-use pipeline::telemetry::Telemetry;
-use pipeline::{Stop, clock, config, consume, engine, produce};
+use pipeline::consume;
+use pipeline::produce;
+use ports::source::{Event, Positions, Source};
+use ports::telemetry::Telemetry;
+use ports::{CancelToken, clock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tapeline::config;
+use tapeline::open;
 
 /// Real trades at a fixed rate, each received when it was due.
 struct Paced {
@@ -20,15 +24,15 @@ struct Paced {
 }
 
 impl Source for Paced {
-    fn resume(&mut self, _: &Positions) -> pipeline::Result<u64> {
+    fn resume(&mut self, _: &Positions) -> ports::Result<u64> {
         Ok(0)
     }
 
     fn next(
         &mut self,
-        stop: &Stop,
-        sink: &mut dyn FnMut(Event<'_>) -> pipeline::Result<()>,
-    ) -> pipeline::Result<bool> {
+        stop: &CancelToken,
+        sink: &mut dyn FnMut(Event<'_>) -> ports::Result<()>,
+    ) -> ports::Result<bool> {
         if self.first.0 == 0 {
             self.first = clock::now();
         }
@@ -71,17 +75,17 @@ pub(crate) fn run(source: &str, topic: &str, store: &str, rate: f64, seconds: us
         ("store.url", Some(store.to_owned())),
     ];
     let config = config::load(None, std::env::vars(), &flags).map_err(|error| anyhow!("{error}"))?;
-    let stop = Stop::default();
+    let stop = CancelToken::default();
     let trades = load(&config, &stop, rate as usize * seconds)?;
-    let topics = engine::topics(&config, &stop).map_err(|error| anyhow!("{error}"))?;
-    let store = engine::store(&config).map_err(|error| anyhow!("{error}"))?;
+    let topics = open::topics(&config, &stop).map_err(|error| anyhow!("{error}"))?;
+    let store = open::store(&config).map_err(|error| anyhow!("{error}"))?;
     // The first seconds warm the servers up and are not counted.
     let warm = (rate as usize * 5).min(trades.len() / 2);
     for part in [&trades[..warm], &trades[warm..]] {
         let mut paced = Paced { trades: part.to_vec(), next: 0, gap: 1e9 / rate, first: UnixNanos(0) };
         let telemetry = Arc::new(Telemetry::default());
         let ended = AtomicBool::new(false);
-        let names = engine::names(&config);
+        let names = open::names(&config);
         let producing = produce::Settings {
             names: names.clone(),
             position_every: Duration::from_secs(3_600),
@@ -114,8 +118,8 @@ pub(crate) fn run(source: &str, topic: &str, store: &str, rate: f64, seconds: us
     Ok(())
 }
 
-fn load(config: &config::Config, stop: &Stop, count: usize) -> Result<Vec<(String, Vec<u8>)>> {
-    let mut source = engine::source(config).map_err(|error| anyhow!("{error}"))?;
+fn load(config: &config::Config, stop: &CancelToken, count: usize) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut source = open::source(config).map_err(|error| anyhow!("{error}"))?;
     let mut trades = Vec::with_capacity(count);
     while trades.len() < count
         && source

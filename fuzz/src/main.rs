@@ -3,13 +3,6 @@
 //! Nothing may panic; what was read must be what is kept: written in canonical form and read again it is the same.
 #![no_main]
 
-#[path = "../../crates/pipeline/src/topic/kafka/fetch/records.rs"]
-#[allow(dead_code, reason = "what only the fetcher asks")]
-mod records;
-#[path = "../../crates/pipeline/src/topic/kafka/fetch/wire.rs"]
-#[allow(dead_code, reason = "what only the fetcher asks")]
-mod wire;
-
 use libfuzzer_sys::fuzz_target;
 use market::bar::Bar;
 use market::codec::feed::{Decode, Message};
@@ -36,7 +29,6 @@ fuzz_target!(|data: &[u8]| {
         "lean" => tick(data),
         "bars" => bars(data),
         "poll" => polled(data),
-        "kafka" => fetched(data),
         other => panic!("TAPELINE_FUZZ={other}: it names no decoder"),
     }
 });
@@ -149,29 +141,4 @@ fn polled(data: &[u8]) {
 fn whole(bar: &Bar) {
     let text = serde_json::Value::Object(bar::to_json(bar)).to_string();
     assert_eq!(bar::from_json(text.as_bytes()).as_ref(), Ok(bar), "{text}");
-}
-
-/// A broker's answer, or record batches. Checksums are made to fit: they would hide all that is behind them.
-fn fetched(data: &[u8]) {
-    let names = ["t".to_owned()];
-    let _ = wire::response(data, &names);
-    let mut data = data.to_vec();
-    let mut at = 0;
-    while let Ok(Some(head)) = records::Head::read(&data[at..]) {
-        let end = at + head.length;
-        let checksum = crc32c::crc32c(&data[at + 21..end]).to_be_bytes();
-        data[at + 17..at + 21].copy_from_slice(&checksum);
-        at = end;
-    }
-    let mut found = Vec::new();
-    let _ = records::batches(&data, |head, at| found.push((head, at)));
-    let (mut plain, mut aborted) = (Vec::new(), records::Aborted::new(vec![(1, 0), (2, 3)]));
-    for (head, at) in found {
-        let bytes = &data[at];
-        let _ = aborted.leaves_out(&head, bytes);
-        let Ok(mut batch) = head.open(bytes, &mut plain) else { continue };
-        while let Ok(Some(record)) = batch.next(bytes, &plain) {
-            record.headers.each(|name, value| assert!(name.len() + value.len() <= bytes.len() + plain.len()));
-        }
-    }
 }

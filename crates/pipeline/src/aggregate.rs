@@ -10,15 +10,15 @@ mod gaps;
 mod keeper;
 mod maker;
 
-use crate::stop::Stop;
-use crate::store::Store;
-use crate::telemetry::Telemetry;
-use crate::topic::{Names, Topics};
-use crate::{Error, Result};
 use crossbeam_channel::{Receiver, Sender};
 use gaps::Gaps;
 use keeper::{Keeper, Work};
 use maker::{Maker, Revoked};
+use ports::cancel::CancelToken;
+use ports::store::Store;
+use ports::telemetry::Telemetry;
+use ports::topic::{Names, Topics};
+use ports::{Error, Result};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,7 +60,7 @@ pub fn run(
     store: &dyn Store,
     settings: &Settings,
     telemetry: &Telemetry,
-    stop: &Stop,
+    stop: &CancelToken,
     until_end: &AtomicBool,
 ) -> Result<()> {
     let (names, intervals) = (&settings.names, &settings.bars.intervals);
@@ -80,7 +80,7 @@ fn make(
     topics: &dyn Topics,
     settings: &Settings,
     telemetry: &Telemetry,
-    stop: &Stop,
+    stop: &CancelToken,
     until_end: &AtomicBool,
     work: Sender<Work>,
     done: Receiver<u64>,
@@ -112,7 +112,7 @@ fn make(
     };
     maker.read_kept()?;
     let (mut told, mut committed, mut heard) = (Instant::now(), Instant::now(), Instant::now());
-    while !stop.asked() {
+    while !stop.is_cancelled() {
         let fetched = maker.cycle(&mut *consumer)?;
         if fetched > 0 {
             heard = Instant::now();

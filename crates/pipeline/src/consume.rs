@@ -8,16 +8,16 @@
 
 mod flight;
 
-use crate::batch::Batch;
-use crate::letter::{Letter, Stage};
-use crate::produce::origin;
-use crate::store::Store;
-use crate::telemetry::Telemetry;
-use crate::topic::{Consumer, Fetched, Names, Topics};
-use crate::{Result, Stop};
 use flight::{Flight, lock};
 use market::Kind;
 use market::codec::json::SCHEMA;
+use ports::batch::Batch;
+use ports::dead_letter::{DeadLetter, Stage};
+use ports::store::Store;
+use ports::telemetry::Telemetry;
+use ports::topic::origin;
+use ports::topic::{Consumer, Fetched, Names, Topics};
+use ports::{CancelToken, Result};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -64,7 +64,7 @@ pub fn run(
     store: &dyn Store,
     settings: &Settings,
     telemetry: &Arc<Telemetry>,
-    stop: &Stop,
+    stop: &CancelToken,
     until_end: &AtomicBool,
 ) -> Result<Report> {
     let writer = store.writer(stop)?;
@@ -93,10 +93,10 @@ struct Loop<'a> {
 
 impl Loop<'_> {
     /// Whether it ended at the end.
-    fn run(&mut self, stop: &Stop, until_end: &AtomicBool) -> Result<bool> {
+    fn run(&mut self, stop: &CancelToken, until_end: &AtomicBool) -> Result<bool> {
         let mut looked = Instant::now();
         let mut batch = Batch::default();
-        while !stop.asked() {
+        while !stop.is_cancelled() {
             self.make_room(stop)?;
             let fetched = self.cycle(&mut batch)?;
             if self.committed.elapsed() >= self.settings.commit_every {
@@ -113,7 +113,7 @@ impl Loop<'_> {
     }
 
     /// Waits until the window has room for a cycle.
-    fn make_room(&mut self, stop: &Stop) -> Result<()> {
+    fn make_room(&mut self, stop: &CancelToken) -> Result<()> {
         let since = Instant::now();
         let mut paused = false;
         loop {
@@ -123,12 +123,12 @@ impl Loop<'_> {
                 let full = |flight: &Flight| {
                     flight.rows() + self.settings.cycle > self.settings.in_flight.max(self.settings.cycle)
                 };
-                if full(&flight) && !stop.asked() {
+                if full(&flight) && !stop.is_cancelled() {
                     flight.collect(Duration::from_millis(20))?;
                 }
                 !full(&flight)
             };
-            if room || stop.asked() {
+            if room || stop.is_cancelled() {
                 break;
             }
             if since.elapsed() > PATIENCE {
@@ -153,7 +153,7 @@ impl Loop<'_> {
     /// Takes what has arrived and submits it. Returns how many messages that were.
     fn cycle(&mut self, batch: &mut Batch) -> Result<usize> {
         let mut ends = Vec::new();
-        let mut dead: Vec<Letter> = Vec::new();
+        let mut dead: Vec<DeadLetter> = Vec::new();
         let names = self.consumer.topics().to_vec();
         let wait = if lock(self.flight).rows() > 0 { Duration::from_millis(2) } else { WAIT };
         let fetched = self.consumer.fetch(self.settings.cycle, wait, &mut |message| {
@@ -239,14 +239,14 @@ pub fn kind(message: &dyn Fetched) -> Result<Kind, String> {
     kind.unwrap_or_else(|| Err("no `kind` header".to_owned()))
 }
 
-fn letter(message: &dyn Fetched, names: &[String], reason: String) -> Letter {
+fn letter(message: &dyn Fetched, names: &[String], reason: String) -> DeadLetter {
     let mut kind = String::new();
     message.headers(&mut |name, value| {
         if name == "kind" {
             kind = String::from_utf8_lossy(value).into_owned();
         }
     });
-    Letter {
+    DeadLetter {
         stage: Stage::Decode,
         origin: origin(names, message.partition(), message.offset()),
         reason,
@@ -259,14 +259,14 @@ fn letter(message: &dyn Fetched, names: &[String], reason: String) -> Letter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::sqlite::SqliteStore;
-    use crate::topic::Message;
-    use crate::topic::local::LocalTopics;
+    use adapters::store::sqlite::SqliteStore;
+    use adapters::topic::sqlite::SqliteTopics;
+    use ports::topic::Message;
 
     /// Publishes three trades and consumes with a wish to stop that is already there; returns how many were stored.
     fn stored_after_stop(grace: Option<Duration>) -> (u64, bool) {
         let dir = tempfile::tempdir().unwrap();
-        let (topics, names) = (LocalTopics::new(dir.path().join("t.db")), Names::new("t"));
+        let (topics, names) = (SqliteTopics::new(dir.path().join("t.db")), Names::new("t"));
         topics.init(&names.specs(2)).unwrap();
         let mut producer = topics.producer().unwrap();
         for (id, symbol) in ["A", "B", "C"].iter().enumerate() {
@@ -293,9 +293,9 @@ mod tests {
             commit_every: Duration::from_secs(1),
             drain: Duration::from_secs(10),
         };
-        let stop = Stop::default();
-        stop.ask();
-        let stop = grace.map_or(stop.clone(), |grace| stop.later(grace));
+        let stop = CancelToken::default();
+        stop.cancel();
+        let stop = grace.map_or(stop.clone(), |grace| stop.delayed(grace));
         let report = run(&topics, &store, &settings, &telemetry, &stop, &AtomicBool::new(true)).unwrap();
         (telemetry.get(&telemetry.stored), report.at_end)
     }

@@ -1,41 +1,33 @@
-//! All I/O of Tapeline: sources, topics, stores, and the run loops that wire one port to another.
+//! The run loops: each wires one port to another and holds no rules of its own.
 //!
 //! ```text
-//! source ─► produce ─► topic ─► consume ─► store ─► query, count, verify
+//! source ─► produce ─► topic ─► consume ─► store
+//!                        └────► aggregate ─► bars
 //! ```
 //! The guarantee is at-least-once delivery with idempotent writes, which leaves every record in the store exactly
-//! once: [`consume`] commits an offset only after the store has answered for everything before it, and a row's key
-//! and write timestamp are pure functions of its message, so a replay changes nothing.
+//! once: [`consume`] commits an offset only after the store has acknowledged everything before it, and a row's key and
+//! write timestamp are pure functions of its message, so a replay changes nothing.
 //!
-//! | module | holds |
+//! | module | contents |
 //! |---|---|
-//! | [`source`] | the source port; [`source::tape`] plays recorded sessions |
-//! | [`topic`] | the topic port; [`topic::local`] in SQLite, [`topic::kafka`] on Apache Kafka |
-//! | [`store`] | the store port; [`store::sqlite`], [`store::cassandra`] |
-//! | [`produce`], [`consume`], [`verify`] | the run loops: they wire ports and hold no rules of their own |
-//! | [`batch`] | records on their way to a store, in one arena |
-//! | [`config`] | the settings and their layers |
-//! | [`telemetry`] | every count and latency there is |
+//! | [`produce`] | source to topic |
+//! | [`consume`] | topic to store |
+//! | [`vendor_bars`] | a vendor's own bars, from their topic to the store |
+//! | [`aggregate`] | topic to bars |
+//! | [`verify`] | compares source, topic and store record by record |
+//!
+//! ```no_run
+//! use pipeline::produce::{self, Settings};
+//! use ports::{CancelToken, source::Source, telemetry::Telemetry, topic::Topics};
+//!
+//! fn publish(source: &mut dyn Source, topics: &dyn Topics, settings: &Settings) -> ports::Result<bool> {
+//!     let report = produce::run(source, topics, settings, &Telemetry::default(), &CancelToken::default())?;
+//!     Ok(report.finished)
+//! }
+//! ```
 
 pub mod aggregate;
-pub mod batch;
-pub mod clock;
-pub mod config;
 pub mod consume;
-pub mod engine;
-pub mod error;
-pub mod gap;
-pub mod letter;
-pub mod notice;
 pub mod produce;
-pub mod simulate;
-pub mod source;
-pub mod stop;
-pub mod store;
-pub mod telemetry;
-pub mod topic;
 pub mod vendor_bars;
 pub mod verify;
-
-pub use error::{Error, Result};
-pub use stop::Stop;

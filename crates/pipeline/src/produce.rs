@@ -1,15 +1,15 @@
 //! Source to topic. Publishes each record under its symbol, what cannot be read as a dead letter, and keeps the
 //! source's position once everything before it is acknowledged: a producer that dies goes on from there.
 
-use crate::batch::Partition;
-use crate::gap::State;
-use crate::letter::Stage;
-use crate::source::{Event, Source};
-use crate::telemetry::{Latency, Telemetry};
-use crate::topic::{Message, Names, Producer, Topics};
-use crate::{Error, Result, Stop, clock, vendor_bars};
+use crate::vendor_bars;
 use market::Kind;
 use market::codec::json::SCHEMA;
+use ports::dead_letter::Stage;
+use ports::gap::State;
+use ports::source::{Event, Source};
+use ports::telemetry::{Latency, Telemetry};
+use ports::topic::{Message, Names, Producer, Topics};
+use ports::{CancelToken, Error, Result, clock};
 use rustc_hash::FxHashMap;
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,7 @@ pub fn run(
     topics: &dyn Topics,
     settings: &Settings,
     telemetry: &Telemetry,
-    stop: &Stop,
+    stop: &CancelToken,
 ) -> Result<Report> {
     let mut producer = topics.producer()?;
     let mut report = Report::default();
@@ -60,7 +60,7 @@ pub fn run(
     let mut publisher = Publisher::new(&mut *producer, settings, telemetry);
     let (mut kept, mut lagged, mut lag) = (Instant::now(), Instant::now(), Latency::default());
     telemetry.mark();
-    while !stop.asked() {
+    while !stop.is_cancelled() {
         let more = source.next(stop, &mut |event| publisher.publish(event))?;
         publisher.count();
         publisher.producer.rest()?;
@@ -179,10 +179,4 @@ impl<'a> Publisher<'a> {
         }
         Ok(())
     }
-}
-
-/// For people: `tapeline.trades/3@42`.
-pub(crate) fn origin(topics: &[String], partition: Partition, offset: i64) -> String {
-    let name = topics.get(partition.topic as usize).map_or("?", String::as_str);
-    format!("{name}/{}@{offset}", partition.number)
 }

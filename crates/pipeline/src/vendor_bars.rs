@@ -1,15 +1,15 @@
 //! A vendor's own bars, from their topic into the bars table. They never mix with ours: their feed's name says whose they are.
 
-use crate::batch::Partition;
-use crate::letter::{Letter, Stage};
-use crate::produce::origin;
-use crate::stop::Stop;
-use crate::store::Store;
-use crate::telemetry::Telemetry;
-use crate::topic::{Message, Names, Producer, Topics};
-use crate::{Error, Result};
 use market::bar::Bar;
 use market::codec::{bar as codec, json};
+use ports::batch::Partition;
+use ports::cancel::CancelToken;
+use ports::dead_letter::{DeadLetter, Stage};
+use ports::store::Store;
+use ports::telemetry::Telemetry;
+use ports::topic::origin;
+use ports::topic::{Message, Names, Producer, Topics};
+use ports::{Error, Result};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -44,19 +44,19 @@ pub fn store(
     names: &Names,
     group: &str,
     telemetry: &Telemetry,
-    stop: &Stop,
+    stop: &CancelToken,
     until_end: &AtomicBool,
 ) -> Result<()> {
     let list = [names.vendor_bars()];
     let mut consumer = topics.consumer(&format!("{group}-vendor-bars"), &list)?;
     let mut next = BTreeMap::<Partition, i64>::new();
-    while !stop.asked() {
+    while !stop.is_cancelled() {
         let (mut bars, mut letters) = (Vec::new(), Vec::new());
         let fetched = consumer.fetch(AT_ONCE, WAIT, &mut |message| {
             next.insert(message.partition(), message.offset() + 1);
             match codec::from_json(message.payload()) {
                 Ok(bar) => bars.push(bar),
-                Err(reason) => letters.push(Letter {
+                Err(reason) => letters.push(DeadLetter {
                     stage: Stage::Decode,
                     origin: origin(&list, message.partition(), message.offset()),
                     reason,

@@ -1,13 +1,13 @@
 //! The proof: source, topic and store hold the same records, field for field.
 
-use crate::batch::{Batch, Partition};
-use crate::source::{Event, Source};
-use crate::store::{Scan, Store};
-use crate::topic::{Names, Topics};
-use crate::{Result, Stop};
 use market::codec::json;
 use market::digest::{self, Digest};
 use market::{Kind, Record, UnixNanos};
+use ports::batch::{Batch, Partition};
+use ports::source::{Event, Source};
+use ports::store::{Scan, Store};
+use ports::topic::{Names, Topics};
+use ports::{CancelToken, Result};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -56,7 +56,7 @@ pub struct TopicContent {
 ///
 /// # Errors
 /// The source's.
-pub fn source(source: &mut dyn Source, only: &Only, stop: &Stop) -> Result<(Content, u64)> {
+pub fn source(source: &mut dyn Source, only: &Only, stop: &CancelToken) -> Result<(Content, u64)> {
     let (mut content, mut dead, mut scratch) = (Content::new(), 0, Vec::new());
     while source.next(stop, &mut |event| {
         match event {
@@ -70,8 +70,8 @@ pub fn source(source: &mut dyn Source, only: &Only, stop: &Stop) -> Result<(Cont
         }
         Ok(())
     })? {
-        if stop.asked() {
-            return Err(crate::Error::user("stopped"));
+        if stop.is_cancelled() {
+            return Err(ports::Error::user("stopped"));
         }
     }
     Ok((content, dead))

@@ -28,7 +28,7 @@ use hub::Hub;
 use ports::store::Store;
 use ports::telemetry::Telemetry;
 use ports::topic::{Names, Topics};
-use ports::{Error, Result, Stop};
+use ports::{CancelToken, Error, Result};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -63,7 +63,7 @@ impl Server {
     ///
     /// # Errors
     /// The address is taken or not allowed without a token, or a thread cannot be started.
-    pub fn start(settings: Settings, engines: Engines, stop: &Stop) -> Result<Self> {
+    pub fn start(settings: Settings, engines: Engines, stop: &CancelToken) -> Result<Self> {
         let settings = Arc::new(settings);
         let socket = http::listen::bind(&settings)?;
         let address =

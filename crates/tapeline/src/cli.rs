@@ -6,9 +6,9 @@
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use pipeline::Error;
-use pipeline::error::Domain;
-use pipeline::simulate::Vendor;
+use ports::Error;
+use ports::error::Domain;
+use simulator::Vendor;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -207,7 +207,7 @@ pub(crate) struct SimulateOptions {
     pub(crate) fault_count: usize,
     /// Take a symbol's trades from the tape for a while and say that it is halted (Alpaca); may be given again
     #[arg(long, value_name = "SYMBOL,FROM,TO")]
-    pub(crate) halt: Vec<pipeline::simulate::Halt>,
+    pub(crate) halt: Vec<simulator::Halt>,
     /// Symbols a connection may subscribe to, as Alpaca's free plan 30
     #[arg(long, value_name = "N", default_value_t = usize::MAX, hide_default_value = true)]
     pub(crate) symbol_limit: usize,

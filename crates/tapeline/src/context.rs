@@ -1,21 +1,21 @@
 //! What every verb needs: settings, log, and the wish to stop.
 
 use crate::cli::Common;
-use pipeline::config::{self, Config};
-use pipeline::stop::Backoff;
-use pipeline::{Error, Result, Stop};
+use ports::cancel::Backoff;
+use ports::{CancelToken, Error, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use tapeline::config::{self, Config};
 use tracing_subscriber::EnvFilter;
 
 #[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) config: Config,
-    pub(crate) stop: Stop,
+    pub(crate) stop: CancelToken,
     /// Those of `--symbols`.
     pub(crate) symbols: Vec<String>,
     wait: Option<Duration>,
@@ -48,7 +48,7 @@ impl Context {
             }
         }
         log(&config)?;
-        let stop = Stop::default();
+        let stop = CancelToken::default();
         listen(&stop)?;
         let symbols = common.symbols.iter().flat_map(|all| all.split(','));
         let symbols = symbols.map(str::trim).filter(|symbol| !symbol.is_empty()).map(str::to_owned).collect();
@@ -56,12 +56,12 @@ impl Context {
     }
 
     /// Tries again while a server is away: a minute for what runs long.
-    pub(crate) fn patiently<T>(&self, f: impl FnMut() -> Result<T>) -> Result<T> {
+    pub(crate) fn retry_long<T>(&self, f: impl FnMut() -> Result<T>) -> Result<T> {
         self.retry(self.wait.unwrap_or(Duration::from_secs(60)), f)
     }
 
     /// The same for what a person waits for.
-    pub(crate) fn briefly<T>(&self, f: impl FnMut() -> Result<T>) -> Result<T> {
+    pub(crate) fn retry_short<T>(&self, f: impl FnMut() -> Result<T>) -> Result<T> {
         self.retry(self.wait.unwrap_or(Duration::from_secs(5)), f)
     }
 
@@ -70,7 +70,7 @@ impl Context {
         let mut backoff = Backoff::default();
         loop {
             match f() {
-                Err(error) if error.retryable() && !self.stop.asked() => {
+                Err(error) if error.retryable() && !self.stop.is_cancelled() => {
                     let left = end.saturating_duration_since(Instant::now());
                     if left.is_zero() {
                         return Err(error);
@@ -89,7 +89,7 @@ impl Context {
 }
 
 /// The first Ctrl-C or SIGTERM asks everything to drain; another, half a second later or more, ends at once.
-fn listen(stop: &Stop) -> Result<()> {
+fn listen(stop: &CancelToken) -> Result<()> {
     let twice = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         let fail = |error: std::io::Error| Error::internal(format!("listen for signals: {error}"));
@@ -99,7 +99,7 @@ fn listen(stop: &Stop) -> Result<()> {
     // `timeout` and some shells send a signal to the process and to its group: the second is the same wish.
     let stop = stop.clone();
     std::thread::spawn(move || {
-        while !stop.asked() {
+        while !stop.is_cancelled() {
             std::thread::sleep(Duration::from_millis(100));
         }
         std::thread::sleep(Duration::from_millis(500));

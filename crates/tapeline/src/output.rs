@@ -1,6 +1,6 @@
 //! Printing: numbers, tables, and a pipe that is closed early.
 
-use pipeline::{Error, Result};
+use ports::{Error, Result};
 use std::io::{self, BufWriter, StdoutLock, Write};
 
 /// Thousands set apart: `1,042,549`.

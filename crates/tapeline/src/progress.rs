@@ -2,7 +2,7 @@
 
 use crate::output::{duration, thousands};
 use indicatif::{ProgressBar, ProgressStyle};
-use pipeline::telemetry::Telemetry;
+use ports::telemetry::Telemetry;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -3,13 +3,13 @@
 //! A gap lies between the last record before it and the first after it; neither is missing. What was told of a bar before its
 //! gap was known, or closed, is told again: the numbers stay, the mark changes.
 
-use crate::gap::{Gap, State};
-use crate::topic::{Consumer, Names, Topics};
-use crate::{Result, gap};
 use market::bar::Bar;
 use market::codec::json;
 use market::interval::{Interval, SECOND};
 use market::{Kind, Record};
+use ports::gap::{Gap, State};
+use ports::topic::{Consumer, Names, Topics};
+use ports::{Result, gap};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -186,7 +186,7 @@ fn again((feed, symbol): &Whose, hole: &Hole) -> Again {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topic::local::LocalTopics;
+    use adapters::topic::sqlite::SqliteTopics;
     use market::UnixNanos;
     use market::bar::Values;
 
@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn bars_that_touch_an_open_gap_are_incomplete_and_told_again() {
         let dir = tempfile::tempdir().unwrap();
-        let (topics, names) = (LocalTopics::new(dir.path().join("t.db")), Names::new("x"));
+        let (topics, names) = (SqliteTopics::new(dir.path().join("t.db")), Names::new("x"));
         topics.init(&names.specs(1)).unwrap();
         let mut producer = topics.producer().unwrap();
         let mut send = |gap: &Gap| {

@@ -2,16 +2,17 @@
 //! are read. Work is done in the order it was handed over, so offsets that come with it are ready when it is done.
 
 use super::gaps::{Again, Ledger};
-use crate::stop::{Backoff, Stop};
-use crate::store::{BarScan, Store};
-use crate::telemetry::Telemetry;
-use crate::topic::{Message, Names, Producer};
-use crate::{Error, Result, clock, vendor_bars};
+use crate::vendor_bars;
 use crossbeam_channel::{Receiver, Sender};
 use market::bar::Bar;
 use market::codec::json;
 use market::interval::{Interval, MINUTE};
 use market::{Kind, UnixNanos};
+use ports::cancel::{Backoff, CancelToken};
+use ports::store::{BarScan, Store};
+use ports::telemetry::Telemetry;
+use ports::topic::{Message, Names, Producer};
+use ports::{Error, Result, clock};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +51,7 @@ pub(super) struct Keeper<'a> {
     pub(super) producer: Box<dyn Producer>,
     pub(super) store: &'a dyn Store,
     pub(super) telemetry: &'a Telemetry,
-    pub(super) stop: &'a Stop,
+    pub(super) stop: &'a CancelToken,
 }
 
 impl Keeper<'_> {

@@ -3,16 +3,17 @@
 //! Tickets complete in any order; offsets become ready in the order of submission. Offsets have holes, so "ready" is
 //! not counting up by one: it is "everything fetched before is answered for".
 
-use crate::Result;
-use crate::batch::{Batch, Partition};
-use crate::clock;
-use crate::letter::{Letter, Stage};
-use crate::produce::origin;
-use crate::store::{Done, Writer};
-use crate::telemetry::{Latency, Telemetry};
-use crate::topic::{Names, Producer};
-use crate::{Error, batch::Row};
 use market::Kind;
+use ports::Error;
+use ports::Result;
+use ports::batch::Row;
+use ports::batch::{Batch, Partition};
+use ports::clock;
+use ports::dead_letter::{DeadLetter, Stage};
+use ports::store::{Done, Writer};
+use ports::telemetry::{Latency, Telemetry};
+use ports::topic::origin;
+use ports::topic::{Names, Producer};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -180,8 +181,8 @@ impl Flight {
         self.telemetry.add(&self.telemetry.stored, (batch.len() - refused.len()) as u64);
     }
 
-    fn letter(&self, batch: &Batch, row: &Row, reason: &str) -> Letter {
-        Letter {
+    fn letter(&self, batch: &Batch, row: &Row, reason: &str) -> DeadLetter {
+        DeadLetter {
             stage: Stage::Store,
             origin: origin(&self.topics, row.partition, row.offset),
             reason: reason.to_owned(),
@@ -192,7 +193,7 @@ impl Flight {
     }
 
     /// Sends a dead letter. It is known to be kept before any offset behind it is ready.
-    pub(super) fn bury(&mut self, letter: &Letter) -> Result<()> {
+    pub(super) fn bury(&mut self, letter: &DeadLetter) -> Result<()> {
         self.telemetry.dead_letter(letter);
         self.unflushed = true;
         letter.send(&self.dead_letters, &mut *self.letters)
@@ -261,9 +262,9 @@ impl Flight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topic::local::LocalTopics;
-    use crate::topic::{Message, Producer, Topics};
+    use adapters::topic::sqlite::SqliteTopics;
     use market::Kind;
+    use ports::topic::{Message, Producer, Topics};
 
     /// Tickets, each with the rows to refuse.
     type Answers = Arc<Mutex<VecDeque<(u64, Vec<usize>)>>>;
@@ -379,7 +380,7 @@ mod tests {
     #[test]
     fn a_dead_letter_does_not_keep_an_embedded_topic_locked() {
         let dir = tempfile::tempdir().unwrap();
-        let (topics, names) = (LocalTopics::new(dir.path().join("t.db")), Names::new("t"));
+        let (topics, names) = (SqliteTopics::new(dir.path().join("t.db")), Names::new("t"));
         topics.init(&names.specs(1)).unwrap();
         let mut bench = Bench::with(topics.producer().unwrap());
         bench.submit(0, 10);

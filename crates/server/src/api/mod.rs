@@ -16,7 +16,7 @@ use crate::hub::Hub;
 use crate::settings::Settings;
 use axum::Router;
 use axum::routing::get;
-use ports::Stop;
+use ports::CancelToken;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,7 +30,7 @@ pub(crate) struct Inner {
     pub(crate) settings: Arc<Settings>,
     pub(crate) engines: Engines,
     pub(crate) hub: Arc<Hub>,
-    pub(crate) stop: Stop,
+    pub(crate) stop: CancelToken,
     pub(crate) rates: Rates,
     pub(crate) queries: Arc<Semaphore>,
     pub(crate) verification: verify::Verification,
@@ -46,7 +46,7 @@ impl Deref for App {
 }
 
 impl App {
-    pub(crate) fn new(settings: Arc<Settings>, engines: Engines, hub: Arc<Hub>, stop: Stop) -> Self {
+    pub(crate) fn new(settings: Arc<Settings>, engines: Engines, hub: Arc<Hub>, stop: CancelToken) -> Self {
         let queries = Arc::new(Semaphore::new(settings.limits.queries));
         Self(Arc::new(Inner {
             settings,

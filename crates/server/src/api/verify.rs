@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use market::UnixNanos;
-use ports::Stop;
+use ports::CancelToken;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::ops::Range;
@@ -17,7 +17,7 @@ use std::time::Instant;
 use utoipa::IntoParams;
 
 /// Compares what source, topic and store hold of a range of event time.
-pub type Verify = Arc<dyn Fn(Range<UnixNanos>, &Stop) -> ports::Result<Proof> + Send + Sync>;
+pub type Verify = Arc<dyn Fn(Range<UnixNanos>, &CancelToken) -> ports::Result<Proof> + Send + Sync>;
 
 /// What a comparison found.
 #[derive(Debug, Clone, Serialize)]

@@ -8,7 +8,7 @@ use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use ports::{Error, Result, Stop};
+use ports::{CancelToken, Error, Result};
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -57,7 +57,12 @@ pub(crate) fn bind(settings: &Settings) -> Result<TcpListener> {
 }
 
 /// Serves until a stop.
-pub(crate) fn run(listener: TcpListener, router: Router, settings: &Settings, stop: &Stop) -> Result<()> {
+pub(crate) fn run(
+    listener: TcpListener,
+    router: Router,
+    settings: &Settings,
+    stop: &CancelToken,
+) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(settings.limits.queries + 4)
@@ -69,12 +74,17 @@ pub(crate) fn run(listener: TcpListener, router: Router, settings: &Settings, st
     result
 }
 
-async fn accept(listener: TcpListener, router: Router, settings: &Settings, stop: &Stop) -> Result<()> {
+async fn accept(
+    listener: TcpListener,
+    router: Router,
+    settings: &Settings,
+    stop: &CancelToken,
+) -> Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)
         .map_err(|error| Error::internal(format!("listen: {error}")))?;
     let slots = Arc::new(Semaphore::new(settings.limits.connections));
     let patience = settings.limits.io_timeout;
-    while !stop.asked() {
+    while !stop.is_cancelled() {
         let Ok(accepted) = tokio::time::timeout(Duration::from_millis(100), listener.accept()).await else {
             continue;
         };

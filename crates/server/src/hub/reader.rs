@@ -5,7 +5,7 @@ use market::codec::json as codec;
 use market::{Kind, UnixNanos};
 use ports::batch::Partition;
 use ports::topic::{Consumer, Fetched};
-use ports::{Result, Stop};
+use ports::{CancelToken, Result};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ const BARS: u16 = 2;
 const GAPS: u16 = 3;
 
 /// Reads until a stop. A topic engine that is away, or topics that do not exist yet, are retried.
-pub(crate) fn run(app: &App, stop: &Stop) -> Result<()> {
+pub(crate) fn run(app: &App, stop: &CancelToken) -> Result<()> {
     let names = &app.engines.names;
     let topics = [
         names.records(Kind::Trade),
@@ -37,7 +37,7 @@ pub(crate) fn run(app: &App, stop: &Stop) -> Result<()> {
         names.dead_letters(),
     ];
     let mut publisher = Publisher::new();
-    while !stop.asked() {
+    while !stop.is_cancelled() {
         let failed = match app.engines.topics.consumer("", &topics) {
             Ok(mut consumer) => read(app, &mut *consumer, &mut publisher, stop),
             Err(error) => Err(error),
@@ -52,10 +52,10 @@ pub(crate) fn run(app: &App, stop: &Stop) -> Result<()> {
     Ok(())
 }
 
-fn read(app: &App, consumer: &mut dyn Consumer, publisher: &mut Publisher, stop: &Stop) -> Result<()> {
+fn read(app: &App, consumer: &mut dyn Consumer, publisher: &mut Publisher, stop: &CancelToken) -> Result<()> {
     let mut next: HashMap<Partition, i64> = HashMap::new();
     app.hub.state().error = None;
-    while !stop.asked() {
+    while !stop.is_cancelled() {
         let got = consumer.fetch(AT_ONCE, Duration::ZERO, &mut |message| {
             next.insert(message.partition(), message.offset() + 1);
             take(app, message);

@@ -1,13 +1,13 @@
 //! A server over engines in a temporary folder, and a client that speaks raw HTTP.
 
+use adapters::store::sqlite::SqliteStore;
+use adapters::topic::sqlite::SqliteTopics;
 use market::bar::{Feed, Settings as Bars};
 use market::calendar::Calendar;
 use market::policy::Policy;
-use ports::Stop;
+use ports::CancelToken;
 use ports::batch::{Batch, Partition};
 use ports::store::Store;
-use ports::store::sqlite::SqliteStore;
-use ports::topic::local::LocalTopics;
 use ports::topic::{Message, Names, Topics};
 use serde_json::Value;
 use server::{Engines, Server, Settings};
@@ -24,10 +24,10 @@ pub const OPEN: i64 = 1_381_239_000_000_000_000;
 
 pub struct Fixture {
     pub dir: TempDir,
-    pub topics: Arc<LocalTopics>,
+    pub topics: Arc<SqliteTopics>,
     pub store: Arc<SqliteStore>,
     pub names: Names,
-    pub stop: Stop,
+    pub stop: CancelToken,
     pub address: SocketAddr,
     server: Option<Server>,
 }
@@ -86,7 +86,7 @@ impl Fixture {
         store: Option<fn(SqliteStore) -> Arc<dyn Store>>,
     ) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let topics = Arc::new(LocalTopics::new(dir.path().join("topic.db")));
+        let topics = Arc::new(SqliteTopics::new(dir.path().join("topic.db")));
         let file = SqliteStore::new(dir.path().join("store.db"));
         let names = Names::new("t");
         topics.init(&names.specs(2)).unwrap();
@@ -96,7 +96,7 @@ impl Fixture {
             topics,
             store: Arc::new(file.clone()),
             names,
-            stop: Stop::default(),
+            stop: CancelToken::default(),
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             server: None,
         };
@@ -206,7 +206,7 @@ impl Fixture {
 
 impl Drop for Fixture {
     fn drop(&mut self) {
-        self.stop.ask();
+        self.stop.cancel();
         if let Some(server) = self.server.take() {
             let ended = server.join();
             if !std::thread::panicking() {

@@ -1,10 +1,10 @@
 //! Hostile input: none of it has an effect.
 
 use crate::harness::{Fixture, OPEN, eventually, trade};
+use adapters::store::sqlite::SqliteStore;
 use market::bar::Bar;
-use ports::store::sqlite::SqliteStore;
 use ports::store::{BarScan, BarSink, Counts, Scan, Sink, Store, Writer};
-use ports::{Result, Stop};
+use ports::{CancelToken, Result};
 use server::{Server, Settings};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -145,7 +145,7 @@ fn an_open_address_needs_a_token() {
         telemetry: None,
         verify: None,
     };
-    let error = Server::start(settings, engines, &Stop::default()).unwrap_err().to_string();
+    let error = Server::start(settings, engines, &CancelToken::default()).unwrap_err().to_string();
     assert!(error.contains("without a token"), "{error}");
 }
 
@@ -197,7 +197,7 @@ impl Store for Slow {
     fn init(&self) -> Result<Vec<String>> {
         self.0.init()
     }
-    fn writer(&self, stop: &Stop) -> Result<Box<dyn Writer>> {
+    fn writer(&self, stop: &CancelToken) -> Result<Box<dyn Writer>> {
         self.0.writer(stop)
     }
     fn count(&self) -> Result<Counts> {
@@ -207,7 +207,7 @@ impl Store for Slow {
         std::thread::sleep(Duration::from_secs(2));
         Ok(())
     }
-    fn write_bars(&self, bars: &[Bar], stop: &Stop) -> Result<()> {
+    fn write_bars(&self, bars: &[Bar], stop: &CancelToken) -> Result<()> {
         self.0.write_bars(bars, stop)
     }
     fn scan_bars(&self, scan: &BarScan, sink: BarSink<'_>) -> Result<()> {

@@ -4,20 +4,22 @@ use crate::cli::AggregateOptions;
 use crate::context::Context;
 use crate::output::thousands;
 use crate::progress::Progress;
-use pipeline::config::Config;
-use pipeline::telemetry::Telemetry;
-use pipeline::{Result, aggregate, engine};
+use pipeline::aggregate;
+use ports::Result;
+use ports::telemetry::Telemetry;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
+use tapeline::config::Config;
+use tapeline::open;
 
 pub(crate) fn run(context: &Context, options: &AggregateOptions) -> Result<ExitCode> {
     let config = &context.config;
-    let topics = engine::topics(config, &context.stop)?;
-    let store = engine::store(config)?;
+    let topics = open::topics(config, &context.stop)?;
+    let store = open::store(config)?;
     super::flow::prepare(context, config, &*topics)?;
-    context.patiently(|| store.writer(&context.stop).map(drop))?;
+    context.retry_long(|| store.writer(&context.stop).map(drop))?;
     let telemetry = Arc::new(Telemetry::default());
     let progress = Progress::new("aggregated", &telemetry, |t| &t.aggregated, None);
     let start = Instant::now();
@@ -37,9 +39,9 @@ pub(crate) fn run(context: &Context, options: &AggregateOptions) -> Result<ExitC
 
 pub(crate) fn settings(config: &Config) -> Result<aggregate::Settings> {
     Ok(aggregate::Settings {
-        names: engine::names(config),
+        names: open::names(config),
         group: format!("{}-bars", config.topic.group),
-        bars: engine::bars(config)?,
+        bars: open::bars(config)?,
         cycle: config.consume.cycle,
         tell_every: Duration::from_millis(config.aggregate.tell_ms),
         commit_every: Duration::from_millis(config.consume.commit_ms),

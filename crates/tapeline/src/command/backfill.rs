@@ -4,22 +4,24 @@ use super::flow;
 use crate::cli::{BackfillOptions, ProduceOptions};
 use crate::context::Context;
 use crate::output::thousands;
-use pipeline::gap::{self, State};
-use pipeline::source::live::{self, Fetch};
-use pipeline::telemetry::Telemetry;
-use pipeline::{Error, Result, clock, engine, produce};
+use pipeline::produce;
+use ports::gap::{self, State};
+use ports::telemetry::Telemetry;
+use ports::{Error, Result, clock};
+use sources::live::{self, Fetch};
 use std::process::ExitCode;
 use std::time::Instant;
+use tapeline::open;
 
 const HINT: &str = "tapeline backfill SPY --source alpaca:iex --from 2026-11-20T14:30:00Z --to 2026-11-20T15:00:00Z, or --open";
 
 pub(crate) fn run(context: &Context, options: &BackfillOptions) -> Result<ExitCode> {
     let mut config = context.config.clone();
-    let topics = engine::topics(&config, &context.stop)?;
-    let names = engine::names(&config);
+    let topics = open::topics(&config, &context.stop)?;
+    let names = open::names(&config);
     let mut gaps = Vec::new();
     if options.open {
-        gaps = context.briefly(|| gap::ledger(&*topics, &names))?;
+        gaps = context.retry_short(|| gap::ledger(&*topics, &names))?;
         gaps.retain(|gap| gap.state == State::Open && gap.to.is_some());
     }
     let mut symbols = options.symbols.clone();
@@ -33,7 +35,7 @@ pub(crate) fn run(context: &Context, options: &BackfillOptions) -> Result<ExitCo
     if !config.source.url.contains("symbols=") {
         config.source.url = crate::context::with(&config.source.url, "symbols", &symbols.join(","));
     }
-    let settings = live::open(&config).unwrap_or_else(|| {
+    let settings = live::open(&config.source).unwrap_or_else(|| {
         Err(Error::user(format!("`{}` is no live source: it has no history", config.source.url)).hint(HINT))
     })?;
     let mut source = if options.open {

@@ -7,9 +7,10 @@ use market::bar::{Aggregator, Bar, Place, Values};
 use market::calendar::Calendar;
 use market::policy::Policy;
 use market::{Kind, UnixNanos};
-use pipeline::store::{BarScan, Scan, Store};
-use pipeline::{Error, Result, engine};
+use ports::store::{BarScan, Scan, Store};
+use ports::{Error, Result};
 use std::ops::ControlFlow;
+use tapeline::open;
 
 /// Start and end of a span of time.
 pub(crate) fn range(span: &Span) -> Result<(UnixNanos, UnixNanos)> {
@@ -83,7 +84,7 @@ fn remake(
     policy: &str,
 ) -> Result<Vec<Bar>> {
     let policy = Policy::named(policy).map_err(|error| Error::user(format!("--policy: {error}")))?;
-    let mut settings = engine::bars(&context.config)?;
+    let mut settings = open::bars(&context.config)?;
     settings.intervals = vec![options.interval];
     settings.feeds.iter_mut().for_each(|feed| feed.policy = policy.clone());
     // A bar is made of all of its time, whatever part of it was asked for.
@@ -129,10 +130,10 @@ fn adjust(context: &Context, symbol: &str, options: &BarOptions, bars: &mut [Bar
             .hint("--factors DIR, a folder of SYMBOL.csv files; their form: docs/bars.md"));
     };
     let path = dir.join(format!("{}.csv", symbol.to_ascii_lowercase()));
-    let text = std::fs::read_to_string(&path).map_err(pipeline::error::io("read factor file", &path))?;
+    let text = std::fs::read_to_string(&path).map_err(ports::error::io("read factor file", &path))?;
     let factors = Factors::parse(&text)
         .map_err(|error| Error::user(format!("factor file {}: {error}", path.display())))?;
-    let feeds = engine::bars(&context.config)?.feeds;
+    let feeds = open::bars(&context.config)?.feeds;
     for bar in bars {
         let rules = feeds.iter().find(|feed| bar.feed.starts_with(&feed.prefix)).or(feeds.last());
         let calendar = rules.map_or(Calendar::XNYS, |feed| feed.calendar);

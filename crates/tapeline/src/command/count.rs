@@ -3,16 +3,17 @@
 use crate::cli::{CountOptions, Format};
 use crate::context::Context;
 use crate::output::{Out, table, thousands};
-use pipeline::{Result, engine};
+use ports::Result;
 use std::process::ExitCode;
+use tapeline::open;
 
 pub(crate) fn run(context: &Context, options: &CountOptions) -> Result<ExitCode> {
-    let store = engine::store(&context.config)?;
-    let counts = context.briefly(|| store.count())?;
+    let store = open::store(&context.config)?;
+    let counts = context.retry_short(|| store.count())?;
     let mut out = Out::new();
     match options.format {
         Format::Parquet => {
-            return Err(pipeline::Error::user("--format parquet is for bars").hint("table, json or csv"));
+            return Err(ports::Error::user("--format parquet is for bars").hint("table, json or csv"));
         }
         Format::Json => {
             let by_kind: serde_json::Map<_, _> = counts

@@ -5,17 +5,19 @@ use super::{flow, verify};
 use crate::cli::{DIFFERS, DemoOptions, ProduceOptions};
 use crate::context::Context;
 use market::UnixNanos;
-use pipeline::error::io;
-use pipeline::simulate::{Report, Settings, Vendor};
-use pipeline::source::whole::Whole;
-use pipeline::telemetry::Telemetry;
-use pipeline::{Error, Result, Stop, config, engine};
+use ports::error::io;
+use ports::telemetry::Telemetry;
+use ports::{CancelToken, Error, Result};
+use simulator::{Report, Settings, Vendor};
+use sources::bounded::Whole;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
+use tapeline::config;
+use tapeline::open;
 
 /// Trades a second: a day in seconds, and below what two cores store, so that latency is that of the way and not of a queue.
 const RATE: f64 = 150_000.0;
@@ -61,10 +63,10 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
     let serve = |telemetry| super::serve::start(context, &config, &options.listen, Some(telemetry));
     let server = options.serve.then(|| serve(Arc::clone(&telemetry))).transpose()?;
     let start = Instant::now();
-    let source = Whole::new(engine::source(&config)?, simulator.records as u64);
+    let source = Whole::new(open::source(&config)?, simulator.records as u64);
     flow::through(context, &config, Box::new(source), &ProduceOptions { replay: true }, &telemetry)?;
     let time = start.elapsed();
-    if context.stop.asked() {
+    if context.stop.is_cancelled() {
         return Err(Error::user("stopped before the end"));
     }
     println!("  on the tape {} trades", crate::output::thousands(simulator.records as u64));
@@ -106,7 +108,7 @@ struct Api {
     symbols: Vec<String>,
     records: usize,
     address: SocketAddr,
-    stop: Stop,
+    stop: CancelToken,
     thread: Option<JoinHandle<Result<Report>>>,
 }
 
@@ -124,10 +126,10 @@ impl Api {
             halts: Vec::new(),
             frame: 100,
         };
-        let stop = Stop::default();
+        let stop = CancelToken::default();
         let config = config::load(None, std::iter::empty(), &[])?;
         let url = format!("tape:{}?kinds=trades", tape.display());
-        let simulator = engine::simulator(&config, &url, settings, &stop)?;
+        let simulator = open::simulator(&config, &url, settings, &stop)?;
         let (symbols, records) = simulator.tape();
         let (symbols, address) = (symbols.to_vec(), simulator.address()?);
         let thread = Some(std::thread::spawn(|| simulator.run()));
@@ -137,7 +139,7 @@ impl Api {
 
 impl Drop for Api {
     fn drop(&mut self) {
-        self.stop.ask();
+        self.stop.cancel();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

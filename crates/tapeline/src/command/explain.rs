@@ -7,17 +7,18 @@ use market::bar::{Aggregator, Bar, Place, Values};
 use market::interval::Interval;
 use market::policy::Policy;
 use market::{Kind, Record, Trade, UnixNanos};
-use pipeline::store::Scan;
-use pipeline::{Error, Result, engine};
+use ports::store::Scan;
+use ports::{Error, Result};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
+use tapeline::open;
 
 pub(crate) fn run(context: &Context, options: &ExplainOptions) -> Result<ExitCode> {
     let time = UnixNanos::parse(&options.time).map_err(|error| Error::user(error.to_string()))?;
     let symbol = options.symbol.to_ascii_uppercase();
-    let store = engine::store(&context.config)?;
-    let mut settings = engine::bars(&context.config)?;
+    let store = open::store(&context.config)?;
+    let mut settings = open::bars(&context.config)?;
     settings.intervals = vec![options.interval];
     if let Some(name) = &options.policy {
         let policy = Policy::named(name).map_err(|error| Error::user(format!("--policy: {error}")))?;
@@ -33,7 +34,7 @@ pub(crate) fn run(context: &Context, options: &ExplainOptions) -> Result<ExitCod
         to: UnixNanos(to),
         limit: None,
     };
-    context.briefly(|| {
+    context.retry_short(|| {
         trades.clear();
         store.scan(&scan, &mut |record| {
             if let Record::Trade(trade) = record {

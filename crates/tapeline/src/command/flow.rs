@@ -4,20 +4,25 @@ use crate::cli::{ConsumeOptions, ProduceOptions, RunOptions};
 use crate::context::Context;
 use crate::output::{duration, table, thousands};
 use crate::progress::{Counter, Progress};
-use pipeline::config::Config;
-use pipeline::source::Source;
-use pipeline::store::Store;
-use pipeline::telemetry::Telemetry;
-use pipeline::topic::Topics;
-use pipeline::{Result, Stop, aggregate, consume, engine, produce, vendor_bars};
+use pipeline::aggregate;
+use pipeline::consume;
+use pipeline::produce;
+use pipeline::vendor_bars;
+use ports::source::Source;
+use ports::store::Store;
+use ports::telemetry::Telemetry;
+use ports::topic::Topics;
+use ports::{CancelToken, Result};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use tapeline::config::Config;
+use tapeline::open;
 
 pub(crate) fn produce(context: &Context, options: &ProduceOptions) -> Result<ExitCode> {
-    let mut source = engine::source(&context.config)?;
-    let topics = engine::topics(&context.config, &context.stop)?;
+    let mut source = open::source(&context.config)?;
+    let topics = open::topics(&context.config, &context.stop)?;
     prepare(context, &context.config, &*topics)?;
     let telemetry = Arc::new(Telemetry::default());
     let (start, progress) = begin("published", &telemetry, |t| &t.published, source.size());
@@ -39,10 +44,10 @@ pub(crate) fn consume(context: &Context, options: &ConsumeOptions) -> Result<Exi
     if let Some(instance) = &options.instance {
         config.topic.kafka.instance.clone_from(instance);
     }
-    let topics = engine::topics(&config, &context.stop)?;
-    let store = engine::store(&config)?;
+    let topics = open::topics(&config, &context.stop)?;
+    let store = open::store(&config)?;
     prepare(context, &config, &*topics)?;
-    context.patiently(|| store.writer(&context.stop).map(drop))?;
+    context.retry_long(|| store.writer(&context.stop).map(drop))?;
     let telemetry = Arc::new(Telemetry::default());
     let (start, progress) = begin("stored", &telemetry, |t| &t.stored, None);
     let until_end = AtomicBool::new(options.until_end);
@@ -52,13 +57,13 @@ pub(crate) fn consume(context: &Context, options: &ConsumeOptions) -> Result<Exi
             scope.spawn(|| store_bars(&config, &*topics, &*store, &telemetry, &context.stop, &until_end));
         let report = consume::run(&*topics, &*store, &settings, &telemetry, &context.stop, &until_end);
         if report.is_err() {
-            context.stop.ask();
+            context.stop.cancel();
         }
         (report, bars.join())
     });
     drop(progress);
     let report = report?;
-    bars.map_err(|_| pipeline::Error::internal("the thread that stores bars panicked"))??;
+    bars.map_err(|_| ports::Error::internal("the thread that stores bars panicked"))??;
     summary(&telemetry, start.elapsed(), true);
     told_undrained(&report);
     Ok(ExitCode::SUCCESS)
@@ -69,7 +74,7 @@ pub(crate) fn run(context: &Context, options: &RunOptions) -> Result<ExitCode> {
     let serve = |telemetry| super::serve::start(context, &context.config, &options.listen, Some(telemetry));
     let server = options.serve.then(|| serve(Arc::clone(&telemetry))).transpose()?;
     let start = Instant::now();
-    through(context, &context.config, engine::source(&context.config)?, &options.produce, &telemetry)?;
+    through(context, &context.config, open::source(&context.config)?, &options.produce, &telemetry)?;
     summary(&telemetry, start.elapsed(), true);
     if context.config.aggregate.run {
         super::aggregate::summary(&telemetry);
@@ -90,15 +95,15 @@ pub(crate) fn through(
     options: &ProduceOptions,
     telemetry: &Arc<Telemetry>,
 ) -> Result<()> {
-    let topics = engine::topics(config, &context.stop)?;
-    let store = engine::store(config)?;
+    let topics = open::topics(config, &context.stop)?;
+    let store = open::store(config)?;
     prepare(context, config, &*topics)?;
-    context.patiently(|| store.writer(&context.stop).map(drop))?;
+    context.retry_long(|| store.writer(&context.stop).map(drop))?;
     let (_, progress) = begin("stored", telemetry, |t| &t.stored, source.size());
     // Told to stop, the source ends first, and what it published is still stored.
     let (produced, finished) = (AtomicBool::new(false), AtomicBool::new(false));
     let consuming = consume_settings(config);
-    let last = context.stop.later(consuming.drain);
+    let last = context.stop.delayed(consuming.drain);
     let bars = config.aggregate.run.then(|| super::aggregate::settings(config)).transpose()?;
     let (published, stored, aggregated) = std::thread::scope(|scope| {
         let producer = scope.spawn(|| {
@@ -106,7 +111,7 @@ pub(crate) fn through(
             let result = produce::run(&mut *source, &*topics, &settings, telemetry, &context.stop);
             match &result {
                 Ok(report) => finished.store(report.finished, Ordering::SeqCst),
-                Err(_) => context.stop.ask(),
+                Err(_) => context.stop.cancel(),
             }
             produced.store(true, Ordering::SeqCst);
             result
@@ -116,7 +121,7 @@ pub(crate) fn through(
                 // Bars are final when the source has ended, not when it was stopped.
                 let result = aggregate::run(&*topics, &*store, settings, telemetry, &context.stop, &finished);
                 if result.is_err() {
-                    context.stop.ask();
+                    context.stop.cancel();
                 }
                 result
             })
@@ -124,14 +129,14 @@ pub(crate) fn through(
         let bars = scope.spawn(|| store_bars(config, &*topics, &*store, telemetry, &last, &produced));
         let stored = consume::run(&*topics, &*store, &consuming, telemetry, &last, &produced);
         if stored.is_err() {
-            context.stop.ask();
+            context.stop.cancel();
         }
-        let kept = bars.join().map_err(|_| pipeline::Error::internal("the thread that stores bars panicked"));
+        let kept = bars.join().map_err(|_| ports::Error::internal("the thread that stores bars panicked"));
         let stored = stored.and_then(|report| kept?.map(|()| report));
         (producer.join(), stored, aggregator.map(std::thread::ScopedJoinHandle::join))
     });
     drop(progress);
-    let published = published.map_err(|_| pipeline::Error::internal("the producer panicked"))??;
+    let published = published.map_err(|_| ports::Error::internal("the producer panicked"))??;
     told_resumed(&published);
     let stored = stored?;
     told_undrained(&stored);
@@ -141,7 +146,7 @@ pub(crate) fn through(
         );
     }
     match aggregated {
-        Some(result) => result.map_err(|_| pipeline::Error::internal("the aggregator panicked"))?,
+        Some(result) => result.map_err(|_| ports::Error::internal("the aggregator panicked"))?,
         None => Ok(()),
     }
 }
@@ -152,13 +157,13 @@ fn store_bars(
     topics: &dyn Topics,
     store: &dyn Store,
     telemetry: &Telemetry,
-    stop: &Stop,
+    stop: &CancelToken,
     until_end: &AtomicBool,
 ) -> Result<()> {
-    let (names, group) = (engine::names(config), &config.topic.group);
+    let (names, group) = (open::names(config), &config.topic.group);
     let result = vendor_bars::store(topics, store, &names, group, telemetry, stop, until_end);
     if result.is_err() {
-        stop.ask();
+        stop.cancel();
     }
     result
 }
@@ -166,10 +171,10 @@ fn store_bars(
 /// An embedded topic needs no `init`: its file is made here. Real ones are created only when asked for.
 pub(super) fn prepare(context: &Context, config: &Config, topics: &dyn Topics) -> Result<()> {
     if topics.describe().starts_with("sqlite:") {
-        topics.init(&engine::names(config).specs(config.topic.partitions))?;
+        topics.init(&open::names(config).specs(config.topic.partitions))?;
         return Ok(());
     }
-    context.patiently(|| topics.producer().map(drop))
+    context.retry_long(|| topics.producer().map(drop))
 }
 
 fn begin(
@@ -183,7 +188,7 @@ fn begin(
 
 pub(super) fn produce_settings(config: &Config, options: &ProduceOptions) -> produce::Settings {
     produce::Settings {
-        names: engine::names(config),
+        names: open::names(config),
         position_every: Duration::from_millis(config.produce.position_ms),
         replay: options.replay,
         drain: Duration::from_millis(config.consume.drain_ms),
@@ -192,7 +197,7 @@ pub(super) fn produce_settings(config: &Config, options: &ProduceOptions) -> pro
 
 fn consume_settings(config: &Config) -> consume::Settings {
     consume::Settings {
-        names: engine::names(config),
+        names: open::names(config),
         group: config.topic.group.clone(),
         cycle: config.consume.cycle,
         in_flight: config.consume.in_flight,

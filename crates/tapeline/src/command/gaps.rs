@@ -3,14 +3,15 @@
 use crate::cli::{Format, GapsOptions};
 use crate::context::Context;
 use crate::output::{Out, table, thousands};
-use pipeline::gap::{self, State};
-use pipeline::{Error, Result, engine};
+use ports::gap::{self, State};
+use ports::{Error, Result};
 use std::process::ExitCode;
+use tapeline::open;
 
 pub(crate) fn run(context: &Context, options: &GapsOptions) -> Result<ExitCode> {
-    let topics = engine::topics(&context.config, &context.stop)?;
-    let names = engine::names(&context.config);
-    let mut gaps = context.briefly(|| gap::ledger(&*topics, &names))?;
+    let topics = open::topics(&context.config, &context.stop)?;
+    let names = open::names(&context.config);
+    let mut gaps = context.retry_short(|| gap::ledger(&*topics, &names))?;
     gaps.retain(|gap| !options.open || gap.state == State::Open);
     let mut out = Out::new();
     match options.format {

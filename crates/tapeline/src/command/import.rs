@@ -7,10 +7,11 @@ use market::Kind;
 use market::codec::lean_bars::BarReader;
 use market::interval::Interval;
 use market::time::SessionDay;
-use pipeline::error::io;
-use pipeline::{Error, Result, engine};
+use ports::error::io;
+use ports::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use tapeline::open;
 
 /// Bars written in one call.
 const CHUNK: usize = 10_000;
@@ -26,8 +27,8 @@ pub(crate) fn run(context: &Context, options: &ImportOptions) -> Result<ExitCode
         }
     };
     let files = files(&options.dir.join(&options.resolution), &context.symbols)?;
-    let store = engine::store(&context.config)?;
-    context.patiently(|| store.writer(&context.stop).map(drop))?;
+    let store = open::store(&context.config)?;
+    context.retry_long(|| store.writer(&context.stop).map(drop))?;
     let (mut bars, mut wrong) = (0, 0);
     for (symbol, path) in &files {
         let reader = reader(context, symbol, path, interval, &options.label)?;
@@ -49,7 +50,7 @@ pub(crate) fn run(context: &Context, options: &ImportOptions) -> Result<ExitCode
         }
         store.write_bars(&chunk, &context.stop)?;
         bars += chunk.len();
-        if context.stop.asked() {
+        if context.stop.is_cancelled() {
             return Err(Error::user("stopped before the end; a second run writes the same bars again"));
         }
     }
@@ -119,5 +120,5 @@ fn reader(
 }
 
 fn unzip(path: &Path) -> Result<String> {
-    pipeline::source::tape::unzip(path)
+    sources::tape::unzip(path)
 }

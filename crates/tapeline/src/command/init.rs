@@ -1,19 +1,20 @@
 //! `tapeline init`: topics, keyspace and tables.
 
 use crate::context::Context;
-use pipeline::{Result, engine};
+use ports::Result;
 use std::process::ExitCode;
+use tapeline::open;
 
 pub(crate) fn run(context: &Context) -> Result<ExitCode> {
     let config = &context.config;
-    let topics = engine::topics(config, &context.stop)?;
-    let store = engine::store(config)?;
+    let topics = open::topics(config, &context.stop)?;
+    let store = open::store(config)?;
     println!("{}", topics.describe());
-    for line in context.briefly(|| topics.init(&engine::names(config).specs(config.topic.partitions)))? {
+    for line in context.retry_short(|| topics.init(&open::names(config).specs(config.topic.partitions)))? {
         println!("  {line}");
     }
     println!("{}", store.describe());
-    for line in context.briefly(|| store.init())? {
+    for line in context.retry_short(|| store.init())? {
         println!("  {line}");
     }
     println!(

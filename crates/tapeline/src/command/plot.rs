@@ -10,17 +10,18 @@ use market::Kind;
 use market::bar::{Bar, Values};
 use market::calendar::Calendar;
 use market::returns::{correlation, log_return};
-use pipeline::{Error, Result, engine};
+use ports::{Error, Result};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use tapeline::open;
 
 pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> {
-    let store = engine::store(&context.config)?;
-    let rules = engine::bars(&context.config)?.feeds;
+    let store = open::store(&context.config)?;
+    let rules = open::bars(&context.config)?.feeds;
     let mut series = Vec::new();
     for symbol in options.symbols.iter().map(|symbol| symbol.trim().to_ascii_uppercase()) {
         let load = || bars::load(context, &*store, Kind::Trade, &symbol, &options.span, &options.bars, None);
-        let found = context.briefly(load)?;
+        let found = context.retry_short(load)?;
         let mut by_feed: BTreeMap<String, Vec<Bar>> = BTreeMap::new();
         for bar in found {
             by_feed.entry(bar.feed.clone()).or_default().push(bar);

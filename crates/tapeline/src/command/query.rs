@@ -7,16 +7,17 @@ use crate::output::{Out, table};
 use market::codec::json::conditions;
 use market::record::Side;
 use market::{Kind, Record};
-use pipeline::store::Scan;
-use pipeline::{Error, Result, engine};
+use ports::store::Scan;
+use ports::{Error, Result};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
+use tapeline::open;
 
 /// Rows of a table where no limit is given.
 const TABLE: u64 = 100;
 
 pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode> {
-    let store = engine::store(&context.config)?;
+    let store = open::store(&context.config)?;
     let limit = options.limit.or_else(|| (options.format == Format::Table).then_some(TABLE));
     let symbol = options.symbol.to_ascii_uppercase();
     let kind = match options.what {
@@ -27,7 +28,7 @@ pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode>
     let nothing = match options.what {
         What::Bars | What::QuoteBars => {
             let load = || bars::load(context, &*store, kind, &symbol, &options.span, &options.bars, limit);
-            let found = context.briefly(load)?;
+            let found = context.retry_short(load)?;
             if options.format == Format::Parquet {
                 return super::parquet::write(kind, &found, options.out.as_deref());
             }

@@ -4,9 +4,8 @@ use super::verify;
 use crate::cli::ServeOptions;
 use crate::context::Context;
 use market::UnixNanos;
-use pipeline::config::Config;
-use pipeline::telemetry::Telemetry;
-use pipeline::{Result, Stop, engine};
+use ports::telemetry::Telemetry;
+use ports::{CancelToken, Result};
 use server::settings::Limits;
 use server::{Engines, Server, Settings, Verify};
 use std::ops::Range;
@@ -14,6 +13,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+use tapeline::config::Config;
+use tapeline::open;
 
 pub(crate) fn run(context: &Context, options: &ServeOptions) -> Result<ExitCode> {
     start(context, &context.config, options, None)?.join()?;
@@ -27,15 +28,15 @@ pub(crate) fn start(
     options: &ServeOptions,
     telemetry: Option<Arc<Telemetry>>,
 ) -> Result<Server> {
-    let topics = engine::topics(config, &context.stop)?;
+    let topics = open::topics(config, &context.stop)?;
     if telemetry.is_some() {
         // The run loops of this process are about to create the topics: the reader need not complain first.
         super::flow::prepare(context, config, &*topics)?;
     }
     let engines = Engines {
         topics: Arc::from(topics),
-        names: engine::names(config),
-        store: Arc::from(engine::store(config)?),
+        names: open::names(config),
+        store: Arc::from(open::store(config)?),
         telemetry,
         verify: Some(compare(context, config)),
     };
@@ -47,7 +48,7 @@ pub(crate) fn start(
 /// Keeps serving after the work of this process is done, until Ctrl-C.
 pub(crate) fn until_stopped(context: &Context, server: Option<Server>) -> Result<()> {
     let Some(server) = server else { return Ok(()) };
-    if !context.stop.asked() {
+    if !context.stop.is_cancelled() {
         println!("still serving http://{}/ until Ctrl-C", server.address());
     }
     server.join()
@@ -56,7 +57,7 @@ pub(crate) fn until_stopped(context: &Context, server: Option<Server>) -> Result
 fn settings(config: &Config, options: &ServeOptions) -> Result<Settings> {
     let serve = &config.serve;
     let listen = options.listen.as_ref().unwrap_or(&serve.listen);
-    let mut settings = Settings::new(listen, engine::bars(config)?);
+    let mut settings = Settings::new(listen, open::bars(config)?);
     serve.token.reveal().clone_into(&mut settings.token);
     settings.factors = (!serve.factors.is_empty()).then(|| PathBuf::from(&serve.factors));
     settings.limits = Limits {
@@ -76,7 +77,7 @@ fn settings(config: &Config, options: &ServeOptions) -> Result<Settings> {
 /// "Verify now": the comparison of `tapeline verify`.
 fn compare(context: &Context, config: &Config) -> Verify {
     let (context, config) = (context.clone(), config.clone());
-    Arc::new(move |range: Range<UnixNanos>, _: &Stop| {
+    Arc::new(move |range: Range<UnixNanos>, _: &CancelToken| {
         Ok(verify::prove(&context, &config, (range.start, range.end))?.into())
     })
 }

@@ -3,9 +3,10 @@
 use crate::cli::SimulateOptions;
 use crate::context::Context;
 use crate::output::thousands;
-use pipeline::simulate::Settings;
-use pipeline::{Error, Result, engine};
+use ports::{Error, Result};
+use simulator::Settings;
 use std::process::ExitCode;
+use tapeline::open;
 
 pub(crate) fn run(context: &Context, options: &SimulateOptions) -> Result<ExitCode> {
     let known = options.vendor.known();
@@ -39,7 +40,7 @@ pub(crate) fn run(context: &Context, options: &SimulateOptions) -> Result<ExitCo
         Some(_) => options.tape.clone(),
         None => format!("tape:{}?kinds=trades", options.tape),
     };
-    let simulator = engine::simulator(&context.config, &url, settings, &context.stop)?;
+    let simulator = open::simulator(&context.config, &url, settings, &context.stop)?;
     let address = simulator.address()?;
     let (symbols, records) = simulator.tape();
     let symbols = symbols.join(",");

@@ -4,11 +4,13 @@ use crate::cli::{DIFFERS, VerifyOptions};
 use crate::context::Context;
 use crate::output::{table, thousands};
 use market::UnixNanos;
-use pipeline::config::Config;
-use pipeline::source::{Source, live};
 use pipeline::verify::{self, Content, Key, Line, Only};
-use pipeline::{Error, Result, engine};
+use ports::source::Source;
+use ports::{Error, Result};
+use sources::live;
 use std::process::ExitCode;
+use tapeline::config::Config;
+use tapeline::open;
 
 pub(crate) fn run(context: &Context, options: &VerifyOptions) -> Result<ExitCode> {
     let proof = prove(context, &context.config, super::bars::range(&options.span)?)?;
@@ -29,7 +31,7 @@ pub(crate) fn prove(context: &Context, config: &Config, (from, to): (UnixNanos, 
     let mut span = Only { from, to, ..Only::default() };
     let mut only: Option<Vec<Key>> = None;
     if !config.source.url.is_empty() {
-        let mut source: Box<dyn Source> = match live::open(config).transpose()? {
+        let mut source: Box<dyn Source> = match live::open(&config.source).transpose()? {
             Some(settings) => {
                 if from.0 == i64::MIN || to.0 == i64::MAX {
                     return Err(Error::user("a live source is compared by its history: of which span?")
@@ -42,7 +44,7 @@ pub(crate) fn prove(context: &Context, config: &Config, (from, to): (UnixNanos, 
                 span.feed = Some(settings.feed.clone());
                 Box::new(live::History::new(settings, from, to))
             }
-            None => engine::source(config)?,
+            None => open::source(config)?,
         };
         eprintln!("reading the source {}", source.describe());
         let (content, dead) = verify::source(&mut *source, &span, &context.stop)?;
@@ -59,9 +61,9 @@ pub(crate) fn prove(context: &Context, config: &Config, (from, to): (UnixNanos, 
         names.push("source");
         contents.push(content);
     }
-    let topics = engine::topics(config, &context.stop)?;
+    let topics = open::topics(config, &context.stop)?;
     eprintln!("reading the topic {}", topics.describe());
-    let topic = context.briefly(|| verify::topic(&*topics, &engine::names(config), &span))?;
+    let topic = context.retry_short(|| verify::topic(&*topics, &open::names(config), &span))?;
     if topic.repeats > 0 {
         notes.push(format!(
             "{} messages on the topic repeat a record (a replay, or a producer that died): stored once",
@@ -76,10 +78,10 @@ pub(crate) fn prove(context: &Context, config: &Config, (from, to): (UnixNanos, 
     }
     names.push("topic");
     contents.push(topic.records);
-    let store = engine::store(config)?;
+    let store = open::store(config)?;
     eprintln!("reading the store {}", store.describe());
     names.push("store");
-    contents.push(context.briefly(|| verify::store(&*store, &span))?);
+    contents.push(context.retry_short(|| verify::store(&*store, &span))?);
     if let Some(only) = only.filter(|only| !only.is_empty()) {
         for content in &mut contents {
             content.retain(|key, _| only.contains(key));

@@ -5,9 +5,9 @@ use super::{DOWN, FAINT, FONT, INK, LINES, Picture, UP, bounds, fail};
 use market::bar::{Bar, Values};
 use market::calendar::Calendar;
 use market::indicator::{Indicator, Input};
-use pipeline::Result;
 use plotters::coord::Shift;
 use plotters::prelude::*;
+use ports::Result;
 
 /// The bars of one symbol.
 pub(crate) struct Series {

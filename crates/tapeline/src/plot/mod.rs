@@ -3,10 +3,10 @@
 pub(crate) mod candles;
 pub(crate) mod spread;
 
-use pipeline::{Error, Result};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::FontStyle;
+use ports::{Error, Result};
 use std::path::Path;
 
 /// Text of labels and titles.
@@ -51,7 +51,7 @@ pub(crate) fn save(picture: &impl Picture, out: &Path, size: &str) -> Result<()>
     if name.ends_with(".svg") {
         let mut text = String::new();
         picture.draw(&SVGBackend::with_string(&mut text, size).into_drawing_area())?;
-        return std::fs::write(out, text).map_err(pipeline::error::io("write", out));
+        return std::fs::write(out, text).map_err(ports::error::io("write", out));
     }
     if !name.ends_with(".png") {
         return Err(Error::user(format!("--out {} is neither .svg nor .png", out.display())));

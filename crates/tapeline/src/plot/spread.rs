@@ -2,9 +2,9 @@
 
 use super::{DOWN, FAINT, FONT, INK, LINES, Picture, UP, fail};
 use market::returns::{Moments, moments};
-use pipeline::Result;
 use plotters::coord::Shift;
 use plotters::prelude::*;
+use ports::Result;
 
 /// Histograms of returns, one panel a symbol.
 pub(crate) struct Returns {

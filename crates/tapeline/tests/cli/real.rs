@@ -82,9 +82,9 @@ fn a_real_session_goes_through_and_other_clients_read_it() {
 #[test]
 #[ignore = "needs real Kafka and Cassandra: cargo xtask test"]
 fn messages_that_are_no_records_become_dead_letters() {
-    use pipeline::topic::{Message, Names, Topics};
+    use ports::topic::{Message, Names, Topics};
     let real = Real::new("letters");
-    let settings = pipeline::topic::kafka::Settings {
+    let settings = adapters::topic::kafka::Settings {
         replication: 1,
         compression: "none".into(),
         linger_ms: 0,
@@ -93,11 +93,11 @@ fn messages_that_are_no_records_become_dead_letters() {
         properties: BTreeMap::new(),
     };
     let names = Names::new(&real.name);
-    let topics = pipeline::topic::kafka::KafkaTopics::new(
+    let topics = adapters::topic::kafka::KafkaTopics::new(
         &real.kafka,
         settings,
         names.positions(),
-        pipeline::Stop::default(),
+        ports::CancelToken::default(),
     );
     let good = r#"{"symbol":"A","feed":"f","venue":"P","id":"1","ts":1,"recv_ts":1,"price":"1","size":"1","conditions":[]}"#;
     let too_long = good.replace("\"id\":\"1\"", &format!("\"id\":\"{}\"", "x".repeat(70_000)));

@@ -1,0 +1,359 @@
+//! Bars in Cassandra: partitions of one symbol, interval and period, in the order of their start.
+
+use super::{CassandraStore, explain};
+use futures_util::StreamExt;
+use market::bar::{Bar, QuoteValues, TradeValues, Values};
+use market::interval::Interval;
+use market::{Kind, Price, Size, UnixNanos, fixed};
+use ports::cancel::{Backoff, CancelToken};
+use ports::store::{BarScan, Store};
+use ports::{Error, Result};
+use scylla::client::session::Session;
+use scylla::errors::ExecutionError;
+use scylla::statement::batch::{Batch, BatchType};
+use scylla::statement::prepared::PreparedStatement;
+use scylla::value::{CqlDecimal, CqlTimestamp, CqlValue, MaybeUnset, Row};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+type Cells = Vec<MaybeUnset<CqlValue>>;
+pub(super) type Statements = Vec<[PreparedStatement; 2]>;
+
+/// Columns as `system_schema.columns` tells them: name, then type and part of the key.
+pub(super) const BARS: &[(&str, &str)] = &[
+    ("symbol", "text partition_key"),
+    ("interval", "text partition_key"),
+    ("period", "timestamp partition_key"),
+    ("start", "timestamp clustering"),
+    ("feed", "text clustering"),
+    ("open", "decimal"),
+    ("high", "decimal"),
+    ("low", "decimal"),
+    ("close", "decimal"),
+    ("volume", "decimal"),
+    ("vwap", "decimal"),
+    ("trades", "bigint"),
+    ("late", "int"),
+    ("revision", "int"),
+    ("final", "boolean"),
+    ("complete", "boolean"),
+];
+/// The same of bars of quotes.
+pub(super) const QUOTE_BARS: &[(&str, &str)] = &[
+    ("symbol", "text partition_key"),
+    ("interval", "text partition_key"),
+    ("period", "timestamp partition_key"),
+    ("start", "timestamp clustering"),
+    ("feed", "text clustering"),
+    ("bid_open", "decimal"),
+    ("bid_high", "decimal"),
+    ("bid_low", "decimal"),
+    ("bid_close", "decimal"),
+    ("bid_size", "decimal"),
+    ("ask_open", "decimal"),
+    ("ask_high", "decimal"),
+    ("ask_low", "decimal"),
+    ("ask_close", "decimal"),
+    ("ask_size", "decimal"),
+    ("late", "int"),
+    ("revision", "int"),
+    ("final", "boolean"),
+    ("complete", "boolean"),
+];
+
+const fn table(kind: Kind) -> (&'static str, &'static [(&'static str, &'static str)]) {
+    match kind {
+        Kind::Trade => ("bars", BARS),
+        Kind::Quote => ("quote_bars", QUOTE_BARS),
+    }
+}
+
+fn names(kind: Kind) -> Vec<&'static str> {
+    table(kind).1.iter().map(|(name, _)| *name).collect()
+}
+
+fn decimal(billionths: i128) -> CqlValue {
+    let (mut unscaled, mut scale) = (billionths, fixed::SCALE as i32);
+    while scale > 0 && unscaled % 10 == 0 {
+        unscaled /= 10;
+        scale -= 1;
+    }
+    // As few bytes as hold the number and its sign: Cassandra keeps and moves what it is sent.
+    let bytes = unscaled.to_be_bytes();
+    let spare = (unscaled.unsigned_abs().leading_zeros().max(1) - 1) as usize / 8;
+    CqlValue::Decimal(CqlDecimal::from_signed_be_bytes_and_exponent(bytes[spare..].to_vec(), scale))
+}
+
+fn key(bar: &Bar) -> Vec<CqlValue> {
+    vec![
+        CqlValue::Text(bar.symbol.clone()),
+        CqlValue::Text(bar.interval.to_string()),
+        CqlValue::Timestamp(CqlTimestamp(bar.interval.period(bar.start).millis())),
+        CqlValue::Timestamp(CqlTimestamp(bar.start.millis())),
+        CqlValue::Text(bar.feed.clone()),
+    ]
+}
+
+/// All columns of a bar, or only its key where it is to be removed.
+fn cells(bar: &Bar) -> Cells {
+    let mut out: Cells = key(bar).into_iter().map(MaybeUnset::Set).collect();
+    let price = |price: Price| MaybeUnset::Set(decimal(i128::from(price.billionths())));
+    match &bar.values {
+        Values::Trades(values) => {
+            out.extend(values.ohlc.map(price));
+            out.push(MaybeUnset::Set(decimal(values.volume)));
+            out.push(values.vwap.map_or(MaybeUnset::Unset, price));
+            out.push(MaybeUnset::Set(CqlValue::BigInt(i64::try_from(values.trades).unwrap_or(i64::MAX))));
+        }
+        Values::Quotes(values) => {
+            for side in [&values.bid, &values.ask] {
+                match side {
+                    Some((ohlc, size)) => {
+                        out.extend(ohlc.map(price));
+                        out.push(MaybeUnset::Set(decimal(i128::from(size.billionths()))));
+                    }
+                    None => out.extend((0..5).map(|_| MaybeUnset::Unset)),
+                }
+            }
+        }
+        Values::Empty => return out,
+    }
+    let small = |n: u32| MaybeUnset::Set(CqlValue::Int(i32::try_from(n).unwrap_or(i32::MAX)));
+    out.extend([small(bar.late), small(bar.revision)]);
+    out.extend([bar.is_final, bar.complete].map(|flag| MaybeUnset::Set(CqlValue::Boolean(flag))));
+    out
+}
+
+async fn prepare(session: &Session, store: &CassandraStore, text: String) -> Result<PreparedStatement> {
+    let mut statement = session
+        .prepare(text)
+        .await
+        .map_err(|error| explain(&format!("prepare at {}", store.describe()), &error.into()))?;
+    statement.set_is_idempotent(true);
+    Ok(statement)
+}
+
+/// Insert and delete of each kind, prepared once.
+async fn statements<'s>(session: &Session, store: &'s CassandraStore) -> Result<&'s Statements> {
+    if let Some(ready) = store.bar_statements.get() {
+        return Ok(ready);
+    }
+    let mut made = Vec::new();
+    for kind in Kind::ALL {
+        let (columns, place) = (names(kind), format!("{}.{}", store.keyspace, table(kind).0));
+        let marks = vec!["?"; columns.len()].join(", ");
+        let insert = format!("INSERT INTO {place} ({}) VALUES ({marks})", columns.join(", "));
+        let only = columns[..5].iter().map(|name| format!("{name} = ?")).collect::<Vec<_>>().join(" AND ");
+        let delete = format!("DELETE FROM {place} WHERE {only}");
+        made.push([prepare(session, store, insert).await?, prepare(session, store, delete).await?]);
+    }
+    Ok(store.bar_statements.get_or_init(|| made))
+}
+
+/// Writes bars in single-partition batches; tried again, without end, until the cluster takes them or a stop is asked.
+pub(super) fn write(store: &CassandraStore, bars: &[Bar], stop: &CancelToken) -> Result<()> {
+    let (runtime, session) = store.session()?;
+    runtime.block_on(async {
+        let statements = statements(&session, store).await?;
+        let mut groups: BTreeMap<(Kind, &str, Interval, UnixNanos), Vec<&Bar>> = BTreeMap::new();
+        for bar in bars {
+            groups
+                .entry((bar.kind, &bar.symbol, bar.interval, bar.interval.period(bar.start)))
+                .or_default()
+                .push(bar);
+        }
+        let pieces = groups.values().flat_map(|bars| bars.chunks(store.settings.batch_rows.max(1)));
+        let mut answers = futures_util::stream::iter(pieces)
+            .map(|piece| {
+                let session = &session;
+                async move {
+                    let mut batch = Batch::new(BatchType::Unlogged);
+                    batch.set_is_idempotent(true);
+                    for bar in piece {
+                        let remove = usize::from(bar.values == Values::Empty);
+                        batch.append_statement(statements[bar.kind as usize][remove].clone());
+                    }
+                    let values: Vec<Cells> = piece.iter().map(|bar| cells(bar)).collect();
+                    send(store, session, &batch, &values, stop).await
+                }
+            })
+            .buffer_unordered(store.settings.in_flight.max(1));
+        while let Some(answer) = answers.next().await {
+            answer?;
+        }
+        Ok(())
+    })
+}
+
+async fn send(
+    store: &CassandraStore,
+    session: &Session,
+    batch: &Batch,
+    values: &[Cells],
+    stop: &CancelToken,
+) -> Result<()> {
+    let mut backoff = Backoff::default();
+    loop {
+        let Err(error) = session.batch(batch, values).await else { return Ok(()) };
+        let error: ExecutionError = error;
+        let told = explain(&format!("write bars to {}", store.describe()), &error);
+        if !told.retryable() || (stop.is_cancelled() && backoff.tries() > 3) {
+            return Err(told);
+        }
+        if backoff.tries() == 0 {
+            tracing::warn!("{told}; trying again");
+        }
+        tokio::time::sleep(backoff.wait()).await;
+    }
+}
+
+/// Reads bars in the order of their start.
+pub(super) fn scan(
+    store: &CassandraStore,
+    scan: &BarScan,
+    sink: &mut dyn FnMut(Bar) -> ControlFlow<()>,
+) -> Result<()> {
+    let (runtime, session) = store.session()?;
+    let place = format!("read bars of {}", store.describe());
+    runtime.block_on(async {
+        let fail = |error: &dyn std::fmt::Display| Error::external(format!("{place}: {error}"));
+        let name = format!("{}.{}", store.keyspace, table(scan.kind).0);
+        let mut rows = session
+            .query_iter(format!("SELECT DISTINCT symbol, interval, period FROM {name}"), ())
+            .await
+            .map_err(|error| fail(&error))?
+            .rows_stream::<(String, String, CqlTimestamp)>()
+            .map_err(|error| fail(&error))?;
+        let mut periods = Vec::new();
+        while let Some(row) = rows.next().await {
+            let (symbol, interval, period) = row.map_err(|error| fail(&error))?;
+            let within = period.0 * market::time::MILLI < scan.to.0;
+            if within && symbol == scan.symbol && interval == scan.interval.to_string() {
+                periods.push(period.0);
+            }
+        }
+        periods.sort_unstable();
+        // A period that ends before the range has nothing in it.
+        let first = scan.interval.period(scan.from).millis();
+        let columns = names(scan.kind).join(", ");
+        let text = format!(
+            "SELECT {columns} FROM {name} WHERE symbol = ? AND interval = ? AND period = ? AND start >= ? AND start < ?"
+        );
+        let statement = prepare(&session, store, text).await?;
+        let mut left = scan.limit.unwrap_or(u64::MAX);
+        let stamp = |time: UnixNanos| CqlTimestamp(time.millis());
+        for period in periods.into_iter().filter(|period| scan.from.0 == i64::MIN || *period >= first) {
+            let values =
+                (&scan.symbol, scan.interval.to_string(), CqlTimestamp(period), stamp(scan.from), stamp(scan.to));
+            let pager = session.execute_iter(statement.clone(), values).await.map_err(|error| fail(&error))?;
+            let mut rows = pager.rows_stream::<Row>().map_err(|error| fail(&error))?;
+            while let Some(row) = rows.next().await {
+                let bar = bar(scan, row.map_err(|error| fail(&error))?)
+                    .ok_or_else(|| Error::user(format!("{place}: a row of {name} is not as it was written")))?;
+                if scan.feed.as_ref().is_some_and(|feed| *feed != bar.feed) {
+                    continue;
+                }
+                if left == 0 || sink(bar).is_break() {
+                    return Ok(());
+                }
+                left -= 1;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Cells of a row, taken one after the other.
+struct Reader(std::vec::IntoIter<Option<CqlValue>>);
+
+impl Reader {
+    fn next(&mut self) -> Option<CqlValue> {
+        self.0.next().flatten()
+    }
+
+    fn wide(&mut self) -> Option<i128> {
+        let Some(CqlValue::Decimal(value)) = self.next() else { return None };
+        let (bytes, scale) = value.as_signed_be_bytes_slice_and_exponent();
+        if bytes.is_empty() || bytes.len() > 16 {
+            return None;
+        }
+        let negative = bytes.first().is_some_and(|b| b & 0x80 != 0);
+        let unscaled =
+            bytes.iter().fold(if negative { -1_i128 } else { 0 }, |n, b| (n << 8) | i128::from(*b));
+        let places = u32::try_from(fixed::SCALE as i32 - scale).ok()?;
+        unscaled.checked_mul(10_i128.checked_pow(places)?)
+    }
+
+    fn price(&mut self) -> Option<Price> {
+        self.wide().and_then(|n| i64::try_from(n).ok()).map(Price::from_billionths)
+    }
+
+    fn ohlc(&mut self) -> Option<[Price; 4]> {
+        let all = [self.price(), self.price(), self.price(), self.price()];
+        Some([all[0]?, all[1]?, all[2]?, all[3]?])
+    }
+
+    fn side(&mut self) -> Option<([Price; 4], Size)> {
+        let (ohlc, size) = (self.ohlc(), self.wide());
+        Some((ohlc?, Size::from_billionths(i64::try_from(size?).ok()?)))
+    }
+
+    fn int(&mut self) -> Option<u32> {
+        self.next().and_then(|value| value.as_int()).and_then(|n| u32::try_from(n).ok())
+    }
+
+    fn flag(&mut self) -> Option<bool> {
+        self.next().and_then(|value| value.as_boolean())
+    }
+}
+
+fn bar(scan: &BarScan, row: Row) -> Option<Bar> {
+    let mut cells = Reader(row.columns.into_iter());
+    let symbol = cells.next()?.into_string()?;
+    let (_interval, _period) = (cells.next(), cells.next());
+    let start = cells.next()?.as_cql_timestamp()?;
+    let feed = cells.next()?.into_string()?;
+    let values = match scan.kind {
+        Kind::Trade => Values::Trades(TradeValues {
+            ohlc: cells.ohlc()?,
+            volume: cells.wide()?,
+            vwap: cells.price(),
+            trades: cells.next()?.as_bigint()?.unsigned_abs(),
+        }),
+        Kind::Quote => Values::Quotes(QuoteValues { bid: cells.side(), ask: cells.side() }),
+    };
+    Some(Bar {
+        kind: scan.kind,
+        symbol,
+        feed,
+        interval: scan.interval,
+        start: UnixNanos(start.0 * market::time::MILLI),
+        values,
+        late: cells.int()?,
+        revision: cells.int()?,
+        is_final: cells.flag()?,
+        complete: cells.flag()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_are_as_short_as_they_can_be_and_keep_their_sign() {
+        for (billionths, bytes, scale) in [
+            (0, vec![0], 0),
+            (127_000_000_000, vec![127], 0),
+            (128_000_000_000, vec![0, 128], 0),
+            (-127_000_000_000, vec![129], 0),
+            (167_430_000_000, vec![65, 103], 2),
+            (-1, vec![255], 9),
+            (i128::MAX, i128::MAX.to_be_bytes().to_vec(), 9),
+            (i128::MIN, i128::MIN.to_be_bytes().to_vec(), 9),
+        ] {
+            let want = CqlValue::Decimal(CqlDecimal::from_signed_be_bytes_and_exponent(bytes, scale));
+            assert_eq!(decimal(billionths), want, "{billionths}");
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Records as CQL values and back. What a record does not have is left unset: a null would be a tombstone.
+
+use market::codec::json;
+use market::record::Side;
+use market::time::DAY;
+use market::{Kind, Quote, Record, Trade, UnixNanos, fixed};
+use ports::batch::Span;
+use scylla::serialize::writers::RowWriter;
+
+/// Days since -5877641-06-23: how CQL counts dates, so that 1970-01-01 is 2^31.
+const EPOCH_DATE: i64 = 1 << 31;
+
+/// How many shapes there are of each kind.
+pub(super) const SHAPES: usize = 4;
+
+/// Which of the columns that a record may lack some of the rows of a statement have. Columns that none of them has are
+/// not named in it: the server takes an unset value apart like any other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Shape(u8);
+
+impl Shape {
+    /// `tape` of a trade, the bid of a quote.
+    const FIRST: u8 = 1;
+    /// `revision` and `canceled` of a trade, the ask of a quote.
+    const SECOND: u8 = 2;
+    /// The statement holds the conditions.
+    const HELD: u8 = 4;
+
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        (0..SHAPES as u8).map(Self)
+    }
+
+    /// Among the shapes whose conditions are bound.
+    pub(super) const fn index(self) -> usize {
+        (self.0 & !Self::HELD) as usize
+    }
+
+    /// The same where the statement holds the conditions.
+    #[inline]
+    pub(super) const fn held(self, held: bool) -> Self {
+        if held { Self(self.0 | Self::HELD) } else { self }
+    }
+
+    const fn binds(self) -> bool {
+        self.0 & Self::HELD == 0
+    }
+
+    /// The shape of rows of which one is this.
+    #[inline]
+    pub(super) fn with(self, record: &Record<Span>) -> Self {
+        let (first, second) = match record {
+            Record::Trade(trade) => (!trade.tape.is_empty(), trade.revision != 0 || trade.canceled),
+            Record::Quote(quote) => (quote.bid.is_some(), quote.ask.is_some()),
+        };
+        Self(self.0 | if first { Self::FIRST } else { 0 } | if second { Self::SECOND } else { 0 })
+    }
+
+    const fn first(self) -> bool {
+        self.0 & Self::FIRST != 0
+    }
+
+    const fn second(self) -> bool {
+        self.0 & Self::SECOND != 0
+    }
+
+    /// The columns of an `INSERT`: the key, then the others by name, which is the order in which the server keeps them
+    /// and need not sort them again.
+    pub(super) fn columns(self, kind: Kind) -> Vec<&'static str> {
+        let wanted: &[(&[&'static str], bool)] = match kind {
+            Kind::Trade => &[
+                (&["symbol", "hour", "ts", "feed", "venue", "id"], true),
+                (&["canceled"], self.second()),
+                (&["conditions", "price", "recv_ts"], true),
+                (&["revision"], self.second()),
+                (&["size"], true),
+                (&["tape"], self.first()),
+            ],
+            Kind::Quote => &[
+                (&["symbol", "hour", "ts", "feed", "seq"], true),
+                (&["ask", "ask_size", "ask_venue"], self.second()),
+                (&["bid", "bid_size", "bid_venue"], self.first()),
+                (&["conditions", "recv_ts"], true),
+            ],
+        };
+        wanted.iter().filter(|(_, wanted)| *wanted).flat_map(|(names, _)| names.iter().copied()).collect()
+    }
+}
+
+/// Writes the values of one row, in the order of the prepared statement.
+pub(super) struct Cells<'w, 'b>(pub(super) &'w mut RowWriter<'b>);
+
+impl Cells<'_, '_> {
+    #[inline]
+    fn bytes(&mut self, bytes: &[u8]) {
+        // Only a value beyond 2 GiB is refused, and messages are far smaller.
+        let _ = self.0.make_cell_writer().set_value(bytes);
+    }
+
+    #[inline]
+    fn unset(&mut self) {
+        self.0.make_cell_writer().set_unset();
+    }
+
+    #[inline]
+    fn set(&mut self, has: bool, bytes: &[u8]) {
+        if has { self.bytes(bytes) } else { self.unset() }
+    }
+
+    #[inline]
+    fn long(&mut self, value: i64) {
+        self.bytes(&value.to_be_bytes());
+    }
+
+    /// `decimal`: the scale, then the unscaled value in as few bytes as hold its sign.
+    #[inline]
+    fn decimal(&mut self, billionths: i64) {
+        let (unscaled, scale) = fixed::to_unscaled(billionths);
+        // Bits above the first that says more than the sign.
+        let spare = if unscaled < 0 { (!unscaled).leading_zeros() } else { unscaled.leading_zeros() } - 1;
+        let length = 8 - (spare / 8) as usize;
+        let mut cell = [0_u8; 12];
+        cell[..4].copy_from_slice(&scale.to_be_bytes());
+        cell[4..].copy_from_slice(&(unscaled << (64 - 8 * length)).to_be_bytes());
+        self.bytes(&cell[..4 + length]);
+    }
+
+    /// `list<text>` from the canonical JSON array.
+    #[inline]
+    fn conditions(&mut self, array: &str) {
+        let mut cell = self.0.make_cell_writer().into_value_builder();
+        // Elements hold no quotes: each has one before and one behind it.
+        let count = array.bytes().filter(|byte| *byte == b'"').count() as i32 / 2;
+        cell.append_bytes(&count.to_be_bytes());
+        for code in json::conditions(array) {
+            cell.append_bytes(&(code.len() as i32).to_be_bytes());
+            cell.append_bytes(code.as_bytes());
+        }
+        let _ = cell.finish();
+    }
+
+    /// `tuple<date, time>`.
+    #[inline]
+    fn stamp(&mut self, time: UnixNanos) {
+        let mut cell = [0_u8; 20];
+        cell[3] = 4;
+        cell[4..8].copy_from_slice(&((time.epoch_day() + EPOCH_DATE) as u32).to_be_bytes());
+        cell[11] = 8;
+        cell[12..].copy_from_slice(&time.since_midnight().to_be_bytes());
+        self.bytes(&cell);
+    }
+
+    #[inline]
+    fn side(&mut self, side: Option<&Side<&str>>) {
+        match side {
+            Some(side) => {
+                self.decimal(side.price.billionths());
+                self.decimal(side.size.billionths());
+                self.bytes(side.venue.as_bytes());
+            }
+            None => (0..3).for_each(|_| self.unset()),
+        }
+    }
+
+    #[inline]
+    fn key(&mut self, symbol: &str, ts: UnixNanos, feed: &str) {
+        self.bytes(symbol.as_bytes());
+        self.long(ts.hour().millis());
+        self.long(ts.since_midnight());
+        self.bytes(feed.as_bytes());
+    }
+
+    /// The values of a record in the order of its shape's columns, then the write timestamp in microseconds.
+    #[inline]
+    pub(super) fn record(&mut self, record: &Record<&str>, shape: Shape, stamp_ms: i64) {
+        match record {
+            Record::Trade(trade) => self.trade(trade, shape),
+            Record::Quote(quote) => self.quote(quote, shape),
+        }
+        self.long(stamp_ms * 1_000);
+    }
+
+    #[inline]
+    fn trade(&mut self, trade: &Trade<&str>, shape: Shape) {
+        self.key(trade.symbol, trade.ts, trade.feed);
+        self.bytes(trade.venue.as_bytes());
+        self.bytes(trade.id.as_bytes());
+        if shape.second() {
+            self.set(trade.canceled, &[1]);
+        }
+        if shape.binds() {
+            self.conditions(trade.conditions);
+        }
+        self.decimal(trade.price.billionths());
+        self.stamp(trade.recv_ts);
+        if shape.second() {
+            self.set(trade.revision != 0, &trade.revision.to_be_bytes());
+        }
+        self.decimal(trade.size.billionths());
+        if shape.first() {
+            self.set(!trade.tape.is_empty(), trade.tape.as_bytes());
+        }
+    }
+
+    #[inline]
+    fn quote(&mut self, quote: &Quote<&str>, shape: Shape) {
+        self.key(quote.symbol, quote.ts, quote.feed);
+        self.long(quote.seq);
+        if shape.second() {
+            self.side(quote.ask.as_ref());
+        }
+        if shape.first() {
+            self.side(quote.bid.as_ref());
+        }
+        if shape.binds() {
+            self.conditions(quote.conditions);
+        }
+        self.stamp(quote.recv_ts);
+    }
+}
+
+/// A `date` and `time` of the day as nanoseconds since 1970.
+pub(super) fn from_stamp(date: u32, nanos: i64) -> UnixNanos {
+    UnixNanos((i64::from(date) - EPOCH_DATE) * DAY + nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ports::batch::{Batch, Partition};
+
+    /// The value cells of a row: `None` is unset.
+    fn cells(write: impl FnOnce(&mut Cells<'_, '_>)) -> Vec<Option<Vec<u8>>> {
+        let mut buffer = Vec::new();
+        write(&mut Cells(&mut RowWriter::new(&mut buffer)));
+        let (mut rest, mut out) = (&buffer[..], Vec::new());
+        while let Some((length, tail)) = rest.split_first_chunk::<4>() {
+            let length = i32::from_be_bytes(*length);
+            let (cell, tail) = tail.split_at(length.max(0) as usize);
+            out.push((length >= 0).then(|| cell.to_vec()));
+            rest = tail;
+        }
+        out
+    }
+
+    fn batch(texts: &[String]) -> Batch {
+        let mut batch = Batch::default();
+        for text in texts {
+            batch.push(Kind::Trade, text.as_bytes(), 5, Partition { topic: 0, number: 0 }, 0).unwrap();
+        }
+        batch
+    }
+
+    #[test]
+    fn decimals_are_as_java_writes_them() {
+        // scale, then BigInteger.toByteArray() of the unscaled value
+        let cases: &[(i64, &[u8])] = &[
+            (167_410_000_000, &[0, 0, 0, 2, 0x41, 0x65]),
+            (100_000_000_000, &[0, 0, 0, 0, 100]),
+            (200_000_000_000, &[0, 0, 0, 0, 0, 200]),
+            (0, &[0, 0, 0, 0, 0]),
+            (-1, &[0, 0, 0, 9, 0xff]),
+            (-128_000_000_000, &[0, 0, 0, 0, 0x80]),
+            (i64::MAX, &[0, 0, 0, 9, 0x7f, 255, 255, 255, 255, 255, 255, 255]),
+        ];
+        for (value, bytes) in cases {
+            assert_eq!(cells(|c| c.decimal(*value)), [Some(bytes.to_vec())], "{value}");
+        }
+    }
+
+    #[test]
+    fn a_trade_becomes_its_cells() {
+        let text = r#"{"symbol":"SPY","feed":"lean.sip","venue":"P","id":"20131008-7","ts":1381219200464000001,"recv_ts":-1,"price":"167.41","size":"100","conditions":["@","I"]}"#;
+        let batch = batch(&[text.to_owned()]);
+        let (row, record) = (&batch.rows()[0], batch.record(&batch.rows()[0]));
+        let shape = Shape::default().with(&row.record);
+        let row = cells(|c| c.record(&record, shape, 5));
+        let columns = shape.columns(Kind::Trade);
+        let at = |name: &str| row[columns.iter().position(|c| *c == name).unwrap()].clone();
+        assert_eq!(row.len(), columns.len() + 1);
+        assert_eq!(at("hour"), Some(1_381_219_200_000_i64.to_be_bytes().to_vec()));
+        assert_eq!(at("ts"), Some((8 * 3_600_000_000_000_i64 + 464_000_001).to_be_bytes().to_vec()));
+        assert_eq!(at("conditions"), Some(vec![0, 0, 0, 2, 0, 0, 0, 1, b'@', 0, 0, 0, 1, b'I']));
+        assert_eq!(row.last().unwrap(), &Some(5_000_i64.to_be_bytes().to_vec()), "write timestamp");
+        assert!(["tape", "revision", "canceled"].iter().all(|name| !columns.contains(name)));
+        let stamp = at("recv_ts").unwrap();
+        let date = u32::from_be_bytes(stamp[4..8].try_into().unwrap());
+        let nanos = i64::from_be_bytes(stamp[12..].try_into().unwrap());
+        assert_eq!(from_stamp(date, nanos), UnixNanos(-1), "recv_ts before 1970");
+    }
+
+    #[test]
+    fn rows_of_a_statement_share_its_columns_and_leave_unset_what_they_lack() {
+        let batch = batch(&["", r#","tape":"B""#, r#","revision":1,"canceled":true"#].map(|tail| {
+            format!(
+                r#"{{"symbol":"A","feed":"f","venue":"P","id":"7","ts":1,"recv_ts":1,"price":"1","size":"1","conditions":[]{tail}}}"#
+            )
+        }));
+        let shape = batch.rows().iter().fold(Shape::default(), |shape, row| shape.with(&row.record));
+        let columns = shape.columns(Kind::Trade);
+        for (row, set) in batch.rows().iter().zip([&[][..], &["tape"], &["revision", "canceled"]]) {
+            let cells = cells(|c| c.record(&batch.record(row), shape, 5));
+            assert_eq!(cells.len(), columns.len() + 1);
+            for (name, cell) in columns.iter().zip(&cells) {
+                let optional = ["tape", "revision", "canceled"].contains(name);
+                assert_eq!(cell.is_some(), !optional || set.contains(name), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn conditions_that_the_statement_holds_are_not_sent() {
+        let text = r#"{"symbol":"A","feed":"f","venue":"P","id":"7","ts":1,"recv_ts":1,"price":"1","size":"1","conditions":["@"]}"#;
+        let batch = batch(&[text.to_owned()]);
+        let record = batch.record(&batch.rows()[0]);
+        let shape = Shape::default();
+        let mut bound = cells(|c| c.record(&record, shape, 5));
+        bound.remove(shape.columns(Kind::Trade).iter().position(|column| *column == "conditions").unwrap());
+        assert_eq!(cells(|c| c.record(&record, shape.held(true), 5)), bound);
+        assert_eq!(shape.held(true).index(), shape.index());
+    }
+
+    #[test]
+    fn columns_behind_the_key_are_in_the_order_the_server_keeps_them_in() {
+        for (kind, key) in [(Kind::Trade, 6), (Kind::Quote, 5)] {
+            for shape in Shape::all() {
+                assert!(shape.columns(kind)[key..].is_sorted(), "{kind} {shape:?}");
+            }
+        }
+    }
+}

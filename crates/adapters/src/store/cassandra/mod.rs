@@ -1,0 +1,213 @@
+//! A store on Apache Cassandra, through the scylla driver.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `schema` | keyspace, tables, migrations, and whether existing tables fit |
+//! | `bars` | bars, written and read |
+//! | `cql` | records as CQL values and back |
+//! | `order` | which rows travel together, and in which order |
+//! | `write` | single-partition batches, several in flight, tried again until the cluster takes them |
+//! | `read` | counts and scans |
+
+mod bars;
+mod cql;
+mod literal;
+mod order;
+mod read;
+mod schema;
+mod write;
+
+use market::bar::Bar;
+use ports::secret::Secret;
+use ports::store::{BarScan, BarSink, Counts, Scan, Sink, Store, Writer};
+use ports::{CancelToken, Error, Result};
+use scylla::client::PoolSize;
+use scylla::client::execution_profile::ExecutionProfile;
+use scylla::client::session::Session;
+use scylla::client::session_builder::SessionBuilder;
+use scylla::errors::{DbError, ExecutionError, NewSessionError, PrepareError, RequestAttemptError};
+use scylla::statement::Consistency;
+use serde::Deserialize;
+use std::fmt::Display;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// The `[store.cassandra]` section of the configuration.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Copies of each row that `init` asks for, in each datacenter.
+    pub replication: u32,
+    /// `LOCAL_QUORUM`, `LOCAL_ONE`, `QUORUM`, `ONE`, `ALL`.
+    pub consistency: String,
+    /// Days before raw records expire; 0 keeps them for ever.
+    pub retention_days: u32,
+    /// Rows in one batch at the most.
+    pub batch_rows: usize,
+    /// Batches in flight at the most.
+    pub in_flight: usize,
+    /// Connections to each node.
+    pub connections: usize,
+    /// For clusters that ask for it; may be empty.
+    pub username: String,
+    /// Never printed.
+    pub password: Secret,
+}
+
+/// A keyspace of one cluster.
+pub struct CassandraStore {
+    nodes: Vec<String>,
+    keyspace: String,
+    settings: Settings,
+    session: OnceLock<(Arc<Runtime>, Arc<Session>)>,
+    bar_statements: OnceLock<bars::Statements>,
+}
+
+/// How long one request may take before it is tried again.
+const ANSWER: Duration = Duration::from_secs(10);
+
+impl CassandraStore {
+    /// `nodes` is `host[:port][,host[:port]]`.
+    ///
+    /// # Errors
+    /// The keyspace's name is not one.
+    pub fn new(nodes: &str, keyspace: &str, settings: Settings) -> Result<Self> {
+        let fits = keyspace.len() <= 48
+            && keyspace.starts_with(|c: char| c.is_ascii_alphabetic())
+            && keyspace.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !fits {
+            return Err(Error::user(format!("`{keyspace}` is not a keyspace name"))
+                .hint("write cassandra://HOST:9042/KEYSPACE, letters, digits and _ only"));
+        }
+        let nodes = nodes
+            .split(',')
+            .map(|node| if node.contains(':') { node.to_owned() } else { format!("{node}:9042") })
+            .collect();
+        let keyspace = keyspace.to_ascii_lowercase();
+        Ok(Self { nodes, keyspace, settings, session: OnceLock::new(), bar_statements: OnceLock::new() })
+    }
+
+    fn consistency(&self) -> Result<Consistency> {
+        Ok(match self.settings.consistency.to_ascii_uppercase().as_str() {
+            "LOCAL_QUORUM" => Consistency::LocalQuorum,
+            "LOCAL_ONE" => Consistency::LocalOne,
+            "QUORUM" => Consistency::Quorum,
+            "ONE" => Consistency::One,
+            "ALL" => Consistency::All,
+            other => {
+                return Err(Error::user(format!("unknown consistency `{other}`"))
+                    .hint("store.cassandra.consistency is LOCAL_QUORUM, LOCAL_ONE, QUORUM, ONE or ALL"));
+            }
+        })
+    }
+
+    /// The session, opened on first use.
+    fn session(&self) -> Result<(Arc<Runtime>, Arc<Session>)> {
+        if let Some(open) = self.session.get() {
+            return Ok(open.clone());
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("cassandra")
+            .enable_all()
+            .build()
+            .map_err(|error| Error::internal(format!("start a runtime: {error}")))?;
+        let profile = ExecutionProfile::builder()
+            .consistency(self.consistency()?)
+            .request_timeout(Some(ANSWER))
+            .build();
+        let connections = NonZeroUsize::new(self.settings.connections).unwrap_or(NonZeroUsize::MIN);
+        let mut builder = SessionBuilder::new()
+            .known_nodes(&self.nodes)
+            .connection_timeout(Duration::from_secs(5))
+            .pool_size(PoolSize::PerHost(connections))
+            .fetch_full_schema_metadata(false)
+            .keyspaces_to_fetch([&self.keyspace])
+            .default_execution_profile_handle(profile.into_handle());
+        if !self.settings.username.is_empty() {
+            builder = builder.user(&self.settings.username, self.settings.password.reveal());
+        }
+        let session = runtime.block_on(builder.build()).map_err(|error| self.unreachable(&error))?;
+        Ok(self.session.get_or_init(|| (Arc::new(runtime), Arc::new(session))).clone())
+    }
+
+    fn unreachable(&self, error: &NewSessionError) -> Error {
+        let place = format!("connect to {}", self.describe());
+        let text = error.to_string();
+        if text.contains("Authentication") || text.contains("credentials") {
+            return Error::user(format!("{place}: {text}"))
+                .hint("set store.cassandra.username and TAPELINE__STORE__CASSANDRA__PASSWORD");
+        }
+        tracing::debug!(error = text, "cassandra session");
+        Error::external(format!("{place}: no node answers"))
+            .hint("is Cassandra up, and are host and port right? a local one: cargo xtask stack up")
+    }
+
+    fn keyspace_fails(&self, doing: &str) -> impl Fn(&dyn Display) -> Error {
+        let place = format!("{doing} in {}", self.describe());
+        move |error| Error::external(format!("{place}: {error}"))
+    }
+}
+
+/// Splits the causes of a failed request: missing schema and missing rights are the user's to mend.
+fn explain(place: &str, error: &ExecutionError) -> Error {
+    let what = format!("{place}: {error}");
+    let database = match error {
+        ExecutionError::LastAttemptError(RequestAttemptError::DbError(database, message)) => {
+            Some((database, message))
+        }
+        ExecutionError::PrepareError(PrepareError::AllAttemptsFailed {
+            first_attempt: RequestAttemptError::DbError(database, message),
+        }) => Some((database, message)),
+        _ => None,
+    };
+    match database {
+        Some((DbError::Unauthorized, message)) => Error::user(format!("{place}: {message}"))
+            .hint("grant the account SELECT, MODIFY and CREATE on the keyspace"),
+        Some((DbError::Invalid | DbError::ConfigError, message))
+            if message.contains("does not exist") || message.contains("unconfigured") =>
+        {
+            Error::user(format!("{place}: {message}"))
+                .hint("create keyspace and tables: tapeline init --store cassandra://HOST:PORT/KEYSPACE")
+        }
+        Some((DbError::Unavailable { .. }, message)) => Error::external(format!("{place}: {message}"))
+            .hint("too few replicas are up for the consistency asked for"),
+        _ => Error::external(what),
+    }
+}
+
+impl Store for CassandraStore {
+    fn init(&self) -> Result<Vec<String>> {
+        schema::init(self)
+    }
+
+    fn writer(&self, stop: &CancelToken) -> Result<Box<dyn Writer>> {
+        schema::check(self)?;
+        Ok(Box::new(write::CassandraWriter::new(self, stop)?))
+    }
+
+    fn count(&self) -> Result<Counts> {
+        schema::check(self)?;
+        read::count(self)
+    }
+
+    fn scan(&self, scan: &Scan, sink: Sink<'_>) -> Result<()> {
+        schema::check(self)?;
+        read::scan(self, scan, sink)
+    }
+
+    fn write_bars(&self, bars: &[Bar], stop: &CancelToken) -> Result<()> {
+        bars::write(self, bars, stop)
+    }
+
+    fn scan_bars(&self, scan: &BarScan, sink: BarSink<'_>) -> Result<()> {
+        schema::check(self)?;
+        bars::scan(self, scan, sink)
+    }
+
+    fn describe(&self) -> String {
+        format!("cassandra://{}/{}", self.nodes.join(","), self.keyspace)
+    }
+}

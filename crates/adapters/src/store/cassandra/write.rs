@@ -1,0 +1,296 @@
+//! The writing side: the rows of a ticket are sorted into single-partition unlogged batches, which travel
+//! independently of each other. There is no barrier: while some are in flight the next ticket is taken.
+//!
+//! A batch that the cluster does not take now is tried again, with back-off and without end. One that it can never
+//! take is halved until the row at fault is alone, and only that row is refused.
+
+use super::cql::{Cells, SHAPES, Shape};
+use super::literal::{BOUND, Chosen, Literals, insert};
+use super::order::{by_partition, pieces};
+use super::{CassandraStore, explain};
+use crossbeam_channel::{Receiver, Sender};
+use market::Kind;
+use ports::batch::Batch;
+use ports::cancel::{Backoff, CancelToken};
+use ports::store::{Done, Store, Writer};
+use ports::{Error, Result};
+use scylla::client::session::Session;
+use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
+use scylla::serialize::SerializationError;
+use scylla::serialize::batch::{BatchValues, BatchValuesIterator};
+use scylla::serialize::row::RowSerializationContext;
+use scylla::serialize::writers::RowWriter;
+use scylla::statement::batch::{Batch as CqlBatch, BatchType};
+use scylla::statement::prepared::PreparedStatement;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
+
+/// Answers that may wait to be fetched: more than any caller has tickets out.
+const ANSWERS: usize = 4_096;
+
+pub(super) struct CassandraWriter {
+    shared: Arc<Shared>,
+    runtime: Arc<Runtime>,
+    done: Receiver<Done>,
+}
+
+struct Shared {
+    session: Arc<Session>,
+    inserts: [[Insert; SHAPES]; 2],
+    literals: Arc<Literals>,
+    /// Rows in one batch at the most.
+    rows: usize,
+    permits: Arc<Semaphore>,
+    stop: CancelToken,
+    place: String,
+    done: Sender<Done>,
+    told: Mutex<Option<std::time::Instant>>,
+}
+
+/// The statement of a kind and shape.
+struct Insert {
+    statement: PreparedStatement,
+    /// Batches of it by number of rows, made once and shared by all requests.
+    batches: Vec<OnceLock<CqlBatch>>,
+}
+
+/// One ticket's rows, sorted by partition; shared by its requests, given back by the last.
+struct Job {
+    ticket: u64,
+    batch: Batch,
+    order: Vec<u32>,
+    /// A request ended without being answered, because of a stop.
+    abandoned: AtomicBool,
+    refused: Mutex<Vec<(usize, String)>>,
+}
+
+impl CassandraWriter {
+    pub(super) fn new(store: &CassandraStore, stop: &CancelToken) -> Result<Self> {
+        let (runtime, session) = store.session()?;
+        let (sender, done) = crossbeam_channel::bounded(ANSWERS);
+        let rows = store.settings.batch_rows.clamp(1, 2_000);
+        let prepare = |kind: Kind, shape: Shape| {
+            let text = insert(&store.keyspace, kind, shape, None);
+            let mut statement = runtime
+                .block_on(session.prepare(text))
+                .map_err(|error| explain(&format!("prepare at {}", store.describe()), &error.into()))?;
+            statement.set_is_idempotent(true);
+            Ok(Insert { statement, batches: (0..=rows).map(|_| OnceLock::new()).collect() })
+        };
+        let shapes = |kind: Kind| {
+            let all: Vec<Insert> = Shape::all().map(|shape| prepare(kind, shape)).collect::<Result<_>>()?;
+            all.try_into().map_err(|_| Error::internal("a shape is missing"))
+        };
+        let inserts = [shapes(Kind::Trade)?, shapes(Kind::Quote)?];
+        let shared = Shared {
+            literals: Arc::new(Literals::new(&session, &store.keyspace)),
+            session,
+            inserts,
+            rows,
+            permits: Arc::new(Semaphore::new(store.settings.in_flight.max(1))),
+            stop: stop.clone(),
+            place: format!("write to {}", store.describe()),
+            done: sender,
+            told: Mutex::new(None),
+        };
+        Ok(Self { shared: Arc::new(shared), runtime, done })
+    }
+}
+
+impl Writer for CassandraWriter {
+    fn submit(&mut self, ticket: u64, batch: Batch) -> Result<()> {
+        let (order, ends) = by_partition(&batch);
+        let pieces = pieces(&batch, &order, &ends, self.shared.rows);
+        let job = Arc::new(Job {
+            ticket,
+            batch,
+            order,
+            abandoned: AtomicBool::new(false),
+            refused: Mutex::new(Vec::new()),
+        });
+        let shared = Arc::clone(&self.shared);
+        let whole = Arc::clone(&job);
+        // A request takes much room: only those that may be in flight are made.
+        self.runtime.spawn(async move {
+            for (from, to) in pieces {
+                let Ok(permit) = Arc::clone(&shared.permits).acquire_owned().await else { break };
+                let (shared, job) = (Arc::clone(&shared), Arc::clone(&whole));
+                tokio::spawn(async move {
+                    if !shared.write(&job, from, to).await {
+                        job.abandoned.store(true, Ordering::Release);
+                    }
+                    drop(permit);
+                    shared.finish(job);
+                });
+            }
+            shared.finish(whole);
+        });
+        // Ours may be the last: the requests can be answered before we get here.
+        self.shared.finish(job);
+        Ok(())
+    }
+
+    fn completed(&mut self, wait: Duration) -> Result<Option<Done>> {
+        match self.done.recv_timeout(wait) {
+            Ok(done) => Ok(Some(done)),
+            Err(crossbeam_channel::RecvTimeoutError::Timeout) => Ok(None),
+            Err(_) => Err(ended()),
+        }
+    }
+}
+
+fn ended() -> Error {
+    Error::internal("the store's runtime ended")
+}
+
+impl Shared {
+    fn batch(&self, kind: Kind, shape: Shape, rows: usize) -> &CqlBatch {
+        let insert = &self.inserts[kind as usize][shape.index()];
+        insert.batches[rows].get_or_init(|| {
+            let mut batch = CqlBatch::new(BatchType::Unlogged);
+            batch.statements = vec![insert.statement.clone().into(); rows];
+            batch.set_is_idempotent(true);
+            batch
+        })
+    }
+
+    /// A batch of rows some of whose statements hold their conditions.
+    fn mixed(&self, kind: Kind, shape: Shape, chosen: &Chosen) -> CqlBatch {
+        let bound = &self.inserts[kind as usize][shape.index()].statement;
+        let statement = |at: &u8| chosen.known.get(*at as usize).map_or(bound, |(_, held)| held);
+        let mut batch = CqlBatch::new(BatchType::Unlogged);
+        batch.statements = chosen.which.iter().map(|at| statement(at).clone().into()).collect();
+        batch.set_is_idempotent(true);
+        batch
+    }
+
+    /// Writes a piece of a job; false when it was told to stop before it could.
+    async fn write(&self, job: &Job, from: u32, to: u32) -> bool {
+        let mut pieces = vec![(from, to)];
+        let mut backoff = Backoff::default();
+        while let Some((from, to)) = pieces.pop() {
+            let rows = &job.order[from as usize..to as usize];
+            let row = |at: &u32| &job.batch.rows()[*at as usize];
+            let shape = rows.iter().fold(Shape::default(), |shape, at| shape.with(&row(at).record));
+            let kind = row(&rows[0]).kind();
+            let conditions = rows.iter().map(|at| job.batch.conditions(row(at)));
+            let chosen = self.literals.choose(kind, shape, conditions);
+            let mixed = (!chosen.which.is_empty()).then(|| self.mixed(kind, shape, &chosen));
+            let batch = mixed.as_ref().unwrap_or_else(|| self.batch(kind, shape, rows.len()));
+            let values = Rows { job, shape, which: &chosen.which, from, to };
+            match self.session.batch(batch, values).await {
+                Ok(_) => backoff.reset(),
+                Err(error) if is_poison(&error) && to - from > 1 => {
+                    let middle = from + (to - from) / 2;
+                    pieces.extend([(from, middle), (middle, to)]);
+                }
+                Err(error) if is_poison(&error) => {
+                    let row = job.order[from as usize] as usize;
+                    let mut refused = job.refused.lock().unwrap_or_else(PoisonError::into_inner);
+                    refused.push((row, error.to_string()));
+                }
+                Err(error) => {
+                    self.tell(&error);
+                    pieces.push((from, to));
+                    let wait = backoff.wait();
+                    if self.stop.is_cancelled() && backoff.tries() > 3 {
+                        return false;
+                    }
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        }
+        true
+    }
+
+    /// Lets a share of the job go; whoever holds the last one answers for the whole.
+    fn finish(&self, job: Arc<Job>) {
+        let Some(job) = Arc::into_inner(job) else { return };
+        if !job.abandoned.into_inner() {
+            let refused = job.refused.into_inner().unwrap_or_else(PoisonError::into_inner);
+            // The reader is gone only when the whole pipeline is.
+            let _ = self.done.send(Done { ticket: job.ticket, batch: job.batch, refused });
+        }
+    }
+
+    /// Tells people why rows wait, at most every ten seconds.
+    fn tell(&self, error: &ExecutionError) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|at| at.elapsed() > Duration::from_secs(10)) {
+            tracing::warn!("{}; trying again", explain(&self.place, error));
+            *told = Some(std::time::Instant::now());
+        }
+    }
+}
+
+/// Whether a row itself is at fault, so that trying again can never help.
+fn is_poison(error: &ExecutionError) -> bool {
+    match error {
+        ExecutionError::BadQuery(_)
+        | ExecutionError::LastAttemptError(RequestAttemptError::SerializationError(_)) => true,
+        ExecutionError::LastAttemptError(RequestAttemptError::DbError(DbError::Invalid, message)) => {
+            // A dropped table is nobody's row's fault.
+            !message.contains("unconfigured") && !message.contains("does not exist")
+        }
+        _ => false,
+    }
+}
+
+/// Rows of a job as the values of a batch, written straight into the request.
+struct Rows<'j> {
+    job: &'j Job,
+    shape: Shape,
+    /// By row: its statement of those that hold their conditions.
+    which: &'j [u8],
+    from: u32,
+    to: u32,
+}
+
+impl BatchValues for Rows<'_> {
+    type BatchValuesIter<'r>
+        = RowsIter<'r>
+    where
+        Self: 'r;
+
+    fn batch_values_iter(&self) -> RowsIter<'_> {
+        RowsIter { job: self.job, shape: self.shape, which: self.which.iter(), at: self.from, to: self.to }
+    }
+}
+
+struct RowsIter<'r> {
+    job: &'r Job,
+    shape: Shape,
+    which: std::slice::Iter<'r, u8>,
+    at: u32,
+    to: u32,
+}
+
+impl<'r> BatchValuesIterator<'r> for RowsIter<'r> {
+    fn serialize_next(
+        &mut self,
+        _: &RowSerializationContext<'_>,
+        writer: &mut RowWriter<'_>,
+    ) -> Option<std::result::Result<(), SerializationError>> {
+        if self.at == self.to {
+            return None;
+        }
+        let batch = &self.job.batch;
+        let row = &batch.rows()[self.job.order[self.at as usize] as usize];
+        self.at += 1;
+        let shape = self.shape.held(self.which.next().is_some_and(|at| *at != BOUND));
+        Cells(writer).record(&batch.record(row), shape, row.stamp_ms);
+        Some(Ok(()))
+    }
+
+    fn is_empty_next(&mut self) -> Option<bool> {
+        self.skip_next().map(|()| false)
+    }
+
+    fn skip_next(&mut self) -> Option<()> {
+        self.which.next();
+        (self.at < self.to).then(|| self.at += 1)
+    }
+}

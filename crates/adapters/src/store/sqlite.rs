@@ -1,0 +1,437 @@
+//! A store in a SQLite file: the embedded default, no server and no set-up.
+//!
+//! The same keys as in Cassandra. One thread writes; each transaction takes all batches that are waiting. Rows carry
+//! the write timestamp of their message, and an older message never overwrites a newer one.
+
+use super::sqlite_bars;
+use crossbeam_channel::{Receiver, Sender};
+use market::bar::Bar;
+use market::record::Side;
+use market::{Kind, Price, Quote, Record, Size, Trade, UnixNanos};
+use ports::batch::{Batch, Row};
+use ports::cancel::{Backoff, CancelToken};
+use ports::store::{BarScan, BarSink, Counts, Done, Scan, Sink, Store, Writer};
+use ports::{Error, Result};
+use rusqlite::{Connection, Statement, params};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Batches waiting for the writing thread.
+const QUEUE: usize = 64;
+
+/// Migrations, oldest first; `user_version` counts those applied.
+const MIGRATIONS: &[&str] = &[
+    "
+CREATE TABLE IF NOT EXISTS trades (
+    symbol TEXT NOT NULL, ts INTEGER NOT NULL, feed TEXT NOT NULL, venue TEXT NOT NULL, id TEXT NOT NULL,
+    price INTEGER NOT NULL, size INTEGER NOT NULL, conditions TEXT NOT NULL, tape TEXT NOT NULL,
+    recv_ts INTEGER NOT NULL, revision INTEGER NOT NULL, canceled INTEGER NOT NULL, stamp_ms INTEGER NOT NULL,
+    PRIMARY KEY (symbol, ts, feed, venue, id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS quotes (
+    symbol TEXT NOT NULL, ts INTEGER NOT NULL, feed TEXT NOT NULL, seq INTEGER NOT NULL,
+    bid INTEGER, bid_size INTEGER, bid_venue TEXT, ask INTEGER, ask_size INTEGER, ask_venue TEXT,
+    conditions TEXT NOT NULL, recv_ts INTEGER NOT NULL, stamp_ms INTEGER NOT NULL,
+    PRIMARY KEY (symbol, ts, feed, seq)) WITHOUT ROWID;
+",
+    sqlite_bars::MIGRATION,
+];
+
+const UPSERT_TRADE: &str = "
+INSERT INTO trades VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+ON CONFLICT DO UPDATE SET price = ?6, size = ?7, conditions = ?8, tape = ?9, recv_ts = ?10, revision = ?11,
+    canceled = ?12, stamp_ms = ?13 WHERE ?13 >= stamp_ms";
+const UPSERT_QUOTE: &str = "
+INSERT INTO quotes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+ON CONFLICT DO UPDATE SET bid = ?5, bid_size = ?6, bid_venue = ?7, ask = ?8, ask_size = ?9, ask_venue = ?10,
+    conditions = ?11, recv_ts = ?12, stamp_ms = ?13 WHERE ?13 >= stamp_ms";
+
+/// A store in one SQLite file. Prices and sizes are kept as billionths, times as nanoseconds UTC.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    path: PathBuf,
+}
+
+fn sql(path: &Path, doing: &str) -> impl Fn(rusqlite::Error) -> Error + use<> {
+    let place = format!("{doing} in store file {}", path.display());
+    move |error| match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+            Error::external(format!("{place}: {error}"))
+                .hint("another process holds the file; it is tried again")
+        }
+        Some(rusqlite::ErrorCode::DiskFull | rusqlite::ErrorCode::SystemIoFailure) => {
+            Error::external(format!("{place}: {error}")).hint("free some disk space; it is tried again")
+        }
+        _ => Error::user(format!("{place}: {error}"))
+            .hint("check the path, its rights and that it is a store file of tapeline"),
+    }
+}
+
+impl SqliteStore {
+    /// A store in the file at `path`, made by `init` or the first writer.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    fn open(&self) -> Result<Connection> {
+        let fail = sql(&self.path, "open");
+        let connection = Connection::open(&self.path).map_err(&fail)?;
+        connection.busy_timeout(Duration::from_secs(30)).map_err(&fail)?;
+        connection
+            .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-32000;")
+            .map_err(&fail)?;
+        Ok(connection)
+    }
+
+    /// For reading: a missing file is an error, not a new empty store.
+    fn open_existing(&self) -> Result<Connection> {
+        if !self.path.is_file() {
+            return Err(Error::user(format!("no store file {}", self.path.display())).hint(format!(
+                "check the path, or fill one: tapeline run --source tape:DIR --store {}",
+                self.describe()
+            )));
+        }
+        let connection = self.open()?;
+        // Migrating takes the write lock, which a reader must not wait for while another process writes.
+        let version: usize = connection
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .map_err(sql(&self.path, "read the version"))?;
+        if version == MIGRATIONS.len() {
+            self.check(&connection)?;
+        } else {
+            self.migrate(&connection)?;
+        }
+        Ok(connection)
+    }
+
+    fn migrate(&self, connection: &Connection) -> Result<Vec<String>> {
+        let fail = sql(&self.path, "bring tables up to date");
+        connection.execute_batch("BEGIN IMMEDIATE").map_err(&fail)?;
+        let version: u32 =
+            connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(&fail)?;
+        let version = version as usize;
+        if version > MIGRATIONS.len() {
+            return Err(Error::user(format!(
+                "store file {} is of version {version}, newer than this program knows ({})",
+                self.path.display(),
+                MIGRATIONS.len()
+            ))
+            .hint("use the newer tapeline that wrote it"));
+        }
+        for migration in MIGRATIONS.iter().skip(version) {
+            connection.execute_batch(migration).map_err(&fail)?;
+        }
+        self.check(connection)?;
+        connection
+            .execute_batch(&format!("PRAGMA user_version = {}; COMMIT", MIGRATIONS.len()))
+            .map_err(&fail)?;
+        let said = if version == MIGRATIONS.len() {
+            format!("store {}: exists, version {version}", self.path.display())
+        } else {
+            format!("store {}: version {version} -> {}", self.path.display(), MIGRATIONS.len())
+        };
+        Ok(vec![said])
+    }
+
+    /// Compares the tables with those a fresh file would get.
+    fn check(&self, connection: &Connection) -> Result<()> {
+        let fail = sql(&self.path, "read the tables' columns");
+        let fresh = Connection::open_in_memory().map_err(&fail)?;
+        for migration in MIGRATIONS {
+            fresh.execute_batch(migration).map_err(&fail)?;
+        }
+        for table in ["trades", "quotes", "bars", "quote_bars"] {
+            let (want, have) =
+                (columns(&fresh, table).map_err(&fail)?, columns(connection, table).map_err(&fail)?);
+            if let Some(problem) = first_difference(table, &want, &have) {
+                return Err(Error::user(format!("store file {}: {problem}", self.path.display()))
+                    .hint("move the file away and run `tapeline init` for a fresh one"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Names and types of a table's columns.
+fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<(String, String)>> {
+    connection
+        .prepare(&format!("SELECT name, type || CASE WHEN pk > 0 THEN ' key ' || pk ELSE '' END FROM pragma_table_info('{table}')"))?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+/// The first column that is missing, of another type, or too many.
+pub(super) fn first_difference(
+    table: &str,
+    want: &[(String, String)],
+    have: &[(String, String)],
+) -> Option<String> {
+    for (name, kind) in want {
+        match have.iter().find(|(other, _)| other == name) {
+            None => return Some(format!("table {table} has no column `{name}` ({kind})")),
+            Some((_, other)) if other != kind => {
+                return Some(format!("table {table}: column `{name}` is {other}, not {kind}"));
+            }
+            Some(_) => {}
+        }
+    }
+    have.iter().find(|(name, kind)| kind.contains("key") && !want.iter().any(|(other, _)| other == name)).map(
+        |(name, kind)| format!("table {table}: column `{name}` ({kind}) is not ours and is part of the key"),
+    )
+}
+
+impl Store for SqliteStore {
+    fn init(&self) -> Result<Vec<String>> {
+        self.migrate(&self.open()?)
+    }
+
+    fn writer(&self, stop: &CancelToken) -> Result<Box<dyn Writer>> {
+        let connection = self.open()?;
+        self.migrate(&connection)?;
+        let (work, incoming) = crossbeam_channel::bounded(QUEUE);
+        let (outgoing, done) = crossbeam_channel::bounded(QUEUE);
+        let (path, stop) = (self.path.clone(), stop.clone());
+        std::thread::Builder::new()
+            .name("sqlite-store".to_owned())
+            .spawn(move || write_all(&connection, &path, &stop, &incoming, &outgoing))
+            .map_err(|error| Error::internal(format!("start the store's thread: {error}")))?;
+        Ok(Box::new(SqliteWriter { work, done }))
+    }
+
+    fn count(&self) -> Result<Counts> {
+        let connection = self.open_existing()?;
+        let fail = sql(&self.path, "count");
+        let mut counts = Counts::new();
+        for kind in Kind::ALL {
+            let mut statement = connection
+                .prepare(&format!("SELECT symbol, count(*) FROM {} GROUP BY symbol", kind.plural()))
+                .map_err(&fail)?;
+            let rows = statement
+                .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))
+                .map_err(&fail)?;
+            counts.insert(kind, rows.collect::<rusqlite::Result<_>>().map_err(&fail)?);
+        }
+        Ok(counts)
+    }
+
+    fn scan(&self, scan: &Scan, sink: Sink<'_>) -> Result<()> {
+        let connection = self.open_existing()?;
+        let fail = sql(&self.path, "read records");
+        let only = if scan.symbol.is_some() { "symbol = ?1" } else { "?1 IS NULL" };
+        let mut statement = connection
+            .prepare(&format!(
+                "SELECT * FROM {} WHERE {only} AND ts >= ?2 AND ts < ?3 ORDER BY symbol, ts LIMIT ?4",
+                scan.kind.plural()
+            ))
+            .map_err(&fail)?;
+        let limit = scan.limit.and_then(|n| i64::try_from(n).ok()).unwrap_or(-1);
+        let mut rows = statement.query(params![scan.symbol, scan.from.0, scan.to.0, limit]).map_err(&fail)?;
+        while let Some(row) = rows.next().map_err(&fail)? {
+            let record = match scan.kind {
+                Kind::Trade => trade(row).map(Record::Trade),
+                Kind::Quote => quote(row).map(Record::Quote),
+            };
+            if sink(&record.map_err(&fail)?).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_bars(&self, bars: &[Bar], stop: &CancelToken) -> Result<()> {
+        let connection = self.open()?;
+        let mut backoff = Backoff::default();
+        loop {
+            let Err(error) = sqlite_bars::write(&connection, bars).map_err(sql(&self.path, "write bars"))
+            else {
+                return Ok(());
+            };
+            if !error.retryable() || stop.sleep(backoff.wait()) {
+                return Err(error);
+            }
+            tracing::warn!("{error}; trying again");
+        }
+    }
+
+    fn scan_bars(&self, scan: &BarScan, sink: BarSink<'_>) -> Result<()> {
+        let connection = self.open_existing()?;
+        sqlite_bars::scan(&connection, scan, sink).map_err(sql(&self.path, "read bars"))
+    }
+
+    fn describe(&self) -> String {
+        format!("sqlite:{}", self.path.display())
+    }
+}
+
+fn text<'a>(row: &'a rusqlite::Row<'_>, index: usize) -> rusqlite::Result<&'a str> {
+    Ok(row.get_ref(index)?.as_str()?)
+}
+
+fn trade<'a>(row: &'a rusqlite::Row<'_>) -> rusqlite::Result<Trade<&'a str>> {
+    Ok(Trade {
+        symbol: text(row, 0)?,
+        ts: UnixNanos(row.get(1)?),
+        feed: text(row, 2)?,
+        venue: text(row, 3)?,
+        id: text(row, 4)?,
+        price: Price::from_billionths(row.get(5)?),
+        size: Size::from_billionths(row.get(6)?),
+        conditions: text(row, 7)?,
+        tape: text(row, 8)?,
+        recv_ts: UnixNanos(row.get(9)?),
+        revision: row.get(10)?,
+        canceled: row.get(11)?,
+    })
+}
+
+fn quote<'a>(row: &'a rusqlite::Row<'_>) -> rusqlite::Result<Quote<&'a str>> {
+    let side = |first: usize| -> rusqlite::Result<Option<Side<&'a str>>> {
+        let Some(price) = row.get::<_, Option<i64>>(first)? else { return Ok(None) };
+        Ok(Some(Side {
+            price: Price::from_billionths(price),
+            size: Size::from_billionths(row.get(first + 1)?),
+            venue: text(row, first + 2)?,
+        }))
+    };
+    Ok(Quote {
+        symbol: text(row, 0)?,
+        ts: UnixNanos(row.get(1)?),
+        feed: text(row, 2)?,
+        seq: row.get(3)?,
+        bid: side(4)?,
+        ask: side(7)?,
+        conditions: text(row, 10)?,
+        recv_ts: UnixNanos(row.get(11)?),
+    })
+}
+
+struct SqliteWriter {
+    work: Sender<(u64, Batch)>,
+    done: Receiver<Done>,
+}
+
+fn broken<T>(_: T) -> Error {
+    Error::internal("the store's thread ended")
+}
+
+impl Writer for SqliteWriter {
+    fn submit(&mut self, ticket: u64, batch: Batch) -> Result<()> {
+        self.work.send((ticket, batch)).map_err(broken)
+    }
+
+    fn completed(&mut self, wait: Duration) -> Result<Option<Done>> {
+        match self.done.recv_timeout(wait) {
+            Ok(done) => Ok(Some(done)),
+            Err(crossbeam_channel::RecvTimeoutError::Timeout) => Ok(None),
+            Err(error) => Err(broken(error)),
+        }
+    }
+}
+
+fn write_all(
+    connection: &Connection,
+    path: &Path,
+    stop: &CancelToken,
+    incoming: &Receiver<(u64, Batch)>,
+    outgoing: &Sender<Done>,
+) {
+    let mut waiting: Vec<(u64, Batch)> = Vec::new();
+    while let Ok(first) = incoming.recv() {
+        waiting.push(first);
+        waiting.extend(incoming.try_iter().take(QUEUE / 2));
+        let mut backoff = Backoff::default();
+        let refused = loop {
+            match write(connection, &waiting) {
+                Ok(refused) => break refused,
+                Err(error) => {
+                    // The guard has rolled the transaction back; all of it is written again.
+                    tracing::warn!("{}; trying again", sql(path, "write")(error));
+                    if stop.sleep(backoff.wait()) {
+                        return;
+                    }
+                }
+            }
+        };
+        for ((ticket, batch), refused) in waiting.drain(..).zip(refused) {
+            if outgoing.send(Done { ticket, batch, refused }).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+type Refused = Vec<(usize, String)>;
+
+/// Writes all batches in one transaction.
+fn write(connection: &Connection, batches: &[(u64, Batch)]) -> rusqlite::Result<Vec<Refused>> {
+    let tx = rusqlite::Transaction::new_unchecked(connection, rusqlite::TransactionBehavior::Immediate)?;
+    let mut refused = Vec::with_capacity(batches.len());
+    {
+        let mut trades = tx.prepare_cached(UPSERT_TRADE)?;
+        let mut quotes = tx.prepare_cached(UPSERT_QUOTE)?;
+        for (_, batch) in batches {
+            let mut bad = Refused::new();
+            for (index, row) in batch.rows().iter().enumerate() {
+                let result = match batch.record(row) {
+                    Record::Trade(trade) => write_trade(&mut trades, &trade, row),
+                    Record::Quote(quote) => write_quote(&mut quotes, &quote, row),
+                };
+                match result {
+                    Ok(()) => {}
+                    // The row itself is at fault: too big, or against a constraint.
+                    Err(error)
+                        if matches!(
+                            error.sqlite_error_code(),
+                            Some(rusqlite::ErrorCode::TooBig | rusqlite::ErrorCode::ConstraintViolation)
+                        ) =>
+                    {
+                        bad.push((index, error.to_string()));
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            refused.push(bad);
+        }
+    }
+    tx.commit()?;
+    Ok(refused)
+}
+
+fn write_trade(statement: &mut Statement<'_>, trade: &Trade<&str>, row: &Row) -> rusqlite::Result<()> {
+    statement.execute(params![
+        trade.symbol,
+        trade.ts.0,
+        trade.feed,
+        trade.venue,
+        trade.id,
+        trade.price.billionths(),
+        trade.size.billionths(),
+        trade.conditions,
+        trade.tape,
+        trade.recv_ts.0,
+        trade.revision,
+        trade.canceled,
+        row.stamp_ms,
+    ])?;
+    Ok(())
+}
+
+fn write_quote(statement: &mut Statement<'_>, quote: &Quote<&str>, row: &Row) -> rusqlite::Result<()> {
+    let (bid, ask) = (quote.bid.as_ref(), quote.ask.as_ref());
+    statement.execute(params![
+        quote.symbol,
+        quote.ts.0,
+        quote.feed,
+        quote.seq,
+        bid.map(|side| side.price.billionths()),
+        bid.map(|side| side.size.billionths()),
+        bid.map(|side| side.venue),
+        ask.map(|side| side.price.billionths()),
+        ask.map(|side| side.size.billionths()),
+        ask.map(|side| side.venue),
+        quote.conditions,
+        quote.recv_ts.0,
+        row.stamp_ms,
+    ])?;
+    Ok(())
+}

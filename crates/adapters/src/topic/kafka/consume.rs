@@ -1,0 +1,336 @@
+//! The reading side on Kafka.
+
+use super::membership::Membership;
+use super::queue::Queue;
+use super::{ANSWER, KafkaTopics, explain};
+use ports::batch::Partition;
+use ports::topic::{Consumer, Fetched, OnRevoke, Topics};
+use ports::{Error, Result};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers, Message as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
+use std::cell::Cell;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+pub(super) fn to_list(topics: &[String], offsets: &[(Partition, i64)]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for (partition, next) in offsets {
+        let name = &topics[partition.topic as usize];
+        // Refused only for the special negative offsets, which are never counted here.
+        let _ = list.add_partition_offset(name, partition.number, Offset::Offset(*next));
+    }
+    list
+}
+
+/// How long giving partitions back may take before the member just closes.
+const LEAVE: Duration = Duration::from_secs(5);
+/// Who reads outside any group: never joined, nothing is committed.
+const READER: &str = "tapeline-reader";
+
+/// All partitions, from their beginning.
+fn everything(names: &[String], counts: &[i32]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for (name, count) in names.iter().zip(counts) {
+        for number in 0..*count {
+            // Refused only for numbers that are no offsets.
+            let _ = list.add_partition_offset(name, number, Offset::Beginning);
+        }
+    }
+    list
+}
+
+struct Borrowed<'a> {
+    message: &'a BorrowedMessage<'a>,
+    partition: Partition,
+}
+
+impl Fetched for Borrowed<'_> {
+    fn partition(&self) -> Partition {
+        self.partition
+    }
+    fn offset(&self) -> i64 {
+        self.message.offset()
+    }
+    fn stamp_ms(&self) -> i64 {
+        self.message.timestamp().to_millis().unwrap_or(0)
+    }
+    fn key(&self) -> &[u8] {
+        self.message.key().unwrap_or_default()
+    }
+    fn payload(&self) -> &[u8] {
+        self.message.payload().unwrap_or_default()
+    }
+    fn headers(&self, f: &mut dyn FnMut(&str, &[u8])) {
+        for header in self.message.headers().into_iter().flat_map(Headers::iter) {
+            f(header.key, header.value.unwrap_or_default());
+        }
+    }
+}
+
+pub(super) struct KafkaConsumer {
+    /// Before the consumer, so that it is dropped first.
+    queue: Queue,
+    /// Of a group, and without a fixed name: one with a name keeps its partitions for its restart.
+    leaves: bool,
+    consumer: BaseConsumer<Membership>,
+    topics: KafkaTopics,
+    names: Vec<String>,
+    partitions: Vec<i32>,
+    /// Asks for the ends of partitions. The member's own connections are busy with long polls, half a second each.
+    asker: BaseConsumer<super::Quiet>,
+    told: Cell<Option<Instant>>,
+}
+
+impl KafkaConsumer {
+    pub(super) fn new(topics: &KafkaTopics, group: &str, names: &[String]) -> Result<Self> {
+        let mut config = topics.base();
+        config
+            .set("group.id", if group.is_empty() { READER } else { group })
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "earliest")
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", topics.settings.session_timeout_ms.to_string())
+            .set("heartbeat.interval.ms", (topics.settings.session_timeout_ms / 4).to_string())
+            // The default of a second leaves a fast reader idle while its queue is empty.
+            .set("fetch.queue.backoff.ms", "1")
+            .set("queued.max.messages.kbytes", "2048")
+            .set("fetch.message.max.bytes", "131072")
+            .set("check.crcs", "true");
+        if !topics.settings.instance.is_empty() {
+            config.set("group.instance.id", &topics.settings.instance);
+        }
+        topics.finish(&mut config);
+        let leaves = !group.is_empty() && config.get("group.instance.id").is_none();
+        let consumer: BaseConsumer<Membership> =
+            config.create_with_context(Membership::new(names)).map_err(topics.refused("open a consumer"))?;
+        let partitions = topics.partitions(consumer.client(), names)?;
+        let queue = Queue::new(consumer.client().native_ptr());
+        consumer.context().queue.get_or_init(|| queue.address());
+        if group.is_empty() {
+            let list = everything(names, &partitions);
+            for element in list.elements() {
+                let client = consumer.client().native_ptr();
+                queue.address().forward(client, element.topic(), element.partition());
+            }
+            consumer.assign(&list).map_err(topics.refused("read from the beginning"))?;
+        } else {
+            let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
+            consumer.subscribe(&wanted).map_err(topics.refused("subscribe"))?;
+        }
+        let mut config = topics.base();
+        topics.finish(&mut config);
+        let asker = config.create_with_context(super::Quiet).map_err(topics.refused("open a client"))?;
+        Ok(Self {
+            queue,
+            leaves,
+            consumer,
+            topics: topics.clone(),
+            names: names.to_vec(),
+            partitions,
+            asker,
+            told: Cell::new(None),
+        })
+    }
+
+    /// Most errors of a poll are news of a broker that is away: told now and then, waited out.
+    fn news(&self, topic: &str, error: &KafkaError) -> Result<()> {
+        let place = format!("fetch {topic} from {}", self.topics.describe()).replace("  ", " ");
+        self.tell(explain(&place, error))
+    }
+
+    fn tell(&self, error: Error) -> Result<()> {
+        if !error.retryable() {
+            return Err(error);
+        }
+        let told = self.told.get();
+        if told.is_none_or(|told| told.elapsed() > Duration::from_secs(10)) {
+            tracing::warn!("{error}; waiting");
+            self.told.set(Some(Instant::now()));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for KafkaConsumer {
+    fn drop(&mut self) {
+        // Leaving a group answers what it still says: partitions may be assigned after the queue is gone.
+        self.consumer.context().ended.store(true, Ordering::SeqCst);
+        // Closing while partitions are being taken away can wait for ever for the group's answer to a question that the
+        // binding asks it then: so they are given back first, while the group still answers.
+        if self.leaves {
+            self.consumer.unsubscribe();
+            let start = Instant::now();
+            while start.elapsed() < LEAVE {
+                let _ = self.consumer.poll(Duration::from_millis(10));
+                if self.consumer.assignment().is_ok_and(|assigned| assigned.count() == 0) {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+impl Consumer for KafkaConsumer {
+    fn topics(&self) -> &[String] {
+        &self.names
+    }
+
+    fn fetch(&mut self, max: usize, wait: Duration, sink: &mut dyn FnMut(&dyn Fetched)) -> Result<usize> {
+        // The group's events first: they come rarely, and from within this call.
+        let mut strays = 0;
+        while let Some(event) = self.consumer.poll(Duration::ZERO) {
+            match event {
+                // What was fetched before its partition was forwarded.
+                Ok(message) => {
+                    let place = self.names.iter().position(|n| n == message.topic()).unwrap_or(0) as u16;
+                    let partition = Partition { topic: place, number: message.partition() };
+                    sink(&Borrowed { message: &message, partition });
+                    strays += 1;
+                }
+                Err(error) => self.news("", &error)?,
+            }
+        }
+        if strays > 0 {
+            tracing::debug!(strays, "messages beside the queue");
+            return Ok(strays);
+        }
+        let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
+        let (got, failed) = self.queue.take(max, wait, &self.names, sink);
+        if let Some((code, topic)) = failed {
+            self.news(&topic, &KafkaError::MessageConsumption(code.into()))?;
+        }
+        Ok(got)
+    }
+
+    fn commit(&mut self, offsets: &[(Partition, i64)], wait: bool) -> Result<()> {
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        let mode = if wait { CommitMode::Sync } else { CommitMode::Async };
+        self.consumer
+            .commit(&to_list(&self.names, offsets), mode)
+            .map_err(self.topics.refused("commit offsets"))
+    }
+
+    fn pause(&mut self, paused: bool) -> Result<()> {
+        self.consumer.context().paused.store(paused, Ordering::SeqCst);
+        let assigned = self.consumer.assignment().map_err(self.topics.refused("ask for the assignment"))?;
+        let done = if paused { self.consumer.pause(&assigned) } else { self.consumer.resume(&assigned) };
+        done.map_err(self.topics.refused("pause or resume"))
+    }
+
+    fn on_revoke(&mut self, hook: OnRevoke) {
+        *self.consumer.context().on_revoke.lock().unwrap_or_else(PoisonError::into_inner) = hook;
+    }
+
+    fn lag(&mut self) -> Result<u64> {
+        let mut list = TopicPartitionList::new();
+        for (name, count) in self.names.iter().zip(&self.partitions) {
+            list.add_partition_range(name, 0, count - 1);
+        }
+        let committed = self
+            .consumer
+            .committed_offsets(list, ANSWER)
+            .map_err(self.topics.refused("ask for committed offsets"))?;
+        let mut lag = 0;
+        for element in committed.elements() {
+            lag += self.after(&element, None)?;
+        }
+        Ok(lag)
+    }
+
+    fn ahead(&mut self, next: &dyn Fn(Partition) -> Option<i64>) -> Result<Option<u64>> {
+        let assigned = self.consumer.assignment().map_err(self.topics.refused("ask for the assignment"))?;
+        if assigned.count() == 0 {
+            return Ok(None);
+        }
+        let committed = self
+            .consumer
+            .committed_offsets(assigned, ANSWER)
+            .map_err(self.topics.refused("ask for committed offsets"))?;
+        let mut ahead = 0;
+        for element in committed.elements() {
+            let place = self.names.iter().position(|name| name == element.topic()).unwrap_or(0) as u16;
+            ahead += self.after(&element, next(Partition { topic: place, number: element.partition() }))?;
+        }
+        Ok(Some(ahead))
+    }
+}
+
+impl KafkaConsumer {
+    /// Messages of a partition from `next` on, or from what is committed.
+    fn after(&self, element: &TopicPartitionListElem<'_>, next: Option<i64>) -> Result<u64> {
+        let (low, high) = self
+            .asker
+            .fetch_watermarks(element.topic(), element.partition(), ANSWER)
+            .map_err(self.topics.refused("ask for the end of a partition"))?;
+        let next = match (next, element.offset()) {
+            (Some(next), _) | (None, Offset::Offset(next)) => next.max(low),
+            _ => low,
+        };
+        Ok(u64::try_from(high - next).unwrap_or(0))
+    }
+}
+
+/// Reads every partition from its beginning to where it ends now, outside any group.
+pub(super) fn read_all(
+    topics: &KafkaTopics,
+    names: &[String],
+    sink: &mut dyn FnMut(&dyn Fetched),
+) -> Result<u64> {
+    let mut config = topics.base();
+    config
+        .set("group.id", READER)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "earliest")
+        .set("fetch.queue.backoff.ms", "1")
+        .set("queued.max.messages.kbytes", "2048")
+        .set("isolation.level", "read_committed");
+    topics.finish(&mut config);
+    let consumer: BaseConsumer<super::Quiet> =
+        config.create_with_context(super::Quiet).map_err(topics.refused("open a reader"))?;
+    let counts = topics.partitions(consumer.client(), names)?;
+    let list = everything(names, &counts);
+    let mut open = list.count();
+    consumer.assign(&list).map_err(topics.refused("read from the beginning"))?;
+    let mut read = 0;
+    let mut last = Instant::now();
+    while open > 0 {
+        match consumer.poll(Duration::from_millis(500)) {
+            None => {}
+            Some(Ok(message)) => {
+                let place = names.iter().position(|name| name == message.topic()).unwrap_or(0) as u16;
+                let partition = Partition { topic: place, number: message.partition() };
+                sink(&Borrowed { message: &message, partition });
+                read += 1;
+                last = Instant::now();
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => {
+                open -= 1;
+                last = Instant::now();
+            }
+            Some(Err(error)) => {
+                let error = explain(&format!("read {}", topics.describe()), &error);
+                if !error.retryable() {
+                    return Err(error);
+                }
+            }
+        }
+        if last.elapsed() > Duration::from_secs(30) {
+            let place = format!("read {}", topics.describe());
+            return Err(explain(&place, &KafkaError::ConsumerCommit(RDKafkaErrorCode::OperationTimedOut)));
+        }
+        if topics.stop.is_cancelled() {
+            return Err(Error::user("stopped"));
+        }
+    }
+    Ok(read)
+}
+
+impl ConsumerContext for super::Quiet {}

@@ -1,0 +1,224 @@
+//! Topics on Apache Kafka, through librdkafka.
+//!
+//! The producer is idempotent with acks=all and partitions keys as the Java client does (murmur2). The consumer keeps
+//! its own account of what may be committed; librdkafka's automatic commit and offset store are off.
+
+mod consume;
+mod membership;
+mod produce;
+mod queue;
+
+use ports::cancel::CancelToken;
+use ports::topic::{Consumer, Fetched, Producer, TopicSpec, Topics};
+use ports::{Error, Result};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The `[topic.kafka]` section of the configuration.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Copies of each partition that `init` asks for.
+    pub replication: i32,
+    /// `none`, `lz4`, `gzip` or `snappy`.
+    pub compression: String,
+    /// How long the producer gathers messages into one request, milliseconds.
+    pub linger_ms: u32,
+    /// A name that lets a restarted consumer take its partitions back at once (static membership); may be empty.
+    pub instance: String,
+    /// After how long silence a member counts as dead, milliseconds.
+    pub session_timeout_ms: u32,
+    /// Any librdkafka property, set last: TLS, SASL, tuning.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// Topics of one cluster.
+#[derive(Debug, Clone)]
+pub struct KafkaTopics {
+    brokers: String,
+    settings: Settings,
+    positions: String,
+    stop: CancelToken,
+}
+
+/// How long one answer of a broker is waited for.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// Passes librdkafka's own log on at debug level: what matters reaches people as errors.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
+        log(level, fac, message);
+    }
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka client");
+    }
+}
+
+pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    tracing::debug!(?level, facility, message, "librdkafka");
+}
+
+impl KafkaTopics {
+    /// `brokers` is `host:port[,host:port]`; `positions` names the compacted topic of source positions.
+    #[must_use]
+    pub fn new(brokers: &str, settings: Settings, positions: String, stop: CancelToken) -> Self {
+        Self { brokers: brokers.to_owned(), settings, positions, stop }
+    }
+
+    fn base(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.brokers)
+            .set("client.id", "tapeline")
+            .set("reconnect.backoff.ms", "100")
+            .set("reconnect.backoff.max.ms", "5000")
+            .set("broker.address.family", "any");
+        config
+    }
+
+    fn finish(&self, config: &mut ClientConfig) {
+        for (name, value) in &self.settings.properties {
+            config.set(name, value);
+        }
+    }
+
+    fn refused(&self, doing: &str) -> impl Fn(KafkaError) -> Error {
+        let place = format!("{doing} at {}", self.describe());
+        move |error| explain(&place, &error)
+    }
+
+    /// Partition counts of the named topics.
+    fn partitions(
+        &self,
+        client: &rdkafka::client::Client<impl ClientContext>,
+        topics: &[String],
+    ) -> Result<Vec<i32>> {
+        let metadata =
+            client.fetch_metadata(None, ANSWER).map_err(self.refused("ask for the list of topics"))?;
+        topics
+            .iter()
+            .map(|name| {
+                let found = metadata.topics().iter().find(|topic| topic.name() == name);
+                match found {
+                    Some(topic) => Ok(topic.partitions().len() as i32),
+                    None => Err(Error::user(format!("no topic `{name}` at {}", self.describe()))
+                        .hint(format!("create it: tapeline init --topic {}", self.describe()))),
+                }
+            })
+            .collect()
+    }
+}
+
+/// Whose fault it is and what to do.
+pub(super) fn explain(place: &str, error: &KafkaError) -> Error {
+    use RDKafkaErrorCode as Code;
+    let what = format!("{place}: {error}");
+    match error.rdkafka_error_code() {
+        Some(
+            Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::OperationTimedOut
+            | Code::Resolve
+            | Code::TimedOutQueue,
+        ) => Error::external(format!("{place}: no broker answers"))
+            .hint("is Kafka up, and are host and port right? a local one: cargo xtask stack up"),
+        Some(
+            Code::RequestTimedOut | Code::NotEnoughReplicas | Code::LeaderNotAvailable | Code::NotCoordinator,
+        ) => Error::external(what).hint("the cluster is not ready; it is tried again"),
+        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
+            Error::user(what).hint("create the topics: tapeline init --topic kafka://HOST:PORT")
+        }
+        Some(
+            Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::ClusterAuthorizationFailed,
+        ) => Error::user(what)
+            .hint("the account may not do this: grant it the rights on topic and group (kafka-acls)"),
+        Some(Code::Authentication | Code::SaslAuthenticationFailed) => Error::user(what)
+            .hint("check topic.kafka.properties: sasl.username, sasl.password, security.protocol"),
+        _ => match error {
+            KafkaError::ClientConfig(..) => {
+                Error::user(what).hint("check topic.kafka.properties in the configuration")
+            }
+            _ => Error::external(what),
+        },
+    }
+}
+
+impl Topics for KafkaTopics {
+    fn init(&self, specs: &[TopicSpec]) -> Result<Vec<String>> {
+        let mut config = self.base();
+        self.finish(&mut config);
+        let admin: AdminClient<Quiet> =
+            config.create_with_context(Quiet).map_err(self.refused("open an admin client"))?;
+        let metadata =
+            admin.inner().fetch_metadata(None, ANSWER).map_err(self.refused("ask for the list of topics"))?;
+        let mut said = Vec::new();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Error::internal(format!("start a runtime: {error}")))?;
+        for spec in specs {
+            if let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == spec.name) {
+                let have = topic.partitions().len();
+                let note = if have as i32 == spec.partitions {
+                    String::new()
+                } else {
+                    format!(" (the configuration says {}; left as it is, keys would move)", spec.partitions)
+                };
+                said.push(format!("topic {}: exists, {have} partitions{note}", spec.name));
+                continue;
+            }
+            let mut topic = NewTopic::new(
+                &spec.name,
+                spec.partitions,
+                TopicReplication::Fixed(self.settings.replication),
+            );
+            if spec.compact {
+                topic = topic.set("cleanup.policy", "compact");
+            }
+            let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)));
+            let answers = runtime
+                .block_on(admin.create_topics([&topic], &options))
+                .map_err(self.refused("create topics"))?;
+            for answer in answers {
+                match answer {
+                    Ok(name) => said.push(format!("topic {name}: created, {} partitions", spec.partitions)),
+                    Err((name, RDKafkaErrorCode::TopicAlreadyExists)) => {
+                        said.push(format!("topic {name}: exists"));
+                    }
+                    Err((name, code)) => {
+                        let place = format!("create topic {name} at {}", self.describe());
+                        return Err(explain(&place, &KafkaError::AdminOp(code)));
+                    }
+                }
+            }
+        }
+        Ok(said)
+    }
+
+    fn producer(&self) -> Result<Box<dyn Producer>> {
+        Ok(Box::new(produce::KafkaProducer::new(self)?))
+    }
+
+    fn consumer(&self, group: &str, topics: &[String]) -> Result<Box<dyn Consumer>> {
+        Ok(Box::new(consume::KafkaConsumer::new(self, group, topics)?))
+    }
+
+    fn read_all(&self, topics: &[String], sink: &mut dyn FnMut(&dyn Fetched)) -> Result<u64> {
+        consume::read_all(self, topics, sink)
+    }
+
+    fn describe(&self) -> String {
+        format!("kafka://{}", self.brokers)
+    }
+}

@@ -1,0 +1,198 @@
+//! The appending side on Kafka.
+
+use super::{KafkaTopics, explain, log};
+use ports::cancel::CancelToken;
+use ports::topic::{Fetched, Message, Producer, Topics};
+use ports::{Error, Result};
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Hears of deliveries that failed for good; those that succeed are not reported one by one.
+#[derive(Default)]
+struct Deliveries {
+    failed: Mutex<Option<(String, KafkaError)>>,
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka producer");
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, message)) = result {
+            let topic = rdkafka::Message::topic(message).to_owned();
+            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            failed.get_or_insert_with(|| (topic, error.clone()));
+        }
+    }
+}
+
+pub(super) struct KafkaProducer {
+    producer: BaseProducer<Deliveries>,
+    topics: KafkaTopics,
+    stop: CancelToken,
+}
+
+/// How long a full queue or an unanswered flush goes on before people are told.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl KafkaProducer {
+    pub(super) fn new(topics: &KafkaTopics) -> Result<Self> {
+        let mut config = topics.base();
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("partitioner", "murmur2_random")
+            .set("compression.type", &topics.settings.compression)
+            .set("linger.ms", topics.settings.linger_ms.to_string())
+            .set("batch.size", "262144")
+            .set("batch.num.messages", "10000")
+            // Bounded in messages and bytes: a slow cluster slows the source.
+            .set("queue.buffering.max.messages", "50000")
+            .set("queue.buffering.max.kbytes", "16384")
+            // A cluster that is away is waited for, not given up on.
+            .set("message.timeout.ms", "0")
+            .set("delivery.report.only.error", "true");
+        topics.finish(&mut config);
+        let producer: BaseProducer<Deliveries> =
+            config.create_with_context(Deliveries::default()).map_err(topics.refused("open a producer"))?;
+        let positions = std::slice::from_ref(&topics.positions);
+        topics.partitions(producer.client(), positions)?;
+        // librdkafka asks for its producer id when it hears of the cluster; if no connection was ready then, not before
+        // half a second later, in which nothing is sent. Now there is one: hearing again makes it ask at once.
+        topics.partitions(producer.client(), positions)?;
+        Ok(Self { producer, topics: topics.clone(), stop: topics.stop.clone() })
+    }
+
+    fn check(&self) -> Result<()> {
+        let failed = self.producer.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((topic, error)) = failed {
+            return Err(explain(&format!("append to topic {topic} at {}", self.topics.describe()), &error));
+        }
+        match self.producer.client().fatal_error() {
+            Some((code, reason)) => Err(Error::internal(format!(
+                "append at {}: the idempotent producer gave up: {code}: {reason}",
+                self.topics.describe()
+            ))
+            .hint("start again: it goes on from the last kept position")),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for everything sent; tells people when it takes long; ends early when asked to stop.
+    fn settle(&self, deadline: Duration) -> Result<usize> {
+        let start = Instant::now();
+        let mut told = Instant::now();
+        loop {
+            // The binding's own flush looks again only every 100 ms, which records of a live stream would wait.
+            let look = Instant::now();
+            while self.producer.in_flight_count() > 0 && look.elapsed() < Duration::from_millis(200) {
+                self.producer.poll(Duration::from_millis(1));
+            }
+            self.check()?;
+            let waiting = self.producer.in_flight_count().max(0) as usize;
+            if waiting == 0 {
+                return Ok(0);
+            }
+            if start.elapsed() >= deadline {
+                return Ok(waiting);
+            }
+            if told.elapsed() > PATIENCE {
+                tracing::warn!(waiting, topic = self.topics.describe(), "messages wait for an answer");
+                told = Instant::now();
+            }
+        }
+    }
+}
+
+impl Producer for KafkaProducer {
+    fn send(&mut self, message: &Message<'_>) -> Result<()> {
+        let mut headers = OwnedHeaders::new_with_capacity(message.headers.len());
+        for (key, value) in message.headers {
+            headers = headers.insert(Header { key, value: Some(*value) });
+        }
+        let mut record = BaseRecord::to(message.topic)
+            .key(message.key)
+            .payload(message.payload)
+            .timestamp(message.stamp_ms)
+            .headers(headers);
+        let mut told = Instant::now();
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    record = back;
+                    self.producer.poll(Duration::from_millis(5));
+                    self.check()?;
+                    if self.stop.is_cancelled() && told.elapsed() > Duration::from_secs(1) {
+                        return Err(Error::external("stopped while the topic was not taking messages"));
+                    }
+                    if told.elapsed() > PATIENCE {
+                        tracing::warn!(
+                            topic = self.topics.describe(),
+                            "the topic takes no messages; waiting"
+                        );
+                        told = Instant::now();
+                    }
+                }
+                Err((error, _)) => {
+                    let place = format!("append to topic {} at {}", message.topic, self.topics.describe());
+                    return Err(explain(&place, &error));
+                }
+            }
+        }
+    }
+
+    fn rest(&mut self) -> Result<()> {
+        // librdkafka sends on its own; here it tells of failures.
+        self.producer.poll(Duration::ZERO);
+        self.check()
+    }
+
+    fn flush(&mut self, deadline: Duration) -> Result<usize> {
+        self.settle(deadline)
+    }
+
+    fn save_position(&mut self, source: &str, position: &[u8]) -> Result<()> {
+        let patience =
+            if self.stop.is_cancelled() { Duration::from_secs(10) } else { Duration::from_secs(3_600) };
+        let name = self.topics.positions.clone();
+        for step in ["records", "position"] {
+            let waiting = self.settle(patience)?;
+            if waiting > 0 {
+                return Err(Error::external(format!(
+                    "{waiting} messages are not acknowledged by {}",
+                    self.topics.describe()
+                ))
+                .hint("they are sent again on the next start"));
+            }
+            if step == "records" {
+                let stamp_ms = ports::clock::now().millis();
+                self.send(&Message { topic: &name, key: source, headers: &[], payload: position, stamp_ms })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn positions(&mut self) -> Result<BTreeMap<String, Vec<u8>>> {
+        let mut positions = BTreeMap::new();
+        let topic = [self.topics.positions.clone()];
+        self.topics.read_all(&topic, &mut |message: &dyn Fetched| {
+            positions.insert(String::from_utf8_lossy(message.key()).into_owned(), message.payload().to_vec());
+        })?;
+        Ok(positions)
+    }
+}

@@ -1,0 +1,214 @@
+//! Fetched messages many at a time.
+//!
+//! The binding hands over one message a call, each through an event of its own: half of what reading costs. librdkafka
+//! itself can hand over an array. So the partitions' messages are forwarded to a queue of ours and taken from there,
+//! while the binding's own queue is left with the group's events.
+#![allow(unsafe_code, reason = "librdkafka's batch interface is not in the safe binding")]
+
+use ports::batch::Partition;
+use ports::topic::Fetched;
+use rdkafka::bindings as rd;
+use rdkafka::types::RDKafka;
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::ptr;
+
+/// Messages taken by one call.
+const CHUNK: usize = 512;
+
+/// The queue that all assigned partitions are forwarded to.
+pub(super) struct Queue {
+    queue: *mut rd::rd_kafka_queue_t,
+    messages: Vec<*mut rd::rd_kafka_message_t>,
+}
+
+// SAFETY: librdkafka's queues may be used from any thread; the pointers in `messages` live only within one call.
+unsafe impl Send for Queue {}
+// SAFETY: the methods that touch `messages` take `&mut self`; forwarding is locked by librdkafka.
+unsafe impl Sync for Queue {}
+
+impl Queue {
+    /// A queue of a client, which must outlive it.
+    pub(super) fn new(client: *mut RDKafka) -> Self {
+        // SAFETY: `client` is a living client.
+        let queue = unsafe { rd::rd_kafka_queue_new(client) };
+        Self { queue, messages: vec![ptr::null_mut(); CHUNK] }
+    }
+
+    /// Another handle on the queue's address, to forward partitions from a callback.
+    pub(super) fn address(&self) -> Address {
+        Address(self.queue)
+    }
+
+    /// Hands over at most `max` messages, waiting up to `wait_ms` for the first. The first error among
+    /// them is returned as its code and topic.
+    pub(super) fn take(
+        &mut self,
+        max: usize,
+        wait_ms: i32,
+        names: &[String],
+        sink: &mut dyn FnMut(&dyn Fetched),
+    ) -> (usize, Option<(rd::rd_kafka_resp_err_t, String)>) {
+        let mut place = Place { topic: ptr::null_mut(), number: 0 };
+        let (mut got, mut failed) = (0, None);
+        while got < max {
+            let mut count = self.fill((max - got).min(CHUNK), 0);
+            if count == 0 && got == 0 && wait_ms > 0 {
+                // With room for more it would wait for more; one is enough to go on.
+                count = self.fill(1, wait_ms);
+            }
+            if count == 0 {
+                break;
+            }
+            for index in 0..count {
+                let message = Raw { message: self.messages[index], place: 0 };
+                // SAFETY: librdkafka filled in `count` messages, ours until destroyed below.
+                let head = unsafe { &*message.message };
+                if head.err == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                    sink(&Raw { place: place.of(head.rkt, names), ..message });
+                    got += 1;
+                } else {
+                    failed = Some((head.err, name(head.rkt)));
+                }
+                // SAFETY: it is ours and nothing refers to it any longer: the sink could only borrow it.
+                unsafe { rd::rd_kafka_message_destroy(message.message) };
+            }
+            if failed.is_some() {
+                break;
+            }
+        }
+        (got, failed)
+    }
+
+    fn fill(&mut self, max: usize, wait_ms: i32) -> usize {
+        let room = max.min(self.messages.len());
+        // SAFETY: the array has room for that many pointers.
+        let count = unsafe {
+            rd::rd_kafka_consume_batch_queue(self.queue, wait_ms, self.messages.as_mut_ptr(), room)
+        };
+        usize::try_from(count).unwrap_or(0)
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: made by `rd_kafka_queue_new`; partitions still forwarded to it hold references of their own.
+        unsafe { rd::rd_kafka_queue_destroy(self.queue) };
+    }
+}
+
+/// Where partitions are forwarded to.
+#[derive(Clone, Copy)]
+pub(super) struct Address(*mut rd::rd_kafka_queue_t);
+
+// SAFETY: forwarding is locked by librdkafka.
+unsafe impl Send for Address {}
+// SAFETY: as above.
+unsafe impl Sync for Address {}
+
+impl Address {
+    /// Sends a partition's messages here. To be called before the partition is assigned, so that none goes astray,
+    /// and only while the queue lives.
+    pub(super) fn forward(self, client: *mut RDKafka, topic: &str, number: i32) {
+        let Ok(topic) = CString::new(topic) else { return };
+        // SAFETY: the client lives, the name ends with a zero, and the partition's handle is let go again.
+        unsafe {
+            let partition = rd::rd_kafka_queue_get_partition(client, topic.as_ptr(), number);
+            if !partition.is_null() {
+                rd::rd_kafka_queue_forward(partition, self.0);
+                rd::rd_kafka_queue_destroy(partition);
+            }
+        }
+    }
+}
+
+/// The name of the topic of a message that is still ours; an error may be of none.
+fn name(topic: *mut rd::rd_kafka_topic_t) -> String {
+    if topic.is_null() {
+        return String::new();
+    }
+    // SAFETY: a message's topic handle lives as long as the message, and its name ends with a zero.
+    let name = unsafe { CStr::from_ptr(rd::rd_kafka_topic_name(topic)) };
+    name.to_string_lossy().into_owned()
+}
+
+/// The last topic seen and its place among the names: names repeat in long runs.
+struct Place {
+    topic: *mut rd::rd_kafka_topic_t,
+    number: u16,
+}
+
+impl Place {
+    fn of(&mut self, topic: *mut rd::rd_kafka_topic_t, names: &[String]) -> u16 {
+        if topic != self.topic {
+            let name = name(topic);
+            let found = names.iter().position(|candidate| *candidate == name);
+            (self.topic, self.number) = (topic, found.unwrap_or(0) as u16);
+        }
+        self.number
+    }
+}
+
+struct Raw {
+    message: *mut rd::rd_kafka_message_t,
+    place: u16,
+}
+
+impl Raw {
+    fn head(&self) -> &rd::rd_kafka_message_t {
+        // SAFETY: a `Raw` exists only while its message is not destroyed.
+        unsafe { &*self.message }
+    }
+}
+
+/// Bytes that C owns.
+///
+/// # Safety
+/// `start` is null or points to `length` bytes that live as long as `'a`.
+unsafe fn bytes<'a>(start: *const c_void, length: usize) -> &'a [u8] {
+    if start.is_null() {
+        return &[];
+    }
+    // SAFETY: the caller's word.
+    unsafe { std::slice::from_raw_parts(start.cast(), length) }
+}
+
+impl Fetched for Raw {
+    fn partition(&self) -> Partition {
+        Partition { topic: self.place, number: self.head().partition }
+    }
+    fn offset(&self) -> i64 {
+        self.head().offset
+    }
+    fn stamp_ms(&self) -> i64 {
+        let mut kind = rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        // SAFETY: the message lives.
+        unsafe { rd::rd_kafka_message_timestamp(self.message, &mut kind) }.max(0)
+    }
+    fn key(&self) -> &[u8] {
+        // SAFETY: key and length are librdkafka's, and live as long as the message.
+        unsafe { bytes(self.head().key, self.head().key_len) }
+    }
+    fn payload(&self) -> &[u8] {
+        // SAFETY: payload and length are librdkafka's, and live as long as the message.
+        unsafe { bytes(self.head().payload, self.head().len) }
+    }
+    fn headers(&self, f: &mut dyn FnMut(&str, &[u8])) {
+        let ok = rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+        let mut headers = ptr::null_mut();
+        // SAFETY: the message lives; the headers stay its own.
+        if unsafe { rd::rd_kafka_message_headers(self.message, &mut headers) } != ok {
+            return;
+        }
+        for index in 0.. {
+            let (mut name, mut value, mut size) = (ptr::null::<c_char>(), ptr::null::<c_void>(), 0);
+            // SAFETY: the headers live; past the last one it answers with an error and sets nothing.
+            let (name, value) = unsafe {
+                if rd::rd_kafka_header_get_all(headers, index, &mut name, &mut value, &mut size) != ok {
+                    return;
+                }
+                (CStr::from_ptr(name), bytes(value, size))
+            };
+            f(name.to_str().unwrap_or_default(), value);
+        }
+    }
+}

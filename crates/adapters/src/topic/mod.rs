@@ -1,0 +1,4 @@
+//! Topics: [`kafka`] for a cluster, [`sqlite`] for one machine.
+
+pub mod kafka;
+pub mod sqlite;

@@ -1,0 +1,223 @@
+//! A topic in a SQLite file: the embedded default, no server and no set-up.
+//!
+//! One row a message, in the order (topic, partition, offset). Messages and the source's position are appended in one
+//! transaction, so a producer that dies repeats nothing. Any number of processes may use the file; consumers of a
+//! group share the partitions by a lease that each renews, and a member that stays silent for [`LEASE`] loses its.
+
+mod consume;
+mod produce;
+mod turn;
+
+use ports::batch::Partition;
+use ports::topic::{Consumer, Fetched, Producer, TopicSpec, Topics};
+use ports::{Error, Result};
+use rusqlite::{Connection, OptionalExtension, params};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use turn::Turn;
+
+/// How long a silent consumer keeps its partitions.
+pub const LEASE: Duration = Duration::from_secs(3);
+
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS topics (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, partitions INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS messages (
+    topic INTEGER NOT NULL, number INTEGER NOT NULL, offset INTEGER NOT NULL, stamp_ms INTEGER NOT NULL,
+    key TEXT NOT NULL, headers TEXT NOT NULL, payload BLOB NOT NULL,
+    PRIMARY KEY (topic, number, offset)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS offsets (
+    grp TEXT NOT NULL, topic INTEGER NOT NULL, number INTEGER NOT NULL, next INTEGER NOT NULL,
+    PRIMARY KEY (grp, topic, number)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS members (
+    grp TEXT NOT NULL, member TEXT NOT NULL, seen_ms INTEGER NOT NULL, PRIMARY KEY (grp, member)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS owners (
+    grp TEXT NOT NULL, topic INTEGER NOT NULL, number INTEGER NOT NULL, member TEXT NOT NULL,
+    PRIMARY KEY (grp, topic, number)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS positions (source TEXT PRIMARY KEY, position BLOB NOT NULL) WITHOUT ROWID;
+";
+
+/// Topics in one SQLite file.
+#[derive(Debug, Clone)]
+pub struct SqliteTopics {
+    path: PathBuf,
+    /// Of all that write through these topics.
+    turn: Arc<Turn>,
+}
+
+fn sql(path: &Path, doing: &str) -> impl Fn(rusqlite::Error) -> Error + use<> {
+    let place = format!("{doing} in topic file {}", path.display());
+    move |error| match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+            Error::external(format!("{place}: {error}"))
+                .hint("another process holds the file; it is tried again")
+        }
+        Some(rusqlite::ErrorCode::DiskFull) => {
+            Error::external(format!("{place}: {error}")).hint("free some disk space")
+        }
+        _ => Error::user(format!("{place}: {error}"))
+            .hint("check the path, its rights and that it is a topic file of tapeline"),
+    }
+}
+
+impl SqliteTopics {
+    /// Topics in the file at `path`, made on first use.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), turn: Arc::default() }
+    }
+
+    fn open(&self) -> Result<Connection> {
+        let fail = sql(&self.path, "open");
+        let connection = Connection::open(&self.path).map_err(&fail)?;
+        connection.busy_timeout(Duration::from_secs(30)).map_err(&fail)?;
+        connection
+            .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16000;")
+            .map_err(&fail)?;
+        connection.execute_batch(SCHEMA).map_err(&fail)?;
+        Ok(connection)
+    }
+
+    fn ids(&self, connection: &Connection, names: &[String]) -> Result<Vec<(i64, i32)>> {
+        names
+            .iter()
+            .map(|name| {
+                connection
+                    .query_row("SELECT id, partitions FROM topics WHERE name = ?", [name], |row| {
+                        Ok((row.get(0)?, row.get(1)?))
+                    })
+                    .optional()
+                    .map_err(sql(&self.path, "look up a topic"))?
+                    .ok_or_else(|| missing(name, &self.path))
+            })
+            .collect()
+    }
+}
+
+fn missing(name: &str, path: &Path) -> Error {
+    Error::user(format!("no topic `{name}` in {}", path.display()))
+        .hint(format!("create it: tapeline init --topic sqlite:{}", path.display()))
+}
+
+impl Topics for SqliteTopics {
+    fn init(&self, specs: &[TopicSpec]) -> Result<Vec<String>> {
+        let connection = self.open()?;
+        let fail = sql(&self.path, "create topics");
+        let mut said = Vec::new();
+        for spec in specs {
+            let made = connection
+                .execute(
+                    "INSERT OR IGNORE INTO topics (name, partitions) VALUES (?, ?)",
+                    params![spec.name, spec.partitions],
+                )
+                .map_err(&fail)?;
+            let have: i32 = connection
+                .query_row("SELECT partitions FROM topics WHERE name = ?", [&spec.name], |row| row.get(0))
+                .map_err(&fail)?;
+            let verb = if made == 1 { "created" } else { "exists" };
+            said.push(format!("topic {}: {verb}, {have} partitions", spec.name));
+        }
+        Ok(said)
+    }
+
+    fn producer(&self) -> Result<Box<dyn Producer>> {
+        Ok(Box::new(produce::LocalProducer::new(self.open()?, &self.path, &self.turn)))
+    }
+
+    fn consumer(&self, group: &str, topics: &[String]) -> Result<Box<dyn Consumer>> {
+        let connection = self.open()?;
+        let ids = self.ids(&connection, topics)?;
+        Ok(Box::new(consume::LocalConsumer::new(connection, &self.path, &self.turn, group, topics, ids)))
+    }
+
+    fn read_all(&self, topics: &[String], sink: &mut dyn FnMut(&dyn Fetched)) -> Result<u64> {
+        let connection = self.open()?;
+        let ids = self.ids(&connection, topics)?;
+        let mut read = 0;
+        for (index, (id, partitions)) in ids.iter().enumerate() {
+            for number in 0..*partitions {
+                let partition = Partition { topic: index as u16, number };
+                read += scan(&connection, &self.path, *id, partition, 0, i64::MAX, sink)?.0;
+            }
+        }
+        Ok(read)
+    }
+
+    fn describe(&self) -> String {
+        format!("sqlite:{}", self.path.display())
+    }
+}
+
+struct LocalMessage<'a> {
+    partition: Partition,
+    offset: i64,
+    stamp_ms: i64,
+    key: &'a [u8],
+    headers: &'a str,
+    payload: &'a [u8],
+}
+
+impl Fetched for LocalMessage<'_> {
+    fn partition(&self) -> Partition {
+        self.partition
+    }
+    fn offset(&self) -> i64 {
+        self.offset
+    }
+    fn stamp_ms(&self) -> i64 {
+        self.stamp_ms
+    }
+    fn key(&self) -> &[u8] {
+        self.key
+    }
+    fn payload(&self) -> &[u8] {
+        self.payload
+    }
+    fn headers(&self, f: &mut dyn FnMut(&str, &[u8])) {
+        // `name=length:bytes`, one after the other: readable in the file, and any bytes can be carried.
+        let mut rest = self.headers;
+        while let Some((name, tail)) = rest.split_once('=') {
+            let Some((length, tail)) = tail.split_once(':') else { return };
+            let Some((value, tail)) = length.parse().ok().and_then(|n| tail.split_at_checked(n)) else {
+                return;
+            };
+            f(name, value.as_bytes());
+            rest = tail;
+        }
+    }
+}
+
+fn scan(
+    connection: &Connection,
+    path: &Path,
+    id: i64,
+    partition: Partition,
+    from: i64,
+    limit: i64,
+    sink: &mut dyn FnMut(&dyn Fetched),
+) -> Result<(u64, i64)> {
+    let fail = sql(path, "read messages");
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT offset, stamp_ms, key, headers, payload FROM messages
+             WHERE topic = ? AND number = ? AND offset >= ? ORDER BY offset LIMIT ?",
+        )
+        .map_err(&fail)?;
+    let mut rows = statement.query(params![id, partition.number, from, limit]).map_err(&fail)?;
+    let (mut read, mut next) = (0, from);
+    while let Some(row) = rows.next().map_err(&fail)? {
+        let bytes = |index| row.get_ref(index).and_then(|value| Ok(value.as_bytes()?)).map_err(&fail);
+        let offset = row.get(0).map_err(&fail)?;
+        sink(&LocalMessage {
+            partition,
+            offset,
+            stamp_ms: row.get(1).map_err(&fail)?,
+            key: bytes(2)?,
+            headers: std::str::from_utf8(bytes(3)?).unwrap_or_default(),
+            payload: bytes(4)?,
+        });
+        read += 1;
+        next = offset + 1;
+    }
+    Ok((read, next))
+}

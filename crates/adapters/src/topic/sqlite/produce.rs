@@ -1,0 +1,165 @@
+//! The appending side in SQLite.
+
+use super::turn::{Held, Turn};
+use super::{missing, sql};
+use ports::Result;
+use ports::topic::{Message, Producer};
+use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a transaction stays open at the most: it keeps others from writing, and nobody sees into it.
+const OPEN: Duration = Duration::from_millis(20);
+/// Messages appended before a transaction is closed.
+const APPEND: usize = 8_192;
+
+struct LocalTopic {
+    id: i64,
+    partitions: i32,
+    /// Next offset of each partition, known inside a transaction.
+    next: Vec<i64>,
+}
+
+pub(super) struct LocalProducer {
+    connection: Connection,
+    path: PathBuf,
+    topics: BTreeMap<String, LocalTopic>,
+    pending: usize,
+    opened: Instant,
+    turn: Arc<Turn>,
+    /// While a transaction is open.
+    held: Option<Held>,
+}
+
+impl LocalProducer {
+    pub(super) fn new(connection: Connection, path: &Path, turn: &Arc<Turn>) -> Self {
+        Self {
+            connection,
+            path: path.to_owned(),
+            turn: Arc::clone(turn),
+            held: None,
+            topics: BTreeMap::new(),
+            pending: 0,
+            opened: Instant::now(),
+        }
+    }
+
+    /// Takes the write lock; offsets counted by other processes since are read anew.
+    fn begin(&mut self) -> Result<()> {
+        let held = self.turn.take();
+        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(sql(&self.path, "begin appending"))?;
+        self.held = Some(held);
+        self.topics.clear();
+        Ok(())
+    }
+
+    fn look_up(&mut self, name: &str) -> Result<()> {
+        let fail = sql(&self.path, "look up a topic");
+        let found: Option<(i64, i32)> = self
+            .connection
+            .query_row("SELECT id, partitions FROM topics WHERE name = ?", [name], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()
+            .map_err(&fail)?;
+        let (id, partitions) = found.ok_or_else(|| missing(name, &self.path))?;
+        let next = (0..partitions)
+            .map(|number| {
+                self.connection
+                    .query_row(
+                        "SELECT coalesce(max(offset) + 1, 0) FROM messages WHERE topic = ? AND number = ?",
+                        [id, i64::from(number)],
+                        |row| row.get(0),
+                    )
+                    .map_err(&fail)
+            })
+            .collect::<Result<_>>()?;
+        self.topics.insert(name.to_owned(), LocalTopic { id, partitions, next });
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<()> {
+        if self.pending > 0 {
+            self.connection.execute_batch("COMMIT").map_err(sql(&self.path, "append"))?;
+            self.pending = 0;
+            self.held = None;
+        }
+        Ok(())
+    }
+}
+
+impl Producer for LocalProducer {
+    fn send(&mut self, message: &Message<'_>) -> Result<()> {
+        if self.pending == 0 {
+            self.begin()?;
+            self.pending = 1;
+            self.opened = Instant::now();
+        }
+        if !self.topics.contains_key(message.topic) {
+            self.look_up(message.topic)?;
+        }
+        let Some(topic) = self.topics.get_mut(message.topic) else { return Ok(()) };
+        let number = partition_of(message.key.as_bytes(), topic.partitions);
+        let slot = &mut topic.next[number as usize];
+        let mut headers = String::with_capacity(64);
+        for (name, value) in message.headers {
+            let value = String::from_utf8_lossy(value);
+            headers.push_str(&format!("{name}={}:{value}", value.len()));
+        }
+        let fail = sql(&self.path, "append");
+        self.connection
+            .prepare_cached("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)")
+            .map_err(&fail)?
+            .execute(params![
+                topic.id,
+                number,
+                *slot,
+                message.stamp_ms,
+                message.key,
+                headers,
+                message.payload
+            ])
+            .map_err(&fail)?;
+        *slot += 1;
+        self.pending += 1;
+        if self.pending > APPEND {
+            self.close()?;
+        }
+        Ok(())
+    }
+
+    fn rest(&mut self) -> Result<()> {
+        if self.opened.elapsed() >= OPEN { self.close() } else { Ok(()) }
+    }
+
+    fn flush(&mut self, _deadline: Duration) -> Result<usize> {
+        self.close()?;
+        Ok(0)
+    }
+
+    fn save_position(&mut self, source: &str, position: &[u8]) -> Result<()> {
+        let _held = (self.pending == 0).then(|| self.turn.take());
+        self.connection
+            .execute("INSERT OR REPLACE INTO positions VALUES (?, ?)", params![source, position])
+            .map_err(sql(&self.path, "keep the source's position"))?;
+        self.close()
+    }
+
+    fn positions(&mut self) -> Result<BTreeMap<String, Vec<u8>>> {
+        let fail = sql(&self.path, "read positions");
+        let mut statement =
+            self.connection.prepare("SELECT source, position FROM positions").map_err(&fail)?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(&fail)?;
+        rows.map(|row| row.map_err(&fail)).collect()
+    }
+}
+
+/// FNV-1a: which partition a key belongs to. Fixed for ever, as a symbol must not change its partition.
+fn partition_of(key: &[u8], partitions: i32) -> i32 {
+    let hash = key.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    (hash % u64::from(partitions.unsigned_abs().max(1))) as i32
+}

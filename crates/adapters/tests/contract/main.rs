@@ -1,0 +1,61 @@
+//! One contract suite per port, run against every adapter. Those of real servers are started by `cargo xtask test`,
+//! which names them in the environment.
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value, clippy::type_complexity, reason = "tests")]
+
+mod store;
+mod topic;
+
+/// A name nobody else uses.
+fn unique(what: &str) -> String {
+    format!("{what}_{}_{}", std::process::id(), ports::clock::now().0 % 1_000_000_000_000)
+}
+
+/// A server's address from the environment; `cargo xtask test` sets it.
+fn server(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: run `cargo xtask test`"))
+}
+
+fn kafka(prefix: &str) -> adapters::topic::kafka::KafkaTopics {
+    kafka_with(prefix, "lz4", &[])
+}
+
+/// Kafka's topics, packed as told; librdkafka itself fetches when it is given any property.
+fn kafka_with(
+    prefix: &str,
+    compression: &str,
+    properties: &[(&str, &str)],
+) -> adapters::topic::kafka::KafkaTopics {
+    let settings = adapters::topic::kafka::Settings {
+        replication: 1,
+        compression: compression.into(),
+        linger_ms: 1,
+        instance: String::new(),
+        session_timeout_ms: 6_000,
+        properties: properties
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+    };
+    let names = ports::topic::Names::new(prefix);
+    adapters::topic::kafka::KafkaTopics::new(
+        &server("TAPELINE_TEST_KAFKA"),
+        settings,
+        names.positions(),
+        ports::CancelToken::default(),
+    )
+}
+
+fn cassandra(keyspace: &str, batch_rows: usize) -> adapters::store::cassandra::CassandraStore {
+    let settings = adapters::store::cassandra::Settings {
+        replication: 1,
+        consistency: "LOCAL_QUORUM".into(),
+        retention_days: 0,
+        batch_rows,
+        in_flight: 16,
+        connections: 1,
+        username: String::new(),
+        password: ports::secret::Secret::default(),
+    };
+    adapters::store::cassandra::CassandraStore::new(&server("TAPELINE_TEST_CASSANDRA"), keyspace, settings)
+        .unwrap()
+}

@@ -1,0 +1,339 @@
+//! What every store must do.
+
+use crate::{cassandra, server, unique};
+use adapters::store::sqlite::SqliteStore;
+use market::codec::json;
+use market::{Kind, Record, UnixNanos};
+use ports::batch::{Batch, Partition};
+use ports::store::{BarScan, Scan, Store, Writer};
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+const HOUR: i64 = market::time::HOUR;
+const DAY_START: i64 = 1_381_190_400_000_000_000;
+
+fn trade(symbol: &str, ts: i64, id: &str, more: &str) -> String {
+    format!(
+        r#"{{"symbol":"{symbol}","feed":"f.a","venue":"P","id":"{id}","ts":{ts},"recv_ts":{},"price":"167.4101","size":"0.5","conditions":["@","I"]{more}}}"#,
+        ts + 1_000_000_007
+    )
+}
+
+fn quote(symbol: &str, ts: i64, seq: i64, sides: &str) -> String {
+    format!(
+        r#"{{"symbol":"{symbol}","feed":"f.a","seq":{seq},"ts":{ts},"recv_ts":-5{sides},"conditions":[]}}"#
+    )
+}
+
+fn batch(rows: &[(Kind, String, i64)]) -> Batch {
+    let mut batch = Batch::default();
+    for (offset, (kind, text, stamp_ms)) in rows.iter().enumerate() {
+        let at = Partition { topic: 0, number: 0 };
+        batch.push(*kind, text.as_bytes(), *stamp_ms, at, offset as i64).unwrap();
+    }
+    batch
+}
+
+fn write(writer: &mut dyn Writer, rows: &[(Kind, String, i64)]) -> Vec<(usize, String)> {
+    writer.submit(1, batch(rows)).unwrap();
+    let done = writer.completed(Duration::from_secs(30)).unwrap().expect("an answer");
+    assert_eq!((done.ticket, done.batch.len()), (1, rows.len()));
+    done.refused
+}
+
+fn read(store: &dyn Store, scan: &Scan) -> Vec<String> {
+    let mut out = Vec::new();
+    store
+        .scan(scan, &mut |record: &Record<&str>| {
+            let mut text = Vec::new();
+            json::encode(record, &mut text);
+            out.push(String::from_utf8(text).unwrap());
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    out
+}
+
+fn suite(store: &dyn Store) {
+    store.init().unwrap();
+    store.init().unwrap();
+    let stop = ports::CancelToken::default();
+    let mut writer = store.writer(&stop).unwrap();
+    let last_of_day = DAY_START + 24 * HOUR - 1;
+    // Two equal-looking trades are two trades; text, decimals and times come back as they went.
+    let trades = [
+        trade("A", DAY_START + 5, "1", ""),
+        trade("A", DAY_START + 5, "2", ""),
+        trade("A", DAY_START + HOUR, "1", r#","tape":"B","revision":3,"canceled":true"#),
+        trade("A", last_of_day, "9", ""),
+        trade("B", -1, "1", ""),
+    ];
+    let quotes = [
+        quote("A", DAY_START, 1, r#","bid":"1","bid_size":"200","bid_venue":"P""#),
+        quote("A", DAY_START, 2, r#","ask":"9223372036.854775807","ask_size":"-1","ask_venue":"""#),
+    ];
+    let rows: Vec<_> = trades
+        .iter()
+        .map(|text| (Kind::Trade, text.clone(), 1_000))
+        .chain(quotes.iter().map(|text| (Kind::Quote, text.clone(), 1_000)))
+        .collect();
+    for _ in 0..2 {
+        // The second time changes nothing.
+        assert!(write(&mut *writer, &rows).is_empty());
+        assert_eq!(read(store, &Scan::all(Kind::Trade)), trades);
+        assert_eq!(read(store, &Scan::all(Kind::Quote)), quotes);
+    }
+    let counts = store.count().unwrap();
+    assert_eq!((counts[&Kind::Trade]["A"], counts[&Kind::Trade]["B"], counts[&Kind::Quote]["A"]), (4, 1, 2));
+    ranges(store, &trades, last_of_day);
+    newer_beats_older(store, &mut *writer);
+    bars(store);
+    every_ticket_is_answered(&mut *writer);
+}
+
+fn ranges(store: &dyn Store, trades: &[String], last_of_day: i64) {
+    let of_a = |from, to, limit| Scan {
+        kind: Kind::Trade,
+        symbol: Some("A".into()),
+        from: UnixNanos(from),
+        to: UnixNanos(to),
+        limit,
+    };
+    assert_eq!(read(store, &of_a(DAY_START + 5, DAY_START + 6, None)), trades[..2]);
+    assert_eq!(read(store, &of_a(DAY_START + 6, DAY_START + HOUR, None)), [""; 0]);
+    assert_eq!(read(store, &of_a(DAY_START + 6, DAY_START + HOUR + 1, None)), trades[2..3]);
+    assert_eq!(read(store, &of_a(last_of_day, i64::MAX, None)), trades[3..4]);
+    assert_eq!(read(store, &of_a(i64::MIN, i64::MAX, Some(3))), trades[..3]);
+}
+
+/// A correction beats what it corrects, and a stale retry does not beat the correction.
+fn newer_beats_older(store: &dyn Store, writer: &mut dyn Writer) {
+    let ts = DAY_START + 5 * HOUR;
+    let scan = Scan { kind: Kind::Trade, symbol: Some("C".into()), ..Scan::all(Kind::Trade) };
+    let (first, corrected) = (trade("C", ts, "1", ""), trade("C", ts, "1", "").replace("167.4101", "99"));
+    for (text, stamp) in [(&first, 1_000), (&corrected, 2_000), (&first, 1_000)] {
+        write(writer, &[(Kind::Trade, text.clone(), stamp)]);
+    }
+    assert_eq!(read(store, &scan), [corrected]);
+}
+
+/// Bars come back as they went; a later revision replaces, one without prices removes.
+fn bars(store: &dyn Store) {
+    let stop = ports::CancelToken::default();
+    let line = |symbol: &str, interval: &str, start: &str, rest: &str| {
+        let text = format!(
+            r#"{{"symbol":"{symbol}","feed":"f","interval":"{interval}","start":"{start}",{rest},"late":1,"revision":2,"final":true,"complete":false}}"#
+        );
+        market::codec::bar::from_json(text.as_bytes()).unwrap()
+    };
+    let trade = r#""kind":"trade","open":"0.000000001","high":"9223372036.854775807","low":"-1","close":"2","volume":"123456789012345678.5","trades":7"#;
+    let all = [
+        line("A", "1m", "2013-10-31T23:59:00Z", &format!("{trade},\"vwap\":\"1.5\"")),
+        line("A", "1m", "2013-11-01T00:00:00Z", trade),
+        line("A", "1m", "2014-01-01T00:00:00Z", trade),
+    ];
+    let others =
+        [line("A", "1s", "2013-11-01T00:00:00Z", trade), line("B", "1m", "2013-11-01T00:00:00Z", trade)];
+    let quotes = [line(
+        "A",
+        "1m",
+        "2013-11-01T00:00:00Z",
+        r#""kind":"quote","ask_open":"1","ask_high":"3","ask_low":"1","ask_close":"2","ask_size":"100""#,
+    )];
+    store.write_bars(&[&all[..], &others, &quotes].concat(), &stop).unwrap();
+    let read = |kind, from: &str, to: &str, limit| {
+        let time = |text| UnixNanos::parse(text).unwrap();
+        let scan = BarScan {
+            kind,
+            symbol: "A".into(),
+            interval: "1m".parse().unwrap(),
+            feed: None,
+            from: time(from),
+            to: time(to),
+            limit,
+        };
+        let mut out = Vec::new();
+        store
+            .scan_bars(&scan, &mut |bar| {
+                out.push(bar);
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        out
+    };
+    let trades = |from, to, limit| read(Kind::Trade, from, to, limit);
+    assert_eq!(trades("2000-01-01", "2100-01-01", None), all);
+    assert_eq!(trades("2000-01-01", "2100-01-01", Some(2)), all[..2]);
+    assert_eq!(trades("2013-11-01", "2014-01-01", None), all[1..2]);
+    assert_eq!(read(Kind::Quote, "2000-01-01", "2100-01-01", None), quotes);
+    let mut newer = all[0].clone();
+    newer.revision = 3;
+    let gone = line("A", "1m", "2013-11-01T00:00:00Z", r#""kind":"trade""#);
+    store.write_bars(&[newer.clone(), gone], &stop).unwrap();
+    assert_eq!(trades("2000-01-01", "2100-01-01", None), [newer, all[2].clone()]);
+}
+
+/// Many tickets at once, of many partitions, some empty: each comes back once.
+fn every_ticket_is_answered(writer: &mut dyn Writer) {
+    for round in 0..20_u64 {
+        for ticket in 0..50 {
+            let rows: Vec<_> = (0..ticket % 4)
+                .map(|n| {
+                    (Kind::Trade, trade(&format!("T{n}"), DAY_START, &format!("{round}-{ticket}"), ""), 1)
+                })
+                .collect();
+            writer.submit(ticket, batch(&rows)).unwrap();
+        }
+        let mut seen = [false; 50];
+        for _ in 0..50 {
+            let done = writer.completed(Duration::from_secs(30)).unwrap().expect("a ticket is not answered");
+            assert!(!std::mem::replace(&mut seen[done.ticket as usize], true), "answered twice");
+        }
+    }
+}
+
+#[test]
+fn sqlite() {
+    let dir = tempfile::tempdir().unwrap();
+    suite(&SqliteStore::new(dir.path().join("store.db")));
+}
+
+#[test]
+#[ignore = "needs real Cassandra: cargo xtask test"]
+fn cassandra_real() {
+    suite(&cassandra(&unique("contract"), 2));
+}
+
+#[test]
+fn a_sqlite_table_that_does_not_fit_is_named_by_column() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute_batch("CREATE TABLE trades (symbol TEXT, ts INTEGER, price REAL)").unwrap();
+    let error = SqliteStore::new(&path).init().unwrap_err().to_string();
+    assert!(error.contains("table trades: column `symbol` is TEXT, not TEXT key 1"), "{error}");
+    let error = SqliteStore::new(dir.path().join("none.db")).count().unwrap_err().to_string();
+    assert!(error.contains("no store file"), "{error}");
+}
+
+#[test]
+#[ignore = "needs real Cassandra: cargo xtask test"]
+fn a_cassandra_table_that_does_not_fit_is_named_by_column() {
+    let keyspace = unique("misfit");
+    let store = cassandra(&keyspace, 10);
+    let error = store.writer(&ports::CancelToken::default()).err().unwrap();
+    assert!(
+        error.to_string().contains("no table `trades`") && error.to_string().contains("tapeline init"),
+        "{error}"
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let session = scylla::client::session_builder::SessionBuilder::new()
+            .known_node(server("TAPELINE_TEST_CASSANDRA"))
+            .build()
+            .await
+            .unwrap();
+        for statement in [
+            format!("CREATE KEYSPACE {keyspace} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': 1}}"),
+            format!("CREATE TABLE {keyspace}.trades (symbol text, ts timestamp, price double, PRIMARY KEY (symbol, ts))"),
+        ] {
+            session.query_unpaged(statement, ()).await.unwrap();
+        }
+    });
+    let error = store.init().unwrap_err();
+    assert!(!error.retryable());
+    assert!(
+        error.to_string().contains("table trades has no column `hour` (timestamp partition_key)"),
+        "{error}"
+    );
+}
+
+#[test]
+#[ignore = "needs real Cassandra: cargo xtask test"]
+fn a_row_that_cassandra_can_never_take_is_refused_alone() {
+    let store = cassandra(&unique("poison"), 100);
+    store.init().unwrap();
+    let mut writer = store.writer(&ports::CancelToken::default()).unwrap();
+    // A key component may have 64 KiB.
+    let rows: Vec<_> = (0..100)
+        .map(|n| {
+            let id = if n == 37 { "x".repeat(70_000) } else { n.to_string() };
+            (Kind::Trade, trade("A", DAY_START, &id, ""), 1)
+        })
+        .collect();
+    let refused = write(&mut *writer, &rows);
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert_eq!(refused[0].0, 37);
+    assert!(refused[0].1.contains("length"), "{}", refused[0].1);
+    assert_eq!(store.count().unwrap()[&Kind::Trade]["A"], 99);
+}
+
+#[test]
+#[ignore = "needs real Cassandra: cargo xtask test"]
+fn conditions_that_come_often_stand_in_the_statement_and_come_back_as_they_went() {
+    let keyspace = unique("held");
+    let store = cassandra(&keyspace, 100);
+    store.init().unwrap();
+    let mut writer = store.writer(&ports::CancelToken::default()).unwrap();
+    let arrays = [r#"["@","I"]"#, r#"["O'K","2"]"#, "[]", r#"["@","I"]"#, r#"["rare"]"#];
+    let mut wanted = Vec::new();
+    let mut round = |round: i64| {
+        let rows: Vec<_> = (0..2_000_i64)
+            .map(|n| {
+                let array = arrays[if n % 500 == 499 { 4 } else { n as usize % 4 }];
+                let ts = DAY_START + round * 2_000 + n;
+                let text = trade("A", ts, "1", if n % 3 == 0 { r#","tape":"B""# } else { "" });
+                (Kind::Trade, text.replace(r#"["@","I"]"#, array), 1)
+            })
+            .collect();
+        wanted.extend(rows.iter().map(|(_, text, _)| text.clone()));
+        assert!(write(&mut *writer, &rows).is_empty());
+    };
+    (0..12).for_each(&mut round);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let builder = scylla::client::session_builder::SessionBuilder::new();
+    let session = runtime.block_on(builder.known_node(server("TAPELINE_TEST_CASSANDRA")).build()).unwrap();
+    let learned = |array: &str| {
+        let query = "SELECT query_string FROM system.prepared_statements";
+        let rows = runtime.block_on(session.query_unpaged(query, ())).unwrap().into_rows_result().unwrap();
+        let mut texts = rows.rows::<(String,)>().unwrap().map(|row| row.unwrap().0);
+        texts.any(|text| text.contains(&format!("{keyspace}.trades")) && text.contains(array))
+    };
+    let end = std::time::Instant::now() + Duration::from_secs(30);
+    for array in ["['@', 'I']", "['O''K', '2']"] {
+        while !learned(array) {
+            assert!(std::time::Instant::now() < end, "{array} is not part of a statement");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    assert!(!learned("rare"));
+    // Written by what was learned of those before.
+    (12..14).for_each(&mut round);
+    let all = Scan {
+        kind: Kind::Trade,
+        symbol: Some("A".to_owned()),
+        from: UnixNanos(DAY_START),
+        to: UnixNanos(DAY_START + HOUR),
+        limit: None,
+    };
+    assert!(read(&store, &all) == wanted);
+}
+
+#[test]
+fn a_cassandra_that_is_away_is_worth_waiting_for() {
+    let settings = adapters::store::cassandra::Settings {
+        replication: 1,
+        consistency: "ONE".into(),
+        retention_days: 0,
+        batch_rows: 1,
+        in_flight: 1,
+        connections: 1,
+        username: String::new(),
+        password: "hush".to_owned().into(),
+    };
+    let store = adapters::store::cassandra::CassandraStore::new("127.0.0.77:9", "k", settings).unwrap();
+    let error = store.init().unwrap_err();
+    assert!(error.retryable());
+    assert!(error.to_string().contains("cassandra://127.0.0.77:9/k: no node answers"), "{error}");
+    assert!(!error.to_string().contains("hush"));
+}

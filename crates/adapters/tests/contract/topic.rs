@@ -1,0 +1,251 @@
+//! What every topic must do.
+
+use crate::{kafka, kafka_with, unique};
+use adapters::topic::sqlite::SqliteTopics;
+use ports::batch::Partition;
+use ports::topic::{Consumer, Message, Names, Topics};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+const PARTITIONS: i32 = 4;
+
+fn suite(topics: &dyn Topics, names: &Names) {
+    init_is_safe_to_repeat(topics, names);
+    keys_keep_their_order(topics, names);
+    a_group_goes_on_where_it_committed(topics, names);
+    the_last_position_of_a_source_is_kept(topics);
+    a_group_shares_and_takes_over(topics, names);
+    readers_without_a_group_each_see_everything(topics, names);
+    a_member_may_leave_at_any_moment(topics, names);
+    a_missing_topic_is_named(topics);
+}
+
+fn init_is_safe_to_repeat(topics: &dyn Topics, names: &Names) {
+    let said = topics.init(&names.specs(PARTITIONS)).unwrap();
+    assert!(said.iter().all(|line| line.contains("created")), "{said:?}");
+    let said = topics.init(&names.specs(PARTITIONS + 1)).unwrap();
+    assert!(said.iter().all(|line| line.contains("exists")), "{said:?}");
+}
+
+pub(crate) fn send(topics: &dyn Topics, names: &Names, from: usize, to: usize) {
+    let mut producer = topics.producer().unwrap();
+    for n in from..to {
+        let (topic, key, payload) = (&names.all_records()[n % 2], format!("K{}", n % 7), n.to_string());
+        let message = Message {
+            topic,
+            key: &key,
+            headers: &[("kind", b"trade"), ("odd", b"a=1:b")],
+            payload: payload.as_bytes(),
+            stamp_ms: 1_700_000_000_000 + n as i64,
+        };
+        producer.send(&message).unwrap();
+    }
+    assert_eq!(producer.flush(Duration::from_secs(30)).unwrap(), 0);
+}
+
+fn keys_keep_their_order(topics: &dyn Topics, names: &Names) {
+    send(topics, names, 0, 700);
+    let mut seen: BTreeMap<(u16, Vec<u8>), Vec<usize>> = BTreeMap::new();
+    let mut places: BTreeMap<(u16, Vec<u8>), i32> = BTreeMap::new();
+    let read = topics
+        .read_all(&names.all_records(), &mut |message| {
+            let n: usize = std::str::from_utf8(message.payload()).unwrap().parse().unwrap();
+            assert_eq!(message.stamp_ms(), 1_700_000_000_000 + n as i64);
+            let mut headers = Vec::new();
+            message.headers(&mut |name, value| headers.push((name.to_owned(), value.to_vec())));
+            assert_eq!(
+                headers,
+                [("kind".to_owned(), b"trade".to_vec()), ("odd".to_owned(), b"a=1:b".to_vec())]
+            );
+            let key = (message.partition().topic, message.key().to_vec());
+            assert_eq!(
+                *places.entry(key.clone()).or_insert(message.partition().number),
+                message.partition().number
+            );
+            seen.entry(key).or_default().push(n);
+        })
+        .unwrap();
+    assert_eq!((read, seen.len()), (700, 14));
+    assert!(seen.values().all(|list| list.is_sorted() && list.len() == 50));
+}
+
+/// Fetches until so many have come; the next offset of each partition, and the payloads.
+pub(crate) fn fetch(consumer: &mut dyn Consumer, count: usize) -> (BTreeMap<Partition, i64>, Vec<usize>) {
+    let (mut ends, mut got) = (BTreeMap::new(), Vec::new());
+    let start = Instant::now();
+    while got.len() < count {
+        assert!(start.elapsed() < Duration::from_secs(60), "{} of {count} after a minute", got.len());
+        consumer
+            .fetch(count - got.len(), Duration::from_millis(100), &mut |message| {
+                ends.insert(message.partition(), message.offset() + 1);
+                got.push(std::str::from_utf8(message.payload()).unwrap().parse().unwrap());
+            })
+            .unwrap();
+    }
+    (ends, got)
+}
+
+fn a_group_goes_on_where_it_committed(topics: &dyn Topics, names: &Names) {
+    let group = unique("group");
+    let mut first = topics.consumer(&group, &names.all_records()).unwrap();
+    let (ends, mut all) = fetch(&mut *first, 300);
+    first.commit(&ends.into_iter().collect::<Vec<_>>(), true).unwrap();
+    assert_eq!(first.lag().unwrap(), 400);
+    drop(first);
+    let mut second = topics.consumer(&group, &names.all_records()).unwrap();
+    let (ends, rest) = fetch(&mut *second, 400);
+    second.commit(&ends.into_iter().collect::<Vec<_>>(), true).unwrap();
+    assert_eq!(second.lag().unwrap(), 0);
+    all.extend(rest);
+    all.sort_unstable();
+    assert_eq!(all, (0..700).collect::<Vec<_>>());
+    // Paused: nothing comes; resumed: it does.
+    second.pause(true).unwrap();
+    send(topics, names, 700, 707);
+    let mut paused = 0;
+    paused += second.fetch(10, Duration::from_millis(700), &mut |_| {}).unwrap();
+    second.pause(false).unwrap();
+    assert_eq!(paused, 0);
+    assert_eq!(fetch(&mut *second, 7).1.len(), 7);
+}
+
+fn the_last_position_of_a_source_is_kept(topics: &dyn Topics) {
+    let mut producer = topics.producer().unwrap();
+    for (source, position) in [("a", "1"), ("b", "1"), ("a", "2")] {
+        producer.save_position(source, position.as_bytes()).unwrap();
+    }
+    drop(producer);
+    let positions = topics.producer().unwrap().positions().unwrap();
+    assert_eq!(positions, BTreeMap::from([("a".to_owned(), b"2".to_vec()), ("b".to_owned(), b"1".to_vec())]));
+}
+
+fn a_group_shares_and_takes_over(topics: &dyn Topics, names: &Names) {
+    let group = unique("shared");
+    let lost = Arc::new(Mutex::new(Vec::new()));
+    let mut first = topics.consumer(&group, &names.all_records()).unwrap();
+    let hook = Arc::clone(&lost);
+    first.on_revoke(Box::new(move |partitions| {
+        hook.lock().unwrap().extend_from_slice(partitions);
+        // What the hook answers with is committed: the next owner starts there.
+        partitions.iter().map(|partition| (*partition, 1)).collect()
+    }));
+    fetch(&mut *first, 1);
+    let mut second = topics.consumer(&group, &names.all_records()).unwrap();
+    let start = Instant::now();
+    let mut firsts: BTreeMap<Partition, i64> = BTreeMap::new();
+    while firsts.is_empty() || lost.lock().unwrap().is_empty() {
+        assert!(start.elapsed() < Duration::from_secs(60), "the second member gets nothing");
+        first.fetch(1_000, Duration::from_millis(50), &mut |_| {}).unwrap();
+        second
+            .fetch(1_000, Duration::from_millis(50), &mut |message| {
+                firsts.entry(message.partition()).or_insert(message.offset());
+            })
+            .unwrap();
+    }
+    assert!(firsts.values().all(|offset| *offset == 1), "{firsts:?}");
+    let half = lost.lock().unwrap().len();
+    assert!((1..8).contains(&half), "{half} of 8 partitions went over");
+    drop(first);
+    let start = Instant::now();
+    while firsts.len() < 8 {
+        assert!(start.elapsed() < Duration::from_secs(60), "only {} partitions taken over", firsts.len());
+        second
+            .fetch(1_000, Duration::from_millis(50), &mut |message| {
+                firsts.entry(message.partition()).or_insert(message.offset());
+            })
+            .unwrap();
+        // Keys leave some partitions empty; they cannot show themselves.
+        if firsts.len() == occupied(topics, names) {
+            break;
+        }
+    }
+}
+
+fn occupied(topics: &dyn Topics, names: &Names) -> usize {
+    let mut seen = std::collections::BTreeSet::new();
+    topics
+        .read_all(&names.all_records(), &mut |message| {
+            if message.offset() >= 1 {
+                seen.insert(message.partition());
+            }
+        })
+        .unwrap();
+    seen.len()
+}
+
+fn readers_without_a_group_each_see_everything(topics: &dyn Topics, names: &Names) {
+    let (mut expected, records) = (Vec::new(), names.all_records());
+    topics.read_all(&records, &mut |message| expected.push((message.partition(), message.offset()))).unwrap();
+    expected.sort();
+    let mut readers = [(); 2].map(|()| topics.consumer("", &records).unwrap());
+    for reader in &mut readers {
+        let (mut seen, start) = (Vec::new(), Instant::now());
+        while seen.len() < expected.len() && start.elapsed() < Duration::from_secs(30) {
+            reader
+                .fetch(1_000, Duration::from_millis(50), &mut |message| {
+                    seen.push((message.partition(), message.offset()));
+                })
+                .unwrap();
+        }
+        seen.sort();
+        assert!(seen == expected && !seen.is_empty(), "{} of {}", seen.len(), expected.len());
+    }
+}
+
+/// One that ends while it is being given its partitions is not given them any more.
+fn a_member_may_leave_at_any_moment(topics: &dyn Topics, names: &Names) {
+    for delay in 0..16 {
+        let mut member = topics.consumer(&format!("left-{delay}"), &names.all_records()).unwrap();
+        member.fetch(1, Duration::from_millis(delay * 25), &mut |_| {}).unwrap();
+    }
+}
+
+fn a_missing_topic_is_named(topics: &dyn Topics) {
+    let error = topics.consumer("g", &["no.such.topic".to_owned()]).err().unwrap();
+    assert!(!error.retryable());
+    assert!(error.to_string().contains("no topic `no.such.topic`"), "{error}");
+    assert!(error.to_string().contains("tapeline init"), "{error}");
+}
+
+#[test]
+fn local() {
+    let dir = tempfile::tempdir().unwrap();
+    suite(&SqliteTopics::new(dir.path().join("topic.db")), &Names::new("t"));
+}
+
+#[test]
+#[ignore = "needs real Kafka: cargo xtask test"]
+fn kafka_real() {
+    let prefix = unique("contract");
+    suite(&kafka(&prefix), &Names::new(&prefix));
+}
+
+#[test]
+#[ignore = "needs real Kafka: cargo xtask test"]
+fn kafka_real_through_librdkafka() {
+    let prefix = unique("contract");
+    suite(&kafka_with(&prefix, "lz4", &[("security.protocol", "plaintext")]), &Names::new(&prefix));
+}
+
+#[test]
+fn kafka_that_is_away_is_worth_waiting_for() {
+    // Nothing listens on the discard port of this address.
+    let settings = adapters::topic::kafka::Settings {
+        replication: 1,
+        compression: "lz4".into(),
+        linger_ms: 1,
+        instance: String::new(),
+        session_timeout_ms: 6_000,
+        properties: BTreeMap::new(),
+    };
+    let topics = adapters::topic::kafka::KafkaTopics::new(
+        "127.0.0.77:9",
+        settings,
+        "p".into(),
+        ports::CancelToken::default(),
+    );
+    let error = topics.init(&Names::new("t").specs(1)).unwrap_err();
+    assert!(error.retryable());
+    assert!(error.to_string().contains("kafka://127.0.0.77:9: no broker answers"), "{error}");
+}

@@ -1,0 +1,46 @@
+//! The seams of Tapeline: source, topic and store as traits, and everything that crosses them.
+//!
+//! An adapter, a source or a run loop depends on this crate and on [`market`], never on another adapter.
+//!
+//! | module | contents, in the order data flows |
+//! |---|---|
+//! | [`options`] | options of a source URL |
+//! | [`source`] | the source port: a stream of records, with its resumable positions |
+//! | [`gap`] | the gap ledger: spans that a feed may have missed |
+//! | [`notice`] | halts and price bands |
+//! | [`dead_letter`] | records that can never be stored, with reason and origin |
+//! | [`topic`] | the topic port: keyed append, consumer groups, offsets |
+//! | [`batch`] | decoded records on their way to a store |
+//! | [`store`] | the store port: idempotent upsert, range scan |
+//! | [`telemetry`] | counters and latencies of a process |
+//! | [`error`] | errors with a domain, a cause and a hint |
+//! | [`cancel`] | cooperative cancellation and retry back-off |
+//! | [`clock`] | the wall clock |
+//! | [`secret`] | strings that are never printed |
+//!
+//! ```
+//! use ports::CancelToken;
+//! use ports::topic::Names;
+//!
+//! let cancel = CancelToken::default();
+//! cancel.cancel();
+//! assert!(cancel.is_cancelled());
+//! assert_eq!(Names::new("tapeline").records(market::Kind::Trade), "tapeline.trades");
+//! ```
+
+pub mod batch;
+pub mod cancel;
+pub mod clock;
+pub mod dead_letter;
+pub mod error;
+pub mod gap;
+pub mod notice;
+pub mod options;
+pub mod secret;
+pub mod source;
+pub mod store;
+pub mod telemetry;
+pub mod topic;
+
+pub use cancel::CancelToken;
+pub use error::{Error, Result};

@@ -1,0 +1,238 @@
+//! Every count and latency there is. Names live here and nowhere else.
+
+use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Counts shared by the run loops of a process and whoever shows them.
+#[derive(Debug, Default)]
+pub struct Telemetry {
+    /// Rows read from the source.
+    pub read: AtomicU64,
+    /// Records handed to the topic.
+    pub published: AtomicU64,
+    /// Records the store has answered for.
+    pub stored: AtomicU64,
+    /// Dead letters, whatever the stage.
+    pub dead: AtomicU64,
+    /// Writes tried again.
+    pub retries: AtomicU64,
+    /// Records that bars were made of, whatever their verdict.
+    pub aggregated: AtomicU64,
+    /// Bars told, every revision.
+    pub bars: AtomicU64,
+    /// A vendor's own bars handed to the topic.
+    pub vendor_bars: AtomicU64,
+    /// A vendor's own bars stored.
+    pub vendor_bars_stored: AtomicU64,
+    /// Records that came when their bars could no longer change: on the late topic.
+    pub late: AtomicU64,
+    /// Records that were in their bars already.
+    pub duplicates: AtomicU64,
+    /// Gaps found in a live feed.
+    pub gaps: AtomicU64,
+    /// Gaps fetched and counted again.
+    pub gaps_closed: AtomicU64,
+    /// Messages that are no records; `consume` keeps them as dead letters.
+    pub unreadable: AtomicU64,
+    /// How far a live feed was behind the market of late, microseconds: the median.
+    pub lag_us: AtomicU64,
+    tables: Mutex<Tables>,
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    published: BTreeMap<(String, &'static str), u64>,
+    stored: BTreeMap<(String, &'static str), u64>,
+    letters: Vec<String>,
+    latency: Latency,
+    lag: Latency,
+    busy: Option<(Instant, Instant)>,
+    busy_bars: Option<(Instant, Instant)>,
+}
+
+/// How many dead letters a summary names; all of them are on their topic.
+const NAMED: usize = 10;
+
+impl Telemetry {
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds to a counter.
+    pub fn add(&self, counter: &AtomicU64, n: u64) {
+        counter.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Reads a counter.
+    #[must_use]
+    pub fn get(&self, counter: &AtomicU64) -> u64 {
+        counter.load(Ordering::Relaxed)
+    }
+
+    /// Counts dead letters and remembers the first for the summary.
+    pub fn dead_letter(&self, letter: &crate::dead_letter::DeadLetter) {
+        self.add(&self.dead, 1);
+        let mut tables = self.tables();
+        // A file full of them must not fill the log as well: all are on their topic.
+        if tables.letters.len() < NAMED {
+            let (origin, stage, reason) = (&letter.origin, letter.stage.name(), &letter.reason);
+            tracing::warn!(origin, stage, reason, "dead letter");
+            tables.letters.push(format!("{origin} ({stage}): {reason}"));
+        }
+    }
+
+    /// The first few dead letters, a line each.
+    #[must_use]
+    pub fn letters(&self) -> Vec<String> {
+        self.tables().letters.clone()
+    }
+
+    /// Adds published records by symbol and kind.
+    pub fn published_by(&self, counts: impl Iterator<Item = ((String, &'static str), u64)>) {
+        let mut tables = self.tables();
+        for (key, n) in counts {
+            *tables.published.entry(key).or_default() += n;
+        }
+    }
+
+    /// Adds stored records by symbol and kind, and their latencies.
+    pub fn stored_by(&self, counts: impl Iterator<Item = ((String, &'static str), u64)>, latency: &Latency) {
+        let mut tables = self.tables();
+        for (key, n) in counts {
+            *tables.stored.entry(key).or_default() += n;
+        }
+        tables.latency.merge(latency);
+    }
+
+    /// Published and stored, by (symbol, kind).
+    #[must_use]
+    pub fn by_symbol(&self) -> BTreeMap<(String, &'static str), (u64, u64)> {
+        let tables = self.tables();
+        let mut out: BTreeMap<_, (u64, u64)> = BTreeMap::new();
+        for (key, n) in &tables.published {
+            out.entry(key.clone()).or_default().0 = *n;
+        }
+        for (key, n) in &tables.stored {
+            out.entry(key.clone()).or_default().1 = *n;
+        }
+        out
+    }
+
+    /// Work was begun or answered now.
+    pub fn mark(&self) {
+        let now = Instant::now();
+        self.tables().busy.get_or_insert((now, now)).1 = now;
+    }
+
+    /// From the first work begun to the last answered: what a rate is per, without start-up and waiting.
+    #[must_use]
+    pub fn busy(&self) -> Duration {
+        self.tables().busy.map_or(Duration::ZERO, |(first, last)| last - first)
+    }
+
+    /// As [`Telemetry::mark`], of the making of bars.
+    pub fn mark_bars(&self) {
+        let now = Instant::now();
+        self.tables().busy_bars.get_or_insert((now, now)).1 = now;
+    }
+
+    /// As [`Telemetry::busy`], of the making of bars.
+    #[must_use]
+    pub fn busy_bars(&self) -> Duration {
+        self.tables().busy_bars.map_or(Duration::ZERO, |(first, last)| last - first)
+    }
+
+    /// Adds how far records of a live feed were behind the market.
+    pub fn lagged(&self, lag: &Latency) {
+        if lag.count() > 0 {
+            self.lag_us.store(lag.percentile(0.5), Ordering::Relaxed);
+            self.tables().lag.merge(lag);
+        }
+    }
+
+    /// From event time to receive time, of a live feed.
+    #[must_use]
+    pub fn lag(&self) -> Latency {
+        self.tables().lag.clone()
+    }
+
+    /// From receive time to the store's answer.
+    #[must_use]
+    pub fn latency(&self) -> Latency {
+        self.tables().latency.clone()
+    }
+}
+
+/// A histogram of microseconds, two significant digits, up to an hour.
+#[derive(Clone)]
+pub struct Latency(Histogram<u64>);
+
+impl std::fmt::Debug for Latency {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Latency({} values, max {} us)", self.0.len(), self.0.max())
+    }
+}
+
+impl Default for Latency {
+    #[allow(clippy::expect_used, reason = "the bounds are constants")]
+    fn default() -> Self {
+        Self(Histogram::new_with_bounds(1, 3_600_000_000, 2).expect("constant bounds are valid"))
+    }
+}
+
+impl Latency {
+    /// Adds one value.
+    pub fn record(&mut self, micros: u64) {
+        self.0.saturating_record(micros);
+    }
+
+    /// Adds another histogram's values.
+    pub fn merge(&mut self, other: &Self) {
+        // Both have the same bounds: it cannot fail.
+        let _ = self.0.add(&other.0);
+    }
+
+    /// Empties it.
+    pub fn clear(&mut self) {
+        self.0.reset();
+    }
+
+    /// Values seen.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// The value, in microseconds, that a share of all values does not exceed.
+    #[must_use]
+    pub fn percentile(&self, share: f64) -> u64 {
+        self.0.value_at_quantile(share)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_right_to_two_percent() {
+        let mut latency = Latency::default();
+        for micros in 1..=100_000 {
+            latency.record(micros);
+        }
+        for (share, exact) in [(0.5, 50_000.0), (0.99, 99_000.0), (0.999, 99_900.0), (1.0, 100_000.0)] {
+            let got = latency.percentile(share) as f64;
+            assert!((got / exact - 1.0).abs() < 0.02, "{share}: {got}");
+        }
+        let mut other = Latency::default();
+        other.record(u64::MAX);
+        latency.merge(&other);
+        assert_eq!(latency.count(), 100_001);
+        assert_eq!(latency.percentile(0.0), 1);
+        latency.clear();
+        assert_eq!((latency.count(), latency.percentile(0.5)), (0, 0));
+    }
+}

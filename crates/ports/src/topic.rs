@@ -1,0 +1,269 @@
+//! The topic port: keyed append, consumer groups, offsets, replay.
+//!
+//! A message's key picks its partition and order is kept within a partition, so all records of a symbol stay in
+//! order. Calls are blocking; each side is driven by one thread.
+
+use crate::Error;
+use crate::Result;
+use crate::batch::Partition;
+use crate::clock;
+use std::time::Duration;
+
+/// A message to append.
+#[derive(Debug, Clone, Copy)]
+pub struct Message<'a> {
+    /// The topic's full name.
+    pub topic: &'a str,
+    /// What picks the partition: the symbol.
+    pub key: &'a str,
+    /// Names and values.
+    pub headers: &'a [(&'a str, &'a [u8])],
+    /// The bytes.
+    pub payload: &'a [u8],
+    /// The message timestamp, milliseconds since 1970.
+    pub stamp_ms: i64,
+}
+
+/// Appends something of ours as JSON, under the time it is said.
+pub fn send_json(
+    producer: &mut dyn Producer,
+    topic: &str,
+    key: &str,
+    kind: &str,
+    what: &impl serde::Serialize,
+) -> Result<()> {
+    let payload = serde_json::to_vec(what)
+        .map_err(|error| Error::internal(format!("write down a {kind} as JSON: {error}")))?;
+    let (headers, stamp_ms) = ([("kind", kind.as_bytes())], clock::now().millis());
+    producer.send(&Message { topic, key, headers: &headers, payload: &payload, stamp_ms })
+}
+
+/// A message as fetched; valid only during the call that hands it over.
+pub trait Fetched {
+    /// Where it lay.
+    fn partition(&self) -> Partition;
+    /// Its offset there.
+    fn offset(&self) -> i64;
+    /// Its timestamp, milliseconds since 1970.
+    fn stamp_ms(&self) -> i64;
+    /// Its key.
+    fn key(&self) -> &[u8];
+    /// Its bytes.
+    fn payload(&self) -> &[u8];
+    /// Calls `f` with each header.
+    fn headers(&self, f: &mut dyn FnMut(&str, &[u8]));
+}
+
+/// The appending side.
+pub trait Producer: Send {
+    /// Hands a message over. Blocks while the bounded queue is full; does not wait for the answer.
+    ///
+    /// # Errors
+    /// What can never succeed (no such topic, message too large). A server that is away is waited for.
+    fn send(&mut self, message: &Message<'_>) -> Result<()>;
+
+    /// The source has no more for the moment: what was sent is to become visible soon.
+    ///
+    /// # Errors
+    /// What can never succeed.
+    fn rest(&mut self) -> Result<()>;
+
+    /// Waits until everything sent is kept by the topic, at most `deadline`. Returns how many are still not.
+    ///
+    /// # Errors
+    /// What can never succeed.
+    fn flush(&mut self, deadline: Duration) -> Result<usize>;
+
+    /// Keeps how far a source has been read, under its name, after everything sent before is kept.
+    ///
+    /// # Errors
+    /// As [`Producer::flush`].
+    fn save_position(&mut self, source: &str, position: &[u8]) -> Result<()>;
+
+    /// All positions kept, by source name.
+    ///
+    /// # Errors
+    /// The topic cannot be read.
+    fn positions(&mut self) -> Result<std::collections::BTreeMap<String, Vec<u8>>>;
+}
+
+/// Called before partitions are taken away: drains what is in flight and answers with offsets to commit for them.
+pub type OnRevoke = Box<dyn FnMut(&[Partition]) -> Vec<(Partition, i64)> + Send>;
+
+/// The reading side, a member of a group.
+pub trait Consumer: Send {
+    /// The topics' names, in the order that [`Partition::topic`] counts.
+    fn topics(&self) -> &[String];
+
+    /// Hands over what has arrived, at most `max` messages, waiting up to `wait` for the first. Returns how many.
+    ///
+    /// # Errors
+    /// What can never succeed. A server that is away is waited for.
+    fn fetch(&mut self, max: usize, wait: Duration, sink: &mut dyn FnMut(&dyn Fetched)) -> Result<usize>;
+
+    /// Commits next offsets. `wait` for the answer, or not.
+    ///
+    /// # Errors
+    /// With `wait`, that it was refused. A refused commit costs a replay, never a record.
+    fn commit(&mut self, offsets: &[(Partition, i64)], wait: bool) -> Result<()>;
+
+    /// Stops or restarts fetching without leaving the group: [`Consumer::fetch`] must still be called.
+    ///
+    /// # Errors
+    /// The group refused.
+    fn pause(&mut self, paused: bool) -> Result<()>;
+
+    /// Sets what is called before partitions are taken away.
+    fn on_revoke(&mut self, hook: OnRevoke);
+
+    /// Messages of all partitions of all topics that the group has not committed yet, whoever owns them.
+    ///
+    /// # Errors
+    /// The server did not answer.
+    fn lag(&mut self) -> Result<u64>;
+
+    /// Messages of the partitions this member owns that lie at or after `next`, or, where that tells nothing, after
+    /// what the group committed. `None` while it owns no partition.
+    ///
+    /// # Errors
+    /// The server did not answer.
+    fn ahead(&mut self, next: &dyn Fn(Partition) -> Option<i64>) -> Result<Option<u64>>;
+}
+
+/// What a topic is to be.
+#[derive(Debug, Clone)]
+pub struct TopicSpec {
+    /// Full name.
+    pub name: String,
+    /// How many partitions.
+    pub partitions: i32,
+    /// Keeps only the newest message of each key.
+    pub compact: bool,
+}
+
+/// The topic engine as a whole.
+pub trait Topics: Send + Sync {
+    /// Creates what is missing; says what it did, a line each.
+    ///
+    /// # Errors
+    /// The server refused, or a topic that exists does not fit.
+    fn init(&self, specs: &[TopicSpec]) -> Result<Vec<String>>;
+
+    /// An appending side.
+    ///
+    /// # Errors
+    /// The settings are wrong or the server is away.
+    fn producer(&self) -> Result<Box<dyn Producer>>;
+
+    /// A reading side in `group`, or, without one, a reader of everything from the beginning that commits nothing.
+    ///
+    /// # Errors
+    /// The settings are wrong, the server is away, or a topic is missing.
+    fn consumer(&self, group: &str, topics: &[String]) -> Result<Box<dyn Consumer>>;
+
+    /// Reads the topics from their beginning to where they end now.
+    ///
+    /// # Errors
+    /// The server is away or a topic is missing.
+    fn read_all(&self, topics: &[String], sink: &mut dyn FnMut(&dyn Fetched)) -> Result<u64>;
+
+    /// For people: `kafka://127.0.0.1:9092`.
+    fn describe(&self) -> String;
+}
+
+/// Names of the topics under a prefix.
+#[derive(Debug, Clone)]
+pub struct Names {
+    prefix: String,
+}
+
+impl Names {
+    /// Under `prefix`.
+    #[must_use]
+    pub fn new(prefix: &str) -> Self {
+        Self { prefix: prefix.to_owned() }
+    }
+
+    fn under(&self, what: &str) -> String {
+        format!("{}.{what}", self.prefix)
+    }
+
+    /// `<prefix>.trades`, `<prefix>.quotes`.
+    #[must_use]
+    pub fn records(&self, kind: market::Kind) -> String {
+        self.under(kind.plural())
+    }
+
+    /// The topics of all kinds, in the order of [`market::Kind::ALL`].
+    #[must_use]
+    pub fn all_records(&self) -> Vec<String> {
+        market::Kind::ALL.iter().map(|kind| self.records(*kind)).collect()
+    }
+
+    /// `<prefix>.dead-letters`.
+    #[must_use]
+    pub fn dead_letters(&self) -> String {
+        self.under("dead-letters")
+    }
+
+    /// `<prefix>.positions`: how far each source has been read.
+    #[must_use]
+    pub fn positions(&self) -> String {
+        self.under("positions")
+    }
+
+    /// `<prefix>.bars`: the newest revision of every bar.
+    #[must_use]
+    pub fn bars(&self) -> String {
+        self.under("bars")
+    }
+
+    /// `<prefix>.vendor-bars`: bars that a vendor made, the newest revision of each.
+    #[must_use]
+    pub fn vendor_bars(&self) -> String {
+        self.under("vendor-bars")
+    }
+
+    /// `<prefix>.notices`: halts and price bands.
+    #[must_use]
+    pub fn notices(&self) -> String {
+        self.under("notices")
+    }
+
+    /// `<prefix>.late`: records that came when their bars could no longer change.
+    #[must_use]
+    pub fn late(&self) -> String {
+        self.under("late")
+    }
+
+    /// `<prefix>.gaps`: the gap ledger, compacted.
+    #[must_use]
+    pub fn gaps(&self) -> String {
+        self.under("gaps")
+    }
+
+    /// All of them as they are to be created.
+    #[must_use]
+    pub fn specs(&self, partitions: i32) -> Vec<TopicSpec> {
+        let mut specs: Vec<TopicSpec> = self
+            .all_records()
+            .into_iter()
+            .map(|name| TopicSpec { name, partitions, compact: false })
+            .collect();
+        specs.push(TopicSpec { name: self.bars(), partitions, compact: true });
+        specs.push(TopicSpec { name: self.vendor_bars(), partitions: 1, compact: true });
+        specs.push(TopicSpec { name: self.notices(), partitions: 1, compact: false });
+        specs.push(TopicSpec { name: self.late(), partitions: 1, compact: false });
+        specs.push(TopicSpec { name: self.dead_letters(), partitions: 1, compact: false });
+        specs.push(TopicSpec { name: self.gaps(), partitions: 1, compact: true });
+        specs.push(TopicSpec { name: self.positions(), partitions: 1, compact: true });
+        specs
+    }
+}
+
+/// Displays the place of a message: `tapeline.trades/3@42`.
+#[must_use]
+pub fn origin(topics: &[String], partition: Partition, offset: i64) -> String {
+    let name = topics.get(partition.topic as usize).map_or("?", String::as_str);
+    format!("{name}/{}@{offset}", partition.number)
+}

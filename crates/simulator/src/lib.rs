@@ -1,0 +1,247 @@
+//! A vendor's API played from a tape: its stream, its history, and, when asked, its misbehaviour. For tests, for the
+//! demo, for anyone without an account.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `face` | what a vendor must say of how it speaks |
+//! | `alpaca` and so on | how each does |
+//! | `player` | the tape's clock: what is due goes to every session that subscribed to it |
+//! | `shared` | what all of these know |
+//! | `session` | one stream connection: limits, subscriptions, faults |
+//! | `bars` | bars of the tape, for those who give them |
+//! | `history` | requests for what has been played |
+//! | `faults` | what goes wrong and when, from a seed |
+//!
+//! The clock starts with the first subscription and waits for nobody: what a client misses it must fetch.
+
+mod alpaca;
+mod alpha_vantage;
+mod bars;
+mod binance;
+mod coinbase;
+mod face;
+mod faults;
+mod finnhub;
+mod history;
+mod kraken;
+mod massive;
+mod packed;
+mod player;
+mod session;
+mod settings;
+mod shared;
+mod twelve_data;
+mod yahoo;
+
+pub use faults::Fault;
+use market::UnixNanos;
+use market::codec::json;
+use ports::cancel::CancelToken;
+use ports::source::{Event, Source};
+use ports::{Error, Result};
+pub use settings::{Halt, Known, Settings, Vendor};
+use shared::{Item, Shared};
+use std::collections::HashMap;
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+/// What was done.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// Records of the tape.
+    pub records: usize,
+    /// Faults made, by name.
+    pub faults: Vec<(String, usize)>,
+}
+
+/// A simulator that listens.
+#[derive(Debug)]
+pub struct Simulator {
+    shared: Arc<Shared>,
+    listener: TcpListener,
+}
+
+/// The symbols and records of a tape.
+fn read(tape: &mut dyn Source, stop: &CancelToken) -> Result<(Vec<String>, Vec<Item>)> {
+    let (mut symbols, mut items) = (Vec::<String>::new(), Vec::new());
+    let mut counts = HashMap::new();
+    let mut take = |event: Event<'_>| {
+        let Event::Record { kind, symbol, payload, .. } = event else { return Ok(()) };
+        let place = symbols.iter().position(|known| known == symbol).unwrap_or_else(|| {
+            symbols.push(symbol.to_owned());
+            symbols.len() - 1
+        });
+        if let Some(record) = json::decode(kind, payload) {
+            let count = counts.entry((place, kind)).or_insert(0_u64);
+            *count += 1;
+            items.push(Item {
+                ts: record.ts().0,
+                symbol: place as u32,
+                kind,
+                number: *count,
+                payload: payload.into(),
+            });
+        }
+        Ok(())
+    };
+    while tape.next(stop, &mut take)? {}
+    Ok((symbols, items))
+}
+
+/// A tape as the frames a vendor sends, so many messages in each.
+///
+/// # Errors
+/// The tape's.
+pub fn frames(
+    vendor: Vendor,
+    tape: &mut dyn Source,
+    messages: usize,
+    stop: &CancelToken,
+) -> Result<Vec<String>> {
+    let (face, (_, items)) = (vendor.face(), read(tape, stop)?);
+    let mut client = face::Client::default();
+    let mut out = Vec::new();
+    for items in items.chunks(messages.max(1)) {
+        let texts = items.iter().filter_map(|item| {
+            let mut text = String::new();
+            item.read(|record| face.live(item, record, &mut text))?;
+            (!text.is_empty()).then_some(text)
+        });
+        out.extend(face.frames(&mut client, texts.collect()));
+    }
+    Ok(out)
+}
+
+impl Simulator {
+    /// Reads the tape into memory and listens.
+    ///
+    /// # Errors
+    /// The tape's, or the address is taken.
+    pub fn new(
+        tape: &mut dyn Source,
+        settings: Settings,
+        bars: market::bar::Settings,
+        stop: &CancelToken,
+    ) -> Result<Self> {
+        let (symbols, mut items) = read(tape, stop)?;
+        items.retain(|item| {
+            let name = symbols.get(item.symbol as usize);
+            !settings
+                .halts
+                .iter()
+                .any(|halt| Some(&halt.symbol) == name && (halt.from.0..halt.to.0).contains(&item.ts))
+        });
+        let listener = TcpListener::bind(&settings.listen).map_err(|error| {
+            Error::user(format!("listen on {}: {error}", settings.listen))
+                .hint("choose another --listen HOST:PORT")
+        })?;
+        listener
+            .set_nonblocking(true)
+            .map_err(|error| Error::internal(format!("set up the listening socket: {error}")))?;
+        let shared = Shared {
+            face: settings.vendor.face(),
+            settings,
+            bars,
+            made: OnceLock::new(),
+            symbols,
+            items,
+            played: AtomicUsize::new(0),
+            sessions: Mutex::default(),
+            amended: Mutex::default(),
+            refuse: Mutex::default(),
+            stop: stop.clone(),
+        };
+        Ok(Self { shared: Arc::new(shared), listener })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn address(&self) -> Result<SocketAddr> {
+        self.listener.local_addr().map_err(|error| Error::internal(format!("ask for the address: {error}")))
+    }
+
+    /// Symbols and number of records of the tape.
+    #[must_use]
+    pub fn tape(&self) -> (&[String], usize) {
+        (&self.shared.symbols, self.shared.items.len())
+    }
+
+    /// Event time of its first and last record.
+    #[must_use]
+    pub fn span(&self) -> (UnixNanos, UnixNanos) {
+        let ts = |item: Option<&Item>| UnixNanos(item.map_or(0, |item| item.ts));
+        (ts(self.shared.items.first()), ts(self.shared.items.last()))
+    }
+
+    /// Serves until a stop is asked for.
+    ///
+    /// # Errors
+    /// A thread cannot be started.
+    pub fn run(self) -> Result<Report> {
+        let shared = &self.shared;
+        let player = {
+            let shared = Arc::clone(shared);
+            std::thread::spawn(move || player::play(&shared))
+        };
+        while !shared.stop.is_cancelled() {
+            match self.listener.accept() {
+                Ok((stream, _)) => {
+                    let shared = Arc::clone(shared);
+                    std::thread::spawn(move || serve(&shared, stream));
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(error) => tracing::warn!("a connection could not be taken: {error}"),
+            }
+        }
+        let made = player.join().map_err(|_| Error::internal("the thread that plays the tape panicked"))?;
+        let mut faults: Vec<(String, usize)> = Vec::new();
+        for fault in made {
+            match faults.iter_mut().find(|(name, _)| *name == fault.name()) {
+                Some((_, count)) => *count += 1,
+                None => faults.push((fault.name().to_owned(), 1)),
+            }
+        }
+        Ok(Report { records: shared.items.len(), faults })
+    }
+}
+
+/// A connection is a stream's or a request to history: its first lines tell.
+fn serve(shared: &Shared, mut stream: TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
+    let mut head = [0_u8; 16_384];
+    let mut seen = 0;
+    let upgrade = loop {
+        match stream.peek(&mut head) {
+            Ok(0) | Err(_) => return,
+            Ok(length) => {
+                let text = String::from_utf8_lossy(&head[..length]).to_ascii_lowercase();
+                if text.contains("\r\n\r\n") {
+                    break text.contains("upgrade: websocket");
+                }
+                if length == seen || length == head.len() {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                seen = length;
+            }
+        }
+        if shared.stop.is_cancelled() {
+            return;
+        }
+    };
+    if upgrade {
+        session::run(shared, stream);
+    } else {
+        let mut request = vec![0_u8; 16_384];
+        if let Ok(length) = stream.read(&mut request) {
+            history::answer(shared, &request[..length], &mut stream);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The tape's clock.
+
+use super::Shared;
+use super::faults::{self, Fault};
+use super::session::Out;
+use market::Kind;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// How often the clock is looked at.
+const TICK: Duration = Duration::from_millis(2);
+
+/// Plays the tape to all sessions; the faults that were made.
+pub(super) fn play(shared: &Shared) -> Vec<Fault> {
+    while !shared.sessions().iter().any(super::session::Handle::subscribed) {
+        if shared.stop.sleep(TICK) {
+            return Vec::new();
+        }
+    }
+    let kinds = faults::kinds(shared.face.as_ref());
+    let mut plan = shared
+        .settings
+        .faults
+        .map_or_else(Vec::new, |(seed, count)| faults::plan(seed, count, shared.items.len(), &kinds));
+    plan.reverse();
+    let apart = shared.items.len() / (2 * plan.len()).max(1);
+    let (start, first) = (Instant::now(), shared.items.first().map_or(0, |item| item.ts));
+    let (mut from, mut made) = (0, Vec::new());
+    while from < shared.items.len() && !shared.stop.is_cancelled() {
+        let due = shared.settings.speed.map_or(i64::MAX, |speed| {
+            first.saturating_add((start.elapsed().as_secs_f64() * speed * 1e9) as i64)
+        });
+        let allowed =
+            shared.settings.rate.map_or(usize::MAX, |rate| (start.elapsed().as_secs_f64() * rate) as usize);
+        let room = shared.settings.frame.min(allowed.saturating_sub(from));
+        let mut to = from + shared.items[from..].iter().take(room).take_while(|i| i.ts <= due).count();
+        if let Some((place, _)) = plan.last()
+            && *place > from
+        {
+            to = to.min(*place);
+        }
+        if to == from {
+            std::thread::sleep(TICK);
+            continue;
+        }
+        // One that would meet nobody waits for somebody, and an amendment for a trade.
+        let met = shared.sessions().iter().any(super::session::Handle::subscribed);
+        let trade = (from..to).find(|place| shared.items[*place].kind == Kind::Trade);
+        let meets = |fault: Fault| met && (trade.is_some() || !fault.amends());
+        let fault =
+            plan.last().filter(|(place, fault)| *place <= to && meets(*fault)).map(|(_, fault)| *fault);
+        if let (Some(fault), Some(trade)) = (fault.filter(|fault| fault.amends()), trade) {
+            shared.amended().insert(trade, fault);
+        }
+        shared.played.store(to, Ordering::Release);
+        if let Some(fault) = fault {
+            plan.pop();
+            made.push(fault);
+            // Those that had to wait do not all meet the client at once when it is back.
+            if let Some((place, _)) = plan.last_mut() {
+                *place = (*place).max(to + apart);
+            }
+            tracing::info!(fault = fault.name(), at = to, "misbehaving");
+            if matches!(fault, Fault::Limit | Fault::TooMany) {
+                shared.refuse.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(fault);
+            }
+        }
+        send(shared, &Out { from, to, fault });
+        from = to;
+    }
+    made
+}
+
+fn send(shared: &Shared, out: &Out) {
+    let sessions = shared.sessions().clone();
+    for session in sessions.iter().filter(|session| session.subscribed()) {
+        // At its own pace the tape waits for nobody; as fast as clients read, it waits for all.
+        let taken = match shared.settings.speed {
+            Some(_) => session.offer(*out),
+            None => session.give(*out, &shared.stop),
+        };
+        if !taken {
+            session.too_slow();
+        }
+    }
+}

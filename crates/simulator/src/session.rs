@@ -1,0 +1,291 @@
+//! One stream connection.
+
+use super::face::{Answer, Client, Trouble};
+use super::faults::Fault;
+use super::{Shared, bars, packed};
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender};
+use market::UnixNanos;
+use ports::cancel::CancelToken;
+use serde_json::Value;
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+use tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tungstenite::{Message, WebSocket};
+
+/// Frames that wait for a client at the most; then it is too slow.
+const QUEUE: usize = 2_048;
+/// Bytes of a frame that no client takes.
+const GIANT: usize = 17 << 20;
+/// How often a sign of life is given.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// Items to send, and what goes wrong with them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Out {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) fault: Option<Fault>,
+}
+
+/// What the player knows of a session.
+#[derive(Debug, Clone)]
+pub(super) struct Handle {
+    queue: Sender<Out>,
+    subscribed: Arc<AtomicBool>,
+    slow: Arc<AtomicBool>,
+}
+
+impl Handle {
+    pub(super) fn subscribed(&self) -> bool {
+        self.subscribed.load(Ordering::Acquire)
+    }
+
+    /// False when the client is too slow.
+    pub(super) fn offer(&self, out: Out) -> bool {
+        !matches!(self.queue.try_send(out), Err(crossbeam_channel::TrySendError::Full(_)))
+    }
+
+    pub(super) fn give(&self, out: Out, stop: &CancelToken) -> bool {
+        while !stop.is_cancelled() {
+            match self.queue.send_timeout(out, Duration::from_millis(50)) {
+                Err(SendTimeoutError::Timeout(_)) => {}
+                _ => break,
+            }
+        }
+        true
+    }
+
+    pub(super) fn too_slow(&self) {
+        self.slow.store(true, Ordering::Release);
+    }
+}
+
+/// Why a session ends; nothing is said of it to the client but what was sent.
+struct Ended;
+type Step = Result<(), Ended>;
+
+struct Session<'a> {
+    shared: &'a Shared,
+    socket: WebSocket<TcpStream>,
+    packed: bool,
+    client: Client,
+    handle: Handle,
+    /// No record is sent any more.
+    stalled: bool,
+}
+
+/// Serves a connection until it ends.
+#[allow(clippy::result_large_err, reason = "the library's own type")]
+pub(super) fn run(shared: &Shared, stream: TcpStream) {
+    let refusal = {
+        let mut refuse = shared.refuse.lock().unwrap_or_else(PoisonError::into_inner);
+        (!refuse.is_empty()).then(|| refuse.remove(0))
+    };
+    let mut packed = false;
+    let greeted = tungstenite::accept_hdr(stream, |request: &Request, response: Response| {
+        packed = request.headers().get("content-type").is_some_and(|value| value == "application/msgpack");
+        if refusal == Some(Fault::TooMany) {
+            let mut refused = ErrorResponse::new(Some("too many requests".to_owned()));
+            *refused.status_mut() = tungstenite::http::StatusCode::TOO_MANY_REQUESTS;
+            return Err(refused);
+        }
+        if !shared.face.admits(shared, &request.uri().to_string()) {
+            let mut refused = ErrorResponse::new(Some("unauthorized".to_owned()));
+            *refused.status_mut() = tungstenite::http::StatusCode::UNAUTHORIZED;
+            return Err(refused);
+        }
+        Ok(response)
+    });
+    let Ok(socket) = greeted else { return };
+    let (queue, outs) = crossbeam_channel::bounded(QUEUE);
+    let handle = Handle { queue, subscribed: Arc::default(), slow: Arc::default() };
+    let mut session =
+        Session { shared, socket, packed, client: Client::default(), handle: handle.clone(), stalled: false };
+    let full = {
+        let mut sessions = shared.sessions();
+        let full = sessions.len() >= shared.settings.connections || refusal == Some(Fault::Limit);
+        if !full {
+            sessions.push(handle.clone());
+        }
+        full
+    };
+    if full {
+        let _ = session.trouble(Trouble::Limit);
+        let _ = session.socket.close(None);
+        let _ = session.socket.flush();
+        return;
+    }
+    let _ = session.talk(&outs);
+    shared.sessions().retain(|other| !Arc::ptr_eq(&other.subscribed, &handle.subscribed));
+}
+
+impl Session<'_> {
+    fn say(&mut self, frame: &str) -> Step {
+        let message = if self.packed {
+            Message::binary(packed::packed(frame))
+        } else {
+            Message::text(frame.to_owned())
+        };
+        self.socket.send(message).map_err(|_| Ended)
+    }
+
+    fn trouble(&mut self, trouble: Trouble) -> Step {
+        self.shared.face.trouble(trouble).map_or(Ok(()), |frame| self.say(&frame))
+    }
+
+    fn talk(&mut self, outs: &Receiver<Out>) -> Step {
+        if let Some(hello) = self.shared.face.hello() {
+            self.say(&hello)?;
+        }
+        let mut beaten = std::time::Instant::now();
+        self.socket.get_ref().set_read_timeout(Some(Duration::from_millis(1))).map_err(|_| Ended)?;
+        let mut wait = Duration::from_millis(2);
+        while !self.shared.stop.is_cancelled() {
+            if self.handle.slow.load(Ordering::Acquire) {
+                self.trouble(Trouble::Slow)?;
+                return Err(Ended);
+            }
+            if beaten.elapsed() > BEAT {
+                beaten = std::time::Instant::now();
+                if let Some(frame) = self.shared.face.beat(&mut self.client) {
+                    self.say(&frame)?;
+                }
+            }
+            // Many frames between two looks at what the client says.
+            for _ in 0..64 {
+                match outs.recv_timeout(wait) {
+                    Ok(out) => self.send(out)?,
+                    Err(RecvTimeoutError::Timeout) => break,
+                    Err(RecvTimeoutError::Disconnected) => return Err(Ended),
+                }
+                wait = Duration::ZERO;
+            }
+            wait = Duration::from_millis(2);
+            match self.socket.read() {
+                Ok(Message::Text(text)) => {
+                    let said: Option<Value> = serde_json::from_str(&text).ok();
+                    self.heard(said.as_ref())?;
+                }
+                Ok(Message::Binary(bytes)) => self.heard(packed::unpacked(&bytes).as_ref())?,
+                Ok(Message::Close(_)) => {
+                    // The library has an answer ready.
+                    let _ = self.socket.flush();
+                    return Err(Ended);
+                }
+                Ok(_) => {}
+                Err(tungstenite::Error::Io(error))
+                    if matches!(
+                        error.kind(),
+                        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+                    ) => {}
+                Err(_) => return Err(Ended),
+            }
+        }
+        let _ = self.socket.close(None);
+        Ok(())
+    }
+
+    fn heard(&mut self, said: Option<&Value>) -> Step {
+        let Answer { frames, end } = self.shared.face.hear(self.shared, &mut self.client, said);
+        for frame in frames {
+            self.say(&frame)?;
+        }
+        self.handle.subscribed.store(self.client.subscribed(), Ordering::Release);
+        if end { Err(Ended) } else { Ok(()) }
+    }
+
+    /// Halts that begin or end with these items, in order of time.
+    fn statuses(&self, out: &Out) -> Vec<(UnixNanos, String)> {
+        let ts = |place: usize| self.shared.items.get(place).map_or(i64::MIN, |item| item.ts);
+        let now = ts(out.from.wrapping_sub(1)) + 1..=ts(out.to - 1);
+        let halts =
+            self.shared.settings.halts.iter().filter(|halt| self.client.statuses.contains(&halt.symbol));
+        let told = halts.flat_map(|halt| [(halt, halt.from, true), (halt, halt.to, false)]);
+        let mut told: Vec<_> = told
+            .filter(|(_, at, _)| now.contains(&at.0))
+            .filter_map(|(halt, at, halted)| Some((at, self.shared.face.status(&halt.symbol, halted, at)?)))
+            .collect();
+        told.sort_by_key(|(at, _)| *at);
+        told
+    }
+
+    /// Bars that ended with these items.
+    fn bars(&self, out: &Out) -> Vec<String> {
+        let ts = |place: usize| self.shared.items.get(place).map_or(i64::MIN / 2, |item| item.ts);
+        let (before, now) = (ts(out.from.wrapping_sub(1)), ts(out.to - 1));
+        let mut told = Vec::new();
+        for (interval, symbol) in &self.client.bars {
+            let length = interval.nanos().unwrap_or(0);
+            for (start, values) in
+                bars::between(self.shared, symbol, *interval, before - length + 1, now - length)
+            {
+                told.extend(self.shared.face.bar(symbol, *interval, start, values));
+            }
+        }
+        told
+    }
+
+    fn send(&mut self, out: Out) -> Step {
+        let shared = self.shared;
+        let amended = out.fault.filter(|fault| fault.amends()).map(|_| shared.amended().clone());
+        let mut statuses = self.statuses(&out).into_iter().peekable();
+        let (mut messages, mut amends) = (Vec::new(), Vec::new());
+        for (place, item) in shared.items[..out.to].iter().enumerate().skip(out.from) {
+            while let Some((_, status)) = statuses.next_if(|(at, _)| at.0 <= item.ts) {
+                messages.push(status);
+            }
+            if !self.client.wants(item.kind, shared.symbol(item)) {
+                continue;
+            }
+            if let Some(fault) = amended.as_ref().and_then(|amended| amended.get(&place)) {
+                let [first, then] =
+                    item.read(|record| shared.face.amended(*fault, item, record)).unwrap_or_default();
+                messages.extend(first);
+                amends.extend(then);
+                continue;
+            }
+            let mut text = String::with_capacity(160);
+            item.read(|record| shared.face.live(item, record, &mut text));
+            if !text.is_empty() {
+                messages.push(text);
+            }
+        }
+        messages.extend(amends);
+        messages.extend(self.bars(&out));
+        if out.fault == Some(Fault::Reorder) {
+            messages.reverse();
+        }
+        if matches!(out.fault, Some(Fault::Stall)) {
+            self.stalled = true;
+        }
+        match out.fault {
+            Some(Fault::Slow) => {
+                self.trouble(Trouble::Slow)?;
+                return Err(Ended);
+            }
+            Some(Fault::Drop | Fault::Limit | Fault::TooMany) => return Err(Ended),
+            _ if self.stalled || messages.is_empty() => return Ok(()),
+            _ => {}
+        }
+        let mut frames: Vec<String> = shared.face.frames(&mut self.client, messages);
+        match out.fault {
+            Some(Fault::Cut) if !self.packed => {
+                if let Some(frame) = frames.last_mut() {
+                    frame.truncate(frame.len() * 2 / 3);
+                }
+            }
+            Some(Fault::Duplicate) => frames.extend(frames.clone()),
+            Some(Fault::Hole) => frames.clear(),
+            Some(Fault::Giant) => {
+                // White space may stand before any message; nobody takes so much of it.
+                if let Some(frame) = frames.last_mut() {
+                    frame.insert_str(0, &" ".repeat(GIANT));
+                }
+            }
+            _ => {}
+        }
+        frames.iter().try_for_each(|frame| self.say(frame))
+    }
+}

@@ -1,0 +1,24 @@
+//! Where records come from. Each source turns what it reads into canonical messages and reports what it may have missed.
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`settings`] | the `[source]` section of the configuration |
+//! | [`tape`] | recorded sessions from disk |
+//! | [`capture`] | captured websocket frames of a vendor |
+//! | [`live`] | vendors' streams, with gap detection and backfill |
+//! | [`poll`] | vendors' bars, requested on a schedule |
+//! | [`http`] | the HTTP client of `live` and `poll` |
+//! | [`bounded`] | ends any source after a number of records |
+//!
+//! ```
+//! let feeds: Vec<&str> = sources::live::examples().collect();
+//! assert!(feeds.iter().any(|url| url.starts_with("kraken:")));
+//! ```
+
+pub mod bounded;
+pub mod capture;
+pub mod http;
+pub mod live;
+pub mod poll;
+pub mod settings;
+pub mod tape;

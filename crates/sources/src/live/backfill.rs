@@ -1,0 +1,132 @@
+//! Fetches what a gap missed from the vendor's history, and proves it: all of the span is published, the records at both
+//! ends of the gap are among it, and the vendor, asked again, counts the same.
+
+use super::vendor::{Span, Vendor};
+use crate::http::Http;
+use market::codec::feed::{Decode, Message};
+use market::digest::Digest;
+use market::{Record, UnixNanos};
+use ports::cancel::CancelToken;
+use ports::gap::{Gap, Proof, State};
+use ports::{Result, clock};
+use std::time::Duration;
+
+/// Nanoseconds fetched beyond both ends.
+const MARGIN: i64 = 1_000_000_000;
+/// The vendor's history may lag behind its stream: asked again so often, a second apart.
+const TRIES: u32 = 5;
+
+/// Fetches a gap's span and hands it over. How many records it has, or why the gap stays open.
+pub(super) fn fill(
+    vendor: &dyn Vendor,
+    http: &Http,
+    gap: &mut Gap,
+    decoder: &mut dyn Decode,
+    take: &mut dyn FnMut(&Record<&str>) -> Result<()>,
+    stop: &CancelToken,
+) -> Result<std::result::Result<u64, String>> {
+    let (from, to) = (gap.instant_from()?, gap.instant_to()?);
+    let mut last = String::new();
+    for attempt in 0..TRIES {
+        if attempt > 0 && stop.sleep(Duration::from_secs(1)) {
+            break;
+        }
+        let fetched = match walk(vendor, http, &gap.symbols, (from, to), decoder, stop, take)? {
+            Ok(span) => span,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let again = match walk(vendor, http, &gap.symbols, (from, to), decoder, stop, &mut |_| Ok(()))? {
+            Ok(span) => span,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let ends = gap.cause == super::ASKED
+            || fetched.first.is_some_and(|ts| ts <= from) && fetched.last.is_some_and(|ts| ts >= to);
+        if ends && fetched.digest == again.digest {
+            gap.state = State::Closed;
+            gap.note = None;
+            gap.proof = Some(Proof {
+                fetched: fetched.digest.count,
+                counted_again: again.digest.count,
+                digest: fetched.digest.to_string(),
+            });
+            return Ok(Ok(fetched.digest.count));
+        }
+        last = format!(
+            "the vendor's history has {} records of it, {} when asked again, and {} the records at its ends",
+            fetched.digest.count,
+            again.digest.count,
+            if ends { "has" } else { "lacks" }
+        );
+    }
+    Ok(Err(last))
+}
+
+/// The last record of a span that history has.
+pub(super) fn last(
+    vendor: &dyn Vendor,
+    http: &Http,
+    (from, to): (UnixNanos, UnixNanos),
+    decoder: &mut dyn Decode,
+    stop: &CancelToken,
+) -> Result<std::result::Result<Option<UnixNanos>, String>> {
+    let symbols = &vendor.account().symbols;
+    Ok(walk(vendor, http, symbols, (from, to), decoder, stop, &mut |_| Ok(()))?.map(|found| found.last))
+}
+
+/// Hands over all that history has of a span, and up to a second more at both ends. How many, or why it does not tell.
+pub(super) fn all(
+    vendor: &dyn Vendor,
+    http: &Http,
+    span: (UnixNanos, UnixNanos),
+    decoder: &mut dyn Decode,
+    stop: &CancelToken,
+    take: &mut dyn FnMut(&Record<&str>) -> Result<()>,
+) -> Result<std::result::Result<u64, String>> {
+    let symbols = &vendor.account().symbols;
+    Ok(walk(vendor, http, symbols, span, decoder, stop, take)?.map(|found| found.digest.count))
+}
+
+#[derive(Default)]
+struct Found {
+    digest: Digest,
+    first: Option<UnixNanos>,
+    last: Option<UnixNanos>,
+}
+
+/// Reads all of a span's records; those within the gap's ends, margins included, are handed over.
+fn walk(
+    vendor: &dyn Vendor,
+    http: &Http,
+    symbols: &[String],
+    (from, to): (UnixNanos, UnixNanos),
+    decoder: &mut dyn Decode,
+    stop: &CancelToken,
+    take: &mut dyn FnMut(&Record<&str>) -> Result<()>,
+) -> Result<std::result::Result<Found, String>> {
+    // Fetched beyond both ends: records of one instant may come in any order.
+    let (start, end) = (UnixNanos(from.0.saturating_sub(MARGIN)), UnixNanos(to.0.saturating_add(MARGIN)));
+    let (mut found, mut wrong, mut scratch) = (Found::default(), None, Vec::new());
+    decoder.rewind();
+    for kind in &vendor.account().kinds {
+        let asked = Span { kind: *kind, symbols, from: start, to: end };
+        let read = vendor.history(http, &asked, stop, &mut |symbol, raw| {
+            let mut done = Ok(());
+            decoder.past(*kind, symbol, raw, clock::now(), &mut |outcome, _| match outcome {
+                Ok(Message::Record(record)) => {
+                    let ts = record.ts();
+                    found.first = Some(found.first.map_or(ts, |first| first.min(ts)));
+                    found.last = Some(found.last.map_or(ts, |last| last.max(ts)));
+                    found.digest.add(&record, &mut scratch);
+                    done = take(&record);
+                }
+                Ok(_) => {}
+                Err(reason) => wrong = Some(format!("a record of history that cannot be read: {reason}")),
+            });
+            done
+        })?;
+        if let Err(reason) = read {
+            return Ok(Err(reason));
+        }
+    }
+    Ok(wrong.map_or(Ok(found), Err))
+}

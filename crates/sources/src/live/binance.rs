@@ -1,0 +1,144 @@
+//! Binance's side: spot trades, combined streams; no key. History over `/api/v3/historicalTrades`, from the number that
+//! `/api/v3/aggTrades` gives for a time. It closes each connection after a day, which is a gap like any other.
+//!
+//! As in binance-spot-api-docs.
+
+use super::vendor::{Account, Refusal, Span, Step, Take, Told, Vendor};
+use crate::http::{Http, read, untold};
+use market::codec::binance::Decoder;
+use market::codec::feed::Decode;
+use ports::cancel::CancelToken;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// Binance spot.
+#[derive(Debug)]
+pub(super) struct Binance(pub(super) Account);
+
+#[derive(Deserialize)]
+struct Control {
+    #[serde(default)]
+    id: Option<u64>,
+    #[serde(default)]
+    error: Option<serde_json::Value>,
+}
+
+/// Trades of a page of history.
+const LIMIT: usize = 1_000;
+/// How far ahead the first trade of a span is looked for at a time, ms: what `aggTrades` allows.
+const AHEAD: i64 = 3_600_000;
+
+impl Binance {
+    /// The number of the first trade of a span.
+    fn first(
+        &self,
+        http: &Http,
+        symbol: &str,
+        span: [i64; 2],
+        stop: &CancelToken,
+    ) -> Result<Option<i64>, String> {
+        #[derive(Deserialize)]
+        struct Sum {
+            f: i64,
+        }
+        let url = format!("{}/api/v3/aggTrades", self.0.rest.trim_end_matches('/'));
+        let mut from = span[0];
+        while from <= span[1] {
+            let to = span[1].min(from + AHEAD - 1);
+            let (start, end) = (from.to_string(), to.to_string());
+            let query = [("symbol", symbol), ("startTime", &start), ("endTime", &end), ("limit", "1")];
+            let body = http.get(&url, &query, &[], stop)?;
+            if let Some(sum) = read::<Vec<Sum>>(&url, &body)?.first() {
+                return Ok(Some(sum.f));
+            }
+            from = to + 1;
+        }
+        Ok(None)
+    }
+}
+
+impl Vendor for Binance {
+    fn name(&self) -> &'static str {
+        "Binance"
+    }
+
+    fn account(&self) -> &Account {
+        &self.0
+    }
+
+    fn url(&self) -> String {
+        format!("{}/stream", self.0.stream.trim_end_matches('/'))
+    }
+
+    fn greeting(&self) -> Vec<Step> {
+        let streams: Vec<String> =
+            self.0.symbols.iter().map(|symbol| format!("{}@trade", symbol.to_ascii_lowercase())).collect();
+        let text = serde_json::json!({"method": "SUBSCRIBE", "params": streams, "id": 1});
+        vec![Step::Say(text.to_string()), Step::Hear(1)]
+    }
+
+    fn answered(&self, answer: &str) -> Result<usize, Refusal> {
+        let told: Control = serde_json::from_str(answer)
+            .map_err(|error| Refusal::Again(format!("an answer that cannot be read: {error}: {answer}")))?;
+        match told.error {
+            Some(error) => Err(self.fatal(&error.to_string(), "symbols are as BTCUSDT: see docs/sources.md")),
+            None => Ok(usize::from(told.id.is_some())),
+        }
+    }
+
+    fn told(&self, frame: &str) -> Option<Refusal> {
+        frame
+            .contains("\"serverShutdown\"")
+            .then(|| Refusal::Again("Binance shuts this server down".to_owned()))
+    }
+
+    fn decoder(&self, label: &str) -> Box<dyn Decode> {
+        Box::new(Decoder::new(label))
+    }
+
+    fn history(&self, http: &Http, span: &Span<'_>, stop: &CancelToken, take: Take<'_>) -> Told {
+        #[derive(Deserialize)]
+        struct Row {
+            id: i64,
+            time: i64,
+        }
+        let url = format!("{}/api/v3/historicalTrades", self.0.rest.trim_end_matches('/'));
+        let times = [span.from.0.div_euclid(1_000_000), span.to.0.div_euclid(1_000_000)];
+        for symbol in span.symbols {
+            let mut from = match self.first(http, symbol, times, stop) {
+                Ok(Some(first)) => first,
+                Ok(None) => continue,
+                Err(reason) => return untold(reason),
+            };
+            'pages: loop {
+                let (number, limit) = (from.to_string(), LIMIT.to_string());
+                let query = [("symbol", symbol.as_str()), ("fromId", &number), ("limit", &limit)];
+                let body = match http.get(&url, &query, &[], stop) {
+                    Ok(body) => body,
+                    Err(reason) => return untold(reason),
+                };
+                let rows: Vec<&RawValue> = match read(&url, &body) {
+                    Ok(rows) => rows,
+                    Err(reason) => return untold(reason),
+                };
+                for raw in &rows {
+                    let row: Row = match read(&url, raw.get()) {
+                        Ok(row) => row,
+                        Err(reason) => return untold(reason),
+                    };
+                    if row.time > times[1] {
+                        break 'pages;
+                    }
+                    from = row.id + 1;
+                    if row.time >= times[0] {
+                        take(symbol, raw.get())?;
+                    }
+                }
+                if rows.len() < LIMIT {
+                    break;
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+}

@@ -1,0 +1,239 @@
+//! The socket: connects, restores the subscriptions, enqueues each frame and does nothing else; connects anew by the
+//! vendor's rules when it is lost.
+
+use super::vendor::{Refusal, Step, Vendor};
+use crossbeam_channel::Sender;
+use market::UnixNanos;
+use ports::cancel::{Backoff, CancelToken};
+use ports::{Error, Result, clock};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tungstenite::stream::MaybeTlsStream;
+use tungstenite::{Message, WebSocket};
+
+/// What the thread tells.
+#[derive(Debug)]
+pub(super) enum Wire {
+    Connected,
+    Frame(String, UnixNanos),
+    Lost(String),
+    Fatal(Error),
+}
+
+/// A wish that the connection be closed and made anew, and why.
+#[derive(Debug, Clone, Default)]
+pub(super) struct HangUp(Arc<Mutex<Option<String>>>);
+
+impl HangUp {
+    pub(super) fn ask(&self, cause: &str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause.to_owned());
+    }
+
+    fn taken(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// A handshake step, and a connection.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A connection that lived so long, or brought so many frames, was a good one.
+const LIVED: Duration = Duration::from_secs(1);
+const MANY: u64 = 50;
+/// How often a quiet socket is looked at for other duties.
+const LOOK: Duration = Duration::from_millis(100);
+const PING: Duration = Duration::from_secs(10);
+/// Larger frames are refused: a frame of 100 quotes has 20 kB.
+const LARGEST: usize = 16 << 20;
+
+type Socket = WebSocket<MaybeTlsStream<TcpStream>>;
+
+/// Starts the thread; it ends when a stop is asked or nobody listens any more.
+pub(super) fn start(
+    vendor: Arc<dyn Vendor>,
+    hang_up: HangUp,
+    stop: CancelToken,
+    wires: Sender<Wire>,
+) -> Result<()> {
+    let run = move || {
+        let mut backoff = Backoff::default();
+        while !stop.is_cancelled() {
+            let wire = match connect(vendor.as_ref()) {
+                Ok((mut socket, early)) => {
+                    tracing::info!(at = vendor.describe(), "connected and subscribed");
+                    hang_up.taken();
+                    let told = std::iter::once(Wire::Connected).chain(early);
+                    if told.into_iter().any(|wire| wires.send(wire).is_err()) {
+                        return;
+                    }
+                    let (since, mut frames) = (Instant::now(), 0);
+                    let ended = read(vendor.as_ref(), &mut socket, &hang_up, &stop, &wires, &mut frames);
+                    drop(socket);
+                    // One that is lost at once is not tried without ever longer pauses.
+                    if since.elapsed() > LIVED || frames > MANY {
+                        backoff.reset();
+                    }
+                    ended
+                }
+                Err(refusal) => Some(refusal),
+            };
+            let wire = match wire {
+                Some(Refusal::Fatal(error)) => {
+                    let _ = wires.send(Wire::Fatal(error));
+                    return;
+                }
+                Some(Refusal::Again(cause)) => Some(cause),
+                None => None,
+            };
+            let Some(cause) = wire else { return };
+            // Nobody listens any longer: nothing is lost.
+            if wires.send(Wire::Lost(cause.clone())).is_err() {
+                return;
+            }
+            tracing::warn!(cause, tries = backoff.tries(), "the stream is away; trying again");
+            stop.sleep(backoff.wait());
+        }
+    };
+    std::thread::Builder::new()
+        .name("stream".to_owned())
+        .spawn(run)
+        .map(drop)
+        .map_err(|error| Error::internal(format!("start the thread that reads the stream: {error}")))
+}
+
+/// A connection and what was heard on it before it stood.
+type Opened = (Socket, Vec<Wire>);
+
+fn connect(vendor: &dyn Vendor) -> std::result::Result<Opened, Refusal> {
+    let again = |what: &str, error: &dyn std::fmt::Display| Refusal::Again(format!("{what}: {error}"));
+    let (host, port) = address(&vendor.url());
+    let addresses =
+        (host.as_str(), port).to_socket_addrs().map_err(|error| again("find the host", &error))?;
+    let mut last = None;
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(stream) => {
+                let set = stream
+                    .set_read_timeout(Some(PATIENCE))
+                    .and_then(|()| stream.set_write_timeout(Some(PATIENCE)))
+                    .and_then(|()| stream.set_nodelay(true));
+                set.map_err(|error| again("set up the socket", &error))?;
+                return subscribe(vendor, stream);
+            }
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.map_or_else(|| again("find the host", &"no address"), |error| again("connect", &error)))
+}
+
+/// Host and port of a stream's address.
+fn address(url: &str) -> (String, u16) {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("wss", url));
+    let host = rest.split(['/', '?']).next().unwrap_or(rest);
+    let port = if scheme == "ws" { 80 } else { 443 };
+    match host.rsplit_once(':') {
+        Some((name, number)) => (name.to_owned(), number.parse().unwrap_or(port)),
+        None => (host.to_owned(), port),
+    }
+}
+
+fn subscribe(vendor: &dyn Vendor, stream: TcpStream) -> std::result::Result<Opened, Refusal> {
+    let config = tungstenite::protocol::WebSocketConfig::default()
+        .max_message_size(Some(LARGEST))
+        .max_frame_size(Some(LARGEST));
+    let (mut socket, _) = tungstenite::client_tls_with_config(vendor.url(), stream, Some(config), None)
+        .map_err(|error| match error {
+            tungstenite::HandshakeError::Failure(tungstenite::Error::Http(response)) => {
+                vendor.status(response.status().as_u16())
+            }
+            tungstenite::HandshakeError::Failure(error) => Refusal::Again(format!("handshake: {error}")),
+            tungstenite::HandshakeError::Interrupted(_) => Refusal::Again("handshake: no answer".to_owned()),
+        })?;
+    let lost = |error: tungstenite::Error| Refusal::Again(format!("while greeting: {error}"));
+    let (mut early, mut heard) = (Vec::new(), 0);
+    for step in vendor.greeting() {
+        match step {
+            Step::Say(line) => socket.send(Message::text(line)).map_err(lost)?,
+            Step::Hear(wanted) => {
+                while heard < wanted {
+                    match socket.read().map_err(lost)? {
+                        Message::Text(text) => {
+                            heard += vendor.answered(&text)?;
+                            // The first symbol's data may come before the last one's answer; and answers may be counted.
+                            early.push(Wire::Frame(text.to_string(), clock::now()));
+                        }
+                        Message::Close(_) => return Err(Refusal::Again("closed while greeting".to_owned())),
+                        _ => {}
+                    }
+                }
+                heard -= wanted;
+            }
+        }
+    }
+    let stream = match socket.get_ref() {
+        MaybeTlsStream::Plain(stream) => Some(stream),
+        MaybeTlsStream::Rustls(stream) => Some(&stream.sock),
+        _ => None,
+    };
+    if let Some(stream) = stream {
+        stream
+            .set_read_timeout(Some(LOOK))
+            .map_err(|error| Refusal::Again(format!("set up the socket: {error}")))?;
+    }
+    Ok((socket, early))
+}
+
+/// Enqueues frames until the connection is lost: why; `None` when it is to end.
+fn read(
+    vendor: &dyn Vendor,
+    socket: &mut Socket,
+    hang_up: &HangUp,
+    stop: &CancelToken,
+    wires: &Sender<Wire>,
+    frames: &mut u64,
+) -> Option<Refusal> {
+    let again = |cause: String| Some(Refusal::Again(cause));
+    let (mut pinged, mut heard) = (Instant::now(), Instant::now());
+    loop {
+        if stop.is_cancelled() {
+            let _ = socket.close(None);
+            return None;
+        }
+        if let Some(cause) = hang_up.taken() {
+            return again(cause);
+        }
+        match socket.read() {
+            Ok(Message::Text(text)) => {
+                heard = Instant::now();
+                *frames += 1;
+                let recv_ts = clock::now();
+                if let Some(refusal) = vendor.told(&text) {
+                    return Some(refusal);
+                }
+                if wires.send(Wire::Frame(text.to_string(), recv_ts)).is_err() {
+                    return None;
+                }
+            }
+            Ok(Message::Close(frame)) => {
+                let why = frame.map_or_else(|| "no reason".to_owned(), |frame| frame.to_string());
+                return again(format!("the vendor closed the connection: {why}"));
+            }
+            Ok(_) => heard = Instant::now(),
+            Err(tungstenite::Error::Io(error))
+                if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
+            Err(error) => return again(format!("the connection was lost: {error}")),
+        }
+        if heard.elapsed() > 2 * PING {
+            return again(format!("no answer to a ping for {} s", heard.elapsed().as_secs()));
+        }
+        if pinged.elapsed() > PING {
+            pinged = Instant::now();
+            let said = socket
+                .send(Message::Ping(Vec::new().into()))
+                .and_then(|()| vendor.beat().map_or(Ok(()), |line| socket.send(Message::text(line))));
+            if let Err(error) = said {
+                return again(format!("the connection was lost: {error}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Asked by a person: fetches spans from the vendor's history, or the ledger's open gaps once more, and ends; or reads a
+//! span once, to compare.
+
+use super::{Settings, backfill, hand_over};
+use crate::http::Http;
+use market::codec::feed::Decode;
+use market::{Record, UnixNanos};
+use ports::cancel::CancelToken;
+use ports::gap::{Gap, State};
+use ports::source::{Event, Positions, Source};
+use ports::{Error, Result};
+use std::collections::VecDeque;
+
+/// Gaps to fetch.
+pub struct Fetch {
+    settings: Settings,
+    decoder: Box<dyn Decode>,
+    http: Http,
+    gaps: VecDeque<Gap>,
+    /// As they stand afterwards.
+    pub done: Vec<Gap>,
+}
+
+impl Fetch {
+    /// Of gaps that a ledger holds.
+    #[must_use]
+    pub fn new(settings: Settings, gaps: Vec<Gap>) -> Self {
+        let decoder = settings.vendor.decoder(&settings.feed);
+        Self { settings, decoder, http: Http::default(), gaps: gaps.into(), done: Vec::new() }
+    }
+
+    /// Of a span, both ends included.
+    #[must_use]
+    pub fn span(settings: Settings, from: UnixNanos, to: UnixNanos) -> Self {
+        let gap = Gap {
+            id: format!("{}|{from}|{to}|asked", settings.feed),
+            feed: settings.feed.clone(),
+            symbols: settings.vendor.account().symbols.clone(),
+            from: from.to_string(),
+            to: Some(to.to_string()),
+            cause: super::ASKED.to_owned(),
+            state: State::Open,
+            proof: None,
+            note: None,
+        };
+        Self::new(settings, vec![gap])
+    }
+}
+
+impl Source for Fetch {
+    fn resume(&mut self, _: &Positions) -> Result<u64> {
+        Ok(0)
+    }
+
+    fn next(&mut self, stop: &CancelToken, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool> {
+        let Some(mut gap) = self.gaps.pop_front() else { return Ok(false) };
+        let vendor = self.settings.vendor.as_ref();
+        let (decoder, mut payload) = (self.decoder.as_mut(), Vec::new());
+        let mut take = |record: &Record<&str>| hand_over(record, &mut payload, sink);
+        let told = backfill::fill(vendor, &self.http, &mut gap, decoder, &mut take, stop)?;
+        gap.note = told.err();
+        sink(Event::Gap(&gap))?;
+        self.done.push(gap);
+        Ok(!self.gaps.is_empty())
+    }
+
+    fn positions(&mut self) -> Positions {
+        Positions::new()
+    }
+
+    fn size(&self) -> Option<u64> {
+        None
+    }
+
+    fn describe(&self) -> String {
+        self.settings.vendor.describe()
+    }
+}
+
+/// A span of the vendor's history, read once: what topic and store should hold of it.
+pub struct History {
+    settings: Settings,
+    span: (UnixNanos, UnixNanos),
+}
+
+impl History {
+    /// Of a span, and up to a second more at both ends.
+    #[must_use]
+    pub fn new(settings: Settings, from: UnixNanos, to: UnixNanos) -> Self {
+        Self { settings, span: (from, to) }
+    }
+}
+
+impl Source for History {
+    fn resume(&mut self, _: &Positions) -> Result<u64> {
+        Ok(0)
+    }
+
+    fn next(&mut self, stop: &CancelToken, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool> {
+        let vendor = self.settings.vendor.as_ref();
+        let (mut decoder, mut payload) = (vendor.decoder(&self.settings.feed), Vec::new());
+        let mut take = |record: &Record<&str>| hand_over(record, &mut payload, sink);
+        backfill::all(vendor, &Http::default(), self.span, &mut *decoder, stop, &mut take)?.map_err(
+            |reason| {
+                Error::user(format!("the history of {} does not tell: {reason}", vendor.name()))
+                    .hint("choose a span that the plan covers, with --from and --to")
+            },
+        )?;
+        Ok(false)
+    }
+
+    fn positions(&mut self) -> Positions {
+        Positions::new()
+    }
+
+    fn size(&self) -> Option<u64> {
+        None
+    }
+
+    fn describe(&self) -> String {
+        format!("the history of {}", self.settings.vendor.describe())
+    }
+}

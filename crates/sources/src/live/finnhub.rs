@@ -1,0 +1,135 @@
+//! Finnhub's side: trades; it answers no subscription, and says `ping` when there is nothing to say. History over
+//! `/stock/tick`, a day in columns, where the plan has it.
+//!
+//! As in finnhub.io/docs/api and Finnhub-Stock-API/finnhub-python.
+
+use super::vendor::{Account, Refusal, Span, Step, Take, Told, Vendor};
+use crate::http::{Http, read, untold};
+use market::codec::feed::Decode;
+use market::codec::finnhub::Decoder;
+use ports::cancel::CancelToken;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// Finnhub.
+#[derive(Debug)]
+pub(super) struct Finnhub(pub(super) Account);
+
+/// Ticks of a page of history.
+const LIMIT: usize = 25_000;
+
+impl Vendor for Finnhub {
+    fn name(&self) -> &'static str {
+        "Finnhub"
+    }
+
+    fn account(&self) -> &Account {
+        &self.0
+    }
+
+    fn url(&self) -> String {
+        format!("{}/?token={}", self.0.stream.trim_end_matches('/'), self.0.key.reveal())
+    }
+
+    fn greeting(&self) -> Vec<Step> {
+        let subscribe =
+            |symbol: &String| serde_json::json!({"type": "subscribe", "symbol": symbol}).to_string();
+        self.0.symbols.iter().map(|symbol| Step::Say(subscribe(symbol))).collect()
+    }
+
+    fn answered(&self, _: &str) -> Result<usize, Refusal> {
+        Ok(0)
+    }
+
+    fn told(&self, frame: &str) -> Option<Refusal> {
+        #[derive(Deserialize)]
+        struct Control {
+            #[serde(rename = "type")]
+            class: String,
+            msg: String,
+        }
+        if frame.len() > 400 || !frame.contains("\"error\"") {
+            return None;
+        }
+        let told: Control = serde_json::from_str(frame).ok()?;
+        (told.class == "error").then(|| {
+            let hint = if told.msg.contains("too many") {
+                "shorten symbols=; the free plan has 50"
+            } else {
+                "symbols are as AAPL or BINANCE:BTCUSDT: see docs/sources.md"
+            };
+            self.fatal(&told.msg, hint)
+        })
+    }
+
+    fn status(&self, code: u16) -> Refusal {
+        match code {
+            401 | 403 => self.fatal(&format!("HTTP {code}"), "check FINNHUB_API_KEY"),
+            _ => Refusal::Again(format!("HTTP {code} to the handshake")),
+        }
+    }
+
+    fn decoder(&self, label: &str) -> Box<dyn Decode> {
+        Box::new(Decoder::new(label))
+    }
+
+    fn describe(&self) -> String {
+        // The address holds the key.
+        format!("{} for {}", self.0.stream, self.0.symbols.join(","))
+    }
+
+    fn history(&self, http: &Http, span: &Span<'_>, stop: &CancelToken, take: Take<'_>) -> Told {
+        #[derive(Deserialize)]
+        struct Columns<'a> {
+            #[serde(borrow, default)]
+            p: Vec<&'a RawValue>,
+            #[serde(borrow, default)]
+            v: Vec<&'a RawValue>,
+            #[serde(default)]
+            t: Vec<i64>,
+            #[serde(borrow, default)]
+            c: Vec<&'a RawValue>,
+        }
+        let url = format!("{}/stock/tick", self.0.rest.trim_end_matches('/'));
+        let (limit, day) = (LIMIT.to_string(), 86_400_000_000_000_i64);
+        let day_of = |ts: i64| market::UnixNanos(ts).local("%Y-%m-%d", "America/New_York");
+        let mut days: Vec<String> = (span.from.0..=span.to.0).step_by(day as usize).map(day_of).collect();
+        days.push(day_of(span.to.0));
+        days.dedup();
+        for (symbol, date) in
+            span.symbols.iter().flat_map(|symbol| days.iter().map(move |date| (symbol, date)))
+        {
+            let mut skip = 0;
+            loop {
+                let after = skip.to_string();
+                let query =
+                    [("symbol", symbol.as_str()), ("date", date), ("limit", &limit), ("skip", &after)];
+                let headers = [("X-Finnhub-Token", self.0.key.reveal())];
+                let body = match http.get(&url, &query, &headers, stop) {
+                    Ok(body) => body,
+                    Err(reason) => return untold(reason),
+                };
+                let of: Columns<'_> = match read(&url, &body) {
+                    Ok(columns) => columns,
+                    Err(reason) => return untold(reason),
+                };
+                let count = of.t.len();
+                if of.p.len() != count || of.v.len() != count {
+                    return untold(format!("{url}: columns of different lengths"));
+                }
+                for (at, ts) in of.t.iter().enumerate() {
+                    if (span.from.0..=span.to.0).contains(&ts.saturating_mul(1_000_000)) {
+                        let codes = of.c.get(at).map_or("null", |codes| codes.get());
+                        let (price, size) = (of.p[at].get(), of.v[at].get());
+                        take(symbol, &format!("{{\"p\":{price},\"v\":{size},\"t\":{ts},\"c\":{codes}}}"))?;
+                    }
+                }
+                skip += count;
+                if count < LIMIT {
+                    break;
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+}

@@ -1,0 +1,117 @@
+//! A frame: its records are handed over, what else it tells is told, and what cannot be read is kept.
+
+use super::{Live, bars_of, hand_over};
+use market::codec::feed::{Idle, Message};
+use market::{Record, UnixNanos};
+use ports::Result;
+use ports::cancel::CancelToken;
+use ports::dead_letter::{DeadLetter, Stage};
+use ports::notice::Notice;
+use ports::source::{Event, Source};
+
+/// Part of a frame that waits until a gap is filled.
+enum Later {
+    Record(Record<String>),
+    Unreadable(String, String),
+}
+
+impl Live {
+    pub(super) fn frame(
+        &mut self,
+        text: &str,
+        recv_ts: UnixNanos,
+        stop: &CancelToken,
+        sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
+    ) -> Result<()> {
+        // The decoder is lent to its own frame. What comes while a gap is open waits for the frame's end: the gap is
+        // filled first, and needs the decoder.
+        let mut decoder = std::mem::replace(&mut self.decoder, Box::new(Idle));
+        let (mut done, mut later) = (Ok(()), Vec::new());
+        let read = decoder.frame(text, recv_ts, &mut |outcome, raw| {
+            if done.is_err() || outcome == Ok(Message::Silent) {
+                return;
+            }
+            done = match outcome {
+                Ok(Message::Record(record)) if self.open.is_none() => self.record(&record, stop, sink),
+                Ok(Message::Record(record)) => {
+                    later.push(Later::Record(record.map(str::to_owned)));
+                    Ok(())
+                }
+                Ok(Message::Missed(what)) => self.missed(&format!("a hole: {what}"), sink),
+                Ok(Message::Halted { symbol, ts, halted }) => {
+                    // As loud as a gap: it explains a silence that would otherwise look like one.
+                    tracing::warn!(symbol, halted, "trading status");
+                    self.watch.halt(symbol, ts, halted);
+                    sink(Event::Notice(&Notice::halt(&self.settings.feed, symbol, ts, halted)))
+                }
+                Ok(Message::Bands(bands)) => sink(Event::Notice(&Notice::bands(&self.settings.feed, &bands))),
+                Ok(Message::Bar(given)) => match given.bar(&bars_of(&self.settings.feed)) {
+                    Ok(bar) => sink(Event::Bar(&bar)),
+                    Err(reason) => self.dead(reason, raw, sink),
+                },
+                Ok(Message::Silent) => Ok(()),
+                Err(reason) if self.open.is_none() => self.unreadable("a message", reason, raw, sink),
+                Err(reason) => {
+                    later.push(Later::Unreadable(reason, raw.to_owned()));
+                    Ok(())
+                }
+            };
+        });
+        self.decoder = decoder;
+        done?;
+        for outcome in later {
+            match outcome {
+                Later::Record(record) => self.record(&record.as_str(), stop, sink)?,
+                Later::Unreadable(reason, raw) => self.unreadable("a message", reason, &raw, sink)?,
+            }
+        }
+        match read {
+            Ok(()) => Ok(()),
+            Err(reason) => self.unreadable("a frame", reason, text, sink),
+        }
+    }
+
+    fn record(
+        &mut self,
+        record: &Record<&str>,
+        stop: &CancelToken,
+        sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let ts = record.ts();
+        if self.open.is_some() {
+            self.fill(ts, sink, stop)?;
+        }
+        self.watch.hear(record.symbol(), ts);
+        // A simulator's time is of another day.
+        if self.settings.speed == 1.0 {
+            self.lag.record(u64::try_from(record.recv_ts().0.saturating_sub(ts.0) / 1_000).unwrap_or(0));
+        }
+        self.latest = Some(self.latest.map_or(ts.0, |latest| latest.max(ts.0)));
+        self.changed = true;
+        hand_over(record, &mut self.payload, sink)
+    }
+
+    /// What cannot be read may have been a record: it is kept, and a gap.
+    fn unreadable(
+        &mut self,
+        what: &str,
+        reason: String,
+        raw: &str,
+        sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let cause = format!("{what} that cannot be read: {reason}");
+        self.dead(reason, raw, sink)?;
+        self.missed(&cause, sink)
+    }
+
+    fn dead(&self, reason: String, raw: &str, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
+        sink(Event::Dead(DeadLetter {
+            stage: Stage::Source,
+            origin: self.describe(),
+            reason,
+            key: String::new(),
+            kind: String::new(),
+            raw: raw.as_bytes().to_vec(),
+        }))
+    }
+}

@@ -1,0 +1,177 @@
+//! What may have been missed: the gap that is open, the silence that may be a stall, and how either ends.
+
+use super::vendor::Span;
+use super::watch::Suspect;
+use super::{LOOK, Live, backfill, hand_over};
+use market::{Record, UnixNanos};
+use ports::Result;
+use ports::cancel::CancelToken;
+use ports::gap::{Gap, State};
+use ports::source::Event;
+use std::time::Instant;
+
+/// A record of history that is no older may still come by the stream.
+const ON_ITS_WAY_S: f64 = 2.0;
+
+impl Live {
+    /// Records may be missing from the newest one on.
+    pub(super) fn missed(
+        &mut self,
+        cause: &str,
+        sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let Some(from) = self.latest else { return Ok(()) };
+        // Of a symbol that stalled more is missing.
+        let from = self.silent_since.take().map_or(from, |since| since.min(from));
+        if let Some(open) = &mut self.open {
+            open.cause = format!("{}; {cause}", open.cause);
+            return Ok(());
+        }
+        self.gaps += 1;
+        let from = UnixNanos(from).to_string();
+        let gap = Gap {
+            id: format!("{}|{from}|{}", self.settings.feed, self.gaps),
+            feed: self.settings.feed.clone(),
+            symbols: self.settings.vendor.account().symbols.clone(),
+            from,
+            to: None,
+            cause: cause.to_owned(),
+            state: State::Open,
+            proof: None,
+            note: None,
+        };
+        tracing::warn!(cause, from = gap.from, "records may be missing: a gap in the ledger");
+        sink(Event::Gap(&gap))?;
+        self.open = Some(gap);
+        Ok(())
+    }
+
+    /// A record has come after a gap: how far it reaches is known, and it can be fetched.
+    pub(super) fn fill(
+        &mut self,
+        to: UnixNanos,
+        sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
+        stop: &CancelToken,
+    ) -> Result<()> {
+        let Some(mut gap) = self.open.take() else { return Ok(()) };
+        gap.to = Some(to.to_string());
+        if self.settings.backfill {
+            let (vendor, decoder, watch) =
+                (self.settings.vendor.as_ref(), self.decoder.as_mut(), &mut self.watch);
+            let mut payload = Vec::new();
+            let mut take = |record: &Record<&str>| {
+                watch.fetched(record.symbol(), record.ts());
+                hand_over(record, &mut payload, sink)
+            };
+            let filled = backfill::fill(vendor, &self.http, &mut gap, decoder, &mut take, stop)?;
+            // While that was done nothing was read.
+            self.watch.excuse(None);
+            match filled {
+                Ok(fetched) => {
+                    tracing::info!(fetched, from = gap.from, "the gap is fetched and counted: closed")
+                }
+                Err(reason) => {
+                    tracing::warn!(reason, from = gap.from, "the gap stays open");
+                    gap.note = Some(reason);
+                }
+            }
+        } else {
+            gap.note = Some("fetching what was missed is switched off".to_owned());
+        }
+        sink(Event::Gap(&gap))
+    }
+
+    /// Looks into silence: why to connect anew. The vendor's history tells a stall from a quiet or halted symbol; where it
+    /// cannot be asked, silence in the regular session counts as one.
+    pub(super) fn stalled(&mut self, stop: &CancelToken) -> Result<Option<String>> {
+        if self.watched.elapsed() < LOOK {
+            return Ok(None);
+        }
+        self.watched = Instant::now();
+        for suspect in self.watch.suspects() {
+            self.watch.excuse(Some(&suspect.symbol));
+            let told = if self.settings.backfill {
+                self.unheard(&suspect, stop)?
+            } else {
+                Err("it is not to be asked".to_owned())
+            };
+            let silence =
+                format!("no record of {} for {:.0} s while connected", suspect.symbol, suspect.silent_s);
+            match told {
+                Ok(0) => tracing::debug!(silence, "history has none either: quiet or halted"),
+                Ok(count) => {
+                    self.silent_since = Some(suspect.since.0);
+                    return Ok(Some(format!("stall: {silence}, and history has {count}")));
+                }
+                Err(_) if !suspect.regular => {}
+                Err(reason) => {
+                    self.silent_since = Some(suspect.since.0);
+                    return Ok(Some(format!(
+                        "stall: {silence}; whether history has any is not known: {reason}"
+                    )));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// After a gap the stream stands and nothing comes: what history has of it is fetched all the same. The session may
+    /// have ended in between.
+    pub(super) fn settle(
+        &mut self,
+        sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
+        stop: &CancelToken,
+    ) -> Result<()> {
+        // While the stream is away, more is being missed.
+        let Some(stands) = self.stands else { return Ok(()) };
+        let market_s = stands.elapsed().as_secs_f64() * self.settings.speed;
+        let Some(gap) =
+            self.open.as_ref().filter(|_| self.settings.backfill && market_s > self.settings.stall_s)
+        else {
+            return Ok(());
+        };
+        self.stands = Some(Instant::now());
+        let from = gap.instant_from()?;
+        // A simulator's time is known by its records alone.
+        let now = match self.watch.now() {
+            Some(now) if self.settings.speed != 1.0 => now,
+            _ => ports::clock::now(),
+        };
+        let (vendor, decoder) = (self.settings.vendor.as_ref(), self.decoder.as_mut());
+        match backfill::last(vendor, &self.http, (from, now), decoder, stop)? {
+            // After the close nothing more is to come.
+            Ok(Some(last)) if last > from || self.watch.closed(now) => {
+                self.latest = self.latest.max(Some(last.0));
+                self.changed = true;
+                self.fill(last, sink, stop)
+            }
+            Ok(_) => Ok(()),
+            Err(reason) => {
+                tracing::debug!(reason, "history does not tell of the open gap yet");
+                Ok(())
+            }
+        }
+    }
+
+    /// How many records the vendor's history has since a symbol's last one.
+    fn unheard(&self, suspect: &Suspect, stop: &CancelToken) -> Result<std::result::Result<usize, String>> {
+        let (vendor, mut count) = (&self.settings.vendor, 0);
+        // What is that new may be on its way.
+        let on_its_way = (ON_ITS_WAY_S * self.settings.speed).min(self.settings.stall_s / 2.0);
+        let to = UnixNanos(suspect.now.0.saturating_sub((on_its_way * 1e9) as i64));
+        for kind in &vendor.account().kinds {
+            // Not the last record itself: some vendors' times are of milliseconds.
+            let from = UnixNanos(suspect.since.0.saturating_add(1_000_000));
+            let symbols = std::slice::from_ref(&suspect.symbol);
+            let span = Span { kind: *kind, symbols, from, to };
+            let read = vendor.history(&self.http, &span, stop, &mut |_, _| {
+                count += 1;
+                Ok(())
+            })?;
+            if let Err(reason) = read {
+                return Ok(Err(reason));
+            }
+        }
+        Ok(Ok(count))
+    }
+}

@@ -1,0 +1,213 @@
+//! A vendor's live stream. A thread of its own reads the socket and only enqueues (`connection`); here frames become
+//! records, and what may have been missed becomes a gap that is fetched from the vendor's history (`backfill`).
+//!
+//! What differs between vendors is behind [`vendor::Vendor`], a file for each, and `market::codec`, a file for each.
+
+mod alpaca;
+mod backfill;
+mod binance;
+mod coinbase;
+mod connection;
+mod fetch;
+mod finnhub;
+mod frame;
+mod kraken;
+mod massive;
+mod missing;
+mod open;
+pub mod vendor;
+mod watch;
+
+use crate::http::Http;
+use connection::Wire;
+use crossbeam_channel::Receiver;
+pub use fetch::{Fetch, History};
+use market::Record;
+use market::calendar::Calendar;
+use market::codec::feed::Decode;
+use market::codec::json;
+pub use open::{decoder, examples, open};
+use ports::cancel::CancelToken;
+use ports::gap::Gap;
+use ports::source::{Event, Positions, Source};
+use ports::telemetry::Latency;
+use ports::{Error, Result};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use vendor::Vendor;
+use watch::Watch;
+
+/// Frames read and not yet worked on, at the most.
+const QUEUE: usize = 4_096;
+/// Frames handed over in one go.
+const AT_ONCE: usize = 256;
+/// How long a call waits for the first frame.
+const WAIT: Duration = Duration::from_millis(50);
+/// The cause of a gap that a person names: its ends are no records.
+const ASKED: &str = "asked for";
+/// How often silence is looked into.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How to follow a feed.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The vendor's side.
+    pub vendor: Arc<dyn Vendor>,
+    /// What its records are labelled with, as `alpaca.iex`.
+    pub feed: String,
+    /// Sessions: while the market is closed silence is none.
+    pub calendar: Calendar,
+    /// Silence of a symbol, in market seconds, that is looked into; 20 times its usual pause if that is longer.
+    pub stall_s: f64,
+    /// Market seconds in a second: 1, or a simulator's speed.
+    pub speed: f64,
+    /// Fetch what was missed.
+    pub backfill: bool,
+}
+
+/// A live feed.
+pub struct Live {
+    settings: Settings,
+    decoder: Box<dyn Decode>,
+    http: Http,
+    wires: Option<Receiver<Wire>>,
+    /// Told to the reading thread: connect anew, for this reason.
+    hang_up: connection::HangUp,
+    /// Event time of the newest record.
+    latest: Option<i64>,
+    watch: Watch,
+    watched: Instant,
+    /// Waits for the first record after it.
+    open: Option<Gap>,
+    /// The last record of a symbol that stalled, until the connection is made anew for it.
+    silent_since: Option<i64>,
+    /// Since when the stream stands, or was looked into for an open gap; nothing while it is away.
+    stands: Option<Instant>,
+    gaps: u64,
+    changed: bool,
+    lag: Latency,
+    payload: Vec<u8>,
+}
+
+impl Live {
+    /// Connects on the first call of [`Source::next`].
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            decoder: settings.vendor.decoder(&settings.feed),
+            http: Http::default(),
+            watch: Watch::new(settings.calendar, settings.stall_s, settings.speed)
+                .expecting(&settings.vendor.account().symbols),
+            watched: Instant::now(),
+            settings,
+            wires: None,
+            hang_up: connection::HangUp::default(),
+            latest: None,
+            open: None,
+            silent_since: None,
+            stands: None,
+            gaps: 0,
+            changed: false,
+            lag: Latency::default(),
+            payload: Vec::new(),
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("live:{}", self.settings.feed)
+    }
+}
+
+/// What a vendor's own bars are labelled with, so that they never pass for those we make of its trades.
+pub(super) fn bars_of(feed: &str) -> String {
+    format!("{feed}.bars")
+}
+
+/// Hands a record over in canonical form.
+fn hand_over(
+    record: &Record<&str>,
+    payload: &mut Vec<u8>,
+    sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
+) -> Result<()> {
+    payload.clear();
+    json::encode(record, payload);
+    sink(Event::Record { kind: record.kind(), symbol: record.symbol(), recv_ts: record.recv_ts(), payload })
+}
+
+impl Source for Live {
+    /// The time since the last record of an earlier run is a gap.
+    fn resume(&mut self, positions: &Positions) -> Result<u64> {
+        let kept =
+            positions.get(&self.name()).and_then(|bytes| std::str::from_utf8(bytes).ok()?.parse().ok());
+        self.latest = kept;
+        Ok(0)
+    }
+
+    fn next(&mut self, stop: &CancelToken, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool> {
+        if self.wires.is_none() {
+            let (send, receive) = crossbeam_channel::bounded(QUEUE);
+            connection::start(Arc::clone(&self.settings.vendor), self.hang_up.clone(), stop.clone(), send)?;
+            self.wires = Some(receive);
+            self.missed("not running", sink)?;
+        }
+        let Some(wires) = self.wires.clone() else { return Ok(false) };
+        let (mut wait, mut drained) = (WAIT, false);
+        for _ in 0..AT_ONCE {
+            match wires.recv_timeout(wait) {
+                Ok(Wire::Frame(text, recv_ts)) => self.frame(&text, recv_ts, stop, sink)?,
+                Ok(Wire::Lost(cause)) => {
+                    self.stands = None;
+                    self.missed(&cause, sink)?;
+                }
+                Ok(Wire::Connected) => {
+                    self.decoder.connected();
+                    self.stands = Some(Instant::now());
+                    self.watch.connected();
+                }
+                Ok(Wire::Fatal(error)) => return Err(error),
+                Err(crossbeam_channel::RecvTimeoutError::Timeout) => {
+                    drained = true;
+                    break;
+                }
+                Err(crossbeam_channel::RecvTimeoutError::Disconnected) => {
+                    return if stop.is_cancelled() {
+                        Ok(true)
+                    } else {
+                        Err(Error::internal("the thread that reads the stream ended"))
+                    };
+                }
+            }
+            wait = Duration::ZERO;
+        }
+        if self.open.is_some() {
+            // A connection that brings nothing after a gap is not made anew again and again: history goes on meanwhile.
+            self.settle(sink, stop)?;
+        } else if drained && let Some(cause) = self.stalled(stop)? {
+            // Only then: what waits in the queue was heard, and not yet by the watch.
+            self.hang_up.ask(&cause);
+        }
+        Ok(true)
+    }
+
+    fn positions(&mut self) -> Positions {
+        let mut out = Positions::new();
+        // While a gap is open the next run must find it again.
+        if let (true, Some(ts), None) = (std::mem::take(&mut self.changed), self.latest, &self.open) {
+            out.insert(self.name(), ts.to_string().into_bytes());
+        }
+        out
+    }
+
+    fn size(&self) -> Option<u64> {
+        None
+    }
+
+    fn lag(&mut self, into: &mut Latency) {
+        into.merge(&self.lag);
+        self.lag.clear();
+    }
+
+    fn describe(&self) -> String {
+        self.settings.vendor.describe()
+    }
+}

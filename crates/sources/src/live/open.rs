@@ -1,0 +1,213 @@
+//! What a URL of a live source says: `alpaca:iex?symbols=SPY,AAPL&kinds=trades,quotes`.
+
+use super::vendor::{Account, Vendor};
+use super::{Settings, alpaca, binance, coinbase, finnhub, kraken, massive};
+use crate::settings as config;
+use market::Kind;
+use market::calendar::Calendar;
+use market::codec::feed::Decode;
+use ports::options::{self, Options};
+use ports::secret::Secret;
+use ports::{Error, Result};
+use std::sync::Arc;
+
+/// What is known of a vendor before anything is asked for.
+struct Entry {
+    scheme: &'static str,
+    feeds: &'static [&'static str],
+    example: &'static str,
+    kinds: &'static [Kind],
+    /// Its stream has bars and price bands, too.
+    beside: bool,
+    calendar: Calendar,
+    account: fn(&config::Source) -> &config::Account,
+    /// What must be in the environment, and where it is had.
+    key: Option<&'static str>,
+    /// A secret goes with the key.
+    secret: bool,
+    vendor: fn(Account) -> Arc<dyn Vendor>,
+}
+
+const TRADES: &[Kind] = &[Kind::Trade];
+const BOTH: &[Kind] = &[Kind::Trade, Kind::Quote];
+
+const VENDORS: [Entry; 6] = [
+    Entry {
+        scheme: "alpaca",
+        feeds: &["iex", "sip", "delayed_sip", "test", "crypto"],
+        example: "alpaca:iex?symbols=SPY,AAPL&kinds=trades,quotes",
+        kinds: BOTH,
+        beside: true,
+        calendar: Calendar::XNYS,
+        account: |source| &source.alpaca,
+        key: Some(
+            "export APCA_API_KEY_ID=... APCA_API_SECRET_KEY=... (a free account at alpaca.markets has them)",
+        ),
+        secret: true,
+        vendor: |account| Arc::new(alpaca::Alpaca(account)),
+    },
+    Entry {
+        scheme: "massive",
+        feeds: &["stocks"],
+        example: "massive:stocks?symbols=SPY,AAPL&kinds=trades,quotes",
+        kinds: BOTH,
+        beside: true,
+        calendar: Calendar::XNYS,
+        account: |source| &source.massive,
+        key: Some("export MASSIVE_API_KEY=... (an account at massive.com has it)"),
+        secret: false,
+        vendor: |account| Arc::new(massive::Massive(account)),
+    },
+    Entry {
+        scheme: "finnhub",
+        feeds: &[""],
+        example: "finnhub:?symbols=AAPL,BINANCE:BTCUSDT",
+        kinds: TRADES,
+        beside: false,
+        calendar: Calendar::XNYS,
+        account: |source| &source.finnhub,
+        key: Some("export FINNHUB_API_KEY=... (a free account at finnhub.io has it)"),
+        secret: false,
+        vendor: |account| Arc::new(finnhub::Finnhub(account)),
+    },
+    Entry {
+        scheme: "coinbase",
+        feeds: &[""],
+        example: "coinbase:?symbols=BTC-USD,ETH-USD",
+        kinds: TRADES,
+        beside: false,
+        calendar: Calendar::ALWAYS,
+        account: |source| &source.coinbase,
+        key: None,
+        secret: false,
+        vendor: |account| Arc::new(coinbase::Coinbase(account)),
+    },
+    Entry {
+        scheme: "kraken",
+        feeds: &[""],
+        example: "kraken:?symbols=BTC/USD,ETH/USD",
+        kinds: TRADES,
+        beside: false,
+        calendar: Calendar::ALWAYS,
+        account: |source| &source.kraken,
+        key: None,
+        secret: false,
+        vendor: |account| Arc::new(kraken::Kraken(account)),
+    },
+    Entry {
+        scheme: "binance",
+        feeds: &[""],
+        example: "binance:?symbols=BTCUSDT,ETHUSDT",
+        kinds: TRADES,
+        beside: false,
+        calendar: Calendar::ALWAYS,
+        account: |source| &source.binance,
+        key: None,
+        secret: false,
+        vendor: |account| Arc::new(binance::Binance(account)),
+    },
+];
+
+/// The settings that a URL stands for; nothing if it is of no live source.
+pub fn open(source: &config::Source) -> Option<Result<Settings>> {
+    let (scheme, rest) = source.url.split_once(':')?;
+    let entry = VENDORS.iter().find(|entry| entry.scheme == scheme)?;
+    Some(settings(entry, source, rest))
+}
+
+/// What reads the frames of a feed, as `alpaca.sip`; nothing if it is of no vendor.
+#[must_use]
+pub fn decoder(label: &str) -> Option<Box<dyn Decode>> {
+    let entry = VENDORS.iter().find(|entry| label.starts_with(entry.scheme))?;
+    let account = Account {
+        stream: String::new(),
+        rest: String::new(),
+        key: Secret::default(),
+        secret: Secret::default(),
+        feed: String::new(),
+        symbols: Vec::new(),
+        kinds: Vec::new(),
+        bars: false,
+        bands: false,
+    };
+    Some((entry.vendor)(account).decoder(label))
+}
+
+/// An example of each.
+pub fn examples() -> impl Iterator<Item = &'static str> {
+    VENDORS.iter().map(|entry| entry.example)
+}
+
+fn settings(entry: &Entry, source: &config::Source, rest: &str) -> Result<Settings> {
+    let (feed, options): (_, Options<'_>) = options::split(rest);
+    let example = format!("--source '{}'", entry.example);
+    let wrong = |what: String| Error::user(what).hint(example.clone());
+    if !entry.feeds.contains(&feed) {
+        let feeds =
+            if entry.feeds == [""] { "it has one, without a name".into() } else { entry.feeds.join(", ") };
+        return Err(wrong(format!("`{feed}` is no feed of {}: {feeds}", entry.scheme)));
+    }
+    let given = (entry.account)(source);
+    let mut account = Account {
+        stream: given.stream.clone(),
+        rest: given.rest.clone(),
+        key: given.key.clone(),
+        secret: given.secret.clone(),
+        feed: feed.to_owned(),
+        symbols: Vec::new(),
+        kinds: TRADES.to_vec(),
+        bars: false,
+        bands: false,
+    };
+    let dot = if feed.is_empty() { "" } else { "." };
+    let (mut label, mut speed) = (format!("{}{dot}{feed}", entry.scheme), 1.0);
+    options.each(|option| {
+        let value = option.value.as_str();
+        let bad = |expected: &str| option.error(expected).hint(example.clone());
+        match option.name.as_str() {
+            "symbols" => account.symbols = option.list(),
+            "kinds" => {
+                let mut kinds = Vec::new();
+                for word in value.split(',').map(str::trim) {
+                    match word {
+                        "bars" if entry.beside && feed != "test" => account.bars = true,
+                        "lulds" if entry.beside && !["test", "crypto"].contains(&feed) => {
+                            account.bands = true
+                        }
+                        _ => kinds.push(word.parse().map_err(|why: String| bad(&why))?),
+                    }
+                }
+                account.kinds = kinds;
+                if let Some(kind) = account.kinds.iter().find(|kind| !entry.kinds.contains(kind)) {
+                    return Err(bad(&format!("{} has no {}", entry.scheme, kind.plural())));
+                }
+            }
+            "label" if !value.is_empty() => value.clone_into(&mut label),
+            "speed" => {
+                speed = match value.trim_end_matches('x').parse() {
+                    Ok(number) if f64::is_finite(number) && number > 0.0 => number,
+                    _ => return Err(bad("speed is the simulator's, a number above 0")),
+                }
+            }
+            _ => return Err(bad("unknown; known are symbols, kinds, label, speed")),
+        }
+        Ok(())
+    })?;
+    if account.symbols.is_empty() {
+        return Err(wrong("no symbols are named".to_owned()));
+    }
+    if let Some(hint) = entry.key
+        && (account.key.reveal().is_empty() || (entry.secret && account.secret.reveal().is_empty()))
+    {
+        let name = format!("{}{}", entry.scheme[..1].to_ascii_uppercase(), &entry.scheme[1..]);
+        return Err(Error::user(format!("no key for {name}")).hint(hint));
+    }
+    Ok(Settings {
+        vendor: (entry.vendor)(account),
+        feed: label,
+        calendar: if feed == "crypto" { Calendar::ALWAYS } else { entry.calendar },
+        stall_s: source.stall_s as f64,
+        speed,
+        backfill: source.backfill,
+    })
+}

@@ -1,0 +1,270 @@
+//! Bars that a vendor gives over REST, asked for again and again within what its plan allows. What is new or has changed is
+//! handed over; what changed counts a revision up.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `open` | what a URL says: `poll:yahoo?symbols=SPY&interval=1m` |
+//! | `request` | what each vendor is asked |
+//! | `budget` | requests in a minute and in a day |
+//!
+//! Replies are read by `market::codec::poll`.
+
+mod budget;
+mod open;
+mod request;
+
+use crate::http::Http;
+use budget::{Budget, Wait};
+use market::UnixNanos;
+use market::bar::{Bar, Values};
+use market::codec::poll::{Asked, Refused, Vendor, read};
+use market::interval::{Interval, SECOND};
+pub use open::open;
+use ports::cancel::CancelToken;
+use ports::dead_letter::{DeadLetter, Stage};
+use ports::secret::Secret;
+use ports::source::{Event, Positions, Source};
+use ports::{Error, Result, clock};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// After so long a bar is held to be final.
+const SETTLED: i64 = 900 * SECOND;
+/// Of each symbol so many bars are remembered: a change of an older one counts as a first telling.
+const REMEMBERED: usize = 20_000;
+/// How long a call lasts at the most, when nothing is due.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// What to ask whom how often.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Whose bars.
+    pub vendor: Vendor,
+    /// Its word in URLs and labels.
+    pub name: &'static str,
+    /// As `https://query2.finance.yahoo.com`.
+    pub rest: String,
+    /// Empty where none is needed.
+    pub key: Secret,
+    /// What goes with the key.
+    pub secret: Secret,
+    /// What bars are labelled with.
+    pub feed: String,
+    /// Whose.
+    pub symbols: Vec<String>,
+    /// How long they are.
+    pub interval: Interval,
+    /// Time between two requests about a symbol.
+    pub every: Duration,
+    /// The first bar's start at the earliest; a day or a month ago if not said.
+    pub from: Option<UnixNanos>,
+    /// The last bar's start at the latest; now if not said.
+    pub to: Option<UnixNanos>,
+    /// Ends when each symbol was asked for once.
+    pub once: bool,
+    /// Requests in any minute.
+    pub per_minute: u32,
+    /// Requests a day, UTC; 0 is no limit.
+    pub per_day: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Watched {
+    name: String,
+    due: Instant,
+    /// Start of each bar told, its numbers and how it was told.
+    told: BTreeMap<i64, (Values, u32, bool)>,
+    /// Until when a long span has been asked for, while there is more of it.
+    reached: Option<UnixNanos>,
+    done: bool,
+}
+
+/// The source.
+pub struct Poll {
+    settings: Settings,
+    http: Http,
+    budget: Budget,
+    symbols: Vec<Watched>,
+    /// The day's end of requests was told.
+    exhausted: Option<i64>,
+    changed: bool,
+}
+
+impl Poll {
+    /// Asks on the first call of [`Source::next`].
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let now = Instant::now();
+        let watched = |name: &String| Watched {
+            name: name.clone(),
+            due: now,
+            told: BTreeMap::new(),
+            reached: None,
+            done: false,
+        };
+        Self {
+            symbols: settings.symbols.iter().map(watched).collect(),
+            budget: Budget::new(settings.per_minute, settings.per_day),
+            http: Http::default(),
+            exhausted: None,
+            changed: false,
+            settings,
+        }
+    }
+
+    fn position(&self) -> String {
+        format!("budget:{}", self.settings.name)
+    }
+
+    /// A request is allowed now; or waits a little, and says so when it takes the rest of the day.
+    fn may_ask(&mut self, stop: &CancelToken) -> Result<bool> {
+        let today = clock::now().epoch_day();
+        match self.budget.take(Instant::now(), today) {
+            Ok(()) => {
+                self.changed = true;
+                Ok(true)
+            }
+            Err(Wait::Minute(wait)) => {
+                stop.sleep(wait.min(WAIT));
+                Ok(false)
+            }
+            Err(Wait::Day) if self.settings.once => Err(Error::user(format!(
+                "the {} requests a day to {} are used up",
+                self.settings.per_day, self.settings.name
+            ))
+            .hint("it goes on at midnight UTC; a larger plan: source.poll.VENDOR.per_day")),
+            Err(Wait::Day) => {
+                if self.exhausted.replace(today) != Some(today) {
+                    let (vendor, per_day) = (self.settings.name, self.settings.per_day);
+                    tracing::warn!(
+                        vendor,
+                        per_day,
+                        "the day's requests are used up; waiting for midnight UTC"
+                    );
+                }
+                stop.sleep(WAIT);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Asks for a symbol's bars. False when it is to be asked again, or there is more of the span.
+    fn ask(&mut self, index: usize, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool> {
+        let now = clock::now();
+        let day = self.settings.interval.is_day();
+        let span = if day { 31 } else { 1 } * 24 * 3_600 * SECOND;
+        let watched = &self.symbols[index];
+        // The last one told may have changed since.
+        let newest = watched.told.keys().next_back().map(|start| UnixNanos(*start));
+        let from = watched.reached.or(newest).or(self.settings.from).unwrap_or(UnixNanos(now.0 - span));
+        let to = self.settings.to.unwrap_or(now);
+        let asked = Asked {
+            symbol: &watched.name,
+            feed: &self.settings.feed,
+            interval: self.settings.interval,
+            settled: UnixNanos(now.0.saturating_sub(SETTLED)),
+        };
+        let request = request::request(&self.settings, &watched.name, (from, to), now);
+        let query: Vec<(&str, &str)> = request.query.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        let headers: Vec<(&str, &str)> = request.headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        let what = |reason: &str| format!("{} of {}: {reason}", asked.symbol, request.url);
+        let never = |reason: &str| {
+            Error::user(what(reason)).hint("check key, symbol and plan: docs/sources.md, polling")
+        };
+        let again = |budget: &mut Budget, reason: &str| {
+            tracing::warn!("{}; asking again in a minute", what(reason));
+            budget.exhaust(Instant::now());
+            Ok(false)
+        };
+        let body = match self.http.once(&request.url, &query, &headers) {
+            Ok((200..=299 | 400..=404, _, body)) => body,
+            Ok((code, ..)) => return again(&mut self.budget, &format!("HTTP {code}")),
+            Err(reason) => return again(&mut self.budget, &reason),
+        };
+        let mut reply = match read(self.settings.vendor, &body, &asked) {
+            Ok(reply) => reply,
+            Err(Refused::Later(reason)) => return again(&mut self.budget, &reason),
+            Err(Refused::Never(reason)) => return Err(never(&reason)),
+            Err(Refused::Unreadable(reason)) => {
+                let start: String = body.chars().take(200).collect();
+                return Err(never(&format!("a reply that cannot be read: {reason}: {start}")));
+            }
+        };
+        for (reason, raw) in std::mem::take(&mut reply.wrong) {
+            let letter = DeadLetter {
+                stage: Stage::Source,
+                origin: request.url.clone(),
+                reason,
+                key: asked.symbol.to_owned(),
+                kind: "bar".to_owned(),
+                raw: raw.into_bytes(),
+            };
+            sink(Event::Dead(letter))?;
+        }
+        // A vendor that cannot be asked for a span tells more.
+        reply.bars.retain(|bar| from <= bar.start && bar.start <= to);
+        let watched = &mut self.symbols[index];
+        reply.bars.iter_mut().try_for_each(|bar| watched.tell(bar, sink))?;
+        watched.reached = (request.until < to).then_some(request.until);
+        Ok(watched.reached.is_none())
+    }
+}
+
+impl Watched {
+    /// Hands a bar over if it is new, or not as it was told.
+    fn tell(&mut self, bar: &mut Bar, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
+        if let Some((values, revision, is_final)) = self.told.get(&bar.start.0) {
+            let same = *values == bar.values;
+            if same && *is_final == bar.is_final {
+                return Ok(());
+            }
+            bar.revision = revision + u32::from(!same);
+        }
+        self.told.insert(bar.start.0, (bar.values.clone(), bar.revision, bar.is_final));
+        if self.told.len() > REMEMBERED {
+            self.told.pop_first();
+        }
+        sink(Event::Bar(bar))
+    }
+}
+
+impl Source for Poll {
+    fn resume(&mut self, positions: &Positions) -> Result<u64> {
+        if let Some(text) = positions.get(&self.position()).and_then(|bytes| std::str::from_utf8(bytes).ok())
+        {
+            self.budget.restore(text);
+        }
+        Ok(0)
+    }
+
+    fn next(&mut self, stop: &CancelToken, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool> {
+        let now = Instant::now();
+        let due = (0..self.symbols.len()).find(|n| !self.symbols[*n].done && self.symbols[*n].due <= now);
+        let Some(index) = due else {
+            let over = self.symbols.iter().all(|watched| watched.done);
+            if !over {
+                stop.sleep(WAIT);
+            }
+            return Ok(!over);
+        };
+        if self.may_ask(stop)? && self.ask(index, sink)? {
+            let (every, once) = (self.settings.every, self.settings.once);
+            let watched = &mut self.symbols[index];
+            (watched.due, watched.done) = (now + every, once);
+        }
+        Ok(true)
+    }
+
+    fn positions(&mut self) -> Positions {
+        let changed = std::mem::take(&mut self.changed);
+        changed.then(|| (self.position(), self.budget.kept().into_bytes())).into_iter().collect()
+    }
+
+    fn size(&self) -> Option<u64> {
+        None
+    }
+
+    fn describe(&self) -> String {
+        format!("{} for {}", self.settings.rest, self.settings.symbols.join(","))
+    }
+}

@@ -1,0 +1,226 @@
+//! What each vendor is asked, and how.
+
+use super::Settings;
+use market::UnixNanos;
+use market::codec::poll::Vendor;
+use market::interval::{Interval, MINUTE, SECOND};
+
+/// A request: address, query, headers. The address holds no key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Request {
+    pub(super) url: String,
+    pub(super) query: Vec<(&'static str, String)>,
+    pub(super) headers: Vec<(&'static str, String)>,
+    /// What it covers ends here; the rest is to be asked for anew.
+    pub(super) until: UnixNanos,
+}
+
+const DAY: i64 = 24 * 60 * MINUTE;
+const NEW_YORK: &str = "America/New_York";
+/// Alpha Vantage gives the last thirty days; what is older must be asked for by its month.
+const RECENT: i64 = 25 * DAY;
+
+/// How long a span can be asked for, so that no plan's limit on a reply can cut bars off: some cut the oldest.
+fn longest(vendor: Vendor, interval: Interval) -> i64 {
+    let length = interval.nanos().unwrap_or(DAY);
+    // Both ends are in it.
+    let bars = |count: i64| length.saturating_mul(count - 1);
+    match vendor {
+        Vendor::Alpaca => bars(10_000),
+        // It counts the minutes, or days, that a bar is made of.
+        Vendor::Massive => length.min(if interval.is_day() { DAY } else { MINUTE }).saturating_mul(49_999),
+        Vendor::TwelveData => bars(5_000),
+        Vendor::Yahoo if length == MINUTE => 7 * DAY,
+        Vendor::AlphaVantage | Vendor::Yahoo => i64::MAX,
+    }
+}
+
+/// The first instant of the month after, in New York.
+fn next_month(at: UnixNanos) -> UnixNanos {
+    let month = at.local("%Y-%m", NEW_YORK);
+    let (year, month) = month.split_once('-').unwrap_or_default();
+    let (year, month) = (year.parse().unwrap_or(1970_i32), month.parse().unwrap_or(1_i32));
+    let (year, month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+    UnixNanos::parse(&format!("{year:04}-{month:02}-01T00:00[{NEW_YORK}]")).unwrap_or(UnixNanos(i64::MAX))
+}
+
+/// An interval in a vendor's words; nothing where it has none such.
+pub(super) fn word(vendor: Vendor, interval: Interval) -> Option<&'static str> {
+    let minutes = interval.nanos().map_or(1_440, |nanos| nanos / MINUTE);
+    let words = match (vendor, minutes) {
+        (Vendor::Alpaca, 1) => "1Min",
+        (Vendor::Alpaca, 5) => "5Min",
+        (Vendor::Alpaca, 15) => "15Min",
+        (Vendor::Alpaca, 60) => "1Hour",
+        (Vendor::Alpaca, 1_440) => "1Day",
+        (Vendor::Massive, 1) => "1/minute",
+        (Vendor::Massive, 5) => "5/minute",
+        (Vendor::Massive, 15) => "15/minute",
+        (Vendor::Massive, 60) => "1/hour",
+        (Vendor::Massive, 1_440) => "1/day",
+        (Vendor::AlphaVantage | Vendor::TwelveData, 1) => "1min",
+        (Vendor::AlphaVantage | Vendor::TwelveData, 5) => "5min",
+        (Vendor::AlphaVantage | Vendor::TwelveData, 15) => "15min",
+        (Vendor::AlphaVantage, 60) => "60min",
+        (Vendor::TwelveData, 60) => "1h",
+        (Vendor::AlphaVantage, 1_440) => "daily",
+        (Vendor::TwelveData, 1_440) => "1day",
+        (Vendor::Yahoo, 1) => "1m",
+        (Vendor::Yahoo, 5) => "5m",
+        (Vendor::Yahoo, 15) => "15m",
+        (Vendor::Yahoo, 60) => "1h",
+        (Vendor::Yahoo, 1_440) => "1d",
+        _ => return None,
+    };
+    interval.nanos().is_none_or(|nanos| nanos >= MINUTE).then_some(words)
+}
+
+/// Bars of a symbol that begin between two instants, or the first of them. Where the vendor cannot be asked for a span,
+/// what it has newest, or the month of the first.
+pub(super) fn request(
+    settings: &Settings,
+    symbol: &str,
+    (from, to): (UnixNanos, UnixNanos),
+    now: UnixNanos,
+) -> Request {
+    let until = UnixNanos(from.0.saturating_add(longest(settings.vendor, settings.interval))).min(to);
+    let rest = settings.rest.trim_end_matches('/');
+    let word = word(settings.vendor, settings.interval).unwrap_or_default();
+    let (key, secret) = (settings.key.reveal().to_owned(), settings.secret.reveal().to_owned());
+    let symbol = symbol.to_owned();
+    match settings.vendor {
+        Vendor::Alpaca => Request {
+            url: format!("{rest}/v2/stocks/bars"),
+            query: vec![
+                ("symbols", symbol),
+                ("timeframe", word.to_owned()),
+                ("start", from.to_string()),
+                ("end", until.to_string()),
+                ("limit", "10000".to_owned()),
+                ("feed", "iex".to_owned()),
+            ],
+            headers: vec![("APCA-API-KEY-ID", key), ("APCA-API-SECRET-KEY", secret)],
+            until,
+        },
+        Vendor::Massive => Request {
+            url: format!("{rest}/v2/aggs/ticker/{symbol}/range/{word}/{}/{}", from.millis(), until.millis()),
+            query: vec![
+                ("adjusted", "false".to_owned()),
+                ("sort", "asc".to_owned()),
+                ("limit", "50000".to_owned()),
+            ],
+            headers: vec![("Authorization", format!("Bearer {key}"))],
+            until,
+        },
+        Vendor::AlphaVantage => {
+            let mut until = until;
+            let mut query = vec![("symbol", symbol), ("outputsize", "full".to_owned()), ("apikey", key)];
+            if word == "daily" {
+                query.push(("function", "TIME_SERIES_DAILY".to_owned()));
+            } else {
+                query.extend([
+                    ("function", "TIME_SERIES_INTRADAY".to_owned()),
+                    ("interval", word.to_owned()),
+                    ("adjusted", "false".to_owned()),
+                    ("extended_hours", "true".to_owned()),
+                ]);
+                if now.0.saturating_sub(from.0) > RECENT {
+                    query.push(("month", from.local("%Y-%m", NEW_YORK)));
+                    until = next_month(from).min(to);
+                }
+            }
+            Request { url: format!("{rest}/query"), query, headers: Vec::new(), until }
+        }
+        Vendor::TwelveData => Request {
+            url: format!("{rest}/time_series"),
+            query: vec![
+                ("symbol", symbol),
+                ("interval", word.to_owned()),
+                ("outputsize", "5000".to_owned()),
+                ("start_date", from.local("%Y-%m-%d %H:%M:%S", NEW_YORK)),
+                ("end_date", until.local("%Y-%m-%d %H:%M:%S", NEW_YORK)),
+                ("order", "ASC".to_owned()),
+                ("apikey", key),
+            ],
+            headers: Vec::new(),
+            until,
+        },
+        Vendor::Yahoo => Request {
+            url: format!("{rest}/v8/finance/chart/{symbol}"),
+            query: vec![
+                ("interval", word.to_owned()),
+                ("period1", (from.0 / SECOND).to_string()),
+                ("period2", (until.0 / SECOND).to_string()),
+                ("includePrePost", "true".to_owned()),
+            ],
+            headers: Vec::new(),
+            until,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The requests for a span, and what each covers.
+    fn requests(url: &str, from: &str, to: &str) -> Vec<(Request, UnixNanos)> {
+        let keys = ["alpaca.key", "massive.key", "poll.alphavantage.key", "poll.twelvedata.key"];
+        let mut changes: Vec<(&str, &str)> = keys.map(|name| (name, "k")).to_vec();
+        changes.push(("url", url));
+        let settings = super::super::open(&crate::settings::with(&changes)).unwrap().unwrap();
+        let [mut from, to, now] = [from, to, "2026-11-24"].map(|text| UnixNanos::parse(text).unwrap());
+        let mut out = Vec::new();
+        loop {
+            let request = request(&settings, "SPY", (from, to), now);
+            let until = request.until;
+            assert!(from < until && until <= to, "{request:?}");
+            out.push((request, from));
+            if until == to {
+                return out;
+            }
+            from = until;
+        }
+    }
+
+    #[test]
+    fn a_long_span_is_asked_for_in_pieces_that_fit_a_reply() {
+        // Vendor, interval, bars of a reply at the most, requests for two months.
+        for (vendor, interval, most, count) in [
+            ("alpaca", "1m", 10_000, 9),
+            ("alpaca", "1d", 10_000, 1),
+            ("massive", "1m", 50_000, 2),
+            ("massive", "1h", 50_000, 2),
+            ("massive", "1d", 50_000, 1),
+            ("twelvedata", "1m", 5_000, 18),
+            ("twelvedata", "1h", 5_000, 1),
+            ("yahoo", "1m", 8 * 1_440, 9),
+            ("yahoo", "1h", 50_000, 1),
+            ("alphavantage", "1m", 50_000, 3),
+            ("alphavantage", "1d", 50_000, 1),
+        ] {
+            let url = format!("poll:{vendor}?symbols=SPY&interval={interval}");
+            let list = requests(&url, "2013-10-08", "2013-12-08");
+            assert_eq!(list.len(), count, "{url}");
+            let length = interval.parse::<Interval>().unwrap().nanos().unwrap_or(DAY);
+            let fits = |(request, from): &(Request, UnixNanos)| (request.until.0 - from.0) / length < most;
+            assert!(list.iter().all(fits), "{url}");
+        }
+    }
+
+    #[test]
+    fn months_of_the_past_are_named_to_alpha_vantage() {
+        let url = "poll:alphavantage?symbols=SPY&interval=1m";
+        let months = |from, to| -> Vec<Option<String>> {
+            let month = |(request, _): (Request, _)| {
+                request.query.into_iter().find(|(name, _)| *name == "month").map(|(_, value)| value)
+            };
+            requests(url, from, to).into_iter().map(month).collect()
+        };
+        let named = |list: &[&str]| list.iter().map(|text| Some((*text).to_owned())).collect::<Vec<_>>();
+        assert_eq!(months("2013-10-08", "2013-10-09"), named(&["2013-10"]));
+        assert_eq!(months("2013-11-08", "2014-01-09"), named(&["2013-11", "2013-12", "2014-01"]));
+        // The last month comes without.
+        assert_eq!(months("2026-10-20", "2026-11-24"), [named(&["2026-10"]), vec![None]].concat());
+    }
+}

@@ -1,0 +1,70 @@
+//! The `[source]` section of the configuration. Every field is described in `config/default.toml`.
+
+use ports::secret::Secret;
+use serde::Deserialize;
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Source {
+    pub url: String,
+    pub feed: String,
+    pub zone: String,
+    pub stall_s: u64,
+    pub backfill: bool,
+    pub alpaca: Account,
+    pub massive: Account,
+    pub finnhub: Account,
+    pub coinbase: Account,
+    pub kraken: Account,
+    pub binance: Account,
+    pub poll: Poll,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Poll {
+    pub alpaca: Polled,
+    pub massive: Polled,
+    pub alphavantage: Polled,
+    pub twelvedata: Polled,
+    pub yahoo: Polled,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Polled {
+    #[serde(default)]
+    pub rest: String,
+    #[serde(default)]
+    pub key: Secret,
+    pub per_minute: u32,
+    pub per_day: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Account {
+    pub stream: String,
+    pub rest: String,
+    pub key: Secret,
+    pub secret: Secret,
+}
+
+/// The defaults of `config/default.toml` with some values changed, by their path below `[source]`.
+#[cfg(test)]
+pub(crate) fn with(changes: &[(&str, &str)]) -> Source {
+    let text = include_str!("../../../config/default.toml");
+    let mut table: toml::Table = text.parse().unwrap();
+    for (path, value) in changes {
+        let mut slot = table.get_mut("source").unwrap();
+        for key in path.split('.') {
+            slot = slot.get_mut(key).unwrap();
+        }
+        *slot = toml::Value::String((*value).to_owned());
+    }
+    table.remove("source").unwrap().try_into().unwrap()
+}

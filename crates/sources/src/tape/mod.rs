@@ -1,0 +1,285 @@
+//! Plays recorded sessions: the zipped tick files of a folder in the shape of Lean's data, all symbols merged in
+//! time order, in real time, N times as fast, or as fast as they can be read.
+//!
+//! ```text
+//! DIR/[…/]tick/<symbol>/<yyyymmdd>_trade.zip    one CSV each, see market::codec::lean
+//! DIR/[…/]tick/<symbol>/<yyyymmdd>_quote.zip
+//! ```
+//! A record's identity is its session date and row number, so playing a file again publishes the same records again.
+
+mod file;
+mod folder;
+
+use file::{Line, TapeFile};
+use folder::Entry;
+use market::codec::json;
+use market::{Kind, UnixNanos};
+use ports::cancel::CancelToken;
+use ports::dead_letter::{DeadLetter, Stage};
+use ports::source::{Event, Positions, Source};
+use ports::{Error, Result, clock};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How to play.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The folder.
+    pub dir: PathBuf,
+    /// Times real time; `None` is as fast as can be.
+    pub speed: Option<f64>,
+    /// Only these symbols, in any case; empty for all.
+    pub symbols: Vec<String>,
+    /// Only these kinds.
+    pub kinds: Vec<Kind>,
+    /// Only these sessions (`20131008`); empty is all.
+    pub dates: Vec<u32>,
+    /// The label of the records.
+    pub feed: String,
+    /// The exchange's time zone.
+    pub zone: String,
+}
+
+/// Rows handed over by one call of `next`.
+const TURN: usize = 1_024;
+/// How long one call of `next` sleeps at the most while no row is due.
+const NAP: Duration = Duration::from_millis(20);
+
+/// A folder being played.
+#[derive(Debug)]
+pub struct Tape {
+    settings: Settings,
+    /// Sessions still to come, newest first.
+    sessions: Vec<(u32, Vec<Entry>)>,
+    /// The session being played.
+    open: Vec<TapeFile>,
+    queue: BinaryHeap<Reverse<(UnixNanos, usize)>>,
+    /// Rows done by session and file, with the file's checksum.
+    done: BTreeMap<u32, BTreeMap<String, (u32, u64)>>,
+    /// Sessions read from since positions were last asked for.
+    touched: Vec<u32>,
+    session: u32,
+    pace: Option<(Instant, UnixNanos)>,
+    recv_ts: UnixNanos,
+    size: u64,
+    payload: Vec<u8>,
+}
+
+impl Tape {
+    /// Lists the folder; nothing is read yet.
+    ///
+    /// # Errors
+    /// There is no such folder, or no tick file in it.
+    pub fn open(settings: Settings) -> Result<Self> {
+        let entries = folder::list(&settings)?;
+        let size = entries.iter().map(|entry| entry.rows_guess).sum();
+        let mut by_session: BTreeMap<u32, Vec<Entry>> = BTreeMap::new();
+        for entry in entries {
+            by_session.entry(entry.session).or_default().push(entry);
+        }
+        Ok(Self {
+            settings,
+            sessions: by_session.into_iter().rev().collect(),
+            open: Vec::new(),
+            queue: BinaryHeap::new(),
+            done: BTreeMap::new(),
+            touched: Vec::new(),
+            session: 0,
+            pace: None,
+            recv_ts: UnixNanos(0),
+            size,
+            payload: Vec::with_capacity(512),
+        })
+    }
+
+    fn name(&self, session: u32) -> String {
+        format!("{}/{session}", self.settings.feed)
+    }
+
+    /// Opens the next session's files and queues the first row of each.
+    fn open_session(
+        &mut self,
+        session: u32,
+        entries: &[Entry],
+        sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
+    ) -> Result<()> {
+        self.session = session;
+        self.pace = None;
+        self.open.clear();
+        self.queue.clear();
+        let empty = BTreeMap::new();
+        for entry in entries {
+            let done = self.done.get(&session).unwrap_or(&empty).get(&entry.name);
+            let skip = done.filter(|(checksum, _)| *checksum == entry.checksum).map_or(0, |(_, rows)| *rows);
+            match TapeFile::open(entry, &self.settings, skip) {
+                Ok(file) => self.open.push(file),
+                Err(reason) => sink(Event::Dead(unreadable(entry, &reason)))?,
+            }
+        }
+        for index in 0..self.open.len() {
+            self.queue_next(index, sink)?;
+        }
+        Ok(())
+    }
+
+    /// Reads rows of a file until one has a time to be queued under; bad ones become dead letters.
+    fn queue_next(&mut self, index: usize, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
+        loop {
+            let file = &mut self.open[index];
+            match file.read_line() {
+                Line::End => break,
+                Line::Row(Ok(time)) => {
+                    self.queue.push(Reverse((time, index)));
+                    break;
+                }
+                Line::Row(Err(reason)) => {
+                    let letter = file.letter(&reason);
+                    file.step();
+                    self.touch();
+                    sink(Event::Dead(letter))?;
+                }
+                Line::Broken(letter) => {
+                    self.touch();
+                    sink(Event::Dead(letter))?;
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How long until the row is due.
+    fn early(&mut self, time: UnixNanos) -> Duration {
+        let Some(speed) = self.settings.speed else { return Duration::ZERO };
+        let (start, first) = *self.pace.get_or_insert_with(|| (Instant::now(), time));
+        let due = start + Duration::from_secs_f64((time.0 - first.0).max(0) as f64 / 1e9 / speed);
+        due.saturating_duration_since(Instant::now())
+    }
+
+    fn hand_over(&mut self, index: usize, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
+        let file = &mut self.open[index];
+        match file.record(self.recv_ts) {
+            Ok(record) => {
+                self.payload.clear();
+                json::encode(&record, &mut self.payload);
+                let event = Event::Record {
+                    kind: record.kind(),
+                    symbol: record.symbol(),
+                    recv_ts: self.recv_ts,
+                    payload: &self.payload,
+                };
+                sink(event)?;
+            }
+            Err(reason) => sink(Event::Dead(file.letter(&reason)))?,
+        }
+        self.open[index].step();
+        self.touch();
+        Ok(())
+    }
+
+    fn touch(&mut self) {
+        if self.touched.last() != Some(&self.session) {
+            self.touched.push(self.session);
+        }
+    }
+
+    fn mark_done(&mut self) {
+        if self.open.is_empty() {
+            return;
+        }
+        let files = self.done.entry(self.session).or_default();
+        for file in &self.open {
+            files.insert(file.name().to_owned(), (file.checksum(), file.rows()));
+        }
+    }
+}
+
+fn unreadable(entry: &Entry, reason: &str) -> DeadLetter {
+    DeadLetter {
+        stage: Stage::Source,
+        origin: entry.path.display().to_string(),
+        reason: reason.to_owned(),
+        key: entry.symbol.clone(),
+        kind: entry.kind.name().to_owned(),
+        raw: Vec::new(),
+    }
+}
+
+impl Source for Tape {
+    fn resume(&mut self, positions: &Positions) -> Result<u64> {
+        let mut rows = 0;
+        for (session, _) in &self.sessions {
+            let Some(position) = positions.get(&self.name(*session)) else { continue };
+            let files: BTreeMap<String, (u32, u64)> = serde_json::from_slice(position).map_err(|error| {
+                Error::user(format!("the kept position of {} is not readable: {error}", self.name(*session)))
+                    .hint("play the tape from its beginning: --replay")
+            })?;
+            rows += files.values().map(|(_, rows)| rows).sum::<u64>();
+            self.done.insert(*session, files);
+        }
+        Ok(rows)
+    }
+
+    fn next(&mut self, stop: &CancelToken, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool> {
+        self.recv_ts = clock::now();
+        for _ in 0..TURN {
+            let Some(&Reverse((time, index))) = self.queue.peek() else {
+                self.mark_done();
+                let Some((session, entries)) = self.sessions.pop() else { return Ok(false) };
+                self.open_session(session, &entries, sink)?;
+                return Ok(true);
+            };
+            let early = self.early(time);
+            if !early.is_zero() {
+                // In short sleeps, so that the loop can look after its other duties.
+                stop.sleep(early.min(NAP));
+                return Ok(true);
+            }
+            if self.settings.speed.is_some() {
+                self.recv_ts = clock::now();
+            }
+            self.queue.pop();
+            self.hand_over(index, sink)?;
+            self.queue_next(index, sink)?;
+        }
+        Ok(true)
+    }
+
+    fn positions(&mut self) -> Positions {
+        let mut out = Positions::new();
+        self.mark_done();
+        for session in std::mem::take(&mut self.touched) {
+            if let Some(Ok(json)) = self.done.get(&session).map(serde_json::to_vec) {
+                out.insert(self.name(session), json);
+            }
+        }
+        out
+    }
+
+    fn size(&self) -> Option<u64> {
+        Some(self.size)
+    }
+
+    fn describe(&self) -> String {
+        format!("tape:{}", self.settings.dir.display())
+    }
+}
+
+/// The text of a zip file's only member: a vendor's bars.
+///
+/// # Errors
+/// The file cannot be read, or is no zip of text.
+pub fn unzip(path: &std::path::Path) -> Result<String> {
+    let fail = |error: &dyn std::fmt::Display| {
+        Error::user(format!("read {}: {error}", path.display()))
+            .hint("expected a zip file with one text file in it")
+    };
+    let file = std::fs::File::open(path).map_err(ports::error::io("open", path))?;
+    let mut archive = zip::ZipArchive::new(file).map_err(|error| fail(&error))?;
+    let mut text = String::new();
+    let mut member = archive.by_index(0).map_err(|error| fail(&error))?;
+    std::io::Read::read_to_string(&mut member, &mut text).map_err(|error| fail(&error))?;
+    Ok(text)
+}

@@ -1,0 +1,289 @@
+//! The settings and their layers: `config/default.toml`, a file, the environment, flags.
+
+use ports::{Error, Result};
+use serde::Deserialize;
+use std::path::Path;
+use toml::{Table, Value};
+
+/// The lowest layer and the reference.
+pub const DEFAULT: &str = include_str!("../../../config/default.toml");
+/// What settings in the environment begin with.
+pub const ENV: &str = "TAPELINE__";
+
+/// Names that vendors' own programs use, and the settings they stand for.
+const VENDORS: [(&str, &str); 7] = [
+    ("APCA_API_KEY_ID", "source.alpaca.key"),
+    ("APCA_API_SECRET_KEY", "source.alpaca.secret"),
+    ("POLYGON_API_KEY", "source.massive.key"),
+    ("MASSIVE_API_KEY", "source.massive.key"),
+    ("FINNHUB_API_KEY", "source.finnhub.key"),
+    ("ALPHAVANTAGE_API_KEY", "source.poll.alphavantage.key"),
+    ("TWELVEDATA_API_KEY", "source.poll.twelvedata.key"),
+];
+
+/// All settings. Each is described in `config/default.toml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Config {
+    pub source: sources::settings::Source,
+    pub topic: Topic,
+    pub store: Store,
+    pub consume: Consume,
+    pub produce: Produce,
+    pub aggregate: Aggregate,
+    pub serve: Serve,
+    pub log: Log,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Topic {
+    pub url: String,
+    pub prefix: String,
+    pub partitions: i32,
+    pub group: String,
+    pub kafka: adapters::topic::kafka::Settings,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Store {
+    pub url: String,
+    pub cassandra: adapters::store::cassandra::Settings,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Consume {
+    pub cycle: usize,
+    pub in_flight: usize,
+    pub commit_ms: u64,
+    pub drain_ms: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Produce {
+    pub position_ms: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Serve {
+    pub listen: String,
+    pub token: Secret,
+    pub factors: String,
+    pub connections: usize,
+    pub streams: usize,
+    pub requests_per_second: u32,
+    pub burst: u32,
+    pub queries: usize,
+    pub query_deadline_ms: u64,
+    pub rows: usize,
+    pub io_timeout_ms: u64,
+    pub frame_ms: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Aggregate {
+    pub run: bool,
+    pub intervals: String,
+    pub grace_ms: i64,
+    pub horizon_s: i64,
+    pub tell_ms: u64,
+    pub policies: String,
+    pub calendars: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Log {
+    pub level: String,
+    pub format: String,
+}
+
+/// Lays the layers over each other.
+///
+/// # Errors
+/// A layer that is no TOML, an unknown key, a value of the wrong type: with the layer's name.
+pub fn load(
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (String, String)>,
+    flags: &[(&str, Option<String>)],
+) -> Result<Config> {
+    let mut table = parse(DEFAULT, "the built-in defaults")?;
+    let mut layers = vec!["defaults".to_owned()];
+    if let Some(path) = file {
+        let text = std::fs::read_to_string(path).map_err(ports::error::io("read configuration", path))?;
+        let layer = parse(&text, &path.display().to_string())?;
+        merge(&mut table, layer, "", &path.display().to_string())?;
+        layers.push(path.display().to_string());
+    }
+    for (name, value) in environment {
+        let vendors =
+            VENDORS.iter().find(|(vendors, _)| *vendors == name).map(|(_, path)| path.replace('.', "__"));
+        if let Some(path) = vendors.as_deref().or(name.strip_prefix(ENV)) {
+            let keys: Vec<String> = path.split("__").map(str::to_ascii_lowercase).collect();
+            set(&mut table, &keys, &value, &format!("environment variable {name}"))?;
+        }
+    }
+    for (path, value) in flags {
+        if let Some(value) = value {
+            let keys: Vec<String> = path.split('.').map(str::to_owned).collect();
+            set(&mut table, &keys, value, &format!("flag for {path}"))?;
+        }
+    }
+    Config::deserialize(Value::Table(table)).map_err(|error| {
+        Error::user(format!("configuration ({}): {}", layers.join(", "), error.message()))
+            .hint("the reference is config/default.toml")
+    })
+}
+
+fn parse(text: &str, place: &str) -> Result<Table> {
+    text.parse::<Table>().map_err(|error| Error::user(format!("{place} is not TOML: {error}")))
+}
+
+fn unknown(place: &str, key: &str) -> Error {
+    Error::user(format!("{place}: unknown setting `{key}`")).hint("the reference is config/default.toml")
+}
+
+/// The one table that may hold keys of its own.
+const OPEN: &str = "topic.kafka.properties";
+
+fn merge(below: &mut Table, above: Table, path: &str, place: &str) -> Result<()> {
+    for (key, value) in above {
+        let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        match (below.get_mut(&key), value) {
+            (Some(Value::Table(below)), Value::Table(above)) => merge(below, above, &full, place)?,
+            (Some(slot), value) => {
+                if slot.type_str() != value.type_str() {
+                    let (want, have) = (slot.type_str(), value.type_str());
+                    return Err(Error::user(format!("{place}: `{full}` is a {have}, a {want} is due"))
+                        .hint("the reference is config/default.toml"));
+                }
+                *slot = value;
+            }
+            (None, value) if path == OPEN => {
+                below.insert(key, value);
+            }
+            (None, _) => return Err(unknown(place, &full)),
+        }
+    }
+    Ok(())
+}
+
+fn set(table: &mut Table, keys: &[String], text: &str, place: &str) -> Result<()> {
+    let full = keys.join(".");
+    let Some((last, parents)) = keys.split_last() else { return Err(unknown(place, &full)) };
+    let mut table = table;
+    for key in parents {
+        table = table.get_mut(key).and_then(Value::as_table_mut).ok_or_else(|| unknown(place, &full))?;
+    }
+    if parents.join(".") == OPEN {
+        // Properties have dots in their names, which variables cannot: SECURITY_PROTOCOL is security.protocol.
+        table.insert(last.replace('_', "."), Value::String(text.to_owned()));
+        return Ok(());
+    }
+    let slot = table.get_mut(last).ok_or_else(|| unknown(place, &full))?;
+    let bad = |want: &str| Error::user(format!("{place}: `{text}` is not {want}"));
+    *slot = match slot {
+        Value::String(_) => Value::String(text.to_owned()),
+        Value::Integer(_) => Value::Integer(text.parse().map_err(|_| bad("a whole number"))?),
+        Value::Boolean(_) => Value::Boolean(text.parse().map_err(|_| bad("true or false"))?),
+        _ => return Err(unknown(place, &full)),
+    };
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    }
+
+    fn with_file(
+        text: &str,
+        environment: &[(&str, &str)],
+        flags: &[(&str, Option<String>)],
+    ) -> Result<Config> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.toml");
+        std::fs::write(&path, text).unwrap();
+        load(Some(&path), env(environment).into_iter(), flags)
+    }
+
+    #[test]
+    fn each_layer_beats_the_one_below() {
+        let text = "[topic]\nurl = 'sqlite:file'\npartitions = 3\ngroup = 'file'\n[topic.kafka.properties]\n'a.b' = 'c'";
+        let environment = [
+            ("TAPELINE__TOPIC__GROUP", "env"),
+            ("TAPELINE__TOPIC__PARTITIONS", "4"),
+            ("TAPELINE__TOPIC__KAFKA__PROPERTIES__SECURITY_PROTOCOL", "SSL"),
+            ("HOME", "x"),
+        ];
+        let config =
+            with_file(text, &environment, &[("topic.group", Some("flag".into())), ("store.url", None)])
+                .unwrap();
+        assert_eq!(
+            (config.topic.url.as_str(), config.topic.partitions, config.topic.group.as_str()),
+            ("sqlite:file", 4, "flag")
+        );
+        assert_eq!(config.topic.kafka.properties["a.b"], "c");
+        assert_eq!(config.topic.kafka.properties["security.protocol"], "SSL");
+        assert_eq!(config.store.url, "sqlite:tapeline.db");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_layer() {
+        for (text, environment, part) in [
+            ("[topic]\nurll = 'x'", ("X", "x"), "t.toml: unknown setting `topic.urll`"),
+            ("[topic]\npartitions = 'x'", ("X", "x"), "`topic.partitions` is a string, a integer is due"),
+            ("[topic", ("X", "x"), "t.toml is not TOML"),
+            (
+                "",
+                ("TAPELINE__TOPIC__PARTITIONS", "x"),
+                "environment variable TAPELINE__TOPIC__PARTITIONS: `x` is not a whole number",
+            ),
+            ("", ("TAPELINE__NO__SUCH", "x"), "unknown setting `no.such`"),
+        ] {
+            let error = with_file(text, &[environment], &[]).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+        assert!(
+            load(Some(Path::new("/no/such")), env(&[]).into_iter(), &[])
+                .unwrap_err()
+                .to_string()
+                .contains("/no/such")
+        );
+    }
+
+    #[test]
+    fn the_examples_fit() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config");
+        for file in std::fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            load(Some(&path), env(&[]).into_iter(), &[]).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+
+    #[test]
+    fn a_secret_is_never_printed() {
+        let config = with_file("", &[("TAPELINE__STORE__CASSANDRA__PASSWORD", "hush")], &[]).unwrap();
+        assert_eq!(config.store.cassandra.password.reveal(), "hush");
+        assert!(!format!("{config:?}").contains("hush"));
+        let config = with_file("", &[("APCA_API_SECRET_KEY", "hush")], &[]).unwrap();
+        assert_eq!(config.source.alpaca.secret.reveal(), "hush");
+        assert!(!format!("{config:?}").contains("hush"));
+    }
+}

@@ -1,0 +1,254 @@
+//! The one place that knows every adapter: sources, topics and stores by URL.
+
+use crate::config::Config;
+use adapters::store::cassandra::CassandraStore;
+use adapters::store::sqlite::SqliteStore;
+use adapters::topic::kafka::KafkaTopics;
+use adapters::topic::sqlite::SqliteTopics;
+use market::Kind;
+use ports::options;
+use ports::source::Source;
+use ports::store::Store;
+use ports::topic::{Names, Topics};
+use ports::{CancelToken, Error, Result};
+use sources::{capture, live, poll, tape};
+
+/// The topic adapter of `topic.url`.
+///
+/// # Errors
+/// The URL names no topic adapter.
+pub fn topics(config: &Config, stop: &CancelToken) -> Result<Box<dyn Topics>> {
+    let url = &config.topic.url;
+    if let Some(path) = url.strip_prefix("sqlite:") {
+        return Ok(Box::new(SqliteTopics::new(file("--topic", url, path)?)));
+    }
+    if let Some(brokers) = url.strip_prefix("kafka://").filter(|brokers| !brokers.is_empty()) {
+        let brokers = brokers
+            .trim_end_matches('/')
+            .split(',')
+            .map(|b| if b.contains(':') { b.to_owned() } else { format!("{b}:9092") })
+            .collect::<Vec<_>>()
+            .join(",");
+        let kafka = config.topic.kafka.clone();
+        return Ok(Box::new(KafkaTopics::new(&brokers, kafka, names(config).positions(), stop.clone())));
+    }
+    Err(Error::user(format!("unknown topic URL `{url}`"))
+        .hint("--topic sqlite:FILE or kafka://HOST:PORT[,HOST:PORT]"))
+}
+
+/// The store adapter of `store.url`.
+///
+/// # Errors
+/// The URL names no store adapter.
+pub fn store(config: &Config) -> Result<Box<dyn Store>> {
+    let url = &config.store.url;
+    if let Some(path) = url.strip_prefix("sqlite:") {
+        return Ok(Box::new(SqliteStore::new(file("--store", url, path)?)));
+    }
+    if let Some((nodes, keyspace)) = url.strip_prefix("cassandra://").and_then(|rest| rest.split_once('/')) {
+        let settings = config.store.cassandra.clone();
+        return Ok(Box::new(CassandraStore::new(nodes, keyspace.trim_end_matches('/'), settings)?));
+    }
+    Err(Error::user(format!("unknown store URL `{url}`"))
+        .hint("--store sqlite:FILE or cassandra://HOST[:PORT]/KEYSPACE"))
+}
+
+/// How bars are made, as the settings have it.
+///
+/// # Errors
+/// An interval, policy or calendar that is none.
+pub fn bars(config: &Config) -> Result<market::bar::Settings> {
+    let aggregate = &config.aggregate;
+    let mut intervals = aggregate
+        .intervals
+        .split(',')
+        .map(str::parse)
+        .collect::<Result<Vec<market::interval::Interval>, String>>()
+        .map_err(|error| Error::user(format!("aggregate.intervals: {error}")))?;
+    intervals.sort_unstable();
+    intervals.dedup();
+    let (policies, calendars) = (pairs(&aggregate.policies), pairs(&aggregate.calendars));
+    let mut prefixes: Vec<&str> = policies.iter().chain(&calendars).map(|(prefix, _)| *prefix).collect();
+    // The longer prefix says more: `alpaca.crypto` before `alpaca`, and what is empty last.
+    prefixes.sort_unstable_by_key(|prefix| std::cmp::Reverse(prefix.len()));
+    prefixes.dedup();
+    let find = |list: &[(&str, &str)], feed: &str| {
+        let found = list.iter().find(|(prefix, _)| feed.starts_with(prefix)).or(list.last());
+        found.map(|(_, name)| (*name).to_owned()).unwrap_or_default()
+    };
+    let feeds = prefixes.into_iter().map(|prefix| {
+        let policy = market::policy::Policy::named(&find(&policies, prefix))
+            .map_err(|error| Error::user(format!("aggregate.policies: {error}")))?;
+        let calendar = find(&calendars, prefix)
+            .parse()
+            .map_err(|error: String| Error::user(format!("aggregate.calendars: {error}")))?;
+        Ok(market::bar::Feed { prefix: prefix.to_owned(), policy, calendar })
+    });
+    Ok(market::bar::Settings {
+        intervals,
+        grace: aggregate.grace_ms.max(0) * market::time::MILLI,
+        horizon: aggregate.horizon_s.max(0) * market::interval::SECOND,
+        feeds: feeds.collect::<Result<_>>()?,
+    })
+}
+
+/// `lean=lean,=sip`: beginnings of feed names and what holds for them.
+fn pairs(text: &str) -> Vec<(&str, &str)> {
+    text.split(',').filter_map(|pair| pair.trim().split_once('=')).collect()
+}
+
+/// The names of the topics.
+#[must_use]
+pub fn names(config: &Config) -> Names {
+    Names::new(&config.topic.prefix)
+}
+
+fn file<'a>(flag: &str, url: &str, path: &'a str) -> Result<&'a str> {
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() {
+        return Err(Error::user(format!("`{url}` names no file")).hint(format!("{flag} sqlite:FILE")));
+    }
+    Ok(path)
+}
+
+/// The source of `source.url`.
+///
+/// # Errors
+/// The URL names no source, an option of it is unknown or wrong, or the folder cannot be read.
+pub fn source(config: &Config) -> Result<Box<dyn Source>> {
+    let url = &config.source.url;
+    if let Some(rest) = url.strip_prefix("frames:") {
+        return Ok(Box::new(capture::open(rest)?));
+    }
+    if let Some(settings) = live::open(&config.source) {
+        return Ok(Box::new(live::Live::new(settings?)));
+    }
+    if let Some(settings) = poll::open(&config.source) {
+        return Ok(Box::new(poll::Poll::new(settings?)));
+    }
+    Ok(Box::new(tape::Tape::open(tape_settings(config)?)?))
+}
+
+/// A simulator of a vendor's API, playing the tape of `url`.
+///
+/// # Errors
+/// The tape's, or the address is taken.
+pub fn simulator(
+    config: &Config,
+    url: &str,
+    settings: simulator::Settings,
+    stop: &CancelToken,
+) -> Result<simulator::Simulator> {
+    let mut config = config.clone();
+    url.clone_into(&mut config.source.url);
+    let bars = bars(&config)?;
+    simulator::Simulator::new(&mut tape::Tape::open(tape_settings(&config)?)?, settings, bars, stop)
+}
+
+const TAPE: &str = "--source 'tape:DIR?speed=max&symbols=SPY,IBM&kinds=trades,quotes&dates=20131008'";
+
+fn tape_settings(config: &Config) -> Result<tape::Settings> {
+    let url = &config.source.url;
+    let Some(rest) = url.strip_prefix("tape:") else {
+        let what =
+            if url.is_empty() { "no source given".to_owned() } else { format!("unknown source URL `{url}`") };
+        return Err(Error::user(what).hint(
+            "--source 'tape:DIR?speed=max', 'alpaca:iex?symbols=SPY', 'poll:yahoo?symbols=SPY' or 'frames:FILE?feed=alpaca.sip'",
+        ));
+    };
+    let (dir, options) = options::split(rest);
+    let mut settings = tape::Settings {
+        dir: dir.into(),
+        speed: None,
+        symbols: Vec::new(),
+        kinds: Kind::ALL.to_vec(),
+        dates: Vec::new(),
+        feed: config.source.feed.clone(),
+        zone: config.source.zone.clone(),
+    };
+    options.each(|option| {
+        let bad = |expected: &str| option.error(expected).hint(TAPE);
+        match option.name.as_str() {
+            "speed" => {
+                settings.speed = speed(&option.value)
+                    .ok_or_else(|| bad("expected max or a number above 0, as 1 or 50"))?;
+            }
+            "symbols" => settings.symbols = option.list(),
+            "kinds" => {
+                let kinds = option.list().iter().map(|kind| kind.parse()).collect::<Result<_, String>>();
+                settings.kinds = kinds.map_err(|why| bad(&why))?;
+            }
+            "dates" => {
+                let dates: Result<_, std::num::ParseIntError> =
+                    option.list().iter().map(|date| date.replace('-', "").parse()).collect();
+                settings.dates = dates.map_err(|_| bad("expected dates as yyyymmdd"))?;
+            }
+            _ => return Err(bad("unknown option; known are speed, symbols, kinds, dates")),
+        }
+        Ok(())
+    })?;
+    Ok(settings)
+}
+
+/// `max` is no pacing at all.
+fn speed(text: &str) -> Option<Option<f64>> {
+    if text == "max" {
+        return Some(None);
+    }
+    let number = text.strip_suffix('x').unwrap_or(text).parse().ok();
+    number.filter(|n: &f64| n.is_finite() && *n > 0.0).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(flag: &str, url: &str) -> Config {
+        crate::config::load(None, std::iter::empty(), &[(flag, Some(url.to_owned()))]).unwrap()
+    }
+
+    #[test]
+    fn urls_choose_engines() {
+        let stop = CancelToken::default();
+        for (url, shown) in [
+            ("sqlite:a.db", "sqlite:a.db"),
+            ("sqlite:///tmp/a.db", "sqlite:/tmp/a.db"),
+            ("kafka://h:1,i", "kafka://h:1,i:9092"),
+        ] {
+            assert_eq!(topics(&config("topic.url", url), &stop).unwrap().describe(), shown);
+        }
+        for (url, shown) in [("sqlite:a.db", "sqlite:a.db"), ("cassandra://h/Ks", "cassandra://h:9042/ks")] {
+            assert_eq!(store(&config("store.url", url)).unwrap().describe(), shown);
+        }
+        for url in ["", "kafka:h", "kafka://", "sqlite:", "redis://x"] {
+            assert!(topics(&config("topic.url", url), &stop).is_err(), "{url}");
+        }
+        for url in ["", "cassandra://h", "cassandra://h/", "cassandra://h/1a", "cassandra://h/a;b", "sqlite:"]
+        {
+            assert!(store(&config("store.url", url)).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn tape_options_are_read_or_named() {
+        let read = |url: &str| tape_settings(&config("source.url", url));
+        let settings =
+            read("tape:/d?speed=50x&symbols=spy,IBM&kinds=trades&dates=2013-10-08,20131007").unwrap();
+        assert_eq!(settings.speed, Some(50.0));
+        assert_eq!(settings.symbols, ["SPY", "IBM"]);
+        assert_eq!(settings.kinds, [Kind::Trade]);
+        assert_eq!(settings.dates, [20131008, 20131007]);
+        assert_eq!(read("tape:/d?speed=max").unwrap().speed, None);
+        for url in [
+            "",
+            "alpaca:iex",
+            "tape:/d?speed=0",
+            "tape:/d?speed=-1",
+            "tape:/d?kinds=bars",
+            "tape:/d?x=1",
+            "tape:/d?dates=x",
+        ] {
+            assert!(read(url).is_err(), "{url}");
+        }
+    }
+}
