@@ -34,11 +34,14 @@ fn chromium() -> Result<PathBuf> {
         return Ok(PathBuf::from(path));
     }
     if !Path::new(CHROMIUM).exists() {
-        println!("installing chromium and fonts-dejavu-core with apt-get: 124 MB to download, 414 MB on disk");
+        println!(
+            "installing chromium and fonts-dejavu-core with apt-get: 124 MB to download, 414 MB on disk"
+        );
         let missing = "no Chromium: install it, or name its program in the environment variable CHROMIUM";
         run(Command::new("apt-get").args(["update", "-qq"])).context(missing)?;
         let packages = ["install", "-y", "-qq", "--no-install-recommends", "chromium", "fonts-dejavu-core"];
-        run(Command::new("apt-get").args(packages).env("DEBIAN_FRONTEND", "noninteractive")).context(missing)?;
+        run(Command::new("apt-get").args(packages).env("DEBIAN_FRONTEND", "noninteractive"))
+            .context(missing)?;
     }
     Ok(PathBuf::from(CHROMIUM))
 }

@@ -223,23 +223,26 @@ fn fields(what: What, row: &Map<String, Value>) -> Fields {
         {
             number(text)
         }
-        // Alpaca's ids are numbers; those of other vendors may be text.
-        Value::String(text)
-            if name == "i"
-                && !text.is_empty()
-                && text.len() < 19
-                && text.bytes().all(|b| b.is_ascii_digit()) =>
-        {
-            number(text.trim_start_matches('0'))
-        }
+        Value::String(text) if name == "i" => number(&id(text).to_string()),
         other => serde_json::value::to_raw_value(other).unwrap_or_else(|_| RawValue::NULL.to_owned()),
     };
     names.iter().filter_map(|(short, long)| row.get(*long).map(|value| (*short, raw(short, value)))).collect()
 }
 
+/// Alpaca's ids are numbers, and its clients read nothing else: of an id that is none, 53 bits of its hash.
+fn id(text: &str) -> u64 {
+    text.parse().unwrap_or_else(|_| xxhash_rust::xxh3::xxh3_64(text.as_bytes()) >> 11)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_are_numbers() {
+        assert_eq!((id("0"), id("007"), id("52983525029461")), (0, 7, 52_983_525_029_461));
+        assert!(id("20131008-7") < 1 << 53 && id("20131008-7") != id("20131008-8"));
+    }
 
     #[test]
     fn timeframes_are_intervals() {
