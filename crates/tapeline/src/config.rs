@@ -1,5 +1,6 @@
 //! The settings and their layers: `config/default.toml`, a file, the environment, flags.
 
+use ports::secret::Secret;
 use ports::{Error, Result};
 use serde::Deserialize;
 use std::path::Path;

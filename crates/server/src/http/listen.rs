@@ -26,7 +26,7 @@ const HEAD: usize = 32 << 10;
 const DRAIN: Duration = Duration::from_millis(500);
 
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\nretry-after: 5\r\n\
-content-length: 50\r\nconnection: close\r\n\r\ntoo many connections (serve.connections); try later";
+content-length: 51\r\nconnection: close\r\n\r\ntoo many connections (serve.connections); try later";
 
 /// Binds the address of the settings.
 ///

@@ -23,7 +23,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const OPEN: i64 = 1_381_239_000_000_000_000;
 
 pub struct Fixture {
-    pub dir: TempDir,
+    _dir: TempDir,
     pub topics: Arc<SqliteTopics>,
     pub store: Arc<SqliteStore>,
     pub names: Names,
@@ -92,7 +92,7 @@ impl Fixture {
         topics.init(&names.specs(2)).unwrap();
         file.init().unwrap();
         let mut fixture = Self {
-            dir,
+            _dir: dir,
             topics,
             store: Arc::new(file.clone()),
             names,

@@ -61,7 +61,7 @@ fn wrong_parameters_are_named() {
         ("trades?symbol=SPY&limit=1000000000", "limit"),
         ("trades?symbol=SPY&limit=99999999999999999999", "limit"),
         ("trades?symbol=SPY&limit=-1", "limit"),
-        ("trades?symbol=SPY&cursor=%27;DROP TABLE trades".replace(' ', "%20").leak(), "cursor"),
+        ("trades?symbol=SPY&cursor=%27;DROP%20TABLE%20trades", "cursor"),
         ("trades?symbol=SPY&order=sideways", "order"),
         ("trades?symbol=SPY&tz=Mars/Olympus", "tz"),
         ("trades?symbol=SPY&format=exe", "format"),
@@ -224,7 +224,7 @@ fn a_slow_store_meets_the_deadline_and_blocks_nobody() {
         settings.limits.query_deadline = Duration::from_millis(200);
         settings.limits.queries = 1;
     };
-    let fixture = Fixture::with(change, Some(|file| Arc::new(Slow(file))));
+    let fixture = Fixture::with(change, Some(|file| Arc::new(Slow(file)) as Arc<dyn Store>));
     let late = fixture.get("/api/v1/trades?symbol=SPY");
     assert_eq!(late.status, 504, "{}", late.text());
     // The only slot is still taken by the query that nobody waits for any more.

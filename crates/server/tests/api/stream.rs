@@ -88,9 +88,13 @@ fn a_frozen_client_is_dropped_and_harms_nobody() {
     let end = std::time::Instant::now() + PATIENCE;
     // More than the buffers between the two hold, which differs from machine to machine.
     while streams() != Some(1) {
-        assert!(std::time::Instant::now() < end, "the frozen client is still there after {published} trades");
-        fixture.publish(&numbered(published, published + 500));
-        published += 500;
+        assert!(std::time::Instant::now() < end, "the frozen client is still there after {published} rounds");
+        // A watchlist row each, and one that the other client waits for.
+        let mut trades: Vec<String> =
+            (0..500).map(|n| trade(&format!("S{n}"), &published.to_string(), OPEN, "1.5")).collect();
+        trades.extend(numbered(published, published + 1));
+        fixture.publish(&trades);
+        published += 1;
         let newest = (published - 1).to_string();
         other.until("the newest trade", |event| event.trades().last() == Some(&newest));
     }
