@@ -54,6 +54,8 @@ export class Chart {
       layout: { attributionLogo: false, fontFamily: "system-ui, 'DejaVu Sans', sans-serif", panes: { enableResize: true } },
       timeScale: { timeVisible: true, secondsVisible: false, rightOffset: 4, minBarSpacing: 0.3 },
       crosshair: { mode: CrosshairMode.Normal },
+      // A finger that moves up or down scrolls the page.
+      handleScroll: { vertTouchDrag: false },
       localization: { timeFormatter: (time) => new Date(time * 1000).toISOString().slice(0, 19).replace("T", " ") },
     });
     this.candles = this.chart.addSeries(CandlestickSeries, { borderVisible: true });

@@ -21,6 +21,8 @@ export class Market {
   #loading = null;
   #noOlder = false;
   #linesAt = 0;
+  #again = [];
+  #refetch = 0;
   #stopped = new AbortController();
 
   constructor(root, params) {
@@ -38,7 +40,7 @@ export class Market {
     keyboard(this.surface, { chart: () => this.chart, bars: () => this.bars, when: (text) => stamp(text, this.zone), show: (bar) => this.#legend(bar), pick: (bar) => this.#explain(bar) });
     const signal = this.#stopped.signal;
     live.addEventListener("frame", (event) => this.#frame(event.detail), { signal });
-    live.addEventListener("refetch", () => this.#load(), { signal });
+    live.addEventListener("refetch", () => this.#soon(), { signal });
     this.#load();
   }
 
@@ -106,6 +108,12 @@ export class Market {
     go("explain", { symbol: this.symbol, time: bar.row.start, interval: this.interval });
   }
 
+  /** Fetches anew, but not more than once a second however often the stream asks for it. */
+  #soon() {
+    clearTimeout(this.#refetch);
+    this.#refetch = setTimeout(() => this.#load(), this.bars.list.length ? 1000 : 0);
+  }
+
   /** Fetches everything of the chosen symbol; a newer call ends an older one. */
   async #load() {
     this.#loading?.abort();
@@ -126,7 +134,7 @@ export class Market {
       document.title = `${this.symbol} · Tapeline`;
       // First the stream, then the past: what comes in between is in both and counted once.
       live.subscribe({ symbol: this.symbol, interval: this.interval });
-      this.pending = [];
+      this.pending = { bars: [], trades: [] };
       if (this.filled !== this.#key()) {
         this.#message(notice(`Loading ${this.interval} bars of ${this.symbol}…`, ""));
         this.tape.loading();
@@ -159,19 +167,39 @@ export class Market {
     this.bars = new Bars(this.zone);
     this.bars.reset(rows);
     this.#noOlder = next === null;
-    for (const row of this.pending) this.bars.take(row);
+    for (const row of this.pending.bars) this.bars.take(row);
+    const known = new Set(trades.map((trade) => `${trade.feed} ${trade.venue} ${trade.id} ${trade.revision}`));
+    const newer = this.pending.trades.filter((trade) => !known.has(`${trade.feed} ${trade.venue} ${trade.id} ${trade.revision}`));
     this.pending = null;
+    this.#reconcile();
     this.gaps = new Map(gaps.map((gap) => [gap.id, gap]));
     this.chart.setAll();
     this.#showGaps();
     if (!same) this.chart.showLast(this.canvas.clientWidth < 600 ? 60 : 140);
     this.filled = this.#key();
     this.tape.reset(trades, this.zone);
+    this.tape.take(newer, 0);
     this.zoneNote.textContent = `${this.zone} (${zoneName(this.bars.last?.row.start, this.zone)})`;
     this.surface.setAttribute("aria-label", `${this.symbol}, ${this.interval} bars, ${this.bars.list.length} loaded`);
     this.#message(this.bars.list.length ? null : notice(`No ${this.interval} bars of ${this.symbol} yet`, "Bars appear when the aggregator emits them. If it does not run: tapeline aggregate."));
     this.#legend(null);
     this.#table();
+  }
+
+  /** The store is a little behind the stream: what was on its way when the bars were fetched is in it soon after. */
+  #reconcile() {
+    for (const timer of this.#again) clearTimeout(timer);
+    const { bars } = this;
+    const merge = async () => {
+      const { rows } = await get("bars", { symbol: this.symbol, interval: this.interval, session: this.session, feed: this.watchlist.data(this.symbol)?.feed, order: "desc", limit: 100 }, this.#stopped.signal);
+      if (bars !== this.bars) return;
+      const known = (row) => this.#barOf(row);
+      for (const row of rows.reverse()) {
+        const have = known(row);
+        if (!have || have.forming || have.row.start !== row.start) this.chart.update(this.bars.take(row), this.#barOf(row));
+      }
+    };
+    this.#again = [2000, 10000].map((wait) => setTimeout(() => merge().catch(() => {}), wait));
   }
 
   #message(content) {
@@ -214,7 +242,8 @@ export class Market {
     const mine = (row) => row.symbol === this.symbol;
     const bars = (data.bars ?? []).filter((row) => mine(row) && row.interval === this.interval && row.feed === feed && (this.session === "all" || row.session === "regular" || row.interval === "1d"));
     if (this.pending) {
-      this.pending.push(...bars);
+      this.pending.bars.push(...bars);
+      this.pending.trades.push(...(data.trades ?? []).filter(mine));
       return;
     }
     if (data.trades) this.tape.take(data.trades.filter(mine), data.skipped?.[0] ?? 0);
@@ -290,6 +319,8 @@ export class Market {
   destroy() {
     this.#stopped.abort();
     this.#loading?.abort();
+    clearTimeout(this.#refetch);
+    for (const timer of this.#again) clearTimeout(timer);
     this.watchlist.destroy();
     this.chart.destroy();
   }

@@ -11,14 +11,14 @@ export class Proof {
 
   constructor(root) {
     document.title = "Proof · Tapeline";
-    this.day = h("input", { type: "date", "aria-label": "Only this day (exchange time)" });
+    this.day = h("input", { type: "date" });
     this.button = h("button", { type: "button", class: "primary", id: "verify", click: () => this.#verify() }, "Verify now");
     this.result = h("div", { "aria-live": "polite" });
     this.gaps = h("div");
     this.letters = h("div");
     const panel = (title, controls, body) => h("section", { class: "panel", "aria-label": title }, h("header", {}, h("h2", {}, title), controls), body);
     root.replaceChildren(h("h1", { class: "visually-hidden" }, "Proof"), h("div", { class: "stack" },
-      panel("Source = topic = store", h("span", {}, this.day, " ", this.button), this.result),
+      panel("Source = topic = store", h("span", {}, h("label", { class: "muted" }, "Only this day, New York time ", this.day), " ", this.button), this.result),
       panel("Gap ledger", null, this.gaps), panel("Dead letters", null, this.letters)));
     const signal = this.#stopped.signal;
     live.subscribe({});

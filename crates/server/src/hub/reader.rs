@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// Messages taken at once.
 const AT_ONCE: usize = 2_000;
 /// Pause after nothing came.
-const IDLE: Duration = Duration::from_millis(10);
+const IDLE: Duration = Duration::from_millis(20);
 /// Pause before the topics are opened again.
 const AGAIN: Duration = Duration::from_secs(1);
 /// Messages behind which the stream still counts as live.
