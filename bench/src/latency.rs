@@ -97,6 +97,7 @@ pub(crate) fn run(source: &str, topic: &str, store: &str, rate: f64, seconds: us
             group: config.topic.group.clone(),
             cycle: config.consume.cycle,
             in_flight: config.consume.in_flight,
+            in_flight_bytes: 64 << 20,
             commit_every: Duration::from_millis(config.consume.commit_ms),
             drain: Duration::from_secs(10),
         };

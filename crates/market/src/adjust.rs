@@ -5,6 +5,7 @@
 
 use crate::bar::{Bar, Values};
 use crate::fixed::{self, ONE};
+use crate::wide::Wide;
 use crate::{Price, Size};
 use std::str::FromStr;
 
@@ -37,7 +38,7 @@ impl FromStr for Adjust {
 #[derive(Debug, Clone, Default)]
 pub struct Factors {
     /// Last date it holds for, price factor, split factor; ascending.
-    rows: Vec<(u32, i64, i64)>,
+    rows: Vec<(u32, i128, i128)>,
 }
 
 impl Factors {
@@ -64,9 +65,9 @@ impl Factors {
         Ok(Self { rows })
     }
 
-    /// Price factor and split factor of a date, in billionths; 1 after the last.
+    /// Price factor and split factor of a date, raw values; 1 after the last.
     #[must_use]
-    pub fn on(&self, yyyymmdd: u32) -> (i64, i64) {
+    pub fn on(&self, yyyymmdd: u32) -> (i128, i128) {
         let row = self.rows.partition_point(|(date, ..)| *date < yyyymmdd);
         self.rows.get(row).map_or((ONE, ONE), |(_, price, split)| (*price, *split))
     }
@@ -77,21 +78,20 @@ impl Factors {
         let factor = match adjust {
             Adjust::None => return,
             Adjust::Split => split,
-            Adjust::All => times(price, split),
+            Adjust::All => ratio(price, split, ONE),
         };
-        let scale = |value: &mut Price| *value = Price::from_billionths(times(value.billionths(), factor));
+        let scale = |value: &mut Price| *value = Price::from_raw(ratio(value.raw(), factor, ONE));
+        let shares = |value: &mut Size| *value = Size::from_raw(ratio(value.raw(), ONE, split));
         match &mut bar.values {
             Values::Trades(trades) => {
                 trades.ohlc.iter_mut().for_each(scale);
                 trades.vwap.iter_mut().for_each(scale);
-                trades.volume = div_round(trades.volume * i128::from(ONE), i128::from(split));
+                shares(&mut trades.volume);
             }
             Values::Quotes(quotes) => {
                 for (ohlc, size) in [&mut quotes.bid, &mut quotes.ask].into_iter().flatten() {
                     ohlc.iter_mut().for_each(scale);
-                    let shares =
-                        div_round(i128::from(size.billionths()) * i128::from(ONE), i128::from(split));
-                    *size = Size::from_billionths(i64::try_from(shares).unwrap_or(i64::MAX));
+                    shares(size);
                 }
             }
             Values::Empty => {}
@@ -99,13 +99,9 @@ impl Factors {
     }
 }
 
-/// Rounded half up.
-fn div_round(value: i128, by: i128) -> i128 {
-    (value + by / 2).div_euclid(by)
-}
-
-fn times(a: i64, b: i64) -> i64 {
-    i64::try_from(div_round(i128::from(a) * i128::from(b), i128::from(ONE))).unwrap_or(i64::MAX)
+/// `value * by / over`, rounded half up; what does not fit is the largest number.
+fn ratio(value: i128, by: i128, over: i128) -> i128 {
+    Wide::product(value, by).divided(over).unwrap_or(fixed::MAX).clamp(-fixed::MAX, fixed::MAX)
 }
 
 #[cfg(test)]
@@ -117,9 +113,9 @@ mod tests {
     #[test]
     fn factors_hold_up_to_their_date() {
         let factors = Factors::parse(AAPL).unwrap();
-        assert_eq!(factors.on(20140606), (901_181_800, 35_714_300));
-        assert_eq!(factors.on(20140609), (980_000_000, 250_000_000));
-        assert_eq!(factors.on(20200828).1, 250_000_000);
+        assert_eq!(factors.on(20140606), (ONE / 10_000_000 * 9_011_818, ONE / 10_000_000 * 357_143));
+        assert_eq!(factors.on(20140609), (ONE / 100 * 98, ONE / 4));
+        assert_eq!(factors.on(20200828).1, ONE / 4);
         assert_eq!(factors.on(20200831).1, ONE);
         assert_eq!(factors.on(20990101), (ONE, ONE));
         for (bad, part) in [

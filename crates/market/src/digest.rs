@@ -106,9 +106,13 @@ mod tests {
         merged.merge(&digest(&[&second]));
         assert_eq!(whole, merged);
         assert_ne!(whole, digest(&[first, first]));
-        for (from, to) in
-            [("\"price\":\"1\"", "\"price\":\"1.000000001\""), ("\"P\"", "\"Q\""), ("[]", "[\"\"]")]
-        {
+        for (from, to) in [
+            ("\"price\":\"1\"", "\"price\":\"1.000000000000000001\""),
+            ("\"P\"", "\"Q\""),
+            ("[]", "[\"\"]"),
+            ("\"size\":\"1\"", "\"size\":\"1\",\"side\":\"buy\""),
+            ("[]", "[],\"seq\":1"),
+        ] {
             assert_ne!(whole, digest(&[first, &second.replace(from, to)]), "{to}");
         }
     }

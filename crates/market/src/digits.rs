@@ -19,13 +19,11 @@ pub(crate) fn eight(word: u64) -> Option<i64> {
     Some((upper.wrapping_add(lower) >> 32) as i64)
 }
 
-/// As [`crate::fixed::parse_scaled`] for what most prices and sizes are, at most eight bytes without a sign, and with no
-/// branch a digit: how long a price is cannot be foreseen, and a branch taken wrongly costs more than all else here.
-/// `None` for whatever else there is.
+/// The digits of what most prices and sizes are, at most eight bytes without a sign, and how many of them stand behind the
+/// point. It has no branch a digit: the length of a price cannot be foreseen, and a branch taken wrongly costs more than
+/// all else here. `None` for anything else.
 #[inline]
-pub(crate) fn short(text: &[u8], scale: u32) -> Option<i64> {
-    const POWERS: [i64; 10] =
-        [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
+pub(crate) fn short(text: &[u8]) -> Option<(u64, u32)> {
     const POINTS: u64 = 0x2e2e_2e2e_2e2e_2e2e;
     let length = text.len();
     let byte = |at: usize| u64::from(text[at]) << (8 * (length - 1 - at));
@@ -51,6 +49,5 @@ pub(crate) fn short(text: &[u8], scale: u32) -> Option<i64> {
     } else {
         return None;
     };
-    let power = POWERS.get(scale.checked_sub(places)? as usize)?;
-    Some(eight(digits.swap_bytes())? * power)
+    Some((eight(digits.swap_bytes())?.cast_unsigned(), places))
 }

@@ -4,7 +4,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`fixed`] | exact decimals: [`Price`] and [`Size`], `i64` at 1e-9 |
+//! | [`fixed`] | exact decimals: [`Price`] and [`Size`], 128-bit fixed point at 1e-18 |
 //! | [`time`] | [`UnixNanos`], RFC 3339 in and out, the exchange's session day |
 //! | [`record`] | [`Trade`], [`Quote`] and [`Record`], generic over how they hold text |
 //! | [`codec::json`] | the canonical JSON of the Kafka messages |
@@ -26,7 +26,8 @@ pub mod policy;
 pub mod record;
 pub mod returns;
 pub mod time;
+mod wide;
 
 pub use fixed::{Price, Size};
-pub use record::{Kind, Quote, Record, Side, Trade};
+pub use record::{Kind, Quote, QuoteSide, Record, Side, Trade};
 pub use time::UnixNanos;

@@ -193,7 +193,7 @@ impl Policy {
             carries_volume: one_of("volume_without_price", &file.volume_without_price, "previous")?,
             day_regular_only: one_of("day", &file.day, "regular")?,
             unknown: plain(&file.unknown)?,
-            minimum_size: Size::from_billionths(i64::from(file.minimum_size) * crate::fixed::ONE),
+            minimum_size: Size::from_whole(i64::from(file.minimum_size)),
             name: file.name,
             rules,
         })
@@ -389,7 +389,7 @@ impl Effects {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Price, UnixNanos};
+    use crate::{Price, Side, UnixNanos};
 
     fn effect(policy: &str, feed: &str, conditions: &str, tape: &str, size: i64) -> Effect {
         let trade = Trade {
@@ -400,9 +400,11 @@ mod tests {
             ts: UnixNanos(0),
             recv_ts: UnixNanos(0),
             price: Price::from_billionths(1),
-            size: Size::from_billionths(size * crate::fixed::ONE),
+            size: Size::from_whole(size),
+            side: Side::Unknown,
             conditions,
             tape,
+            seq: 0,
             revision: 0,
             canceled: false,
         };

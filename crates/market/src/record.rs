@@ -58,6 +58,36 @@ impl FromStr for Kind {
     }
 }
 
+/// Which side of a trade was the aggressor: whose order met one that was waiting in the book.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum Side {
+    /// The feed does not say.
+    #[default]
+    Unknown,
+    /// A buyer took an offer.
+    Buy,
+    /// A seller hit a bid.
+    Sell,
+}
+
+impl Side {
+    /// `buy`, `sell`; empty if unknown.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "",
+            Self::Buy => "buy",
+            Self::Sell => "sell",
+        }
+    }
+
+    /// The inverse of [`Side::name`].
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Unknown, Self::Buy, Self::Sell].into_iter().find(|side| side.name() == name)
+    }
+}
+
 /// A trade: identified by (feed, symbol, venue, id) within its session. Two equal-looking trades are two trades.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Trade<S> {
@@ -73,14 +103,19 @@ pub struct Trade<S> {
     pub ts: UnixNanos,
     /// Receive time: ours.
     pub recv_ts: UnixNanos,
-    /// What one unit cost.
+    /// What one unit cost; negative at times, as oil was in April 2020.
     pub price: Price,
     /// How many units.
     pub size: Size,
-    /// Sale conditions as sent: the text of a JSON array of strings, `["@","I"]`. Raw, so that a rule can change.
+    /// Who was the aggressor.
+    pub side: Side,
+    /// Sale conditions as sent, and nothing else: the text of a JSON array of strings, `["@","I"]`. Raw, so that a rule
+    /// can change.
     pub conditions: S,
     /// Which consolidated tape (`A`, `B`, `C`) carried it; empty where the feed does not say.
     pub tape: S,
+    /// The vendor's sequence number, which orders trades of one timestamp; 0 where there is none.
+    pub seq: i64,
     /// 0 as first reported; each amendment counts up.
     pub revision: u32,
     /// The exchange took it back.
@@ -89,7 +124,7 @@ pub struct Trade<S> {
 
 /// One side of a quote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Side<S> {
+pub struct QuoteSide<S> {
     /// Bid or ask price.
     pub price: Price,
     /// Shares offered at it.
@@ -112,9 +147,9 @@ pub struct Quote<S> {
     /// Receive time: ours.
     pub recv_ts: UnixNanos,
     /// What is bid.
-    pub bid: Option<Side<S>>,
+    pub bid: Option<QuoteSide<S>>,
     /// What is asked.
-    pub ask: Option<Side<S>>,
+    pub ask: Option<QuoteSide<S>>,
     /// Quote conditions as sent, as in [`Trade::conditions`].
     pub conditions: S,
 }
@@ -140,17 +175,19 @@ impl<S> Trade<S> {
             recv_ts: self.recv_ts,
             price: self.price,
             size: self.size,
+            side: self.side,
             conditions: f(self.conditions),
             tape: f(self.tape),
+            seq: self.seq,
             revision: self.revision,
             canceled: self.canceled,
         }
     }
 }
 
-impl<S> Side<S> {
-    fn map<T>(self, f: impl FnOnce(S) -> T) -> Side<T> {
-        Side { price: self.price, size: self.size, venue: f(self.venue) }
+impl<S> QuoteSide<S> {
+    fn map<T>(self, f: impl FnOnce(S) -> T) -> QuoteSide<T> {
+        QuoteSide { price: self.price, size: self.size, venue: f(self.venue) }
     }
 }
 
@@ -170,7 +207,88 @@ impl<S> Quote<S> {
     }
 }
 
+/// Why a record cannot be true: a placeholder stands where a value should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRecord {
+    /// Event time is missing (0), a sentinel (`i64::MAX`, `i64::MIN`) or outside [`EARLIEST`]..[`LATEST`].
+    #[error("time {0} is not between 1900 and 2200 (nanoseconds since 1970, and not 0)")]
+    Time(i64),
+    /// Negative.
+    #[error("size {0} is negative")]
+    Size(Size),
+    /// `i64::MAX` or `i64::MIN`, plain or in billionths, as some vendors write "undefined".
+    #[error("price {0} is a placeholder for an undefined price")]
+    Price(Price),
+}
+
+/// The earliest event time accepted: 1900.
+pub const EARLIEST: UnixNanos = UnixNanos(-2_208_988_800_000_000_000);
+/// The first event time no longer accepted: 2200.
+pub const LATEST: UnixNanos = UnixNanos(7_258_118_400_000_000_000);
+
+fn check_time(ts: UnixNanos) -> Result<(), InvalidRecord> {
+    if ts.0 == 0 || !(EARLIEST..LATEST).contains(&ts) { Err(InvalidRecord::Time(ts.0)) } else { Ok(()) }
+}
+
+fn check_price(price: Price) -> Result<(), InvalidRecord> {
+    const BILLIONTH: i128 = crate::fixed::ONE / 1_000_000_000;
+    let raw = price.raw();
+    // Few prices are as large as the smallest of the placeholders.
+    if raw.unsigned_abs() >= i64::MAX.unsigned_abs() as u128 * BILLIONTH.unsigned_abs()
+        && [i64::MAX, i64::MIN, i64::MIN + 1]
+            .into_iter()
+            .map(i128::from)
+            .any(|undefined| raw == undefined * BILLIONTH || raw == undefined * crate::fixed::ONE)
+    {
+        return Err(InvalidRecord::Price(price));
+    }
+    Ok(())
+}
+
+fn check_size(size: Size) -> Result<(), InvalidRecord> {
+    if size < Size::ZERO { Err(InvalidRecord::Size(size)) } else { Ok(()) }
+}
+
+impl<S> Trade<S> {
+    /// Whether its numbers can be true. A negative price can: oil was traded at -37.
+    ///
+    /// # Errors
+    /// [`InvalidRecord`] with the value.
+    #[inline]
+    pub fn check(&self) -> Result<(), InvalidRecord> {
+        check_time(self.ts)?;
+        check_size(self.size)?;
+        check_price(self.price)
+    }
+}
+
+impl<S> Quote<S> {
+    /// Whether its numbers can be true.
+    ///
+    /// # Errors
+    /// [`InvalidRecord`] with the value.
+    pub fn check(&self) -> Result<(), InvalidRecord> {
+        check_time(self.ts)?;
+        [&self.bid, &self.ask].into_iter().flatten().try_for_each(|side| {
+            check_size(side.size)?;
+            check_price(side.price)
+        })
+    }
+}
+
 impl<S> Record<S> {
+    /// Whether its numbers can be true.
+    ///
+    /// # Errors
+    /// [`InvalidRecord`] with the value.
+    #[inline]
+    pub fn check(&self) -> Result<(), InvalidRecord> {
+        match self {
+            Self::Trade(trade) => trade.check(),
+            Self::Quote(quote) => quote.check(),
+        }
+    }
+
     /// The same record holding its text another way.
     pub fn map<T>(self, f: impl FnMut(S) -> T) -> Record<T> {
         match self {
@@ -232,17 +350,19 @@ impl<S: AsRef<str>> Trade<S> {
             recv_ts: self.recv_ts,
             price: self.price,
             size: self.size,
+            side: self.side,
             conditions: self.conditions.as_ref(),
             tape: self.tape.as_ref(),
+            seq: self.seq,
             revision: self.revision,
             canceled: self.canceled,
         }
     }
 }
 
-impl<S: AsRef<str>> Side<S> {
-    fn as_str(&self) -> Side<&str> {
-        Side { price: self.price, size: self.size, venue: self.venue.as_ref() }
+impl<S: AsRef<str>> QuoteSide<S> {
+    fn as_str(&self) -> QuoteSide<&str> {
+        QuoteSide { price: self.price, size: self.size, venue: self.venue.as_ref() }
     }
 }
 
@@ -255,8 +375,8 @@ impl<S: AsRef<str>> Quote<S> {
             seq: self.seq,
             ts: self.ts,
             recv_ts: self.recv_ts,
-            bid: self.bid.as_ref().map(Side::as_str),
-            ask: self.ask.as_ref().map(Side::as_str),
+            bid: self.bid.as_ref().map(QuoteSide::as_str),
+            ask: self.ask.as_ref().map(QuoteSide::as_str),
             conditions: self.conditions.as_ref(),
         }
     }

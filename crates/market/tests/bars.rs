@@ -5,7 +5,7 @@ use market::bar::{Aggregator, Bar, Feed, Place, Settings, Values, Verdict};
 use market::calendar::Calendar;
 use market::interval::{MINUTE, SECOND};
 use market::policy::Policy;
-use market::{Kind, Price, Quote, Record, Side, Size, Trade, UnixNanos, fixed};
+use market::{Kind, Price, Quote, QuoteSide, Record, Side, Size, Trade, UnixNanos};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -92,9 +92,11 @@ fn trades(policy: &str, raw: &[Raw]) -> Vec<Trade<String>> {
         ts: UnixNanos(START + i64::from(at) * 1_000_000),
         recv_ts: UnixNanos(0),
         price: Price::from_billionths(i64::from(price) * 10_000_000),
-        size: Size::from_billionths(i64::from(size) * fixed::ONE),
+        size: Size::from_whole(size.into()),
+        side: Side::Unknown,
         conditions: format!("[\"{}\"]", conditions[condition as usize % conditions.len()]),
         tape: "A".into(),
+        seq: 0,
         revision: 0,
         canceled: false,
     };
@@ -164,7 +166,7 @@ proptest! {
             prop_assert_eq!(parts.iter().map(|p| p.ohlc[1]).max().unwrap(), whole.ohlc[1]);
             prop_assert_eq!(parts.iter().map(|p| p.ohlc[2]).min().unwrap(), whole.ohlc[2]);
             prop_assert_eq!(parts[parts.len() - 1].ohlc[3], whole.ohlc[3]);
-            prop_assert_eq!(parts.iter().map(|p| p.volume).sum::<i128>(), whole.volume);
+            prop_assert_eq!(parts.iter().map(|p| p.volume.raw()).sum::<i128>(), whole.volume.raw());
             prop_assert_eq!(parts.iter().map(|p| p.trades).sum::<u64>(), whole.trades);
         }
     }
@@ -177,8 +179,8 @@ proptest! {
         // Every third is corrected, every fifth canceled.
         let amend = |(index, trade): (usize, &Trade<String>)| {
             let corrected = (index % 3 == 0).then(|| Trade {
-                price: Price::from_billionths(trade.price.billionths() + 20_000_000),
-                size: Size::from_billionths(trade.size.billionths() + 100 * fixed::ONE),
+                price: Price::from_raw(trade.price.raw() + Price::from_billionths(20_000_000).raw()),
+                size: Size::from_raw(trade.size.raw() + Size::from_whole(100).raw()),
                 revision: 1,
                 ..trade.clone()
             });
@@ -249,7 +251,7 @@ proptest! {
     ) {
         let mut sorted = raw;
         sorted.sort_by_key(|(at, ..)| *at);
-        let side = |price: u16| Side { price: Price::from_billionths(i64::from(price)), size: Size::from_billionths(i64::from(price)), venue: "Q" };
+        let side = |price: u16| QuoteSide { price: Price::from_billionths(i64::from(price)), size: Size::from_billionths(i64::from(price)), venue: "Q" };
         let all: Vec<Record<&str>> = sorted.iter().enumerate().map(|(row, (at, price, sides))| Record::Quote(Quote {
             symbol: "S", feed: "f", seq: row as i64 + 1, ts: UnixNanos(START + i64::from(*at) * 1_000_000), recv_ts: UnixNanos(0),
             bid: (*sides != 1).then(|| side(*price)), ask: (*sides != 0).then(|| side(*price + 1)), conditions: "[]",
@@ -278,10 +280,12 @@ fn one(symbol: &str, second: i64, price: i64, id: u32) -> Trade<String> {
         id: id.to_string(),
         ts: UnixNanos(START + second * SECOND),
         recv_ts: UnixNanos(0),
-        price: Price::from_billionths(price * fixed::ONE),
-        size: Size::from_billionths(100 * fixed::ONE),
+        price: Price::from_whole(price),
+        size: Size::from_whole(100),
+        side: Side::Unknown,
         conditions: "[]".into(),
         tape: "C".into(),
+        seq: 0,
         revision: 0,
         canceled: false,
     }
@@ -398,7 +402,7 @@ fn a_correction_and_a_cancel_restate_every_interval() {
             .collect::<Vec<_>>()[..]
     );
     let wrong = one("A", 3_900, 11, 3_900);
-    let corrected = Trade { price: Price::from_billionths(12 * fixed::ONE), revision: 1, ..wrong.clone() };
+    let corrected = Trade { price: Price::from_whole(12), revision: 1, ..wrong.clone() };
     assert_eq!(run.add(&corrected), (Verdict::Taken, 0, 1));
     assert_eq!(five(&run)[..3], [(1, "12"), (1, "12"), (1, "12")].map(|(r, h)| Some((r, h.to_owned()))));
     let canceled = Trade { revision: 2, canceled: true, ..corrected };

@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, Sender};
 use gaps::Gaps;
 use keeper::{Keeper, Work};
 use maker::{Maker, Revoked};
-use ports::cancel::CancelToken;
+use ports::cancel::{CancelToken, retry};
 use ports::store::Store;
 use ports::telemetry::Telemetry;
 use ports::topic::{Names, Topics};
@@ -99,16 +99,19 @@ fn make(
         topics,
         settings,
         telemetry,
+        cancel: stop,
         parts: FxHashMap::default(),
         kept: BTreeMap::new(),
         told: BTreeMap::new(),
         late: Vec::new(),
-        gaps: Gaps::open(topics, &settings.names)?,
+        gaps: retry(stop, "read the gap ledger", || Gaps::open(topics, &settings.names))?,
         work,
         done,
         tickets: VecDeque::new(),
         ticket: 0,
         revoked,
+        lossy: FxHashMap::default(),
+        found: Vec::new(),
     };
     maker.read_kept()?;
     let (mut told, mut committed, mut heard) = (Instant::now(), Instant::now(), Instant::now());

@@ -33,6 +33,8 @@ pub struct Settings {
     pub cycle: usize,
     /// Records on their way to the store at the most.
     pub in_flight: usize,
+    /// Bytes of records on their way to the store at most.
+    pub in_flight_bytes: usize,
     /// How often offsets are committed.
     pub commit_every: Duration,
     /// How long to drain when told to stop.
@@ -122,6 +124,7 @@ impl Loop<'_> {
                 flight.collect(Duration::ZERO)?;
                 let full = |flight: &Flight| {
                     flight.rows() + self.settings.cycle > self.settings.in_flight.max(self.settings.cycle)
+                        || flight.bytes() > self.settings.in_flight_bytes
                 };
                 if full(&flight) && !stop.is_cancelled() {
                     flight.collect(Duration::from_millis(20))?;
@@ -168,7 +171,11 @@ impl Loop<'_> {
                 dead.push(letter(message, &names, reason));
             }
         })?;
+        let lost = self.consumer.lost();
         let mut flight = lock(self.flight);
+        for range in lost {
+            flight.lost(&range, &self.settings.names, &self.settings.group)?;
+        }
         for letter in dead {
             flight.bury(&letter)?;
         }
@@ -290,6 +297,7 @@ mod tests {
             group: "g".to_owned(),
             cycle: 100,
             in_flight: 1_000,
+            in_flight_bytes: 1 << 20,
             commit_every: Duration::from_secs(1),
             drain: Duration::from_secs(10),
         };

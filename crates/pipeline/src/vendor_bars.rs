@@ -5,6 +5,7 @@ use market::codec::{bar as codec, json};
 use ports::batch::Partition;
 use ports::cancel::CancelToken;
 use ports::dead_letter::{DeadLetter, Stage};
+use ports::gap::Gap;
 use ports::store::Store;
 use ports::telemetry::Telemetry;
 use ports::topic::origin;
@@ -66,11 +67,22 @@ pub fn store(
                 }),
             }
         })?;
+        for range in consumer.lost() {
+            telemetry.lost(&range, &list);
+            let mut producer = topics.producer()?;
+            Gap::of_lost(&range, &list, group).send(names, &mut *producer)?;
+            if producer.flush(FLUSH)? > 0 {
+                return Err(Error::external("the gap ledger is not acknowledged by the topic"));
+            }
+            next.insert(range.partition, range.resume);
+        }
         if fetched == 0 {
-            if until_end.load(Ordering::SeqCst)
-                && consumer.ahead(&|partition| next.get(&partition).copied())? == Some(0)
-            {
-                break;
+            if until_end.load(Ordering::SeqCst) {
+                match consumer.ahead(&|partition| next.get(&partition).copied()) {
+                    Ok(Some(0)) => break,
+                    Err(error) if !error.retryable() => return Err(error),
+                    _ => {}
+                }
             }
             continue;
         }

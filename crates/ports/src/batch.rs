@@ -102,6 +102,13 @@ impl Batch {
             self.arena.truncate(start);
             return Err("its canonical form does not decode".to_owned());
         };
+        // A short message holds no long text.
+        if payload.len() > MAX_NAME
+            && let Err(reason) = check_lengths(&record.map(|span| self.text(span)))
+        {
+            self.arena.truncate(start);
+            return Err(reason);
+        }
         self.rows.push(Row { record, stamp_ms, partition, offset, raw });
         Ok(())
     }
@@ -197,6 +204,12 @@ impl Batch {
         self.text(row.raw)
     }
 
+    /// Bytes of text it holds.
+    #[must_use]
+    pub fn bytes_held(&self) -> usize {
+        self.arena.len()
+    }
+
     /// How many records.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -213,6 +226,33 @@ impl Batch {
     pub fn clear(&mut self) {
         self.arena.clear();
         self.rows.clear();
+    }
+}
+
+/// Longest symbol, feed, venue or id, bytes: every store can hold and index it.
+pub const MAX_NAME: usize = 1_024;
+/// Longest list of conditions, bytes.
+pub const MAX_CONDITIONS: usize = 32 * 1_024;
+
+/// Why a record can be stored nowhere, whatever its numbers are.
+///
+/// # Errors
+/// A text of it is too long: which, and how long it may be.
+pub fn check_lengths<S: AsRef<str>>(record: &Record<S>) -> Result<(), String> {
+    let mut texts = vec![("symbol", record.symbol(), MAX_NAME), ("feed", record.feed(), MAX_NAME)];
+    match record {
+        Record::Trade(trade) => texts.extend([
+            ("venue", &trade.venue, MAX_NAME),
+            ("id", &trade.id, MAX_NAME),
+            ("conditions", &trade.conditions, MAX_CONDITIONS),
+        ]),
+        Record::Quote(quote) => texts.extend([("conditions", &quote.conditions, MAX_CONDITIONS)]),
+    }
+    match texts.into_iter().find(|(_, text, max)| text.as_ref().len() > *max) {
+        Some((name, text, max)) => {
+            Err(format!("{name} of {} bytes, expected at most {max}", text.as_ref().len()))
+        }
+        None => Ok(()),
     }
 }
 
@@ -252,6 +292,25 @@ mod tests {
         assert_eq!(batch.raw(&batch.rows()[1]), loose);
         batch.clear();
         assert!(batch.is_empty());
+    }
+
+    #[test]
+    fn texts_that_no_store_can_index_are_refused() {
+        let at = Partition { topic: 0, number: 3 };
+        let mut batch = Batch::default();
+        for (from, to, part) in [
+            (
+                "\"SPY\"",
+                format!("\"{}\"", "S".repeat(70_000)),
+                "symbol of 70000 bytes, expected at most 1024",
+            ),
+            ("\"f\"", format!("\"{}\"", "f".repeat(1_025)), "feed of 1025 bytes"),
+            ("[\"@\",\"I\"]", format!("[\"{}\"]", "@".repeat(40_000)), "conditions of 40004 bytes"),
+        ] {
+            let reason = batch.push(Kind::Trade, TRADE.replace(from, &to).as_bytes(), 7, at, 1).unwrap_err();
+            assert!(reason.contains(part), "{reason}");
+        }
+        assert!(batch.is_empty() && batch.bytes_held() == 0);
     }
 
     #[test]

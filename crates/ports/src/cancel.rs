@@ -54,6 +54,33 @@ impl CancelToken {
     }
 }
 
+/// Calls `f` until it succeeds, fails for good, or `cancel` is set; logs the first failure and then one a minute.
+///
+/// # Errors
+/// A permanent error, or the last temporary one once cancelled.
+pub fn retry<T>(
+    cancel: &CancelToken,
+    doing: &str,
+    mut f: impl FnMut() -> crate::Result<T>,
+) -> crate::Result<T> {
+    let mut backoff = Backoff::default();
+    let mut logged: Option<Instant> = None;
+    loop {
+        match f() {
+            Err(error) if error.retryable() && !cancel.is_cancelled() => {
+                if logged.is_none_or(|at| at.elapsed() > Duration::from_secs(60)) {
+                    tracing::warn!("{doing}: {error}; retrying");
+                    logged = Some(Instant::now());
+                }
+                if cancel.sleep(backoff.wait()) {
+                    return Err(error);
+                }
+            }
+            other => return other,
+        }
+    }
+}
+
 /// Exponential back-off from 100 ms to 10 s with ±25 % jitter, so that many clients do not retry in step.
 #[derive(Debug)]
 pub struct Backoff {

@@ -11,7 +11,7 @@
 
 use crate::Error;
 use crate::Result;
-use crate::topic::{Names, Producer, Topics, send_json};
+use crate::topic::{LostRange, Names, Producer, Topics, send_json};
 use market::UnixNanos;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -61,6 +61,23 @@ pub struct Gap {
     /// Why it is still open.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note: Option<String>,
+    /// The messages lost, where a topic lost them and not a feed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub offsets: Option<LostOffsets>,
+}
+
+/// Offsets of a partition that were never read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostOffsets {
+    /// The topic's full name.
+    pub topic: String,
+    /// The partition's number.
+    pub partition: i32,
+    /// First offset lost.
+    pub from: i64,
+    /// First offset after the range; absent where it is unknown.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub to: Option<i64>,
 }
 
 impl Gap {
@@ -78,6 +95,27 @@ impl Gap {
     /// As [`Self::instant_from`].
     pub fn instant_to(&self) -> Result<UnixNanos> {
         instant(self.to.as_deref().unwrap_or(&self.from))
+    }
+
+    /// The entry of a range of offsets that `group` lost; the same range found again is the same entry.
+    #[must_use]
+    pub fn of_lost(range: &LostRange, topics: &[String], group: &str) -> Self {
+        let topic = topics.get(range.partition.topic as usize).map_or("?", String::as_str);
+        let (partition, from) = (range.partition.number, range.from);
+        let to = range.to.map_or_else(|| "?".to_owned(), |to| to.to_string());
+        let now = crate::clock::now().to_string();
+        Self {
+            id: format!("offsets|{group}|{topic}/{partition}|{from}-{to}"),
+            feed: String::new(),
+            symbols: Vec::new(),
+            from: now.clone(),
+            to: Some(now),
+            cause: range.describe(topics),
+            state: State::Open,
+            proof: None,
+            note: Some("which records they were is unknown; fetch the span from the source again".to_owned()),
+            offsets: Some(LostOffsets { topic: topic.to_owned(), partition, from, to: range.to }),
+        }
     }
 
     /// Publishes how it stands now.

@@ -37,6 +37,10 @@ pub struct Telemetry {
     pub gaps_closed: AtomicU64,
     /// Messages that are no records; `consume` keeps them as dead letters.
     pub unreadable: AtomicU64,
+    /// Ranges of offsets that could not be read any more.
+    pub lost_ranges: AtomicU64,
+    /// Messages in those ranges, as far as they could be counted.
+    pub lost_messages: AtomicU64,
     /// How far a live feed was behind the market of late, microseconds: the median.
     pub lag_us: AtomicU64,
     tables: Mutex<Tables>,
@@ -47,6 +51,7 @@ struct Tables {
     published: BTreeMap<(String, &'static str), u64>,
     stored: BTreeMap<(String, &'static str), u64>,
     letters: Vec<String>,
+    lost: Vec<String>,
     latency: Latency,
     lag: Latency,
     busy: Option<(Instant, Instant)>,
@@ -82,6 +87,21 @@ impl Telemetry {
             tracing::warn!(origin, stage, reason, "dead letter");
             tables.letters.push(format!("{origin} ({stage}): {reason}"));
         }
+    }
+
+    /// Counts a range of offsets that can no longer be read, and logs it.
+    pub fn lost(&self, range: &crate::topic::LostRange, topics: &[String]) {
+        self.add(&self.lost_ranges, 1);
+        self.add(&self.lost_messages, range.count().unwrap_or(0));
+        let line = range.describe(topics);
+        tracing::warn!("{line}");
+        self.tables().lost.push(line);
+    }
+
+    /// The ranges that can no longer be read, a line each.
+    #[must_use]
+    pub fn lost_lines(&self) -> Vec<String> {
+        self.tables().lost.clone()
     }
 
     /// The first few dead letters, a line each.

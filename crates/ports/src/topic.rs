@@ -87,6 +87,67 @@ pub trait Producer: Send {
     fn positions(&mut self) -> Result<std::collections::BTreeMap<String, Vec<u8>>>;
 }
 
+/// Why a range of offsets can no longer be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LossCause {
+    /// The topic's retention, or DeleteRecords, removed it before it was read.
+    Retention,
+    /// The topic was deleted and created again under its name.
+    Recreated,
+    /// An unclean leader election cut the log off.
+    Truncated,
+    /// The group's offset lies beyond the end of the log.
+    BeyondEnd,
+}
+
+impl LossCause {
+    /// The cause in a few words.
+    #[must_use]
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Retention => "deleted by retention before it was read",
+            Self::Recreated => "the topic was deleted and recreated",
+            Self::Truncated => "the log was truncated by an unclean leader election",
+            Self::BeyondEnd => "the group's offset lies beyond the end of the log",
+        }
+    }
+}
+
+/// A range of offsets that the group can never read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LostRange {
+    /// Where.
+    pub partition: Partition,
+    /// First offset that was not read.
+    pub from: i64,
+    /// First offset after the range; `None` where it is unknown, as with a recreated topic.
+    pub to: Option<i64>,
+    /// Offset from which the partition is read on.
+    pub resume: i64,
+    /// Why.
+    pub cause: LossCause,
+}
+
+impl LostRange {
+    /// How many offsets the range has, where that is known.
+    #[must_use]
+    pub fn count(&self) -> Option<u64> {
+        self.to.map(|to| u64::try_from(to - self.from).unwrap_or(0))
+    }
+
+    /// A line for people: `tapeline.trades/3: offsets 0 to 3999 …`.
+    #[must_use]
+    pub fn describe(&self, topics: &[String]) -> String {
+        let place = origin(topics, self.partition, 0);
+        let place = place.trim_end_matches("@0");
+        let range = match self.to {
+            Some(to) => format!("offsets {} to {} ({} messages)", self.from, to - 1, to - self.from),
+            None => format!("offsets from {}", self.from),
+        };
+        format!("{place}: {range} cannot be read: {}; reading on at {}", self.cause.describe(), self.resume)
+    }
+}
+
 /// Called before partitions are taken away: drains what is in flight and answers with offsets to commit for them.
 pub type OnRevoke = Box<dyn FnMut(&[Partition]) -> Vec<(Partition, i64)> + Send>;
 
@@ -121,6 +182,12 @@ pub trait Consumer: Send {
     /// # Errors
     /// The server did not answer.
     fn lag(&mut self) -> Result<u64>;
+
+    /// Takes the ranges found since the last call that the group can never read. The caller records them before it
+    /// commits anything beyond.
+    fn lost(&mut self) -> Vec<LostRange> {
+        Vec::new()
+    }
 
     /// Messages of the partitions this member owns that lie at or after `next`, or, where that tells nothing, after
     /// what the group committed. `None` while it owns no partition.

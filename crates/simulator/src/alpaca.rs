@@ -7,7 +7,7 @@ use super::face::{Answer, Client, Face, Refused, Request, Trouble};
 use super::{Fault, Item, Shared, bars};
 use market::bar::TradeValues;
 use market::interval::Interval;
-use market::{Kind, Record, Side, UnixNanos};
+use market::{Kind, QuoteSide, Record, UnixNanos};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -64,7 +64,7 @@ fn stock_members(record: &Record<&str>, out: &mut String) {
                 [(&quote.bid, ["bx", "bp", "bs"]), (&quote.ask, ["ax", "ap", "as"])]
             {
                 let _ = match side {
-                    Some(Side { venue: at, price: of, size: many }) => {
+                    Some(QuoteSide { venue: at, price: of, size: many }) => {
                         write!(out, "\"{venue}\":\"{at}\",\"{price}\":{of},\"{size}\":{many},")
                     }
                     None => write!(out, "\"{venue}\":\"\",\"{price}\":0,\"{size}\":0,"),

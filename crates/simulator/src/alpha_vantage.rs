@@ -2,8 +2,8 @@
 
 use super::face::{Face, Refused, Request};
 use super::{Shared, bars};
+use market::UnixNanos;
 use market::interval::MINUTE;
-use market::{UnixNanos, fixed};
 use serde_json::{Map, Value, json};
 
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Face for AlphaVantage {
             .take(rows)
         {
             let [o, h, l, c] = values.ohlc.map(|price| price.to_string());
-            series.insert(at, json!({"1. open": o, "2. high": h, "3. low": l, "4. close": c, "5. volume": fixed::wide_text(values.volume)}));
+            series.insert(at, json!({"1. open": o, "2. high": h, "3. low": l, "4. close": c, "5. volume": values.volume.to_string()}));
         }
         let meta = json!({"1. Information": "simulated", "2. Symbol": text("symbol"), "6. Time Zone": ZONE});
         let mut out = Map::new();

@@ -5,7 +5,7 @@ use super::Shared;
 use super::face::{Refused, Request};
 use market::bar::{Aggregator, Bar, Place, TradeValues, Values};
 use market::interval::Interval;
-use market::{Kind, UnixNanos, fixed};
+use market::{Kind, UnixNanos};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -62,7 +62,7 @@ pub(super) fn ohlc(values: &TradeValues) -> [Value; 4] {
 }
 
 pub(super) fn volume(values: &TradeValues) -> Value {
-    number(&fixed::wide_text(values.volume))
+    number(&values.volume.to_string())
 }
 
 /// As stream and history have it in common.

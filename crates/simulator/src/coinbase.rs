@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 #[derive(Debug)]
 pub(super) struct Coinbase;
 
-/// A tape does not say who took: even numbers bought.
+/// A tape does not say who took: even numbers bought. The maker's side is sent.
 const fn side(number: u64) -> &'static str {
-    if number.is_multiple_of(2) { "BUY" } else { "SELL" }
+    if number.is_multiple_of(2) { "SELL" } else { "BUY" }
 }
 
 fn trade(item: &Item, record: &Record<&str>) -> Option<String> {

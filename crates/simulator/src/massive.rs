@@ -5,7 +5,7 @@ use super::{Item, Shared, bars};
 use market::bar::TradeValues;
 use market::codec::json::conditions;
 use market::interval::Interval;
-use market::{Kind, Record, Side, UnixNanos};
+use market::{Kind, QuoteSide, Record, UnixNanos};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -103,7 +103,7 @@ impl Face for Massive {
                 for (side, [at, of, many]) in
                     [(&quote.bid, ["bx", "bp", "bs"]), (&quote.ask, ["ax", "ap", "as"])]
                 {
-                    if let Some(Side { venue: letters, price, size }) = side {
+                    if let Some(QuoteSide { venue: letters, price, size }) = side {
                         let _ =
                             write!(out, "\"{at}\":{},\"{of}\":{price},\"{many}\":{size},", venue(letters));
                     }
@@ -160,7 +160,7 @@ impl Face for Massive {
                 }
                 Record::Quote(quote) => {
                     for (side, name) in [(&quote.bid, "bid"), (&quote.ask, "ask")] {
-                        if let Some(Side { venue: letters, price, size }) = side {
+                        if let Some(QuoteSide { venue: letters, price, size }) = side {
                             let _ = write!(
                                 row,
                                 "\"{name}_exchange\":{},\"{name}_price\":{price},\"{name}_size\":{size},",

@@ -2,7 +2,6 @@
 
 use super::face::{Face, Refused, Request};
 use super::{Shared, bars};
-use market::fixed;
 use serde_json::{Value, json};
 
 #[derive(Debug)]
@@ -35,14 +34,16 @@ impl Face for TwelveData {
             request.text("start_date").is_none_or(|from| time >= &from[..from.len().min(time.len())])
                 && request.text("end_date").is_none_or(|to| time <= to)
         };
+        // Days are the exchange's, whatever is asked for.
+        let zone = if interval.is_day() { ZONE } else { request.text("timezone").unwrap_or(ZONE) };
         let all = bars::between(shared, text("symbol"), interval, i64::MIN, i64::MAX);
         let ascending = text("order").eq_ignore_ascii_case("asc");
         let mut values: Vec<Value> = Vec::new();
         let put = |(at, bar): (String, &market::bar::TradeValues)| {
             let [o, h, l, c] = bar.ohlc.map(|price| price.to_string());
-            json!({"datetime": at, "open": o, "high": h, "low": l, "close": c, "volume": fixed::wide_text(bar.volume)})
+            json!({"datetime": at, "open": o, "high": h, "low": l, "close": c, "volume": bar.volume.to_string()})
         };
-        let all = all.map(|(at, bar)| (at.local(pattern, ZONE), bar)).filter(|(at, _)| within(at));
+        let all = all.map(|(at, bar)| (at.local(pattern, zone), bar)).filter(|(at, _)| within(at));
         if ascending {
             values.extend(all.take(rows).map(put));
         } else {

@@ -1,6 +1,7 @@
 //! A capture of a vendor's stream: a text file with one websocket frame a line, as the vendor sent it.
 
 use crate::live::bars_of;
+use crate::unknown::UnknownMessages;
 use market::codec::feed::{Decode, Message};
 use market::codec::json;
 use ports::cancel::CancelToken;
@@ -52,6 +53,7 @@ pub struct Frames {
     /// Frames an earlier run published: decoded, so that later corrections find their trades, but not handed over.
     skip: u64,
     changed: bool,
+    unknown: UnknownMessages,
 }
 
 impl Frames {
@@ -69,6 +71,7 @@ impl Frames {
             done: 0,
             skip: 0,
             changed: false,
+            unknown: UnknownMessages::new(feed),
         })
     }
 
@@ -94,6 +97,10 @@ impl Source for Frames {
             let Some(line) = self.lines.next() else { return Ok(false) };
             self.done += 1;
             self.changed = true;
+            // A blank line holds no frame.
+            if line.as_ref().is_ok_and(|line| line.trim().trim_start_matches('\u{feff}').is_empty()) {
+                continue;
+            }
             let origin = format!("{}:{}", self.path.display(), self.done);
             let letter = |reason: String, raw: &str| DeadLetter {
                 stage: Stage::Source,
@@ -137,6 +144,10 @@ impl Source for Frames {
                         sink(Event::Notice(&Notice::halt(&self.feed, symbol, *ts, *halted)))
                     }
                     Ok(Message::Silent | Message::Missed(_)) => Ok(()),
+                    Ok(Message::Unknown(class)) => {
+                        self.unknown.count(class);
+                        Ok(())
+                    }
                     Err(reason) => sink(Event::Dead(letter(reason.clone(), raw))),
                 };
                 failed = handed.err();

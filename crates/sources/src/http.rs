@@ -1,6 +1,7 @@
 //! Requests to a vendor's history: waits when it says so, tries again what may pass.
 
 use crate::live::vendor::Told;
+use crate::shown::Mask;
 use ports::cancel::CancelToken;
 use std::time::Duration;
 
@@ -9,40 +10,71 @@ const TRIES: u32 = 6;
 /// Larger replies are refused.
 const LARGEST: u64 = 256 << 20;
 
-/// A client that keeps its connections.
-#[derive(Debug, Clone)]
-pub struct Http(ureq::Agent);
+/// Redirects followed, all within the host that was asked.
+const REDIRECTS: u32 = 5;
 
-impl Default for Http {
-    fn default() -> Self {
-        let config = ureq::Agent::config_builder()
-            .timeout_global(Some(Duration::from_secs(30)))
-            .http_status_as_error(false)
-            .build();
-        Self(config.into())
-    }
+/// A client that keeps its connections. Credentials go to the host that was asked and to no other: a redirect elsewhere is
+/// refused. Secrets are masked in whatever it says.
+#[derive(Debug, Clone)]
+pub struct Http {
+    agent: ureq::Agent,
+    mask: Mask,
 }
 
 impl Http {
+    /// Masks these secrets.
+    pub(crate) fn new(mask: Mask) -> Self {
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(Duration::from_secs(30)))
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .build();
+        Self { agent: config.into(), mask }
+    }
+
+    /// A vendor's text as it may be shown.
+    pub(crate) fn shown(&self, text: &str) -> String {
+        self.mask.shown(text)
+    }
+
     /// Status, `Retry-After` and body of one request's reply.
+    ///
+    /// # Errors
+    /// No reply, or one that redirects to another host.
     pub fn once(
         &self,
         url: &str,
         query: &[(&str, &str)],
         headers: &[(&str, &str)],
     ) -> Result<(u16, Option<u64>, String), String> {
-        let mut request = self.0.get(url);
-        for (name, value) in query {
-            request = request.query(*name, *value);
+        let mut at = url.to_owned();
+        for hop in 0..=REDIRECTS {
+            let mut request = self.agent.get(&at);
+            // The address that a redirect names is complete.
+            for (name, value) in query.iter().filter(|_| hop == 0) {
+                request = request.query(*name, *value);
+            }
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let mut response = request.call().map_err(|error| self.shown(&error.to_string()))?;
+            let code = response.status().as_u16();
+            let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+            if let (300..=399, Some(location)) = (code, header("location")) {
+                at = within_host(&at, location).ok_or_else(|| {
+                    format!(
+                        "HTTP {code} redirects to {}, another host, which is not followed",
+                        self.shown(location.split(['?', '#']).next().unwrap_or_default())
+                    )
+                })?;
+                continue;
+            }
+            let wait = header("retry-after").and_then(|value| value.parse().ok());
+            let body = response.body_mut().with_config().limit(LARGEST).read_to_string();
+            return Ok((code, wait, body.map_err(|error| self.shown(&error.to_string()))?));
         }
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let mut response = request.call().map_err(|error| error.to_string())?;
-        let code = response.status().as_u16();
-        let wait = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
-        let body = response.body_mut().with_config().limit(LARGEST).read_to_string();
-        Ok((code, wait, body.map_err(|error| error.to_string())?))
+        Err(format!("more than {REDIRECTS} redirects"))
     }
 
     /// The body of a reply, or why there is none; keys belong into headers, which are never printed.
@@ -56,12 +88,15 @@ impl Http {
         let mut tries = 0;
         loop {
             let (wait, reason) = match self.once(url, query, headers) {
-                Ok((200, _, body)) => return Ok(body),
+                Ok((200, _, body)) => match throttled(&body) {
+                    None => return Ok(body),
+                    Some(reason) => (None, format!("{url}: {}", self.shown(&reason))),
+                },
                 Ok((code @ (429 | 500..), wait, _)) => (wait, format!("{url}: HTTP {code}")),
                 Ok((code, _, body)) => {
                     return Err(format!(
                         "{url}: HTTP {code}: {}",
-                        body.chars().take(200).collect::<String>()
+                        self.shown(&body.chars().take(200).collect::<String>())
                     ));
                 }
                 Err(error) => (None, format!("{url}: {error}")),
@@ -72,6 +107,50 @@ impl Http {
             }
         }
     }
+}
+
+/// Where a redirect leads, if it stays within scheme, host and port.
+fn within_host(at: &str, location: &str) -> Option<String> {
+    let end = at.find("://")? + 3;
+    let origin = &at[..at[end..].find(['/', '?', '#']).map_or(at.len(), |slash| end + slash)];
+    if location.starts_with('/') && !location.starts_with("//") {
+        return Some(format!("{origin}{location}"));
+    }
+    let rest = location.strip_prefix(origin)?;
+    (rest.is_empty() || rest.starts_with(['/', '?', '#'])).then(|| location.to_owned())
+}
+
+/// Why a reply under HTTP 200 is to be asked for again: it says that too much was asked, or is the page of a proxy.
+fn throttled(body: &str) -> Option<String> {
+    let start = body.trim_start();
+    if start.starts_with('<') {
+        return Some(format!(
+            "a page of HTML instead of JSON: {}",
+            start.chars().take(100).collect::<String>()
+        ));
+    }
+    // Kraken's errors come first in a reply; data is not searched.
+    let head: String = start.chars().take(200).collect();
+    let errors = head.strip_prefix("{\"error\":[\"")?;
+    let known = ["Too many requests", "Rate limit", "Throttled", "Unavailable", "Busy", "Temporary lockout"];
+    known
+        .iter()
+        .any(|word| errors.contains(word))
+        .then(|| errors.split(']').next().unwrap_or_default().replace('"', ""))
+}
+
+/// A segment of a path, percent-encoded: symbols hold spaces, slashes, `&` and letters of any script.
+pub(crate) fn segment(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' => {
+                out.push(char::from(byte))
+            }
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
 }
 
 /// A reply as it should be, or that it is not.
@@ -85,4 +164,52 @@ pub(super) fn read<'a, T: serde::Deserialize<'a>>(url: &str, body: &'a str) -> R
 /// The vendor does not tell, and why.
 pub(super) const fn untold(reason: String) -> Told {
     Ok(Err(reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_stay_within_scheme_host_and_port() {
+        let at = "https://data.example.com/v2/bars?x=1";
+        for (location, leads) in [
+            ("/v3/bars", Some("https://data.example.com/v3/bars")),
+            ("https://data.example.com/v3?y=2", Some("https://data.example.com/v3?y=2")),
+            ("https://data.example.com", Some("https://data.example.com")),
+            ("https://data.example.com.evil.net/", None),
+            ("https://data.example.com@evil.net/", None),
+            ("https://data.example.com:444/", None),
+            ("http://data.example.com/v3", None),
+            ("//evil.net/", None),
+            ("https://evil.net/", None),
+            ("v3", None),
+        ] {
+            assert_eq!(within_host(at, location).as_deref(), leads, "{location}");
+        }
+    }
+
+    #[test]
+    fn throttles_and_pages_under_200_are_recognised() {
+        for body in [
+            r#"{"error":["EGeneral:Too many requests"]}"#,
+            r#"{"error":["EAPI:Rate limit exceeded"],"result":{}}"#,
+            r#"{"error":["EService:Unavailable"]}"#,
+            "<!DOCTYPE html><html>",
+            "\n <html>",
+        ] {
+            assert!(throttled(body).is_some(), "{body}");
+        }
+        for body in [r#"{"error":[],"result":{}}"#, r#"{"error":["EQuery:Unknown asset pair"]}"#, "[]", ""] {
+            assert_eq!(throttled(body), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn symbols_are_one_segment_of_a_path() {
+        assert_eq!(segment("BRK.B"), "BRK.B");
+        assert_eq!(segment("M&M.NS"), "M%26M.NS");
+        assert_eq!(segment("BTC/USD"), "BTC%2FUSD");
+        assert_eq!(segment("币 ?"), "%E5%B8%81%20%3F");
+    }
 }

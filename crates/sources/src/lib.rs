@@ -8,6 +8,8 @@
 //! | [`live`] | vendors' streams, with gap detection and backfill |
 //! | [`poll`] | vendors' bars, requested on a schedule |
 //! | [`http`] | the HTTP client of `live` and `poll` |
+//! | `shown` | vendors' text without secrets and control characters |
+//! | `unknown` | counts messages of unknown types |
 //! | [`bounded`] | ends any source after a number of records |
 //!
 //! ```
@@ -21,4 +23,6 @@ pub mod http;
 pub mod live;
 pub mod poll;
 pub mod settings;
+mod shown;
 pub mod tape;
+mod unknown;

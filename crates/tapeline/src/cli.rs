@@ -16,6 +16,8 @@ use std::process::ExitCode;
 pub(crate) const DIFFERS: u8 = 3;
 /// A server was away for longer than `--wait`.
 const AWAY: u8 = 4;
+/// Messages were lost before they could be read.
+const LOST: u8 = 5;
 /// A fault of ours.
 const INTERNAL: u8 = 70;
 
@@ -26,7 +28,8 @@ const INTERNAL: u8 = 70;
     version,
     propagate_version = true,
     after_help = "Exit codes: 0 done; 1 failed; 2 wrong arguments; 3 verify found a difference; \
-                  4 a server was away for longer than --wait; 70 a fault of tapeline itself.\n\
+                  4 a server was away for longer than --wait; \
+                  5 messages were lost before they could be read; 70 a fault of tapeline itself.\n\
                   Start with: tapeline demo"
 )]
 pub(crate) struct Cli {
@@ -386,6 +389,14 @@ pub(crate) enum Format {
     Csv,
     /// Bars only
     Parquet,
+}
+
+/// Success, or that messages were lost before they could be read.
+pub(crate) fn loss_code(telemetry: &ports::telemetry::Telemetry) -> ExitCode {
+    match telemetry.get(&telemetry.lost_ranges) {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::from(LOST),
+    }
 }
 
 /// Prints an error; its exit code.

@@ -62,6 +62,7 @@ pub struct Store {
 pub struct Consume {
     pub cycle: usize,
     pub in_flight: usize,
+    pub in_flight_mib: usize,
     pub commit_ms: u64,
     pub drain_ms: u64,
 }

@@ -6,12 +6,12 @@
 use super::sqlite_bars;
 use crossbeam_channel::{Receiver, Sender};
 use market::bar::Bar;
-use market::record::Side;
-use market::{Kind, Price, Quote, Record, Size, Trade, UnixNanos};
+use market::{Kind, Price, Quote, QuoteSide, Record, Side, Size, Trade, UnixNanos, fixed};
 use ports::batch::{Batch, Row};
 use ports::cancel::{Backoff, CancelToken};
 use ports::store::{BarScan, BarSink, Counts, Done, Scan, Sink, Store, Writer};
 use ports::{Error, Result};
+use rusqlite::types::{Type, ValueRef};
 use rusqlite::{Connection, Statement, params};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,33 +19,43 @@ use std::time::Duration;
 /// Batches waiting for the writing thread.
 const QUEUE: usize = 64;
 
-/// Migrations, oldest first; `user_version` counts those applied.
-const MIGRATIONS: &[&str] = &[
+/// The version that [`TABLES`] make. Earlier ones kept numbers in billionths, and the sides of trades among their
+/// conditions: they are refused.
+const FIRST_VERSION: usize = 3;
+
+/// Migrations, oldest first; `user_version` is the version of the last one applied.
+const MIGRATIONS: &[&str] = &[TABLES];
+
+/// The version after all migrations.
+const VERSION: usize = FIRST_VERSION + MIGRATIONS.len() - 1;
+
+const TABLES: &str = concat!(
     "
 CREATE TABLE IF NOT EXISTS trades (
     symbol TEXT NOT NULL, ts INTEGER NOT NULL, feed TEXT NOT NULL, venue TEXT NOT NULL, id TEXT NOT NULL,
-    price INTEGER NOT NULL, size INTEGER NOT NULL, conditions TEXT NOT NULL, tape TEXT NOT NULL,
+    price TEXT NOT NULL, size TEXT NOT NULL, side TEXT NOT NULL, conditions TEXT NOT NULL, tape TEXT NOT NULL,
+    seq INTEGER NOT NULL,
     recv_ts INTEGER NOT NULL, revision INTEGER NOT NULL, canceled INTEGER NOT NULL, stamp_ms INTEGER NOT NULL,
     PRIMARY KEY (symbol, ts, feed, venue, id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS quotes (
     symbol TEXT NOT NULL, ts INTEGER NOT NULL, feed TEXT NOT NULL, seq INTEGER NOT NULL,
-    bid INTEGER, bid_size INTEGER, bid_venue TEXT, ask INTEGER, ask_size INTEGER, ask_venue TEXT,
+    bid TEXT, bid_size TEXT, bid_venue TEXT, ask TEXT, ask_size TEXT, ask_venue TEXT,
     conditions TEXT NOT NULL, recv_ts INTEGER NOT NULL, stamp_ms INTEGER NOT NULL,
     PRIMARY KEY (symbol, ts, feed, seq)) WITHOUT ROWID;
 ",
-    sqlite_bars::MIGRATION,
-];
+    sqlite_bars::tables!()
+);
 
 const UPSERT_TRADE: &str = "
-INSERT INTO trades VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
-ON CONFLICT DO UPDATE SET price = ?6, size = ?7, conditions = ?8, tape = ?9, recv_ts = ?10, revision = ?11,
-    canceled = ?12, stamp_ms = ?13 WHERE ?13 >= stamp_ms";
+INSERT INTO trades VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+ON CONFLICT DO UPDATE SET price = ?6, size = ?7, side = ?8, conditions = ?9, tape = ?10, seq = ?11, recv_ts = ?12,
+    revision = ?13, canceled = ?14, stamp_ms = ?15 WHERE ?15 >= stamp_ms";
 const UPSERT_QUOTE: &str = "
 INSERT INTO quotes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
 ON CONFLICT DO UPDATE SET bid = ?5, bid_size = ?6, bid_venue = ?7, ask = ?8, ask_size = ?9, ask_venue = ?10,
     conditions = ?11, recv_ts = ?12, stamp_ms = ?13 WHERE ?13 >= stamp_ms";
 
-/// A store in one SQLite file. Prices and sizes are kept as billionths, times as nanoseconds UTC.
+/// A store in one SQLite file. Prices and sizes are kept as decimal text, times as nanoseconds UTC.
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     path: PathBuf,
@@ -93,10 +103,10 @@ impl SqliteStore {
         }
         let connection = self.open()?;
         // Migrating takes the write lock, which a reader must not wait for while another process writes.
-        let version: usize = connection
+        let version: u32 = connection
             .query_row("PRAGMA user_version", [], |row| row.get(0))
             .map_err(sql(&self.path, "read the version"))?;
-        if version == MIGRATIONS.len() {
+        if version as usize == VERSION {
             self.check(&connection)?;
         } else {
             self.migrate(&connection)?;
@@ -110,25 +120,32 @@ impl SqliteStore {
         let version: u32 =
             connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(&fail)?;
         let version = version as usize;
-        if version > MIGRATIONS.len() {
+        if (1..FIRST_VERSION).contains(&version) {
+            return Err(Error::user(format!(
+                "store file {} is of version {version}, written by an earlier tapeline; this one reads version {VERSION}",
+                self.path.display()
+            ))
+            .hint(
+                "move the file away, run `tapeline init` for a fresh one, and fetch or import the records again",
+            ));
+        }
+        if version > VERSION {
             return Err(Error::user(format!(
                 "store file {} is of version {version}, newer than this program knows ({})",
                 self.path.display(),
-                MIGRATIONS.len()
+                VERSION
             ))
             .hint("use the newer tapeline that wrote it"));
         }
-        for migration in MIGRATIONS.iter().skip(version) {
+        for migration in MIGRATIONS.iter().skip((version + 1).saturating_sub(FIRST_VERSION)) {
             connection.execute_batch(migration).map_err(&fail)?;
         }
         self.check(connection)?;
-        connection
-            .execute_batch(&format!("PRAGMA user_version = {}; COMMIT", MIGRATIONS.len()))
-            .map_err(&fail)?;
-        let said = if version == MIGRATIONS.len() {
+        connection.execute_batch(&format!("PRAGMA user_version = {VERSION}; COMMIT")).map_err(&fail)?;
+        let said = if version == VERSION {
             format!("store {}: exists, version {version}", self.path.display())
         } else {
-            format!("store {}: version {version} -> {}", self.path.display(), MIGRATIONS.len())
+            format!("store {}: version {version} -> {VERSION}", self.path.display())
         };
         Ok(vec![said])
     }
@@ -267,6 +284,20 @@ fn text<'a>(row: &'a rusqlite::Row<'_>, index: usize) -> rusqlite::Result<&'a st
     Ok(row.get_ref(index)?.as_str()?)
 }
 
+/// The raw value of a decimal in text.
+pub(super) fn decimal(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<i128> {
+    fixed::parse(text(row, index)?.as_bytes()).map_err(|error| unreadable(index, error.to_string()))
+}
+
+fn side_of_trade(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<Side> {
+    let name = text(row, index)?;
+    Side::from_name(name).ok_or_else(|| unreadable(index, format!("unknown side `{name}`")))
+}
+
+fn unreadable(index: usize, reason: String) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(index, Type::Text, reason.into())
+}
+
 fn trade<'a>(row: &'a rusqlite::Row<'_>) -> rusqlite::Result<Trade<&'a str>> {
     Ok(Trade {
         symbol: text(row, 0)?,
@@ -274,22 +305,26 @@ fn trade<'a>(row: &'a rusqlite::Row<'_>) -> rusqlite::Result<Trade<&'a str>> {
         feed: text(row, 2)?,
         venue: text(row, 3)?,
         id: text(row, 4)?,
-        price: Price::from_billionths(row.get(5)?),
-        size: Size::from_billionths(row.get(6)?),
-        conditions: text(row, 7)?,
-        tape: text(row, 8)?,
-        recv_ts: UnixNanos(row.get(9)?),
-        revision: row.get(10)?,
-        canceled: row.get(11)?,
+        price: Price::from_raw(decimal(row, 5)?),
+        size: Size::from_raw(decimal(row, 6)?),
+        side: side_of_trade(row, 7)?,
+        conditions: text(row, 8)?,
+        tape: text(row, 9)?,
+        seq: row.get(10)?,
+        recv_ts: UnixNanos(row.get(11)?),
+        revision: row.get(12)?,
+        canceled: row.get(13)?,
     })
 }
 
 fn quote<'a>(row: &'a rusqlite::Row<'_>) -> rusqlite::Result<Quote<&'a str>> {
-    let side = |first: usize| -> rusqlite::Result<Option<Side<&'a str>>> {
-        let Some(price) = row.get::<_, Option<i64>>(first)? else { return Ok(None) };
-        Ok(Some(Side {
-            price: Price::from_billionths(price),
-            size: Size::from_billionths(row.get(first + 1)?),
+    let side = |first: usize| -> rusqlite::Result<Option<QuoteSide<&'a str>>> {
+        if row.get_ref(first)? == ValueRef::Null {
+            return Ok(None);
+        }
+        Ok(Some(QuoteSide {
+            price: Price::from_raw(decimal(row, first)?),
+            size: Size::from_raw(decimal(row, first + 1)?),
             venue: text(row, first + 2)?,
         }))
     };
@@ -404,10 +439,12 @@ fn write_trade(statement: &mut Statement<'_>, trade: &Trade<&str>, row: &Row) ->
         trade.feed,
         trade.venue,
         trade.id,
-        trade.price.billionths(),
-        trade.size.billionths(),
+        trade.price.to_string(),
+        trade.size.to_string(),
+        trade.side.name(),
         trade.conditions,
         trade.tape,
+        trade.seq,
         trade.recv_ts.0,
         trade.revision,
         trade.canceled,
@@ -423,11 +460,11 @@ fn write_quote(statement: &mut Statement<'_>, quote: &Quote<&str>, row: &Row) ->
         quote.ts.0,
         quote.feed,
         quote.seq,
-        bid.map(|side| side.price.billionths()),
-        bid.map(|side| side.size.billionths()),
+        bid.map(|side| side.price.to_string()),
+        bid.map(|side| side.size.to_string()),
         bid.map(|side| side.venue),
-        ask.map(|side| side.price.billionths()),
-        ask.map(|side| side.size.billionths()),
+        ask.map(|side| side.price.to_string()),
+        ask.map(|side| side.size.to_string()),
         ask.map(|side| side.venue),
         quote.conditions,
         quote.recv_ts.0,

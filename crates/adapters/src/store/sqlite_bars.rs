@@ -1,26 +1,33 @@
-//! Bars in the SQLite store: prices as billionths, volume as decimal text (a day of small coins is beyond 64 bits).
+//! Bars in the SQLite store: prices, sizes and volume as decimal text.
 
+use super::sqlite::decimal;
 use market::bar::{Bar, QuoteValues, TradeValues, Values};
-use market::fixed::{wide_parse, wide_text};
 use market::{Kind, Price, Size, UnixNanos};
 use ports::store::BarScan;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 use std::ops::ControlFlow;
 
-pub(super) const MIGRATION: &str = "
+/// The tables, as a literal to be joined with others.
+macro_rules! tables {
+    () => {
+        "
 CREATE TABLE IF NOT EXISTS bars (
     symbol TEXT NOT NULL, interval TEXT NOT NULL, start INTEGER NOT NULL, feed TEXT NOT NULL,
-    open INTEGER NOT NULL, high INTEGER NOT NULL, low INTEGER NOT NULL, close INTEGER NOT NULL,
-    volume TEXT NOT NULL, vwap INTEGER, trades INTEGER NOT NULL,
+    open TEXT NOT NULL, high TEXT NOT NULL, low TEXT NOT NULL, close TEXT NOT NULL,
+    volume TEXT NOT NULL, vwap TEXT, trades INTEGER NOT NULL,
     late INTEGER NOT NULL, revision INTEGER NOT NULL, final INTEGER NOT NULL, complete INTEGER NOT NULL,
     PRIMARY KEY (symbol, interval, start, feed)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS quote_bars (
     symbol TEXT NOT NULL, interval TEXT NOT NULL, start INTEGER NOT NULL, feed TEXT NOT NULL,
-    bid_open INTEGER, bid_high INTEGER, bid_low INTEGER, bid_close INTEGER, bid_size INTEGER,
-    ask_open INTEGER, ask_high INTEGER, ask_low INTEGER, ask_close INTEGER, ask_size INTEGER,
+    bid_open TEXT, bid_high TEXT, bid_low TEXT, bid_close TEXT, bid_size TEXT,
+    ask_open TEXT, ask_high TEXT, ask_low TEXT, ask_close TEXT, ask_size TEXT,
     late INTEGER NOT NULL, revision INTEGER NOT NULL, final INTEGER NOT NULL, complete INTEGER NOT NULL,
     PRIMARY KEY (symbol, interval, start, feed)) WITHOUT ROWID;
-";
+"
+    };
+}
+pub(super) use tables;
 
 pub(super) const fn table(kind: Kind) -> &'static str {
     match kind {
@@ -38,7 +45,7 @@ pub(super) fn write(connection: &Connection, bars: &[Bar]) -> rusqlite::Result<(
         let (late, revision, is_final) = (bar.late, bar.revision, bar.is_final);
         match &bar.values {
             Values::Trades(values) => {
-                let [open, high, low, close] = values.ohlc.map(Price::billionths);
+                let [open, high, low, close] = values.ohlc.map(|price| price.to_string());
                 tx.prepare_cached("INSERT OR REPLACE INTO bars VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")?
                     .execute(params![
                         bar.symbol,
@@ -49,8 +56,8 @@ pub(super) fn write(connection: &Connection, bars: &[Bar]) -> rusqlite::Result<(
                         high,
                         low,
                         close,
-                        wide_text(values.volume),
-                        values.vwap.map(Price::billionths),
+                        values.volume.to_string(),
+                        values.vwap.map(|price| price.to_string()),
                         i64::try_from(values.trades).unwrap_or(i64::MAX),
                         late,
                         revision,
@@ -59,10 +66,10 @@ pub(super) fn write(connection: &Connection, bars: &[Bar]) -> rusqlite::Result<(
                     ])?;
             }
             Values::Quotes(values) => {
-                let side = |side: Option<([Price; 4], Size)>| -> [Option<i64>; 5] {
-                    side.map_or([None; 5], |(ohlc, size)| {
-                        let [open, high, low, close] = ohlc.map(|price| Some(price.billionths()));
-                        [open, high, low, close, Some(size.billionths())]
+                let side = |side: Option<([Price; 4], Size)>| -> [Option<String>; 5] {
+                    side.map_or([const { None }; 5], |(ohlc, size)| {
+                        let [open, high, low, close] = ohlc.map(|price| Some(price.to_string()));
+                        [open, high, low, close, Some(size.to_string())]
                     })
                 };
                 let (bid, ask) = (side(values.bid), side(values.ask));
@@ -114,26 +121,25 @@ pub(super) fn scan(
 }
 
 fn bar(scan: &BarScan, row: &Row<'_>) -> rusqlite::Result<Bar> {
-    let price = |index: usize| row.get(index).map(Price::from_billionths);
+    let price = |index: usize| decimal(row, index).map(Price::from_raw);
+    let absent = |index: usize| Ok::<_, rusqlite::Error>(row.get_ref(index)? == ValueRef::Null);
     let (values, tail) = match scan.kind {
         Kind::Trade => {
-            let volume: String = row.get(8)?;
-            let vwap: Option<i64> = row.get(9)?;
             let values = TradeValues {
                 ohlc: [price(4)?, price(5)?, price(6)?, price(7)?],
-                volume: wide_parse(&volume).unwrap_or(0),
-                vwap: vwap.map(Price::from_billionths),
+                volume: Size::from_raw(decimal(row, 8)?),
+                vwap: if absent(9)? { None } else { Some(price(9)?) },
                 trades: row.get::<_, i64>(10)?.unsigned_abs(),
             };
             (Values::Trades(values), 11)
         }
         Kind::Quote => {
             let side = |first: usize| -> rusqlite::Result<Option<([Price; 4], Size)>> {
-                if row.get::<_, Option<i64>>(first)?.is_none() {
+                if absent(first)? {
                     return Ok(None);
                 }
                 let ohlc = [price(first)?, price(first + 1)?, price(first + 2)?, price(first + 3)?];
-                Ok(Some((ohlc, Size::from_billionths(row.get(first + 4)?))))
+                Ok(Some((ohlc, Size::from_raw(decimal(row, first + 4)?))))
             };
             (Values::Quotes(QuoteValues { bid: side(4)?, ask: side(9)? }), 14)
         }

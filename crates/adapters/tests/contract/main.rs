@@ -2,6 +2,7 @@
 //! which names them in the environment.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value, clippy::type_complexity, reason = "tests")]
 
+mod loss;
 mod store;
 mod topic;
 

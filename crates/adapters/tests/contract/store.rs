@@ -64,13 +64,20 @@ fn suite(store: &dyn Store) {
     let trades = [
         trade("A", DAY_START + 5, "1", ""),
         trade("A", DAY_START + 5, "2", ""),
-        trade("A", DAY_START + HOUR, "1", r#","tape":"B","revision":3,"canceled":true"#),
+        trade("A", DAY_START + HOUR, "1", r#","tape":"B","seq":-7,"revision":3,"canceled":true"#)
+            .replace(",\"conditions\"", ",\"side\":\"sell\",\"conditions\"")
+            .replace("167.4101", "-0.000000000000000001"),
         trade("A", last_of_day, "9", ""),
         trade("B", -1, "1", ""),
     ];
     let quotes = [
         quote("A", DAY_START, 1, r#","bid":"1","bid_size":"200","bid_venue":"P""#),
-        quote("A", DAY_START, 2, r#","ask":"9223372036.854775807","ask_size":"-1","ask_venue":"""#),
+        quote(
+            "A",
+            DAY_START,
+            2,
+            r#","ask":"99999999999999999999.999999999999999999","ask_size":"0.000000000000000001","ask_venue":"""#,
+        ),
     ];
     let rows: Vec<_> = trades
         .iter()
@@ -126,7 +133,7 @@ fn bars(store: &dyn Store) {
         );
         market::codec::bar::from_json(text.as_bytes()).unwrap()
     };
-    let trade = r#""kind":"trade","open":"0.000000001","high":"9223372036.854775807","low":"-1","close":"2","volume":"123456789012345678.5","trades":7"#;
+    let trade = r#""kind":"trade","open":"0.000000000000000001","high":"99999999999999999999.999999999999999999","low":"-1","close":"2","volume":"123456789012345678.5","trades":7"#;
     let all = [
         line("A", "1m", "2013-10-31T23:59:00Z", &format!("{trade},\"vwap\":\"1.5\"")),
         line("A", "1m", "2013-11-01T00:00:00Z", trade),

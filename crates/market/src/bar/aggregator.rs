@@ -9,7 +9,7 @@ use super::timeline::Times;
 use crate::calendar::Calendar;
 use crate::interval::Interval;
 use crate::policy::{Effects, Policy, Vocabulary};
-use crate::{Kind, Quote, Record, Side, Trade};
+use crate::{Kind, Quote, QuoteSide, Record, Trade};
 use rustc_hash::FxHasher;
 use std::collections::BTreeMap;
 use std::hash::Hasher;
@@ -171,7 +171,7 @@ impl Aggregator {
             let series = TradeSeries::new(name, &settings.intervals, times, rules.calendar, carries);
             (series, floor.copied().unwrap_or(i64::MIN))
         });
-        let at = Moment { ts: trade.ts.0, order: order(trade.id) };
+        let at = Moment { ts: trade.ts.0, order: order(trade.seq, trade.id) };
         let amends = trade.revision > 0 || trade.canceled;
         let known = |series: &mut TradeSeries| !amends && series.surely(at.ts, at.order);
         let (now, regular) = self.trades.admit(series, at.ts, place, known)?;
@@ -182,8 +182,8 @@ impl Aggregator {
         let print = Print {
             at,
             key: hasher.finish(),
-            price: trade.price.billionths(),
-            size: trade.size.billionths(),
+            price: trade.price.raw(),
+            size: trade.size.raw(),
             revision: trade.revision,
             updates,
             day,
@@ -207,9 +207,8 @@ impl Aggregator {
         });
         let at = Moment { ts: quote.ts.0, order: quote.seq.unsigned_abs() };
         let (now, _) = self.quotes.admit(series, at.ts, place, |series| series.surely(at.ts, at.order))?;
-        let side = |side: &Option<Side<&str>>| {
-            side.as_ref().map(|side| (side.price.billionths(), side.size.billionths()))
-        };
+        let side =
+            |side: &Option<QuoteSide<&str>>| side.as_ref().map(|side| (side.price.raw(), side.size.raw()));
         self.quotes.push(series, now, Quoted { at, bid: side(&quote.bid), ask: side(&quote.ask) });
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What prints add up to. Cells merge in any order: seconds into minutes, minutes into days.
 
 use crate::policy::Updates;
+use crate::wide::Wide;
 use crate::{Price, Size};
 
 /// A print's place in time: two at the same nanosecond keep the order of the tape.
@@ -24,7 +25,7 @@ pub(crate) trait Cell: Clone + Default + PartialEq {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Mark {
     at: Moment,
-    price: i64,
+    price: i128,
 }
 
 /// Prices of a bar: an extreme time stands for "none yet".
@@ -32,8 +33,8 @@ struct Mark {
 pub(crate) struct Prices {
     open: Mark,
     close: Mark,
-    high: i64,
-    low: i64,
+    high: i128,
+    low: i128,
 }
 
 const NEVER: Moment = Moment { ts: i64::MIN, order: 0 };
@@ -44,15 +45,15 @@ impl Default for Prices {
         Self {
             open: Mark { at: ALWAYS, price: 0 },
             close: Mark { at: NEVER, price: 0 },
-            high: i64::MIN,
-            low: i64::MAX,
+            high: i128::MIN,
+            low: i128::MAX,
         }
     }
 }
 
 impl Prices {
     #[inline]
-    fn last(&mut self, at: Moment, price: i64) {
+    fn last(&mut self, at: Moment, price: i128) {
         if at < self.open.at {
             self.open = Mark { at, price };
         }
@@ -62,7 +63,7 @@ impl Prices {
     }
 
     #[inline]
-    fn extremes(&mut self, price: i64) {
+    fn extremes(&mut self, price: i128) {
         self.high = self.high.max(price);
         self.low = self.low.min(price);
     }
@@ -87,12 +88,12 @@ impl Prices {
     /// Open, high, low, close. A print may set the extremes without being open or close, not the other way round.
     pub(crate) fn ohlc(&self) -> Option<[Price; 4]> {
         self.any().then(|| {
-            let (high, low) = if self.high == i64::MIN {
+            let (high, low) = if self.high == i128::MIN {
                 (self.open.price.max(self.close.price), self.open.price.min(self.close.price))
             } else {
                 (self.high, self.low)
             };
-            [self.open.price, high, low, self.close.price].map(Price::from_billionths)
+            [self.open.price, high, low, self.close.price].map(Price::from_raw)
         })
     }
 }
@@ -103,8 +104,9 @@ pub(crate) struct Print {
     pub(crate) at: Moment,
     /// Hash of venue and id: identity within the nanosecond.
     pub(crate) key: u64,
-    pub(crate) price: i64,
-    pub(crate) size: i64,
+    /// Raw values.
+    pub(crate) price: i128,
+    pub(crate) size: i128,
     pub(crate) revision: u32,
     /// For bars below a day, and for the day.
     pub(crate) updates: Updates,
@@ -113,7 +115,7 @@ pub(crate) struct Print {
     pub(crate) canceled: bool,
 }
 
-const _: () = assert!(size_of::<Print>() == 48);
+const _: () = assert!(size_of::<Print>() == 64);
 
 /// Trades of a time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -121,10 +123,10 @@ pub(crate) struct TradeCell {
     pub(crate) prices: Prices,
     /// The day's bar takes fewer prints for its prices.
     pub(crate) day: Prices,
-    /// Billionths of a unit.
+    /// Raw; saturates.
     pub(crate) volume: i128,
-    /// Price times size, 1e-18.
-    pub(crate) notional: i128,
+    /// Price times size, raw by raw.
+    pub(crate) notional: Wide,
     pub(crate) trades: u64,
 }
 
@@ -144,8 +146,8 @@ impl TradeCell {
             self.day.extremes(print.price);
         }
         if print.updates.has(Updates::VOLUME) {
-            self.volume += i128::from(print.size);
-            self.notional += i128::from(print.price) * i128::from(print.size);
+            self.volume = self.volume.saturating_add(print.size);
+            self.notional.add(Wide::product(print.price, print.size));
             self.trades += 1;
         }
     }
@@ -158,8 +160,8 @@ impl Cell for TradeCell {
     fn merge(&mut self, other: &Self) {
         self.prices.merge(&other.prices);
         self.day.merge(&other.day);
-        self.volume += other.volume;
-        self.notional += other.notional;
+        self.volume = self.volume.saturating_add(other.volume);
+        self.notional.add(other.notional);
         self.trades += other.trades;
     }
 
@@ -176,11 +178,11 @@ impl Cell for TradeCell {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct SideCell {
     prices: Prices,
-    size: i64,
+    size: i128,
 }
 
 impl SideCell {
-    pub(crate) fn add(&mut self, at: Moment, price: i64, size: i64) {
+    pub(crate) fn add(&mut self, at: Moment, price: i128, size: i128) {
         if at >= self.prices.close.at {
             self.size = size;
         }
@@ -204,7 +206,7 @@ impl SideCell {
         let carried = before.filter(|before| before.any());
         if !self.any() {
             return carried.map(|before| {
-                ([Price::from_billionths(before.prices.close.price); 4], Size::from_billionths(before.size))
+                ([Price::from_raw(before.prices.close.price); 4], Size::from_raw(before.size))
             });
         }
         let mut prices = self.prices;
@@ -212,7 +214,7 @@ impl SideCell {
             prices.open = before.prices.close;
             prices.extremes(before.prices.close.price);
         }
-        prices.ohlc().map(|ohlc| (ohlc, Size::from_billionths(self.size)))
+        prices.ohlc().map(|ohlc| (ohlc, Size::from_raw(self.size)))
     }
 }
 

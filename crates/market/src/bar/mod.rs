@@ -30,7 +30,8 @@ pub use clock::Clock;
 pub use series::Verdict;
 
 use crate::interval::Interval;
-use crate::{Kind, Price, Size, UnixNanos};
+use crate::wide::Wide;
+use crate::{Kind, Price, Size, UnixNanos, fixed};
 
 /// What a bar is of, when, and how sure it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -73,10 +74,10 @@ pub enum Values {
 pub struct TradeValues {
     /// Open, high, low, close.
     pub ohlc: [Price; 4],
-    /// Units traded, in billionths: a day of small coins is beyond 64 bits.
-    pub volume: i128,
-    /// Volume-weighted average price, rounded half up to a billionth; `None` without volume. Prints that may not set
-    /// prices count too, so it may lie outside low..high.
+    /// Units traded; at most [`crate::fixed::MAX`].
+    pub volume: Size,
+    /// Volume-weighted average price, rounded half up to nine decimals, and below one to 18; `None` without volume, or
+    /// if the volume was too large to keep. Prints that may not set prices count too, so it may lie outside low..high.
     pub vwap: Option<Price>,
     /// How many trades the volume is of.
     pub trades: u64,
@@ -92,7 +93,15 @@ pub struct QuoteValues {
 }
 
 /// Volume-weighted average price.
-fn vwap(notional: i128, volume: i128) -> Option<Price> {
-    let rounded = (notional + volume / 2).checked_div_euclid(volume)?;
-    i64::try_from(rounded).ok().map(Price::from_billionths)
+fn vwap(notional: Wide, volume: i128) -> Option<Price> {
+    /// A billionth, raw.
+    const NINE_DECIMALS: i128 = fixed::ONE / 1_000_000_000;
+    let exact = notional.divided(volume).filter(|_| volume <= fixed::MAX)?;
+    // Half a billionth is a whole raw value, so that rounding twice is rounding once.
+    let rounded = if exact.abs() < fixed::ONE {
+        exact
+    } else {
+        (exact + NINE_DECIMALS / 2).div_euclid(NINE_DECIMALS) * NINE_DECIMALS
+    };
+    Some(Price::from_raw(rounded))
 }

@@ -8,7 +8,7 @@ use super::{Bar, QuoteValues, TradeValues, Values, vwap};
 use crate::calendar::{Calendar, Day};
 use crate::interval::{Interval, SECOND};
 use crate::policy::Updates;
-use crate::{Kind, UnixNanos};
+use crate::{Kind, Size, UnixNanos, fixed};
 use std::collections::VecDeque;
 
 /// What became of a record.
@@ -35,8 +35,12 @@ pub(super) enum Effected {
     Amended,
 }
 
-/// The last digits of a trade id: feeds count up, so they keep the tape's order within a nanosecond.
-pub(super) fn order(id: &str) -> u64 {
+/// The order of trades of one timestamp: the vendor's sequence number, or else the last digits of the id, for feeds count
+/// up.
+pub(super) fn order(seq: i64, id: &str) -> u64 {
+    if seq != 0 {
+        return seq.unsigned_abs();
+    }
     let digits = id.bytes().rev().take_while(u8::is_ascii_digit).count().min(19);
     id.as_bytes()[id.len() - digits..].iter().fold(0, |n, digit| n * 10 + u64::from(digit - b'0'))
 }
@@ -77,12 +81,12 @@ pub(super) trait Series {
     fn take(&mut self, market: Option<i64>, tell: &mut dyn FnMut(Bar));
 }
 
-/// A quote on its way into its bars: billionths of price and size.
+/// A quote on its way into its bars: raw values of price and size.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Quoted {
     pub(super) at: Moment,
-    pub(super) bid: Option<(i64, i64)>,
-    pub(super) ask: Option<(i64, i64)>,
+    pub(super) bid: Option<(i128, i128)>,
+    pub(super) ask: Option<(i128, i128)>,
 }
 
 #[derive(Debug, Clone)]
@@ -232,10 +236,12 @@ fn trade_values(told: &Told<'_, TradeCell>) -> Values {
         cell.prices.ohlc()
     };
     let Some(ohlc) = prices else { return Values::Empty };
-    let (volume, notional) = (cell.volume + after.volume, cell.notional + after.notional);
+    let volume = cell.volume.saturating_add(after.volume);
+    let mut notional = cell.notional;
+    notional.add(after.notional);
     Values::Trades(TradeValues {
         ohlc,
-        volume,
+        volume: Size::from_raw(volume.min(fixed::MAX)),
         vwap: vwap(notional, volume),
         trades: cell.trades + after.trades,
     })

@@ -12,6 +12,7 @@
 
 use super::feed::{Message, Sink};
 use super::poll::{Asked, Row, make, price, short};
+use super::scan;
 use crate::bar::Bar;
 use crate::interval::Interval;
 use crate::{Price, UnixNanos};
@@ -67,8 +68,8 @@ fn bands<'v>(
     Ok(Message::Bands(Bands {
         symbol: text(value, symbol)?,
         ts,
-        upper: Price::from_billionths(price(&value[upper], upper)?),
-        lower: Price::from_billionths(price(&value[lower], lower)?),
+        upper: price(&value[upper], upper)?,
+        lower: price(&value[lower], lower)?,
         indicator,
     }))
 }
@@ -101,19 +102,21 @@ pub(super) fn massive(event: &str, raw: &str, sink: Sink<'_>) {
         Ok(value) => value,
         Err(error) => return sink(Err(error.to_string()), raw),
     };
-    let millis = |name: &str| {
-        let ms = value[name].as_i64().and_then(|ms| ms.checked_mul(1_000_000));
-        ms.ok_or_else(|| format!("`{name}` is no time in milliseconds"))
+    // Milliseconds as documented; price bands come in microseconds.
+    let instant = |name: &str| {
+        let digits = value[name].as_i64().map(|number| number.to_string());
+        let digits = digits.ok_or_else(|| format!("`{name}` is no time in milliseconds"))?;
+        scan::Value::Number(&digits).epoch(name)
     };
     let indicator = value["i"].to_string();
     let read = || {
         if event == "LULD" {
-            return bands(&value, ["T", "h", "l"], UnixNanos(millis("t")?), &indicator);
+            return bands(&value, ["T", "h", "l"], instant("t")?, &indicator);
         }
         Ok(Message::Bar(Given {
             symbol: text(&value, "sym")?,
             interval: if event == "A" { Interval::S1 } else { Interval::M1 },
-            row: short(&value, millis("s")?)?,
+            row: short(&value, instant("s")?.0)?,
             revision: 0,
             // It is told once.
             is_final: true,
@@ -124,10 +127,10 @@ pub(super) fn massive(event: &str, raw: &str, sink: Sink<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use crate::UnixNanos;
     use crate::bar::Values;
     use crate::codec::feed::{Decode, Message};
     use crate::codec::{alpaca, massive};
-    use crate::{UnixNanos, fixed};
 
     fn shown(decoder: &mut dyn Decode, frame: &str) -> Vec<String> {
         let mut out = Vec::new();
@@ -138,7 +141,7 @@ mod tests {
                         Ok(bar) => {
                             let Values::Trades(values) = &bar.values else { return };
                             let [o, h, l, c] = values.ohlc;
-                            let volume = fixed::wide_text(values.volume);
+                            let volume = values.volume;
                             let (start, n, revision) = (bar.start, values.trades, bar.revision);
                             format!(
                                 "{} {} {start} {o} {h} {l} {c} {volume} {n} {revision} {}",
@@ -179,6 +182,8 @@ mod tests {
         let frame = r#"[{"ev":"AM","sym":"GTE","v":4110,"av":9470157,"op":0.4372,"vw":0.4488,"o":0.4488,"c":0.4486,"h":0.4489,"l":0.4486,"a":0.4352,"z":685,"s":1610144640000,"e":1610144700000},
             {"ev":"A","sym":"SPCE","v":200,"o":25.39,"c":25.39,"h":25.39,"l":25.39,"s":1610144868000,"e":1610144869000},
             {"ev":"LULD","T":"MSFT","h":218.12,"l":215.04,"i":[21],"z":3,"t":1610144700000,"q":8},
+            {"ev":"LULD","T":"MSFT","h":218.12,"l":215.04,"i":[21],"z":3,"t":1610144700000000,"q":8},
+            {"ev":"AM","sym":"GTE","v":10,"dv":"10.5","av":20,"dav":"20.25","o":1,"c":1,"h":1,"l":1,"s":1610144640000,"e":1610144700000},
             {"ev":"LULD","T":"MSFT","h":218.12,"l":215.04,"i":[21],"z":3}]"#;
         assert_eq!(
             shown(&mut massive::Decoder::new("f"), frame),
@@ -186,6 +191,8 @@ mod tests {
                 "GTE 1m 2021-01-08T22:24:00Z 0.4488 0.4489 0.4486 0.4486 4110 0 0 true",
                 "SPCE 1s 2021-01-08T22:27:48Z 25.39 25.39 25.39 25.39 200 0 0 true",
                 "MSFT 2021-01-08T22:25:00Z 218.12 215.04 [21]",
+                "MSFT 2021-01-08T22:25:00Z 218.12 215.04 [21]",
+                "GTE 1m 2021-01-08T22:24:00Z 1 1 1 1 10.5 0 0 true",
                 "Err(\"`t` is no time in milliseconds\")",
             ]
         );

@@ -10,7 +10,6 @@
 //! were all canceled has no prices: it is to be removed.
 
 use crate::bar::{Bar, QuoteValues, TradeValues, Values};
-use crate::fixed::{wide_parse, wide_text};
 use crate::{Kind, Price, Size, UnixNanos};
 use serde_json::{Map, Value};
 
@@ -37,7 +36,7 @@ pub fn to_json(bar: &Bar) -> Map<String, Value> {
     match &bar.values {
         Values::Trades(trades) => {
             OHLC.iter().zip(trades.ohlc).for_each(|(name, price)| text(name, price.to_string()));
-            text("volume", wide_text(trades.volume));
+            text("volume", trades.volume.to_string());
             if let Some(vwap) = trades.vwap {
                 text("vwap", vwap.to_string());
             }
@@ -80,7 +79,7 @@ pub fn from_json(bytes: &[u8]) -> Result<Bar, String> {
         if !map.contains_key(&format!("{side}_open")) {
             return Ok(None);
         }
-        let mut ohlc = [Price::from_billionths(0); 4];
+        let mut ohlc = [Price::ZERO; 4];
         for (slot, name) in ohlc.iter_mut().zip(OHLC) {
             *slot = price(&format!("{side}_{name}"))?;
         }
@@ -92,7 +91,7 @@ pub fn from_json(bytes: &[u8]) -> Result<Bar, String> {
         Kind::Trade if !map.contains_key("open") => Values::Empty,
         Kind::Trade => Values::Trades(TradeValues {
             ohlc: [price("open")?, price("high")?, price("low")?, price("close")?],
-            volume: wide_parse(text("volume")?).ok_or_else(|| fail("volume"))?,
+            volume: Size::parse(text("volume")?.as_bytes()).map_err(|_| fail("volume"))?,
             vwap: map.contains_key("vwap").then(|| price("vwap")).transpose()?,
             trades: number("trades")?,
         }),

@@ -5,17 +5,21 @@
 //!  "T":1672515782136,"m":true,"M":true}}
 //! {"id":12345,"price":"0.001","qty":"100","quoteQty":"0.1","time":1672515782136,"isBuyerMaker":true,"isBestMatch":true}
 //! ```
-//! (binance-spot-api-docs.) A symbol's trade numbers leave none out, so a jump is a hole. Conditions say whether the buyer
-//! was the maker.
+//! (binance-spot-api-docs.) A symbol's trade numbers leave none out, so a jump is a hole. A buyer who is the
+//! maker was hit by a seller.
 
-use super::feed::{Decode, Message, Numbers, Outcome, Sink};
-use super::scan::{Scanner, Value};
-use crate::record::{Record, Trade};
-use crate::{Kind, Price, Size, UnixNanos};
+use super::feed::{Decode, Message, Numbers, Outcome, Sink, emit_trade};
+use super::placeholder::{IdMint, Origin};
+use super::scan::{Scanner, Value, unescaped};
+use crate::record::{Side, Trade};
+use crate::{Kind, UnixNanos};
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Members<'a> {
     event: Value<'a>,
+    /// Of acknowledgements, which have no event.
+    result: Value<'a>,
+    error: Value<'a>,
     data: Value<'a>,
     symbol: Value<'a>,
     id: Value<'a>,
@@ -29,6 +33,8 @@ impl<'a> Members<'a> {
     fn set(&mut self, name: &str, value: Value<'a>) {
         let place = match name {
             "e" => &mut self.event,
+            "result" => &mut self.result,
+            "error" => &mut self.error,
             "data" => &mut self.data,
             "s" => &mut self.symbol,
             "t" | "id" => &mut self.id,
@@ -43,8 +49,13 @@ impl<'a> Members<'a> {
 
     fn of(text: &'a str) -> Result<Self, String> {
         let (mut members, mut scanner) = (Self::default(), Scanner::new(text));
-        scanner.object(|name, value| members.set(name, value))?;
+        let other = scanner.object_or_value(|name, value| members.set(name, value))?;
         scanner.end()?;
+        match other {
+            Some(Value::Array(_)) => members.event = Value::Text("array"),
+            Some(other) => return Err(format!("expected an object, found {}", other.written())),
+            None => {}
+        }
         Ok(members)
     }
 }
@@ -54,6 +65,7 @@ impl<'a> Members<'a> {
 pub struct Decoder {
     feed: String,
     numbers: Numbers,
+    mint: IdMint,
 }
 
 impl Decoder {
@@ -64,41 +76,52 @@ impl Decoder {
     }
 
     fn trade(
-        &self,
+        &mut self,
+        origin: Origin,
         of: &Members<'_>,
         recv_ts: UnixNanos,
         take: &mut dyn FnMut(Outcome<'_>),
     ) -> Result<(), String> {
-        take(Ok(Message::Record(Record::Trade(Trade {
+        let trade = Trade {
             symbol: of.symbol.needed("s")?,
-            feed: &self.feed,
+            feed: self.feed.as_str(),
             venue: "binance",
             id: of.id.id("t")?,
             ts: of.time.epoch("T")?,
             recv_ts,
-            price: Price::from_billionths(of.price.billionths("p")?),
-            size: Size::from_billionths(of.size.billionths("q")?),
-            conditions: match of.maker {
-                Value::Bool(true) => r#"["buyer is maker"]"#,
-                Value::Bool(false) => "[]",
+            price: of.price.price("p")?,
+            size: of.size.size("q")?,
+            side: match of.maker {
+                Value::Bool(true) => Side::Sell,
+                Value::Bool(false) => Side::Buy,
                 _ => return Err("`m` is neither true nor false".to_owned()),
             },
+            conditions: "[]",
             tape: "",
+            seq: 0,
             revision: 0,
             canceled: false,
-        }))));
-        Ok(())
+        };
+        emit_trade(trade, &mut self.mint, origin, take)
     }
 }
 
 impl Decode for Decoder {
     fn frame(&mut self, frame: &str, recv_ts: UnixNanos, sink: Sink<'_>) -> Result<(), String> {
+        let frame = &*unescaped(frame);
         let mut of = Members::of(frame)?;
         if let Value::Object(data) = of.data {
             of = Members::of(data)?;
         }
-        if of.event != Value::Text("trade") {
-            sink(Ok(Message::Silent), frame);
+        let other = match of.event {
+            Value::Text("trade") => None,
+            Value::Text("serverShutdown") => Some(Message::Silent),
+            Value::Text(event) => Some(Message::Unknown(event)),
+            _ if of.result != Value::Absent || of.error != Value::Absent => Some(Message::Silent),
+            _ => Some(Message::Unknown("without event")),
+        };
+        if let Some(message) = other {
+            sink(Ok(message), frame);
             return Ok(());
         }
         if let (Value::Text(symbol), Ok(number)) = (of.symbol, of.id.whole("t"))
@@ -106,20 +129,25 @@ impl Decode for Decoder {
         {
             sink(Ok(Message::Missed(&hole)), frame);
         }
-        if let Err(reason) = self.trade(&of, recv_ts, &mut |outcome| sink(outcome, frame)) {
+        if let Err(reason) = self.trade(Origin::Stream, &of, recv_ts, &mut |outcome| sink(outcome, frame)) {
             sink(Err(reason), frame);
         }
         Ok(())
     }
 
     fn past(&mut self, _: Kind, symbol: &str, raw: &str, recv_ts: UnixNanos, sink: Sink<'_>) {
+        let raw = &*unescaped(raw);
         let done = Members::of(raw).and_then(|mut of| {
             of.symbol = Value::Text(symbol);
-            self.trade(&of, recv_ts, &mut |outcome| sink(outcome, raw))
+            self.trade(Origin::History, &of, recv_ts, &mut |outcome| sink(outcome, raw))
         });
         if let Err(reason) = done {
             sink(Err(reason), raw);
         }
+    }
+
+    fn rewind(&mut self) {
+        self.mint.rewind();
     }
 }
 

@@ -5,12 +5,13 @@
 //!  {"trade_id":"995098700","product_id":"BTC-USD","price":"68900.50","size":"0.0015","side":"BUY","time":"2024-…Z"}]}]}
 //! ```
 //! (docs.cdp.coinbase.com, Advanced Trade websocket; coinbase-advanced-py.) `sequence_num` counts a connection's messages
-//! over all channels, so a jump is a hole. A `snapshot` repeats trades of before the subscription: they are passed over.
+//! over all channels, so a jump is a hole. `side` is the maker's: the aggressor is on the other one. A `snapshot` repeats trades of before the subscription: they are passed over.
 
-use super::feed::{Decode, Message, Outcome, Sink};
-use super::scan::{Scanner, Value};
-use crate::record::{Record, Trade};
-use crate::{Kind, Price, Size, UnixNanos};
+use super::feed::{Decode, Message, Outcome, Sink, emit_trade, not_an_object};
+use super::placeholder::{IdMint, Origin};
+use super::scan::{Scanner, Value, unescaped};
+use crate::record::{Side, Trade};
+use crate::{Kind, UnixNanos};
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Members<'a> {
@@ -41,50 +42,57 @@ impl<'a> Members<'a> {
 pub struct Decoder {
     feed: String,
     last: Option<i64>,
+    mint: IdMint,
 }
 
 impl Decoder {
     /// Of a feed, as `coinbase`.
     #[must_use]
     pub fn new(feed: &str) -> Self {
-        Self { feed: feed.to_owned(), last: None }
+        Self { feed: feed.to_owned(), ..Self::default() }
     }
 
     fn trade(
-        &self,
+        &mut self,
+        origin: Origin,
         of: &Members<'_>,
         recv_ts: UnixNanos,
         take: &mut dyn FnMut(Outcome<'_>),
     ) -> Result<(), String> {
-        take(Ok(Message::Record(Record::Trade(Trade {
+        let trade = Trade {
             symbol: of.symbol.needed("product_id")?,
-            feed: &self.feed,
+            feed: self.feed.as_str(),
             venue: "coinbase",
             id: of.id.id("trade_id")?,
             ts: of.time.time("time")?,
             recv_ts,
-            price: Price::from_billionths(of.price.billionths("price")?),
-            size: Size::from_billionths(of.size.billionths("size")?),
-            // The maker's side, as sent.
-            conditions: match of.side.text("side")? {
-                "BUY" => r#"["BUY"]"#,
-                "SELL" => r#"["SELL"]"#,
+            price: of.price.price("price")?,
+            size: of.size.size("size")?,
+            side: match of.side.text("side")? {
+                "BUY" => Side::Sell,
+                "SELL" => Side::Buy,
                 other => return Err(format!("`side` is neither BUY nor SELL: {other}")),
             },
+            conditions: "[]",
             tape: "",
+            seq: 0,
             revision: 0,
             canceled: false,
-        }))));
-        Ok(())
+        };
+        emit_trade(trade, &mut self.mint, origin, take)
     }
 
-    fn trades(&self, trades: &str, recv_ts: UnixNanos, sink: Sink<'_>) -> Result<(), String> {
+    fn trades(&mut self, trades: &str, recv_ts: UnixNanos, sink: Sink<'_>) -> Result<(), String> {
         Scanner::new(trades).array(|scanner| {
             let from = scanner.at();
             let mut of = Members::default();
-            scanner.object(|name, value| of.set(name, value))?;
+            let other = scanner.object_or_value(|name, value| of.set(name, value))?;
             let raw = scanner.since(from);
-            if let Err(reason) = self.trade(&of, recv_ts, &mut |outcome| sink(outcome, raw)) {
+            if let Some(element) = other {
+                not_an_object(element, raw, sink);
+                return Ok(());
+            }
+            if let Err(reason) = self.trade(Origin::Stream, &of, recv_ts, &mut |outcome| sink(outcome, raw)) {
                 sink(Err(reason), raw);
             }
             Ok(())
@@ -94,15 +102,22 @@ impl Decoder {
 
 impl Decode for Decoder {
     fn frame(&mut self, frame: &str, recv_ts: UnixNanos, sink: Sink<'_>) -> Result<(), String> {
-        let (mut channel, mut number, mut events) = (Value::Absent, Value::Absent, Value::Absent);
+        let frame = &*unescaped(frame);
+        let (mut channel, mut number, mut events, mut class) =
+            (Value::Absent, Value::Absent, Value::Absent, Value::Absent);
         let mut scanner = Scanner::new(frame);
-        scanner.object(|name, value| match name {
+        let other = scanner.object_or_value(|name, value| match name {
             "channel" => channel = value,
             "sequence_num" => number = value,
             "events" => events = value,
+            "type" => class = value,
             _ => {}
         })?;
         scanner.end()?;
+        if other.is_some() {
+            sink(Ok(Message::Unknown("array")), frame);
+            return Ok(());
+        }
         if let Ok(number) = number.whole("sequence_num")
             && let Some(last) = self.last.replace(number)
             && number > last.saturating_add(1)
@@ -110,33 +125,50 @@ impl Decode for Decoder {
             let hole = format!("messages {} to {} were not sent", last + 1, number - 1);
             sink(Ok(Message::Missed(&hole)), frame);
         }
-        let (Value::Text("market_trades"), Value::Array(events)) = (channel, events) else {
-            // Answers, heartbeats, other channels.
-            sink(Ok(Message::Silent), frame);
-            return Ok(());
+        let events = match (channel, events) {
+            (Value::Text("market_trades"), Value::Array(events)) => events,
+            (Value::Text("subscriptions" | "heartbeats"), _) => {
+                sink(Ok(Message::Silent), frame);
+                return Ok(());
+            }
+            _ => {
+                // Coinbase Exchange, the older API, has types and no channels.
+                let ((Value::Text(name), _) | (_, Value::Text(name))) = (channel, class) else {
+                    sink(Ok(Message::Unknown("without channel")), frame);
+                    return Ok(());
+                };
+                sink(Ok(if name == "error" { Message::Silent } else { Message::Unknown(name) }), frame);
+                return Ok(());
+            }
         };
         Scanner::new(events).array(|scanner| {
             let (mut class, mut trades) = (Value::Absent, Value::Absent);
-            scanner.object(|name, value| match name {
+            let from = scanner.at();
+            let other = scanner.object_or_value(|name, value| match name {
                 "type" => class = value,
                 "trades" => trades = value,
                 _ => {}
             })?;
-            match (class, trades) {
-                (Value::Text("snapshot"), _) => Ok(()),
-                (_, Value::Array(trades)) => self.trades(trades, recv_ts, sink),
+            match (other, class, trades) {
+                (Some(element), ..) => {
+                    not_an_object(element, scanner.since(from), sink);
+                    Ok(())
+                }
+                (_, Value::Text("snapshot"), _) | (.., Value::Null) => Ok(()),
+                (.., Value::Array(trades)) => self.trades(trades, recv_ts, sink),
                 _ => Err("an event without `trades`".to_owned()),
             }
         })
     }
 
     fn past(&mut self, _: Kind, symbol: &str, raw: &str, recv_ts: UnixNanos, sink: Sink<'_>) {
+        let raw = &*unescaped(raw);
         let (mut of, mut scanner) = (Members::default(), Scanner::new(raw));
         let read = scanner.object(|name, value| of.set(name, value)).and_then(|()| scanner.end());
         of.symbol = Value::Text(symbol);
         let done = read
             .map_err(String::from)
-            .and_then(|()| self.trade(&of, recv_ts, &mut |outcome| sink(outcome, raw)));
+            .and_then(|()| self.trade(Origin::History, &of, recv_ts, &mut |outcome| sink(outcome, raw)));
         if let Err(reason) = done {
             sink(Err(reason), raw);
         }
@@ -144,6 +176,10 @@ impl Decode for Decoder {
 
     fn connected(&mut self) {
         self.last = None;
+    }
+
+    fn rewind(&mut self) {
+        self.mint.rewind();
     }
 }
 

@@ -1,7 +1,9 @@
 //! What every vendor's decoder offers: frames in, records out.
 
 use super::aside::{Bands, Given};
-use crate::record::{Quote, Record};
+use super::placeholder::{IdMint, Origin};
+use super::scan::Value;
+use crate::record::{Quote, Record, Trade};
 use crate::{Kind, UnixNanos};
 use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::Xxh3;
@@ -13,6 +15,8 @@ pub enum Message<'a> {
     Record(Record<&'a str>),
     /// Nothing to keep: an answer, a sign of life.
     Silent,
+    /// Valid JSON, but not a message that this feed is known to send, by its type: counted and reported.
+    Unknown(&'a str),
     /// The vendor's own bar.
     Bar(Given<'a>),
     /// Prices that a symbol must stay between.
@@ -35,6 +39,43 @@ pub type Outcome<'a> = Result<Message<'a>, String>;
 
 /// Takes each message of a frame with its text.
 pub type Sink<'s> = &'s mut dyn FnMut(Outcome<'_>, &str);
+
+/// Hands over a record whose numbers can be true.
+///
+/// # Errors
+/// They cannot.
+#[inline]
+pub(super) fn emit(record: Record<&str>, take: &mut dyn FnMut(Outcome<'_>)) -> Result<(), String> {
+    record.check().map_err(|error| error.to_string())?;
+    take(Ok(Message::Record(record)));
+    Ok(())
+}
+
+/// Hands over a trade. One whose id identifies nothing gets one.
+#[inline]
+pub(super) fn emit_trade(
+    trade: Trade<&str>,
+    mint: &mut IdMint,
+    origin: Origin,
+    take: &mut dyn FnMut(Outcome<'_>),
+) -> Result<(), String> {
+    if !IdMint::is_placeholder(trade.id) {
+        return emit(Record::Trade(trade), take);
+    }
+    // What is refused is not counted.
+    trade.check().map_err(|error| error.to_string())?;
+    let id = mint.mint(&trade, origin);
+    take(Ok(Message::Record(Record::Trade(Trade { id, ..trade }))));
+    Ok(())
+}
+
+/// An element of a frame that is not an object: `null` is passed over, anything else is refused.
+pub(super) fn not_an_object(element: Value<'_>, raw: &str, sink: Sink<'_>) {
+    match element {
+        Value::Null => sink(Ok(Message::Silent), raw),
+        other => sink(Err(format!("expected an object, found {}", other.written())), raw),
+    }
+}
 
 /// Reads a vendor's frames and history.
 pub trait Decode: Send + std::fmt::Debug {
@@ -90,7 +131,7 @@ pub(super) fn quote_number<S: AsRef<str>>(quote: &Quote<S>, salt: i64) -> i64 {
     let mut hasher = Xxh3::new();
     hasher.update(&quote.ts.0.to_le_bytes());
     for side in [&quote.bid, &quote.ask] {
-        let numbers = side.as_ref().map_or([0, 0], |side| [side.price.billionths(), side.size.billionths()]);
+        let numbers = side.as_ref().map_or([0, 0], |side| [side.price.raw(), side.size.raw()]);
         numbers.iter().for_each(|number| hasher.update(&number.to_le_bytes()));
         hasher.update(side.as_ref().map_or("", |side| side.venue.as_ref()).as_bytes());
         hasher.update(&[0]);

@@ -7,13 +7,11 @@
 //! price, size and conditions and how many such trades of that symbol and millisecond came before: never another one than
 //! history gives. A trade that the vendor sent twice cannot be told from two equal ones.
 
-use super::feed::{Decode, Message, Outcome, Sink};
-use super::scan::{Scanner, Value, conditions};
-use crate::record::{Record, Trade};
-use crate::{Kind, Price, Size, UnixNanos};
-use rustc_hash::FxHashMap;
-use std::io::Write;
-use xxhash_rust::xxh3::Xxh3;
+use super::feed::{Decode, Message, Outcome, Sink, emit_trade, not_an_object};
+use super::placeholder::{IdMint, Origin};
+use super::scan::{Scanner, Value, conditions, unescaped};
+use crate::record::{Side, Trade};
+use crate::{Kind, UnixNanos};
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Members<'a> {
@@ -37,45 +35,12 @@ impl<'a> Members<'a> {
     }
 }
 
-/// Equal trades of a symbol and millisecond so far, over the last seconds: trades may come in any order.
-#[derive(Debug, Default)]
-struct Counts(FxHashMap<Box<str>, Recent>);
-
-#[derive(Debug, Default)]
-struct Recent {
-    newest: i64,
-    seen: FxHashMap<(i64, u64), u32>,
-}
-
-/// Different trades of a symbol that are remembered before those of ten seconds ago are forgotten.
-const MANY: usize = 8_192;
-const TEN_SECONDS: i64 = 10_000_000_000;
-
-impl Counts {
-    fn next(&mut self, symbol: &str, ts: i64, hash: u64) -> u32 {
-        if !self.0.contains_key(symbol) {
-            self.0.insert(symbol.into(), Recent::default());
-        }
-        let Some(recent) = self.0.get_mut(symbol) else { return 0 };
-        recent.newest = recent.newest.max(ts);
-        if recent.seen.len() > MANY {
-            let from = recent.newest.saturating_sub(TEN_SECONDS);
-            recent.seen.retain(|(ts, _), _| *ts >= from);
-        }
-        let count = recent.seen.entry((ts, hash)).or_insert(0);
-        *count += 1;
-        *count - 1
-    }
-}
-
 /// Reads frames and history.
 #[derive(Debug, Default)]
 pub struct Decoder {
     feed: String,
-    live: Counts,
-    past: Counts,
+    mint: IdMint,
     scratch: String,
-    id: Vec<u8>,
 }
 
 impl Decoder {
@@ -87,61 +52,68 @@ impl Decoder {
 
     fn trade(
         &mut self,
-        live: bool,
+        origin: Origin,
         of: &Members<'_>,
         recv_ts: UnixNanos,
         take: &mut dyn FnMut(Outcome<'_>),
     ) -> Result<(), String> {
-        let (symbol, ts) = (of.symbol.needed("s")?, of.time.epoch("t")?);
-        let (price, size) = (of.price.billionths("p")?, of.size.billionths("v")?);
-        let conditions = conditions(of.codes, "c", &mut self.scratch)?;
-        let mut hasher = Xxh3::new();
-        [price, size].iter().for_each(|number| hasher.update(&number.to_le_bytes()));
-        hasher.update(conditions.as_bytes());
-        let hash = hasher.digest();
-        let counts = if live { &mut self.live } else { &mut self.past };
-        let count = counts.next(symbol, ts.0, hash);
-        self.id.clear();
-        // Writing to memory does not fail.
-        let _ = write!(self.id, "{hash:016x}-{count}");
-        take(Ok(Message::Record(Record::Trade(Trade {
-            symbol,
-            feed: &self.feed,
+        let trade = Trade {
+            symbol: of.symbol.needed("s")?,
+            feed: self.feed.as_str(),
             venue: "",
-            id: std::str::from_utf8(&self.id).unwrap_or_default(),
-            ts,
+            id: "",
+            ts: of.time.epoch("t")?,
             recv_ts,
-            price: Price::from_billionths(price),
-            size: Size::from_billionths(size),
-            conditions,
+            price: of.price.price("p")?,
+            size: of.size.size("v")?,
+            side: Side::Unknown,
+            conditions: conditions(of.codes, "c", &mut self.scratch)?,
             tape: "",
+            seq: 0,
             revision: 0,
             canceled: false,
-        }))));
-        Ok(())
+        };
+        emit_trade(trade, &mut self.mint, origin, take)
     }
 }
 
 impl Decode for Decoder {
     fn frame(&mut self, frame: &str, recv_ts: UnixNanos, sink: Sink<'_>) -> Result<(), String> {
+        let frame = &*unescaped(frame);
         let (mut class, mut data) = (Value::Absent, Value::Absent);
         let mut scanner = Scanner::new(frame);
-        scanner.object(|name, value| match name {
+        let other = scanner.object_or_value(|name, value| match name {
             "type" => class = value,
             "data" => data = value,
             _ => {}
         })?;
         scanner.end()?;
-        let (Value::Text("trade"), Value::Array(data)) = (class, data) else {
-            sink(Ok(Message::Silent), frame);
-            return Ok(());
+        let data = match (other, class, data) {
+            (Some(_), ..) => {
+                sink(Ok(Message::Unknown("array")), frame);
+                return Ok(());
+            }
+            (_, Value::Text("trade"), Value::Array(data)) => data,
+            (_, Value::Text("trade"), Value::Null) | (_, Value::Text("ping" | "error" | "news"), _) => {
+                sink(Ok(Message::Silent), frame);
+                return Ok(());
+            }
+            (_, class, _) => {
+                let class = if let Value::Text(class) = class { class } else { "without type" };
+                sink(Ok(Message::Unknown(class)), frame);
+                return Ok(());
+            }
         };
         Scanner::new(data).array(|scanner| {
             let from = scanner.at();
             let mut of = Members::default();
-            scanner.object(|name, value| of.set(name, value))?;
+            let other = scanner.object_or_value(|name, value| of.set(name, value))?;
             let raw = scanner.since(from);
-            if let Err(reason) = self.trade(true, &of, recv_ts, &mut |outcome| sink(outcome, raw)) {
+            if let Some(element) = other {
+                not_an_object(element, raw, sink);
+                return Ok(());
+            }
+            if let Err(reason) = self.trade(Origin::Stream, &of, recv_ts, &mut |outcome| sink(outcome, raw)) {
                 sink(Err(reason), raw);
             }
             Ok(())
@@ -150,25 +122,27 @@ impl Decode for Decoder {
 
     /// A row of a day's ticks, as `{"p":…,"v":…,"t":…,"c":[…]}`: history has them column by column.
     fn past(&mut self, _: Kind, symbol: &str, raw: &str, recv_ts: UnixNanos, sink: Sink<'_>) {
+        let raw = &*unescaped(raw);
         let (mut of, mut scanner) = (Members::default(), Scanner::new(raw));
         let read = scanner.object(|name, value| of.set(name, value)).and_then(|()| scanner.end());
         of.symbol = Value::Text(symbol);
         let done = read
             .map_err(String::from)
-            .and_then(|()| self.trade(false, &of, recv_ts, &mut |outcome| sink(outcome, raw)));
+            .and_then(|()| self.trade(Origin::History, &of, recv_ts, &mut |outcome| sink(outcome, raw)));
         if let Err(reason) = done {
             sink(Err(reason), raw);
         }
     }
 
     fn rewind(&mut self) {
-        self.past = Counts::default();
+        self.mint.rewind();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Record;
     use crate::codec::feed::tests::{frame, past};
 
     #[test]

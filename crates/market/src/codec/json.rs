@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! trade  {"symbol":"SPY","feed":"lean.sip","venue":"P","id":"20131008-7","ts":1381219200464000000,
-//!         "recv_ts":1381219200465000000,"price":"167.41","size":"100","conditions":["20002000"]
-//!         [,"tape":"B"][,"revision":1][,"canceled":true]}
+//!         "recv_ts":1381219200465000000,"price":"167.41","size":"100"[,"side":"buy"]
+//!         ,"conditions":["20002000"][,"tape":"B"][,"seq":7][,"revision":1][,"canceled":true]}
 //! quote  {"symbol":"IBM","feed":"lean.sip","seq":20131008000000001,"ts":…,"recv_ts":…
 //!         [,"bid":"180.01","bid_size":"200","bid_venue":"P"][,"ask":"182.62","ask_size":"100","ask_venue":"P"]
 //!         ,"conditions":["1"]}
@@ -15,14 +15,14 @@
 //! [`decode`] reads the canonical form without allocating. What another producer wrote in another order, with spaces
 //! or with prices as bare numbers is brought into that form by [`normalize`], or refused with the reason.
 
-use crate::record::{Kind, Quote, Record, Side, Trade};
+use crate::record::{Kind, Quote, QuoteSide, Record, Side, Trade};
 use crate::{Price, Size, UnixNanos};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// The version of this form: the `schema` header of its messages.
-pub const SCHEMA: &str = "1";
+pub const SCHEMA: &str = "2";
 
 /// Why some bytes are not a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,9 +39,9 @@ fn push_text(name: &[u8], value: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-fn push_number(name: &[u8], billionths: i64, out: &mut Vec<u8>) {
+fn push_number(name: &[u8], raw: i128, out: &mut Vec<u8>) {
     out.extend_from_slice(name);
-    crate::fixed::write(billionths, out);
+    crate::fixed::write(raw, out);
     out.push(b'"');
 }
 
@@ -66,12 +66,19 @@ fn encode_trade<S: AsRef<str>>(trade: &Trade<S>, out: &mut Vec<u8>) {
     push_text(b",\"venue\":\"", trade.venue.as_ref(), out);
     push_text(b",\"id\":\"", trade.id.as_ref(), out);
     push_times(trade.ts, trade.recv_ts, out);
-    push_number(b",\"price\":\"", trade.price.billionths(), out);
-    push_number(b",\"size\":\"", trade.size.billionths(), out);
+    push_number(b",\"price\":\"", trade.price.raw(), out);
+    push_number(b",\"size\":\"", trade.size.raw(), out);
+    if trade.side != Side::Unknown {
+        push_text(b",\"side\":\"", trade.side.name(), out);
+    }
     out.extend_from_slice(b",\"conditions\":");
     out.extend_from_slice(trade.conditions.as_ref().as_bytes());
     if !trade.tape.as_ref().is_empty() {
         push_text(b",\"tape\":\"", trade.tape.as_ref(), out);
+    }
+    if trade.seq != 0 {
+        out.extend_from_slice(b",\"seq\":");
+        push_int(trade.seq, out);
     }
     if trade.revision != 0 {
         out.extend_from_slice(b",\"revision\":");
@@ -90,13 +97,13 @@ fn encode_quote<S: AsRef<str>>(quote: &Quote<S>, out: &mut Vec<u8>) {
     push_int(quote.seq, out);
     push_times(quote.ts, quote.recv_ts, out);
     if let Some(bid) = &quote.bid {
-        push_number(b",\"bid\":\"", bid.price.billionths(), out);
-        push_number(b",\"bid_size\":\"", bid.size.billionths(), out);
+        push_number(b",\"bid\":\"", bid.price.raw(), out);
+        push_number(b",\"bid_size\":\"", bid.size.raw(), out);
         push_text(b",\"bid_venue\":\"", bid.venue.as_ref(), out);
     }
     if let Some(ask) = &quote.ask {
-        push_number(b",\"ask\":\"", ask.price.billionths(), out);
-        push_number(b",\"ask_size\":\"", ask.size.billionths(), out);
+        push_number(b",\"ask\":\"", ask.price.raw(), out);
+        push_number(b",\"ask_size\":\"", ask.size.raw(), out);
         push_text(b",\"ask_venue\":\"", ask.venue.as_ref(), out);
     }
     out.extend_from_slice(b",\"conditions\":");
@@ -180,7 +187,7 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline(always)]
-    fn number(&mut self) -> Option<i64> {
+    fn number(&mut self) -> Option<i128> {
         crate::fixed::parse(self.text()?.as_bytes()).ok()
     }
 
@@ -202,15 +209,23 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline]
-    fn side(&mut self, price: &str, size: &str, venue: &str) -> Option<Option<Side<&'a str>>> {
+    fn side(&mut self, price: &str, size: &str, venue: &str) -> Option<Option<QuoteSide<&'a str>>> {
         if self.skip(price).is_none() {
             return Some(None);
         }
-        let price = Price::from_billionths(self.number()?);
+        let price = Price::from_raw(self.number()?);
         self.skip(size)?;
-        let size = Size::from_billionths(self.number()?);
+        let size = Size::from_raw(self.number()?);
         self.skip(venue)?;
-        Some(Some(Side { price, size, venue: self.text()? }))
+        Some(Some(QuoteSide { price, size, venue: self.text()? }))
+    }
+
+    #[inline]
+    fn aggressor(&mut self) -> Option<Side> {
+        if self.skip(",\"side\":\"").is_none() {
+            return Some(Side::Unknown);
+        }
+        Side::from_name(self.text()?).filter(|side| *side != Side::Unknown)
     }
 
     fn trade(mut self) -> Option<Trade<&'a str>> {
@@ -227,12 +242,14 @@ impl<'a> Cursor<'a> {
         self.skip(",\"recv_ts\":")?;
         let recv_ts = UnixNanos(self.int()?);
         self.skip(",\"price\":\"")?;
-        let price = Price::from_billionths(self.number()?);
+        let price = Price::from_raw(self.number()?);
         self.skip(",\"size\":\"")?;
-        let size = Size::from_billionths(self.number()?);
+        let size = Size::from_raw(self.number()?);
+        let side = self.aggressor()?;
         self.skip(",\"conditions\":")?;
         let conditions = self.conditions()?;
         let tape = if self.skip(",\"tape\":\"").is_some() { self.text()? } else { "" };
+        let seq = if self.skip(",\"seq\":").is_some() { self.int()? } else { 0 };
         let revision =
             if self.skip(",\"revision\":").is_some() { u32::try_from(self.int()?).ok()? } else { 0 };
         let canceled = self.skip(",\"canceled\":true").is_some();
@@ -245,8 +262,10 @@ impl<'a> Cursor<'a> {
             recv_ts,
             price,
             size,
+            side,
             conditions,
             tape,
+            seq,
             revision,
             canceled,
         })
@@ -283,10 +302,11 @@ pub fn decode(kind: Kind, payload: &[u8]) -> Option<Record<&str>> {
 #[inline]
 pub fn decode_text(kind: Kind, text: &str) -> Option<Record<&str>> {
     let cursor = Cursor(text);
-    match kind {
-        Kind::Trade => cursor.trade().map(Record::Trade),
-        Kind::Quote => cursor.quote().map(Record::Quote),
-    }
+    let record = match kind {
+        Kind::Trade => Record::Trade(cursor.trade()?),
+        Kind::Quote => Record::Quote(cursor.quote()?),
+    };
+    record.check().is_ok().then_some(record)
 }
 
 /// The elements of a conditions array in canonical form.
@@ -319,9 +339,13 @@ struct LooseTrade<'a> {
     price: &'a RawValue,
     #[serde(borrow)]
     size: &'a RawValue,
+    #[serde(default)]
+    side: String,
     conditions: Vec<String>,
     #[serde(default)]
     tape: String,
+    #[serde(default)]
+    seq: i64,
     #[serde(default)]
     revision: u32,
     #[serde(default)]
@@ -351,9 +375,10 @@ struct LooseQuote<'a> {
     conditions: Vec<String>,
 }
 
-fn number(field: &str, raw: &RawValue) -> Result<i64, DecodeError> {
+fn number(field: &str, raw: &RawValue) -> Result<i128, DecodeError> {
     let text = raw.get().trim_matches('"');
-    crate::fixed::parse(text.as_bytes()).map_err(|error| DecodeError(format!("{field} `{text}`: {error}")))
+    crate::fixed::parse_number(text.as_bytes())
+        .map_err(|error| DecodeError(format!("{field} `{text}`: {error}")))
 }
 
 fn plain(field: &str, text: &str) -> Result<(), DecodeError> {
@@ -375,16 +400,16 @@ fn side(
     price: Option<&RawValue>,
     size: Option<&RawValue>,
     venue: Option<String>,
-) -> Result<Option<Side<String>>, DecodeError> {
+) -> Result<Option<QuoteSide<String>>, DecodeError> {
     let (price, size, venue) = match (price, size, venue) {
         (None, None, None) => return Ok(None),
         (Some(price), Some(size), Some(venue)) => (price, size, venue),
         _ => return Err(DecodeError(format!("{name} needs all of {name}, {name}_size and {name}_venue"))),
     };
     plain(name, &venue)?;
-    Ok(Some(Side {
-        price: Price::from_billionths(number(name, price)?),
-        size: Size::from_billionths(number(name, size)?),
+    Ok(Some(QuoteSide {
+        price: Price::from_raw(number(name, price)?),
+        size: Size::from_raw(number(name, size)?),
         venue,
     }))
 }
@@ -400,8 +425,10 @@ fn loose_trade(loose: LooseTrade<'_>) -> Result<Trade<String>, DecodeError> {
         plain(field, text)?;
     }
     Ok(Trade {
-        price: Price::from_billionths(number("price", loose.price)?),
-        size: Size::from_billionths(number("size", loose.size)?),
+        price: Price::from_raw(number("price", loose.price)?),
+        size: Size::from_raw(number("size", loose.size)?),
+        side: Side::from_name(&loose.side)
+            .ok_or_else(|| DecodeError(format!("side {:?}: expected \"buy\" or \"sell\"", loose.side)))?,
         conditions: array(&loose.conditions)?,
         symbol: loose.symbol.into_owned(),
         feed: loose.feed.into_owned(),
@@ -410,6 +437,7 @@ fn loose_trade(loose: LooseTrade<'_>) -> Result<Trade<String>, DecodeError> {
         ts: UnixNanos(loose.ts),
         recv_ts: UnixNanos(loose.recv_ts),
         tape: loose.tape,
+        seq: loose.seq,
         revision: loose.revision,
         canceled: loose.canceled,
     })
@@ -444,6 +472,7 @@ pub fn normalize(kind: Kind, payload: &[u8], out: &mut Vec<u8>) -> Result<(), De
     if record.symbol().is_empty() {
         return Err(DecodeError("symbol is empty".to_owned()));
     }
+    record.check().map_err(|error| DecodeError(error.to_string()))?;
     encode(&record, out);
     Ok(())
 }
@@ -451,6 +480,8 @@ pub fn normalize(kind: Kind, payload: &[u8], out: &mut Vec<u8>) -> Result<(), De
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixed::MAX;
+    use crate::record::LATEST;
     use proptest::prelude::*;
 
     const TRADE: &str = r#"{"symbol":"SPY","feed":"lean.sip","venue":"P","id":"20131008-7","ts":1381219200464000000,"recv_ts":1381219200465000001,"price":"167.41","size":"100","conditions":["20002000"]}"#;
@@ -458,12 +489,17 @@ mod tests {
 
     #[test]
     fn the_golden_messages_decode_and_encode_to_themselves() {
-        let full = TRADE.replace('}', r#","tape":"B","revision":2,"canceled":true}"#);
+        let full = TRADE.replace('}', r#","tape":"B","seq":-7,"revision":2,"canceled":true}"#);
+        let sided = TRADE.replace(",\"conditions\"", r#","side":"sell","conditions""#);
         let both = QUOTE
             .replace(",\"conditions\"", r#","ask":"182.62","ask_size":"0.5","ask_venue":"Q","conditions""#);
-        for (kind, text) in
-            [(Kind::Trade, TRADE), (Kind::Quote, QUOTE), (Kind::Trade, &full), (Kind::Quote, &both)]
-        {
+        for (kind, text) in [
+            (Kind::Trade, TRADE),
+            (Kind::Quote, QUOTE),
+            (Kind::Trade, &full),
+            (Kind::Trade, &sided),
+            (Kind::Quote, &both),
+        ] {
             let record = decode(kind, text.as_bytes()).unwrap_or_else(|| panic!("{text}"));
             let mut out = Vec::new();
             encode(&record, &mut out);
@@ -486,11 +522,62 @@ mod tests {
     }
 
     #[test]
+    fn a_negative_price_is_a_price() {
+        let oil = TRADE.replace("167.41", "-37.63");
+        let Some(Record::Trade(trade)) = decode(Kind::Trade, oil.as_bytes()) else { panic!() };
+        assert_eq!(trade.price.to_string(), "-37.63");
+    }
+
+    #[test]
+    fn numbers_with_exponents_are_read_exactly() {
+        for (written, digits) in [
+            ("1.234e-05", "0.00001234"),
+            ("1e-05", "0.00001"),
+            ("2e+16", "20000000000000000"),
+            ("\"1E-7\"", "0.0000001"),
+        ] {
+            for field in ["\"167.41\"", "\"100\""] {
+                let mut out = Vec::new();
+                normalize(Kind::Trade, TRADE.replace(field, written).as_bytes(), &mut out).unwrap();
+                let expected = TRADE.replace(field, &format!("\"{digits}\""));
+                assert_eq!(String::from_utf8(out).unwrap(), expected);
+            }
+        }
+    }
+
+    #[test]
     fn what_is_no_record_is_refused_with_the_reason() {
         let cases = [
             (Kind::Trade, TRADE.replace("167.41", "167.4x"), "price `167.4x`: not a decimal number"),
-            (Kind::Trade, TRADE.replace("167.41", "99999999999"), "price `99999999999`: does not fit"),
+            (Kind::Trade, TRADE.replace("167.41", "1e20"), "price `1e20`: does not fit"),
             (Kind::Trade, TRADE.replace("\"100\"", "null"), "size `null`: not a decimal number"),
+            (
+                Kind::Trade,
+                TRADE.replace(",\"conditions\"", ",\"side\":\"both\",\"conditions\""),
+                "side \"both\": expected \"buy\" or \"sell\"",
+            ),
+            (Kind::Trade, TRADE.replace("\"100\"", "-5"), "size -5 is negative"),
+            (Kind::Trade, TRADE.replace("1381219200464000000", "0"), "time 0 is not between 1900 and 2200"),
+            (
+                Kind::Trade,
+                TRADE.replace("1381219200464000000", &i64::MAX.to_string()),
+                "time 9223372036854775807 is not between",
+            ),
+            (
+                Kind::Trade,
+                TRADE.replace("1381219200464000000", &i64::MIN.to_string()),
+                "time -9223372036854775808 is not between",
+            ),
+            (
+                Kind::Trade,
+                TRADE.replace("167.41", "9223372036854775807"),
+                "price 9223372036854775807 is a placeholder",
+            ),
+            (
+                Kind::Quote,
+                QUOTE.replace("180.01", "9223372036.854775807"),
+                "price 9223372036.854775807 is a placeholder",
+            ),
             (Kind::Trade, TRADE.replace("SPY", ""), "symbol is empty"),
             (Kind::Trade, TRADE.replace("SPY", "S\\\"Y"), "symbol \"S\\\"Y\" holds '\"'"),
             (Kind::Trade, TRADE[..60].to_owned(), "not a trade: EOF"),
@@ -520,21 +607,22 @@ mod tests {
     prop_compose! {
         fn trades()(
             symbol in word(), feed in word(), venue in word(), id in word(),
-            (ts, recv, price, size) in proptest::num::i64::ANY.prop_flat_map(|ts| (
-                Just(ts), proptest::num::i64::ANY, i64::MIN + 1..i64::MAX, i64::MIN + 1..i64::MAX)),
+            (ts, recv, price, size) in (1..LATEST.0).prop_flat_map(|ts| (
+                Just(ts), proptest::num::i64::ANY, -MAX..=MAX, 0..=MAX)),
+            side in proptest::sample::select(vec![Side::Unknown, Side::Buy, Side::Sell]), seq in proptest::num::i64::ANY,
             conditions in proptest::collection::vec(word(), 0..4),
             tape in "[A-C]?", revision in 0_u32..9, canceled in proptest::bool::ANY,
         ) -> Trade<String> {
             Trade { symbol, feed, venue, id, ts: UnixNanos(ts), recv_ts: UnixNanos(recv),
-                price: Price::from_billionths(price), size: Size::from_billionths(size),
-                conditions: array(&conditions).unwrap(), tape, revision, canceled }
+                price: Price::from_raw(price), size: Size::from_raw(size), side,
+                conditions: array(&conditions).unwrap(), tape, seq, revision, canceled }
         }
     }
 
     proptest! {
         #[test]
         fn any_trade_reads_back(trade in trades()) {
-            prop_assume!(trade.ts.0 != i64::MIN && trade.recv_ts.0 != i64::MIN);
+            prop_assume!(trade.check().is_ok() && trade.seq != i64::MIN && trade.recv_ts.0 != i64::MIN);
             let mut text = Vec::new();
             encode(&Record::Trade(trade.clone()), &mut text);
             let read = decode(Kind::Trade, &text).unwrap().map(str::to_owned);

@@ -8,16 +8,16 @@
 //! (docs.kraken.com, API v2; python-kraken-sdk.) A pair's trade numbers leave none out, so a jump is a hole. History has
 //! times as seconds: both are cut to microseconds.
 
-use super::feed::{Decode, Message, Numbers, Outcome, Sink};
-use super::scan::{Scanner, Value};
-use crate::record::{Record, Trade};
-use crate::{Kind, Price, Size, UnixNanos};
+use super::feed::{Decode, Message, Numbers, Outcome, Sink, emit_trade, not_an_object};
+use super::placeholder::{IdMint, Origin};
+use super::scan::{Scanner, Value, unescaped};
+use crate::record::{Side, Trade};
+use crate::{Kind, UnixNanos, fixed};
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Members<'a> {
     symbol: Value<'a>,
     side: Value<'a>,
-    order: Value<'a>,
     price: Value<'a>,
     size: Value<'a>,
     id: Value<'a>,
@@ -29,17 +29,32 @@ struct Members<'a> {
 pub struct Decoder {
     feed: String,
     numbers: Numbers,
+    mint: IdMint,
 }
 
-/// Side and kind of order, as the canonical array of codes.
-fn codes(side: &str, order: &str) -> Result<&'static str, String> {
-    Ok(match (side, order) {
-        ("buy" | "b", "market" | "m") => r#"["buy","market"]"#,
-        ("buy" | "b", "limit" | "l") => r#"["buy","limit"]"#,
-        ("sell" | "s", "market" | "m") => r#"["sell","market"]"#,
-        ("sell" | "s", "limit" | "l") => r#"["sell","limit"]"#,
-        _ => return Err(format!("neither buy nor sell, market nor limit: {side} {order}")),
-    })
+/// The taker's side: as the stream writes it, or history.
+fn side(text: &str) -> Result<Side, String> {
+    match text {
+        "buy" | "b" => Ok(Side::Buy),
+        "sell" | "s" => Ok(Side::Sell),
+        other => Err(format!("`side` is neither buy nor sell: {other}")),
+    }
+}
+
+/// The instant of a row of history: seconds since 1970, which passed through a double, cut to microseconds as in the stream.
+///
+/// # Errors
+/// The digits are not a number.
+pub fn seconds(digits: &str) -> Result<UnixNanos, String> {
+    /// Half the distance between two doubles of our time, nanoseconds: what an instant may have lost.
+    const LOST: i128 = 120;
+    let short = digits.get(..20).unwrap_or(digits);
+    fixed::parse_scaled(short.as_bytes(), 9)
+        .map_err(|error| error.to_string())
+        .map(|nanos| nanos + LOST - (nanos + LOST).rem_euclid(1_000))
+        .and_then(|nanos| i64::try_from(nanos).map_err(|error| error.to_string()))
+        .map(UnixNanos)
+        .map_err(|error| format!("`time`: {error}: {digits}"))
 }
 
 impl Decoder {
@@ -50,27 +65,30 @@ impl Decoder {
     }
 
     fn trade(
-        &self,
+        &mut self,
+        origin: Origin,
         of: &Members<'_>,
         ts: UnixNanos,
         recv_ts: UnixNanos,
         take: &mut dyn FnMut(Outcome<'_>),
     ) -> Result<(), String> {
-        take(Ok(Message::Record(Record::Trade(Trade {
+        let trade = Trade {
             symbol: of.symbol.needed("symbol")?,
-            feed: &self.feed,
+            feed: self.feed.as_str(),
             venue: "kraken",
             id: of.id.id("trade_id")?,
             ts: UnixNanos(ts.0 - ts.0.rem_euclid(1_000)),
             recv_ts,
-            price: Price::from_billionths(of.price.billionths("price")?),
-            size: Size::from_billionths(of.size.billionths("qty")?),
-            conditions: codes(of.side.text("side")?, of.order.text("ord_type")?)?,
+            price: of.price.price("price")?,
+            size: of.size.size("qty")?,
+            side: side(of.side.text("side")?)?,
+            conditions: "[]",
             tape: "",
+            seq: 0,
             revision: 0,
             canceled: false,
-        }))));
-        Ok(())
+        };
+        emit_trade(trade, &mut self.mint, origin, take)
     }
 
     fn data(&mut self, data: &str, recv_ts: UnixNanos, sink: Sink<'_>) -> Result<(), String> {
@@ -78,10 +96,9 @@ impl Decoder {
         scanner.array(|scanner| {
             let from = scanner.at();
             let mut of = Members::default();
-            scanner.object(|name, value| match name {
+            let other = scanner.object_or_value(|name, value| match name {
                 "symbol" => of.symbol = value,
                 "side" => of.side = value,
-                "ord_type" => of.order = value,
                 "price" => of.price = value,
                 "qty" => of.size = value,
                 "trade_id" => of.id = value,
@@ -89,15 +106,18 @@ impl Decoder {
                 _ => {}
             })?;
             let raw = scanner.since(from);
+            if let Some(element) = other {
+                not_an_object(element, raw, sink);
+                return Ok(());
+            }
             if let (Value::Text(symbol), Ok(number)) = (of.symbol, of.id.whole("trade_id"))
                 && let Some(hole) = self.numbers.hole(symbol, number)
             {
                 sink(Ok(Message::Missed(&hole)), raw);
             }
-            let done = of
-                .time
-                .time("timestamp")
-                .and_then(|ts| self.trade(&of, ts, recv_ts, &mut |outcome| sink(outcome, raw)));
+            let done = of.time.time("timestamp").and_then(|ts| {
+                self.trade(Origin::Stream, &of, ts, recv_ts, &mut |outcome| sink(outcome, raw))
+            });
             if let Err(reason) = done {
                 sink(Err(reason), raw);
             }
@@ -108,25 +128,36 @@ impl Decoder {
 
 impl Decode for Decoder {
     fn frame(&mut self, frame: &str, recv_ts: UnixNanos, sink: Sink<'_>) -> Result<(), String> {
-        let (mut channel, mut data) = (Value::Absent, Value::Absent);
+        let frame = &*unescaped(frame);
+        let (mut channel, mut data, mut method, mut error) =
+            (Value::Absent, Value::Absent, Value::Absent, Value::Absent);
         let mut scanner = Scanner::new(frame);
-        scanner.object(|name, value| match name {
+        let other = scanner.object_or_value(|name, value| match name {
             "channel" => channel = value,
             "data" => data = value,
+            "method" => method = value,
+            "error" | "Error" => error = value,
             _ => {}
         })?;
         scanner.end()?;
-        match (channel, data) {
-            (Value::Text("trade"), Value::Array(data)) => self.data(data, recv_ts, sink),
-            // Answers, heartbeats, states, other channels.
-            _ => {
-                sink(Ok(Message::Silent), frame);
-                Ok(())
-            }
+        if other.is_some() {
+            // Version 1 sends arrays.
+            sink(Ok(Message::Unknown("array")), frame);
+            return Ok(());
         }
+        match (channel, data) {
+            (Value::Text("trade"), Value::Array(data)) => return self.data(data, recv_ts, sink),
+            (Value::Text("heartbeat" | "status"), _) => sink(Ok(Message::Silent), frame),
+            (Value::Text(channel), _) => sink(Ok(Message::Unknown(channel)), frame),
+            // Acknowledgements.
+            _ if method != Value::Absent || error != Value::Absent => sink(Ok(Message::Silent), frame),
+            _ => sink(Ok(Message::Unknown("without channel")), frame),
+        }
+        Ok(())
     }
 
     fn past(&mut self, _: Kind, symbol: &str, raw: &str, recv_ts: UnixNanos, sink: Sink<'_>) {
+        let raw = &*unescaped(raw);
         let (mut scanner, mut at, mut values) = (Scanner::new(raw), 0, [Value::Absent; 7]);
         let read = scanner.array(|scanner| {
             let value = scanner.value()?;
@@ -136,24 +167,28 @@ impl Decode for Decoder {
             at += 1;
             Ok::<(), String>(())
         });
-        let [price, size, time, side, order, _, id] = values;
-        let of = Members { symbol: Value::Text(symbol), side, order, price, size, id, time: Value::Absent };
-        // Billionths of seconds are nanoseconds; finer digits, which a float may have, are not the exchange's.
+        let [price, size, time, side, _, _, id] = values;
+        let of = Members { symbol: Value::Text(symbol), side, price, size, id, time: Value::Absent };
         let done = read
             .and_then(|()| match time {
-                Value::Number(digits) => Value::Number(&digits[..digits.len().min(20)]).billionths("time"),
+                Value::Number(digits) => seconds(digits),
                 _ => Err("no time".to_owned()),
             })
-            .and_then(|ts| self.trade(&of, UnixNanos(ts), recv_ts, &mut |outcome| sink(outcome, raw)));
+            .and_then(|ts| self.trade(Origin::History, &of, ts, recv_ts, &mut |outcome| sink(outcome, raw)));
         if let Err(reason) = done {
             sink(Err(reason), raw);
         }
+    }
+
+    fn rewind(&mut self) {
+        self.mint.rewind();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Record;
     use crate::codec::feed::tests::{all, frame, past};
 
     #[test]

@@ -8,14 +8,14 @@
 //! Formats: QuantConnect/Lean, `Data/equity/readme.md`. The rows carry no id. Their order in the file is the tape's,
 //! so (session date, row number from 1) is the identity of a trade or quote here.
 
-use crate::record::{Kind, Quote, Record, Side, Trade};
+use crate::record::{Kind, Quote, QuoteSide, Record, Side, Trade};
 use crate::time::SessionDay;
 use crate::{Price, Size, UnixNanos, fixed};
 
 /// Milliseconds have six more decimals before nanoseconds end.
 const MILLI_PLACES: u32 = 6;
-/// Lean's prices are ten-thousandths: five more decimals to billionths.
-const PRICE_PLACES: u32 = 5;
+/// Lean's prices are ten-thousandths: four decimals fewer than the raw value's.
+const PRICE_PLACES: u32 = fixed::SCALE - 4;
 /// Rows a session may have: the sequence number is date * this + row.
 const ROWS: i64 = 1_000_000_000;
 
@@ -67,7 +67,10 @@ impl RowReader {
 
     fn at(&self, field: &[u8]) -> Result<UnixNanos, String> {
         let nanos = fixed::parse_scaled(field, MILLI_PLACES).map_err(|e| refuse("time", field, &e))?;
-        self.session.at(nanos).ok_or_else(|| refuse("time", field, &"not within the session's day"))
+        let nanos = i64::try_from(nanos).ok();
+        nanos
+            .and_then(|nanos| self.session.at(nanos))
+            .ok_or_else(|| refuse("time", field, &"not within the session's day"))
     }
 
     /// Reads one row, without its line end. `number` counts from 1.
@@ -117,10 +120,12 @@ impl RowReader {
             id: std::str::from_utf8(&self.id).unwrap_or_default(),
             ts,
             recv_ts,
-            price: Price::from_billionths(number_in("price", price, PRICE_PLACES)?),
-            size: Size::from_billionths(number_in("size", size, fixed::SCALE)?),
+            price: Price::from_raw(decimal("price", price, PRICE_PLACES)?),
+            size: Size::from_raw(size_in("size", size, fixed::SCALE)?),
+            side: Side::Unknown,
             conditions: &self.conditions,
             tape: "",
+            seq: 0,
             revision: 0,
             canceled: false,
         })
@@ -156,12 +161,12 @@ fn side<'a>(
     price: &[u8],
     size: &[u8],
     venue: &'a str,
-) -> Result<Option<Side<&'a str>>, String> {
-    let price = number_in(names[0], price, PRICE_PLACES)?;
-    let size = number_in(names[1], size, fixed::SCALE)?;
-    Ok((price != 0 || size != 0).then_some(Side {
-        price: Price::from_billionths(price),
-        size: Size::from_billionths(size),
+) -> Result<Option<QuoteSide<&'a str>>, String> {
+    let price = decimal(names[0], price, PRICE_PLACES)?;
+    let size = size_in(names[1], size, fixed::SCALE)?;
+    Ok((price != 0 || size != 0).then_some(QuoteSide {
+        price: Price::from_raw(price),
+        size: Size::from_raw(size),
         venue,
     }))
 }
@@ -186,12 +191,13 @@ fn columns<const N: usize>(row: &[u8]) -> Result<[&[u8]; N], String> {
     Ok(out)
 }
 
-fn number_in(field: &str, bytes: &[u8], places: u32) -> Result<i64, String> {
-    match fixed::parse_scaled(bytes, places) {
-        Ok(value) if value >= 0 => Ok(value),
-        Ok(_) => Err(refuse(field, bytes, &"negative")),
-        Err(error) => Err(refuse(field, bytes, &error)),
-    }
+fn decimal(field: &str, bytes: &[u8], places: u32) -> Result<i128, String> {
+    fixed::parse_scaled(bytes, places).map_err(|error| refuse(field, bytes, &error))
+}
+
+fn size_in(field: &str, bytes: &[u8], places: u32) -> Result<i128, String> {
+    decimal(field, bytes, places)
+        .and_then(|value| if value < 0 { Err(refuse(field, bytes, &"negative")) } else { Ok(value) })
 }
 
 fn text<'a>(field: &str, bytes: &'a [u8]) -> Result<&'a str, String> {
@@ -250,9 +256,17 @@ mod tests {
             (Kind::Trade, b"x,1674100,100,P,1,0", "time \"x\": not a decimal number"),
             (Kind::Trade, b"-5,1674100,100,P,1,0", "time \"-5\": not within the session's day"),
             (Kind::Trade, b"999999999,1674100,100,P,1,0", "time \"999999999\": not within"),
-            (Kind::Trade, b"1,99999999999999999,100,P,1,0", "price \"99999999999999999\": does not fit"),
-            (Kind::Trade, b"1,1674100.123456,100,P,1,0", "price \"1674100.123456\": more than 9 decimal"),
-            (Kind::Trade, b"1,-1,100,P,1,0", "price \"-1\": negative"),
+            (
+                Kind::Trade,
+                b"1,9999999999999999999999999,100,P,1,0",
+                "price \"9999999999999999999999999\": does not fit",
+            ),
+            (
+                Kind::Trade,
+                b"1,1674100.123456789012345,100,P,1,0",
+                "price \"1674100.123456789012345\": more than 18 decimal",
+            ),
+            (Kind::Trade, b"1,1,-100,P,1,0", "size \"-100\": negative"),
             (Kind::Trade, b"1,1674100,,P,1,0", "size \"\": empty number"),
             (Kind::Trade, b"1,1674100,1,,1,0", "venue \"\": not a printable code"),
             (Kind::Trade, b"1,1674100,1,P,\"1,0", "conditions \"\\\"1\": not a printable code"),

@@ -46,9 +46,9 @@ impl BarReader {
                 .map_err(|error| format!("column {}: {error}: `{cell}`", index + 2))
         };
         let ohlc = |first: usize| -> Result<[Price; 4], String> {
-            let mut out = [Price::from_billionths(0); 4];
+            let mut out = [Price::ZERO; 4];
             for (offset, slot) in out.iter_mut().enumerate() {
-                *slot = Price::from_billionths(number(first + offset, 5)?);
+                *slot = Price::from_raw(number(first + offset, fixed::SCALE - 4)?);
             }
             Ok(out)
         };
@@ -56,12 +56,12 @@ impl BarReader {
             if cells.get(first).is_none_or(|cell| cell.is_empty()) {
                 return Ok(None);
             }
-            Ok(Some((ohlc(first)?, Size::from_billionths(number(first + 4, fixed::SCALE)?))))
+            Ok(Some((ohlc(first)?, Size::from_raw(number(first + 4, fixed::SCALE)?))))
         };
         let values = match self.kind {
             Kind::Trade => Values::Trades(TradeValues {
                 ohlc: ohlc(0)?,
-                volume: i128::from(number(4, fixed::SCALE)?),
+                volume: Size::from_raw(number(4, fixed::SCALE)?),
                 vwap: None,
                 trades: 0,
             }),
@@ -87,8 +87,9 @@ impl BarReader {
     fn start(&self, time: &str) -> Result<UnixNanos, String> {
         let fail = || format!("column 1: no time of a {} bar: `{time}`", self.interval);
         if let Some(session) = &self.session {
-            let nanos = fixed::parse_scaled(time.as_bytes(), 6).map_err(|_| fail())?;
-            return session.at(nanos).ok_or_else(fail);
+            let nanos =
+                fixed::parse_scaled(time.as_bytes(), 6).ok().and_then(|nanos| i64::try_from(nanos).ok());
+            return nanos.and_then(|nanos| session.at(nanos)).ok_or_else(fail);
         }
         let (date, clock) = time.split_once(' ').ok_or_else(fail)?;
         let (hour, minute) = clock.split_once(':').ok_or_else(fail)?;

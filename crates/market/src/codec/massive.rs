@@ -8,14 +8,23 @@
 //! {"ev":"Q","sym":"MSFT","bx":4,"bp":114.125,"bs":100,"ax":7,"ap":114.128,"as":160,"c":0,"t":1536036818784,"q":50385480,"z":3}
 //! ```
 //! `t` is the consolidated feed's time in milliseconds; history (`/v3/trades`, `/v3/quotes`) has it in nanoseconds
-//! (`sip_timestamp`) and is cut to milliseconds here, so that a trade is the same one by either way. Quote sizes are kept
-//! as sent: documented as round lots.
+//! (`sip_timestamp`) and is cut to milliseconds here, so that a trade is the same one by either way. Trades of one
+//! millisecond are ordered by `q` (`sequence_number`). Ids are unique per ticker, exchange and trade reporting facility, so
+//! that the facility (`trfi`, `trf_id`) is part of ours. Fractional sizes stand beside the whole ones, as text: `ds`,
+//! `decimal_size`. Quote sizes are kept as sent: documented as round lots.
+//!
+//! `correction` of history is the tapes' indicator, as in the NYSE TAQ client specification: 0 is a regular trade; 1 one
+//! that was corrected, with the corrected data; 7 one that was later marked as an error; 8 one that was later canceled; 10,
+//! 11 and 12 the records of a cancel, an error and a correction (which holds the wrong data). So 0 and 1 count, and the
+//! others do not.
 
 use super::aside;
-use super::feed::{Decode, Message, Outcome, Sink, quote_number};
-use super::scan::{Scanner, Value, conditions};
-use crate::record::{Quote, Record, Side, Trade};
+use super::feed::{Decode, Message, Outcome, Sink, emit, emit_trade, not_an_object, quote_number};
+use super::placeholder::{IdMint, Origin};
+use super::scan::{Scanner, Value, conditions, unescaped};
+use crate::record::{Quote, QuoteSide, Record, Side, Trade};
 use crate::{Kind, Price, Size, UnixNanos};
+use std::fmt::Write;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Members<'a> {
@@ -25,6 +34,10 @@ struct Members<'a> {
     venue: Value<'a>,
     price: Value<'a>,
     size: Value<'a>,
+    /// The size with its fraction.
+    exact_size: Value<'a>,
+    facility: Value<'a>,
+    correction: Value<'a>,
     codes: Value<'a>,
     tape: Value<'a>,
     time: Value<'a>,
@@ -43,6 +56,9 @@ impl<'a> Members<'a> {
             "x" | "exchange" => &mut self.venue,
             "p" | "price" => &mut self.price,
             "s" | "size" => &mut self.size,
+            "ds" | "decimal_size" => &mut self.exact_size,
+            "trfi" | "trf_id" => &mut self.facility,
+            "correction" => &mut self.correction,
             "c" | "conditions" => &mut self.codes,
             "z" | "tape" => &mut self.tape,
             "t" | "sip_timestamp" => &mut self.time,
@@ -62,23 +78,44 @@ impl<'a> Members<'a> {
         let ts = self.time.epoch("t")?;
         Ok(UnixNanos(ts.0 - ts.0.rem_euclid(1_000_000)))
     }
+
+    fn size(&self) -> Result<Size, String> {
+        match self.exact_size {
+            Value::Absent | Value::Null => self.size.size("s"),
+            size => size.size("ds"),
+        }
+    }
+
+    /// Revision, and whether it is taken back.
+    fn state(&self) -> Result<(u32, bool), String> {
+        Ok(match self.correction {
+            Value::Absent | Value::Null => (0, false),
+            code => match code.whole("correction")? {
+                0 => (0, false),
+                // It replaces the record of its correction, which may have the same id.
+                1 => (2, false),
+                7 | 8 | 10 | 11 | 12 => (1, true),
+                other => return Err(format!("`correction` is unknown: {other}")),
+            },
+        })
+    }
 }
 
 /// A side of a quote; one without a price is empty.
-fn side<'a>([price, size, venue]: [Value<'a>; 3]) -> Result<Option<Side<&'a str>>, String> {
+fn side<'a>([price, size, venue]: [Value<'a>; 3]) -> Result<Option<QuoteSide<&'a str>>, String> {
     if matches!(price, Value::Absent | Value::Null) {
         return Ok(None);
     }
-    let price = Price::from_billionths(price.billionths("price of a side")?);
-    if price.billionths() == 0 {
+    let price = price.price("price of a side")?;
+    if price == Price::ZERO {
         return Ok(None);
     }
     let size = match size {
-        Value::Absent | Value::Null => 0,
-        size => size.billionths("size of a side")?,
+        Value::Absent | Value::Null => Size::ZERO,
+        size => size.size("size of a side")?,
     };
     let venue = if venue == Value::Absent { "" } else { venue.id("venue of a side")? };
-    Ok(Some(Side { price, size: Size::from_billionths(size), venue }))
+    Ok(Some(QuoteSide { price, size, venue }))
 }
 
 /// Reads frames and history.
@@ -86,6 +123,8 @@ fn side<'a>([price, size, venue]: [Value<'a>; 3]) -> Result<Option<Side<&'a str>
 pub struct Decoder {
     feed: String,
     scratch: String,
+    id: String,
+    mint: IdMint,
 }
 
 impl Decoder {
@@ -95,54 +134,99 @@ impl Decoder {
         Self { feed: feed.to_owned(), ..Self::default() }
     }
 
-    fn record(
+    fn trade(
         &mut self,
-        kind: Kind,
+        origin: Origin,
         of: &Members<'_>,
         recv_ts: UnixNanos,
         take: &mut dyn FnMut(Outcome<'_>),
     ) -> Result<(), String> {
-        let (symbol, feed, ts) = (of.symbol.needed("sym")?, self.feed.as_str(), of.ts()?);
-        let conditions = conditions(of.codes, "c", &mut self.scratch)?;
-        take(Ok(Message::Record(match kind {
-            Kind::Trade => Record::Trade(Trade {
-                symbol,
-                feed,
-                venue: of.venue.id("x")?,
-                id: of.id.id("i")?,
-                ts,
-                recv_ts,
-                price: Price::from_billionths(of.price.billionths("p")?),
-                size: Size::from_billionths(of.size.billionths("s")?),
-                conditions,
-                tape: match of.tape {
-                    Value::Number("1") => "A",
-                    Value::Number("2") => "B",
-                    Value::Number("3") => "C",
-                    _ => "",
-                },
-                revision: 0,
-                canceled: false,
-            }),
-            Kind::Quote => {
-                let (bid, ask) = (side(of.bid)?, side(of.ask)?);
-                let mut quote = Quote { symbol, feed, seq: 0, ts, recv_ts, bid, ask, conditions };
-                quote.seq = quote_number(&quote, of.number.whole("q")?);
-                Record::Quote(quote)
+        let id = match (of.id.id("i")?, of.facility) {
+            (id, Value::Absent | Value::Null | Value::Number("0")) => id,
+            (id, _) if IdMint::is_placeholder(id) => id,
+            (id, facility) => {
+                self.id.clear();
+                // Writing to a string does not fail.
+                let _ = write!(self.id, "{id}/{}", facility.id("trfi")?);
+                &self.id
             }
-        })));
-        Ok(())
+        };
+        let (revision, canceled) = of.state()?;
+        let trade = Trade {
+            symbol: of.symbol.needed("sym")?,
+            feed: self.feed.as_str(),
+            venue: of.venue.id("x")?,
+            id,
+            ts: of.ts()?,
+            recv_ts,
+            price: of.price.price("p")?,
+            size: of.size()?,
+            side: Side::Unknown,
+            conditions: conditions(of.codes, "c", &mut self.scratch)?,
+            tape: match of.tape {
+                Value::Number("1") => "A",
+                Value::Number("2") => "B",
+                Value::Number("3") => "C",
+                _ => "",
+            },
+            seq: match of.number {
+                Value::Absent | Value::Null => 0,
+                number => number.whole("q")?,
+            },
+            revision,
+            canceled,
+        };
+        emit_trade(trade, &mut self.mint, origin, take)
+    }
+
+    fn quote(
+        &mut self,
+        of: &Members<'_>,
+        recv_ts: UnixNanos,
+        take: &mut dyn FnMut(Outcome<'_>),
+    ) -> Result<(), String> {
+        let mut quote = Quote {
+            symbol: of.symbol.needed("sym")?,
+            feed: self.feed.as_str(),
+            seq: 0,
+            ts: of.ts()?,
+            recv_ts,
+            bid: side(of.bid)?,
+            ask: side(of.ask)?,
+            conditions: conditions(of.codes, "c", &mut self.scratch)?,
+        };
+        quote.seq = quote_number(&quote, of.number.whole("q")?);
+        emit(Record::Quote(quote), take)
+    }
+
+    fn record(
+        &mut self,
+        kind: Kind,
+        origin: Origin,
+        of: &Members<'_>,
+        recv_ts: UnixNanos,
+        take: &mut dyn FnMut(Outcome<'_>),
+    ) -> Result<(), String> {
+        match kind {
+            Kind::Trade => self.trade(origin, of, recv_ts, take),
+            Kind::Quote => self.quote(of, recv_ts, take),
+        }
     }
 }
 
 impl Decode for Decoder {
     fn frame(&mut self, frame: &str, recv_ts: UnixNanos, sink: Sink<'_>) -> Result<(), String> {
+        let frame = &*unescaped(frame);
         let mut scanner = Scanner::new(frame);
         scanner.array(|scanner| {
             let from = scanner.at();
             let mut members = Members::default();
-            scanner.object(|name, value| members.set(name, value))?;
+            let other = scanner.object_or_value(|name, value| members.set(name, value))?;
             let raw = scanner.since(from);
+            if let Some(element) = other {
+                not_an_object(element, raw, sink);
+                return Ok(());
+            }
             let kind = match members.event {
                 Value::Text("T") => Kind::Trade,
                 Value::Text("Q") => Kind::Quote,
@@ -150,9 +234,12 @@ impl Decode for Decoder {
                     aside::massive(event, raw, sink);
                     return Ok(());
                 }
-                // Answers, imbalances.
-                Value::Text(_) => {
+                Value::Text("status") => {
                     sink(Ok(Message::Silent), raw);
+                    return Ok(());
+                }
+                Value::Text(other) => {
+                    sink(Ok(Message::Unknown(other)), raw);
                     return Ok(());
                 }
                 _ => {
@@ -160,7 +247,9 @@ impl Decode for Decoder {
                     return Ok(());
                 }
             };
-            if let Err(reason) = self.record(kind, &members, recv_ts, &mut |outcome| sink(outcome, raw)) {
+            if let Err(reason) =
+                self.record(kind, Origin::Stream, &members, recv_ts, &mut |outcome| sink(outcome, raw))
+            {
                 sink(Err(reason), raw);
             }
             Ok::<(), String>(())
@@ -169,15 +258,20 @@ impl Decode for Decoder {
     }
 
     fn past(&mut self, kind: Kind, symbol: &str, raw: &str, recv_ts: UnixNanos, sink: Sink<'_>) {
+        let raw = &*unescaped(raw);
         let (mut members, mut scanner) = (Members::default(), Scanner::new(raw));
         let read = scanner.object(|name, value| members.set(name, value)).and_then(|()| scanner.end());
         members.symbol = Value::Text(symbol);
-        let done = read
-            .map_err(String::from)
-            .and_then(|()| self.record(kind, &members, recv_ts, &mut |outcome| sink(outcome, raw)));
+        let done = read.map_err(String::from).and_then(|()| {
+            self.record(kind, Origin::History, &members, recv_ts, &mut |outcome| sink(outcome, raw))
+        });
         if let Err(reason) = done {
             sink(Err(reason), raw);
         }
+    }
+
+    fn rewind(&mut self) {
+        self.mint.rewind();
     }
 }
 
@@ -224,9 +318,9 @@ mod tests {
         let decoder = &mut Decoder::new("massive.stocks");
         for (message, part) in [
             (r#"{"sym":"A"}"#, "no `ev`"),
-            (r#"{"ev":"T","sym":"A","x":4,"p":1,"s":1,"t":1}"#, "no `i`"),
-            (r#"{"ev":"T","x":4,"i":"1","p":1,"s":1,"t":1}"#, "no `sym`"),
-            (r#"{"ev":"T","sym":"A","x":4,"i":"1","p":"x","s":1,"t":1}"#, "`p`"),
+            (r#"{"ev":"T","sym":"A","x":4,"p":1,"s":1,"t":1610144700000}"#, "no `i`"),
+            (r#"{"ev":"T","x":4,"i":"1","p":1,"s":1,"t":1610144700000}"#, "no `sym`"),
+            (r#"{"ev":"T","sym":"A","x":4,"i":"1","p":"x","s":1,"t":1610144700000}"#, "`p`"),
             (r#"{"ev":"T","sym":"A","x":4,"i":"1","p":1,"s":1,"t":"now"}"#, "`t`"),
         ] {
             let outcome = frame(decoder, &format!("[{message}]")).remove(0);

@@ -12,5 +12,6 @@ pub mod kraken;
 pub mod lean;
 pub mod lean_bars;
 pub mod massive;
+mod placeholder;
 pub mod poll;
 pub mod scan;

@@ -4,7 +4,8 @@
 //! handed over as they are written ([`Value::Escaped`]): names, codes and times have none. Grammar is checked as far as
 //! it is walked; a value that nobody asks for is passed over by its brackets and quotes.
 
-use crate::{UnixNanos, fixed};
+use crate::{Price, Size, UnixNanos, fixed};
+use std::borrow::Cow;
 
 /// A value as it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -120,6 +121,15 @@ impl<'a> Scanner<'a> {
                 return Ok(self.expect(b']')?);
             }
         }
+    }
+
+    /// Hands each member of an object to `f`; anything else is passed over and returned.
+    ///
+    /// # Errors
+    /// Not JSON.
+    #[inline]
+    pub fn object_or_value(&mut self, f: impl FnMut(&'a str, Value<'a>)) -> Walk<Option<Value<'a>>> {
+        if self.peek() == Some(b'{') { self.object(f).map(|()| None) } else { self.value().map(Some) }
     }
 
     /// Hands each member of an object to `f`.
@@ -261,24 +271,40 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// A decimal in billionths, of a number or of digits in a text; exponents are worked out on the digits.
+    /// The raw value of a decimal, of a number or of digits in a text; exponents are worked out on the digits.
     ///
     /// # Errors
     /// It is none, or does not fit.
-    pub fn billionths(self, name: &str) -> Result<i64, String> {
+    #[inline]
+    pub fn decimal(self, name: &str) -> Result<i128, String> {
         let (Self::Number(digits) | Self::Text(digits)) = self else {
             return Err(match self {
                 Self::Absent => format!("no `{name}`"),
                 other => format!("`{name}` is no number: {}", other.written()),
             });
         };
-        let parsed = match digits.bytes().position(|byte| matches!(byte, b'e' | b'E')) {
-            Some(place) => plain(&digits[..place], &digits[place + 1..])
-                .ok_or(fixed::FixedError::NotANumber)
-                .and_then(|digits| fixed::parse(digits.as_bytes())),
-            None => fixed::parse(digits.as_bytes()),
-        };
-        parsed.map_err(|error| format!("`{name}`: {error}: {digits}"))
+        // Digits nearly always; only if they are refused it matters why.
+        fixed::parse(digits.as_bytes())
+            .or_else(|_| fixed::parse_number(digits.as_bytes()))
+            .map_err(|error| format!("`{name}`: {error}: {digits}"))
+    }
+
+    /// A price.
+    ///
+    /// # Errors
+    /// As [`Self::decimal`].
+    #[inline]
+    pub fn price(self, name: &str) -> Result<Price, String> {
+        self.decimal(name).map(Price::from_raw)
+    }
+
+    /// A size.
+    ///
+    /// # Errors
+    /// As [`Self::decimal`].
+    #[inline]
+    pub fn size(self, name: &str) -> Result<Size, String> {
+        self.decimal(name).map(Size::from_raw)
     }
 
     /// A whole number.
@@ -310,6 +336,10 @@ impl<'a> Value<'a> {
     /// It is none.
     pub fn epoch(self, name: &str) -> Result<UnixNanos, String> {
         let number = self.whole(name)?;
+        // Milliseconds of 1973 are the seconds of the year 5138.
+        if (1..100_000_000_000).contains(&number) {
+            return Err(format!("`{name}` is in seconds, or long ago: {number}; milliseconds are expected"));
+        }
         // Until the year 5138 milliseconds are below 1e14.
         let unit = match number.unsigned_abs() {
             0..100_000_000_000_000 => 1_000_000,
@@ -319,7 +349,9 @@ impl<'a> Value<'a> {
         number.checked_mul(unit).map(UnixNanos).ok_or_else(|| format!("`{name}` is no instant: {number}"))
     }
 
-    fn written(self) -> String {
+    /// As it is written, for messages.
+    #[must_use]
+    pub fn written(self) -> String {
         match self {
             Self::Absent => "nothing".to_owned(),
             Self::Null => "null".to_owned(),
@@ -330,22 +362,54 @@ impl<'a> Value<'a> {
     }
 }
 
-/// `1.5`, `-3` as `0.0015`: rare, so it may allocate.
-fn plain(digits: &str, exponent: &str) -> Option<String> {
-    let exponent: i32 = exponent.parse().ok().filter(|n: &i32| n.abs() <= 40)?;
-    let (sign, digits) = digits.strip_prefix('-').map_or(("", digits), |rest| ("-", rest));
-    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
-    let all = format!("{whole}{part}");
-    if whole.is_empty() || !all.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
+/// The same JSON without escapes in its texts (`\\u0026`, `\\/`, `\\ud83d\\ude00`), so that names and codes are plain text. Escapes
+/// of quotes, backslashes and control characters, which records do not hold, stay. A byte-order mark is dropped.
+#[must_use]
+pub fn unescaped(text: &str) -> Cow<'_, str> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if memchr::memchr(b'\\', text.as_bytes()).is_none() {
+        return Cow::Borrowed(text);
     }
-    let point = whole.len() as i32 + exponent;
-    let padded = match point {
-        ..=0 => format!("0.{}{all}", "0".repeat(point.unsigned_abs() as usize)),
-        _ if point as usize >= all.len() => format!("{all}{}", "0".repeat(point as usize - all.len())),
-        _ => format!("{}.{}", &all[..point as usize], &all[point as usize..]),
+    let (mut out, mut rest, mut in_text) = (String::with_capacity(text.len()), text, false);
+    while let Some(at) = rest.find(['"', '\\']) {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        let length = if from.starts_with('"') {
+            in_text = !in_text;
+            1
+        } else {
+            match escape(from).filter(|_| in_text) {
+                Some((character, length)) => {
+                    out.push(character);
+                    rest = &from[length..];
+                    continue;
+                }
+                // The escaped character belongs to it: it does not end the text.
+                None => 1 + from[1..].chars().next().map_or(0, char::len_utf8),
+            }
+        };
+        out.push_str(&from[..length]);
+        rest = &from[length..];
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+/// The character that an escape stands for, and the escape's length.
+fn escape(text: &str) -> Option<(char, usize)> {
+    if text.starts_with("\\/") {
+        return Some(('/', 2));
+    }
+    let unit = |text: &str| {
+        let digits = text.strip_prefix("\\u")?.get(..4)?;
+        digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())?
     };
-    Some(format!("{sign}{padded}"))
+    let first = unit(text)?;
+    let second = text.get(6..).and_then(unit);
+    let mut decoded = char::decode_utf16([first].into_iter().chain(second));
+    let character = decoded.next()?.ok()?;
+    (!character.is_control() && !matches!(character, '"' | '\\'))
+        .then_some((character, 6 * character.len_utf16()))
 }
 
 /// Condition codes as the canonical array of texts. Most vendors write just that: then it is taken as it stands; numbers,
@@ -454,22 +518,54 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_digits_and_exponents_are_exact() {
-        let of = |digits| Value::Number(digits).billionths("p").map_err(|error| error.contains("`p`"));
-        for (digits, billionths) in [
-            ("1e3", 1_000_000_000_000),
-            ("1.5E-3", 1_500_000),
-            ("-2.5e+1", -25_000_000_000),
-            ("1e-9", 1),
-            ("0.1", 100_000_000),
+        let of = |digits| Value::Number(digits).decimal("p").map_err(|error| error.contains("`p`"));
+        for (digits, raw) in [
+            ("1e3", 1_000 * fixed::ONE),
+            ("1.5E-3", 1_500_000_000_000_000),
+            ("-2.5e+1", -25 * fixed::ONE),
+            ("1e-18", 1),
+            ("0.1", fixed::ONE / 10),
         ] {
-            assert_eq!(of(digits), Ok(billionths), "{digits}");
+            assert_eq!(of(digits), Ok(raw), "{digits}");
         }
-        for digits in ["1e-10", "1e99", "1e", "e1", "--1", "1.2.3"] {
+        for digits in ["1e-19", "1e99", "1e", "e1", "--1", "1.2.3"] {
             assert_eq!(of(digits), Err(true), "{digits}");
         }
         assert_eq!(Value::Number("1536036818784").epoch("t"), Ok(UnixNanos(1_536_036_818_784_000_000)));
         assert_eq!(Value::Number("1601316752683746").epoch("t"), Ok(UnixNanos(1_601_316_752_683_746_000)));
         assert_eq!(Value::Number("1601318039223013600").epoch("t"), Ok(UnixNanos(1_601_318_039_223_013_600)));
+    }
+
+    #[test]
+    fn escapes_of_plain_characters_are_resolved() {
+        for (text, plain) in [
+            (r#"{"s":"M\u0026M.NS","\u0070":"\/"}"#, r#"{"s":"M&M.NS","p":"/"}"#),
+            (r#"{"s":"\u5e01\u5b89USDT"}"#, r#"{"s":"币安USDT"}"#),
+            (r#"{"s":"\ud83d\ude00"}"#, r#"{"s":"😀"}"#),
+            ("\u{feff}{}", "{}"),
+        ] {
+            assert_eq!(unescaped(text), plain);
+        }
+        // Those that would change what the text says, or that are none, stay.
+        for text in [
+            r#"{"s":"a\"b\\"}"#,
+            r#"{"s":"\u0022\u005c\u000a\n"}"#,
+            r#"{"s":"\ud83d"}"#,
+            r#"\u007b"#,
+            r#"{"s":"\u00"}"#,
+            r#"{"s":"\"#,
+            r#"{"s":"\é"}"#,
+        ] {
+            assert_eq!(unescaped(text), text);
+        }
+    }
+
+    #[test]
+    fn seconds_are_not_milliseconds() {
+        let of = |digits| Value::Number(digits).epoch("t");
+        assert!(of("1672348887").is_err_and(|error| error.contains("seconds")));
+        assert_eq!(of("0"), Ok(UnixNanos(0)));
+        assert!(of("9223372036854775808").is_err());
     }
 
     #[test]
@@ -504,6 +600,16 @@ mod tests {
                     prop_assert!(map.keys().all(|name| names.contains(name)) && names.len() == map.len());
                 }
                 Err(_) => prop_assert!(members(&text).is_err()),
+            }
+        }
+
+        #[test]
+        fn unescaping_changes_no_meaning(text in "\\{\"a\":\"([a-z\"é ]|\\\\u[0-9a-f]{4}|\\\\[\"/nu\\\\]){0,8}\"\\}") {
+            let value = serde_json::from_str::<serde_json::Value>(&text);
+            let plain = serde_json::from_str::<serde_json::Value>(&unescaped(&text));
+            match (value, plain) {
+                (Ok(value), Ok(plain)) => prop_assert_eq!(value, plain),
+                (value, plain) => prop_assert!(value.is_err() && plain.is_err(), "{} {}", text, unescaped(&text)),
             }
         }
 

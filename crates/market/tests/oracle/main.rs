@@ -101,21 +101,24 @@ fn vendor(bars: &Path) -> BTreeMap<i64, Vec<String>> {
 }
 
 fn cents(price: Price) -> String {
-    (price.billionths() / 100_000).to_string()
+    (price.raw() / (market::fixed::ONE / 10_000)).to_string()
 }
 
 /// The columns of one of our bars as the vendor writes them.
 fn columns(bar: &Bar) -> Vec<String> {
     match &bar.values {
-        Values::Trades(trades) => {
-            trades.ohlc.map(cents).into_iter().chain([(trades.volume / 1_000_000_000).to_string()]).collect()
-        }
+        Values::Trades(trades) => trades
+            .ohlc
+            .map(cents)
+            .into_iter()
+            .chain([(trades.volume.raw() / market::fixed::ONE).to_string()])
+            .collect(),
         Values::Quotes(quotes) => [quotes.bid, quotes.ask]
             .into_iter()
             .flat_map(|side| match side {
                 Some((ohlc, size)) => {
                     let mut cells = ohlc.map(cents).to_vec();
-                    cells.push((size.billionths() / 1_000_000_000).to_string());
+                    cells.push((size.raw() / market::fixed::ONE).to_string());
                     cells
                 }
                 None => vec![String::new(); 5],

@@ -135,16 +135,19 @@ impl Gaps {
             news.extend(serde_json::from_slice::<Gap>(message.payload()).ok());
         })? > 0
         {}
-        for gap in news {
-            let hole = Hole::of(&gap)?;
-            if self.ledger.holes.get(&gap.id) == Some(&hole) {
-                continue;
-            }
-            let met =
-                self.met.iter().filter(|(feed, symbol)| *feed == hole.feed && hole.symbols.contains(symbol));
-            self.again.extend(met.map(|whose| again(whose, &hole)));
-            Arc::make_mut(&mut self.ledger).holes.insert(gap.id, hole);
+        news.iter().try_for_each(|gap| self.add(gap))
+    }
+
+    /// Takes one entry of the ledger.
+    pub(super) fn add(&mut self, gap: &Gap) -> Result<()> {
+        let hole = Hole::of(gap)?;
+        if self.ledger.holes.get(&gap.id) == Some(&hole) {
+            return Ok(());
         }
+        let met =
+            self.met.iter().filter(|(feed, symbol)| *feed == hole.feed && hole.symbols.contains(symbol));
+        self.again.extend(met.map(|whose| again(whose, &hole)));
+        Arc::make_mut(&mut self.ledger).holes.insert(gap.id.clone(), hole);
         Ok(())
     }
 
@@ -216,6 +219,7 @@ mod tests {
             state,
             proof: None,
             note: None,
+            offsets: None,
         }
     }
 

@@ -9,6 +9,7 @@ use market::codec::json;
 use market::interval::{Interval, MINUTE};
 use market::{Kind, UnixNanos};
 use ports::cancel::{Backoff, CancelToken};
+use ports::gap::Gap;
 use ports::store::{BarScan, Store};
 use ports::telemetry::Telemetry;
 use ports::topic::{Message, Names, Producer};
@@ -39,6 +40,8 @@ pub(super) struct Work {
     pub(super) bars: Vec<Bar>,
     /// Told before, and perhaps not as complete as they are.
     pub(super) again: Vec<Again>,
+    /// Entries for the gap ledger.
+    pub(super) gaps: Vec<Gap>,
     /// By which to tell.
     pub(super) ledger: Arc<Ledger>,
     /// Positions to be kept after all of that: name and bytes.
@@ -84,6 +87,9 @@ impl Keeper<'_> {
                 payload: &late.payload,
                 stamp_ms: late.stamp_ms,
             })?;
+        }
+        for gap in &work.gaps {
+            gap.send(self.names, &mut *self.producer)?;
         }
         self.bars(&work.bars)?;
         for again in &work.again {

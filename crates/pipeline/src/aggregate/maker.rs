@@ -8,14 +8,17 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use market::bar::{Aggregator, Bar, Needs, Place, Verdict};
 use market::codec::json;
 use market::interval::Interval;
+use market::time::DAY;
 use market::{Kind, Record};
-use ports::batch::Partition;
+use ports::batch::{MAX_NAME, Partition, check_lengths};
+use ports::cancel::{CancelToken, retry};
+use ports::gap::{Gap, State};
 use ports::telemetry::Telemetry;
 use ports::topic::origin;
 use ports::topic::{Consumer, Fetched, Topics};
 use ports::{Error, Result};
 use rustc_hash::FxHashMap;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -39,6 +42,7 @@ pub(super) struct Maker<'a> {
     pub(super) topics: &'a dyn Topics,
     pub(super) settings: &'a Settings,
     pub(super) telemetry: &'a Telemetry,
+    pub(super) cancel: &'a CancelToken,
     /// The topics read.
     pub(super) names: Vec<String>,
     pub(super) parts: FxHashMap<Partition, Part>,
@@ -55,6 +59,10 @@ pub(super) struct Maker<'a> {
     pub(super) tickets: VecDeque<(u64, Vec<(Partition, i64)>)>,
     pub(super) ticket: u64,
     pub(super) revoked: Arc<Revoked>,
+    /// Partitions of which messages were lost, with the feeds and symbols met since.
+    pub(super) lossy: FxHashMap<Partition, BTreeSet<(String, String)>>,
+    /// Entries for the gap ledger.
+    pub(super) found: Vec<Gap>,
 }
 
 /// Floors are kept under this and the partition's name.
@@ -64,7 +72,9 @@ fn position_name(group: &str, topics: &[String], partition: Partition) -> String
 
 impl Maker<'_> {
     pub(super) fn read_kept(&mut self) -> Result<()> {
-        for (name, bytes) in self.topics.producer()?.positions()? {
+        let topics = self.topics;
+        let kept = retry(self.cancel, "read kept positions", || topics.producer()?.positions())?;
+        for (name, bytes) in kept {
             if name.starts_with("bars:") {
                 let floors = serde_json::from_slice(&bytes).map_err(|error| {
                     Error::user(format!("the kept position `{name}` cannot be read: {error}"))
@@ -90,6 +100,11 @@ impl Maker<'_> {
         })?;
         if self.revoked.any.swap(false, Ordering::SeqCst) {
             self.drop_revoked()?;
+        }
+        for range in consumer.lost() {
+            self.telemetry.lost(&range, &self.names);
+            self.found.push(Gap::of_lost(&range, &self.names, &self.settings.group));
+            self.lossy.entry(range.partition).or_default().clear();
         }
         let [aggregated, late, unreadable] = counts;
         let telemetry = self.telemetry;
@@ -122,12 +137,23 @@ impl Maker<'_> {
         part.next = offset + 1;
         let place = Place { position: offset.unsigned_abs(), stamp_ms: message.stamp_ms() };
         let mut loose = Vec::new();
-        let Some(record) = kind(message).ok().and_then(|kind| decode(kind, message.payload(), &mut loose))
-        else {
+        let record = kind(message).ok().and_then(|kind| decode(kind, message.payload(), &mut loose));
+        // What `consume` sends to the dead-letter topic makes no bar either.
+        let fits =
+            |record: &Record<&str>| message.payload().len() <= MAX_NAME || check_lengths(record).is_ok();
+        let Some(record) = record.filter(fits) else {
             counts[2] += 1;
             return Ok(());
         };
         counts[0] += 1;
+        if let Some(met) = self.lossy.get_mut(&partition) {
+            let whose = ((*record.feed()).to_owned(), (*record.symbol()).to_owned());
+            if met.insert(whose) {
+                let gap = after_loss(&record, &origin(&self.names, partition, offset));
+                self.gaps.add(&gap)?;
+                self.found.push(gap);
+            }
+        }
         let reason = match part.aggregator.add(&record, place) {
             Verdict::Duplicate | Verdict::Taken => return Ok(()),
             Verdict::TooLate => {
@@ -190,6 +216,7 @@ impl Maker<'_> {
             late: std::mem::take(&mut self.late),
             bars: std::mem::take(&mut self.told).into_values().collect(),
             again: std::mem::take(&mut self.gaps.again),
+            gaps: std::mem::take(&mut self.found),
             ledger: Arc::clone(&self.gaps.ledger),
             floors: Vec::new(),
         };
@@ -210,7 +237,8 @@ impl Maker<'_> {
             offsets.push((*partition, from));
             part.needs = needs;
         }
-        let nothing = work.late.is_empty() && work.bars.is_empty() && work.again.is_empty();
+        let nothing =
+            work.late.is_empty() && work.bars.is_empty() && work.again.is_empty() && work.gaps.is_empty();
         if nothing && work.floors.is_empty() && offsets.is_empty() {
             return Ok(());
         }
@@ -246,6 +274,25 @@ impl Maker<'_> {
             Err(error) if error.retryable() => Ok(false),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// What may be missing of a symbol when messages of its partition were lost before this record, the first since: at most
+/// the day before it, for older bars were final.
+fn after_loss(record: &Record<&str>, origin: &str) -> Gap {
+    let (feed, symbol, ts) = (*record.feed(), *record.symbol(), record.ts());
+    let from = market::UnixNanos(ts.0.saturating_sub(DAY));
+    Gap {
+        id: format!("lost|{feed}|{symbol}|{origin}"),
+        feed: feed.to_owned(),
+        symbols: vec![symbol.to_owned()],
+        from: from.to_string(),
+        to: Some(ts.to_string()),
+        cause: format!("messages of its partition were lost before {origin}"),
+        state: State::Open,
+        proof: None,
+        note: None,
+        offsets: None,
     }
 }
 

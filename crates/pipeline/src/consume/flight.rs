@@ -10,10 +10,11 @@ use ports::batch::Row;
 use ports::batch::{Batch, Partition};
 use ports::clock;
 use ports::dead_letter::{DeadLetter, Stage};
+use ports::gap::Gap;
 use ports::store::{Done, Writer};
 use ports::telemetry::{Latency, Telemetry};
 use ports::topic::origin;
-use ports::topic::{Names, Producer};
+use ports::topic::{LostRange, Names, Producer};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,6 +32,7 @@ pub(super) fn lock(flight: &Mutex<Flight>) -> MutexGuard<'_, Flight> {
 struct Ticket {
     done: bool,
     rows: usize,
+    bytes: usize,
     /// Next offsets of the partitions it read from.
     ends: Vec<(Partition, i64)>,
 }
@@ -46,6 +48,8 @@ pub(super) struct Flight {
     /// The number of `tickets[0]`.
     first: u64,
     rows: usize,
+    /// Bytes of the rows that the store has not answered for.
+    bytes: usize,
     ready: BTreeMap<Partition, i64>,
     /// The last that was told of each partition: a commit that got lost is made good by the next one that waits.
     told: BTreeMap<Partition, i64>,
@@ -73,6 +77,7 @@ impl Flight {
             tickets: VecDeque::new(),
             first: 0,
             rows: 0,
+            bytes: 0,
             ready: BTreeMap::new(),
             told: BTreeMap::new(),
             lost: Vec::new(),
@@ -88,6 +93,11 @@ impl Flight {
         self.rows
     }
 
+    /// Bytes that the store has not answered for.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// An empty batch.
     pub(super) fn spare(&mut self) -> Batch {
         self.spare.pop().unwrap_or_default()
@@ -98,12 +108,24 @@ impl Flight {
         let lost = std::mem::take(&mut self.lost);
         ends.retain(|(partition, _)| !lost.contains(partition));
         let ticket = self.first + self.tickets.len() as u64;
-        self.tickets.push_back(Ticket { done: false, rows: batch.len(), ends });
+        self.tickets.push_back(Ticket { done: false, rows: batch.len(), bytes: batch.bytes_held(), ends });
         self.rows += batch.len();
+        self.bytes += batch.bytes_held();
         if ticket == 0 {
             self.telemetry.mark();
         }
         self.writer.submit(ticket, batch)
+    }
+
+    /// Records a range that can no longer be read in the gap ledger. The offset after it is committed like any other, once
+    /// the entry is durable.
+    pub(super) fn lost(&mut self, range: &LostRange, names: &Names, group: &str) -> Result<()> {
+        self.telemetry.lost(range, &self.topics);
+        self.unflushed = true;
+        Gap::of_lost(range, &self.topics, group).send(names, &mut *self.letters)?;
+        // What was ready of this partition lies before the range, or in a topic that is gone.
+        self.ready.insert(range.partition, range.resume);
+        Ok(())
     }
 
     /// Takes the store's answers, waiting up to `wait` for the first.
@@ -140,6 +162,7 @@ impl Flight {
             self.tickets.get_mut(index).ok_or_else(|| Error::internal("the store answered twice"))?;
         ticket.done = true;
         self.rows -= ticket.rows;
+        self.bytes -= ticket.bytes;
         while self.tickets.front().is_some_and(|ticket| ticket.done) {
             self.first += 1;
             for (partition, next) in self.tickets.pop_front().map(|t| t.ends).unwrap_or_default() {

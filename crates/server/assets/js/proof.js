@@ -94,7 +94,7 @@ export class Proof {
       { title: "Feed", cell: (gap) => gap.feed }, { title: "Symbols", class: "wrap", cell: (gap) => gap.symbols.join(", ") },
       { title: "From (UTC)", cell: (gap) => gap.from }, { title: "To (UTC)", cell: (gap) => gap.to ?? "not known yet" },
       { title: "Fetched", num: true, cell: (gap) => grouped(gap.proof?.fetched) },
-      { title: "Cause", class: "wrap", cell: (gap) => [gap.cause, gap.note].filter(Boolean).join("; still open: ") },
+      { title: "Cause", class: "wrap", cell: (gap) => [gap.cause, gap.note].filter(Boolean).join("; still open: ") + (gap.offsets ? ` (${gap.offsets.topic}/${gap.offsets.partition}, offsets ${gap.offsets.from} to ${gap.offsets.to ?? "unknown"})` : "") },
     ];
     const open = rows.filter((gap) => gap.state === "open").length;
     return table(columns, [...rows].reverse(), { caption: `${rows.length} gaps, ${open} of them open, newest first` });

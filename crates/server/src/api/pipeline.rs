@@ -83,6 +83,8 @@ impl Rates {
             "duplicates": get(&telemetry.duplicates),
             "retries": get(&telemetry.retries),
             "dead_letters": get(&telemetry.dead),
+            "lost_ranges": get(&telemetry.lost_ranges),
+            "lost_messages": get(&telemetry.lost_messages),
             "gaps": get(&telemetry.gaps),
             "gaps_closed": get(&telemetry.gaps_closed),
             "receipt_to_stored": latency(&telemetry.latency()),

@@ -9,7 +9,7 @@ use std::fmt::Write;
 /// The record of a trade that never was: another price and id.
 fn wrong(record: &Record<&str>, id: &str, take: &mut dyn FnMut(&Record<&str>)) {
     let Record::Trade(trade) = record else { return };
-    let price = Price::from_billionths(trade.price.billionths() + fixed::ONE);
+    let price = Price::from_raw(trade.price.raw() + fixed::ONE);
     take(&Record::Trade(Trade { id, price, ..*trade }));
 }
 
@@ -33,8 +33,8 @@ pub(super) fn streamed(
     live(record, &mut true_one);
     wrong(record, &new, &mut |record| live(record, &mut never));
     id(trade.id, &mut ci);
-    let (symbol, venue, price) = (trade.symbol, trade.venue, trade.price.billionths() + fixed::ONE);
-    let price = Price::from_billionths(price);
+    let (symbol, venue) = (trade.symbol, trade.venue);
+    let price = Price::from_raw(trade.price.raw() + fixed::ONE);
     let Trade { size, conditions, tape, ts, .. } = trade;
     if amended == Fault::Correction {
         let _ = write!(

@@ -126,7 +126,7 @@ impl Vendor for Alpaca {
         #[derive(Deserialize)]
         struct Reply<'a> {
             #[serde(borrow, alias = "trades", alias = "quotes", default)]
-            records: Option<BTreeMap<String, Vec<&'a RawValue>>>,
+            records: Option<BTreeMap<String, Option<Vec<&'a RawValue>>>>,
             #[serde(default)]
             next_page_token: Option<String>,
         }
@@ -152,7 +152,7 @@ impl Vendor for Alpaca {
                 Err(reason) => return untold(reason),
             };
             for (symbol, records) in reply.records.unwrap_or_default() {
-                for raw in records {
+                for raw in records.into_iter().flatten().filter(|raw| raw.get() != "null") {
                     take(&symbol, raw.get())?;
                 }
             }

@@ -16,13 +16,22 @@ const MARGIN: i64 = 1_000_000_000;
 /// The vendor's history may lag behind its stream: asked again so often, a second apart.
 const TRIES: u32 = 5;
 
+/// A record of history.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Past<'a> {
+    /// It can be kept.
+    Record(&'a Record<&'a str>),
+    /// It cannot: why, and its text, for a dead letter.
+    Refused(&'a str, &'a str),
+}
+
 /// Fetches a gap's span and hands it over. How many records it has, or why the gap stays open.
 pub(super) fn fill(
     vendor: &dyn Vendor,
     http: &Http,
     gap: &mut Gap,
     decoder: &mut dyn Decode,
-    take: &mut dyn FnMut(&Record<&str>) -> Result<()>,
+    take: &mut dyn FnMut(Past<'_>) -> Result<()>,
     stop: &CancelToken,
 ) -> Result<std::result::Result<u64, String>> {
     let (from, to) = (gap.instant_from()?, gap.instant_to()?);
@@ -80,7 +89,7 @@ pub(super) fn all(
     span: (UnixNanos, UnixNanos),
     decoder: &mut dyn Decode,
     stop: &CancelToken,
-    take: &mut dyn FnMut(&Record<&str>) -> Result<()>,
+    take: &mut dyn FnMut(Past<'_>) -> Result<()>,
 ) -> Result<std::result::Result<u64, String>> {
     let symbols = &vendor.account().symbols;
     Ok(walk(vendor, http, symbols, span, decoder, stop, take)?.map(|found| found.digest.count))
@@ -101,26 +110,27 @@ fn walk(
     (from, to): (UnixNanos, UnixNanos),
     decoder: &mut dyn Decode,
     stop: &CancelToken,
-    take: &mut dyn FnMut(&Record<&str>) -> Result<()>,
+    take: &mut dyn FnMut(Past<'_>) -> Result<()>,
 ) -> Result<std::result::Result<Found, String>> {
     // Fetched beyond both ends: records of one instant may come in any order.
     let (start, end) = (UnixNanos(from.0.saturating_sub(MARGIN)), UnixNanos(to.0.saturating_add(MARGIN)));
-    let (mut found, mut wrong, mut scratch) = (Found::default(), None, Vec::new());
+    let (mut found, mut scratch) = (Found::default(), Vec::new());
     decoder.rewind();
     for kind in &vendor.account().kinds {
         let asked = Span { kind: *kind, symbols, from: start, to: end };
         let read = vendor.history(http, &asked, stop, &mut |symbol, raw| {
             let mut done = Ok(());
-            decoder.past(*kind, symbol, raw, clock::now(), &mut |outcome, _| match outcome {
+            decoder.past(*kind, symbol, raw, clock::now(), &mut |outcome, raw| match outcome {
                 Ok(Message::Record(record)) => {
                     let ts = record.ts();
                     found.first = Some(found.first.map_or(ts, |first| first.min(ts)));
                     found.last = Some(found.last.map_or(ts, |last| last.max(ts)));
                     found.digest.add(&record, &mut scratch);
-                    done = take(&record);
+                    done = take(Past::Record(&record));
                 }
                 Ok(_) => {}
-                Err(reason) => wrong = Some(format!("a record of history that cannot be read: {reason}")),
+                // A record that can never be kept is a dead letter, and so accounted for: its gap does not stay open for it.
+                Err(reason) => done = take(Past::Refused(&reason, raw)),
             });
             done
         })?;
@@ -128,5 +138,5 @@ fn walk(
             return Ok(Err(reason));
         }
     }
-    Ok(wrong.map_or(Ok(found), Err))
+    Ok(Ok(found))
 }

@@ -4,7 +4,7 @@
 //! As in docs.cdp.coinbase.com and coinbase-advanced-py.
 
 use super::vendor::{Account, Refusal, Span, Step, Take, Told, Vendor};
-use crate::http::{Http, read, untold};
+use crate::http::{Http, read, segment, untold};
 use market::UnixNanos;
 use market::codec::coinbase::Decoder;
 use market::codec::feed::Decode;
@@ -84,7 +84,7 @@ impl Vendor for Coinbase {
         let start = span.from.0.div_euclid(1_000_000_000).to_string();
         for symbol in span.symbols {
             let rest = self.0.rest.trim_end_matches('/');
-            let url = format!("{rest}/api/v3/brokerage/market/products/{symbol}/ticker");
+            let url = format!("{rest}/api/v3/brokerage/market/products/{}/ticker", segment(symbol));
             let (mut end, mut seen) = (span.to.0.div_euclid(1_000_000_000) + 1, HashSet::new());
             loop {
                 let until = end.to_string();

@@ -82,7 +82,7 @@ pub(super) fn start(
                     let _ = wires.send(Wire::Fatal(error));
                     return;
                 }
-                Some(Refusal::Again(cause)) => Some(cause),
+                Some(Refusal::Again(cause)) => Some(vendor.account().mask().shown(&cause)),
                 None => None,
             };
             let Some(cause) = wire else { return };
@@ -162,6 +162,11 @@ fn subscribe(vendor: &dyn Vendor, stream: TcpStream) -> std::result::Result<Open
                             // The first symbol's data may come before the last one's answer; and answers may be counted.
                             early.push(Wire::Frame(text.to_string(), clock::now()));
                         }
+                        Message::Binary(bytes) => {
+                            let text = text_of(&bytes).map_err(Refusal::Again)?;
+                            heard += vendor.answered(text)?;
+                            early.push(Wire::Frame(text.to_owned(), clock::now()));
+                        }
                         Message::Close(_) => return Err(Refusal::Again("closed while greeting".to_owned())),
                         _ => {}
                     }
@@ -181,6 +186,12 @@ fn subscribe(vendor: &dyn Vendor, stream: TcpStream) -> std::result::Result<Open
             .map_err(|error| Refusal::Again(format!("set up the socket: {error}")))?;
     }
     Ok((socket, early))
+}
+
+/// JSON is text, also where a vendor sends it in binary frames.
+fn text_of(bytes: &[u8]) -> std::result::Result<&str, String> {
+    std::str::from_utf8(bytes)
+        .map_err(|error| format!("a binary frame of {} bytes is not JSON text: {error}", bytes.len()))
 }
 
 /// Enqueues frames until the connection is lost: why; `None` when it is to end.
@@ -203,14 +214,19 @@ fn read(
             return again(cause);
         }
         match socket.read() {
-            Ok(Message::Text(text)) => {
+            Ok(message @ (Message::Text(_) | Message::Binary(_))) => {
                 heard = Instant::now();
                 *frames += 1;
                 let recv_ts = clock::now();
-                if let Some(refusal) = vendor.told(&text) {
+                let bytes = message.into_data();
+                let text = match text_of(&bytes) {
+                    Ok(text) => text,
+                    Err(reason) => return again(reason),
+                };
+                if let Some(refusal) = vendor.told(text) {
                     return Some(refusal);
                 }
-                if wires.send(Wire::Frame(text.to_string(), recv_ts)).is_err() {
+                if wires.send(Wire::Frame(text.to_owned(), recv_ts)).is_err() {
                     return None;
                 }
             }

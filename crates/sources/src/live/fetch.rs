@@ -1,10 +1,11 @@
 //! Asked by a person: fetches spans from the vendor's history, or the ledger's open gaps once more, and ends; or reads a
 //! span once, to compare.
 
-use super::{Settings, backfill, hand_over};
+use super::backfill::Past;
+use super::{Settings, backfill, hand_over_past};
 use crate::http::Http;
+use market::UnixNanos;
 use market::codec::feed::Decode;
-use market::{Record, UnixNanos};
 use ports::cancel::CancelToken;
 use ports::gap::{Gap, State};
 use ports::source::{Event, Positions, Source};
@@ -26,7 +27,8 @@ impl Fetch {
     #[must_use]
     pub fn new(settings: Settings, gaps: Vec<Gap>) -> Self {
         let decoder = settings.vendor.decoder(&settings.feed);
-        Self { settings, decoder, http: Http::default(), gaps: gaps.into(), done: Vec::new() }
+        let http = Http::new(settings.vendor.account().mask());
+        Self { settings, decoder, http, gaps: gaps.into(), done: Vec::new() }
     }
 
     /// Of a span, both ends included.
@@ -42,6 +44,7 @@ impl Fetch {
             state: State::Open,
             proof: None,
             note: None,
+            offsets: None,
         };
         Self::new(settings, vec![gap])
     }
@@ -56,7 +59,8 @@ impl Source for Fetch {
         let Some(mut gap) = self.gaps.pop_front() else { return Ok(false) };
         let vendor = self.settings.vendor.as_ref();
         let (decoder, mut payload) = (self.decoder.as_mut(), Vec::new());
-        let mut take = |record: &Record<&str>| hand_over(record, &mut payload, sink);
+        let origin = format!("the history of {}", vendor.describe());
+        let mut take = |past: Past<'_>| hand_over_past(past, &origin, &mut payload, sink);
         let told = backfill::fill(vendor, &self.http, &mut gap, decoder, &mut take, stop)?;
         gap.note = told.err();
         sink(Event::Gap(&gap))?;
@@ -99,13 +103,20 @@ impl Source for History {
     fn next(&mut self, stop: &CancelToken, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool> {
         let vendor = self.settings.vendor.as_ref();
         let (mut decoder, mut payload) = (vendor.decoder(&self.settings.feed), Vec::new());
-        let mut take = |record: &Record<&str>| hand_over(record, &mut payload, sink);
-        backfill::all(vendor, &Http::default(), self.span, &mut *decoder, stop, &mut take)?.map_err(
-            |reason| {
-                Error::user(format!("the history of {} does not tell: {reason}", vendor.name()))
-                    .hint("choose a span that the plan covers, with --from and --to")
-            },
-        )?;
+        let origin = format!("the history of {}", vendor.describe());
+        let mut take = |past: Past<'_>| hand_over_past(past, &origin, &mut payload, sink);
+        backfill::all(
+            vendor,
+            &Http::new(vendor.account().mask()),
+            self.span,
+            &mut *decoder,
+            stop,
+            &mut take,
+        )?
+        .map_err(|reason| {
+            Error::user(format!("the history of {} does not tell: {reason}", vendor.name()))
+                .hint("choose a span that the plan covers, with --from and --to")
+        })?;
         Ok(false)
     }
 

@@ -50,6 +50,10 @@ impl Live {
                     Err(reason) => self.dead(reason, raw, sink),
                 },
                 Ok(Message::Silent) => Ok(()),
+                Ok(Message::Unknown(class)) => {
+                    self.unknown.count(class);
+                    Ok(())
+                }
                 Err(reason) if self.open.is_none() => self.unreadable("a message", reason, raw, sink),
                 Err(reason) => {
                     later.push(Later::Unreadable(reason, raw.to_owned()));

@@ -5,7 +5,7 @@
 use super::vendor::{Account, Refusal, Span, Step, Take, Told, Vendor};
 use crate::http::{Http, read, untold};
 use market::codec::feed::Decode;
-use market::codec::kraken::Decoder;
+use market::codec::kraken::{Decoder, seconds};
 use market::codec::scan::{Scanner, Value};
 use ports::cancel::CancelToken;
 use serde::Deserialize;
@@ -79,9 +79,12 @@ impl Vendor for Kraken {
         let url = format!("{}/0/public/Trades", self.0.rest.trim_end_matches('/'));
         for symbol in span.symbols {
             // `since` leaves out its own instant.
-            let mut since = span.from.0.saturating_sub(1).to_string();
+            let mut since = span.from.0.saturating_sub(1);
+            // A pair's trade numbers leave none out: the next one is known from the second trade on.
+            let mut next: Option<i64> = None;
             loop {
-                let query = [("pair", symbol.as_str()), ("since", &since), ("count", "1000")];
+                let from = since.to_string();
+                let query = [("pair", symbol.as_str()), ("since", &from), ("count", "1000")];
                 let body = match http.get(&url, &query, &[], stop) {
                     Ok(body) => body,
                     Err(reason) => return untold(reason),
@@ -94,24 +97,38 @@ impl Vendor for Kraken {
                     Some(result) if reply.error.is_empty() => result,
                     _ => return untold(format!("{url}: {}", reply.error.join(", "))),
                 };
-                let last = result.get("last").map(|last| last.get().trim_matches('"').to_owned());
-                let mut count = 0;
-                let mut beyond = false;
+                let last =
+                    result.get("last").and_then(|last| last.get().trim_matches('"').parse::<i64>().ok());
+                let (mut fresh, mut beyond) = (0, false);
                 for (_, rows) in result.iter().filter(|(name, _)| *name != "last") {
                     let rows: Vec<&RawValue> = match read(&url, rows.get()) {
                         Ok(rows) => rows,
                         Err(reason) => return untold(reason),
                     };
                     for raw in rows {
-                        count += 1;
-                        match time(raw.get()) {
+                        let (ts, number) = key(raw.get());
+                        match (next, number) {
+                            // Of the page before: it shares the instant of that page's end.
+                            (Some(next), Some(number)) if number < next => continue,
+                            (Some(next), Some(number)) if number > next => {
+                                return untold(format!(
+                                    "{url}: trades {next} to {} of {symbol} are missing",
+                                    number - 1
+                                ));
+                            }
+                            _ => {}
+                        }
+                        next = number.map(|number| number + 1).or(next);
+                        fresh += 1;
+                        match ts {
                             Some(ts) if ts > span.to.0 => beyond = true,
                             _ => take(symbol, raw.get())?,
                         }
                     }
                 }
+                // Trades that share the last instant may be beyond the page's end: it is asked for again.
                 match last {
-                    Some(last) if count > 0 && !beyond && last != since => since = last,
+                    Some(last) if fresh > 0 && !beyond => since = last.saturating_sub(1).max(since),
                     _ => break,
                 }
             }
@@ -120,16 +137,17 @@ impl Vendor for Kraken {
     }
 }
 
-/// The third of a row's values, seconds with decimals, in nanoseconds.
-fn time(row: &str) -> Option<i64> {
-    let (mut at, mut ts) = (0, None);
+/// The instant of a row, nanoseconds, and its trade number.
+fn key(row: &str) -> (Option<i64>, Option<i64>) {
+    let (mut at, mut ts, mut number) = (0, None, None);
     let read = Scanner::new(row).array(|scanner| {
-        let value = scanner.value()?;
-        if let (2, Value::Number(digits)) = (at, value) {
-            ts = Value::Number(digits.get(..20).unwrap_or(digits)).billionths("time").ok();
+        match (at, scanner.value()?) {
+            (2, Value::Number(digits)) => ts = seconds(digits).ok().map(|ts| ts.0),
+            (6, Value::Number(digits)) => number = digits.parse().ok(),
+            _ => {}
         }
         at += 1;
         Ok::<(), String>(())
     });
-    read.ok().and(ts)
+    if read.is_ok() { (ts, number) } else { (None, None) }
 }

@@ -3,7 +3,7 @@
 //! As in massive.com/docs and massive-com/client-python. One connection a key: a newer one closes the older.
 
 use super::vendor::{Account, Refusal, Span, Step, Take, Told, Vendor};
-use crate::http::{Http, read, untold};
+use crate::http::{Http, read, segment, untold};
 use market::Kind;
 use market::codec::feed::Decode;
 use market::codec::massive::Decoder;
@@ -103,7 +103,7 @@ impl Vendor for Massive {
         #[derive(Deserialize)]
         struct Reply<'a> {
             #[serde(borrow, default)]
-            results: Vec<&'a RawValue>,
+            results: Option<Vec<&'a RawValue>>,
             #[serde(default)]
             next_url: Option<String>,
         }
@@ -112,7 +112,7 @@ impl Vendor for Massive {
         // The stream's times are cut to milliseconds: the last one is whole.
         let (from, to) = (span.from.0.to_string(), span.to.0.saturating_add(999_999).to_string());
         for symbol in span.symbols {
-            let mut url = format!("{rest}/v3/{}/{symbol}", span.kind.plural());
+            let mut url = format!("{rest}/v3/{}/{}", span.kind.plural(), segment(symbol));
             let first = [
                 ("timestamp.gte", from.as_str()),
                 ("timestamp.lte", to.as_str()),
@@ -130,7 +130,7 @@ impl Vendor for Massive {
                     Ok(reply) => reply,
                     Err(reason) => return untold(reason),
                 };
-                for raw in &reply.results {
+                for raw in reply.results.into_iter().flatten().filter(|raw| raw.get() != "null") {
                     take(symbol, raw.get())?;
                 }
                 let Some(next) = reply.next_url else { break };

@@ -1,9 +1,10 @@
 //! What may have been missed: the gap that is open, the silence that may be a stall, and how either ends.
 
+use super::backfill::Past;
 use super::vendor::Span;
 use super::watch::Suspect;
-use super::{LOOK, Live, backfill, hand_over};
-use market::{Record, UnixNanos};
+use super::{LOOK, Live, backfill, hand_over_past};
+use market::UnixNanos;
 use ports::Result;
 use ports::cancel::CancelToken;
 use ports::gap::{Gap, State};
@@ -39,6 +40,7 @@ impl Live {
             state: State::Open,
             proof: None,
             note: None,
+            offsets: None,
         };
         tracing::warn!(cause, from = gap.from, "records may be missing: a gap in the ledger");
         sink(Event::Gap(&gap))?;
@@ -59,9 +61,12 @@ impl Live {
             let (vendor, decoder, watch) =
                 (self.settings.vendor.as_ref(), self.decoder.as_mut(), &mut self.watch);
             let mut payload = Vec::new();
-            let mut take = |record: &Record<&str>| {
-                watch.fetched(record.symbol(), record.ts());
-                hand_over(record, &mut payload, sink)
+            let origin = format!("the history of {}", vendor.describe());
+            let mut take = |past: Past<'_>| {
+                if let Past::Record(record) = past {
+                    watch.fetched(record.symbol(), record.ts());
+                }
+                hand_over_past(past, &origin, &mut payload, sink)
             };
             let filled = backfill::fill(vendor, &self.http, &mut gap, decoder, &mut take, stop)?;
             // While that was done nothing was read.

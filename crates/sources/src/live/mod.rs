@@ -19,6 +19,8 @@ pub mod vendor;
 mod watch;
 
 use crate::http::Http;
+use crate::unknown::UnknownMessages;
+use backfill::Past;
 use connection::Wire;
 use crossbeam_channel::Receiver;
 pub use fetch::{Fetch, History};
@@ -28,6 +30,7 @@ use market::codec::feed::Decode;
 use market::codec::json;
 pub use open::{decoder, examples, open};
 use ports::cancel::CancelToken;
+use ports::dead_letter::{DeadLetter, Stage};
 use ports::gap::Gap;
 use ports::source::{Event, Positions, Source};
 use ports::telemetry::Latency;
@@ -87,6 +90,7 @@ pub struct Live {
     changed: bool,
     lag: Latency,
     payload: Vec<u8>,
+    unknown: UnknownMessages,
 }
 
 impl Live {
@@ -95,7 +99,8 @@ impl Live {
     pub fn new(settings: Settings) -> Self {
         Self {
             decoder: settings.vendor.decoder(&settings.feed),
-            http: Http::default(),
+            http: Http::new(settings.vendor.account().mask()),
+            unknown: UnknownMessages::new(&settings.feed),
             watch: Watch::new(settings.calendar, settings.stall_s, settings.speed)
                 .expecting(&settings.vendor.account().symbols),
             watched: Instant::now(),
@@ -132,6 +137,26 @@ fn hand_over(
     payload.clear();
     json::encode(record, payload);
     sink(Event::Record { kind: record.kind(), symbol: record.symbol(), recv_ts: record.recv_ts(), payload })
+}
+
+/// Hands over a record of history, or its dead letter.
+fn hand_over_past(
+    past: Past<'_>,
+    origin: &str,
+    payload: &mut Vec<u8>,
+    sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
+) -> Result<()> {
+    match past {
+        Past::Record(record) => hand_over(record, payload, sink),
+        Past::Refused(reason, raw) => sink(Event::Dead(DeadLetter {
+            stage: Stage::Source,
+            origin: origin.to_owned(),
+            reason: reason.to_owned(),
+            key: String::new(),
+            kind: String::new(),
+            raw: raw.as_bytes().to_vec(),
+        })),
+    }
 }
 
 impl Source for Live {

@@ -1,6 +1,7 @@
 //! What a vendor's side of a live feed must say of itself. A file for each vendor; `docs/sources.md` tells how to add one.
 
 use crate::http::Http;
+use crate::shown::Mask;
 use market::codec::feed::Decode;
 use market::{Kind, UnixNanos};
 use ports::cancel::CancelToken;
@@ -29,6 +30,13 @@ pub struct Account {
     pub bars: bool,
     /// Limit up and limit down as well.
     pub bands: bool,
+}
+
+impl Account {
+    /// Keeps its key out of whatever is shown.
+    pub(crate) fn mask(&self) -> Mask {
+        Mask::new([&self.key, &self.secret])
+    }
 }
 
 /// Why there is no connection.
@@ -123,6 +131,7 @@ pub trait Vendor: Send + Sync + Debug {
 
     /// A refusal that waiting cannot mend.
     fn fatal(&self, what: &str, hint: &str) -> Refusal {
+        let what = self.account().mask().shown(what);
         Refusal::Fatal(Error::user(format!("{} refuses {}: {what}", self.name(), self.describe())).hint(hint))
     }
 }

@@ -14,10 +14,11 @@ mod open;
 mod request;
 
 use crate::http::Http;
+use crate::shown::Mask;
 use budget::{Budget, Wait};
 use market::UnixNanos;
 use market::bar::{Bar, Values};
-use market::codec::poll::{Asked, Refused, Vendor, read};
+use market::codec::poll::{Asked, NextPage, Refused, Vendor, read};
 use market::interval::{Interval, SECOND};
 pub use open::open;
 use ports::cancel::CancelToken;
@@ -25,6 +26,7 @@ use ports::dead_letter::{DeadLetter, Stage};
 use ports::secret::Secret;
 use ports::source::{Event, Positions, Source};
 use ports::{Error, Result, clock};
+use request::Request;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -76,6 +78,12 @@ struct Watched {
     told: BTreeMap<i64, (Values, u32, bool)>,
     /// Until when a long span has been asked for, while there is more of it.
     reached: Option<UnixNanos>,
+    /// The next page of a span, and the span.
+    page: Option<(Request, UnixNanos, UnixNanos)>,
+    /// Failures in a row that waiting may mend.
+    failures: u32,
+    /// The vendor does not know it.
+    refused: bool,
     done: bool,
 }
 
@@ -100,12 +108,15 @@ impl Poll {
             due: now,
             told: BTreeMap::new(),
             reached: None,
+            page: None,
+            failures: 0,
+            refused: false,
             done: false,
         };
         Self {
             symbols: settings.symbols.iter().map(watched).collect(),
             budget: Budget::new(settings.per_minute, settings.per_day),
-            http: Http::default(),
+            http: Http::new(Mask::new([&settings.key, &settings.secret])),
             exhausted: None,
             changed: false,
             settings,
@@ -153,41 +164,44 @@ impl Poll {
         let now = clock::now();
         let day = self.settings.interval.is_day();
         let span = if day { 31 } else { 1 } * 24 * 3_600 * SECOND;
-        let watched = &self.symbols[index];
+        let watched = &mut self.symbols[index];
         // The last one told may have changed since.
         let newest = watched.told.keys().next_back().map(|start| UnixNanos(*start));
-        let from = watched.reached.or(newest).or(self.settings.from).unwrap_or(UnixNanos(now.0 - span));
-        let to = self.settings.to.unwrap_or(now);
+        let (request, from, to) = watched.page.take().unwrap_or_else(|| {
+            let from = watched.reached.or(newest).or(self.settings.from).unwrap_or(UnixNanos(now.0 - span));
+            let to = self.settings.to.unwrap_or(now);
+            (request::request(&self.settings, &watched.name, (from, to), now), from, to)
+        });
+        let name = watched.name.clone();
         let asked = Asked {
-            symbol: &watched.name,
+            symbol: &name,
             feed: &self.settings.feed,
             interval: self.settings.interval,
             settled: UnixNanos(now.0.saturating_sub(SETTLED)),
         };
-        let request = request::request(&self.settings, &watched.name, (from, to), now);
         let query: Vec<(&str, &str)> = request.query.iter().map(|(n, v)| (*n, v.as_str())).collect();
         let headers: Vec<(&str, &str)> = request.headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
-        let what = |reason: &str| format!("{} of {}: {reason}", asked.symbol, request.url);
-        let never = |reason: &str| {
-            Error::user(what(reason)).hint("check key, symbol and plan: docs/sources.md, polling")
-        };
-        let again = |budget: &mut Budget, reason: &str| {
-            tracing::warn!("{}; asking again in a minute", what(reason));
-            budget.exhaust(Instant::now());
-            Ok(false)
-        };
-        let body = match self.http.once(&request.url, &query, &headers) {
-            Ok((200..=299 | 400..=404, _, body)) => body,
-            Ok((code, ..)) => return again(&mut self.budget, &format!("HTTP {code}")),
-            Err(reason) => return again(&mut self.budget, &reason),
+        let what = |reason: &str| format!("{name} of {}: {reason}", request.url);
+        let (body, code) = match self.http.once(&request.url, &query, &headers) {
+            Ok((code @ (200..=299 | 400..=404 | 422), _, body)) => (body, code),
+            Ok((429, ..)) => return Ok(self.throttled(index, &what("HTTP 429"))),
+            Ok((code, ..)) => return Ok(self.failed(index, &what(&format!("HTTP {code}")))),
+            Err(reason) => return Ok(self.failed(index, &what(&reason))),
         };
         let mut reply = match read(self.settings.vendor, &body, &asked) {
             Ok(reply) => reply,
-            Err(Refused::Later(reason)) => return again(&mut self.budget, &reason),
-            Err(Refused::Never(reason)) => return Err(never(&reason)),
+            Err(Refused::Later(reason)) if body.trim_start().starts_with('<') && code != 404 => {
+                return Ok(self.failed(index, &what(&reason)));
+            }
+            Err(Refused::Later(reason)) if code != 404 => return Ok(self.throttled(index, &what(&reason))),
+            Err(Refused::Symbol(reason)) => return self.refuse(index, &what(&reason)),
+            Err(Refused::Later(_) | Refused::Unreadable(_)) if code == 404 => {
+                return self.refuse(index, &what("HTTP 404"));
+            }
+            Err(Refused::Later(reason) | Refused::Never(reason)) => return Err(self.never(&what(&reason))),
             Err(Refused::Unreadable(reason)) => {
                 let start: String = body.chars().take(200).collect();
-                return Err(never(&format!("a reply that cannot be read: {reason}: {start}")));
+                return Err(self.never(&what(&format!("a reply that cannot be read: {reason}: {start}"))));
             }
         };
         for (reason, raw) in std::mem::take(&mut reply.wrong) {
@@ -203,10 +217,73 @@ impl Poll {
         }
         // A vendor that cannot be asked for a span tells more.
         reply.bars.retain(|bar| from <= bar.start && bar.start <= to);
+        let next = match reply.next.take().map(|next| self.next_page(&request, next)).transpose() {
+            Ok(next) => next,
+            Err(reason) => return Err(self.never(&what(&reason))),
+        };
         let watched = &mut self.symbols[index];
+        watched.failures = 0;
         reply.bars.iter_mut().try_for_each(|bar| watched.tell(bar, sink))?;
+        if let Some(next) = next {
+            watched.page = Some((next, from, to));
+            return Ok(false);
+        }
         watched.reached = (request.until < to).then_some(request.until);
         Ok(watched.reached.is_none())
+    }
+
+    /// The request for the next page.
+    fn next_page(&self, request: &Request, next: NextPage) -> std::result::Result<Request, String> {
+        let mut request = request.clone();
+        match next {
+            NextPage::Token(token) => {
+                request.query.retain(|(name, _)| *name != "page_token");
+                request.query.push(("page_token", token));
+            }
+            NextPage::Url(url) => {
+                // The key goes to the host of our settings and to no other.
+                let path = url.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
+                let (_, path) = path.ok_or_else(|| format!("a next_url that is none: {url}"))?;
+                request.url = format!("{}/{path}", self.settings.rest.trim_end_matches('/'));
+                request.query.clear();
+            }
+        }
+        Ok(request)
+    }
+
+    fn never(&self, reason: &str) -> Error {
+        Error::user(self.http.shown(reason)).hint("check key, symbol and plan: docs/sources.md, polling")
+    }
+
+    /// The minute's requests are used up, whoever made them.
+    fn throttled(&mut self, index: usize, reason: &str) -> bool {
+        tracing::warn!("{}; asking again in a minute", self.http.shown(reason));
+        self.budget.exhaust(Instant::now());
+        self.symbols[index].page = None;
+        false
+    }
+
+    /// What failed may work soon: it is tried again after 1 s, 2 s, 4 s, up to a minute.
+    fn failed(&mut self, index: usize, reason: &str) -> bool {
+        let watched = &mut self.symbols[index];
+        let wait = Duration::from_secs(1 << watched.failures.min(6)).min(Duration::from_secs(60));
+        watched.failures += 1;
+        watched.page = None;
+        watched.due = Instant::now() + wait;
+        tracing::warn!("{}; trying again in {} s", self.http.shown(reason), wait.as_secs());
+        false
+    }
+
+    /// One symbol that the vendor does not know does not end the others.
+    fn refuse(&mut self, index: usize, reason: &str) -> Result<bool> {
+        let watched = &mut self.symbols[index];
+        watched.refused = true;
+        watched.done = true;
+        if self.symbols.iter().all(|watched| watched.refused) {
+            return Err(self.never(reason));
+        }
+        tracing::warn!("{}; the other symbols go on without it", self.http.shown(reason));
+        Ok(false)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What each vendor is asked, and how.
 
 use super::Settings;
+use crate::http::segment;
 use market::UnixNanos;
 use market::codec::poll::Vendor;
 use market::interval::{Interval, MINUTE, SECOND};
@@ -19,6 +20,9 @@ const DAY: i64 = 24 * 60 * MINUTE;
 const NEW_YORK: &str = "America/New_York";
 /// Alpha Vantage gives the last thirty days; what is older must be asked for by its month.
 const RECENT: i64 = 25 * DAY;
+
+/// A compact reply of Alpha Vantage has a hundred sessions: so many days hold no more.
+const COMPACT: i64 = 130 * DAY;
 
 /// How long a span can be asked for, so that no plan's limit on a reply can cut bars off: some cut the oldest.
 fn longest(vendor: Vendor, interval: Interval) -> i64 {
@@ -103,7 +107,12 @@ pub(super) fn request(
             until,
         },
         Vendor::Massive => Request {
-            url: format!("{rest}/v2/aggs/ticker/{symbol}/range/{word}/{}/{}", from.millis(), until.millis()),
+            url: format!(
+                "{rest}/v2/aggs/ticker/{}/range/{word}/{}/{}",
+                segment(&symbol),
+                from.millis(),
+                until.millis()
+            ),
             query: vec![
                 ("adjusted", "false".to_owned()),
                 ("sort", "asc".to_owned()),
@@ -114,7 +123,10 @@ pub(super) fn request(
         },
         Vendor::AlphaVantage => {
             let mut until = until;
-            let mut query = vec![("symbol", symbol), ("outputsize", "full".to_owned()), ("apikey", key)];
+            // A free key has daily bars only in compact replies.
+            let compact = word == "daily" && now.0.saturating_sub(from.0) <= COMPACT;
+            let size = if compact { "compact" } else { "full" };
+            let mut query = vec![("symbol", symbol), ("outputsize", size.to_owned()), ("apikey", key)];
             if word == "daily" {
                 query.push(("function", "TIME_SERIES_DAILY".to_owned()));
             } else {
@@ -131,22 +143,26 @@ pub(super) fn request(
             }
             Request { url: format!("{rest}/query"), query, headers: Vec::new(), until }
         }
-        Vendor::TwelveData => Request {
-            url: format!("{rest}/time_series"),
-            query: vec![
+        Vendor::TwelveData => {
+            // Days are the exchange's; times are asked for and come in UTC, whatever the instrument.
+            let day = settings.interval.is_day();
+            let (pattern, zone) = ("%Y-%m-%d %H:%M:%S", if day { NEW_YORK } else { "UTC" });
+            let mut query = vec![
                 ("symbol", symbol),
                 ("interval", word.to_owned()),
                 ("outputsize", "5000".to_owned()),
-                ("start_date", from.local("%Y-%m-%d %H:%M:%S", NEW_YORK)),
-                ("end_date", until.local("%Y-%m-%d %H:%M:%S", NEW_YORK)),
+                ("start_date", from.local(pattern, zone)),
+                ("end_date", until.local(pattern, zone)),
                 ("order", "ASC".to_owned()),
                 ("apikey", key),
-            ],
-            headers: Vec::new(),
-            until,
-        },
+            ];
+            if !day {
+                query.push(("timezone", "UTC".to_owned()));
+            }
+            Request { url: format!("{rest}/time_series"), query, headers: Vec::new(), until }
+        }
         Vendor::Yahoo => Request {
-            url: format!("{rest}/v8/finance/chart/{symbol}"),
+            url: format!("{rest}/v8/finance/chart/{}", segment(&symbol)),
             query: vec![
                 ("interval", word.to_owned()),
                 ("period1", (from.0 / SECOND).to_string()),
@@ -205,6 +221,27 @@ mod tests {
             let length = interval.parse::<Interval>().unwrap().nanos().unwrap_or(DAY);
             let fits = |(request, from): &(Request, UnixNanos)| (request.until.0 - from.0) / length < most;
             assert!(list.iter().all(fits), "{url}");
+        }
+    }
+
+    #[test]
+    fn twelve_data_is_asked_in_utc_and_alpha_vantage_for_no_more_than_needed() {
+        let value = |request: &Request, name: &str| {
+            request.query.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
+        };
+        let list = requests(
+            "poll:twelvedata?symbols=EUR/USD&interval=1m",
+            "2025-06-10T00:00:00Z",
+            "2025-06-10T06:00:00Z",
+        );
+        let [(request, _)] = &list[..] else { panic!("{list:?}") };
+        assert_eq!(value(request, "timezone").as_deref(), Some("UTC"));
+        assert_eq!(value(request, "start_date").as_deref(), Some("2025-06-10 00:00:00"));
+        assert_eq!(value(request, "end_date").as_deref(), Some("2025-06-10 06:00:00"));
+        let url = "poll:alphavantage?symbols=SPY&interval=1d";
+        for (from, size) in [("2026-10-24", "compact"), ("2026-01-01", "full")] {
+            let list = requests(url, from, "2026-11-24");
+            assert_eq!(value(&list[0].0, "outputsize").as_deref(), Some(size), "{from}");
         }
     }
 

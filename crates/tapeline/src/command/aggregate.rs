@@ -34,7 +34,10 @@ pub(crate) fn run(context: &Context, options: &AggregateOptions) -> Result<ExitC
         thousands(rate as u64),
         start.elapsed().as_secs_f64()
     );
-    Ok(ExitCode::SUCCESS)
+    for line in telemetry.lost_lines() {
+        println!("  LOST: {line}");
+    }
+    Ok(crate::cli::loss_code(&telemetry))
 }
 
 pub(crate) fn settings(config: &Config) -> Result<aggregate::Settings> {

@@ -22,7 +22,7 @@ pub(crate) fn run(context: &Context, options: &BackfillOptions) -> Result<ExitCo
     let mut gaps = Vec::new();
     if options.open {
         gaps = context.retry_short(|| gap::ledger(&*topics, &names))?;
-        gaps.retain(|gap| gap.state == State::Open && gap.to.is_some());
+        gaps.retain(|gap| gap.state == State::Open && gap.to.is_some() && gap.offsets.is_none());
     }
     let mut symbols = options.symbols.clone();
     symbols.extend(gaps.iter().flat_map(|gap| gap.symbols.clone()));

@@ -16,7 +16,7 @@ use tapeline::open;
 
 pub(crate) fn run(context: &Context, options: &ExplainOptions) -> Result<ExitCode> {
     let time = UnixNanos::parse(&options.time).map_err(|error| Error::user(error.to_string()))?;
-    let symbol = options.symbol.to_ascii_uppercase();
+    let symbol = options.symbol.clone();
     let store = open::store(&context.config)?;
     let mut settings = open::bars(&context.config)?;
     settings.intervals = vec![options.interval];
@@ -72,12 +72,7 @@ pub(crate) fn run(context: &Context, options: &ExplainOptions) -> Result<ExitCod
         match bar.as_ref().map(|bar| &bar.values) {
             Some(Values::Trades(values)) => out.put(&format!(
                 "  open {} high {} low {} close {} volume {} trades {}\n",
-                values.ohlc[0],
-                values.ohlc[1],
-                values.ohlc[2],
-                values.ohlc[3],
-                market::fixed::wide_text(values.volume),
-                values.trades
+                values.ohlc[0], values.ohlc[1], values.ohlc[2], values.ohlc[3], values.volume, values.trades
             ))?,
             _ => out.put("  no bar: none of its prints may set a price\n")?,
         };

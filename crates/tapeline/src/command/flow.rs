@@ -66,7 +66,7 @@ pub(crate) fn consume(context: &Context, options: &ConsumeOptions) -> Result<Exi
     bars.map_err(|_| ports::Error::internal("the thread that stores bars panicked"))??;
     summary(&telemetry, start.elapsed(), true);
     told_undrained(&report);
-    Ok(ExitCode::SUCCESS)
+    Ok(crate::cli::loss_code(&telemetry))
 }
 
 pub(crate) fn run(context: &Context, options: &RunOptions) -> Result<ExitCode> {
@@ -84,7 +84,7 @@ pub(crate) fn run(context: &Context, options: &RunOptions) -> Result<ExitCode> {
         context.config.source.url, context.config.topic.url, context.config.store.url
     );
     super::serve::until_stopped(context, server)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(crate::cli::loss_code(&telemetry))
 }
 
 /// Source to store in one process: `produce` and `aggregate` in threads of their own, `consume` in this one.
@@ -201,6 +201,7 @@ fn consume_settings(config: &Config) -> consume::Settings {
         group: config.topic.group.clone(),
         cycle: config.consume.cycle,
         in_flight: config.consume.in_flight,
+        in_flight_bytes: config.consume.in_flight_mib << 20,
         commit_every: Duration::from_millis(config.consume.commit_ms),
         drain: Duration::from_millis(config.consume.drain_ms),
     }
@@ -267,6 +268,17 @@ pub(crate) fn summary(telemetry: &Telemetry, time: Duration, stored: bool) {
         if times.count() > 0 {
             let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|part| duration(times.percentile(part)));
             println!("  {what}: p50 {p50}, p99 {p99}, p99.9 {p999}{note}");
+        }
+    }
+    let lost = telemetry.lost_lines();
+    if !lost.is_empty() {
+        println!(
+            "  LOST: {} ranges of offsets, {} messages as far as they can be counted (tapeline gaps)",
+            lost.len(),
+            thousands(telemetry.get(&telemetry.lost_messages))
+        );
+        for line in lost {
+            println!("    {line}");
         }
     }
     let dead = telemetry.get(&telemetry.dead);

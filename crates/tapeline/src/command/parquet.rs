@@ -1,7 +1,7 @@
 //! Bars as a Parquet file: exact decimals, times in nanoseconds UTC.
 
 use market::Kind;
-use market::bar::{Bar, Values};
+use market::bar::{Bar, TradeValues, Values};
 use parquet::basic::Compression;
 use parquet::column::writer::ColumnWriter;
 use parquet::data_type::{ByteArray, FixedLenByteArray};
@@ -16,11 +16,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Digits a price has before and after its point; more than any real one.
-const PRICE: &str = "int64 {} (DECIMAL(18,9));";
+/// Prices, sizes and volume: exact.
+const DECIMAL: &str = "fixed_len_byte_array(16) {} (DECIMAL(38,18)); ";
 
 fn schema(kind: Kind) -> String {
-    let price = |name: &str, repetition: &str| format!("{repetition} {}", PRICE.replace("{}", name));
+    let price = |name: &str, repetition: &str| format!("{repetition} {}", DECIMAL.replace("{}", name));
     let mut text = String::from(
         "message bars { required int64 start (TIMESTAMP(NANOS,true)); required binary feed (UTF8); ",
     );
@@ -29,7 +29,7 @@ fn schema(kind: Kind) -> String {
             for name in ["open", "high", "low", "close"] {
                 text.push_str(&price(name, "required"));
             }
-            text.push_str("required fixed_len_byte_array(16) volume (DECIMAL(38,9)); ");
+            text.push_str(&price("volume", "required"));
             text.push_str(&price("vwap", "optional"));
             text.push_str("required int64 trades; ");
         }
@@ -48,7 +48,11 @@ fn schema(kind: Kind) -> String {
 enum Column {
     Numbers(Vec<Option<i64>>),
     Small(Vec<i32>),
-    Wide(Vec<i128>),
+    /// Raw values; a column of which all are there is written like the others.
+    Decimals {
+        values: Vec<Option<i128>>,
+        optional: bool,
+    },
     Text(Vec<String>),
     Flags(Vec<bool>),
 }
@@ -58,38 +62,35 @@ fn columns(kind: Kind, bars: &[Bar]) -> Vec<Column> {
         Column::Numbers(bars.iter().map(|bar| Some(bar.start.0)).collect()),
         Column::Text(bars.iter().map(|bar| bar.feed.clone()).collect()),
     ];
-    let trades = |pick: &dyn Fn(&market::bar::TradeValues) -> Option<i64>| {
+    let trades = |pick: &dyn Fn(&TradeValues) -> Option<i128>, optional: bool| {
         let value = |bar: &Bar| match &bar.values {
             Values::Trades(values) => pick(values),
             _ => None,
         };
-        Column::Numbers(bars.iter().map(value).collect())
+        Column::Decimals { values: bars.iter().map(value).collect(), optional }
     };
     match kind {
         Kind::Trade => {
             for index in 0..4 {
-                out.push(trades(&|values| Some(values.ohlc[index].billionths())));
+                out.push(trades(&|values| Some(values.ohlc[index].raw()), false));
             }
-            let volume = |bar: &Bar| match &bar.values {
-                Values::Trades(values) => values.volume,
-                _ => 0,
+            out.push(trades(&|values| Some(values.volume.raw()), false));
+            out.push(trades(&|values| values.vwap.map(market::Price::raw), true));
+            let count = |bar: &Bar| match &bar.values {
+                Values::Trades(values) => i64::try_from(values.trades).ok(),
+                _ => None,
             };
-            out.push(Column::Wide(bars.iter().map(volume).collect()));
-            out.push(trades(&|values| values.vwap.map(market::Price::billionths)));
-            out.push(trades(&|values| i64::try_from(values.trades).ok()));
+            out.push(Column::Numbers(bars.iter().map(count).collect()));
         }
         Kind::Quote => {
             for ask in [false, true] {
                 for index in 0..5 {
                     let value = |bar: &Bar| match &bar.values {
-                        Values::Quotes(values) => {
-                            (if ask { values.ask } else { values.bid }).map(|(ohlc, size)| {
-                                ohlc.get(index).map_or(size.billionths(), |price| price.billionths())
-                            })
-                        }
+                        Values::Quotes(values) => (if ask { values.ask } else { values.bid })
+                            .map(|(ohlc, size)| ohlc.get(index).map_or(size.raw(), |price| price.raw())),
                         _ => None,
                     };
-                    out.push(Column::Numbers(bars.iter().map(value).collect()));
+                    out.push(Column::Decimals { values: bars.iter().map(value).collect(), optional: true });
                 }
             }
         }
@@ -118,10 +119,12 @@ fn encode(kind: Kind, bars: &[Bar]) -> std::result::Result<Vec<u8>, ParquetError
             (ColumnWriter::Int32ColumnWriter(w), Column::Small(values)) => {
                 w.write_batch(&values, None, None)?;
             }
-            (ColumnWriter::FixedLenByteArrayColumnWriter(w), Column::Wide(wide)) => {
+            (ColumnWriter::FixedLenByteArrayColumnWriter(w), Column::Decimals { values, optional }) => {
+                let levels: Vec<i16> = values.iter().map(|value| i16::from(value.is_some())).collect();
                 let bytes =
                     |value: i128| FixedLenByteArray::from(ByteArray::from(value.to_be_bytes().to_vec()));
-                w.write_batch(&wide.into_iter().map(bytes).collect::<Vec<_>>(), None, None)?;
+                let values: Vec<FixedLenByteArray> = values.into_iter().flatten().map(bytes).collect();
+                w.write_batch(&values, optional.then_some(&levels), None)?;
             }
             (ColumnWriter::ByteArrayColumnWriter(w), Column::Text(texts)) => {
                 w.write_batch(

@@ -19,7 +19,7 @@ pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
     let store = open::store(&context.config)?;
     let rules = open::bars(&context.config)?.feeds;
     let mut series = Vec::new();
-    for symbol in options.symbols.iter().map(|symbol| symbol.trim().to_ascii_uppercase()) {
+    for symbol in options.symbols.iter().map(|symbol| symbol.trim().to_owned()) {
         let load = || bars::load(context, &*store, Kind::Trade, &symbol, &options.span, &options.bars, None);
         let found = context.retry_short(load)?;
         let mut by_feed: BTreeMap<String, Vec<Bar>> = BTreeMap::new();

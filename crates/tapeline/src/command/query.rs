@@ -5,8 +5,7 @@ use crate::cli::{Format, QueryOptions, What};
 use crate::context::Context;
 use crate::output::{Out, table};
 use market::codec::json::conditions;
-use market::record::Side;
-use market::{Kind, Record};
+use market::{Kind, QuoteSide, Record};
 use ports::store::Scan;
 use ports::{Error, Result};
 use std::ops::ControlFlow;
@@ -19,7 +18,7 @@ const TABLE: u64 = 100;
 pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode> {
     let store = open::store(&context.config)?;
     let limit = options.limit.or_else(|| (options.format == Format::Table).then_some(TABLE));
-    let symbol = options.symbol.to_ascii_uppercase();
+    let symbol = options.symbol.clone();
     let kind = match options.what {
         What::Trades | What::Bars => Kind::Trade,
         What::Quotes | What::QuoteBars => Kind::Quote,
@@ -137,10 +136,12 @@ fn header(kind: Kind) -> Vec<String> {
             "venue",
             "price",
             "size",
+            "side",
             "conditions",
             "tape",
             "feed",
             "id",
+            "seq",
             "recv_ts",
             "revision",
             "canceled",
@@ -163,7 +164,7 @@ fn header(kind: Kind) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-fn side(side: Option<&Side<&str>>) -> [String; 3] {
+fn side(side: Option<&QuoteSide<&str>>) -> [String; 3] {
     side.map_or_else(Default::default, |s| [s.price.to_string(), s.size.to_string(), s.venue.to_owned()])
 }
 
@@ -179,10 +180,12 @@ fn cells(record: &Record<&str>) -> Vec<String> {
             t.venue.to_owned(),
             t.price.to_string(),
             t.size.to_string(),
+            t.side.name().to_owned(),
             codes(t.conditions),
             t.tape.to_owned(),
             t.feed.to_owned(),
             t.id.to_owned(),
+            if t.seq == 0 { String::new() } else { t.seq.to_string() },
             t.recv_ts.to_string(),
             t.revision.to_string(),
             t.canceled.to_string(),
@@ -229,6 +232,7 @@ fn object(record: &Record<&str>) -> String {
             ("revision", Record::Trade(t)) => t.revision.into(),
             ("canceled", Record::Trade(t)) => t.canceled.into(),
             ("seq", Record::Quote(q)) => q.seq.into(),
+            ("seq", Record::Trade(t)) if t.seq != 0 => t.seq.into(),
             _ if cell.is_empty() => continue,
             _ => cell.into(),
         };

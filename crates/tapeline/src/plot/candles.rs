@@ -78,7 +78,7 @@ impl Series {
             out.candles.push(Candle {
                 x,
                 ohlc: values.ohlc.map(market::Price::to_f64),
-                volume: values.volume as f64 / 1e9,
+                volume: values.volume.to_f64(),
                 restated: bar.revision > 0,
                 open: !bar.is_final,
                 incomplete: !bar.complete,

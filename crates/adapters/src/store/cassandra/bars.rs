@@ -72,16 +72,12 @@ fn names(kind: Kind) -> Vec<&'static str> {
     table(kind).1.iter().map(|(name, _)| *name).collect()
 }
 
-fn decimal(billionths: i128) -> CqlValue {
-    let (mut unscaled, mut scale) = (billionths, fixed::SCALE as i32);
-    while scale > 0 && unscaled % 10 == 0 {
-        unscaled /= 10;
-        scale -= 1;
-    }
+fn decimal(raw: i128) -> CqlValue {
+    let (unscaled, scale) = fixed::to_unscaled(raw);
     // As few bytes as hold the number and its sign: Cassandra keeps and moves what it is sent.
     let bytes = unscaled.to_be_bytes();
     let spare = (unscaled.unsigned_abs().leading_zeros().max(1) - 1) as usize / 8;
-    CqlValue::Decimal(CqlDecimal::from_signed_be_bytes_and_exponent(bytes[spare..].to_vec(), scale))
+    CqlValue::Decimal(CqlDecimal::from_signed_be_bytes_and_exponent(bytes[spare..].to_vec(), scale as i32))
 }
 
 fn key(bar: &Bar) -> Vec<CqlValue> {
@@ -97,11 +93,11 @@ fn key(bar: &Bar) -> Vec<CqlValue> {
 /// All columns of a bar, or only its key where it is to be removed.
 fn cells(bar: &Bar) -> Cells {
     let mut out: Cells = key(bar).into_iter().map(MaybeUnset::Set).collect();
-    let price = |price: Price| MaybeUnset::Set(decimal(i128::from(price.billionths())));
+    let price = |price: Price| MaybeUnset::Set(decimal(price.raw()));
     match &bar.values {
         Values::Trades(values) => {
             out.extend(values.ohlc.map(price));
-            out.push(MaybeUnset::Set(decimal(values.volume)));
+            out.push(MaybeUnset::Set(decimal(values.volume.raw())));
             out.push(values.vwap.map_or(MaybeUnset::Unset, price));
             out.push(MaybeUnset::Set(CqlValue::BigInt(i64::try_from(values.trades).unwrap_or(i64::MAX))));
         }
@@ -110,7 +106,7 @@ fn cells(bar: &Bar) -> Cells {
                 match side {
                     Some((ohlc, size)) => {
                         out.extend(ohlc.map(price));
-                        out.push(MaybeUnset::Set(decimal(i128::from(size.billionths()))));
+                        out.push(MaybeUnset::Set(decimal(size.raw())));
                     }
                     None => out.extend((0..5).map(|_| MaybeUnset::Unset)),
                 }
@@ -271,7 +267,7 @@ impl Reader {
         self.0.next().flatten()
     }
 
-    fn wide(&mut self) -> Option<i128> {
+    fn decimal(&mut self) -> Option<i128> {
         let Some(CqlValue::Decimal(value)) = self.next() else { return None };
         let (bytes, scale) = value.as_signed_be_bytes_slice_and_exponent();
         if bytes.is_empty() || bytes.len() > 16 {
@@ -280,12 +276,11 @@ impl Reader {
         let negative = bytes.first().is_some_and(|b| b & 0x80 != 0);
         let unscaled =
             bytes.iter().fold(if negative { -1_i128 } else { 0 }, |n, b| (n << 8) | i128::from(*b));
-        let places = u32::try_from(fixed::SCALE as i32 - scale).ok()?;
-        unscaled.checked_mul(10_i128.checked_pow(places)?)
+        fixed::from_unscaled(unscaled, scale).ok()
     }
 
     fn price(&mut self) -> Option<Price> {
-        self.wide().and_then(|n| i64::try_from(n).ok()).map(Price::from_billionths)
+        self.decimal().map(Price::from_raw)
     }
 
     fn ohlc(&mut self) -> Option<[Price; 4]> {
@@ -294,8 +289,8 @@ impl Reader {
     }
 
     fn side(&mut self) -> Option<([Price; 4], Size)> {
-        let (ohlc, size) = (self.ohlc(), self.wide());
-        Some((ohlc?, Size::from_billionths(i64::try_from(size?).ok()?)))
+        let (ohlc, size) = (self.ohlc(), self.decimal());
+        Some((ohlc?, Size::from_raw(size?)))
     }
 
     fn int(&mut self) -> Option<u32> {
@@ -316,7 +311,7 @@ fn bar(scan: &BarScan, row: Row) -> Option<Bar> {
     let values = match scan.kind {
         Kind::Trade => Values::Trades(TradeValues {
             ohlc: cells.ohlc()?,
-            volume: cells.wide()?,
+            volume: Size::from_raw(cells.decimal()?),
             vwap: cells.price(),
             trades: cells.next()?.as_bigint()?.unsigned_abs(),
         }),
@@ -342,18 +337,18 @@ mod tests {
 
     #[test]
     fn decimals_are_as_short_as_they_can_be_and_keep_their_sign() {
-        for (billionths, bytes, scale) in [
+        for (raw, bytes, scale) in [
             (0, vec![0], 0),
-            (127_000_000_000, vec![127], 0),
-            (128_000_000_000, vec![0, 128], 0),
-            (-127_000_000_000, vec![129], 0),
-            (167_430_000_000, vec![65, 103], 2),
-            (-1, vec![255], 9),
-            (i128::MAX, i128::MAX.to_be_bytes().to_vec(), 9),
-            (i128::MIN, i128::MIN.to_be_bytes().to_vec(), 9),
+            (127 * fixed::ONE, vec![127], 0),
+            (128 * fixed::ONE, vec![0, 128], 0),
+            (-127 * fixed::ONE, vec![129], 0),
+            (fixed::ONE / 100 * 16_743, vec![65, 103], 2),
+            (-1, vec![255], 18),
+            (fixed::MAX, fixed::MAX.to_be_bytes().to_vec(), 18),
+            (-fixed::MAX, (-fixed::MAX).to_be_bytes().to_vec(), 18),
         ] {
             let want = CqlValue::Decimal(CqlDecimal::from_signed_be_bytes_and_exponent(bytes, scale));
-            assert_eq!(decimal(billionths), want, "{billionths}");
+            assert_eq!(decimal(raw), want, "{raw}");
         }
     }
 }

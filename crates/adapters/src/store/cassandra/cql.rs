@@ -1,9 +1,8 @@
 //! Records as CQL values and back. What a record does not have is left unset: a null would be a tombstone.
 
 use market::codec::json;
-use market::record::Side;
 use market::time::DAY;
-use market::{Kind, Quote, Record, Trade, UnixNanos, fixed};
+use market::{Kind, Quote, QuoteSide, Record, Side, Trade, UnixNanos, fixed};
 use ports::batch::Span;
 use scylla::serialize::writers::RowWriter;
 
@@ -11,7 +10,7 @@ use scylla::serialize::writers::RowWriter;
 const EPOCH_DATE: i64 = 1 << 31;
 
 /// How many shapes there are of each kind.
-pub(super) const SHAPES: usize = 4;
+pub(super) const SHAPES: usize = 8;
 
 /// Which of the columns that a record may lack some of the rows of a statement have. Columns that none of them has are
 /// not named in it: the server takes an unset value apart like any other.
@@ -23,8 +22,10 @@ impl Shape {
     const FIRST: u8 = 1;
     /// `revision` and `canceled` of a trade, the ask of a quote.
     const SECOND: u8 = 2;
+    /// `side` and `seq` of a trade.
+    const THIRD: u8 = 4;
     /// The statement holds the conditions.
-    const HELD: u8 = 4;
+    const HELD: u8 = 8;
 
     pub(super) fn all() -> impl Iterator<Item = Self> {
         (0..SHAPES as u8).map(Self)
@@ -48,11 +49,16 @@ impl Shape {
     /// The shape of rows of which one is this.
     #[inline]
     pub(super) fn with(self, record: &Record<Span>) -> Self {
-        let (first, second) = match record {
-            Record::Trade(trade) => (!trade.tape.is_empty(), trade.revision != 0 || trade.canceled),
-            Record::Quote(quote) => (quote.bid.is_some(), quote.ask.is_some()),
+        let (first, second, third) = match record {
+            Record::Trade(trade) => (
+                !trade.tape.is_empty(),
+                trade.revision != 0 || trade.canceled,
+                trade.side != Side::Unknown || trade.seq != 0,
+            ),
+            Record::Quote(quote) => (quote.bid.is_some(), quote.ask.is_some(), false),
         };
-        Self(self.0 | if first { Self::FIRST } else { 0 } | if second { Self::SECOND } else { 0 })
+        let bits = [(first, Self::FIRST), (second, Self::SECOND), (third, Self::THIRD)];
+        Self(bits.into_iter().fold(self.0, |shape, (has, bit)| if has { shape | bit } else { shape }))
     }
 
     const fn first(self) -> bool {
@@ -61,6 +67,10 @@ impl Shape {
 
     const fn second(self) -> bool {
         self.0 & Self::SECOND != 0
+    }
+
+    const fn third(self) -> bool {
+        self.0 & Self::THIRD != 0
     }
 
     /// The columns of an `INSERT`: the key, then the others by name, which is the order in which the server keeps them
@@ -72,6 +82,7 @@ impl Shape {
                 (&["canceled"], self.second()),
                 (&["conditions", "price", "recv_ts"], true),
                 (&["revision"], self.second()),
+                (&["seq", "side"], self.third()),
                 (&["size"], true),
                 (&["tape"], self.first()),
             ],
@@ -113,14 +124,14 @@ impl Cells<'_, '_> {
 
     /// `decimal`: the scale, then the unscaled value in as few bytes as hold its sign.
     #[inline]
-    fn decimal(&mut self, billionths: i64) {
-        let (unscaled, scale) = fixed::to_unscaled(billionths);
+    fn decimal(&mut self, raw: i128) {
+        let (unscaled, scale) = fixed::to_unscaled(raw);
         // Bits above the first that says more than the sign.
         let spare = if unscaled < 0 { (!unscaled).leading_zeros() } else { unscaled.leading_zeros() } - 1;
-        let length = 8 - (spare / 8) as usize;
-        let mut cell = [0_u8; 12];
+        let length = 16 - (spare / 8) as usize;
+        let mut cell = [0_u8; 20];
         cell[..4].copy_from_slice(&scale.to_be_bytes());
-        cell[4..].copy_from_slice(&(unscaled << (64 - 8 * length)).to_be_bytes());
+        cell[4..].copy_from_slice(&(unscaled << (128 - 8 * length)).to_be_bytes());
         self.bytes(&cell[..4 + length]);
     }
 
@@ -150,11 +161,11 @@ impl Cells<'_, '_> {
     }
 
     #[inline]
-    fn side(&mut self, side: Option<&Side<&str>>) {
+    fn side(&mut self, side: Option<&QuoteSide<&str>>) {
         match side {
             Some(side) => {
-                self.decimal(side.price.billionths());
-                self.decimal(side.size.billionths());
+                self.decimal(side.price.raw());
+                self.decimal(side.size.raw());
                 self.bytes(side.venue.as_bytes());
             }
             None => (0..3).for_each(|_| self.unset()),
@@ -190,12 +201,16 @@ impl Cells<'_, '_> {
         if shape.binds() {
             self.conditions(trade.conditions);
         }
-        self.decimal(trade.price.billionths());
+        self.decimal(trade.price.raw());
         self.stamp(trade.recv_ts);
         if shape.second() {
             self.set(trade.revision != 0, &trade.revision.to_be_bytes());
         }
-        self.decimal(trade.size.billionths());
+        if shape.third() {
+            self.set(trade.seq != 0, &trade.seq.to_be_bytes());
+            self.set(trade.side != Side::Unknown, trade.side.name().as_bytes());
+        }
+        self.decimal(trade.size.raw());
         if shape.first() {
             self.set(!trade.tape.is_empty(), trade.tape.as_bytes());
         }
@@ -253,14 +268,21 @@ mod tests {
     #[test]
     fn decimals_are_as_java_writes_them() {
         // scale, then BigInteger.toByteArray() of the unscaled value
-        let cases: &[(i64, &[u8])] = &[
-            (167_410_000_000, &[0, 0, 0, 2, 0x41, 0x65]),
-            (100_000_000_000, &[0, 0, 0, 0, 100]),
-            (200_000_000_000, &[0, 0, 0, 0, 0, 200]),
+        let cases: &[(i128, &[u8])] = &[
+            (167_410_000_000_000_000_000, &[0, 0, 0, 2, 0x41, 0x65]),
+            (100 * fixed::ONE, &[0, 0, 0, 0, 100]),
+            (200 * fixed::ONE, &[0, 0, 0, 0, 0, 200]),
             (0, &[0, 0, 0, 0, 0]),
-            (-1, &[0, 0, 0, 9, 0xff]),
-            (-128_000_000_000, &[0, 0, 0, 0, 0x80]),
-            (i64::MAX, &[0, 0, 0, 9, 0x7f, 255, 255, 255, 255, 255, 255, 255]),
+            (-1, &[0, 0, 0, 18, 0xff]),
+            (-128 * fixed::ONE, &[0, 0, 0, 0, 0x80]),
+            (i64::MAX.into(), &[0, 0, 0, 18, 0x7f, 255, 255, 255, 255, 255, 255, 255]),
+            (
+                fixed::MAX,
+                &[
+                    0, 0, 0, 18, 0x4b, 0x3b, 0x4c, 0xa8, 0x5a, 0x86, 0xc4, 0x7a, 9, 0x8a, 0x22, 0x3f, 255,
+                    255, 255, 255,
+                ],
+            ),
         ];
         for (value, bytes) in cases {
             assert_eq!(cells(|c| c.decimal(*value)), [Some(bytes.to_vec())], "{value}");
@@ -281,7 +303,7 @@ mod tests {
         assert_eq!(at("ts"), Some((8 * 3_600_000_000_000_i64 + 464_000_001).to_be_bytes().to_vec()));
         assert_eq!(at("conditions"), Some(vec![0, 0, 0, 2, 0, 0, 0, 1, b'@', 0, 0, 0, 1, b'I']));
         assert_eq!(row.last().unwrap(), &Some(5_000_i64.to_be_bytes().to_vec()), "write timestamp");
-        assert!(["tape", "revision", "canceled"].iter().all(|name| !columns.contains(name)));
+        assert!(["tape", "revision", "canceled", "seq", "side"].iter().all(|name| !columns.contains(name)));
         let stamp = at("recv_ts").unwrap();
         let date = u32::from_be_bytes(stamp[4..8].try_into().unwrap());
         let nanos = i64::from_be_bytes(stamp[12..].try_into().unwrap());
@@ -290,18 +312,18 @@ mod tests {
 
     #[test]
     fn rows_of_a_statement_share_its_columns_and_leave_unset_what_they_lack() {
-        let batch = batch(&["", r#","tape":"B""#, r#","revision":1,"canceled":true"#].map(|tail| {
+        let batch = batch(&["", r#","tape":"B""#, r#","revision":1,"canceled":true"#, r#","seq":5"#].map(|tail| {
             format!(
                 r#"{{"symbol":"A","feed":"f","venue":"P","id":"7","ts":1,"recv_ts":1,"price":"1","size":"1","conditions":[]{tail}}}"#
             )
         }));
         let shape = batch.rows().iter().fold(Shape::default(), |shape, row| shape.with(&row.record));
         let columns = shape.columns(Kind::Trade);
-        for (row, set) in batch.rows().iter().zip([&[][..], &["tape"], &["revision", "canceled"]]) {
+        for (row, set) in batch.rows().iter().zip([&[][..], &["tape"], &["revision", "canceled"], &["seq"]]) {
             let cells = cells(|c| c.record(&batch.record(row), shape, 5));
             assert_eq!(cells.len(), columns.len() + 1);
             for (name, cell) in columns.iter().zip(&cells) {
-                let optional = ["tape", "revision", "canceled"].contains(name);
+                let optional = ["tape", "revision", "canceled", "seq", "side"].contains(name);
                 assert_eq!(cell.is_some(), !optional || set.contains(name), "{name}");
             }
         }

@@ -3,9 +3,8 @@
 use super::cql::from_stamp;
 use super::{CassandraStore, explain};
 use futures_util::StreamExt;
-use market::record::Side;
 use market::time::HOUR;
-use market::{Kind, Price, Quote, Record, Size, Trade, UnixNanos, fixed};
+use market::{Kind, Price, Quote, QuoteSide, Record, Side, Size, Trade, UnixNanos, fixed};
 use ports::store::{Counts, Scan, Sink, Store};
 use ports::{Error, Result};
 use scylla::client::session::Session;
@@ -94,13 +93,16 @@ type TradeRow = (
     String,
     Option<CqlDecimal>,
     Option<CqlDecimal>,
+    Option<String>,
     Option<Vec<String>>,
     Option<String>,
+    Option<i64>,
     Option<(CqlDate, CqlTime)>,
     Option<i32>,
     Option<bool>,
 );
-const TRADE_VALUES: &str = "ts, feed, venue, id, price, size, conditions, tape, recv_ts, revision, canceled";
+const TRADE_VALUES: &str =
+    "ts, feed, venue, id, price, size, side, conditions, tape, seq, recv_ts, revision, canceled";
 
 type SideRow = (Option<CqlDecimal>, Option<CqlDecimal>, Option<String>);
 type QuoteRow = (
@@ -119,11 +121,11 @@ type QuoteRow = (
 const QUOTE_VALUES: &str =
     "ts, feed, seq, bid, bid_size, bid_venue, ask, ask_size, ask_venue, conditions, recv_ts";
 
-fn billionths(value: Option<CqlDecimal>) -> Result<i64> {
+fn decimal(value: Option<CqlDecimal>) -> Result<i128> {
     let Some(value) = value else { return Err(Error::user("a row lacks its price or size")) };
     let (bytes, scale) = value.as_signed_be_bytes_slice_and_exponent();
     if bytes.len() > 16 {
-        return Err(Error::user("a decimal in the table does not fit 9,223,372,036.854775807"));
+        return Err(Error::user("a decimal in the table does not fit: 1e20 or beyond"));
     }
     let negative = bytes.first().is_some_and(|b| b & 0x80 != 0);
     let unscaled = bytes.iter().fold(if negative { -1_i128 } else { 0 }, |n, b| (n << 8) | i128::from(*b));
@@ -145,7 +147,8 @@ fn midnight(hour: i64) -> i64 {
 }
 
 fn trade(symbol: &str, hour: i64, row: TradeRow) -> Result<Record<String>> {
-    let (ts, feed, venue, id, price, size, conditions, tape, recv, revision, canceled) = row;
+    let (ts, feed, venue, id, price, size, side, conditions, tape, seq, recv, revision, canceled) = row;
+    let side = side.unwrap_or_default();
     Ok(Record::Trade(Trade {
         symbol: symbol.to_owned(),
         feed,
@@ -153,20 +156,23 @@ fn trade(symbol: &str, hour: i64, row: TradeRow) -> Result<Record<String>> {
         id,
         ts: UnixNanos(midnight(hour) + ts.0),
         recv_ts: received(recv),
-        price: Price::from_billionths(billionths(price)?),
-        size: Size::from_billionths(billionths(size)?),
+        price: Price::from_raw(decimal(price)?),
+        size: Size::from_raw(decimal(size)?),
+        side: Side::from_name(&side)
+            .ok_or_else(|| Error::user(format!("a row of trades has an unknown side `{side}`")))?,
         conditions: array(conditions),
         tape: tape.unwrap_or_default(),
+        seq: seq.unwrap_or(0),
         revision: revision.unwrap_or(0).unsigned_abs(),
         canceled: canceled.unwrap_or(false),
     }))
 }
 
-fn side((price, size, venue): SideRow) -> Result<Option<Side<String>>> {
+fn side((price, size, venue): SideRow) -> Result<Option<QuoteSide<String>>> {
     let Some(venue) = venue else { return Ok(None) };
-    Ok(Some(Side {
-        price: Price::from_billionths(billionths(price)?),
-        size: Size::from_billionths(billionths(size)?),
+    Ok(Some(QuoteSide {
+        price: Price::from_raw(decimal(price)?),
+        size: Size::from_raw(decimal(size)?),
         venue,
     }))
 }

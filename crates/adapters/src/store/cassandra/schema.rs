@@ -19,8 +19,10 @@ fn wanted(kind: Kind) -> &'static [(&'static str, &'static str)] {
             ("id", "text clustering"),
             ("price", "decimal"),
             ("size", "decimal"),
+            ("side", "text"),
             ("conditions", "frozen<list<text>>"),
             ("tape", "text"),
+            ("seq", "bigint"),
             ("recv_ts", "frozen<tuple<date, time>>"),
             ("revision", "int"),
             ("canceled", "boolean"),
@@ -80,11 +82,18 @@ fn create_bars(keyspace: &str, table: &str, columns: &[(&str, &str)]) -> String 
     text
 }
 
-/// Each migration's statements; their count is the schema's version, kept in the table `migrations`.
+/// The version that the first migration makes. Earlier ones kept the sides of trades among their conditions: they are
+/// refused.
+const FIRST_VERSION: i32 = 3;
+
+/// Each migration's statements, from [`FIRST_VERSION`] on; the last one's version is kept in the table `migrations`.
 fn migrations(keyspace: &str, retention_days: u32) -> Vec<Vec<String>> {
     vec![
-        Kind::ALL.iter().map(|kind| create_table(keyspace, *kind, retention_days)).collect(),
-        vec![create_bars(keyspace, "bars", BARS), create_bars(keyspace, "quote_bars", QUOTE_BARS)],
+        Kind::ALL
+            .iter()
+            .map(|kind| create_table(keyspace, *kind, retention_days))
+            .chain([create_bars(keyspace, "bars", BARS), create_bars(keyspace, "quote_bars", QUOTE_BARS)])
+            .collect(),
     ]
 }
 
@@ -120,15 +129,25 @@ pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
             .and_then(|rows| rows.rows::<(i32,)>().ok()?.flatten().map(|(version,)| version).max())
             .unwrap_or(0);
         let all = migrations(keyspace, store.settings.retention_days);
-        if done as usize > all.len() {
+        let latest = FIRST_VERSION + all.len() as i32 - 1;
+        if (1..FIRST_VERSION).contains(&done) {
             return Err(Error::user(format!(
-                "{} is of version {done}, newer than this program knows ({})",
-                store.describe(),
-                all.len()
+                "{} is of version {done}, written by an earlier tapeline; this one reads version {latest}",
+                store.describe()
+            ))
+            .hint(format!(
+                "use another keyspace, or drop this one (DROP KEYSPACE {keyspace}), run `tapeline init`, and fetch or import \
+                 the records again"
+            )));
+        }
+        if done > latest {
+            return Err(Error::user(format!(
+                "{} is of version {done}, newer than this program knows ({latest})",
+                store.describe()
             ))
             .hint("use the newer tapeline that made it"));
         }
-        for (index, statements) in all.iter().enumerate().skip(done as usize) {
+        for (version, statements) in (FIRST_VERSION..).zip(&all).filter(|(version, _)| *version > done) {
             for statement in statements {
                 if let Err(error) = run(statement.clone()).await {
                     // Cassandra before 5.0 has no unified strategy; its default does.
@@ -140,13 +159,12 @@ pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
                 }
             }
             run(format!(
-                "INSERT INTO {keyspace}.migrations (version, at) VALUES ({}, toTimestamp(now()))",
-                index + 1
+                "INSERT INTO {keyspace}.migrations (version, at) VALUES ({version}, toTimestamp(now()))"
             ))
             .await?;
         }
-        let verb = if done as usize == all.len() { "exist" } else { "created" };
-        said.push(format!("tables trades, quotes, bars, quote_bars: {verb}, version {}", all.len()));
+        let verb = if done == latest { "exist" } else { "created" };
+        said.push(format!("tables trades, quotes, bars, quote_bars: {verb}, version {latest}"));
         Ok(())
     })?;
     check(store)?;

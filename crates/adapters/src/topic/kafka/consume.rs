@@ -1,29 +1,21 @@
 //! The reading side on Kafka.
 
 use super::membership::Membership;
+use super::positions::Positions;
 use super::queue::Queue;
 use super::{ANSWER, KafkaTopics, explain};
 use ports::batch::Partition;
-use ports::topic::{Consumer, Fetched, OnRevoke, Topics};
+use ports::topic::{Consumer, Fetched, LossCause, LostRange, OnRevoke, Topics};
 use ports::{Error, Result};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-
-pub(super) fn to_list(topics: &[String], offsets: &[(Partition, i64)]) -> TopicPartitionList {
-    let mut list = TopicPartitionList::with_capacity(offsets.len());
-    for (partition, next) in offsets {
-        let name = &topics[partition.topic as usize];
-        // Refused only for the special negative offsets, which are never counted here.
-        let _ = list.add_partition_offset(name, partition.number, Offset::Offset(*next));
-    }
-    list
-}
 
 /// How long giving partitions back may take before the member just closes.
 const LEAVE: Duration = Duration::from_secs(5);
@@ -79,8 +71,9 @@ pub(super) struct KafkaConsumer {
     topics: KafkaTopics,
     names: Vec<String>,
     partitions: Vec<i32>,
-    /// Asks for the ends of partitions. The member's own connections are busy with long polls, half a second each.
-    asker: BaseConsumer<super::Quiet>,
+    /// Rebalances there had been when partitions were last found to have been added.
+    grown_at: Option<u64>,
+    grouped: bool,
     told: Cell<Option<Instant>>,
 }
 
@@ -91,7 +84,10 @@ impl KafkaConsumer {
             .set("group.id", if group.is_empty() { READER } else { group })
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", "earliest")
+            // Never a silent reset: `positions.rs` decides where to read on, and says so.
+            .set("auto.offset.reset", if group.is_empty() { "earliest" } else { "error" })
+            // Added partitions are found within this time.
+            .set("topic.metadata.refresh.interval.ms", "10000")
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", topics.settings.session_timeout_ms.to_string())
             .set("heartbeat.interval.ms", (topics.settings.session_timeout_ms / 4).to_string())
@@ -105,8 +101,13 @@ impl KafkaConsumer {
         }
         topics.finish(&mut config);
         let leaves = !group.is_empty() && config.get("group.instance.id").is_none();
-        let consumer: BaseConsumer<Membership> =
-            config.create_with_context(Membership::new(names)).map_err(topics.refused("open a consumer"))?;
+        let mut asking = topics.base();
+        topics.finish(&mut asking);
+        let asker = asking.create_with_context(super::Quiet).map_err(topics.refused("open a client"))?;
+        let positions = Positions::new(asker, topics, names);
+        let consumer: BaseConsumer<Membership> = config
+            .create_with_context(Membership::new(names, positions))
+            .map_err(topics.refused("open a consumer"))?;
         let partitions = topics.partitions(consumer.client(), names)?;
         let queue = Queue::new(consumer.client().native_ptr());
         consumer.context().queue.get_or_init(|| queue.address());
@@ -121,9 +122,6 @@ impl KafkaConsumer {
             let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
             consumer.subscribe(&wanted).map_err(topics.refused("subscribe"))?;
         }
-        let mut config = topics.base();
-        topics.finish(&mut config);
-        let asker = config.create_with_context(super::Quiet).map_err(topics.refused("open a client"))?;
         Ok(Self {
             queue,
             leaves,
@@ -131,7 +129,8 @@ impl KafkaConsumer {
             topics: topics.clone(),
             names: names.to_vec(),
             partitions,
-            asker,
+            grown_at: None,
+            grouped: !group.is_empty(),
             told: Cell::new(None),
         })
     }
@@ -188,6 +187,8 @@ impl Consumer for KafkaConsumer {
                 Ok(message) => {
                     let place = self.names.iter().position(|n| n == message.topic()).unwrap_or(0) as u16;
                     let partition = Partition { topic: place, number: message.partition() };
+                    let end = (message.offset() + 1, super::native::NO_EPOCH);
+                    self.consumer.context().positions().handed.insert(partition, end);
                     sink(&Borrowed { message: &message, partition });
                     strays += 1;
                 }
@@ -199,9 +200,30 @@ impl Consumer for KafkaConsumer {
             return Ok(strays);
         }
         let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
-        let (got, failed) = self.queue.take(max, wait, &self.names, sink);
+        let mut handed = std::mem::take(&mut self.consumer.context().positions().handed);
+        let (got, failed) = self.queue.take(max, wait, &self.names, &mut handed, sink);
+        let mut positions = self.consumer.context().positions();
+        positions.handed = handed;
+        let mut refused = None;
         if let Some((code, topic)) = failed {
-            self.news(&topic, &KafkaError::MessageConsumption(code.into()))?;
+            let code = RDKafkaErrorCode::from(code);
+            refused = match code {
+                RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
+                    Some(LossCause::Retention)
+                }
+                RDKafkaErrorCode::LogTruncation => Some(LossCause::Truncated),
+                _ => None,
+            };
+            if refused.is_none() {
+                drop(positions);
+                self.news(&topic, &KafkaError::MessageConsumption(code))?;
+                return Ok(got);
+            }
+        }
+        if self.grouped
+            && let Err(reason) = positions.check(&self.consumer, refused)
+        {
+            tracing::debug!(reason, "positions could not be checked; checking again");
         }
         Ok(got)
     }
@@ -211,9 +233,9 @@ impl Consumer for KafkaConsumer {
             return Ok(());
         }
         let mode = if wait { CommitMode::Sync } else { CommitMode::Async };
-        self.consumer
-            .commit(&to_list(&self.names, offsets), mode)
-            .map_err(self.topics.refused("commit offsets"))
+        let list = self.past_markers(offsets);
+        let list = self.consumer.context().positions().to_list(&list);
+        self.consumer.commit(&list, mode).map_err(self.topics.refused("commit offsets"))
     }
 
     fn pause(&mut self, paused: bool) -> Result<()> {
@@ -227,7 +249,12 @@ impl Consumer for KafkaConsumer {
         *self.consumer.context().on_revoke.lock().unwrap_or_else(PoisonError::into_inner) = hook;
     }
 
+    fn lost(&mut self) -> Vec<LostRange> {
+        self.consumer.context().positions().take_lost()
+    }
+
     fn lag(&mut self) -> Result<u64> {
+        self.look_for_partitions()?;
         let mut list = TopicPartitionList::new();
         for (name, count) in self.names.iter().zip(&self.partitions) {
             list.add_partition_range(name, 0, count - 1);
@@ -238,12 +265,17 @@ impl Consumer for KafkaConsumer {
             .map_err(self.topics.refused("ask for committed offsets"))?;
         let mut lag = 0;
         for element in committed.elements() {
-            lag += self.after(&element, None)?;
+            element.error().map_err(self.topics.refused("ask for committed offsets"))?;
+            let next = if let Offset::Offset(next) = element.offset() { Some(next) } else { None };
+            lag += self.after(element.topic(), element.partition(), next)?;
         }
         Ok(lag)
     }
 
     fn ahead(&mut self, next: &dyn Fn(Partition) -> Option<i64>) -> Result<Option<u64>> {
+        if self.look_for_partitions()? {
+            return Ok(None);
+        }
         let assigned = self.consumer.assignment().map_err(self.topics.refused("ask for the assignment"))?;
         if assigned.count() == 0 {
             return Ok(None);
@@ -254,24 +286,73 @@ impl Consumer for KafkaConsumer {
             .map_err(self.topics.refused("ask for committed offsets"))?;
         let mut ahead = 0;
         for element in committed.elements() {
-            let place = self.names.iter().position(|name| name == element.topic()).unwrap_or(0) as u16;
-            ahead += self.after(&element, next(Partition { topic: place, number: element.partition() }))?;
+            element.error().map_err(self.topics.refused("ask for committed offsets"))?;
+            let index = self.names.iter().position(|name| name == element.topic()).unwrap_or(0) as u16;
+            let partition = Partition { topic: index, number: element.partition() };
+            let committed = if let Offset::Offset(next) = element.offset() { Some(next) } else { None };
+            ahead += self.after(element.topic(), element.partition(), next(partition).or(committed))?;
         }
         Ok(Some(ahead))
     }
 }
 
 impl KafkaConsumer {
-    /// Messages of a partition from `next` on, or from what is committed.
-    fn after(&self, element: &TopicPartitionListElem<'_>, next: Option<i64>) -> Result<u64> {
-        let (low, high) = self
-            .asker
-            .fetch_watermarks(element.topic(), element.partition(), ANSWER)
-            .map_err(self.topics.refused("ask for the end of a partition"))?;
-        let next = match (next, element.offset()) {
-            (Some(next), _) | (None, Offset::Offset(next)) => next.max(low),
-            _ => low,
+    /// Looks for added partitions. True while some were found that the group has not assigned since.
+    fn look_for_partitions(&mut self) -> Result<bool> {
+        // A full metadata request of the member's own client also makes it rejoin when partitions were added.
+        let counts = self.topics.partitions(self.consumer.client(), &self.names)?;
+        let assignments = self.consumer.context().assignments.load(Ordering::SeqCst);
+        if counts != self.partitions {
+            tracing::warn!(before = ?self.partitions, now = ?counts, "partitions were added; waiting for their assignment");
+            self.partitions = counts;
+            self.grown_at = Some(assignments);
+        }
+        if self.grouped && self.grown_at == Some(assignments) {
+            return Ok(true);
+        }
+        self.grown_at = None;
+        Ok(false)
+    }
+
+    /// The position in a partition this member owns, which also moves over transaction markers.
+    fn position(&self, topic: &str, number: i32) -> Option<i64> {
+        let positions = self.consumer.position().ok()?;
+        match positions.find_partition(topic, number)?.offset() {
+            Offset::Offset(next) => Some(next),
+            _ => None,
+        }
+    }
+
+    /// Offsets moved over the transaction markers that follow the last message handed over.
+    fn past_markers(&self, offsets: &[(Partition, i64)]) -> Vec<(Partition, i64)> {
+        let Ok(positions) = self.consumer.position() else { return offsets.to_vec() };
+        let moved = self.consumer.context().positions();
+        let past = |(partition, next): &(Partition, i64)| {
+            let name = &self.names[partition.topic as usize];
+            let last = moved.handed.get(partition).is_some_and(|(handed, _)| handed == next);
+            let position = positions.find_partition(name, partition.number).map(|e| e.offset());
+            match position {
+                Some(Offset::Offset(position)) if last => (*partition, position.max(*next)),
+                _ => (*partition, *next),
+            }
         };
+        offsets.iter().map(past).collect()
+    }
+
+    /// Messages of a partition from `next`, or from its beginning.
+    fn after(&self, topic: &str, number: i32, next: Option<i64>) -> Result<u64> {
+        let index = self.names.iter().position(|name| name == topic).unwrap_or(0) as u16;
+        let partition = Partition { topic: index, number };
+        let positions = self.consumer.context().positions();
+        let (low, high) = positions
+            .asker
+            .fetch_watermarks(topic, number, ANSWER)
+            .map_err(self.topics.refused("ask for the end of a partition"))?;
+        let mut next = next.unwrap_or(low).max(low);
+        // All that was handed over is accounted for: what lies between there and the position is markers.
+        if positions.handed.get(&partition).is_none_or(|(handed, _)| next >= *handed) {
+            next = next.max(self.position(topic, number).unwrap_or(next));
+        }
         Ok(u64::try_from(high - next).unwrap_or(0))
     }
 }
@@ -296,30 +377,56 @@ pub(super) fn read_all(
     let consumer: BaseConsumer<super::Quiet> =
         config.create_with_context(super::Quiet).map_err(topics.refused("open a reader"))?;
     let counts = topics.partitions(consumer.client(), names)?;
-    let list = everything(names, &counts);
-    let mut open = list.count();
-    consumer.assign(&list).map_err(topics.refused("read from the beginning"))?;
+    // Up to the ends there are now: a live topic has no other end.
+    let mut open: BTreeMap<(u16, i32), i64> = BTreeMap::new();
+    for (index, (name, count)) in names.iter().zip(&counts).enumerate() {
+        for number in 0..*count {
+            let (low, high) = consumer
+                .fetch_watermarks(name, number, ANSWER)
+                .map_err(topics.refused("ask for the end of a partition"))?;
+            if low < high {
+                open.insert((index as u16, number), high);
+            }
+        }
+    }
+    let ends = open.clone();
+    consumer.assign(&everything(names, &counts)).map_err(topics.refused("read from the beginning"))?;
     let mut read = 0;
     let mut last = Instant::now();
-    while open > 0 {
+    while !open.is_empty() {
+        let mut look = false;
         match consumer.poll(Duration::from_millis(500)) {
-            None => {}
+            None => look = true,
             Some(Ok(message)) => {
-                let place = names.iter().position(|name| name == message.topic()).unwrap_or(0) as u16;
-                let partition = Partition { topic: place, number: message.partition() };
-                sink(&Borrowed { message: &message, partition });
-                read += 1;
+                let index = names.iter().position(|name| name == message.topic()).unwrap_or(0) as u16;
+                let partition = Partition { topic: index, number: message.partition() };
+                let at = (index, message.partition());
+                if ends.get(&at).is_some_and(|end| message.offset() < *end) {
+                    sink(&Borrowed { message: &message, partition });
+                    read += 1;
+                }
+                if open.get(&at).is_some_and(|end| message.offset() + 1 >= *end) {
+                    open.remove(&at);
+                }
                 last = Instant::now();
             }
-            Some(Err(KafkaError::PartitionEOF(_))) => {
-                open -= 1;
-                last = Instant::now();
-            }
+            Some(Err(KafkaError::PartitionEOF(_))) => look = true,
             Some(Err(error)) => {
                 let error = explain(&format!("read {}", topics.describe()), &error);
                 if !error.retryable() {
                     return Err(error);
                 }
+            }
+        }
+        if look && let Ok(positions) = consumer.position() {
+            // The last entry before an end may be a transaction marker, which is not handed over.
+            let before = open.len();
+            open.retain(|(index, number), end| {
+                let position = positions.find_partition(&names[*index as usize], *number).map(|e| e.offset());
+                !matches!(position, Some(Offset::Offset(next)) if next >= *end)
+            });
+            if open.len() < before {
+                last = Instant::now();
             }
         }
         if last.elapsed() > Duration::from_secs(30) {

@@ -1,47 +1,89 @@
-//! A member of a consumer group: what it is given and what is taken from it.
+//! A member of a consumer group: what it is assigned and what is taken from it.
 
-use super::consume::to_list;
-use super::log;
+use super::positions::Positions;
 use super::queue::Address;
+use super::{log, native};
 use ports::batch::Partition;
 use ports::topic::OnRevoke;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use rdkafka::types::RDKafkaRespErr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// Hears of rebalances, from within `poll`.
+/// Handles rebalances, from within `poll`.
 pub(super) struct Membership {
     topics: Vec<String>,
     pub(super) on_revoke: Mutex<OnRevoke>,
     pub(super) paused: AtomicBool,
     /// Where assigned partitions are forwarded to; set before the group is joined.
     pub(super) queue: OnceLock<Address>,
-    /// The queue is let go: what is assigned from now on is not to be forwarded to it.
+    /// The queue is gone: partitions assigned from now on are not forwarded to it.
     pub(super) ended: AtomicBool,
+    /// Rebalances that assigned something.
+    pub(super) assignments: AtomicU64,
+    positions: Mutex<Positions>,
 }
 
 impl Membership {
-    pub(super) fn new(topics: &[String]) -> Self {
+    pub(super) fn new(topics: &[String], positions: Positions) -> Self {
         Self {
             topics: topics.to_vec(),
             on_revoke: Mutex::new(Box::new(|_| Vec::new())),
             paused: AtomicBool::new(false),
             queue: OnceLock::new(),
             ended: AtomicBool::new(false),
+            assignments: AtomicU64::new(0),
+            positions: Mutex::new(positions),
         }
     }
 
-    pub(super) fn list(&self, partitions: &TopicPartitionList) -> Vec<Partition> {
-        let place = |name: &str| self.topics.iter().position(|topic| topic == name);
+    pub(super) fn positions(&self) -> MutexGuard<'_, Positions> {
+        self.positions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn list(&self, partitions: &TopicPartitionList) -> Vec<Partition> {
+        let index = |name: &str| self.topics.iter().position(|topic| topic == name);
         partitions
             .elements()
             .iter()
-            .filter_map(|e| place(e.topic()).map(|t| Partition { topic: t as u16, number: e.partition() }))
+            .filter_map(|e| index(e.topic()).map(|t| Partition { topic: t as u16, number: e.partition() }))
             .collect()
+    }
+
+    fn assign(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList, cooperative: bool) {
+        let client = consumer.client().native_ptr();
+        if let (Some(queue), false) = (self.queue.get(), self.ended.load(Ordering::SeqCst)) {
+            for element in list.elements() {
+                queue.forward(client, element.topic(), element.partition());
+            }
+            self.positions().resolve(consumer, list);
+        }
+        native::rebalance(client, list, true, cooperative);
+        tracing::info!(partitions = list.count(), "partitions assigned");
+        if self.paused.load(Ordering::SeqCst)
+            && let Err(error) = consumer.pause(list)
+        {
+            tracing::warn!(%error, "could not pause new partitions");
+        }
+        self.assignments.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList, cooperative: bool) {
+        let revoked = self.list(list);
+        let offsets = (self.on_revoke.lock().unwrap_or_else(PoisonError::into_inner))(&revoked);
+        tracing::info!(partitions = revoked.len(), "partitions revoked");
+        // Once the group has given them away a commit would be refused: the new owner replays a little.
+        if !offsets.is_empty() && !consumer.assignment_lost() {
+            let list = self.positions().to_list(&offsets);
+            if let Err(error) = consumer.commit(&list, CommitMode::Sync) {
+                tracing::info!(%error, "final commit refused; the new owner replays a little");
+            }
+        }
+        native::rebalance(consumer.client().native_ptr(), list, false, cooperative);
     }
 }
 
@@ -55,34 +97,14 @@ impl ClientContext for Membership {
 }
 
 impl ConsumerContext for Membership {
-    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let (Rebalance::Assign(list), Some(queue), false) =
-            (rebalance, self.queue.get(), self.ended.load(Ordering::SeqCst))
-        {
-            for element in list.elements() {
-                queue.forward(consumer.client().native_ptr(), element.topic(), element.partition());
-            }
-        }
-        let Rebalance::Revoke(list) = rebalance else { return };
-        let lost = self.list(list);
-        let offsets = (self.on_revoke.lock().unwrap_or_else(PoisonError::into_inner))(&lost);
-        tracing::info!(partitions = lost.len(), "partitions handed over");
-        // When the group has already given them away, a commit would be refused: the new owner replays a little.
-        if offsets.is_empty() || consumer.assignment_lost() {
-            return;
-        }
-        if let Err(error) = consumer.commit(&to_list(&self.topics, &offsets), CommitMode::Sync) {
-            tracing::info!(%error, "last commit before the hand-over refused; the new owner replays a little");
-        }
-    }
-
-    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Assign(list) = rebalance {
-            tracing::info!(partitions = list.count(), "partitions assigned");
-            if self.paused.load(Ordering::SeqCst)
-                && let Err(error) = consumer.pause(list)
-            {
-                tracing::warn!(%error, "could not pause new partitions");
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let cooperative = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
+        match error {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, list, cooperative),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => self.revoke(consumer, list, cooperative),
+            other => {
+                tracing::warn!(error = ?other, "rebalance failed; rejoining the group");
+                native::rebalance(consumer.client().native_ptr(), list, false, cooperative);
             }
         }
     }

@@ -5,6 +5,8 @@
 
 mod consume;
 mod membership;
+mod native;
+mod positions;
 mod produce;
 mod queue;
 

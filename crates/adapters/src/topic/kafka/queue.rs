@@ -9,11 +9,14 @@ use ports::batch::Partition;
 use ports::topic::Fetched;
 use rdkafka::bindings as rd;
 use rdkafka::types::RDKafka;
+use rustc_hash::FxHashMap;
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr;
 
 /// Messages taken by one call.
 const CHUNK: usize = 512;
+/// Payload bytes after which a fetch returns, however few messages they are.
+const MAX_BYTES: usize = 8 << 20;
 
 /// The queue that all assigned partitions are forwarded to.
 pub(super) struct Queue {
@@ -46,11 +49,13 @@ impl Queue {
         max: usize,
         wait_ms: i32,
         names: &[String],
+        handed: &mut FxHashMap<Partition, (i64, i32)>,
         sink: &mut dyn FnMut(&dyn Fetched),
     ) -> (usize, Option<(rd::rd_kafka_resp_err_t, String)>) {
         let mut place = Place { topic: ptr::null_mut(), number: 0 };
-        let (mut got, mut failed) = (0, None);
-        while got < max {
+        let (mut got, mut bytes, mut failed) = (0, 0, None);
+        let mut last: Option<(Partition, (i64, i32))> = None;
+        while got < max && bytes < MAX_BYTES {
             let mut count = self.fill((max - got).min(CHUNK), 0);
             if count == 0 && got == 0 && wait_ms > 0 {
                 // With room for more it would wait for more; one is enough to go on.
@@ -64,8 +69,17 @@ impl Queue {
                 // SAFETY: librdkafka filled in `count` messages, ours until destroyed below.
                 let head = unsafe { &*message.message };
                 if head.err == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                    sink(&Raw { place: place.of(head.rkt, names), ..message });
+                    let message = Raw { place: place.of(head.rkt, names), ..message };
+                    let partition = message.partition();
+                    if let Some((other, end)) = last.filter(|(other, _)| *other != partition) {
+                        handed.insert(other, end);
+                    }
+                    // SAFETY: the message lives.
+                    let epoch = unsafe { rd::rd_kafka_message_leader_epoch(message.message) };
+                    last = Some((partition, (head.offset + 1, epoch)));
+                    sink(&message);
                     got += 1;
+                    bytes += head.len;
                 } else {
                     failed = Some((head.err, name(head.rkt)));
                 }
@@ -75,6 +89,9 @@ impl Queue {
             if failed.is_some() {
                 break;
             }
+        }
+        if let Some((partition, end)) = last {
+            handed.insert(partition, end);
         }
         (got, failed)
     }

@@ -21,9 +21,10 @@ mod memory;
 mod tests;
 
 use super::aside;
-use super::feed::{Decode, Message, Outcome, Sink, quote_number};
-use super::scan::{Scanner, Value, conditions};
-use crate::record::{Quote, Record, Side, Trade};
+use super::feed::{Decode, Message, Outcome, Sink, emit, emit_trade, not_an_object, quote_number};
+use super::placeholder::{IdMint, Origin};
+use super::scan::{Scanner, Value, conditions, unescaped};
+use crate::record::{Quote, QuoteSide, Record, Side, Trade};
 use crate::{Kind, Price, Size, UnixNanos};
 use memory::{Known, Memory, REMEMBERED};
 
@@ -41,6 +42,8 @@ struct Members<'a> {
     t: Value<'a>,
     /// Of history: `canceled`, or `incorrect` and replaced by a trade that is `corrected`.
     u: Value<'a>,
+    /// The taker's side, of crypto: `B` or `S`.
+    tks: Value<'a>,
     sc: Value<'a>,
     oi: Value<'a>,
     op: Value<'a>,
@@ -68,6 +71,7 @@ impl<'a> Members<'a> {
             b"z" => &mut self.z,
             b"t" => &mut self.t,
             b"u" => &mut self.u,
+            b"tks" => &mut self.tks,
             b"sc" => &mut self.sc,
             b"oi" => &mut self.oi,
             b"op" => &mut self.op,
@@ -94,6 +98,7 @@ impl<'a> Members<'a> {
 pub struct Decoder {
     feed: String,
     memory: Memory,
+    mint: IdMint,
     scratch: String,
 }
 
@@ -110,14 +115,14 @@ impl Decoder {
             _ => return sink(Err("not a message: no `T`".to_owned()), raw),
         };
         let done = match class {
-            "t" => self.trade(of, recv_ts, &mut |outcome| sink(outcome, raw)),
+            "t" => self.trade(Origin::Stream, of, recv_ts, &mut |outcome| sink(outcome, raw)),
             "q" => self.quote(of, recv_ts, &mut |outcome| sink(outcome, raw)),
             "c" => self.correction(of, recv_ts, &mut |outcome| sink(outcome, raw)),
             "x" => self.cancel(of, recv_ts, &mut |outcome| sink(outcome, raw)),
             "s" => status(of).map(|message| sink(Ok(message), raw)),
             "b" | "u" | "d" | "l" => return aside::alpaca(class, raw, sink),
-            // Control, imbalances.
-            _ => return sink(Ok(Message::Silent), raw),
+            "success" | "subscription" | "error" => return sink(Ok(Message::Silent), raw),
+            other => return sink(Ok(Message::Unknown(other)), raw),
         };
         if let Err(reason) = done {
             sink(Err(reason), raw);
@@ -127,6 +132,7 @@ impl Decoder {
     #[inline]
     fn trade(
         &mut self,
+        origin: Origin,
         of: &Members<'_>,
         recv_ts: UnixNanos,
         take: &mut dyn FnMut(Outcome<'_>),
@@ -139,13 +145,23 @@ impl Decoder {
             id: of.i.id("i")?,
             ts: of.t.time("t")?,
             recv_ts,
-            price: Price::from_billionths(of.p.billionths("p")?),
-            size: Size::from_billionths(of.s.billionths("s")?),
+            price: of.p.price("p")?,
+            size: of.s.size("s")?,
+            side: match of.tks.text("tks")? {
+                "B" => Side::Buy,
+                "S" => Side::Sell,
+                _ => Side::Unknown,
+            },
             conditions: codes,
             tape: of.z.text("z")?,
+            seq: 0,
             revision: 0,
             canceled: matches!(of.u, Value::Text("canceled" | "incorrect")),
         };
+        if IdMint::is_placeholder(trade.id) {
+            trade.revision = u32::from(trade.canceled);
+            return emit_trade(trade, &mut self.mint, origin, take);
+        }
         let key = Memory::key(trade.symbol, trade.venue, trade.id);
         match self.memory.find(key).copied() {
             // Its time is the trade's own by either way.
@@ -161,8 +177,7 @@ impl Decoder {
             }
         }
         trade.revision = u32::from(trade.canceled);
-        take(Ok(Message::Record(Record::Trade(trade))));
-        Ok(())
+        emit(Record::Trade(trade), take)
     }
 
     /// The old trade is taken back, the new one stands at its time.
@@ -174,7 +189,7 @@ impl Decoder {
     ) -> Result<(), String> {
         let (old, new, tape) = (of.oi.id("oi")?, of.ci.id("ci")?, of.z.text("z")?);
         let [was, is] = [[of.op, of.os], [of.cp, of.cs]]
-            .map(|[price, size]| Ok::<_, String>([price.billionths("op, cp")?, size.billionths("os, cs")?]));
+            .map(|[price, size]| Ok::<_, String>((price.price("op, cp")?, size.size("os, cs")?)));
         let (was, is) = (was?, is?);
         let tape = self.memory.keep(tape);
         let said = self.memory.keep(conditions(of.oc, "oc", &mut self.scratch)?);
@@ -195,9 +210,9 @@ impl Decoder {
         recv_ts: UnixNanos,
         take: &mut dyn FnMut(Outcome<'_>),
     ) -> Result<(), String> {
-        let (price, size, id) = (of.p.billionths("p")?, of.s.billionths("s")?, of.i.id("i")?);
+        let (price, size, id) = (of.p.price("p")?, of.s.size("s")?, of.i.id("i")?);
         let known = self.cancels(of, id)?;
-        self.told(of, &known, id, [price, size], recv_ts, take)
+        self.told(of, &known, id, (price, size), recv_ts, take)
     }
 
     fn cancels(&mut self, of: &Members<'_>, id: &str) -> Result<Known, String> {
@@ -215,25 +230,27 @@ impl Decoder {
         of: &Members<'_>,
         known: &Known,
         id: &str,
-        [price, size]: [i64; 2],
+        (price, size): (Price, Size),
         recv_ts: UnixNanos,
         take: &mut dyn FnMut(Outcome<'_>),
     ) -> Result<(), String> {
-        take(Ok(Message::Record(Record::Trade(Trade {
+        let trade = Trade {
             symbol: of.symbol.needed("S")?,
-            feed: &self.feed,
+            feed: self.feed.as_str(),
             venue: of.x.text("x")?,
             id,
             ts: UnixNanos(known.ts),
             recv_ts,
-            price: Price::from_billionths(price),
-            size: Size::from_billionths(size),
+            price,
+            size,
+            side: Side::Unknown,
             conditions: self.memory.text(known.conditions),
             tape: self.memory.text(known.tape),
+            seq: 0,
             revision: u32::from(known.canceled),
             canceled: known.canceled,
-        }))));
-        Ok(())
+        };
+        emit(Record::Trade(trade), take)
     }
 
     fn quote(
@@ -253,8 +270,7 @@ impl Decoder {
             conditions: conditions(of.c, "c", &mut self.scratch)?,
         };
         quote.seq = quote_number(&quote, 0);
-        take(Ok(Message::Record(Record::Quote(quote))));
-        Ok(())
+        emit(Record::Quote(quote), take)
     }
 }
 
@@ -274,22 +290,26 @@ fn status<'a>(of: &Members<'a>) -> Result<Message<'a>, String> {
 pub(super) fn side<'a>(
     [price, size, venue]: [Value<'a>; 3],
     names: [&str; 3],
-) -> Result<Option<Side<&'a str>>, String> {
-    let price = price.billionths(names[0])?;
-    if price == 0 {
+) -> Result<Option<QuoteSide<&'a str>>, String> {
+    let price = price.price(names[0])?;
+    if price == Price::ZERO {
         return Ok(None);
     }
-    let size = Size::from_billionths(size.billionths(names[1])?);
-    Ok(Some(Side { price: Price::from_billionths(price), size, venue: venue.text(names[2])? }))
+    let size = size.size(names[1])?;
+    Ok(Some(QuoteSide { price, size, venue: venue.text(names[2])? }))
 }
 
 impl Decode for Decoder {
     fn frame(&mut self, frame: &str, recv_ts: UnixNanos, sink: Sink<'_>) -> Result<(), String> {
+        let frame = &*unescaped(frame);
         let mut scanner = Scanner::new(frame);
         scanner.array(|scanner| {
             let from = scanner.at();
             let mut members = Members::default();
-            scanner.object(|name, value| members.set(name, value))?;
+            if let Some(element) = scanner.object_or_value(|name, value| members.set(name, value))? {
+                not_an_object(element, scanner.since(from), sink);
+                return Ok(());
+            }
             self.message(&members, recv_ts, scanner.since(from), sink);
             Ok::<(), String>(())
         })?;
@@ -297,16 +317,21 @@ impl Decode for Decoder {
     }
 
     fn past(&mut self, kind: Kind, symbol: &str, raw: &str, recv_ts: UnixNanos, sink: Sink<'_>) {
+        let raw = &*unescaped(raw);
         let mut members = Members::default();
         let mut scanner = Scanner::new(raw);
         let read = scanner.object(|name, value| members.set(name, value)).and_then(|()| scanner.end());
         members.symbol = Value::Text(symbol);
         let done = read.map_err(String::from).and_then(|()| match kind {
-            Kind::Trade => self.trade(&members, recv_ts, &mut |outcome| sink(outcome, raw)),
+            Kind::Trade => self.trade(Origin::History, &members, recv_ts, &mut |outcome| sink(outcome, raw)),
             Kind::Quote => self.quote(&members, recv_ts, &mut |outcome| sink(outcome, raw)),
         });
         if let Err(reason) = done {
             sink(Err(reason), raw);
         }
+    }
+
+    fn rewind(&mut self) {
+        self.mint.rewind();
     }
 }

@@ -1,6 +1,6 @@
 //! `/v2/stocks/bars`: `{"bars":{"SPY":[{"t":"2022-05-27T10:18:00Z","o":153.6,"h","l","c","v":6,"n":2,"vw":153.6}]}}`.
 
-use super::{Asked, Refused, Reply, short};
+use super::{Asked, NextPage, Refused, Reply, short};
 use crate::UnixNanos;
 use serde_json::Value;
 
@@ -10,7 +10,11 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
     }
     let bars = value.get("bars").ok_or_else(|| Refused::Unreadable("no `bars`".to_owned()))?;
     let mut reply = Reply::default();
-    for row in bars[asked.symbol].as_array().into_iter().flatten() {
+    reply.next = value["next_page_token"]
+        .as_str()
+        .filter(|token| !token.is_empty())
+        .map(|t| NextPage::Token(t.to_owned()));
+    for row in bars[asked.symbol].as_array().into_iter().flatten().filter(|row| !row.is_null()) {
         let read = || {
             let start = UnixNanos::parse(row["t"].as_str().unwrap_or_default())
                 .map_err(|error| format!("`t`: {error}"))?;

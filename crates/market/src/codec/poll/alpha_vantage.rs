@@ -8,8 +8,8 @@ use serde_json::Value;
 pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
     for name in ["Note", "Information"] {
         if let Some(text) = value[name].as_str() {
-            // The free plan's limits are told by the same words as its missing functions.
-            let premium = text.contains("premium endpoint");
+            // Missing functions and used-up limits come under the same names. "Premium plans" are offered for both.
+            let premium = text.contains("premium endpoint") || text.contains("premium feature");
             return Err(if premium {
                 Refused::Never(text.to_owned())
             } else {
@@ -18,7 +18,8 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
         }
     }
     if let Some(text) = value["Error Message"].as_str() {
-        return Err(Refused::Never(text.to_owned()));
+        let of_key = text.to_ascii_lowercase().contains("apikey");
+        return Err(if of_key { Refused::Never(text.to_owned()) } else { Refused::Symbol(text.to_owned()) });
     }
     let object = value.as_object().ok_or_else(|| Refused::Unreadable("no object".to_owned()))?;
     let series = object.iter().find(|(name, _)| name.starts_with("Time Series"));

@@ -1,6 +1,6 @@
 //! `/v2/aggs/ticker/…`: `{"results":[{"v":642646396.0,"vw":1.469,"o","c","h","l","t":ms,"n":82132}],"status":"OK"}`.
 
-use super::{Asked, Refused, Reply, short};
+use super::{Asked, NextPage, Refused, Reply, short};
 use serde_json::Value;
 
 pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
@@ -10,14 +10,17 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
         "ERROR" if text("error").contains("exceeded") => {
             return Err(Refused::Later(text("error").to_owned()));
         }
+        "NOT_FOUND" => return Err(Refused::Symbol(format!("{}{}", text("error"), text("message")))),
         "ERROR" | "NOT_AUTHORIZED" => {
             return Err(Refused::Never(format!("{}{}", text("error"), text("message"))));
         }
         other => return Err(Refused::Unreadable(format!("status `{other}`"))),
     }
     let mut reply = Reply::default();
+    reply.next =
+        value["next_url"].as_str().filter(|url| !url.is_empty()).map(|url| NextPage::Url(url.to_owned()));
     // Absent where there are none.
-    for row in value["results"].as_array().into_iter().flatten() {
+    for row in value["results"].as_array().into_iter().flatten().filter(|row| !row.is_null()) {
         let read = || {
             let millis = row["t"].as_i64().ok_or("no `t`")?;
             short(row, millis.checked_mul(1_000_000).ok_or("`t` is out of range")?)

@@ -12,8 +12,9 @@ mod twelve_data;
 mod yahoo;
 
 use crate::bar::{Bar, TradeValues, Values};
+use crate::fixed::{self, FixedError};
 use crate::interval::Interval;
-use crate::{Kind, Price, UnixNanos, fixed};
+use crate::{Kind, Price, Size, UnixNanos};
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use serde_json::Value;
@@ -49,6 +50,17 @@ pub struct Reply {
     pub bars: Vec<Bar>,
     /// What is no bar: why, and its text.
     pub wrong: Vec<(String, String)>,
+    /// There is more of the span.
+    pub next: Option<NextPage>,
+}
+
+/// How to ask for the rest of a span.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NextPage {
+    /// The same request with this `page_token`.
+    Token(String),
+    /// This address.
+    Url(String),
 }
 
 /// Why there are no bars.
@@ -56,7 +68,9 @@ pub struct Reply {
 pub enum Refused {
     /// Too much was asked for: later it may be answered.
     Later(String),
-    /// The key, the symbol or the plan: asking again does not help.
+    /// This symbol is unknown or no longer traded; others are not.
+    Symbol(String),
+    /// The key or the plan: asking again does not help.
     Never(String),
     /// The reply is not one of this vendor.
     Unreadable(String),
@@ -67,6 +81,11 @@ pub enum Refused {
 /// # Errors
 /// Why there are no bars in it.
 pub fn read(vendor: Vendor, body: &str, asked: &Asked<'_>) -> Result<Reply, Refused> {
+    if body.trim_start().starts_with('<') {
+        // The page of a proxy, or of an overloaded server.
+        let start: String = body.trim_start().chars().take(100).collect();
+        return Err(Refused::Later(format!("a page of HTML instead of JSON: {start}")));
+    }
     let value: Value =
         serde_json::from_str(body).map_err(|error| Refused::Unreadable(format!("not JSON: {error}")))?;
     match vendor {
@@ -83,9 +102,9 @@ pub fn read(vendor: Vendor, body: &str, asked: &Asked<'_>) -> Result<Reply, Refu
 pub(super) struct Row {
     pub(super) start: i64,
     /// Open, high, low, close.
-    pub(super) ohlc: [i64; 4],
-    pub(super) volume: i128,
-    pub(super) vwap: Option<i64>,
+    pub(super) ohlc: [Price; 4],
+    pub(super) volume: Size,
+    pub(super) vwap: Option<Price>,
     pub(super) trades: u64,
 }
 
@@ -101,14 +120,8 @@ impl Reply {
 
 pub(super) fn make(asked: &Asked<'_>, row: &Row) -> Result<Bar, String> {
     let [open, high, low, close] = row.ohlc;
-    if low > open.min(close) || high < open.max(close) || row.volume < 0 {
-        return Err(format!(
-            "no bar: open {} high {} low {} close {}",
-            Price::from_billionths(open),
-            Price::from_billionths(high),
-            Price::from_billionths(low),
-            Price::from_billionths(close)
-        ));
+    if low > open.min(close) || high < open.max(close) || row.volume < Size::ZERO {
+        return Err(format!("no bar: open {open} high {high} low {low} close {close}"));
     }
     const DAY: i64 = 24 * 3_600 * crate::interval::SECOND;
     let end = row.start.saturating_add(asked.interval.nanos().unwrap_or(DAY));
@@ -119,9 +132,9 @@ pub(super) fn make(asked: &Asked<'_>, row: &Row) -> Result<Bar, String> {
         interval: asked.interval,
         start: UnixNanos(row.start),
         values: Values::Trades(TradeValues {
-            ohlc: row.ohlc.map(Price::from_billionths),
+            ohlc: row.ohlc,
             volume: row.volume,
-            vwap: row.vwap.map(Price::from_billionths),
+            vwap: row.vwap,
             trades: row.trades,
         }),
         late: 0,
@@ -131,40 +144,34 @@ pub(super) fn make(asked: &Asked<'_>, row: &Row) -> Result<Bar, String> {
     })
 }
 
-/// Digits of a number, or of a text.
-fn digits(value: &Value, name: &str) -> Result<String, String> {
-    match value {
-        Value::String(text) => Ok(text.clone()),
-        // Shortest digits that are this number, without an exponent.
-        Value::Number(number) => match number.as_f64() {
-            Some(float) if !number.is_i64() => Ok(float.to_string()),
-            _ => Ok(number.to_string()),
-        },
-        Value::Null => Err(format!("no `{name}`")),
-        other => Err(format!("`{name}` is no number: {other}")),
-    }
-}
-
-/// A price in billionths; more digits than that are rounded.
-pub(super) fn price(value: &Value, name: &str) -> Result<i64, String> {
-    let text = digits(value, name)?;
-    let short = fixed::parse(text.as_bytes());
-    short
-        .or_else(|error| {
-            text.parse::<f64>().map_or(Err(error), |float| fixed::parse(format!("{float:.9}").as_bytes()))
+/// A number's raw value. Doubles have no digits beyond the shortest that name them; what is finer than we keep is rounded.
+fn decimal(value: &Value, name: &str) -> Result<i128, String> {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        // Shortest digits that are this number.
+        Value::Number(number) => number.to_string(),
+        Value::Null => return Err(format!("no `{name}`")),
+        other => return Err(format!("`{name}` is no number: {other}")),
+    };
+    fixed::parse_number(text.as_bytes())
+        .or_else(|error| match (error, text.parse::<f64>()) {
+            (FixedError::TooFine, Ok(float)) => fixed::parse(format!("{float:.18}").as_bytes()),
+            _ => Err(error),
         })
         .map_err(|error| format!("`{name}` {text}: {error}"))
 }
 
-fn volume(value: &Value, name: &str) -> Result<i128, String> {
-    let text = digits(value, name)?;
-    let rounded = || text.parse::<f64>().ok().and_then(|float| fixed::wide_parse(&format!("{float:.9}")));
-    fixed::wide_parse(&text).or_else(rounded).ok_or_else(|| format!("`{name}` {text} is no volume"))
+pub(super) fn price(value: &Value, name: &str) -> Result<Price, String> {
+    decimal(value, name).map(Price::from_raw)
+}
+
+fn volume(value: &Value, name: &str) -> Result<Size, String> {
+    decimal(value, name).map(Size::from_raw)
 }
 
 /// Open, high, low and close under these names.
-fn ohlc(row: &Value, names: [&str; 4]) -> Result<[i64; 4], String> {
-    let mut out = [0; 4];
+fn ohlc(row: &Value, names: [&str; 4]) -> Result<[Price; 4], String> {
+    let mut out = [Price::ZERO; 4];
     for (slot, name) in out.iter_mut().zip(names) {
         *slot = price(&row[name], name)?;
     }
@@ -176,8 +183,15 @@ pub(super) fn short(row: &Value, start: i64) -> Result<Row, String> {
     Ok(Row {
         start,
         ohlc: ohlc(row, ["o", "h", "l", "c"])?,
-        volume: volume(&row["v"], "v")?,
-        vwap: row.get("vw").map(|value| price(value, "vw")).transpose()?,
+        // The volume with its fraction stands beside the whole one.
+        volume: match &row["dv"] {
+            Value::Null => volume(&row["v"], "v")?,
+            exact => volume(exact, "dv")?,
+        },
+        vwap: match &row["vw"] {
+            Value::Null => None,
+            vwap => Some(price(vwap, "vw")?),
+        },
         trades: row["n"].as_u64().unwrap_or(0),
     })
 }

@@ -12,7 +12,7 @@ fn shown(reply: &Reply) -> Vec<String> {
     let one = |bar: &Bar| {
         let Values::Trades(values) = &bar.values else { return String::new() };
         let [o, h, l, c] = values.ohlc;
-        format!("{} {o} {h} {l} {c} {} {}", bar.start, fixed::wide_text(values.volume), bar.is_final)
+        format!("{} {o} {h} {l} {c} {} {}", bar.start, values.volume, bar.is_final)
     };
     reply.bars.iter().map(one).collect()
 }
@@ -41,13 +41,13 @@ fn replies_become_bars() {
         (
             Vendor::TwelveData,
             "1m",
-            r#"{"meta":{"exchange_timezone":"America/New_York"},"values":[{"datetime":"2021-08-26 15:59:00","open":"148.372","high":"148.4","low":"148.3","close":"148.35","volume":"1234"}],"status":"ok"}"#,
+            r#"{"meta":{"exchange_timezone":"America/New_York"},"values":[{"datetime":"2021-08-26 19:59:00","open":"148.372","high":"148.4","low":"148.3","close":"148.35","volume":"1234"}],"status":"ok"}"#,
             "2021-08-26T19:59:00Z 148.372 148.4 148.3 148.35 1234 true",
         ),
         (
             Vendor::TwelveData,
             "1m",
-            r#"{"meta":{"exchange_timezone":"America/New_York"},"values":[{"datetime":"2021-08-26 16:00:00","open":"1","high":"1","low":"1","close":"1"}],"status":"ok"}"#,
+            r#"{"meta":{"exchange_timezone":"America/New_York"},"values":[{"datetime":"2021-08-26 20:00:00","open":"1","high":"1","low":"1","close":"1"}],"status":"ok"}"#,
             "2021-08-26T20:00:00Z 1 1 1 1 0 false",
         ),
         (
@@ -66,7 +66,26 @@ fn replies_become_bars() {
 fn refusals_say_whether_waiting_helps() {
     let later = |text: &str| Refused::Later(text.to_owned());
     let never = |text: &str| Refused::Never(text.to_owned());
+    let symbol = |text: &str| Refused::Symbol(text.to_owned());
+    const FULL: &str = "The outputsize=full parameter value is a premium feature for this endpoint. You may subscribe to any of the premium plans";
+    const LIMIT: &str = "We have detected your API key as KEY and our standard API rate limit is 25 requests per day. Please subscribe to any of the premium plans";
+    let (full, limit) = (format!(r#"{{"Information":"{FULL}"}}"#), format!(r#"{{"Information":"{LIMIT}"}}"#));
     for (vendor, body, want) in [
+        (Vendor::AlphaVantage, full.as_str(), never(FULL)),
+        (Vendor::AlphaVantage, limit.as_str(), later(LIMIT)),
+        (
+            Vendor::AlphaVantage,
+            r#"{"Error Message":"the parameter apikey is invalid or missing."}"#,
+            never("the parameter apikey is invalid or missing."),
+        ),
+        (Vendor::Yahoo, "<html>busy</html>", later("a page of HTML instead of JSON: <html>busy</html>")),
+        (Vendor::TwelveData, r#"{"code":404,"message":"symbol","status":"error"}"#, symbol("404 symbol")),
+        (Vendor::TwelveData, r#"{"code":500,"message":"oops","status":"error"}"#, later("500 oops")),
+        (
+            Vendor::Yahoo,
+            r#"{"chart":{"result":null,"error":{"code":"Unprocessable Entity","description":"1m data not available for startTime=1"}}}"#,
+            never("Unprocessable Entity: 1m data not available for startTime=1"),
+        ),
         (Vendor::AlphaVantage, r#"{"Note":"5 calls per minute"}"#, later("5 calls per minute")),
         (Vendor::AlphaVantage, r#"{"Information":"25 requests per day"}"#, later("25 requests per day")),
         (
@@ -74,7 +93,7 @@ fn refusals_say_whether_waiting_helps() {
             r#"{"Information":"This is a premium endpoint."}"#,
             never("This is a premium endpoint."),
         ),
-        (Vendor::AlphaVantage, r#"{"Error Message":"Invalid API call"}"#, never("Invalid API call")),
+        (Vendor::AlphaVantage, r#"{"Error Message":"Invalid API call"}"#, symbol("Invalid API call")),
         (
             Vendor::TwelveData,
             r#"{"code":429,"message":"out of credits","status":"error"}"#,
@@ -91,7 +110,7 @@ fn refusals_say_whether_waiting_helps() {
         (
             Vendor::Yahoo,
             r#"{"chart":{"result":null,"error":{"code":"Not Found","description":"delisted"}}}"#,
-            never("Not Found: delisted"),
+            symbol("Not Found: delisted"),
         ),
     ] {
         assert_eq!(read(vendor, body, &asked("SPY", "1m")), Err(want));
@@ -108,7 +127,7 @@ fn refusals_say_whether_waiting_helps() {
 
 #[test]
 fn a_row_that_is_no_bar_is_named_and_the_others_are_kept() {
-    let body = r#"{"bars":{"SPY":[{"t":"x","o":1,"h":1,"l":1,"c":1,"v":1},{"t":"2021-08-26T19:58:00Z","o":3,"h":2,"l":1,"c":1,"v":1},{"t":"2021-08-26T19:59:00Z","o":1,"h":1e-7,"l":1,"c":1,"v":1},{"t":"2021-08-26T19:59:00Z","o":1e-7,"h":2,"l":0.0000001,"c":1,"v":0.5}]}}"#;
+    let body = r#"{"bars":{"SPY":[{"t":"x","o":1,"h":1,"l":1,"c":1,"v":1},{"t":"2021-08-26T19:58:00Z","o":3,"h":2,"l":1,"c":1,"v":1},{"t":"2021-08-26T19:59:00Z","o":1,"h":1e-7,"l":1,"c":1,"v":1},null,{"t":"2021-08-26T19:59:00Z","o":1e-7,"h":2,"l":0.0000001,"c":1,"v":0.5}]}}"#;
     let reply = read(Vendor::Alpaca, body, &asked("SPY", "1m")).unwrap();
     assert_eq!(shown(&reply), ["2021-08-26T19:59:00Z 0.0000001 2 0.0000001 1 0.5 true"]);
     assert_eq!(reply.wrong.len(), 3);
@@ -118,4 +137,53 @@ fn a_row_that_is_no_bar_is_named_and_the_others_are_kept() {
         reply.wrong
     );
     assert!(reply.wrong[1].0.contains("open 3 high 2"), "{:?}", reply.wrong);
+}
+
+#[test]
+fn what_a_vendor_may_send_beside_bars_is_no_error() {
+    // No data for a weekend; nulls; a price of a coin.
+    let none = r#"{"code":400,"message":"No data is available on the specified dates. Try setting different start/end dates.","status":"error"}"#;
+    assert_eq!(read(Vendor::TwelveData, none, &asked("SPY", "1m")), Ok(Reply::default()));
+    for body in
+        [r#"{"bars":{"SPY":null},"next_page_token":null}"#, r#"{"bars":{"SPY":[null]}}"#, r#"{"bars":null}"#]
+    {
+        assert_eq!(read(Vendor::Alpaca, body, &asked("SPY", "1m")), Ok(Reply::default()), "{body}");
+    }
+    let body = r#"{"bars":{"SPY":[{"t":"2021-08-26T19:58:00Z","o":1,"h":1,"l":1,"c":1,"v":1,"vw":null}]}}"#;
+    assert_eq!(
+        shown(&read(Vendor::Alpaca, body, &asked("SPY", "1m")).unwrap()),
+        ["2021-08-26T19:58:00Z 1 1 1 1 1 true"]
+    );
+    let body = r#"{"chart":{"result":[{"meta":{},"timestamp":[1629993540,1629993600],"indicators":{"quote":[{"open":[8.2345675e-06,0.0045671],"high":[8.2345675e-06,0.0045671],"low":[8.2345675e-06,0.0045671],"close":[8.2345675e-06,0.0045671],"volume":[1,1]}]}}],"error":null}}"#;
+    assert_eq!(
+        shown(&read(Vendor::Yahoo, body, &asked("SHIB-USD", "1m")).unwrap()),
+        [
+            "2021-08-26T15:59:00Z 0.0000082345675 0.0000082345675 0.0000082345675 0.0000082345675 1 true",
+            "2021-08-26T16:00:00Z 0.0045671 0.0045671 0.0045671 0.0045671 1 true"
+        ]
+    );
+}
+
+#[test]
+fn a_live_row_updates_the_bar_it_belongs_to() {
+    let body = r#"{"chart":{"result":[{"meta":{},"timestamp":[1629986400,1629986460,1629986497],"indicators":{"quote":[{"open":[1,2,2.5],"high":[1,2,2.5],"low":[1,2,2.5],"close":[1,2,2.5],"volume":[5,6,0]}]}}],"error":null}}"#;
+    assert_eq!(
+        shown(&read(Vendor::Yahoo, body, &asked("SPY", "1m")).unwrap()),
+        ["2021-08-26T14:00:00Z 1 1 1 1 5 true", "2021-08-26T14:01:00Z 2 2.5 2 2.5 6 true"]
+    );
+}
+
+#[test]
+fn a_reply_says_whether_there_is_more() {
+    let more = |vendor, body: &str| read(vendor, body, &asked("SPY", "1m")).unwrap().next;
+    assert_eq!(
+        more(Vendor::Alpaca, r#"{"bars":{},"next_page_token":"abc"}"#),
+        Some(NextPage::Token("abc".to_owned()))
+    );
+    assert_eq!(more(Vendor::Alpaca, r#"{"bars":{},"next_page_token":null}"#), None);
+    assert_eq!(
+        more(Vendor::Massive, r#"{"status":"OK","next_url":"https://api.massive.com/v2/aggs?cursor=x"}"#),
+        Some(NextPage::Url("https://api.massive.com/v2/aggs?cursor=x".to_owned()))
+    );
+    assert_eq!(more(Vendor::Massive, r#"{"status":"OK"}"#), None);
 }

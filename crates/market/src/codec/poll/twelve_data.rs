@@ -2,23 +2,34 @@
 //! "open":"148.372","high","low","close","volume":"1234"}],"status":"ok"}`, newest first. Errors come under HTTP 200.
 
 use super::{Asked, Refused, Reply, Row, local, ohlc, volume, zone};
+use crate::Size;
 use serde_json::Value;
 
 pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
     if value["status"] == "error" {
         let text = format!("{} {}", value["code"], value["message"].as_str().unwrap_or_default());
-        return Err(if value["code"] == 429 { Refused::Later(text) } else { Refused::Never(text) });
+        return match value["code"].as_u64() {
+            // A weekend, a holiday.
+            Some(400) if text.contains("No data is available") || text.contains("no data") => {
+                Ok(Reply::default())
+            }
+            Some(404) => Err(Refused::Symbol(text)),
+            Some(429 | 500..) => Err(Refused::Later(text)),
+            _ => Err(Refused::Never(text)),
+        };
     }
     let rows = value["values"].as_array().ok_or_else(|| Refused::Unreadable("no `values`".to_owned()))?;
-    let zone = zone(value["meta"]["exchange_timezone"].as_str().unwrap_or("UTC"))?;
+    // Times are asked for in UTC; a day is the exchange's.
+    let days = value["meta"]["exchange_timezone"].as_str().filter(|_| asked.interval.is_day());
+    let zone = zone(days.unwrap_or("UTC"))?;
     let mut reply = Reply::default();
-    for row in rows {
+    for row in rows.iter().filter(|row| !row.is_null()) {
         let read = || {
             Ok(Row {
                 start: local(row["datetime"].as_str().unwrap_or_default(), &zone)?,
                 ohlc: ohlc(row, ["open", "high", "low", "close"])?,
                 // Currencies and indices have none.
-                volume: if row["volume"].is_null() { 0 } else { volume(&row["volume"], "volume")? },
+                volume: if row["volume"].is_null() { Size::ZERO } else { volume(&row["volume"], "volume")? },
                 vwap: None,
                 trades: 0,
             })

@@ -3,7 +3,8 @@
 //! traded the numbers are null. Prices are of 32 bits: their shortest digits are what was meant.
 
 use super::{Asked, Refused, Reply, Row, volume, zone};
-use crate::fixed;
+use crate::bar::{Bar, Values};
+use crate::{Price, Size};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -11,7 +12,12 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
     let chart = &value["chart"];
     if let Some(error) = chart["error"].as_object() {
         let text = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
-        return Err(Refused::Never(format!("{}: {}", text("code"), text("description"))));
+        let reason = format!("{}: {}", text("code"), text("description"));
+        return Err(if text("code") == "Not Found" {
+            Refused::Symbol(reason)
+        } else {
+            Refused::Never(reason)
+        });
     }
     let result = chart["result"].get(0).ok_or_else(|| Refused::Unreadable("no `chart.result`".to_owned()))?;
     let zone = zone(result["meta"]["exchangeTimezoneName"].as_str().unwrap_or("UTC"))?;
@@ -31,16 +37,39 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
                     stamp.to_zoned(zone.clone()).start_of_day().map_err(|error| error.to_string())?;
                 start = midnight.timestamp().as_nanosecond().try_into().map_err(|_| "out of range")?;
             }
-            let mut ohlc = [0; 4];
+            // The last row is live: it is of the bar that has begun.
+            if let Some(length) = asked.interval.nanos() {
+                start -= start.rem_euclid(length.min(crate::interval::MINUTE));
+            }
+            let mut ohlc = [Price::ZERO; 4];
             for ((slot, value), name) in ohlc.iter_mut().zip(row).zip(["open", "high", "low", "close"]) {
                 let float = value.as_f64().ok_or_else(|| format!("`{name}` is no number"))?;
                 let text = (float as f32).to_string();
-                *slot = fixed::parse(text.as_bytes()).map_err(|error| format!("`{name}` {text}: {error}"))?;
+                *slot = Price::parse(text.as_bytes()).map_err(|error| format!("`{name}` {text}: {error}"))?;
             }
-            let volume = if row[4].is_null() { 0 } else { volume(row[4], "volume")? };
+            let volume = if row[4].is_null() { Size::ZERO } else { volume(row[4], "volume")? };
             Ok::<_, String>(Row { start, ohlc, volume, vwap: None, trades: 0 })
         };
         reply.put(asked, read(), &|| format!("{second} {row:?}"));
+        if let [.., before, live] = &reply.bars[..]
+            && before.start == live.start
+        {
+            let joined = join(before, live);
+            reply.bars.truncate(reply.bars.len() - 2);
+            reply.bars.push(joined);
+        }
     }
     Ok(reply)
+}
+
+/// A bar and the live row that updates it. The row's volume is that of the whole bar, or 0.
+fn join(bar: &Bar, live: &Bar) -> Bar {
+    let mut out = bar.clone();
+    if let (Values::Trades(values), Values::Trades(live)) = (&mut out.values, &live.values) {
+        let [open, high, low, _] = values.ohlc;
+        let [_, live_high, live_low, close] = live.ohlc;
+        values.ohlc = [open, high.max(live_high), low.min(live_low), close];
+        values.volume = values.volume.max(live.volume);
+    }
+    out
 }

@@ -1,0 +1,120 @@
+//! The few calls of librdkafka that its safe binding lacks: topic ids and leader epochs.
+#![allow(unsafe_code, reason = "librdkafka's topic ids and leader epochs are not in the safe binding")]
+
+use rdkafka::bindings as rd;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::types::RDKafka;
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString, c_char};
+use std::time::Duration;
+
+/// No leader epoch is known.
+pub(super) const NO_EPOCH: i32 = -1;
+
+/// Sets the leader epoch of a partition in a list, so that librdkafka validates the offset against it.
+pub(super) fn set_epoch(list: &TopicPartitionList, topic: &str, partition: i32, epoch: i32) {
+    let Ok(topic) = CString::new(topic) else { return };
+    // SAFETY: the list lives, the name ends with a zero, and the element found belongs to the list.
+    unsafe {
+        let element = rd::rd_kafka_topic_partition_list_find(list.ptr(), topic.as_ptr(), partition);
+        if !element.is_null() {
+            rd::rd_kafka_topic_partition_set_leader_epoch(element, epoch);
+        }
+    }
+}
+
+/// Leader epoch of a partition in a list; [`NO_EPOCH`] where there is none.
+pub(super) fn epoch(list: &TopicPartitionList, topic: &str, partition: i32) -> i32 {
+    let Ok(topic) = CString::new(topic) else { return NO_EPOCH };
+    // SAFETY: as in `set_epoch`.
+    unsafe {
+        let element = rd::rd_kafka_topic_partition_list_find(list.ptr(), topic.as_ptr(), partition);
+        if element.is_null() { NO_EPOCH } else { rd::rd_kafka_topic_partition_get_leader_epoch(element) }
+    }
+}
+
+/// Assigns, or takes away, the partitions of a rebalance.
+pub(super) fn rebalance(client: *mut RDKafka, list: &TopicPartitionList, assign: bool, cooperative: bool) {
+    // SAFETY: client and list live; a returned error is ours to destroy.
+    unsafe {
+        let error = match (assign, cooperative) {
+            (true, true) => rd::rd_kafka_incremental_assign(client, list.ptr()),
+            (false, true) => rd::rd_kafka_incremental_unassign(client, list.ptr()),
+            (true, false) => {
+                rd::rd_kafka_assign(client, list.ptr());
+                return;
+            }
+            (false, false) => {
+                rd::rd_kafka_assign(client, std::ptr::null());
+                return;
+            }
+        };
+        if !error.is_null() {
+            let text = CStr::from_ptr(rd::rd_kafka_error_string(error)).to_string_lossy().into_owned();
+            tracing::warn!(error = text, "assignment refused");
+            rd::rd_kafka_error_destroy(error);
+        }
+    }
+}
+
+/// Ids of topics, by name. A topic recreated under its name has another id. Brokers before 2.8 have none: then the topic
+/// is left out.
+///
+/// # Errors
+/// No broker answered within `wait`.
+pub(super) fn topic_ids(
+    client: *mut RDKafka,
+    topics: &[String],
+    wait: Duration,
+) -> Result<BTreeMap<String, String>, String> {
+    let names: Vec<CString> = topics.iter().filter_map(|name| CString::new(name.as_str()).ok()).collect();
+    let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
+    let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
+    let mut ids = BTreeMap::new();
+    // SAFETY: `names` outlives the call that copies them; what librdkafka returns belongs to `event`, which is destroyed
+    // after the last use, as are the queue, the options and the collection.
+    unsafe {
+        let collection = rd::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
+        let queue = rd::rd_kafka_queue_new(client);
+        let options =
+            rd::rd_kafka_AdminOptions_new(client, rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
+        rd::rd_kafka_AdminOptions_set_request_timeout(options, wait, std::ptr::null_mut(), 0);
+        rd::rd_kafka_DescribeTopics(client, collection, options, queue);
+        let event = rd::rd_kafka_queue_poll(queue, wait.saturating_add(500));
+        let failed = if event.is_null() {
+            Some("no broker answers".to_owned())
+        } else if rd::rd_kafka_event_error(event) != rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            Some(CStr::from_ptr(rd::rd_kafka_event_error_string(event)).to_string_lossy().into_owned())
+        } else {
+            let result = rd::rd_kafka_event_DescribeTopics_result(event);
+            let mut count = 0;
+            let found = rd::rd_kafka_DescribeTopics_result_topics(result, &mut count);
+            for index in 0..count {
+                let topic = *found.add(index);
+                let name = CStr::from_ptr(rd::rd_kafka_TopicDescription_name(topic));
+                let id = rd::rd_kafka_TopicDescription_topic_id(topic);
+                let error = rd::rd_kafka_TopicDescription_error(topic);
+                let broken = !error.is_null()
+                    && rd::rd_kafka_error_code(error) != rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+                let none = id.is_null()
+                    || (rd::rd_kafka_Uuid_least_significant_bits(id) == 0
+                        && rd::rd_kafka_Uuid_most_significant_bits(id) == 0);
+                if !broken && !none {
+                    let text = CStr::from_ptr(rd::rd_kafka_Uuid_base64str(id)).to_string_lossy().into_owned();
+                    ids.insert(name.to_string_lossy().into_owned(), text);
+                }
+            }
+            None
+        };
+        if !event.is_null() {
+            rd::rd_kafka_event_destroy(event);
+        }
+        rd::rd_kafka_AdminOptions_destroy(options);
+        rd::rd_kafka_queue_destroy(queue);
+        rd::rd_kafka_TopicCollection_destroy(collection);
+        match failed {
+            Some(reason) => Err(reason),
+            None => Ok(ids),
+        }
+    }
+}

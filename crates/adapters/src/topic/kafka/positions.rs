@@ -1,0 +1,216 @@
+//! Where a member starts to read each partition it is assigned, and what can no longer be read.
+//!
+//! Nothing is left to `auto.offset.reset`: a committed offset that could not be read is an error and retried; one outside
+//! the log, or of a topic that was deleted and recreated, becomes a [`LostRange`] and the partition is read from the
+//! first offset there is. Storing a record again changes nothing.
+
+use super::native::{self, NO_EPOCH};
+use super::{ANSWER, KafkaTopics, Quiet};
+use ports::batch::Partition;
+use ports::cancel::Backoff;
+use ports::topic::{LossCause, LostRange};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// How long a committed offset may lie beyond the end before it counts as out of range: a new leader's end lags a moment.
+const SETTLE: Duration = Duration::from_secs(3);
+
+/// Metadata of a commit: the topic's id.
+fn id_of(metadata: &str) -> Option<&str> {
+    metadata.strip_prefix("topic-id=").filter(|id| !id.is_empty())
+}
+
+/// Follows the positions of one member.
+pub(super) struct Positions {
+    /// Asks about topics; the member's own connections are busy with long polls.
+    pub(super) asker: BaseConsumer<Quiet>,
+    topics: KafkaTopics,
+    names: Vec<String>,
+    /// Ids of the topics when their partitions were assigned.
+    ids: BTreeMap<String, String>,
+    lost: Vec<LostRange>,
+    checked: Instant,
+    /// Of each partition, the offset after the last message handed over and that message's leader epoch.
+    pub(super) handed: FxHashMap<Partition, (i64, i32)>,
+}
+
+/// Where a partition is read from.
+struct Start {
+    topic: String,
+    number: i32,
+    offset: i64,
+    epoch: i32,
+}
+
+impl Positions {
+    pub(super) fn new(asker: BaseConsumer<Quiet>, topics: &KafkaTopics, names: &[String]) -> Self {
+        Self {
+            asker,
+            topics: topics.clone(),
+            names: names.to_vec(),
+            ids: BTreeMap::new(),
+            lost: Vec::new(),
+            checked: Instant::now(),
+            handed: FxHashMap::default(),
+        }
+    }
+
+    /// Offsets as librdkafka commits them: with the topic's id, and the leader epoch where it is known.
+    pub(super) fn to_list(&self, offsets: &[(Partition, i64)]) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(offsets.len());
+        for (partition, next) in offsets {
+            let name = &self.names[partition.topic as usize];
+            let mut element = list.add_partition(name, partition.number);
+            // Refused only for special negative offsets, which are never counted here.
+            let _ = element.set_offset(Offset::Offset(*next));
+            if let Some(id) = self.ids.get(name) {
+                element.set_metadata(format!("topic-id={id}"));
+            }
+            if let Some((handed, epoch)) = self.handed.get(partition)
+                && handed == next
+                && *epoch != NO_EPOCH
+            {
+                native::set_epoch(&list, name, partition.number, *epoch);
+            }
+        }
+        list
+    }
+
+    /// Takes the losses found since the last call.
+    pub(super) fn take_lost(&mut self) -> Vec<LostRange> {
+        std::mem::take(&mut self.lost)
+    }
+
+    /// Replaces the offsets of newly assigned partitions by where to read on. Retries until a broker answers or the
+    /// program is cancelled.
+    pub(super) fn resolve<C: ConsumerContext>(
+        &mut self,
+        consumer: &BaseConsumer<C>,
+        list: &mut TopicPartitionList,
+    ) {
+        let mut backoff = Backoff::default();
+        let starts = loop {
+            match self.starts(consumer, list) {
+                Ok(starts) => break starts,
+                Err(reason) => {
+                    tracing::warn!(
+                        "committed offsets cannot be read from {}: {reason}; retrying",
+                        self.topics.brokers
+                    );
+                    if self.topics.stop.sleep(backoff.wait()) {
+                        return;
+                    }
+                }
+            }
+        };
+        for start in starts {
+            // Refused only for negative offsets, which are never computed here.
+            let _ = list.set_partition_offset(&start.topic, start.number, Offset::Offset(start.offset));
+            if start.epoch != NO_EPOCH {
+                native::set_epoch(list, &start.topic, start.number, start.epoch);
+            }
+        }
+    }
+
+    fn starts<C: ConsumerContext>(
+        &mut self,
+        consumer: &BaseConsumer<C>,
+        list: &TopicPartitionList,
+    ) -> Result<Vec<Start>, String> {
+        let committed =
+            consumer.committed_offsets(list.clone(), ANSWER).map_err(|error| error.to_string())?;
+        self.ids = native::topic_ids(self.asker.client().native_ptr(), &self.names, ANSWER)?;
+        let (mut starts, mut lost) = (Vec::new(), Vec::new());
+        for element in committed.elements() {
+            element.error().map_err(|error| error.to_string())?;
+            let (topic, number) = (element.topic(), element.partition());
+            let (mut low, mut high) = self.range(topic, number)?;
+            let Some(partition) = self.partition(topic, number) else { continue };
+            let next = if let Offset::Offset(next) = element.offset() { Some(next) } else { None };
+            let id = id_of(element.metadata());
+            let recreated = id.is_some_and(|id| self.ids.get(topic).is_some_and(|now| now != id));
+            let since = Instant::now();
+            while !recreated && next.is_some_and(|next| next > high) && since.elapsed() < SETTLE {
+                std::thread::sleep(Duration::from_millis(200));
+                (low, high) = self.range(topic, number)?;
+            }
+            let found = |from, to, cause| LostRange { partition, from, to, resume: low, cause };
+            let loss = match next {
+                Some(next) if recreated => Some(found(next, None, LossCause::Recreated)),
+                Some(next) if next > high => Some(found(next, None, LossCause::BeyondEnd)),
+                Some(next) if next < low => Some(found(next, Some(low), LossCause::Retention)),
+                None if low > 0 => Some(found(0, Some(low), LossCause::Retention)),
+                _ => None,
+            };
+            let resumes = next.filter(|_| loss.is_none());
+            starts.push(Start {
+                topic: topic.to_owned(),
+                number,
+                offset: resumes.unwrap_or(low),
+                epoch: if resumes.is_some() { native::epoch(&committed, topic, number) } else { NO_EPOCH },
+            });
+            self.handed.remove(&partition);
+            lost.extend(loss);
+        }
+        self.lost.extend(lost);
+        Ok(starts)
+    }
+
+    fn partition(&self, topic: &str, number: i32) -> Option<Partition> {
+        let index = self.names.iter().position(|name| name == topic)?;
+        Some(Partition { topic: index as u16, number })
+    }
+
+    fn range(&self, topic: &str, number: i32) -> Result<(i64, i64), String> {
+        self.asker.fetch_watermarks(topic, number, ANSWER).map_err(|error| error.to_string())
+    }
+
+    /// Looks once a second whether a topic was recreated; at once when a position was `refused` as out of range. Such
+    /// partitions are read from the first offset there is.
+    pub(super) fn check<C: ConsumerContext>(
+        &mut self,
+        consumer: &BaseConsumer<C>,
+        refused: Option<LossCause>,
+    ) -> Result<(), String> {
+        if refused.is_none() && self.checked.elapsed() < Duration::from_secs(1) {
+            return Ok(());
+        }
+        self.checked = Instant::now();
+        let positions = consumer.position().map_err(|error| error.to_string())?;
+        let ids = native::topic_ids(self.asker.client().native_ptr(), &self.names, ANSWER)?;
+        for element in positions.elements() {
+            let (topic, number) = (element.topic(), element.partition());
+            let Some(partition) = self.partition(topic, number) else { continue };
+            let recreated = match (self.ids.get(topic), ids.get(topic)) {
+                (Some(was), Some(now)) => was != now,
+                _ => false,
+            };
+            if !recreated && refused.is_none() {
+                continue;
+            }
+            let (low, high) = self.range(topic, number)?;
+            let next = if let Offset::Offset(next) = element.offset() { Some(next) } else { None };
+            let loss = match (next, refused) {
+                _ if recreated => (next.unwrap_or(0), None, LossCause::Recreated),
+                (Some(next), _) if next < low => (next, Some(low), LossCause::Retention),
+                (Some(next), _) if next > high => (next, None, LossCause::BeyondEnd),
+                (None, Some(LossCause::Retention)) if low > 0 => (0, Some(low), LossCause::Retention),
+                (Some(next), Some(LossCause::Truncated)) => (next, None, LossCause::Truncated),
+                _ => continue,
+            };
+            let (from, to, cause) = loss;
+            consumer
+                .seek(topic, number, Offset::Offset(low), ANSWER)
+                .map_err(|error| format!("seek {topic}/{number}: {error}"))?;
+            self.handed.remove(&partition);
+            self.lost.push(LostRange { partition, from, to, resume: low, cause });
+        }
+        for (topic, id) in ids {
+            self.ids.insert(topic, id);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,243 @@
+//! What Kafka can lose or change under a group: each is reported, none is passed over in silence.
+
+use crate::topic::{fetch, send};
+use crate::{kafka, kafka_with, server, unique};
+use ports::topic::{Consumer, LossCause, Names, Topics};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use std::time::{Duration, Instant};
+
+fn client() -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", server("TAPELINE_TEST_KAFKA"));
+    config
+}
+
+fn admin<T>(f: impl AsyncFnOnce(&AdminClient<DefaultClientContext>) -> T) -> T {
+    let admin = client().create().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(f(&admin))
+}
+
+fn delete_before(topic: &str, offset: i64) {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, Offset::Offset(offset)).unwrap();
+    admin(async |admin| admin.delete_records(&list, &AdminOptions::new()).await).unwrap();
+}
+
+/// Commits everything of one topic's first partition up to an offset.
+fn commit(topics: &dyn Topics, records: &[String], group: &str, next: i64) {
+    let mut consumer = topics.consumer(group, records).unwrap();
+    let (mut ends, _) = fetch(&mut *consumer, 1);
+    let start = Instant::now();
+    while ends.keys().all(|partition| partition.topic != 0) {
+        assert!(start.elapsed() < Duration::from_secs(30));
+        ends.extend(fetch(&mut *consumer, 1).0);
+    }
+    let first = *ends.keys().find(|partition| partition.topic == 0).unwrap();
+    consumer.commit(&[(first, next)], true).unwrap();
+}
+
+/// Fetches until nothing has come for a second; payloads of the first topic.
+fn rest(consumer: &mut dyn Consumer) -> Vec<usize> {
+    let (mut got, mut last) = (Vec::new(), Instant::now());
+    let mut joined = false;
+    while last.elapsed() < Duration::from_secs(if joined { 2 } else { 30 }) {
+        let count = consumer
+            .fetch(1_000, Duration::from_millis(100), &mut |message| {
+                if message.partition().topic == 0 {
+                    got.push(std::str::from_utf8(message.payload()).unwrap().parse().unwrap());
+                }
+            })
+            .unwrap();
+        if count > 0 {
+            joined = true;
+            last = Instant::now();
+        }
+    }
+    got.sort_unstable();
+    got
+}
+
+#[test]
+#[ignore = "needs real Kafka: cargo xtask test"]
+fn every_compression_is_read() {
+    for compression in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        let prefix = unique(compression);
+        let (topics, names) = (kafka_with(&prefix, compression, &[]), Names::new(&prefix));
+        topics.init(&names.specs(2)).unwrap();
+        send(&topics, &names, 0, 5_000);
+        let mut consumer = topics.consumer("", &names.all_records()).unwrap();
+        let mut all = fetch(&mut *consumer, 5_000).1;
+        all.sort_unstable();
+        assert!(all.into_iter().eq(0..5_000), "{compression}");
+    }
+}
+
+#[test]
+#[ignore = "needs real Kafka: cargo xtask test"]
+fn what_retention_deleted_is_reported() {
+    let prefix = unique("deleted");
+    let (topics, names) = (kafka(&prefix), Names::new(&prefix));
+    topics.init(&names.specs(1)).unwrap();
+    send(&topics, &names, 0, 100);
+    let records = names.all_records();
+    let group = unique("slow");
+    commit(&topics, &records, &group, 3);
+    delete_before(&records[0], 40);
+    // A group that had committed, and one that is new.
+    for (group, from) in [(group, 3), (unique("new"), 0)] {
+        let mut consumer = topics.consumer(&group, &records).unwrap();
+        let got = rest(&mut *consumer);
+        assert!(got.iter().copied().eq((80..100).step_by(2)), "{got:?}");
+        let lost = consumer.lost();
+        assert_eq!(lost.len(), 1, "{lost:?}");
+        assert_eq!((lost[0].from, lost[0].to, lost[0].resume), (from, Some(40), 40));
+        assert_eq!((lost[0].cause, lost[0].count()), (LossCause::Retention, Some(40 - from as u64)));
+        assert!(consumer.lost().is_empty());
+    }
+}
+
+#[test]
+#[ignore = "needs real Kafka: cargo xtask test"]
+fn a_topic_recreated_while_nobody_read_starts_over() {
+    let prefix = unique("recreated");
+    let (topics, names) = (kafka(&prefix), Names::new(&prefix));
+    topics.init(&names.specs(1)).unwrap();
+    send(&topics, &names, 0, 100);
+    let (records, group) = (names.all_records(), unique("old"));
+    commit(&topics, &records, &group, 30);
+    recreate(&records[0]);
+    // More than was committed of the old topic: by its number alone the offset would fit.
+    send(&topics, &names, 1_000, 1_200);
+    let mut consumer = topics.consumer(&group, &records).unwrap();
+    let got = rest(&mut *consumer);
+    assert!(got.iter().copied().eq((1_000..1_200).step_by(2)), "{got:?}");
+    let lost = consumer.lost();
+    assert_eq!(lost.len(), 1, "{lost:?}");
+    assert_eq!((lost[0].from, lost[0].to, lost[0].cause), (30, None, LossCause::Recreated));
+}
+
+#[test]
+#[ignore = "needs real Kafka: cargo xtask test"]
+fn a_topic_recreated_under_a_reader_starts_over() {
+    let prefix = unique("swapped");
+    let (topics, names) = (kafka(&prefix), Names::new(&prefix));
+    topics.init(&names.specs(1)).unwrap();
+    send(&topics, &names, 0, 100);
+    let records = names.all_records();
+    let mut consumer = topics.consumer(&unique("reader"), &records).unwrap();
+    assert_eq!(rest(&mut *consumer).len(), 50);
+    recreate(&records[0]);
+    send(&topics, &names, 1_000, 1_200);
+    let mut got = std::collections::BTreeSet::new();
+    let start = Instant::now();
+    while got.len() < 100 && start.elapsed() < Duration::from_secs(90) {
+        got.extend(rest(&mut *consumer));
+    }
+    assert!(got.into_iter().eq((1_000..1_200).step_by(2)));
+    let lost = consumer.lost();
+    assert!(lost.iter().any(|range| range.cause == LossCause::Recreated), "{lost:?}");
+}
+
+fn recreate(topic: &str) {
+    let name = topic.to_owned();
+    admin(async |admin| {
+        admin.delete_topics(&[&name], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
+        let new = NewTopic::new(&name, 1, TopicReplication::Fixed(1));
+        // The broker forgets the old one a moment after its answer.
+        for _ in 0..100 {
+            let answers = admin.create_topics([&new], &AdminOptions::new()).await.unwrap();
+            if answers[0].is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!("{name} was not recreated");
+    });
+}
+
+#[test]
+#[ignore = "needs real Kafka: cargo xtask test"]
+fn an_offset_beyond_the_end_is_reported_and_everything_read() {
+    let prefix = unique("beyond");
+    let (topics, names) = (kafka(&prefix), Names::new(&prefix));
+    topics.init(&names.specs(1)).unwrap();
+    send(&topics, &names, 0, 100);
+    let (records, group) = (names.all_records(), unique("ahead"));
+    commit(&topics, &records, &group, 5_000);
+    let mut consumer = topics.consumer(&group, &records).unwrap();
+    assert_eq!(rest(&mut *consumer).len(), 50);
+    let lost = consumer.lost();
+    assert_eq!(lost.len(), 1, "{lost:?}");
+    assert_eq!((lost[0].from, lost[0].resume, lost[0].cause), (5_000, 0, LossCause::BeyondEnd));
+}
+
+#[test]
+#[ignore = "needs real Kafka: cargo xtask test"]
+fn transaction_markers_do_not_hide_the_end() {
+    let prefix = unique("transactions");
+    let (topics, names) = (kafka(&prefix), Names::new(&prefix));
+    topics.init(&names.specs(1)).unwrap();
+    let records = names.all_records();
+    let producer: BaseProducer = client().set("transactional.id", &prefix).create().unwrap();
+    let wait = Duration::from_secs(30);
+    producer.init_transactions(wait).unwrap();
+    for (n, committed) in [(1, false), (2, true), (3, false), (4, true), (5, false)] {
+        producer.begin_transaction().unwrap();
+        for payload in [n * 10, n * 10 + 1] {
+            producer.send(BaseRecord::to(&records[0]).key("K").payload(&payload.to_string())).unwrap();
+            producer.flush(wait).unwrap();
+        }
+        if committed { producer.commit_transaction(wait) } else { producer.abort_transaction(wait) }.unwrap();
+    }
+    let mut read = Vec::new();
+    topics.read_all(&records, &mut |message| read.push(message.payload().to_vec())).unwrap();
+    assert_eq!(read, [b"20", b"21", b"40", b"41"]);
+    let mut consumer = topics.consumer(&unique("end"), &records).unwrap();
+    let (ends, got) = fetch(&mut *consumer, 4);
+    assert_eq!(got, [20, 21, 40, 41]);
+    assert_eq!(consumer.fetch(10, Duration::from_millis(500), &mut |_| {}).unwrap(), 0);
+    assert_eq!(consumer.ahead(&|at| ends.get(&at).copied()).unwrap(), Some(0));
+    consumer.commit(&ends.into_iter().collect::<Vec<_>>(), true).unwrap();
+    assert_eq!(consumer.lag().unwrap(), 0);
+}
+
+#[test]
+#[ignore = "needs real Kafka: cargo xtask test"]
+fn added_partitions_are_read_to_their_end() {
+    let prefix = unique("grown");
+    let (topics, names) = (kafka(&prefix), Names::new(&prefix));
+    topics.init(&names.specs(2)).unwrap();
+    let records = names.all_records();
+    send(&topics, &names, 0, 100);
+    let mut consumer = topics.consumer(&unique("grown"), &records).unwrap();
+    let (mut ends, mut got) = fetch(&mut *consumer, 100);
+    let topic = records[0].clone();
+    admin(async |admin| {
+        let grown = NewPartitions::new(&topic, 8);
+        admin.create_partitions([&grown], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
+    });
+    std::thread::sleep(Duration::from_secs(1));
+    send(&topics, &names, 100, 300);
+    let start = Instant::now();
+    loop {
+        assert!(start.elapsed() < Duration::from_secs(60), "{} of 300", got.len());
+        consumer
+            .fetch(1_000, Duration::from_millis(100), &mut |message| {
+                ends.insert(message.partition(), message.offset() + 1);
+                got.push(std::str::from_utf8(message.payload()).unwrap().parse().unwrap());
+            })
+            .unwrap();
+        consumer.commit(&ends.clone().into_iter().collect::<Vec<_>>(), true).unwrap();
+        if consumer.lag().unwrap() == 0 && consumer.ahead(&|at| ends.get(&at).copied()).unwrap() == Some(0) {
+            break;
+        }
+    }
+    got.sort_unstable();
+    assert!(got.into_iter().eq(0..300));
+    assert!(consumer.lost().is_empty());
+}

@@ -1,0 +1,56 @@
+//! Text of a vendor as it may be shown: without secrets, and without control characters that a terminal obeys.
+
+use ports::secret::Secret;
+
+/// Stands for a secret.
+const MASK: &str = "***";
+
+/// Secrets to keep out of whatever is shown.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Mask(Vec<String>);
+
+impl Mask {
+    /// Of these secrets; empty ones hide nothing.
+    pub(crate) fn new<'s>(secrets: impl IntoIterator<Item = &'s Secret>) -> Self {
+        let mut texts: Vec<String> = secrets
+            .into_iter()
+            .map(|secret| secret.reveal().trim().to_owned())
+            .filter(|text| !text.is_empty())
+            .collect();
+        // A secret may hold another one.
+        texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
+        Self(texts)
+    }
+
+    /// The text with secrets masked and control characters escaped.
+    pub(crate) fn shown(&self, text: &str) -> String {
+        let masked = self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MASK));
+        if !masked.chars().any(char::is_control) {
+            return masked;
+        }
+        let mut out = String::with_capacity(masked.len() + 16);
+        for character in masked.chars() {
+            if character.is_control() { out.extend(character.escape_default()) } else { out.push(character) }
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    fn secret(text: &str) -> Secret {
+        Secret::from(text.to_owned())
+    }
+
+    #[test]
+    fn secrets_and_control_characters_are_not_shown() {
+        let (key, longer) = (secret("PKTEST"), secret("PKTEST2"));
+        let mask = Mask::new([&key, &longer, &secret("")]);
+        assert_eq!(
+            mask.shown("your key PKTEST2 (PKTEST) \u{1b}[2Jhas\r\n"),
+            "your key *** (***) \\u{1b}[2Jhas\\r\\n"
+        );
+        assert_eq!(mask.shown("plain é"), "plain é");
+    }
+}
