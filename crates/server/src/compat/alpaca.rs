@@ -84,7 +84,9 @@ fn timeframe(text: &str) -> Result<Interval, Problem> {
         "Day" | "D" => "d",
         other => return Err(Problem::bad(format!("timeframe: expected Min, Hour or Day, found `{other}`"))),
     };
-    format!("{}{unit}", &text[..digits]).parse().map_err(|error| Problem::bad(format!("timeframe: {error}")))
+    format!("{}{unit}", &text[..digits])
+        .parse::<Interval>()
+        .map_err(|error| Problem::bad(format!("timeframe: {error}")))
 }
 
 async fn answer(app: &App, headers: &HeaderMap, name: &str, what: What, params: &StockParams) -> Answer {

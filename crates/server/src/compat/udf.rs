@@ -56,7 +56,7 @@ fn interval(text: &str) -> Result<Interval, Problem> {
             }
         }
     };
-    written.parse().map_err(|error| Problem::bad(format!("resolution: {error}")))
+    written.parse::<Interval>().map_err(|error| Problem::bad(format!("resolution: {error}")))
 }
 
 async fn config(State(app): State<App>, headers: HeaderMap) -> Answer {

@@ -133,7 +133,7 @@ impl Fixture {
                 .send(&Message {
                     topic: &self.names.records(market::Kind::Trade),
                     key: &symbol,
-                    headers: &[("kind", b"trade")],
+                    headers: &[("kind", b"trade".as_slice())],
                     payload: text.as_bytes(),
                     stamp_ms: 1,
                 })
@@ -196,7 +196,7 @@ impl Fixture {
         let mut line = String::new();
         reader.read_line(&mut line).unwrap();
         assert!(line.contains(" 200 "), "{line}");
-        while line.trim() != "" {
+        while !line.trim().is_empty() {
             line.clear();
             reader.read_line(&mut line).unwrap();
         }
