@@ -323,5 +323,7 @@ export class Market {
     for (const timer of this.#again) clearTimeout(timer);
     this.watchlist.destroy();
     this.chart.destroy();
+    // The browser reports the loss of focus only after the chart is gone.
+    this.chart = null;
   }
 }

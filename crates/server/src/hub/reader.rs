@@ -10,14 +10,14 @@ use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// Messages taken at once.
-const AT_ONCE: usize = 2_000;
+/// Messages taken at once; a topic engine may share them out among all partitions, of which few are busy.
+const AT_ONCE: usize = 10_000;
 /// Pause after nothing came.
 const IDLE: Duration = Duration::from_millis(20);
 /// Pause before the topics are opened again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Messages behind which the stream still counts as live.
-const NEARLY: u64 = 5_000;
+/// Messages not read yet with which the stream counts as live.
+const NEARLY: u64 = 500;
 /// Bytes of a dead letter's payload shown to people.
 const EXCERPT: usize = 500;
 
@@ -62,7 +62,7 @@ fn read(app: &App, consumer: &mut dyn Consumer, publisher: &mut Publisher, stop:
         })?;
         if publisher.status_due() {
             let ahead = consumer.ahead(&|partition| next.get(&partition).copied())?.unwrap_or(0);
-            if ahead <= NEARLY {
+            if got == 0 || ahead <= NEARLY {
                 app.hub.state().live = true;
             }
             publisher.ahead = ahead;

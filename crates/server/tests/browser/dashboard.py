@@ -22,9 +22,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
 SIZES = {"phone": (390, 844, 2), "laptop": (1366, 768, 1), "wide": (1920, 1080, 1)}
+SYMBOL, OTHER = "SPY", "IBM"
 VIEWS = {
-    "market": "#/market?symbol=SPY&interval=1m&ind=vwap,ema20,rsi14",
-    "explain": "#/explain?symbol=SPY&time=2013-10-08T15:30:00Z&interval=1m",
+    "market": f"#/market?symbol={SYMBOL}&interval=1m&ind=vwap,ema20,rsi14",
+    "explain": f"#/explain?symbol={SYMBOL}&time=2013-10-08T15:30:00Z&interval=1m",
     "proof": "#/proof",
     "pipeline": "#/pipeline",
     "alerts": "#/alerts",
@@ -129,8 +130,8 @@ def equals(page, base, tapeline, store):
         "...[...row.cells].slice(1).map(cell => cell.innerText.replaceAll(',', ''))])")
     shown = {row[0]: row[1:] for row in rows if row[-1] == "final" or row[-1] == "closed"}
     check(len(shown) >= 5, f"the table behind the chart holds {len(shown)} finished bars")
-    api = {bar["start"]: bar for bar in fetch(base, "bars?symbol=SPY&interval=1m&limit=1000")["rows"]}
-    output = subprocess.run([tapeline, "query", "bars", "SPY", "--interval", "1m", "--format", "json", "--store",
+    api = {bar["start"]: bar for bar in fetch(base, f"bars?symbol={SYMBOL}&interval=1m&limit=1000")["rows"]}
+    output = subprocess.run([tapeline, "query", "bars", SYMBOL, "--interval", "1m", "--format", "json", "--store",
                              f"sqlite:{store}"], capture_output=True, text=True, check=True).stdout
     stored = {bar["start"]: bar for bar in json.loads(output)}
     for start, cells in shown.items():
@@ -149,10 +150,10 @@ def keyboard(page):
     page.page.wait_for_selector(".legend span")
     page.page.keyboard.press("/")
     check(page.page.evaluate("document.activeElement.id") == "search", "/ goes to the search")
-    page.page.keyboard.type("ibm")
+    page.page.keyboard.type(OTHER.lower())
     page.page.keyboard.press("Enter")
-    page.wait("() => location.hash.includes('symbol=IBM')")
-    page.wait("() => document.querySelector('#chart').ariaLabel.startsWith('IBM')")
+    page.wait("name => location.hash.includes(`symbol=${name}`)", OTHER)
+    page.wait("name => document.querySelector('#chart').ariaLabel.startsWith(name)", OTHER)
     page.page.locator("#chart").focus()
     page.page.keyboard.press("ArrowLeft")
     page.page.keyboard.press("ArrowLeft")
@@ -163,7 +164,7 @@ def keyboard(page):
     check(True, "arrow keys read the bars aloud")
     page.page.keyboard.press("Enter")
     page.page.wait_for_selector("#why-high")
-    check("symbol=IBM" in page.page.url, "Enter explains the bar")
+    check(f"symbol={OTHER}" in page.page.url, "Enter explains the bar")
     page.page.keyboard.press("4")
     page.page.wait_for_selector(".flow")
     check(page.page.url.endswith("#/pipeline"), "digits choose the view")
@@ -178,7 +179,7 @@ def explains(page, base):
     page.page.wait_for_selector("#why-high")
     high = page.text("#why-high strong").rstrip("?").replace(",", "")
     time_of_bar = re.search(r"time=([^&]+)", page.page.url).group(1)
-    bar = fetch(base, f"bars?symbol=SPY&interval=1m&from={time_of_bar}&limit=1")["rows"][0]
+    bar = fetch(base, f"bars?symbol={SYMBOL}&interval=1m&from={time_of_bar}&limit=1")["rows"][0]
     check(float(bar["high"]) == float(high), f"the high {high} that is explained is the bar's")
     check(" on venue " in page.text("#why-high p"), "the print that set it is named")
 
@@ -187,7 +188,7 @@ def gap_appears(page, topic):
     """A gap of the ledger, open and then filled, without a reload."""
     page.go("proof")
     page.page.wait_for_selector("text=No gaps")
-    gap = {"id": "lean.sip|test|1", "feed": "lean.sip", "symbols": ["SPY"], "from": "2013-10-08T14:00:00Z",
+    gap = {"id": "lean.sip|test|1", "feed": "lean.sip", "symbols": [SYMBOL], "from": "2013-10-08T14:00:00Z",
            "to": "2013-10-08T14:02:00Z", "cause": "connection reset by peer", "state": "open"}
     append(topic, "gaps", gap)
     page.page.wait_for_selector(".badge:text-is('open')")
