@@ -73,10 +73,10 @@ export class Market {
     this.zoneNote = h("span", { id: "zone" });
     this.rows = h("details", { toggle: () => this.#table() }, h("summary", {}, "Bars as a table"), this.tableBody = h("div"));
     return h("section", { class: "panel chart-panel", "aria-label": "Chart" },
-      h("header", {}, this.title, segments, h("details", { class: "menu" }, h("summary", {}, "Indicators"), h("div", {}, boxes)), session),
+      h("header", {}, this.title, segments, h("details", { class: "menu" }, h("summary", {}, "Indicators"), h("div", {}, boxes))),
       this.legend, this.surface,
       h("p", { class: "visually-hidden", id: "chart-help" }, "Left and right arrow move from bar to bar, Home and End to the ends, Page Up and Page Down in steps, plus and minus zoom, Enter explains the bar. The same bars are in a table below."),
-      h("div", { class: "chart-foot" }, zone, this.zoneNote,
+      h("div", { class: "chart-foot" }, session, zone, this.zoneNote,
         h("span", {}, h("span", { class: "key session" }), "outside regular hours"), h("span", {}, h("span", { class: "key restated" }), "restated"), h("span", {}, h("span", { class: "key missing" }), "incomplete, gap"),
         h("button", { type: "button", click: () => this.chart.toEnd() }, "Newest"), this.rows));
   }
