@@ -110,6 +110,45 @@ mod tests {
 
     const AAPL: &str = "20120808,0.8613657,0.03571430,619.86\n20140606,0.9011818,0.03571430,645.57\n20200828,0.98,0.25,499.23\n20501231,1,1,0";
 
+    /// The exact products to 40 digits, computed with Python's decimal: a factor that is cut to nine decimals misses them.
+    #[test]
+    fn adjusted_prices_are_exact() {
+        let factors = Factors::parse(AAPL).unwrap();
+        for (adjust, as_traded, adjusted) in [
+            (Adjust::All, "645.57", "20.7777202620133518"),
+            (Adjust::All, "649.9", "20.917081646115026"),
+            (Adjust::All, "0.0001", "0.000003218507715974"),
+            (Adjust::Split, "645.57", "23.056080651"),
+        ] {
+            let price = Price::parse(as_traded.as_bytes()).unwrap();
+            let mut bar = Bar {
+                kind: crate::Kind::Trade,
+                symbol: "AAPL".into(),
+                feed: "f".into(),
+                interval: crate::interval::Interval::D1,
+                start: crate::UnixNanos(0),
+                values: Values::Trades(crate::bar::TradeValues {
+                    ohlc: [price; 4],
+                    volume: Size::from_whole(7),
+                    vwap: Some(price),
+                    trades: 1,
+                }),
+                late: 0,
+                revision: 0,
+                is_final: true,
+                complete: true,
+            };
+            factors.apply(&mut bar, adjust, 20140606);
+            let Values::Trades(values) = &bar.values else { panic!() };
+            let shown = values.ohlc.iter().chain(&values.vwap).map(Price::to_string);
+            assert!(
+                shown.clone().all(|text| text == adjusted),
+                "{as_traded} {adjust:?}: {:?}",
+                shown.collect::<Vec<_>>()
+            );
+        }
+    }
+
     #[test]
     fn factors_hold_up_to_their_date() {
         let factors = Factors::parse(AAPL).unwrap();

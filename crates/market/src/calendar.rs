@@ -4,8 +4,7 @@
 //! day of 1998-2027 with an independent calendar.
 
 use crate::UnixNanos;
-use crate::interval::MINUTE;
-use crate::time::{DAY, HOUR};
+use crate::time::{DAY, HOUR, MINUTE};
 use jiff::civil::{Date, Weekday, date};
 use jiff::tz::TimeZone;
 use std::str::FromStr;
@@ -110,6 +109,12 @@ impl Calendar {
             Kind::NewYork => "XNYS",
             Kind::Always => "24/7",
         }
+    }
+
+    /// Whether it never closes: one day goes on where the other ended.
+    #[must_use]
+    pub const fn is_continuous(self) -> bool {
+        matches!(self.0, Kind::Always)
     }
 
     /// The time zone its day is of.

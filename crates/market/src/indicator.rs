@@ -116,9 +116,10 @@ pub struct Macd {
 }
 
 impl Macd {
-    /// Usually 12, 26, 9.
+    /// Usually 12, 26, 9. As in TA-Lib, the shorter of the first two periods is the fast one, whatever their order.
     #[must_use]
     pub fn new(fast: usize, slow: usize, signal: usize) -> Self {
+        let (fast, slow) = (fast.min(slow), fast.max(slow));
         Self {
             skip: slow.saturating_sub(fast),
             fast: Ema::new(fast),
@@ -365,6 +366,37 @@ mod tests {
             }
         }
         assert!(compared > 50_000, "{compared}");
+    }
+
+    /// TA-Lib exchanges the periods where fast is longer than slow; see golden/README.md.
+    #[test]
+    fn macd_of_any_periods_equals_ta_libs() {
+        let golden = include_str!("../tests/golden/macd_periods.csv");
+        let mut macds: Vec<(String, Macd)> = Vec::new();
+        let mut compared = 0;
+        for line in golden.lines().skip(1) {
+            let cells: Vec<&str> = line.split(',').collect();
+            let periods = cells[..3].join(":");
+            if macds.last().is_none_or(|(last, _)| *last != periods) {
+                let period = |index: usize| cells[index].parse().unwrap();
+                macds.push((periods.clone(), Macd::new(period(0), period(1), period(2))));
+            }
+            let ours = macds.last_mut().unwrap().1.next(cells[4].parse().unwrap());
+            for (index, text) in cells[5..].iter().enumerate() {
+                let theirs = text.parse::<f64>().ok();
+                let mine = ours.map(|values| values[index]);
+                assert_eq!(mine.is_some(), theirs.is_some(), "macd:{periods} day {}", cells[3]);
+                if let Some((mine, theirs)) = mine.zip(theirs) {
+                    assert!(
+                        (mine - theirs).abs() <= 1e-9,
+                        "macd:{periods} day {}: {mine} {theirs}",
+                        cells[3]
+                    );
+                    compared += 1;
+                }
+            }
+        }
+        assert_eq!((macds.len(), compared > 3_000), (5, true), "{compared}");
     }
 
     #[test]

@@ -3,13 +3,9 @@
 use crate::UnixNanos;
 use crate::calendar::Day;
 use crate::time::HOUR;
+pub use crate::time::{MINUTE, SECOND};
 use std::fmt;
 use std::str::FromStr;
-
-/// Nanoseconds in a second: the finest bar.
-pub const SECOND: i64 = 1_000_000_000;
-/// Nanoseconds in a minute.
-pub const MINUTE: i64 = 60 * SECOND;
 
 /// The width of a bar: whole seconds that divide a day evenly, or one session day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -37,6 +37,26 @@ pub fn moments(values: &[f64]) -> Option<Moments> {
     })
 }
 
+/// Logarithmic returns of two series over the same spans of time: from each instant that both have a price at to the next
+/// such instant. A bar that only one of them has does not shorten the other's return. Both are in the order of time;
+/// `same_session` says whether a return from one instant to another counts, so that nights can be left out.
+pub fn paired_returns(
+    one: &[(i64, f64)],
+    other: &[(i64, f64)],
+    same_session: impl Fn(i64, i64) -> bool,
+) -> Vec<(f64, f64)> {
+    let mut rest = other.iter().peekable();
+    let common = one.iter().filter_map(|(time, price)| {
+        while rest.next_if(|(at, _)| at < time).is_some() {}
+        rest.next_if(|(at, _)| at == time).map(|(_, its)| (*time, *price, *its))
+    });
+    let common: Vec<(i64, f64, f64)> = common.collect();
+    let spans = common.windows(2).filter(|pair| same_session(pair[0].0, pair[1].0));
+    spans
+        .filter_map(|pair| Some((log_return(pair[0].1, pair[1].1)?, log_return(pair[0].2, pair[1].2)?)))
+        .collect()
+}
+
 /// Pearson's correlation of pairs; `None` for fewer than two or where one side does not vary.
 #[must_use]
 pub fn correlation(pairs: &[(f64, f64)]) -> Option<f64> {
@@ -56,6 +76,19 @@ pub fn correlation(pairs: &[(f64, f64)]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn returns_are_paired_over_equal_spans() {
+        // The second has no bar at 2: its return from 1 to 3 goes with the other's from 1 to 3, not with that from 2 to 3.
+        let one = [(1, 100.0), (2, 110.0), (3, 121.0), (4, 121.0), (10, 60.0)];
+        let other = [(0, 1.0), (1, 50.0), (3, 60.5), (4, 60.5), (10, 121.0)];
+        let pairs = paired_returns(&one, &other, |from, to| to - from < 5);
+        let both = (1.21_f64).ln();
+        assert_eq!(pairs.len(), 2);
+        assert!((pairs[0].0 - both).abs() < 1e-15 && (pairs[0].1 - both).abs() < 1e-15, "{pairs:?}");
+        assert_eq!(pairs[1], (0.0, 0.0));
+        assert_eq!(paired_returns(&one, &[], |_, _| true), []);
+    }
 
     #[test]
     fn known_values() {

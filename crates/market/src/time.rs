@@ -12,6 +12,10 @@ pub const HOUR: i64 = 3_600_000_000_000;
 pub const DAY: i64 = 24 * HOUR;
 /// Nanoseconds in a millisecond.
 pub const MILLI: i64 = 1_000_000;
+/// Nanoseconds in a second.
+pub const SECOND: i64 = 1_000_000_000;
+/// Nanoseconds in a minute.
+pub const MINUTE: i64 = 60 * SECOND;
 
 /// Nanoseconds since 1970-01-01T00:00:00Z, leap seconds left out as in Unix time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

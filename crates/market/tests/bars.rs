@@ -1,7 +1,7 @@
 //! What must hold of bars whatever the trades: order, cuts, speed, repetition, restarts and amendments change nothing.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use market::bar::{Aggregator, Bar, Feed, Place, Settings, Values, Verdict};
+use market::bar::{Aggregator, Bar, Feed, Floors, Place, Settings, Values, Verdict};
 use market::calendar::Calendar;
 use market::interval::{MINUTE, SECOND};
 use market::policy::Policy;
@@ -11,17 +11,22 @@ use std::collections::BTreeMap;
 
 /// 2013-10-08 09:25 in New York: the opening is within reach.
 const START: i64 = 1_381_238_700 * SECOND;
-const HORIZON: i64 = 15 * MINUTE;
+const ALLOWED_LATENESS: i64 = 15 * MINUTE;
 
 fn settings(policy: &str) -> Settings {
+    in_calendar(policy, Calendar::XNYS)
+}
+
+fn in_calendar(policy: &str, calendar: Calendar) -> Settings {
     Settings {
         intervals: ["1s", "5s", "1m", "5m", "1h", "1d"].iter().map(|text| text.parse().unwrap()).collect(),
-        grace: SECOND,
-        horizon: HORIZON,
+        emit_delay: SECOND,
+        allowed_lateness: ALLOWED_LATENESS,
         feeds: vec![Feed {
             prefix: String::new(),
+            symbols: String::new(),
             policy: Policy::named(policy).unwrap(),
-            calendar: Calendar::XNYS,
+            calendar,
         }],
     }
 }
@@ -74,6 +79,57 @@ fn bars(policy: &str, records: &[Record<&str>], cut: impl Fn(usize) -> bool) -> 
     out
 }
 
+/// Bars of a run that is killed after some records and begun again where its last checkpoint said.
+fn with_restarts(settings: &Settings, all: &[Record<&str>], stops: &[usize], cut: usize) -> Bars {
+    let mut stops: Vec<usize> = stops.iter().map(|stop| stop % all.len()).collect();
+    stops.sort_unstable();
+    stops.push(all.len());
+    let mut out = Bars::default();
+    let mut floors = Floors::new();
+    let mut from = 0;
+    for stop in stops {
+        let mut aggregator = Aggregator::new(settings.clone()).with_floors(floors);
+        // What was emitted stays; the next run emits it again from where the last one said.
+        let mut again = Bars::default();
+        for (index, record) in all.iter().enumerate().take(stop).skip(from) {
+            aggregator.add(record, Place { position: index as u64, stamp_ms: 0 });
+            if index % cut == 0 {
+                aggregator.take(0, &mut |bar| again.keep(bar));
+            }
+        }
+        aggregator.take(0, &mut |bar| again.keep(bar));
+        let needs = aggregator.needs();
+        from = needs.position.map_or(stop, |position| position as usize);
+        // As it is kept between two runs.
+        let kept = serde_json::to_string(&needs.floors).unwrap();
+        floors = serde_json::from_str(&kept).unwrap();
+        assert_eq!(floors, needs.floors);
+        if stop == all.len() {
+            aggregator.finish(&mut |bar| again.keep(bar));
+        }
+        out.0.extend(again.0);
+    }
+    out
+}
+
+fn quote(seq: i64, ts: i64, price: u16, sides: u8) -> Record<&'static str> {
+    let side = |price: u16| QuoteSide {
+        price: Price::from_billionths(i64::from(price)),
+        size: Size::from_billionths(i64::from(price)),
+        venue: "Q",
+    };
+    Record::Quote(Quote {
+        symbol: "S",
+        feed: "f",
+        seq,
+        ts: UnixNanos(ts),
+        recv_ts: UnixNanos(0),
+        bid: (sides != 1).then(|| side(price)),
+        ask: (sides != 0).then(|| side(price + 1)),
+        conditions: "[]",
+    })
+}
+
 /// (symbol, milliseconds after the start, price in cents, size, condition).
 type Raw = (u8, u32, u16, u16, u8);
 
@@ -122,7 +178,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
 
     #[test]
-    fn any_order_within_the_horizon_gives_the_same_bars(
+    fn any_order_within_the_allowed_lateness_gives_the_same_bars(
         policy in policy(), raw in raw(890_000), keys in prop::collection::vec(any::<u32>(), 7), cut in 1_usize..20,
     ) {
         let trades = trades(policy, &raw);
@@ -214,34 +270,46 @@ proptest! {
         }
         let all: Vec<_> = trades.iter().map(record).collect();
         let expected = bars(policy, &all, |_| false);
-        let mut out = Bars::default();
-        let mut first = Aggregator::new(settings(policy));
-        let stop = stop % all.len();
-        let place = |index: usize| Place { position: index as u64, stamp_ms: 0 };
-        for (index, record) in all.iter().enumerate().take(stop) {
-            first.add(record, place(index));
-            if index % cut == 0 {
-                first.take(0, &mut |bar| out.keep(bar));
+        let restarted = with_restarts(&settings(policy), &all, &[stop], cut);
+        prop_assert_eq!(restarted.content(), expected.content());
+    }
+
+    #[test]
+    fn kills_change_no_bar_of_quotes_of_several_days(
+        always in any::<bool>(), raw in prop::collection::vec((0_u32..4, 0_u32..4_000_000, 1_u16..50, 0_u8..3), 1..120),
+        stops in prop::collection::vec(0_usize..120, 1..4), cut in 1_usize..20,
+    ) {
+        let mut sorted = raw;
+        sorted.sort_unstable();
+        let quotes: Vec<Record<&str>> = sorted.iter().enumerate().map(|(row, (day, at, price, sides))| {
+            let ts = START + i64::from(*day) * 24 * 60 * MINUTE + i64::from(*at) * 1_000_000;
+            quote(row as i64 + 1, ts, *price, *sides)
+        }).collect();
+        let settings = in_calendar("sip", if always { Calendar::ALWAYS } else { Calendar::XNYS });
+        let mut whole = Aggregator::new(settings.clone());
+        let mut expected = Bars::default();
+        quotes.iter().for_each(|quote| { whole.add(quote, Place::default()); });
+        whole.finish(&mut |bar| expected.keep(bar));
+        prop_assert_eq!(with_restarts(&settings, &quotes, &stops, cut).content(), expected.content());
+        // A session's first bar opens with the session's first quote; round the clock one day goes on where the last ended.
+        let mut last: Option<(i64, Price)> = None;
+        for ((.., interval, start), bar) in &expected.0 {
+            let (Values::Quotes(values), "1s") = (&bar.values, interval.as_str()) else { continue };
+            let day = START + (start - START).div_euclid(24 * 60 * MINUTE) * 24 * 60 * MINUTE;
+            let Some((bid, _)) = values.bid else {
+                prop_assert!(last.is_none_or(|(before, _)| !always && before != day));
+                continue;
+            };
+            let first = sorted.iter().enumerate().find(|(_, (of, at, _, sides))| {
+                let ts = START + i64::from(*of) * 24 * 60 * MINUTE + i64::from(*at) * 1_000_000;
+                ts >= *start && *sides != 1
+            }).map(|(_, (.., price, _))| Price::from_billionths(i64::from(*price)));
+            match last.filter(|(before, _)| always || *before == day) {
+                Some((_, close)) => prop_assert_eq!(bid[0], close),
+                None => prop_assert_eq!(Some(bid[0]), first),
             }
+            last = Some((day, bid[3]));
         }
-        first.take(0, &mut |bar| out.keep(bar));
-        let needs = first.needs();
-        drop(first);
-        // What was told stays told; the second run tells it again from where the first said.
-        let mut second = Aggregator::new(settings(policy)).with_floors(needs.floors);
-        let from = needs.position.map_or(stop, |position| position as usize);
-        let mut again = Bars::default();
-        for (index, record) in all.iter().enumerate().skip(from) {
-            second.add(record, place(index));
-            if index % cut == 0 {
-                second.take(0, &mut |bar| again.keep(bar));
-            }
-        }
-        second.finish(&mut |bar| again.keep(bar));
-        for (key, bar) in again.0 {
-            out.0.insert(key, bar);
-        }
-        prop_assert_eq!(out.content(), expected.content());
     }
 
     #[test]
@@ -251,11 +319,9 @@ proptest! {
     ) {
         let mut sorted = raw;
         sorted.sort_by_key(|(at, ..)| *at);
-        let side = |price: u16| QuoteSide { price: Price::from_billionths(i64::from(price)), size: Size::from_billionths(i64::from(price)), venue: "Q" };
-        let all: Vec<Record<&str>> = sorted.iter().enumerate().map(|(row, (at, price, sides))| Record::Quote(Quote {
-            symbol: "S", feed: "f", seq: row as i64 + 1, ts: UnixNanos(START + i64::from(*at) * 1_000_000), recv_ts: UnixNanos(0),
-            bid: (*sides != 1).then(|| side(*price)), ask: (*sides != 0).then(|| side(*price + 1)), conditions: "[]",
-        })).collect();
+        let all: Vec<Record<&str>> = sorted.iter().enumerate()
+            .map(|(row, (at, price, sides))| quote(row as i64 + 1, START + i64::from(*at) * 1_000_000, *price, *sides))
+            .collect();
         let expected = bars("sip", &all, |_| false);
         let mixed = shuffled(&all, &keys);
         prop_assert_eq!(bars("sip", &mixed, |i| i % cut == 0).content(), expected.content());
@@ -329,7 +395,7 @@ fn close(bar: Option<&Bar>) -> Option<String> {
 }
 
 #[test]
-fn a_late_record_restates_and_one_beyond_the_horizon_does_not() {
+fn a_late_record_restates_and_one_beyond_the_allowed_lateness_does_not() {
     let mut run = Run::new();
     for second in 0..130 {
         run.add(&one("A", second, 10, second as u32));
@@ -487,5 +553,168 @@ fn many_series_stay_apart_by_symbol_and_feed() {
             (values.trades, values.ohlc.map(|price| price.to_string())),
             (200, [0; 4].map(|_| price.to_string()))
         );
+    }
+}
+
+/// Bars of trades of one feed under the policy `sip`, by interval.
+fn of_feed(trades: &[Trade<String>], calendar: Calendar) -> (Vec<Bar>, Aggregator) {
+    let mut aggregator = Aggregator::new(in_calendar("sip", calendar));
+    for trade in trades {
+        aggregator.add(&record(trade), Place::default());
+    }
+    let mut out = Vec::new();
+    aggregator.finish(&mut |bar| out.push(bar));
+    (out, aggregator)
+}
+
+fn shown(bars: &[Bar], interval: &str) -> Vec<String> {
+    let of = bars.iter().filter(|bar| bar.interval.to_string() == interval);
+    of.filter_map(|bar| match &bar.values {
+        Values::Trades(values) => Some(values.ohlc.map(|price| price.to_string()).join("/")),
+        _ => None,
+    })
+    .collect()
+}
+
+#[test]
+fn feeds_without_conditions_make_bars_of_every_trade() {
+    for (feed, conditions) in
+        [("kraken", r#"["buy","limit"]"#), ("coinbase", r#"["SELL"]"#), ("binance", r#"["m"]"#)]
+    {
+        let trade = |(id, price): (u32, i64)| Trade {
+            feed: feed.into(),
+            // What earlier versions stored: the side among the conditions.
+            conditions: if id % 2 == 0 { conditions.into() } else { "[]".into() },
+            ..one("BTC/USD", i64::from(id), price, id)
+        };
+        let trades: Vec<_> = [100, 90, 110, 101]
+            .into_iter()
+            .enumerate()
+            .map(|(id, price)| trade((id as u32, price)))
+            .collect();
+        let (bars, aggregator) = of_feed(&trades, Calendar::ALWAYS);
+        assert_eq!(shown(&bars, "1m"), ["100/110/90/101"], "{feed}");
+        assert_eq!((aggregator.counts().trades, aggregator.condition_counts().unpriced()), (4, 0));
+    }
+}
+
+#[test]
+fn a_run_without_bars_says_why() {
+    let odd = |id: u32| Trade { conditions: r#"["@","I"]"#.into(), ..one("A", i64::from(id), 10, id) };
+    let (bars, aggregator) = of_feed(&(0..200).map(odd).collect::<Vec<_>>(), Calendar::XNYS);
+    assert_eq!(shown(&bars, "1m"), [""; 0]);
+    let counts = aggregator.condition_counts();
+    let rows: Vec<_> =
+        counts.rows().into_iter().map(|(policy, names, c)| (policy, names, c.unpriced)).collect();
+    assert_eq!((aggregator.counts().trades, rows), (200, vec![("sip", "I odd lot", 200)]));
+}
+
+#[test]
+fn symbols_of_one_feed_have_their_own_days() {
+    let mut settings = in_calendar("sip", Calendar::XNYS);
+    let crypto = Feed {
+        prefix: "finnhub".into(),
+        symbols: ":".into(),
+        calendar: Calendar::ALWAYS,
+        ..settings.feeds[0].clone()
+    };
+    settings.feeds.insert(0, crypto);
+    let mut aggregator = Aggregator::new(settings);
+    let late = UnixNanos::parse("2013-10-09T01:30:00Z").unwrap();
+    for (id, symbol) in ["TSLA", "BINANCE:BTCUSDT", "TSLA", "OANDA:EUR_USD"].into_iter().enumerate() {
+        let conditions = r#"["12"]"#.to_owned();
+        let trade = Trade { feed: "finnhub".into(), ts: late, conditions, ..one(symbol, 0, 10, id as u32) };
+        aggregator.add(&record(&trade), Place::default());
+    }
+    let regular =
+        Trade { feed: "finnhub".into(), ts: late, conditions: r#"["1"]"#.into(), ..one("TSLA", 0, 10, 9) };
+    aggregator.add(&record(&regular), Place::default());
+    let mut days = BTreeMap::new();
+    aggregator.finish(&mut |bar| {
+        if bar.interval.is_day() {
+            days.insert(bar.symbol.clone(), bar.start.to_string());
+        }
+    });
+    let expected = [
+        ("BINANCE:BTCUSDT", "2013-10-09T00:00:00Z"),
+        ("OANDA:EUR_USD", "2013-10-09T00:00:00Z"),
+        ("TSLA", "2013-10-08T04:00:00Z"),
+    ];
+    assert_eq!(days, expected.map(|(symbol, day)| (symbol.to_owned(), day.to_owned())).into());
+}
+
+#[test]
+fn the_official_close_is_that_of_the_largest_such_print() {
+    let of = |second: i64, price: i64, id: u32, size: i64, venue: &str, condition: &str| Trade {
+        venue: venue.into(),
+        size: Size::from_whole(size),
+        conditions: format!("[\"{condition}\"]"),
+        ..one("A", 24_000 + second, price, id)
+    };
+    // 16:05: the primary market's auction, another market's few shares, and a trade after hours; then a correction.
+    let auction = of(1, 50, 2, 2_000_000, "N", "6");
+    let trades = [
+        of(0, 40, 1, 100, "Q", "@"),
+        auction.clone(),
+        of(2, 60, 3, 300, "Q", "M"),
+        of(3, 70, 4, 100, "Q", "T"),
+        Trade { price: Price::from_whole(51), revision: 1, ..auction },
+    ];
+    for (policy, day) in [("official", "40/51/40/51"), ("sip", "40/51/40/51")] {
+        let records: Vec<_> = trades.iter().map(record).collect();
+        let bars = bars(policy, &records, |_| true);
+        let bars: Vec<Bar> = bars.0.into_values().collect();
+        assert_eq!(shown(&bars, "1d"), [day], "{policy}");
+    }
+    // An official close alone: under `sip` it counts for nothing.
+    let trades = [of(0, 40, 1, 100, "Q", "@"), of(2, 60, 3, 300, "P", "M"), of(3, 30, 5, 500, "Q", "@")];
+    for (policy, day) in [("official", "40/60/30/60"), ("sip", "40/40/30/30")] {
+        let records: Vec<_> = trades.iter().map(record).collect();
+        let bars: Vec<Bar> = bars(policy, &records, |_| false).0.into_values().collect();
+        assert_eq!(shown(&bars, "1d"), [day], "{policy}");
+        assert_eq!(shown(&bars, "1h"), ["40/40/30/30"], "{policy}");
+    }
+}
+
+/// A span that cuts a session: its bars made of the reading span are those made of everything.
+#[test]
+fn bars_of_a_span_are_whole() {
+    let mut settings = in_calendar("lean", Calendar::XNYS);
+    let round_the_clock =
+        Feed { prefix: "kraken".into(), calendar: Calendar::ALWAYS, ..settings.feeds[0].clone() };
+    settings.feeds.insert(0, round_the_clock);
+    let mut all: Vec<Record<&str>> = Vec::new();
+    let trades: Vec<Trade<String>> = (0..6_000)
+        .map(|n| Trade {
+            feed: if n % 2 == 0 { "lean.sip".into() } else { "kraken".into() },
+            // Now and then only volume, which goes to an earlier bar.
+            conditions: if n % 7 < 3 { r#"["20000020"]"#.into() } else { r#"["1"]"#.into() },
+            ..one("A", i64::from(n) * 60, 10 + i64::from(n % 11), n)
+        })
+        .collect();
+    all.extend(trades.iter().map(record));
+    all.extend(
+        (0..300)
+            .map(|n: u16| quote(i64::from(n) + 1, START + i64::from(n) * 1_200 * SECOND, n + 1, n as u8 % 3)),
+    );
+    let made = |from: i64, to: i64| {
+        let (first, last) = settings.reading_span(UnixNanos(from), UnixNanos(to));
+        let mut aggregator = Aggregator::new(settings.clone());
+        for record in all.iter().filter(|record| (first..last).contains(&record.ts())) {
+            aggregator.add(record, Place::default());
+        }
+        let mut bars = Vec::new();
+        aggregator.finish(&mut |bar| bars.push((bar.interval, bar.start, bar.kind, bar.feed, bar.values)));
+        bars.sort_by_key(|bar| (bar.0, bar.1, bar.2, bar.3.clone()));
+        bars
+    };
+    let everything = made(i64::MIN, i64::MAX);
+    for (from, to) in [(90_000, 90_060), (86_400 * 2 + 30, 86_400 * 3 + 7), (100_003, 100_004)] {
+        let (from, to) = (START + from * SECOND, START + to * SECOND);
+        let within = |bars: &[_]| -> Vec<_> {
+            let bars: &[(market::interval::Interval, UnixNanos, Kind, String, Values)] = bars;
+            bars.iter().filter(|bar| (from..to).contains(&bar.1.0)).cloned().collect()
+        };
+        assert_eq!(within(&made(from, to)), within(&everything), "{from} {to}");
     }
 }

@@ -79,9 +79,14 @@ fn past(decoder: &mut dyn Decode, symbol: &str, rows: &[&str]) -> Read {
 fn bars(read: &Read, interval: &str, calendar: Calendar) -> Vec<Bar> {
     let settings = Settings {
         intervals: vec![interval.parse().unwrap()],
-        grace: SECOND,
-        horizon: 15 * MINUTE,
-        feeds: vec![Feed { prefix: String::new(), policy: Policy::named("all").unwrap(), calendar }],
+        emit_delay: SECOND,
+        allowed_lateness: 15 * MINUTE,
+        feeds: vec![Feed {
+            prefix: String::new(),
+            symbols: String::new(),
+            policy: Policy::named("all").unwrap(),
+            calendar,
+        }],
     };
     let mut aggregator = Aggregator::new(settings);
     for (position, record) in read.records.iter().enumerate() {

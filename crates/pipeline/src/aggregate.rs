@@ -101,6 +101,7 @@ fn make(
         telemetry,
         cancel: stop,
         parts: FxHashMap::default(),
+        conditions: market::policy::ConditionCounts::default(),
         kept: BTreeMap::new(),
         told: BTreeMap::new(),
         late: Vec::new(),
@@ -136,6 +137,7 @@ fn make(
             break;
         }
     }
+    telemetry.set_condition_counts(maker.condition_counts());
     maker.hand_over(true)?;
     maker.commit(&mut *consumer, true)
 }

@@ -56,6 +56,7 @@ struct Tables {
     lag: Latency,
     busy: Option<(Instant, Instant)>,
     busy_bars: Option<(Instant, Instant)>,
+    conditions: market::policy::ConditionCounts,
 }
 
 /// How many dead letters a summary names; all of them are on their topic.
@@ -75,6 +76,17 @@ impl Telemetry {
     #[must_use]
     pub fn get(&self, counter: &AtomicU64) -> u64 {
         counter.load(Ordering::Relaxed)
+    }
+
+    /// Why trades set no price.
+    pub fn set_condition_counts(&self, counts: market::policy::ConditionCounts) {
+        self.tables().conditions = counts;
+    }
+
+    /// Why trades set no price, as last set: at the end of a run.
+    #[must_use]
+    pub fn condition_counts(&self) -> market::policy::ConditionCounts {
+        self.tables().conditions.clone()
     }
 
     /// Counts dead letters and remembers the first for the summary.

@@ -293,7 +293,7 @@ pub(crate) struct BarOptions {
     /// Bars: of this feed only
     #[arg(long, value_name = "NAME")]
     pub(crate) feed: Option<String>,
-    /// Bars: made anew from the stored trades under another condition policy: sip, lean or all
+    /// Bars: made anew from the stored trades under another condition policy: sip, lean, all or official
     #[arg(long, value_name = "POLICY")]
     pub(crate) policy: Option<String>,
     /// Bars: adjusted for splits, or for splits and dividends: none, split or all

@@ -68,31 +68,39 @@ pub fn bars(config: &Config) -> Result<market::bar::Settings> {
     intervals.sort_unstable();
     intervals.dedup();
     let (policies, calendars) = (pairs(&aggregate.policies), pairs(&aggregate.calendars));
-    let mut prefixes: Vec<&str> = policies.iter().chain(&calendars).map(|(prefix, _)| *prefix).collect();
-    // The longer prefix says more: `alpaca.crypto` before `alpaca`, and what is empty last.
-    prefixes.sort_unstable_by_key(|prefix| std::cmp::Reverse(prefix.len()));
-    prefixes.dedup();
-    let find = |list: &[(&str, &str)], feed: &str| {
-        let found = list.iter().find(|(prefix, _)| feed.starts_with(prefix)).or(list.last());
-        found.map(|(_, name)| (*name).to_owned()).unwrap_or_default()
+    let mut keys: Vec<&str> = policies.iter().chain(&calendars).map(|(key, _)| *key).collect();
+    // A key with a part of the symbol, then the longer prefix says more: `finnhub/:` before `finnhub`, `alpaca.crypto`
+    // before `alpaca`, and what is empty last.
+    let rank = |key: &str| (key.contains('/'), key.len());
+    keys.sort_unstable_by(|a, b| rank(b).cmp(&rank(a)).then(a.cmp(b)));
+    keys.dedup();
+    let find = |list: &[(&str, &str)], wanted: &str| {
+        let (feed, part) = wanted.split_once('/').unwrap_or((wanted, ""));
+        let fits = |key: &str| {
+            let (prefix, its_part) = key.split_once('/').unwrap_or((key, ""));
+            feed.starts_with(prefix) && (its_part.is_empty() || its_part == part)
+        };
+        let found = list.iter().filter(|(key, _)| fits(key)).max_by_key(|(key, _)| rank(key));
+        found.or(list.last()).map(|(_, name)| (*name).to_owned()).unwrap_or_default()
     };
-    let feeds = prefixes.into_iter().map(|prefix| {
-        let policy = market::policy::Policy::named(&find(&policies, prefix))
+    let feeds = keys.into_iter().map(|key| {
+        let policy = market::policy::Policy::named(&find(&policies, key))
             .map_err(|error| Error::user(format!("aggregate.policies: {error}")))?;
-        let calendar = find(&calendars, prefix)
+        let calendar = find(&calendars, key)
             .parse()
             .map_err(|error: String| Error::user(format!("aggregate.calendars: {error}")))?;
-        Ok(market::bar::Feed { prefix: prefix.to_owned(), policy, calendar })
+        let (prefix, symbols) = key.split_once('/').unwrap_or((key, ""));
+        Ok(market::bar::Feed { prefix: prefix.to_owned(), symbols: symbols.to_owned(), policy, calendar })
     });
     Ok(market::bar::Settings {
         intervals,
-        grace: aggregate.grace_ms.max(0) * market::time::MILLI,
-        horizon: aggregate.horizon_s.max(0) * market::interval::SECOND,
+        emit_delay: aggregate.grace_ms.max(0) * market::time::MILLI,
+        allowed_lateness: aggregate.horizon_s.max(0) * market::interval::SECOND,
         feeds: feeds.collect::<Result<_>>()?,
     })
 }
 
-/// `lean=lean,=sip`: beginnings of feed names and what holds for them.
+/// `lean=lean,finnhub/:=all,=sip`: beginnings of feed names, some with a part of the symbol, and what holds for them.
 fn pairs(text: &str) -> Vec<(&str, &str)> {
     text.split(',').filter_map(|pair| pair.trim().split_once('=')).collect()
 }

@@ -1,17 +1,18 @@
 //! All series of a stream.
 
 use super::Bar;
-use super::cell::{Moment, Print};
+use super::accumulator::{EventOrder, Print};
+use super::checkpoint::{Floor, Floors, Needs, Place};
 use super::clock::Clock;
-use super::lane::Lane;
-use super::series::{Name, QuoteSeries, Quoted, Series, TradeSeries, Verdict, order};
-use super::timeline::Times;
+use super::interval_bars::Times;
+use super::series::{Name, QuoteSeries, Quoted, Series, TradeSeries, Verdict};
+use super::series_table::SeriesTable;
 use crate::calendar::Calendar;
 use crate::interval::Interval;
-use crate::policy::{Effects, Policy, Vocabulary};
-use crate::{Kind, Quote, QuoteSide, Record, Trade};
+use crate::policy::{ConditionCounts, Effects, Policy, Vocabulary};
+use crate::time::DAY;
+use crate::{Kind, Quote, QuoteSide, Record, Trade, UnixNanos};
 use rustc_hash::FxHasher;
-use std::collections::BTreeMap;
 use std::hash::Hasher;
 
 /// How bars are made.
@@ -20,10 +21,10 @@ pub struct Settings {
     /// Which bars.
     pub intervals: Vec<Interval>,
     /// How long after its end a bar is closed, nanoseconds: what comes later restates it.
-    pub grace: i64,
+    pub emit_delay: i64,
     /// How long after its end a bar may be restated, nanoseconds: what comes later goes to the late topic.
-    pub horizon: i64,
-    /// Condition policy and calendar by the beginning of the feed's name; the first that fits, or the last.
+    pub allowed_lateness: i64,
+    /// Condition policy and calendar by feed and symbol; the first that fits, or the last.
     pub feeds: Vec<Feed>,
 }
 
@@ -32,48 +33,69 @@ pub struct Settings {
 pub struct Feed {
     /// What the feeds' names begin with.
     pub prefix: String,
+    /// What the symbols contain: `:` for Finnhub's `BINANCE:BTCUSDT`. Empty: any symbol.
+    pub symbols: String,
     /// Which print may set what.
     pub policy: Policy,
     /// Sessions.
     pub calendar: Calendar,
 }
 
+impl Feed {
+    fn fits(&self, feed: &str, symbol: &str) -> bool {
+        feed.starts_with(&self.prefix) && (self.symbols.is_empty() || symbol.contains(&self.symbols))
+    }
+}
+
 impl Settings {
-    fn feed(&self, name: &str) -> usize {
+    /// The rules of a symbol on a feed. `None` only where there are no rules at all.
+    #[must_use]
+    pub fn rules(&self, feed: &str, symbol: &str) -> Option<&Feed> {
+        self.feeds.get(self.index(feed, symbol))
+    }
+
+    /// The span of time whose records make all bars that begin in a span, whatever the feed: whole session days, because
+    /// volume and quotes are carried within one. Where a market never closes, quotes are carried over its days too: the
+    /// span begins a day earlier.
+    #[must_use]
+    pub fn reading_span(&self, from: UnixNanos, to: UnixNanos) -> (UnixNanos, UnixNanos) {
+        let (mut first, mut last) = (from, to);
+        for Feed { calendar, .. } in &self.feeds {
+            if from.0 > i64::MIN {
+                let start = calendar.day(from).start;
+                let lead_in = if calendar.is_continuous() { DAY } else { 0 };
+                first = first.min(UnixNanos(start.saturating_sub(lead_in)));
+            }
+            if to.0 < i64::MAX {
+                last = last.max(UnixNanos(calendar.day(UnixNanos(to.0.saturating_sub(1))).end));
+            }
+        }
+        (first, last)
+    }
+
+    fn index(&self, feed: &str, symbol: &str) -> usize {
         let last = self.feeds.len().saturating_sub(1);
-        self.feeds.iter().position(|feed| name.starts_with(&feed.prefix)).unwrap_or(last)
+        self.feeds.iter().position(|rules| rules.fits(feed, symbol)).unwrap_or(last)
+    }
+
+    /// Whether symbols of the feed have different rules.
+    fn by_symbol(&self, feed: &str) -> bool {
+        self.feeds.iter().any(|rules| feed.starts_with(&rules.prefix) && !rules.symbols.is_empty())
     }
 
     fn times(&self) -> Times {
-        Times { grace: self.grace, horizon: self.horizon }
+        Times { emit_delay: self.emit_delay, allowed_lateness: self.allowed_lateness }
     }
 }
 
-/// Where a record stands in its stream.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Place {
-    /// Its position: an offset.
-    pub position: u64,
-    /// When it was put there, milliseconds.
-    pub stamp_ms: i64,
-}
-
-/// From where a stream is to be read again so that all bars that may still change come out the same, and which event
-/// times are done with until then, by series.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Needs {
-    /// The first position; `None` when nothing is needed again.
-    pub position: Option<u64>,
-    /// Series (`trade|feed|symbol`) whose records before a time are in final bars.
-    pub floors: BTreeMap<String, i64>,
-}
-
-/// A feed's name and rules, looked up once.
+/// A feed's name and rules, looked up once; once for each of its rules where they differ by symbol.
 #[derive(Debug, Clone)]
-struct Known {
+struct KnownFeed {
     name: Box<str>,
     rules: usize,
     vocabulary: Vocabulary,
+    /// Other symbols of the feed may have other rules.
+    by_symbol: bool,
 }
 
 /// Makes bars of trades and quotes. Each partition of a topic has one of its own.
@@ -81,19 +103,22 @@ struct Known {
 pub struct Aggregator {
     settings: Settings,
     effects: Vec<Effects>,
-    feeds: Vec<Known>,
+    feeds: Vec<KnownFeed>,
     /// The feed of the last record.
     feed: usize,
-    trades: Lane<TradeSeries>,
-    quotes: Lane<QuoteSeries>,
+    trades: SeriesTable<TradeSeries>,
+    quotes: SeriesTable<QuoteSeries>,
     market: Clock,
     latest_ms: i64,
-    floors: BTreeMap<String, i64>,
+    floors: Floors,
+    read: u64,
 }
 
 /// What became of the records taken so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
+    /// Trades read, whatever became of them.
+    pub trades: u64,
     /// Counted before.
     pub duplicates: u64,
     /// Replaced or took back a record counted before.
@@ -112,18 +137,19 @@ impl Aggregator {
             effects: settings.feeds.iter().map(|feed| Effects::new(feed.policy.clone())).collect(),
             feeds: Vec::new(),
             feed: 0,
-            trades: Lane::new(settings.horizon),
-            quotes: Lane::new(settings.horizon),
+            trades: SeriesTable::new(settings.allowed_lateness),
+            quotes: SeriesTable::new(settings.allowed_lateness),
             market: Clock::default(),
             latest_ms: 0,
-            floors: BTreeMap::new(),
+            floors: Floors::new(),
+            read: 0,
             settings,
         }
     }
 
-    /// Goes on after an earlier run: what [`Aggregator::needs`] told then.
+    /// Goes on after an earlier run: what [`Aggregator::needs`] returned then.
     #[must_use]
-    pub fn with_floors(mut self, floors: BTreeMap<String, i64>) -> Self {
+    pub fn with_floors(mut self, floors: Floors) -> Self {
         self.floors = floors;
         self
     }
@@ -140,42 +166,54 @@ impl Aggregator {
         added.err().unwrap_or(Verdict::Taken)
     }
 
-    /// The place of a feed in `feeds`: nearly always the last one's.
+    /// The place of a feed's rules for a symbol in `feeds`: nearly always the last record's.
     #[inline]
-    fn feed(&mut self, name: &str) -> usize {
-        if self.feeds.get(self.feed).is_none_or(|known| *known.name != *name) {
-            self.feed = self.feeds.iter().position(|known| *known.name == *name).unwrap_or_else(|| {
-                let known = Known {
-                    name: name.into(),
-                    rules: self.settings.feed(name),
-                    vocabulary: Vocabulary::of(name),
-                };
-                self.feeds.push(known);
-                self.feeds.len() - 1
-            });
+    fn feed(&mut self, name: &str, symbol: &str) -> usize {
+        let known = self.feeds.get(self.feed);
+        if known.is_none_or(|known| known.by_symbol || *known.name != *name) {
+            self.feed = self.look_up(name, symbol);
         }
         self.feed
     }
 
+    #[inline(never)]
+    fn look_up(&mut self, name: &str, symbol: &str) -> usize {
+        let same_name = |known: &KnownFeed| *known.name == *name;
+        let only = self.feeds.iter().position(|known| same_name(known) && !known.by_symbol);
+        if let Some(only) = only {
+            return only;
+        }
+        let (rules, vocabulary) = (self.settings.index(name, symbol), Vocabulary::of(name, symbol));
+        let same =
+            |known: &KnownFeed| same_name(known) && known.rules == rules && known.vocabulary == vocabulary;
+        self.feeds.iter().position(same).unwrap_or_else(|| {
+            let by_symbol = self.settings.by_symbol(name) || name.starts_with("finnhub");
+            self.feeds.push(KnownFeed { name: name.into(), rules, vocabulary, by_symbol });
+            self.feeds.len() - 1
+        })
+    }
+
     #[inline]
     fn trade(&mut self, trade: &Trade<&str>, place: Place) -> Result<(), Verdict> {
-        let feed = self.feed(trade.feed);
-        let Known { rules, vocabulary, .. } = self.feeds[feed];
+        self.read += 1;
+        let feed = self.feed(trade.feed, trade.symbol);
+        let KnownFeed { rules, vocabulary, .. } = self.feeds[feed];
         let (settings, floors) = (&self.settings, &self.floors);
         let series = self.trades.find(trade.symbol, feed as u32, || {
             let rules = &settings.feeds[rules];
             let name = Name { symbol: trade.symbol.into(), feed: trade.feed.into() };
             let carries = rules.policy.carries_volume;
             let floor = floors.get(&series_name(Kind::Trade, trade.feed, trade.symbol));
+            let floor = floor.map_or(i64::MIN, |floor| floor.time);
             let times = settings.times();
             let series = TradeSeries::new(name, &settings.intervals, times, rules.calendar, carries);
-            (series, floor.copied().unwrap_or(i64::MIN))
+            (series, floor)
         });
-        let at = Moment { ts: trade.ts.0, order: order(trade.seq, trade.id) };
+        let at = EventOrder::of(trade);
         let amends = trade.revision > 0 || trade.canceled;
         let known = |series: &mut TradeSeries| !amends && series.surely(at.ts, at.order);
         let (now, regular) = self.trades.admit(series, at.ts, place, known)?;
-        let (updates, day) = self.effects[rules].of(trade, vocabulary).at(regular);
+        let (updates, day) = self.effects[rules].of(trade, vocabulary, regular);
         let mut hasher = FxHasher::default();
         hasher.write(trade.venue.as_bytes());
         hasher.write(trade.id.as_bytes());
@@ -195,17 +233,20 @@ impl Aggregator {
 
     #[inline]
     fn quote(&mut self, quote: &Quote<&str>, place: Place) -> Result<(), Verdict> {
-        let feed = self.feed(quote.feed);
-        let rules = self.feeds[feed].rules;
+        let feed = self.feed(quote.feed, quote.symbol);
+        let KnownFeed { rules, vocabulary, .. } = self.feeds[feed];
+        if !self.effects[rules].counts_quote(quote.conditions, vocabulary) {
+            return Ok(());
+        }
         let (settings, floors) = (&self.settings, &self.floors);
         let series = self.quotes.find(quote.symbol, feed as u32, || {
             let name = Name { symbol: quote.symbol.into(), feed: quote.feed.into() };
             let floor = floors.get(&series_name(Kind::Quote, quote.feed, quote.symbol));
             let calendar = settings.feeds[rules].calendar;
-            let series = QuoteSeries::new(name, &settings.intervals, settings.times(), calendar);
-            (series, floor.copied().unwrap_or(i64::MIN))
+            let series = QuoteSeries::new(name, &settings.intervals, settings.times(), calendar, floor);
+            (series, floor.map_or(i64::MIN, |floor| floor.time))
         });
-        let at = Moment { ts: quote.ts.0, order: quote.seq.unsigned_abs() };
+        let at = EventOrder { ts: quote.ts.0, order: quote.seq.unsigned_abs() };
         let (now, _) = self.quotes.admit(series, at.ts, place, |series| series.surely(at.ts, at.order))?;
         let side =
             |side: &Option<QuoteSide<&str>>| side.as_ref().map(|side| (side.price.raw(), side.size.raw()));
@@ -213,13 +254,13 @@ impl Aggregator {
         Ok(())
     }
 
-    /// From where to read again after what was told so far is kept. Comes after [`Aggregator::take`].
+    /// From where to read again after what was emitted so far is kept. Comes after [`Aggregator::take`].
     pub fn needs(&mut self) -> Needs {
         let mut needs = Needs { position: None, floors: self.floors.clone() };
         let Needs { position, floors } = &mut needs;
-        let mut take = |kind: Kind, name: &Name, from: Option<u64>, floor: i64| {
+        let mut take = |kind: Kind, name: &Name, from: Option<u64>, floor: Option<Floor>| {
             *position = [*position, from].into_iter().flatten().min();
-            if floor > i64::MIN {
+            if let Some(floor) = floor {
                 floors.insert(series_name(kind, &name.feed, &name.symbol), floor);
             }
         };
@@ -239,22 +280,31 @@ impl Aggregator {
     #[must_use]
     pub fn counts(&self) -> Counts {
         Counts {
+            trades: self.read,
             duplicates: self.trades.duplicates + self.quotes.duplicates,
             amended: self.trades.amended + self.quotes.amended,
         }
     }
 
-    /// Tells the bars that have closed, changed or become final. `idle` nanoseconds have passed since the last record:
-    /// a stream that has gone quiet does not keep its bars open.
-    pub fn take(&mut self, idle: i64, tell: &mut dyn FnMut(Bar)) {
-        let market = Some(self.market.now().saturating_add(idle));
-        self.trades.take(market, tell);
-        self.quotes.take(market, tell);
+    /// Why trades set no price, so that there may be no bar of them; and conditions no vocabulary has.
+    #[must_use]
+    pub fn condition_counts(&self) -> ConditionCounts {
+        let mut counts = ConditionCounts::default();
+        self.effects.iter().for_each(|effects| counts.merge(&effects.counts()));
+        counts
     }
 
-    /// Tells all bars there are, as final: the stream has ended.
-    pub fn finish(&mut self, tell: &mut dyn FnMut(Bar)) {
-        self.trades.take(None, tell);
-        self.quotes.take(None, tell);
+    /// Emits the bars that have closed, changed or become final. `idle` nanoseconds have passed since the last record:
+    /// a stream that has gone quiet does not keep its bars open.
+    pub fn take(&mut self, idle: i64, emit: &mut dyn FnMut(Bar)) {
+        let market = Some(self.market.now().saturating_add(idle));
+        self.trades.take(market, emit);
+        self.quotes.take(market, emit);
+    }
+
+    /// Emits all bars there are, as final: the stream has ended.
+    pub fn finish(&mut self, emit: &mut dyn FnMut(Bar)) {
+        self.trades.take(None, emit);
+        self.quotes.take(None, emit);
     }
 }

@@ -2,30 +2,33 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `cell` | sums of prints that merge in any order |
+//! | `accumulator` | sums of prints that merge in any order |
+//! | `checkpoint` | where a stream continues after a restart |
 //! | `clock` | event time that one bad print cannot poison |
 //! | `timeline` | the seconds of one series that may still change |
-//! | `level` | its bars of one interval, and when each is told |
+//! | `interval_bars` | its bars of one interval, and when each is emitted |
 //! | `seen` | which records were counted before |
 //! | `series` | trades and quotes of one symbol: duplicates, corrections, cancels |
-//! | `lane` | all series of a kind: what is taken, and working it in series by series |
+//! | `series_table` | all series of a kind: what is taken, and working it in series by series |
 //! | `aggregator` | all series of a stream |
 //!
 //! Every decision about a series follows from its own records in the order they came: which bar a record falls in,
 //! whether it is late, what it restates. So the bars are the same at any speed, in any number of partitions, however
 //! the stream is cut into batches, and when it is read again from the start of the session. Only *when* a bar of a
-//! quiet symbol is first told depends on its neighbours' progress.
+//! quiet symbol is first emitted depends on its neighbours' progress.
 
+mod accumulator;
 mod aggregator;
-mod cell;
+mod checkpoint;
 mod clock;
-mod lane;
-mod level;
+mod interval_bars;
 mod seen;
 mod series;
+mod series_table;
 mod timeline;
 
-pub use aggregator::{Aggregator, Counts, Feed, Needs, Place, Settings};
+pub use aggregator::{Aggregator, Counts, Feed, Settings};
+pub use checkpoint::{CarriedQuote, Floor, Floors, Needs, Place};
 pub use clock::Clock;
 pub use series::Verdict;
 
@@ -52,7 +55,7 @@ pub struct Bar {
     pub late: u32,
     /// How often it was restated after it was closed: by late records, corrections, cancels.
     pub revision: u32,
-    /// The horizon is past: what comes now goes to the late topic and changes nothing.
+    /// The allowed lateness is past: what comes now goes to the late topic and changes nothing.
     pub is_final: bool,
     /// No known gap touches it.
     pub complete: bool,
@@ -65,7 +68,7 @@ pub enum Values {
     Trades(TradeValues),
     /// Of quotes.
     Quotes(QuoteValues),
-    /// No print that may set a price is left in a bar that was told before: all were canceled.
+    /// No print that may set a price is left in a bar that was emitted before: all were canceled.
     Empty,
 }
 
@@ -86,7 +89,7 @@ pub struct TradeValues {
 /// Prices and last size of each side that was quoted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct QuoteValues {
-    /// Open, high, low, close of the best bid, beginning with what was bid before; and the size bid last.
+    /// Open, high, low, close of the best bid, beginning with what was bid before in the session; and the size bid last.
     pub bid: Option<([Price; 4], Size)>,
     /// The same of the best ask.
     pub ask: Option<([Price; 4], Size)>,

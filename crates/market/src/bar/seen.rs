@@ -1,17 +1,17 @@
 //! Which records were seen before: exactly for the newest, by number for those of long ago.
 
-use super::cell::Moment;
+use super::accumulator::EventOrder;
 
 /// Which records of a series were seen.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Seen {
-    last: Option<Moment>,
+    last: Option<EventOrder>,
     /// Start of each of the last sessions, and the numbers seen in it.
     sessions: Vec<(i64, Numbers)>,
 }
 
 /// Numbers seen, as ranges. Feeds that number each symbol's records one after the other need only a few; where they
-/// become many, or a number comes twice, they tell nothing.
+/// become many, or a number comes twice, they say nothing.
 #[derive(Debug, Clone, Default)]
 struct Numbers {
     ranges: Vec<(u64, u64)>,
@@ -64,7 +64,7 @@ impl Numbers {
 impl Seen {
     /// Whether it stands after all others: the usual case, and then certainly new.
     #[inline]
-    pub(super) fn is_next(&mut self, at: Moment) -> bool {
+    pub(super) fn is_next(&mut self, at: EventOrder) -> bool {
         let next = self.last.is_none_or(|last| at > last);
         if next {
             self.last = Some(at);

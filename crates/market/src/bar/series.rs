@@ -1,14 +1,15 @@
 //! Trades and quotes of one symbol on one feed.
 
-use super::cell::{Moment, Print, QuoteCell, TradeCell};
-use super::level::Told;
+use super::accumulator::{EventOrder, Print, QuoteAccumulator, TradeAccumulator};
+use super::checkpoint::{CarriedQuote, Floor};
+use super::interval_bars::{Emitted, Times};
 use super::seen::Seen;
-use super::timeline::{Timeline, Times, second_of};
+use super::timeline::{Timeline, second_of};
 use super::{Bar, QuoteValues, TradeValues, Values, vwap};
 use crate::calendar::{Calendar, Day};
 use crate::interval::{Interval, SECOND};
 use crate::policy::Updates;
-use crate::{Kind, Size, UnixNanos, fixed};
+use crate::{Kind, Size, Trade, UnixNanos, fixed};
 use std::collections::VecDeque;
 
 /// What became of a record.
@@ -35,12 +36,18 @@ pub(super) enum Effected {
     Amended,
 }
 
-/// The order of trades of one timestamp: the vendor's sequence number, or else the last digits of the id, for feeds count
-/// up.
-pub(super) fn order(seq: i64, id: &str) -> u64 {
-    if seq != 0 {
-        return seq.unsigned_abs();
+impl EventOrder {
+    /// When a trade happened, and where it stands among those of its instant: by the vendor's sequence number, or else by
+    /// the last digits of the id, for feeds count up.
+    #[inline]
+    pub(super) fn of(trade: &Trade<&str>) -> Self {
+        let order = if trade.seq == 0 { digits(trade.id) } else { trade.seq.unsigned_abs() };
+        Self { ts: trade.ts.0, order }
     }
+}
+
+/// The last digits of a trade id.
+fn digits(id: &str) -> u64 {
     let digits = id.bytes().rev().take_while(u8::is_ascii_digit).count().min(19);
     id.as_bytes()[id.len() - digits..].iter().fold(0, |n, digit| n * 10 + u64::from(digit - b'0'))
 }
@@ -51,17 +58,17 @@ pub(super) struct Name {
     pub(super) feed: Box<str>,
 }
 
-fn bar<C>(kind: Kind, name: &Name, told: &Told<'_, C>, values: Values) -> Bar {
+fn bar<C>(kind: Kind, name: &Name, emitted: &Emitted<'_, C>, values: Values) -> Bar {
     Bar {
         kind,
         symbol: name.symbol.to_string(),
         feed: name.feed.to_string(),
-        interval: told.interval,
-        start: UnixNanos(told.bar.start),
+        interval: emitted.interval,
+        start: UnixNanos(emitted.bar.start),
         values,
-        late: told.bar.late,
-        revision: told.bar.revision,
-        is_final: told.is_final,
+        late: emitted.bar.late,
+        revision: emitted.bar.revision,
+        is_final: emitted.is_final,
         complete: true,
     }
 }
@@ -77,14 +84,16 @@ pub(super) trait Series {
     fn add(&mut self, item: &Self::Item, now: i64) -> Effected;
     /// Whether a record of long ago was certainly counted.
     fn surely(&mut self, ts: i64, number: u64) -> bool;
-    /// Tells the bars that have closed, changed or become final as of the market's time; without it, all as final.
-    fn take(&mut self, market: Option<i64>, tell: &mut dyn FnMut(Bar));
+    /// What later bars need to know of those before the end of a session day that is done.
+    fn carried(&self, day_end: i64) -> CarriedQuote;
+    /// Emits the bars that have closed, changed or become final as of the market's time; without it, all as final.
+    fn take(&mut self, market: Option<i64>, emit: &mut dyn FnMut(Bar));
 }
 
 /// A quote on its way into its bars: raw values of price and size.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Quoted {
-    pub(super) at: Moment,
+    pub(super) at: EventOrder,
     pub(super) bid: Option<(i128, i128)>,
     pub(super) ask: Option<(i128, i128)>,
 }
@@ -92,7 +101,7 @@ pub(super) struct Quoted {
 #[derive(Debug, Clone)]
 pub(super) struct TradeSeries {
     name: Name,
-    timeline: Timeline<TradeCell>,
+    timeline: Timeline<TradeAccumulator>,
     /// What may still be amended or come again, in order.
     prints: VecDeque<Print>,
     pruned: i64,
@@ -124,9 +133,9 @@ impl TradeSeries {
             return self.amend(*print, session);
         }
         self.seen.add(print.at.order, session);
-        if !print.updates.is_none() {
+        if !(print.updates.is_none() && print.day.is_none()) {
             self.prints.push_back(*print);
-            self.timeline.add(print.at.ts, |cell| cell.add(print));
+            self.timeline.add(print.at.ts, |acc| acc.add(print));
         }
         Effected::Counted
     }
@@ -151,12 +160,14 @@ impl TradeSeries {
             (print.updates, print.day) = (Updates::default(), Updates::default());
             print.revision = print.revision.max(1);
         }
-        let from = self.prints.partition_point(|other| other.at < print.at);
-        let same = (from..self.prints.len())
-            .take_while(|i| self.prints[*i].at == print.at)
+        // An amendment may have a number of its own: the identity is venue and id within the nanosecond.
+        let first = self.prints.partition_point(|other| other.at.ts < print.at.ts);
+        let same = (first..self.prints.len())
+            .take_while(|i| self.prints[*i].at.ts == print.at.ts)
             .find(|i| self.prints[*i].key == print.key);
         if let Some(index) = same {
             let known = self.prints[index];
+            print.at = known.at;
             let newer = (print.revision, print.canceled) > (known.revision, known.updates.is_none());
             if !newer {
                 return Effected::Duplicate;
@@ -165,32 +176,33 @@ impl TradeSeries {
             self.timeline.replace(print.at.ts, self.second(print.at.ts));
             return Effected::Amended;
         }
-        if print.updates.is_none() && !amends {
+        if print.updates.is_none() && print.day.is_none() && !amends {
             return Effected::Counted;
         }
         if !amends {
             self.seen.add(print.at.order, session);
         }
-        self.prints.insert(from, print);
+        let place = self.prints.partition_point(|other| other.at < print.at);
+        self.prints.insert(place, print);
         // The print that a cancel is of may still come.
         self.seen.is_next(print.at);
-        if print.updates.is_none() {
+        if print.canceled {
             return Effected::Amended;
         }
-        self.timeline.add(print.at.ts, |cell| cell.add(&print));
+        self.timeline.add(print.at.ts, |acc| acc.add(&print));
         Effected::Counted
     }
 
     /// The prints of a second, added up anew.
-    fn second(&self, ts: i64) -> TradeCell {
+    fn second(&self, ts: i64) -> TradeAccumulator {
         let start = second_of(ts);
         let first = self.prints.partition_point(|print| print.at.ts < start);
-        let mut cell = TradeCell::default();
+        let mut acc = TradeAccumulator::default();
         self.prints
             .range(first..)
             .take_while(|print| print.at.ts < start + SECOND)
-            .for_each(|print| cell.add(print));
-        cell
+            .for_each(|print| acc.add(print));
+        acc
     }
 }
 
@@ -217,46 +229,65 @@ impl Series for TradeSeries {
         self.seen.surely(number, self.timeline.day(ts).start)
     }
 
-    fn take(&mut self, market: Option<i64>, tell: &mut dyn FnMut(Bar)) {
+    fn carried(&self, _: i64) -> CarriedQuote {
+        CarriedQuote::default()
+    }
+
+    fn take(&mut self, market: Option<i64>, emit: &mut dyn FnMut(Bar)) {
         let name = &self.name;
-        let mut tell = |told: Told<'_, TradeCell>| tell(bar(Kind::Trade, name, &told, trade_values(&told)));
+        let mut emit = |emitted: Emitted<'_, TradeAccumulator>| {
+            emit(bar(Kind::Trade, name, &emitted, trade_values(&emitted)))
+        };
         match market {
-            Some(market) => self.timeline.take(market, &mut tell),
-            None => self.timeline.finish(&mut tell),
+            Some(market) => self.timeline.take(market, &mut emit),
+            None => self.timeline.finish(&mut emit),
         }
     }
 }
 
-fn trade_values(told: &Told<'_, TradeCell>) -> Values {
-    let (cell, after) = (&told.cell, &told.unpriced_after);
+fn trade_values(emitted: &Emitted<'_, TradeAccumulator>) -> Values {
+    let (acc, after) = (&emitted.acc, &emitted.unpriced_after);
     // A day without a print that may set its prices shows those of its longer hours.
-    let prices = if told.interval.is_day() {
-        cell.day.ohlc().or_else(|| cell.prices.ohlc())
+    let prices = if emitted.interval.is_day() {
+        acc.day.ohlc().or_else(|| acc.prices.ohlc())
     } else {
-        cell.prices.ohlc()
+        acc.prices.ohlc()
     };
-    let Some(ohlc) = prices else { return Values::Empty };
-    let volume = cell.volume.saturating_add(after.volume);
-    let mut notional = cell.notional;
+    let Some(mut ohlc) = prices else { return Values::Empty };
+    if let Some(close) = acc.official_close().filter(|_| emitted.interval.is_day()) {
+        ohlc = [ohlc[0], ohlc[1].max(close), ohlc[2].min(close), close];
+    }
+    let volume = acc.volume.saturating_add(after.volume);
+    let mut notional = acc.notional;
     notional.add(after.notional);
     Values::Trades(TradeValues {
         ohlc,
         volume: Size::from_raw(volume.min(fixed::MAX)),
         vwap: vwap(notional, volume),
-        trades: cell.trades + after.trades,
+        trades: acc.trades + after.trades,
     })
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct QuoteSeries {
     name: Name,
-    timeline: Timeline<QuoteCell>,
+    timeline: Timeline<QuoteAccumulator>,
     seen: Seen,
 }
 
 impl QuoteSeries {
-    pub(super) fn new(name: Name, intervals: &[Interval], times: Times, calendar: Calendar) -> Self {
-        Self { name, timeline: Timeline::new(intervals, times, calendar, false), seen: Seen::default() }
+    pub(super) fn new(
+        name: Name,
+        intervals: &[Interval],
+        times: Times,
+        calendar: Calendar,
+        floor: Option<&Floor>,
+    ) -> Self {
+        let mut timeline = Timeline::new(intervals, times, calendar, false);
+        if let Some(floor) = floor {
+            timeline.resume(floor.time, &floor.carried.accumulator());
+        }
+        Self { name, timeline, seen: Seen::default() }
     }
 }
 
@@ -279,10 +310,10 @@ impl Series for QuoteSeries {
         if self.seen.is_next(at) || !self.seen.surely(at.order, session) {
             self.seen.add(at.order, session);
         }
-        self.timeline.add(at.ts, |cell| {
-            for (side, cell) in [(quote.bid, &mut cell.bid), (quote.ask, &mut cell.ask)] {
+        self.timeline.add(at.ts, |acc| {
+            for (side, acc) in [(quote.bid, &mut acc.bid), (quote.ask, &mut acc.ask)] {
                 if let Some((price, size)) = side {
-                    cell.add(at, price, size);
+                    acc.add(at, price, size);
                 }
             }
         });
@@ -294,25 +325,31 @@ impl Series for QuoteSeries {
         self.seen.surely(number, self.timeline.day(ts).start)
     }
 
-    fn take(&mut self, market: Option<i64>, tell: &mut dyn FnMut(Bar)) {
+    fn carried(&self, day_end: i64) -> CarriedQuote {
+        self.timeline.carried(day_end).map_or_else(CarriedQuote::default, |acc| CarriedQuote::of(&acc))
+    }
+
+    fn take(&mut self, market: Option<i64>, emit: &mut dyn FnMut(Bar)) {
         let name = &self.name;
-        let mut tell = |told: Told<'_, QuoteCell>| tell(bar(Kind::Quote, name, &told, quote_values(&told)));
+        let mut emit = |emitted: Emitted<'_, QuoteAccumulator>| {
+            emit(bar(Kind::Quote, name, &emitted, quote_values(&emitted)))
+        };
         match market {
-            Some(market) => self.timeline.take(market, &mut tell),
-            None => self.timeline.finish(&mut tell),
+            Some(market) => self.timeline.take(market, &mut emit),
+            None => self.timeline.finish(&mut emit),
         }
     }
 }
 
-fn quote_values(told: &Told<'_, QuoteCell>) -> Values {
+fn quote_values(emitted: &Emitted<'_, QuoteAccumulator>) -> Values {
     let (mut bid, mut ask) = (None, None);
-    (told.before)(&mut |cell| {
-        bid = bid.or_else(|| cell.bid.any().then_some(cell.bid));
-        ask = ask.or_else(|| cell.ask.any().then_some(cell.ask));
+    (emitted.before)(&mut |acc| {
+        bid = bid.or_else(|| acc.bid.any().then_some(acc.bid));
+        ask = ask.or_else(|| acc.ask.any().then_some(acc.ask));
         bid.is_some() && ask.is_some()
     });
     Values::Quotes(QuoteValues {
-        bid: told.cell.bid.after(bid.as_ref()),
-        ask: told.cell.ask.after(ask.as_ref()),
+        bid: emitted.acc.bid.after(bid.as_ref()),
+        ask: emitted.acc.ask.after(ask.as_ref()),
     })
 }

@@ -1,22 +1,16 @@
 //! The seconds and bars of one series that may still change.
 //!
-//! Records go into cells of a second. The second being filled is `hot`; when another begins it is merged into the bars
-//! of every interval, so that a record in order costs one cell whatever the number of intervals. A second stays at hand
-//! until the horizon is past; then it is part of its bars for good (`base`), and a bar whose seconds all are is final.
+//! Records are added to one accumulator per second. The second being filled is `hot`; when another begins it is merged
+//! into the bars of every interval, so that a record in order costs one addition whatever the number of intervals. A
+//! second is kept until the allowed lateness is past; then it is part of its bars for good (`base`), and a bar whose
+//! seconds all are is final.
 
-use super::cell::Cell;
-use super::level::{Level, Open, Told};
+use super::accumulator::Accumulator;
+use super::interval_bars::{Emitted, IntervalBars, OpenBar, Times};
 use crate::UnixNanos;
 use crate::calendar::{Calendar, Day};
 use crate::interval::{Interval, SECOND};
 use std::collections::VecDeque;
-
-/// When bars close and when they can no longer change, nanoseconds.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Times {
-    pub(crate) grace: i64,
-    pub(crate) horizon: i64,
-}
 
 #[derive(Debug, Clone)]
 pub(crate) struct Timeline<C> {
@@ -32,7 +26,7 @@ pub(crate) struct Timeline<C> {
     /// A bar of the hot second is closed.
     hot_closed: bool,
     seconds: VecDeque<(i64, C)>,
-    levels: Vec<Level<C>>,
+    intervals: Vec<IntervalBars<C>>,
     /// The own clock's next duty.
     next: i64,
     /// The market clock's next duty.
@@ -48,7 +42,7 @@ pub(crate) fn second_of(ts: i64) -> i64 {
     ts.saturating_sub(ts.rem_euclid(SECOND))
 }
 
-impl<C: Cell> Timeline<C> {
+impl<C: Accumulator> Timeline<C> {
     pub(crate) fn new(intervals: &[Interval], times: Times, calendar: Calendar, carries: bool) -> Self {
         Self {
             times,
@@ -60,7 +54,10 @@ impl<C: Cell> Timeline<C> {
             hot: C::default(),
             hot_closed: false,
             seconds: VecDeque::new(),
-            levels: intervals.iter().copied().map(Level::new).collect(),
+            intervals: intervals
+                .iter()
+                .map(|interval| IntervalBars::new(*interval, calendar.is_continuous()))
+                .collect(),
             next: i64::MAX,
             due: i64::MAX,
             dirty: false,
@@ -70,7 +67,7 @@ impl<C: Cell> Timeline<C> {
     /// Seconds that end by then can no longer change.
     #[inline]
     pub(crate) fn bound(&self) -> i64 {
-        self.now.saturating_sub(self.times.horizon)
+        self.now.saturating_sub(self.times.allowed_lateness)
     }
 
     /// The session day of a time.
@@ -128,10 +125,10 @@ impl<C: Cell> Timeline<C> {
                 return;
             }
             let day = *self.day(ts);
-            for level in &mut self.levels {
-                let (start, _) = level.interval.bounds(ts, &day);
-                if let Some(bar) = level.find(start) {
-                    f(&mut bar.cell);
+            for interval_bars in &mut self.intervals {
+                let (start, _) = interval_bars.interval.bounds(ts, &day);
+                if let Some(bar) = interval_bars.find(start) {
+                    f(&mut bar.acc);
                 }
             }
             self.restate(ts, 1);
@@ -142,14 +139,14 @@ impl<C: Cell> Timeline<C> {
         f(&mut self.hot);
         let day = *self.day(ts);
         let mut closed = false;
-        for level in &mut self.levels {
-            let bar = level.find_or_open(ts, &day, self.now, self.times.grace);
+        for interval_bars in &mut self.intervals {
+            let bar = interval_bars.find_or_open(ts, &day, self.now, self.times.emit_delay);
             closed |= bar.closed;
             let end = bar.end;
-            self.next = self.next.min(end.saturating_add(self.times.grace));
-            self.due = self.due.min(end.saturating_add(self.times.grace));
+            self.next = self.next.min(end.saturating_add(self.times.emit_delay));
+            self.due = self.due.min(end.saturating_add(self.times.emit_delay));
         }
-        self.next = self.next.min((second + SECOND).saturating_add(self.times.horizon));
+        self.next = self.next.min((second + SECOND).saturating_add(self.times.allowed_lateness));
         self.hot_closed = closed;
         if closed {
             self.restate(ts, 1);
@@ -161,33 +158,34 @@ impl<C: Cell> Timeline<C> {
         if self.hot_start == NONE {
             return;
         }
-        let (second, cell) = (self.hot_start, std::mem::take(&mut self.hot));
+        let (second, acc) = (self.hot_start, std::mem::take(&mut self.hot));
         let day = *self.day(second);
-        for level in &mut self.levels {
-            let (start, _) = level.interval.bounds(second, &day);
-            if let Some(bar) = level.find(start) {
-                bar.cell.merge(&cell);
+        for interval_bars in &mut self.intervals {
+            let (start, _) = interval_bars.interval.bounds(second, &day);
+            if let Some(bar) = interval_bars.find(start) {
+                bar.acc.merge(&acc);
             }
         }
         let place = self.at(second).unwrap_or_else(|place| place);
-        self.seconds.insert(place, (second, cell));
+        self.seconds.insert(place, (second, acc));
         self.hot_start = NONE;
         self.hot_closed = false;
     }
 
-    /// A record changed what is at `ts`: bars that were closed are to be told again.
+    /// A record changed what is at `ts`: bars that were closed are to be emitted again.
     fn restate(&mut self, ts: i64, late: u32) {
         let day = *self.day(ts);
-        for level in &mut self.levels {
-            let (start, _) = level.interval.bounds(ts, &day);
-            let Ok(place) = level.place(start) else { continue };
-            let Level { bars, dirty_from, .. } = level;
-            let mut touch = |bar: &mut Open<C>, late: u32| {
+        for interval_bars in &mut self.intervals {
+            let (start, _) = interval_bars.interval.bounds(ts, &day);
+            let Ok(place) = interval_bars.place(start) else { continue };
+            let IntervalBars { bars, dirty_from, continuous, .. } = interval_bars;
+            let (continuous, day_end) = (*continuous, bars[place].day_end);
+            let mut touch = |bar: &mut OpenBar<C>, late: u32| {
                 if bar.closed {
                     bar.late += late;
                     bar.revision += 1;
                 }
-                if bar.told || bar.closed {
+                if bar.emitted || bar.closed {
                     bar.dirty = true;
                     *dirty_from = (*dirty_from).min(bar.start);
                     self.dirty = true;
@@ -195,39 +193,39 @@ impl<C: Cell> Timeline<C> {
             };
             touch(&mut bars[place], late);
             if self.carries
-                && let Some(earlier) = bars.range_mut(..place).rev().find(|bar| bar.cell.is_bar())
+                && let Some(earlier) = bars.range_mut(..place).rev().find(|bar| bar.acc.is_bar())
             {
                 touch(earlier, 0);
             }
             // What a bar of quotes closes with is what the next ones begin with.
             for later in bars.range_mut(place + 1..) {
-                if C::ALONE {
+                if C::ALONE || !(continuous || later.day_end == day_end) {
                     break;
                 }
                 touch(later, 0);
-                if later.cell.shields() {
+                if later.acc.shields() {
                     break;
                 }
             }
         }
     }
 
-    /// Replaces a second's cell, and restates its bars.
-    pub(crate) fn replace(&mut self, ts: i64, cell: C) {
+    /// Replaces a second's accumulator, and restates its bars.
+    pub(crate) fn replace(&mut self, ts: i64, acc: C) {
         let second = second_of(ts);
         self.cool();
         let Ok(place) = self.at(second) else { return };
-        self.seconds[place].1 = cell;
+        self.seconds[place].1 = acc;
         let day = *self.day(ts);
-        for level in &mut self.levels {
-            let (start, end) = level.interval.bounds(ts, &day);
-            if let Some(bar) = level.find(start) {
-                bar.cell = bar.base.as_deref().cloned().unwrap_or_default();
+        for interval_bars in &mut self.intervals {
+            let (start, end) = interval_bars.interval.bounds(ts, &day);
+            if let Some(bar) = interval_bars.find(start) {
+                bar.acc = bar.base.as_deref().cloned().unwrap_or_default();
                 let first = self.seconds.partition_point(|(at, _)| *at < start);
                 self.seconds
                     .range(first..)
                     .take_while(|(at, _)| *at < end)
-                    .for_each(|(_, c)| bar.cell.merge(c));
+                    .for_each(|(_, c)| bar.acc.merge(c));
             }
         }
         self.restate(ts, 0);
@@ -236,7 +234,7 @@ impl<C: Cell> Timeline<C> {
     /// The own clock has come to something: bars close, seconds are sealed, bars settle.
     fn turn(&mut self) {
         let now = self.now;
-        let Times { grace, horizon } = self.times;
+        let Times { emit_delay, allowed_lateness } = self.times;
         self.next = i64::MAX;
         let bound = self.bound();
         if self.hot_start != NONE && self.hot_start + SECOND <= bound {
@@ -244,80 +242,97 @@ impl<C: Cell> Timeline<C> {
         }
         while let Some((second, _)) = self.seconds.front() {
             if second + SECOND > bound {
-                self.next = (second + SECOND).saturating_add(horizon);
+                self.next = (second + SECOND).saturating_add(allowed_lateness);
                 break;
             }
-            let Some((second, cell)) = self.seconds.pop_front() else { break };
+            let Some((second, acc)) = self.seconds.pop_front() else { break };
             let day = *self.day(second);
-            for level in &mut self.levels {
-                let (start, end) = level.interval.bounds(second, &day);
+            for interval_bars in &mut self.intervals {
+                let (start, end) = interval_bars.interval.bounds(second, &day);
                 // A bar that is sealed whole is never added up anew.
                 if end <= bound {
                     continue;
                 }
-                if let Some(bar) = level.bars.range_mut(level.settled..).find(|bar| bar.start == start) {
-                    bar.base.get_or_insert_default().merge(&cell);
+                if let Some(bar) =
+                    interval_bars.bars.range_mut(interval_bars.settled..).find(|bar| bar.start == start)
+                {
+                    bar.base.get_or_insert_default().merge(&acc);
                 }
             }
         }
         if self.hot_start != NONE {
-            self.next = self.next.min((self.hot_start + SECOND).saturating_add(horizon));
+            self.next = self.next.min((self.hot_start + SECOND).saturating_add(allowed_lateness));
         }
-        for level in &mut self.levels {
-            for bar in level.bars.range_mut(level.settled..) {
-                let settles = bar.end.saturating_add(horizon);
+        for interval_bars in &mut self.intervals {
+            for bar in interval_bars.bars.range_mut(interval_bars.settled..) {
+                let settles = bar.end.saturating_add(allowed_lateness);
                 if settles > now {
                     self.next = self.next.min(settles);
                     break;
                 }
                 (bar.settled, bar.closed, self.dirty) = (true, true, true);
-                level.settled += 1;
+                interval_bars.settled += 1;
             }
-            for bar in level.bars.iter_mut().rev().take_while(|bar| !bar.closed) {
-                let closes = bar.end.saturating_add(grace);
+            for bar in interval_bars.bars.iter_mut().rev().take_while(|bar| !bar.closed) {
+                let closes = bar.end.saturating_add(emit_delay);
                 if closes > now {
                     self.next = self.next.min(closes);
                     continue;
                 }
                 (bar.closed, bar.dirty, self.dirty) = (true, true, true);
                 self.hot_closed |= bar.start <= self.hot_start && self.hot_start < bar.end;
-                level.dirty_from = level.dirty_from.min(bar.start);
+                interval_bars.dirty_from = interval_bars.dirty_from.min(bar.start);
             }
         }
     }
 
-    /// Tells what has changed, as of the market's clock.
+    /// Emits what has changed, as of the market's clock.
     #[inline]
-    pub(crate) fn take(&mut self, market: i64, tell: &mut dyn FnMut(Told<'_, C>)) {
+    pub(crate) fn take(&mut self, market: i64, emit: &mut dyn FnMut(Emitted<'_, C>)) {
         // The market's clock may be the one that waits for confirmation.
         let market = market.max(self.now);
         if self.dirty || market >= self.due {
-            self.tell(market, false, tell);
+            self.emit(market, false, emit);
         }
     }
 
-    /// Tells all there is, as final.
-    pub(crate) fn finish(&mut self, tell: &mut dyn FnMut(Told<'_, C>)) {
-        self.levels.iter_mut().for_each(|level| level.dirty_from = NONE);
-        self.tell(i64::MAX, true, tell);
+    /// What a market without sessions carries over the end of a session day that is done.
+    pub(crate) fn carried(&self, day_end: i64) -> Option<C> {
+        let hot = (self.hot_start != NONE).then_some((self.hot_start, &self.hot));
+        self.intervals.first().and_then(|interval_bars| interval_bars.carried(day_end, hot))
+    }
+
+    /// Begins with what an earlier run carried over the end of a session day.
+    pub(crate) fn resume(&mut self, day_end: i64, carried: &C) {
+        for interval_bars in self.intervals.iter_mut().filter(|interval_bars| interval_bars.continuous) {
+            interval_bars.resume(day_end, carried.clone());
+        }
+    }
+
+    /// Emits all there is, as final.
+    pub(crate) fn finish(&mut self, emit: &mut dyn FnMut(Emitted<'_, C>)) {
+        self.intervals.iter_mut().for_each(|interval_bars| interval_bars.dirty_from = NONE);
+        self.emit(i64::MAX, true, emit);
     }
 
     #[inline(never)]
-    fn tell(&mut self, market: i64, end: bool, tell: &mut dyn FnMut(Told<'_, C>)) {
+    fn emit(&mut self, market: i64, end: bool, emit: &mut dyn FnMut(Emitted<'_, C>)) {
         self.dirty = false;
         self.due = i64::MAX;
         let hot = (self.hot_start != NONE).then_some((self.hot_start, &self.hot));
-        for level in &mut self.levels {
-            level.tell(market, end, self.carries, self.times, hot, tell);
-            level.leave(self.carries);
-            let due = level.due(self.times);
+        for interval_bars in &mut self.intervals {
+            interval_bars.emit(market, end, self.carries, self.times, hot, emit);
+            interval_bars.release(self.carries);
+            let due = interval_bars.due(self.times);
             self.due = self.due.min(due);
         }
-        // Those told by the market's clock are closed from now on.
+        // Those emitted by the market's clock are closed from now on.
         if self.hot_start != NONE {
             let (second, day) = (self.hot_start, *self.day(self.hot_start));
-            self.hot_closed = self.levels.iter().any(|level| {
-                level.place(level.interval.bounds(second, &day).0).is_ok_and(|at| level.bars[at].closed)
+            self.hot_closed = self.intervals.iter().any(|interval_bars| {
+                interval_bars
+                    .place(interval_bars.interval.bounds(second, &day).0)
+                    .is_ok_and(|at| interval_bars.bars[at].closed)
             });
         }
     }

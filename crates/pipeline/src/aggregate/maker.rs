@@ -5,9 +5,10 @@ use super::keeper::{Late, Work};
 use super::{Settings, WAIT};
 use crate::consume::kind;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
-use market::bar::{Aggregator, Bar, Needs, Place, Verdict};
+use market::bar::{Aggregator, Bar, Floors, Needs, Place, Verdict};
 use market::codec::json;
 use market::interval::Interval;
+use market::policy::ConditionCounts;
 use market::time::DAY;
 use market::{Kind, Record};
 use ports::batch::{MAX_NAME, Partition, check_lengths};
@@ -46,8 +47,10 @@ pub(super) struct Maker<'a> {
     /// The topics read.
     pub(super) names: Vec<String>,
     pub(super) parts: FxHashMap<Partition, Part>,
+    /// Why trades set no price, of partitions that others read now.
+    pub(super) conditions: ConditionCounts,
     /// Floors by partition, as an earlier run kept them.
-    pub(super) kept: BTreeMap<String, BTreeMap<String, i64>>,
+    pub(super) kept: BTreeMap<String, Floors>,
     /// The newest revision of each bar that is to be written.
     pub(super) told: BTreeMap<(String, Kind, Interval, i64, String), Bar>,
     /// Records for the late topic.
@@ -116,7 +119,11 @@ impl Maker<'_> {
 
     fn drop_revoked(&mut self) -> Result<()> {
         let lost = std::mem::take(&mut *self.revoked.list.lock().unwrap_or_else(PoisonError::into_inner));
-        self.parts.retain(|partition, _| !lost.contains(partition));
+        for partition in &lost {
+            if let Some(part) = self.parts.remove(partition) {
+                self.conditions.merge(&part.aggregator.condition_counts());
+            }
+        }
         self.tickets.iter_mut().for_each(|(_, offsets)| offsets.retain(|(p, _)| !lost.contains(p)));
         // Another member may have had them in between.
         self.read_kept()
@@ -182,7 +189,7 @@ impl Maker<'_> {
         // Up to a grace's length the silence may be the network's.
         let idle = i64::try_from(idle.as_nanos())
             .unwrap_or(i64::MAX)
-            .saturating_sub(self.settings.bars.grace)
+            .saturating_sub(self.settings.bars.emit_delay)
             .max(0);
         let (told, gaps) = (&mut self.told, &mut self.gaps);
         for part in self.parts.values_mut() {
@@ -192,6 +199,13 @@ impl Maker<'_> {
             part.duplicates = duplicates;
         }
         Ok(())
+    }
+
+    /// Why trades set no price, so far: for the summary.
+    pub(super) fn condition_counts(&self) -> ConditionCounts {
+        let mut counts = self.conditions.clone();
+        self.parts.values().for_each(|part| counts.merge(&part.aggregator.condition_counts()));
+        counts
     }
 
     pub(super) fn finish(&mut self) -> Result<()> {

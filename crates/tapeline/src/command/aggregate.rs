@@ -4,6 +4,7 @@ use crate::cli::AggregateOptions;
 use crate::context::Context;
 use crate::output::thousands;
 use crate::progress::Progress;
+use market::policy::ConditionCounts;
 use pipeline::aggregate;
 use ports::Result;
 use ports::telemetry::Telemetry;
@@ -54,7 +55,7 @@ pub(crate) fn settings(config: &Config) -> Result<aggregate::Settings> {
 /// What became of the records that bars are made of.
 pub(crate) fn summary(telemetry: &Telemetry) {
     let get = |counter| thousands(telemetry.get(counter));
-    println!("  bars: {} told, of {} records", get(&telemetry.bars), get(&telemetry.aggregated));
+    println!("  bars: {} emitted from {} records", get(&telemetry.bars), get(&telemetry.aggregated));
     for (count, text) in [
         (&telemetry.late, "came too late for their bars: on the late topic, with the reason"),
         (&telemetry.duplicates, "were in their bars already"),
@@ -64,4 +65,31 @@ pub(crate) fn summary(telemetry: &Telemetry) {
             println!("    {} {text}", get(count));
         }
     }
+    let conditions = telemetry.condition_counts();
+    // Odd lots and the like set no price on any day: worth a line only where they explain that there are few bars.
+    let many = conditions.unpriced() * 2 >= telemetry.get(&telemetry.aggregated);
+    for line in unpriced(&conditions, many) {
+        println!("    {line}");
+    }
+}
+
+/// How many reasons are listed.
+const REASONS: usize = 5;
+
+/// Why trades set no price, by reason; without `all` only conditions that the vocabulary lacks.
+pub(crate) fn unpriced(conditions: &ConditionCounts, all: bool) -> Vec<String> {
+    let rows =
+        conditions.rows().into_iter().filter(|(.., count)| count.unknown || (all && count.unpriced > 0));
+    let mut lines: Vec<String> = rows
+        .map(|(policy, names, count)| {
+            let what = if count.unpriced > 0 { "set no price" } else { "set prices like any other" };
+            format!("{} trades {what}: {names} (policy {policy})", thousands(count.trades))
+        })
+        .collect();
+    if lines.len() > REASONS {
+        let more = lines.len() - REASONS;
+        lines.truncate(REASONS);
+        lines.push(format!("and {more} more reasons; `tapeline explain SYMBOL TIME` shows each trade's"));
+    }
+    lines
 }

@@ -67,7 +67,7 @@ pub(crate) fn load(
 pub(crate) fn none(store: &dyn Store, symbol: &str, options: &BarOptions) -> String {
     format!(
         "no {} bars of {symbol} in that time in {}; make them: tapeline aggregate --until-end (from the topic), or \
-         --policy lean|sip|all (from the stored trades)",
+         --policy lean|sip|all|official (from the stored trades)",
         options.interval,
         store.describe()
     )
@@ -87,17 +87,16 @@ fn remake(
     let mut settings = open::bars(&context.config)?;
     settings.intervals = vec![options.interval];
     settings.feeds.iter_mut().for_each(|feed| feed.policy = policy.clone());
-    // A bar is made of all of its time, whatever part of it was asked for.
-    let calendar = settings.feeds.last().map_or(Calendar::XNYS, |feed| feed.calendar);
-    let whole = |time: UnixNanos, end: bool| match time.0 {
-        i64::MIN | i64::MAX => time,
+    // A bar is made of all of its time, and of what is carried into it, whatever part of it was asked for.
+    let (first, last) = settings.reading_span(from, to);
+    let start_of_first = |feed: &str| match from.0 {
+        i64::MIN => from,
         ts => {
-            let (start, stop) = options.interval.bounds(ts, &calendar.day(time));
-            UnixNanos(if end && start < ts { stop } else { start })
+            let calendar = settings.rules(feed, symbol).map_or(Calendar::XNYS, |rules| rules.calendar);
+            UnixNanos(options.interval.bounds(ts, &calendar.day(from)).0)
         }
     };
-    let (first, last) = (whole(from, false), whole(to, true));
-    let mut aggregator = Aggregator::new(settings);
+    let mut aggregator = Aggregator::new(settings.clone());
     let mut bars = Vec::new();
     let scan = Scan { kind, symbol: Some(symbol.to_owned()), from: first, to: last, limit: None };
     let mut place = Place::default();
@@ -113,10 +112,15 @@ fn remake(
         ControlFlow::Continue(())
     })?;
     aggregator.finish(&mut |bar| {
-        if bar.start >= first && bar.start < to && bar.values != Values::Empty {
+        if bar.start >= start_of_first(&bar.feed) && bar.start < to && bar.values != Values::Empty {
             bars.push(bar);
         }
     });
+    let conditions = aggregator.condition_counts();
+    let all = kind == Kind::Trade && bars.is_empty();
+    for line in super::aggregate::unpriced(&conditions, all) {
+        eprintln!("{line}");
+    }
     bars.sort_by(|a, b| (a.start, &a.feed).cmp(&(b.start, &b.feed)));
     Ok(bars)
 }
@@ -133,9 +137,9 @@ fn adjust(context: &Context, symbol: &str, options: &BarOptions, bars: &mut [Bar
     let text = std::fs::read_to_string(&path).map_err(ports::error::io("read factor file", &path))?;
     let factors = Factors::parse(&text)
         .map_err(|error| Error::user(format!("factor file {}: {error}", path.display())))?;
-    let feeds = open::bars(&context.config)?.feeds;
+    let settings = open::bars(&context.config)?;
     for bar in bars {
-        let rules = feeds.iter().find(|feed| bar.feed.starts_with(&feed.prefix)).or(feeds.last());
+        let rules = settings.rules(&bar.feed, &bar.symbol);
         let calendar = rules.map_or(Calendar::XNYS, |feed| feed.calendar);
         factors.apply(bar, options.adjust, calendar.day(bar.start).yyyymmdd);
     }

@@ -24,16 +24,10 @@ pub(crate) fn run(context: &Context, options: &ExplainOptions) -> Result<ExitCod
         let policy = Policy::named(name).map_err(|error| Error::user(format!("--policy: {error}")))?;
         settings.feeds.iter_mut().for_each(|feed| feed.policy = policy.clone());
     }
-    let calendar = settings.feeds.last().map_or(market::calendar::Calendar::XNYS, |feed| feed.calendar);
-    let (from, to) = options.interval.bounds(time.0, &calendar.day(time));
+    // Which calendar holds is known by the feed of each trade; volume may be carried from elsewhere in the session.
+    let (from, to) = settings.reading_span(time, UnixNanos(time.0.saturating_add(1)));
     let mut trades: Vec<Trade<String>> = Vec::new();
-    let scan = Scan {
-        kind: Kind::Trade,
-        symbol: Some(symbol.clone()),
-        from: UnixNanos(from),
-        to: UnixNanos(to),
-        limit: None,
-    };
+    let scan = Scan { kind: Kind::Trade, symbol: Some(symbol.clone()), from, to, limit: None };
     context.retry_short(|| {
         trades.clear();
         store.scan(&scan, &mut |record| {
@@ -44,24 +38,26 @@ pub(crate) fn run(context: &Context, options: &ExplainOptions) -> Result<ExitCod
         })
     })?;
     if trades.is_empty() {
-        eprintln!(
-            "no trades of {symbol} from {} to {} in {}",
-            UnixNanos(from),
-            UnixNanos(to),
-            store.describe()
-        );
+        eprintln!("no trades of {symbol} from {from} to {to} in {}", store.describe());
         return Ok(ExitCode::SUCCESS);
     }
     let mut out = Out::new();
+    let mut any = false;
     let mut by_feed: BTreeMap<&str, Vec<&Trade<String>>> = BTreeMap::new();
     for trade in &trades {
         by_feed.entry(&trade.feed).or_default().push(trade);
     }
     for (feed, trades) in by_feed {
-        let rules =
-            settings.feeds.iter().find(|rules| feed.starts_with(&rules.prefix)).or(settings.feeds.last());
-        let Some(rules) = rules else { continue };
-        let bar = bar_of(&settings, &trades);
+        let Some(rules) = settings.rules(feed, &symbol) else { continue };
+        let calendar = rules.calendar;
+        let (from, to) = options.interval.bounds(time.0, &calendar.day(time));
+        let bar = bar_of(&settings, &trades, from);
+        let trades: Vec<&Trade<String>> =
+            trades.into_iter().filter(|trade| (from..to).contains(&trade.ts.0)).collect();
+        if trades.is_empty() {
+            continue;
+        }
+        any = true;
         out.put(&format!(
             "{symbol} on {feed}, {} from {}, policy {}, calendar {}\n",
             options.interval,
@@ -90,22 +86,29 @@ pub(crate) fn run(context: &Context, options: &ExplainOptions) -> Result<ExitCod
             ))?;
         }
         if rules.policy.carries_volume {
-            out.put("  Under this policy a bar also takes the volume of prints after it, up to the next bar with a price.\n")?;
+            out.put("  under this policy a bar also takes the volume of later prints, up to the next bar with a price\n")?;
         }
     }
     out.end()?;
+    if !any {
+        eprintln!("no trades of {symbol} in its {} bar of {time} in {}", options.interval, store.describe());
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The bar that these prints alone make.
-fn bar_of(settings: &market::bar::Settings, trades: &[&Trade<String>]) -> Option<Bar> {
+/// The bar that begins at a time, made of the trades of its session.
+fn bar_of(settings: &market::bar::Settings, trades: &[&Trade<String>], start: i64) -> Option<Bar> {
     let mut aggregator = Aggregator::new(settings.clone());
     for (position, trade) in trades.iter().enumerate() {
         let place = Place { position: position as u64, stamp_ms: 0 };
         aggregator.add(&Record::Trade(trade.as_str()), place);
     }
     let mut found = None;
-    aggregator.finish(&mut |bar| found = Some(bar));
+    aggregator.finish(&mut |bar| {
+        if bar.start.0 == start {
+            found = Some(bar);
+        }
+    });
     found
 }
 

@@ -6,10 +6,10 @@ use crate::context::Context;
 use crate::plot::candles::{Candles, Series};
 use crate::plot::save;
 use crate::plot::spread::{Correlation, Returns};
-use market::Kind;
 use market::bar::{Bar, Values};
 use market::calendar::Calendar;
-use market::returns::{correlation, log_return};
+use market::returns::{correlation, log_return, paired_returns};
+use market::{Kind, UnixNanos};
 use ports::{Error, Result};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ use tapeline::open;
 
 pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> {
     let store = open::store(&context.config)?;
-    let rules = open::bars(&context.config)?.feeds;
+    let settings = open::bars(&context.config)?;
     let mut series = Vec::new();
     for symbol in options.symbols.iter().map(|symbol| symbol.trim().to_owned()) {
         let load = || bars::load(context, &*store, Kind::Trade, &symbol, &options.span, &options.bars, None);
@@ -31,8 +31,7 @@ pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
         }
         // Feeds are never mixed: each is drawn by itself.
         for (feed, bars) in by_feed {
-            let found = rules.iter().find(|rules| feed.starts_with(&rules.prefix)).or(rules.last());
-            let calendar = found.map_or(Calendar::XNYS, |rules| rules.calendar);
+            let calendar = settings.rules(&feed, &symbol).map_or(Calendar::XNYS, |rules| rules.calendar);
             let policy =
                 options.bars.policy.as_ref().map(|name| format!(", policy {name}")).unwrap_or_default();
             let title = format!("{symbol} {} {feed}{policy}", options.bars.interval);
@@ -77,19 +76,29 @@ fn returns(series: &Series) -> BTreeMap<i64, f64> {
     out
 }
 
+/// Start and close of each bar.
+fn closes(series: &Series) -> Vec<(i64, f64)> {
+    let close = |bar: &Bar| match &bar.values {
+        Values::Trades(values) => Some((bar.start.0, values.ohlc[3].to_f64())),
+        _ => None,
+    };
+    series.bars.iter().filter_map(close).collect()
+}
+
 fn correlations(series: &[(String, Series)], options: &PlotOptions) -> Result<Correlation> {
     if series.len() < 2 {
         return Err(Error::user("a correlation needs two symbols or more")
             .hint("tapeline plot SPY,IBM --kind correlation …"));
     }
-    let all: Vec<BTreeMap<i64, f64>> = series.iter().map(|(_, series)| returns(series)).collect();
-    let pair = |a: &BTreeMap<i64, f64>, b: &BTreeMap<i64, f64>| {
-        let both: Vec<(f64, f64)> = a.iter().filter_map(|(at, x)| b.get(at).map(|y| (*x, *y))).collect();
-        correlation(&both)
-    };
+    let all: Vec<Vec<(i64, f64)>> = series.iter().map(|(_, series)| closes(series)).collect();
+    let calendar = series[0].1.calendar;
+    let day = |time: i64| calendar.day(UnixNanos(time)).yyyymmdd;
+    // Nights are left out, as they are of the returns.
+    let same_session = |from: i64, to: i64| options.bars.interval.is_day() || day(from) == day(to);
+    let pair = |a: &[(i64, f64)], b: &[(i64, f64)]| correlation(&paired_returns(a, b, same_session));
     Ok(Correlation {
         title: format!(
-            "Correlation of returns from {} bar to bar, over the bars both have",
+            "Correlation of returns from {} bar to bar, from each bar that both have to the next",
             options.bars.interval
         ),
         symbols: series.iter().map(|(symbol, _)| symbol.clone()).collect(),

@@ -6,13 +6,13 @@ use crate::{Price, Size};
 
 /// A print's place in time: two at the same nanosecond keep the order of the tape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Moment {
+pub(crate) struct EventOrder {
     pub(crate) ts: i64,
     pub(crate) order: u64,
 }
 
 /// What merges and can be asked whether it is a bar yet.
-pub(crate) trait Cell: Clone + Default + PartialEq {
+pub(crate) trait Accumulator: Clone + Default + PartialEq {
     /// A bar shows nothing of the bars before it.
     const ALONE: bool;
     fn merge(&mut self, other: &Self);
@@ -24,7 +24,7 @@ pub(crate) trait Cell: Clone + Default + PartialEq {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Mark {
-    at: Moment,
+    at: EventOrder,
     price: i128,
 }
 
@@ -37,8 +37,8 @@ pub(crate) struct Prices {
     low: i128,
 }
 
-const NEVER: Moment = Moment { ts: i64::MIN, order: 0 };
-const ALWAYS: Moment = Moment { ts: i64::MAX, order: u64::MAX };
+const NEVER: EventOrder = EventOrder { ts: i64::MIN, order: 0 };
+const ALWAYS: EventOrder = EventOrder { ts: i64::MAX, order: u64::MAX };
 
 impl Default for Prices {
     fn default() -> Self {
@@ -53,7 +53,7 @@ impl Default for Prices {
 
 impl Prices {
     #[inline]
-    fn last(&mut self, at: Moment, price: i128) {
+    fn last(&mut self, at: EventOrder, price: i128) {
         if at < self.open.at {
             self.open = Mark { at, price };
         }
@@ -101,7 +101,7 @@ impl Prices {
 /// A trade as the bars need it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Print {
-    pub(crate) at: Moment,
+    pub(crate) at: EventOrder,
     /// Hash of venue and id: identity within the nanosecond.
     pub(crate) key: u64,
     /// Raw values.
@@ -119,7 +119,7 @@ const _: () = assert!(size_of::<Print>() == 64);
 
 /// Trades of a time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct TradeCell {
+pub(crate) struct TradeAccumulator {
     pub(crate) prices: Prices,
     /// The day's bar takes fewer prints for its prices.
     pub(crate) day: Prices,
@@ -128,9 +128,30 @@ pub(crate) struct TradeCell {
     /// Price times size, raw by raw.
     pub(crate) notional: Wide,
     pub(crate) trades: u64,
+    /// What the day closes with officially. Few seconds have one.
+    official: Option<Box<Official>>,
 }
 
-impl TradeCell {
+/// The largest print that reports an official close, the later of two of one size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Official {
+    size: i128,
+    at: EventOrder,
+    price: i128,
+}
+
+impl TradeAccumulator {
+    pub(crate) fn official_close(&self) -> Option<Price> {
+        self.official.as_ref().map(|official| Price::from_raw(official.price))
+    }
+
+    #[cold]
+    fn official(&mut self, other: Official) {
+        if self.official.as_deref().is_none_or(|known| *known < other) {
+            self.official = Some(Box::new(other));
+        }
+    }
+
     #[inline]
     pub(crate) fn add(&mut self, print: &Print) {
         if print.updates.has(Updates::LAST) {
@@ -150,10 +171,13 @@ impl TradeCell {
             self.notional.add(Wide::product(print.price, print.size));
             self.trades += 1;
         }
+        if print.day.has(Updates::OFFICIAL_CLOSE) {
+            self.official(Official { size: print.size, at: print.at, price: print.price });
+        }
     }
 }
 
-impl Cell for TradeCell {
+impl Accumulator for TradeAccumulator {
     const ALONE: bool = true;
 
     #[inline]
@@ -163,6 +187,9 @@ impl Cell for TradeCell {
         self.volume = self.volume.saturating_add(other.volume);
         self.notional.add(other.notional);
         self.trades += other.trades;
+        if let Some(other) = &other.official {
+            self.official(**other);
+        }
     }
 
     fn is_bar(&self) -> bool {
@@ -176,13 +203,13 @@ impl Cell for TradeCell {
 
 /// One side of the quotes of a time: prices, and the size at the last.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct SideCell {
+pub(crate) struct SideAccumulator {
     prices: Prices,
     size: i128,
 }
 
-impl SideCell {
-    pub(crate) fn add(&mut self, at: Moment, price: i128, size: i128) {
+impl SideAccumulator {
+    pub(crate) fn add(&mut self, at: EventOrder, price: i128, size: i128) {
         if at >= self.prices.close.at {
             self.size = size;
         }
@@ -199,6 +226,13 @@ impl SideCell {
 
     pub(crate) fn any(&self) -> bool {
         self.prices.any()
+    }
+
+    /// Order, price and size of the last quote.
+    pub(crate) fn last(&self) -> Option<(EventOrder, Price, Size)> {
+        let close = self.prices.close;
+        let (price, size) = (Price::from_raw(close.price), Size::from_raw(self.size));
+        self.any().then_some((close.at, price, size))
     }
 
     /// As a bar that begins with what was quoted before it.
@@ -220,12 +254,12 @@ impl SideCell {
 
 /// Quotes of a time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct QuoteCell {
-    pub(crate) bid: SideCell,
-    pub(crate) ask: SideCell,
+pub(crate) struct QuoteAccumulator {
+    pub(crate) bid: SideAccumulator,
+    pub(crate) ask: SideAccumulator,
 }
 
-impl Cell for QuoteCell {
+impl Accumulator for QuoteAccumulator {
     const ALONE: bool = false;
 
     fn merge(&mut self, other: &Self) {

@@ -1,14 +1,15 @@
 //! All series of trades, or of quotes.
 //!
-//! What decides whether a record is taken is small and lies together (`Front`): that of ten thousand series stays in the
-//! processor's cache. The series themselves are large. So records that are taken wait, at most until bars are asked
+//! What decides whether a record is taken is small and lies together (`SeriesState`): that of ten thousand series stays
+//! in the processor's cache. The series themselves are large. So records that are taken wait, at most until bars are asked
 //! for, and are worked in series by series: each series' own order is kept, and it is fetched once for many records.
 //! Records of so many series wait together that they stay in the cache too.
 
+use super::Bar;
+use super::checkpoint::{Floor, Place};
 use super::clock::Clock;
 use super::series::{Effected, Name, Series, Verdict};
 use super::timeline::second_of;
-use super::{Bar, Place};
 use crate::interval::SECOND;
 use hashbrown::HashTable;
 use rustc_hash::{FxHashMap, FxHasher};
@@ -26,7 +27,7 @@ const STALE_MS: i64 = 24 * 3_600_000;
 /// Where a series stands: what every record asks for, in one line of the cache.
 #[derive(Debug, Clone)]
 #[repr(align(64))]
-pub(super) struct Front {
+pub(super) struct SeriesState {
     /// The symbol; of more than 15 bytes: nothing.
     symbol: u128,
     clock: Clock,
@@ -34,11 +35,11 @@ pub(super) struct Front {
     floor: i64,
     stamp_ms: i64,
     feed: u32,
-    /// The last record's, in `Lane::days`.
+    /// The last record's, in `SeriesTable::days`.
     day: u32,
 }
 
-const _: () = assert!(size_of::<Front>() == 64);
+const _: () = assert!(size_of::<SeriesState>() == 64);
 
 /// Start and end of a session, and of its regular hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,19 +58,19 @@ struct Waiting<I> {
 }
 
 /// Sessions of a series that may still change: start, end, position of the first record.
-type Open = VecDeque<(i64, i64, u64)>;
+type OpenSessions = VecDeque<(i64, i64, u64)>;
 
 #[derive(Debug, Clone)]
-pub(super) struct Lane<S: Series> {
-    horizon: i64,
-    /// Series by symbol and feed. The symbol is in its front: it is fetched anyway.
+pub(super) struct SeriesTable<S: Series> {
+    allowed_lateness: i64,
+    /// Series by symbol and feed. The symbol is in its state, which is fetched anyway.
     short: HashTable<u32>,
     /// All feeds' series of a symbol of more than 15 bytes.
     long: FxHashMap<Box<str>, Vec<u32>>,
-    fronts: Vec<Front>,
+    states: Vec<SeriesState>,
     days: Vec<Hours>,
     series: Vec<S>,
-    open: Vec<Open>,
+    open: Vec<OpenSessions>,
     /// The records of the first [`TOGETHER`] series, of the next, and so on.
     waiting: Vec<Vec<Waiting<S::Item>>>,
     /// The order to work them in.
@@ -95,17 +96,17 @@ fn hash(symbol: u128, feed: u32) -> u64 {
 }
 
 /// What stands before an instant that can no longer change.
-fn bound(now: i64, horizon: i64) -> i64 {
-    now.saturating_sub(horizon)
+fn bound(now: i64, allowed_lateness: i64) -> i64 {
+    now.saturating_sub(allowed_lateness)
 }
 
-impl<S: Series> Lane<S> {
-    pub(super) fn new(horizon: i64) -> Self {
+impl<S: Series> SeriesTable<S> {
+    pub(super) fn new(allowed_lateness: i64) -> Self {
         Self {
-            horizon,
+            allowed_lateness,
             short: HashTable::new(),
             long: FxHashMap::default(),
-            fronts: Vec::new(),
+            states: Vec::new(),
             // Of none yet.
             days: vec![Hours { session: (0, 0), regular: (0, 0) }],
             series: Vec::new(),
@@ -123,12 +124,12 @@ impl<S: Series> Lane<S> {
         let packed = packed(symbol);
         let known = match packed {
             Some(packed) => self.short.find(hash(packed, feed), |at| {
-                let front = &self.fronts[*at as usize];
-                front.symbol == packed && front.feed == feed
+                let state = &self.states[*at as usize];
+                state.symbol == packed && state.feed == feed
             }),
             None => {
                 let mut all = self.long.get(symbol).into_iter().flatten();
-                all.find(|at| self.fronts[**at as usize].feed == feed)
+                all.find(|at| self.states[**at as usize].feed == feed)
             }
         };
         match known {
@@ -139,20 +140,20 @@ impl<S: Series> Lane<S> {
 
     #[cold]
     fn begin(&mut self, symbol: &str, packed: Option<u128>, feed: u32, (series, floor): (S, i64)) -> u32 {
-        let at = self.fronts.len() as u32;
+        let at = self.states.len() as u32;
         self.series.push(series);
-        self.open.push(Open::new());
+        self.open.push(OpenSessions::new());
         if (at as usize).is_multiple_of(TOGETHER) {
             self.waiting.push(Vec::new());
         }
         let (symbol_or_none, clock) = (packed.unwrap_or_default(), Clock::default());
-        self.fronts.push(Front { symbol: symbol_or_none, clock, floor, stamp_ms: 0, feed, day: 0 });
+        self.states.push(SeriesState { symbol: symbol_or_none, clock, floor, stamp_ms: 0, feed, day: 0 });
         match packed {
             Some(packed) => {
-                let fronts = &self.fronts;
+                let states = &self.states;
                 self.short.insert_unique(hash(packed, feed), at, |other| {
-                    let front = &fronts[*other as usize];
-                    hash(front.symbol, front.feed)
+                    let state = &states[*other as usize];
+                    hash(state.symbol, state.feed)
                 });
             }
             None => self.long.entry(symbol.into()).or_default().push(at),
@@ -169,22 +170,22 @@ impl<S: Series> Lane<S> {
         place: Place,
         known: impl FnOnce(&mut S) -> bool,
     ) -> Result<(i64, bool), Verdict> {
-        let mut hours = self.days[self.fronts[series as usize].day as usize];
+        let mut hours = self.days[self.states[series as usize].day as usize];
         if !(hours.session.0 <= ts && ts < hours.session.1) {
             hours = self.enter(series, ts, place);
         }
-        let horizon = self.horizon;
-        let front = &mut self.fronts[series as usize];
-        front.stamp_ms = place.stamp_ms;
-        if ts < front.floor {
+        let allowed_lateness = self.allowed_lateness;
+        let state = &mut self.states[series as usize];
+        state.stamp_ms = place.stamp_ms;
+        if ts < state.floor {
             self.duplicates += 1;
             return Err(Verdict::Past);
         }
-        if second_of(ts).saturating_add(SECOND) <= bound(front.clock.now(), horizon) {
+        if second_of(ts).saturating_add(SECOND) <= bound(state.clock.now(), allowed_lateness) {
             return Err(self.too_late(series, known));
         }
-        front.clock.observe(ts);
-        Ok((front.clock.now(), hours.regular.0 <= ts && ts < hours.regular.1))
+        state.clock.observe(ts);
+        Ok((state.clock.now(), hours.regular.0 <= ts && ts < hours.regular.1))
     }
 
     #[cold]
@@ -203,15 +204,15 @@ impl<S: Series> Lane<S> {
     fn enter(&mut self, series: u32, ts: i64, place: Place) -> Hours {
         let index = series as usize;
         let day = self.series[index].day(ts);
-        let (front, open) = (&mut self.fronts[index], &mut self.open[index]);
+        let (state, open) = (&mut self.states[index], &mut self.open[index]);
         let hours = Hours { session: (day.start, day.end), regular: (day.parts[1], day.parts[2]) };
         let known = self.days.iter().rposition(|other| *other == hours).unwrap_or_else(|| {
             self.days.push(hours);
             self.days.len() - 1
         });
-        front.day = known as u32;
-        if day.end > bound(front.clock.now(), self.horizon)
-            && ts >= front.floor
+        state.day = known as u32;
+        if day.end > bound(state.clock.now(), self.allowed_lateness)
+            && ts >= state.floor
             && !open.iter().any(|(other, ..)| *other == day.start)
         {
             open.push_back((day.start, day.end, place.position));
@@ -263,13 +264,13 @@ impl<S: Series> Lane<S> {
         waiting.clear();
     }
 
-    /// Tells the bars that have closed, changed or become final as of the market's time; at the end of the stream all.
-    pub(super) fn take(&mut self, market: Option<i64>, tell: &mut dyn FnMut(Bar)) {
+    /// Emits the bars that have closed, changed or become final as of the market's time; at the end of the stream all.
+    pub(super) fn take(&mut self, market: Option<i64>, emit: &mut dyn FnMut(Bar)) {
         // A series that was just worked on is at hand.
         for together in 0..self.waiting.len() {
             self.work(together);
             let (from, to) = (together * TOGETHER, self.series.len().min((together + 1) * TOGETHER));
-            self.series[from..to].iter_mut().for_each(|series| series.take(market, tell));
+            self.series[from..to].iter_mut().for_each(|series| series.take(market, emit));
         }
     }
 
@@ -278,17 +279,20 @@ impl<S: Series> Lane<S> {
         &mut self,
         market: i64,
         latest_ms: i64,
-        tell: &mut dyn FnMut(&Name, Option<u64>, i64),
+        emit: &mut dyn FnMut(&Name, Option<u64>, Option<Floor>),
     ) {
-        for ((front, open), series) in self.fronts.iter_mut().zip(&mut self.open).zip(&self.series) {
-            let stale = front.stamp_ms < latest_ms.saturating_sub(STALE_MS);
-            let sealed = bound(front.clock.now(), self.horizon);
-            let done = |end: i64| end <= sealed || (stale && end <= bound(market, self.horizon));
+        for ((state, open), series) in self.states.iter_mut().zip(&mut self.open).zip(&mut self.series) {
+            let stale = state.stamp_ms < latest_ms.saturating_sub(STALE_MS);
+            let sealed = bound(state.clock.now(), self.allowed_lateness);
+            let done = |end: i64| end <= sealed || (stale && end <= bound(market, self.allowed_lateness));
             if let Some(last) = open.iter().filter(|(_, end, _)| done(*end)).map(|(_, end, _)| *end).max() {
-                front.floor = front.floor.max(last);
+                state.floor = state.floor.max(last);
                 open.retain(|(_, end, _)| !done(*end));
             }
-            tell(series.name(), open.iter().map(|(.., position)| *position).min(), front.floor);
+            let position = open.iter().map(|(.., position)| *position).min();
+            let time = state.floor;
+            let floor = (time > i64::MIN).then(|| Floor { time, carried: series.carried(time) });
+            emit(series.name(), position, floor);
         }
     }
 }

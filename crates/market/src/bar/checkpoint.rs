@@ -1,0 +1,123 @@
+//! Where a stream continues after a restart.
+
+use super::accumulator::{EventOrder, QuoteAccumulator};
+use crate::{Price, Size};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Where a record stands in its stream.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Place {
+    /// Its position: an offset.
+    pub position: u64,
+    /// When it was put there, milliseconds.
+    pub stamp_ms: i64,
+}
+
+/// From where a stream is to be read again so that all bars that may still change come out the same, and which event
+/// times are done with until then, by series.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Needs {
+    /// The first position; `None` when nothing is needed again.
+    pub position: Option<u64>,
+    /// Series (`trade|feed|symbol`) whose records before a time are in final bars.
+    pub floors: Floors,
+}
+
+/// Low watermarks by series.
+pub type Floors = BTreeMap<String, Floor>;
+
+/// Low watermark of a series: its records before this time are in final bars. In JSON the time alone, or an object where
+/// quotes are carried on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Stored", into = "Stored")]
+pub struct Floor {
+    /// Event time, nanoseconds.
+    pub time: i64,
+    /// What was quoted last before it, where a market without sessions carries its quotes on.
+    pub carried: CarriedQuote,
+}
+
+/// The last bid and ask.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CarriedQuote {
+    bid: Option<CarriedSide>,
+    ask: Option<CarriedSide>,
+}
+
+/// Event time, order within it, price and size.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct CarriedSide(i64, u64, String, String);
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Stored {
+    Time(i64),
+    Quotes { time: i64, bid: Option<CarriedSide>, ask: Option<CarriedSide> },
+}
+
+impl From<Stored> for Floor {
+    fn from(stored: Stored) -> Self {
+        match stored {
+            Stored::Time(time) => Self { time, carried: CarriedQuote::default() },
+            Stored::Quotes { time, bid, ask } => Self { time, carried: CarriedQuote { bid, ask } },
+        }
+    }
+}
+
+impl From<Floor> for Stored {
+    fn from(Floor { time, carried }: Floor) -> Self {
+        match carried {
+            CarriedQuote { bid: None, ask: None } => Self::Time(time),
+            CarriedQuote { bid, ask } => Self::Quotes { time, bid, ask },
+        }
+    }
+}
+
+impl CarriedQuote {
+    /// The last quote of an accumulator.
+    pub(super) fn of(acc: &QuoteAccumulator) -> Self {
+        let [bid, ask] = [&acc.bid, &acc.ask].map(|side| {
+            let (at, price, size) = side.last()?;
+            Some(CarriedSide(at.ts, at.order, price.to_string(), size.to_string()))
+        });
+        Self { bid, ask }
+    }
+
+    /// An accumulator that closes with it; nothing where a number cannot be read.
+    pub(super) fn accumulator(&self) -> QuoteAccumulator {
+        let mut acc = QuoteAccumulator::default();
+        for (side, acc) in [(&self.bid, &mut acc.bid), (&self.ask, &mut acc.ask)] {
+            let Some(CarriedSide(ts, order, price, size)) = side else { continue };
+            if let (Ok(price), Ok(size)) = (Price::parse(price.as_bytes()), Size::parse(size.as_bytes())) {
+                acc.add(EventOrder { ts: *ts, order: *order }, price.raw(), size.raw());
+            }
+        }
+        acc
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floors_are_kept_as_json() {
+        let mut acc = QuoteAccumulator::default();
+        acc.bid.add(
+            EventOrder { ts: 5, order: 7 },
+            Price::from_billionths(1_500_000_000).raw(),
+            Size::from_whole(2).raw(),
+        );
+        for (carried, text) in [
+            (CarriedQuote::default(), "9"),
+            (CarriedQuote::of(&acc), r#"{"time":9,"bid":[5,7,"1.5","2"],"ask":null}"#),
+        ] {
+            let floor = Floor { time: 9, carried };
+            assert_eq!(serde_json::to_string(&floor).unwrap(), text);
+            let read: Floor = serde_json::from_str(text).unwrap();
+            assert_eq!(read, floor);
+            assert_eq!(CarriedQuote::of(&read.carried.accumulator()), floor.carried);
+        }
+    }
+}
