@@ -64,14 +64,14 @@ impl Settings {
         Self { listen: listen.into(), token: String::new(), bars, factors: None, limits: Limits::default() }
     }
 
-    /// The rules for a feed: condition policy and calendar.
-    pub(crate) fn rules(&self, feed: &str) -> Option<&market::bar::Feed> {
-        self.bars.feeds.iter().find(|rules| feed.starts_with(&rules.prefix)).or(self.bars.feeds.last())
+    /// The rules of a symbol on a feed: condition policy and calendar.
+    pub(crate) fn rules(&self, feed: &str, symbol: &str) -> Option<&market::bar::Feed> {
+        self.bars.rules(feed, symbol)
     }
 
-    /// The calendar of a feed.
-    pub(crate) fn calendar(&self, feed: &str) -> market::calendar::Calendar {
-        self.rules(feed).map_or(market::calendar::Calendar::XNYS, |rules| rules.calendar)
+    /// The calendar of a symbol on a feed.
+    pub(crate) fn calendar(&self, feed: &str, symbol: &str) -> market::calendar::Calendar {
+        self.rules(feed, symbol).map_or(market::calendar::Calendar::XNYS, |rules| rules.calendar)
     }
 }
 

@@ -72,7 +72,7 @@ pub(crate) struct BarParams {
     to: Option<String>,
     /// Only bars of this feed.
     feed: Option<String>,
-    /// Rebuild from the stored trades under this condition policy: `sip`, `lean` or `all`. Needs `from` and `to`.
+    /// Rebuild from the stored trades under this condition policy: `sip`, `lean`, `all` or `official`. Needs `from` and `to`.
     policy: Option<String>,
     /// `none`, `split` or `all` (splits and dividends); needs `serve.factors`.
     adjust: Option<String>,
@@ -107,7 +107,7 @@ pub(crate) async fn bars(
     };
     let query = BarQuery {
         kind,
-        symbol: params::symbol(&params.symbol)?.to_ascii_uppercase(),
+        symbol: params::symbol(&params.symbol)?,
         interval: interval(params.interval.as_deref())?,
         feed: params.feed.clone(),
         session: params.session,
@@ -198,7 +198,7 @@ impl Adjustment {
 impl SymbolFactors {
     fn apply(&self, settings: &Settings, bar: &mut Bar) {
         if let Some((adjust, factors)) = &self.0 {
-            let date = settings.calendar(&bar.feed).day(bar.start).yyyymmdd;
+            let date = settings.calendar(&bar.feed, &bar.symbol).day(bar.start).yyyymmdd;
             factors.apply(bar, *adjust, date);
         }
     }

@@ -64,7 +64,7 @@ pub(crate) async fn quotes(
 }
 
 async fn records(app: &App, headers: &HeaderMap, kind: Kind, params: RecordParams) -> Answer {
-    let symbol = params::symbol(&params.symbol)?.to_ascii_uppercase();
+    let symbol = params::symbol(&params.symbol)?;
     let (from, to) = params::range(params.from.as_deref(), params.to.as_deref())?;
     let zone = params::zone(params.tz.as_deref())?;
     let limits = &app.settings.limits;

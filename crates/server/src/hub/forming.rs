@@ -14,7 +14,8 @@ struct Forming {
     interval: Interval,
     start: i64,
     end: i64,
-    prices: Option<[Price; 4]>,
+    open_close: Option<[Price; 2]>,
+    high_low: Option<[Price; 2]>,
     volume: f64,
     notional: f64,
     trades: u64,
@@ -42,12 +43,14 @@ pub(crate) struct Counted {
 }
 
 impl FormingBars {
-    pub(crate) fn new(name: &str, feed: &Feed, intervals: &[Interval], at: UnixNanos) -> Self {
+    /// Bars of a trade's symbol and feed, without the trade itself.
+    pub(crate) fn new(first: &Trade<&str>, feed: &Feed, intervals: &[Interval]) -> Self {
         let bar = |interval: &Interval| Forming {
             interval: *interval,
             start: i64::MIN,
             end: i64::MIN,
-            prices: None,
+            open_close: None,
+            high_low: None,
             volume: 0.0,
             notional: 0.0,
             trades: 0,
@@ -55,9 +58,9 @@ impl FormingBars {
         };
         Self {
             effects: Effects::new(feed.policy.clone()),
-            day: feed.calendar.day(at),
+            day: feed.calendar.day(first.ts),
             feed: feed.clone(),
-            vocabulary: Vocabulary::of(name),
+            vocabulary: Vocabulary::of(first.feed, first.symbol),
             bars: intervals.iter().map(bar).collect(),
         }
     }
@@ -76,8 +79,7 @@ impl FormingBars {
         if trade.canceled || trade.revision > 0 {
             return Counted::default();
         }
-        let effect = self.effects.of(trade, self.vocabulary);
-        let (below, of_day) = effect.at(self.day.is_regular(ts));
+        let (below, of_day) = self.effects.of(trade, self.vocabulary, self.day.is_regular(ts));
         for bar in &mut self.bars {
             let updates = if bar.interval.is_day() { of_day } else { below };
             bar.add(trade, updates, &self.day);
@@ -113,7 +115,7 @@ impl Forming {
         }
         if ts >= self.end {
             (self.start, self.end) = self.interval.bounds(ts, day);
-            self.prices = None;
+            (self.open_close, self.high_low) = (None, None);
             (self.volume, self.notional, self.trades) = (0.0, 0.0, 0);
         }
         if updates.has(Updates::VOLUME) {
@@ -123,23 +125,21 @@ impl Forming {
             self.trades += 1;
         }
         let price = trade.price;
-        if let Some([open, high, low, close]) = &mut self.prices {
-            if updates.has(Updates::HIGH_LOW) {
-                *high = (*high).max(price);
-                *low = (*low).min(price);
-            }
-            if updates.has(Updates::LAST) {
-                *close = price;
-                (*high, *low) = ((*high).max(*open), (*low).min(*open));
-            }
-        } else if updates.has(Updates::LAST) {
-            self.prices = Some([price; 4]);
+        if updates.has(Updates::HIGH_LOW) {
+            let [high, low] = self.high_low.unwrap_or([price; 2]);
+            self.high_low = Some([high.max(price), low.min(price)]);
+        }
+        if updates.has(Updates::LAST) {
+            let [open, _] = self.open_close.unwrap_or([price; 2]);
+            self.open_close = Some([open, price]);
         }
         self.changed = true;
     }
 
     fn to_json(&self, symbol: &str, feed: &str, day: &Day) -> Option<Map<String, Value>> {
-        let [open, high, low, close] = self.prices?.map(|price| price.to_string());
+        let [open, close] = self.open_close?;
+        let [high, low] = self.high_low.unwrap_or([open.max(close), open.min(close)]);
+        let [open, high, low, close] = [open, high, low, close].map(|price| price.to_string());
         let mut map = Map::new();
         let session = super::state::phase(day, self.start);
         let value = json!({

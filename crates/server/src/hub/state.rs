@@ -154,7 +154,7 @@ impl State {
             return;
         }
         if let Some(start) = text("start").and_then(|start| UnixNanos::parse(&start).ok()) {
-            let day = self.settings.calendar(&feed).day(start);
+            let day = self.settings.calendar(&feed, &symbol).day(start);
             bar.insert("session".to_owned(), phase(&day, start.0).into());
         }
         let bars = self.bars.entry(symbol).or_default().entry(interval).or_default();
@@ -246,8 +246,8 @@ impl State {
 impl Symbol {
     fn trade(&mut self, trade: &Trade<&str>, settings: &Settings) {
         if !self.forming.contains_key(trade.feed) {
-            let Some(rules) = settings.rules(trade.feed) else { return };
-            let bars = FormingBars::new(trade.feed, rules, &settings.bars.intervals, trade.ts);
+            let Some(rules) = settings.rules(trade.feed, trade.symbol) else { return };
+            let bars = FormingBars::new(trade, rules, &settings.bars.intervals);
             self.forming.insert(trade.feed.to_owned(), bars);
             (self.calendar, self.zone) = (rules.calendar.name(), rules.calendar.zone());
         }

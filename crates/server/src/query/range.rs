@@ -177,7 +177,7 @@ pub(crate) struct BarQuery {
 impl BarQuery {
     /// Whether to show a bar, and the part of the session it starts in.
     pub(crate) fn session(&self, settings: &Settings, bar: &Bar) -> (bool, &'static str) {
-        let day = settings.calendar(&bar.feed).day(bar.start);
+        let day = settings.calendar(&bar.feed, &bar.symbol).day(bar.start);
         // A day's bar starts at midnight and is of the regular session.
         let phase = if bar.interval.is_day() && day.is_session() {
             "regular"
