@@ -38,10 +38,17 @@ pub fn explain(
         let set = |needs: Updates| {
             let fits = |index: &usize| trades[*index].price == price && prints[*index].updates.has(needs);
             let mut all = 0..trades.len();
-            if name == "close" { all.rfind(fits) } else { all.find(fits) }
+            match (name, needs) {
+                ("close", Updates::OFFICIAL_CLOSE) => {
+                    all.filter(fits).max_by_key(|index| trades[*index].size)
+                }
+                ("close", _) => all.rfind(fits),
+                _ => all.find(fits),
+            }
         };
+        let official = if name == "close" { set(Updates::OFFICIAL_CLOSE) } else { None };
         // The open is in the range even if its print may not set high and low.
-        if let Some(index) = set(needs).or_else(|| set(Updates::LAST)) {
+        if let Some(index) = official.or_else(|| set(needs)).or_else(|| set(Updates::LAST)) {
             prints[index].sets.push(name);
         }
     }

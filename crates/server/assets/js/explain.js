@@ -30,7 +30,7 @@ export class Explain {
       field("symbol", { placeholder: "SPY", size: 7, required: true, "aria-label": "Symbol" }),
       field("time", { placeholder: "2013-10-08T15:30:00Z", size: 26, required: true, "aria-label": "Time within the bar" }),
       select("interval", "Interval", ["1s", "1m", "5m", "15m", "1h", "1d"].map((one) => [one, one])),
-      select("policy", "Condition policy", [["", "feed's policy"], ["sip", "sip"], ["lean", "lean"], ["all", "all"]]),
+      select("policy", "Condition policy", [["", "feed's policy"], ["sip", "sip"], ["lean", "lean"], ["all", "all"], ["official", "official"]]),
       h("button", { class: "primary" }, "Explain"));
   }
 

@@ -33,7 +33,7 @@ pub(crate) struct ExplainParams {
     time: String,
     /// Length of the bar; `1m` if absent.
     interval: Option<String>,
-    /// Under this condition policy, `sip`, `lean` or `all`; the feed's own if absent.
+    /// Under this condition policy, `sip`, `lean`, `all` or `official`; the feed's own if absent.
     policy: Option<String>,
     /// Prints in the reply: those that set a price first, then in order of time. 500 if absent.
     limit: Option<u64>,
@@ -58,7 +58,7 @@ pub(crate) async fn explain(
     headers: HeaderMap,
     Params(params): Params<ExplainParams>,
 ) -> Answer {
-    let symbol = params::symbol(&params.symbol)?.to_ascii_uppercase();
+    let symbol = params::symbol(&params.symbol)?;
     let interval = super::bars::interval(params.interval.as_deref())?;
     let time =
         params::time("time", Some(&params.time))?.ok_or_else(|| Problem::bad("time: expected a time"))?;
@@ -67,7 +67,7 @@ pub(crate) async fn explain(
     let limit = params::limit(params.limit, 500, 10_000)?;
     // All feeds of a symbol trade on one exchange's calendar.
     let feed = app.hub.state().feed(&symbol).unwrap_or_default();
-    let calendar = app.settings.calendar(&feed);
+    let calendar = app.settings.calendar(&feed, &symbol);
     let (from, to) = interval.bounds(time.0, &calendar.day(time));
     let question = Question { symbol, interval, from, to, policy, limit };
     let settings = std::sync::Arc::clone(&app.settings);
@@ -85,7 +85,7 @@ pub(crate) async fn explain(
         }
         let mut feeds = Vec::new();
         for (feed, trades) in by_feed {
-            let Some(rules) = settings.rules(feed) else { continue };
+            let Some(rules) = settings.rules(feed, &question.symbol) else { continue };
             let rules = Feed {
                 policy: question.policy.clone().unwrap_or_else(|| rules.policy.clone()),
                 ..rules.clone()

@@ -4,6 +4,7 @@ use super::range::BarQuery;
 use crate::http::problem::Problem;
 use crate::settings::Settings;
 use market::bar::{Aggregator, Bar, Place, Values};
+use market::calendar::Calendar;
 use market::policy::Policy;
 use market::{Record, UnixNanos};
 use ports::store::{Scan, Store};
@@ -49,18 +50,20 @@ impl Rebuild {
         move |from, to, sink| {
             let mut settings = self.settings.clone();
             settings.intervals = vec![query.interval];
-            let calendar =
-                settings.feeds.last().map_or(market::calendar::Calendar::XNYS, |feed| feed.calendar);
-            // A bar is made of all of its time, whatever part of it was asked for.
-            let bounds = |ts: i64| query.interval.bounds(ts, &calendar.day(UnixNanos(ts)));
-            let (first, last) = (bounds(from).0, bounds(to.saturating_sub(1)).1);
-            let mut aggregator = Aggregator::new(settings);
+            // A bar is made of all of its time, and of what is carried into it, whatever part of it was asked for.
+            let (first, last) = settings.reading_span(UnixNanos(from), UnixNanos(to));
+            let start_of_first = |feed: &str| {
+                let calendar =
+                    settings.rules(feed, &query.symbol).map_or(Calendar::XNYS, |rules| rules.calendar);
+                query.interval.bounds(from, &calendar.day(UnixNanos(from))).0
+            };
+            let mut aggregator = Aggregator::new(settings.clone());
             let mut place = Place::default();
             let scan = Scan {
                 kind: query.kind,
                 symbol: Some(query.symbol.clone()),
-                from: UnixNanos(first),
-                to: UnixNanos(last),
+                from: first,
+                to: last,
                 limit: None,
             };
             let mut late = false;
@@ -77,7 +80,7 @@ impl Rebuild {
             }
             let mut bars = Vec::new();
             aggregator.finish(&mut |bar| {
-                if (from..to).contains(&bar.start.0) && bar.values != Values::Empty {
+                if (start_of_first(&bar.feed)..to).contains(&bar.start.0) && bar.values != Values::Empty {
                     bars.push(bar);
                 }
             });

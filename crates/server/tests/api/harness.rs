@@ -34,12 +34,16 @@ pub struct Fixture {
 
 /// How bars are made here.
 pub fn bars() -> Bars {
-    let feed =
-        Feed { prefix: String::new(), policy: Policy::named("all").unwrap(), calendar: Calendar::XNYS };
+    let feed = Feed {
+        prefix: String::new(),
+        symbols: String::new(),
+        policy: Policy::named("all").unwrap(),
+        calendar: Calendar::XNYS,
+    };
     Bars {
         intervals: vec!["1s".parse().unwrap(), "1m".parse().unwrap()],
-        grace: 0,
-        horizon: 0,
+        emit_delay: 0,
+        allowed_lateness: 0,
         feeds: vec![feed],
     }
 }

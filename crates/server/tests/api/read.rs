@@ -62,7 +62,7 @@ fn rows_are_what_was_stored_in_json_and_csv() {
     let fixture = Fixture::new();
     let exact = trade("SPY", "1", OPEN + 123_456_789, "165.990000001");
     fixture.keep(&[exact]);
-    let row = &fixture.get("/api/v1/trades?symbol=spy").rows()[0];
+    let row = &fixture.get("/api/v1/trades?symbol=SPY").rows()[0];
     assert_eq!(row["price"], "165.990000001");
     assert_eq!(row["ts"], "2013-10-08T13:30:00.123456789Z");
     assert_eq!(row["conditions"], serde_json::json!(["@"]));
