@@ -73,9 +73,11 @@ pub(crate) async fn explain(
     let settings = std::sync::Arc::clone(&app.settings);
     let value = query::run(&app, move |store, end| {
         let deadline = settings.limits.query_deadline;
-        let trades = question.trades(store, end, deadline)?;
+        let (from, to) = (UnixNanos(question.from), UnixNanos(question.to));
+        // A bar of another policy is rebuilt, and volume may be carried into it from elsewhere in the session.
+        let span = if question.policy.is_some() { settings.bars.reading_span(from, to) } else { (from, to) };
+        let trades = question.trades(store, span, end, deadline)?;
         if trades.is_empty() {
-            let (from, to) = (UnixNanos(question.from), UnixNanos(question.to));
             return Err(Problem::missing(format!("no trades of {} from {from} to {to}", question.symbol))
                 .hint("the bar may be of quotes, or its trades have expired from the store"));
         }
@@ -90,7 +92,14 @@ pub(crate) async fn explain(
                 policy: question.policy.clone().unwrap_or_else(|| rules.policy.clone()),
                 ..rules.clone()
             };
-            feeds.push(question.answer(store, &settings.bars, feed, &rules, &trades)?);
+            let within: Vec<Trade<&str>> = trades
+                .iter()
+                .filter(|trade| (question.from..question.to).contains(&trade.ts.0))
+                .copied()
+                .collect();
+            if !within.is_empty() {
+                feeds.push(question.answer(store, &settings.bars, feed, &rules, &within, &trades)?);
+            }
         }
         Ok(json!({
             "symbol": question.symbol, "interval": question.interval.to_string(),
@@ -106,17 +115,12 @@ impl Question {
     fn trades(
         &self,
         store: &dyn Store,
+        (from, to): (UnixNanos, UnixNanos),
         end: Instant,
         deadline: std::time::Duration,
     ) -> Result<Vec<Trade<String>>, Problem> {
         let mut trades = Vec::new();
-        let scan = Scan {
-            kind: Kind::Trade,
-            symbol: Some(self.symbol.clone()),
-            from: UnixNanos(self.from),
-            to: UnixNanos(self.to),
-            limit: None,
-        };
+        let scan = Scan { kind: Kind::Trade, symbol: Some(self.symbol.clone()), from, to, limit: None };
         let mut late = false;
         store.scan(&scan, &mut |record| {
             if let Record::Trade(trade) = record {
@@ -144,10 +148,11 @@ impl Question {
         feed: &str,
         rules: &Feed,
         trades: &[Trade<&str>],
+        of_session: &[Trade<&str>],
     ) -> Result<Value, Problem> {
         let stored = if self.policy.is_none() { self.stored_bar(store, feed)? } else { None };
         let rebuilt = stored.is_none();
-        let bar = stored.or_else(|| self.rebuild(bars, rules, trades));
+        let bar = stored.or_else(|| self.rebuild(bars, rules, of_session));
         let prints = explain_prints(rules, self.interval, bar.as_ref(), trades);
         let total = prints.len();
         let mut shown: Vec<usize> = (0..total).filter(|index| !prints[*index].sets.is_empty()).collect();
@@ -195,7 +200,7 @@ impl Question {
         Ok(found)
     }
 
-    /// The bar that these prints alone make.
+    /// The bar that these prints make.
     fn rebuild(&self, bars: &market::bar::Settings, rules: &Feed, trades: &[Trade<&str>]) -> Option<Bar> {
         let mut settings = bars.clone();
         settings.intervals = vec![self.interval];
