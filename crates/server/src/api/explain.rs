@@ -77,10 +77,6 @@ pub(crate) async fn explain(
         // A bar of another policy is rebuilt, and volume may be carried into it from elsewhere in the session.
         let span = if question.policy.is_some() { settings.bars.reading_span(from, to) } else { (from, to) };
         let trades = question.trades(store, span, end, deadline)?;
-        if trades.is_empty() {
-            return Err(Problem::missing(format!("no trades of {} from {from} to {to}", question.symbol))
-                .hint("the bar may be of quotes, or its trades have expired from the store"));
-        }
         let mut by_feed: BTreeMap<&str, Vec<Trade<&str>>> = BTreeMap::new();
         for trade in &trades {
             by_feed.entry(&trade.feed).or_default().push(trade.as_str());
@@ -100,6 +96,10 @@ pub(crate) async fn explain(
             if !within.is_empty() {
                 feeds.push(question.answer(store, &settings.bars, feed, &rules, &within, &trades)?);
             }
+        }
+        if feeds.is_empty() {
+            return Err(Problem::missing(format!("no trades of {} from {from} to {to}", question.symbol))
+                .hint("the bar may be of quotes, or its trades have expired from the store"));
         }
         Ok(json!({
             "symbol": question.symbol, "interval": question.interval.to_string(),
