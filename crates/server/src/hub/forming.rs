@@ -6,9 +6,10 @@
 use market::bar::Feed;
 use market::calendar::Day;
 use market::interval::Interval;
-use market::policy::{Effects, Updates, Vocabulary};
+use market::policy::{Effects, Policy, Updates, Vocabulary};
 use market::{Price, Trade, UnixNanos};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 struct Forming {
     interval: Interval,
@@ -24,11 +25,20 @@ struct Forming {
 
 /// The running bars of one symbol on one feed.
 pub(crate) struct FormingBars {
-    effects: Effects,
     feed: Feed,
     vocabulary: Vocabulary,
     day: Day,
     bars: Vec<Forming>,
+}
+
+/// Effects of conditions by policy, shared by all symbols: the cache of each is large.
+#[derive(Default)]
+pub(crate) struct PolicyEffects(BTreeMap<String, Effects>);
+
+impl PolicyEffects {
+    fn of(&mut self, policy: &Policy) -> &mut Effects {
+        self.0.entry(policy.name().to_owned()).or_insert_with(|| Effects::new(policy.clone()))
+    }
 }
 
 /// What a print did to a symbol's figures.
@@ -57,7 +67,6 @@ impl FormingBars {
             changed: false,
         };
         Self {
-            effects: Effects::new(feed.policy.clone()),
             day: feed.calendar.day(first.ts),
             feed: feed.clone(),
             vocabulary: Vocabulary::of(first.feed, first.symbol),
@@ -71,7 +80,7 @@ impl FormingBars {
     }
 
     /// Takes a print in.
-    pub(crate) fn add(&mut self, trade: &Trade<&str>) -> Counted {
+    pub(crate) fn add(&mut self, trade: &Trade<&str>, effects: &mut PolicyEffects) -> Counted {
         let ts = trade.ts.0;
         if !self.day.holds(ts) {
             self.day = self.feed.calendar.day(trade.ts);
@@ -79,7 +88,8 @@ impl FormingBars {
         if trade.canceled || trade.revision > 0 {
             return Counted::default();
         }
-        let (below, of_day) = self.effects.of(trade, self.vocabulary, self.day.is_regular(ts));
+        let (below, of_day) =
+            effects.of(&self.feed.policy).of(trade, self.vocabulary, self.day.is_regular(ts));
         for bar in &mut self.bars {
             let updates = if bar.interval.is_day() { of_day } else { below };
             bar.add(trade, updates, &self.day);

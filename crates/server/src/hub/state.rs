@@ -1,6 +1,6 @@
 //! What is known of each symbol, of gaps and of dead letters, from the topics alone.
 
-use super::forming::{Counted, FormingBars, number};
+use super::forming::{Counted, FormingBars, PolicyEffects, number};
 use super::frame::{Changes, Frame, TAPE, append};
 use super::json;
 use super::recent::Recent;
@@ -56,6 +56,7 @@ pub(crate) struct State {
     gaps: BTreeMap<String, Value>,
     dead_letters: VecDeque<Value>,
     recent: Recent,
+    effects: PolicyEffects,
     changed: BTreeSet<String>,
     bars: BTreeMap<String, BTreeMap<String, String>>,
     new_gaps: String,
@@ -89,6 +90,7 @@ impl State {
             gaps: BTreeMap::new(),
             dead_letters: VecDeque::new(),
             recent: Recent::default(),
+            effects: PolicyEffects::default(),
             changed: BTreeSet::new(),
             bars: BTreeMap::new(),
             new_gaps: String::new(),
@@ -121,7 +123,7 @@ impl State {
         let Some(symbol) = self.symbols.get_mut(name) else { return };
         match record {
             Record::Trade(trade) => {
-                symbol.trade(trade, &self.settings);
+                symbol.trade(trade, &self.settings, &mut self.effects);
                 if self.live {
                     let object = Value::Object(json::record(record, &mut self.scratch));
                     symbol.tape.push_back(object.to_string());
@@ -244,7 +246,7 @@ impl State {
 }
 
 impl Symbol {
-    fn trade(&mut self, trade: &Trade<&str>, settings: &Settings) {
+    fn trade(&mut self, trade: &Trade<&str>, settings: &Settings, effects: &mut PolicyEffects) {
         if !self.forming.contains_key(trade.feed) {
             let Some(rules) = settings.rules(trade.feed, trade.symbol) else { return };
             let bars = FormingBars::new(trade, rules, &settings.bars.intervals);
@@ -252,7 +254,7 @@ impl Symbol {
             (self.calendar, self.zone) = (rules.calendar.name(), rules.calendar.zone());
         }
         let Some(forming) = self.forming.get_mut(trade.feed) else { return };
-        let counted = forming.add(trade);
+        let counted = forming.add(trade, effects);
         let day = *forming.day();
         if day.yyyymmdd > self.date {
             self.previous_close = if self.date == 0 { None } else { self.last };
