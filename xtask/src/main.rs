@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for people")]
 
 mod checks;
+mod dashboard;
 mod deploy;
 mod dist;
 mod fuzz;
@@ -17,6 +18,7 @@ const HELP: &str = "cargo xtask
   test [WORD …]              every test, or those with a word in their name, real servers included (fetched, started
                              and stopped)
   test unit                  only what needs no server
+  test dashboard             only the dashboard, in Chromium (installed if it is missing)
   ci                         fmt, clippy, docs, deny, every test, the demo: what CI runs
   bench [ARM …]              the benchmarks against peers and ceiling (store, topic, latency, embedded, memory)
   prove [DIR]                every trade and quote of a tape folder through real servers, with kills; see docs/guarantee.md
@@ -43,6 +45,7 @@ fn run() -> Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
         ["test", "unit"] => test::unit(),
+        ["test", "dashboard"] => dashboard::test(),
         ["test", ref words @ ..] => test::all(words),
         ["ci"] => checks::ci(),
         ["tidy"] => tidy::check(),

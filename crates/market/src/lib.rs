@@ -20,6 +20,7 @@ pub mod calendar;
 pub mod codec;
 pub mod digest;
 mod digits;
+pub mod explain;
 pub mod fixed;
 pub mod indicator;
 pub mod interval;

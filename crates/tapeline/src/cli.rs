@@ -82,7 +82,9 @@ pub(crate) enum Verb {
     /// Read the topic and write to the store
     Consume(ConsumeOptions),
     /// Produce and consume in one process; a finite source ends it
-    Run(ProduceOptions),
+    Run(RunOptions),
+    /// Serve the dashboard and the REST API
+    Serve(ServeOptions),
     /// Count the records in the store by kind and symbol
     Count(CountOptions),
     /// Make bars of the topic's trades and quotes: to the bars topic and the bars table
@@ -201,6 +203,24 @@ pub(crate) struct ProduceOptions {
     /// Publish the source from its beginning, whatever was published before
     #[arg(long)]
     pub(crate) replay: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RunOptions {
+    #[command(flatten)]
+    pub(crate) produce: ProduceOptions,
+    /// Serve the dashboard and the REST API as well
+    #[arg(long)]
+    pub(crate) serve: bool,
+    #[command(flatten)]
+    pub(crate) listen: ServeOptions,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServeOptions {
+    /// Address of the dashboard; port 0 takes a free one [default: serve.listen, 127.0.0.1:8787]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen: Option<String>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -434,6 +454,14 @@ pub(crate) struct DemoOptions {
     /// The folder it leaves its files in
     #[arg(long, value_name = "DIR", default_value = "tapeline-demo")]
     pub(crate) dir: PathBuf,
+    /// Serve the dashboard while the session plays, and until Ctrl-C
+    #[arg(long)]
+    pub(crate) serve: bool,
+    #[command(flatten)]
+    pub(crate) listen: ServeOptions,
+    /// Trades per second [default: 150000; 5000 with --serve]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) rate: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

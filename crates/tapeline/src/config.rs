@@ -1,5 +1,6 @@
 //! The settings and their layers: `config/default.toml`, a file, the environment, flags.
 
+use ports::secret::Secret;
 use ports::{Error, Result};
 use serde::Deserialize;
 use std::path::Path;
@@ -33,6 +34,7 @@ pub struct Config {
     pub produce: Produce,
     pub aggregate: Aggregate,
     pub alert: Alert,
+    pub serve: Serve,
     pub log: Log,
 }
 
@@ -71,6 +73,24 @@ pub struct Consume {
 #[allow(missing_docs)]
 pub struct Produce {
     pub position_ms: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Serve {
+    pub listen: String,
+    pub token: Secret,
+    pub factors: String,
+    pub connections: usize,
+    pub streams: usize,
+    pub requests_per_second: u32,
+    pub burst: u32,
+    pub queries: usize,
+    pub query_deadline_ms: u64,
+    pub rows: usize,
+    pub io_timeout_ms: u64,
+    pub frame_ms: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]

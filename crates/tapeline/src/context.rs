@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tapeline::config::{self, Config};
 use tracing_subscriber::EnvFilter;
 
+#[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) config: Config,
     pub(crate) stop: CancelToken,

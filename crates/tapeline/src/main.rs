@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Verb::Alert(verb) => command::alert::run(&context, verb),
         Verb::Gaps(options) => command::gaps::run(&context, options),
         Verb::Simulate(options) => command::simulate::run(&context, options),
+        Verb::Serve(options) => command::serve::run(&context, options),
         Verb::Demo(options) => command::demo::run(&context, options),
     };
     result.unwrap_or_else(|error| cli::failed(&error))

@@ -102,7 +102,15 @@ impl SqliteStore {
             )));
         }
         let connection = self.open()?;
-        self.migrate(&connection)?;
+        // Migrating takes the write lock, which a reader must not wait for while another process writes.
+        let version: u32 = connection
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .map_err(sql(&self.path, "read the version"))?;
+        if version as usize == VERSION {
+            self.check(&connection)?;
+        } else {
+            self.migrate(&connection)?;
+        }
         Ok(connection)
     }
 

@@ -21,6 +21,8 @@ use tapeline::open;
 
 /// Trades a second: a day in seconds, and below what two cores store, so that latency is that of the way and not of a queue.
 const RATE: f64 = 150_000.0;
+/// Trades per second while somebody looks at the dashboard: a day in a few minutes.
+const RATE_TO_LOOK_AT: f64 = 5_000.0;
 /// 2013-10-08, UTC: from midnight to midnight, nanoseconds.
 const DAY: (i64, i64) = (1_381_190_400_000_000_000, 1_381_276_800_000_000_000);
 
@@ -37,7 +39,8 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
     unpack(dir)?;
     let (topic, store) = (dir.join("topic.db"), dir.join("market.db"));
     let url = |path: &Path| format!("sqlite:{}", path.display());
-    let simulator = Api::start(&dir.join("tape"))?;
+    let rate = options.rate.unwrap_or(if options.serve { RATE_TO_LOOK_AT } else { RATE });
+    let simulator = Api::start(&dir.join("tape"), rate)?;
     let (symbols, address) = (simulator.symbols.join(","), simulator.address);
     let flags = [
         // Labelled as the tape is: the prints carry its condition codes.
@@ -52,10 +55,13 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
     let config = config::load(None, std::iter::empty(), &flags)?;
     println!("demo: every trade of {symbols} on 2013-10-08, from a stock API to the store");
     println!(
-        "  a stock API: the tape, played as Alpaca's websocket and REST on {address}, up to 150,000 a second"
+        "  a stock API: the tape, played as Alpaca's websocket and REST on {address}, up to {} a second",
+        crate::output::thousands(rate as u64)
     );
     println!("  a producer, a topic, a consumer, a store, and bars on the way");
     let telemetry = Arc::new(Telemetry::default());
+    let serve = |telemetry| super::serve::start(context, &config, &options.listen, Some(telemetry));
+    let server = options.serve.then(|| serve(Arc::clone(&telemetry))).transpose()?;
     let start = Instant::now();
     let source = Whole::new(open::source(&config)?, simulator.records as u64);
     flow::through(context, &config, Box::new(source), &ProduceOptions { replay: true }, &telemetry)?;
@@ -69,7 +75,6 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
     // The API's history, asked for the whole day, against what has arrived.
     let proof = verify::prove(context, &config, (UnixNanos(DAY.0), UnixNanos(DAY.1)))?;
     proof.print();
-    drop(simulator);
     println!("left: {} (the store), {} (the topic)", store.display(), topic.display());
     println!("next:");
     println!("  tapeline count --store {}", url(&store));
@@ -93,6 +98,8 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
         dir.join("tape").display()
     );
     println!("(tapeline is target/release/tapeline; or write `cargo run --release --` in its place)");
+    super::serve::until_stopped(context, server)?;
+    drop(simulator);
     Ok(if proof.holds() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
 }
 
@@ -106,12 +113,12 @@ struct Api {
 }
 
 impl Api {
-    fn start(tape: &Path) -> Result<Self> {
+    fn start(tape: &Path, rate: f64) -> Result<Self> {
         let settings = Settings {
             vendor: Vendor::Alpaca,
             listen: "127.0.0.1:0".to_owned(),
             speed: None,
-            rate: Some(RATE),
+            rate: Some(rate),
             faults: None,
             keys: None,
             connections: 1,

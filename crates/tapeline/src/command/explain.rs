@@ -4,7 +4,8 @@ use crate::cli::ExplainOptions;
 use crate::context::Context;
 use crate::output::{Out, table};
 use market::bar::{Aggregator, Bar, Place, Values};
-use market::policy::{Policy, Updates};
+use market::interval::Interval;
+use market::policy::Policy;
 use market::{Kind, Record, Trade, UnixNanos};
 use ports::store::Scan;
 use ports::{Error, Result};
@@ -74,7 +75,7 @@ pub(crate) fn run(context: &Context, options: &ExplainOptions) -> Result<ExitCod
         let mut rows =
             vec![["ts", "venue", "id", "price", "size", "updates", "because"].map(str::to_owned).to_vec()];
         for trade in trades.iter().take(options.limit) {
-            rows.push(row(&rules.policy, &calendar, options.interval.is_day(), &trade.as_str()));
+            rows.push(row(rules, options.interval, &trade.as_str()));
         }
         out.put(&table(&rows, 7))?;
         if trades.len() > options.limit {
@@ -111,39 +112,15 @@ fn bar_of(settings: &market::bar::Settings, trades: &[&Trade<String>], start: i6
     found
 }
 
-fn row(
-    policy: &Policy,
-    calendar: &market::calendar::Calendar,
-    day: bool,
-    trade: &Trade<&str>,
-) -> Vec<String> {
-    let session = calendar.day(trade.ts);
-    let regular = session.is_regular(trade.ts.0);
-    let pick = |(below, of_day): (Updates, Updates)| if day { of_day } else { below };
-    let mut reasons = Vec::new();
-    let effect = policy.explain(trade, &mut |name, effect| {
-        let allowed = pick(effect.at(regular));
-        let limit = if allowed == Updates::ALL { String::new() } else { format!(" → {allowed} only") };
-        reasons.push(format!("{name}{}", limit.replace("nothing only", "nothing")));
-    });
-    let mut updates = pick(effect.at(regular));
-    if trade.canceled {
-        reasons.push("canceled → nothing".to_owned());
-        updates = Updates::default();
-    }
-    if day && !regular && updates != pick(effect.at(true)) {
-        reasons.push("outside the regular session".to_owned());
-    }
-    if trade.revision > 0 {
-        reasons.push(format!("corrected, revision {}", trade.revision));
-    }
+fn row(rules: &market::bar::Feed, interval: Interval, trade: &Trade<&str>) -> Vec<String> {
+    let print = market::explain::print(rules, interval, trade);
     vec![
         trade.ts.to_string(),
         trade.venue.to_owned(),
         trade.id.to_owned(),
         trade.price.to_string(),
         trade.size.to_string(),
-        updates.to_string(),
-        if reasons.is_empty() { "no conditions".to_owned() } else { reasons.join("; ") },
+        print.updates.to_string(),
+        print.reasons.join("; "),
     ]
 }

@@ -1,6 +1,6 @@
 //! `tapeline produce`, `consume` and `run`.
 
-use crate::cli::{ConsumeOptions, ProduceOptions};
+use crate::cli::{ConsumeOptions, ProduceOptions, RunOptions};
 use crate::context::Context;
 use crate::output::{duration, table, thousands};
 use crate::progress::{Counter, Progress};
@@ -69,10 +69,12 @@ pub(crate) fn consume(context: &Context, options: &ConsumeOptions) -> Result<Exi
     Ok(crate::cli::loss_code(&telemetry))
 }
 
-pub(crate) fn run(context: &Context, options: &ProduceOptions) -> Result<ExitCode> {
+pub(crate) fn run(context: &Context, options: &RunOptions) -> Result<ExitCode> {
     let telemetry = Arc::new(Telemetry::default());
+    let serve = |telemetry| super::serve::start(context, &context.config, &options.listen, Some(telemetry));
+    let server = options.serve.then(|| serve(Arc::clone(&telemetry))).transpose()?;
     let start = Instant::now();
-    through(context, &context.config, open::source(&context.config)?, options, &telemetry)?;
+    through(context, &context.config, open::source(&context.config)?, &options.produce, &telemetry)?;
     summary(&telemetry, start.elapsed(), true);
     if context.config.aggregate.run {
         super::aggregate::summary(&telemetry);
@@ -81,6 +83,7 @@ pub(crate) fn run(context: &Context, options: &ProduceOptions) -> Result<ExitCod
         "check it: tapeline verify --source '{}' --topic {} --store {}",
         context.config.source.url, context.config.topic.url, context.config.store.url
     );
+    super::serve::until_stopped(context, server)?;
     Ok(crate::cli::loss_code(&telemetry))
 }
 

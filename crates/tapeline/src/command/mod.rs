@@ -14,5 +14,6 @@ pub(crate) mod init;
 pub(crate) mod parquet;
 pub(crate) mod plot;
 pub(crate) mod query;
+pub(crate) mod serve;
 pub(crate) mod simulate;
 pub(crate) mod verify;

@@ -95,6 +95,23 @@ pub(crate) fn prove(context: &Context, config: &Config, (from, to): (UnixNanos, 
     Ok(Proof { names, lines, notes })
 }
 
+impl From<Proof> for server::Proof {
+    fn from(proof: Proof) -> Self {
+        let line = |line: Line| server::ProofLine {
+            kind: line.key.0.plural().to_owned(),
+            counts: line.places.iter().map(|digest| digest.count).collect(),
+            fingerprints: line.places.iter().map(ToString::to_string).collect(),
+            equal: line.agrees(),
+            symbol: line.key.1,
+        };
+        Self {
+            places: proof.names.iter().map(|name| (*name).to_owned()).collect(),
+            lines: proof.lines.into_iter().map(line).collect(),
+            notes: proof.notes,
+        }
+    }
+}
+
 impl Proof {
     pub(crate) fn holds(&self) -> bool {
         self.lines.iter().all(Line::agrees)

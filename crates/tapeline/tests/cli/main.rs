@@ -11,6 +11,7 @@ mod live;
 mod poll;
 mod real;
 mod rights;
+mod serve;
 mod vendors;
 
 use std::io::Write;

@@ -1,0 +1,205 @@
+//! `GET /api/v1/bars`.
+
+use super::App;
+use crate::http::params::{self, Params};
+use crate::http::problem::Problem;
+use crate::http::reply::{Answer, Format, List, list};
+use crate::query;
+use crate::query::page::Cursor;
+use crate::query::range::{self, BarQuery, Order, Range, Session, in_zone};
+use crate::settings::Settings;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use market::Kind;
+use market::adjust::{Adjust, Factors};
+use market::bar::Bar;
+use market::interval::Interval;
+use serde::Deserialize;
+use std::time::Instant;
+use utoipa::IntoParams;
+
+const TRADES: [&str; 16] = [
+    "start", "symbol", "feed", "interval", "open", "high", "low", "close", "volume", "vwap", "trades",
+    "late", "revision", "final", "complete", "session",
+];
+const QUOTES: [&str; 19] = [
+    "start",
+    "symbol",
+    "feed",
+    "interval",
+    "bid_open",
+    "bid_high",
+    "bid_low",
+    "bid_close",
+    "bid_size",
+    "ask_open",
+    "ask_high",
+    "ask_low",
+    "ask_close",
+    "ask_size",
+    "late",
+    "revision",
+    "final",
+    "complete",
+    "session",
+];
+
+/// What bars are made of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Of {
+    /// Trades.
+    #[default]
+    Trades,
+    /// Quotes: bid and ask.
+    Quotes,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct BarParams {
+    /// The instrument, as `SPY`.
+    symbol: String,
+    /// `1s`, `1m`, `5m`, `1h`, `1d`; `1m` if absent.
+    interval: Option<String>,
+    /// Bars of trades or of quotes.
+    #[serde(default)]
+    of: Of,
+    /// Start of the first bar, inclusive.
+    from: Option<String>,
+    /// Start of the last bar, exclusive.
+    to: Option<String>,
+    /// Only bars of this feed.
+    feed: Option<String>,
+    /// Rebuild from the stored trades under this condition policy: `sip`, `lean`, `all` or `official`. Needs `from` and `to`.
+    policy: Option<String>,
+    /// `none`, `split` or `all` (splits and dividends); needs `serve.factors`.
+    adjust: Option<String>,
+    /// Part of the day.
+    #[serde(default)]
+    session: Session,
+    /// Oldest or newest first.
+    #[serde(default)]
+    order: Order,
+    /// Rows of a page; 1,000 if absent.
+    limit: Option<u64>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+    /// Time zone of `start` in the reply; UTC if absent.
+    tz: Option<String>,
+    /// How to write the list.
+    #[serde(default)]
+    format: Format,
+}
+
+/// Bars of a symbol.
+#[utoipa::path(get, path = "/api/v1/bars", params(BarParams), tag = "market",
+    responses((status = 200, description = "Bars in order of their start"), (status = 400, body = Problem)))]
+pub(crate) async fn bars(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Params(params): Params<BarParams>,
+) -> Answer {
+    let (kind, columns) = match params.of {
+        Of::Trades => (Kind::Trade, TRADES.to_vec()),
+        Of::Quotes => (Kind::Quote, QUOTES.to_vec()),
+    };
+    let query = BarQuery {
+        kind,
+        symbol: params::symbol(&params.symbol)?,
+        interval: interval(params.interval.as_deref())?,
+        feed: params.feed.clone(),
+        session: params.session,
+    };
+    let (from, to) = params::range(params.from.as_deref(), params.to.as_deref())?;
+    let zone = params::zone(params.tz.as_deref())?;
+    let adjustment = Adjustment::new(&app.settings, params.adjust.as_deref())?;
+    let rebuild = crate::query::rebuild::Rebuild::new(&app.settings, params.policy.as_deref(), from, to)?;
+    let limits = &app.settings.limits;
+    let mut range = Range {
+        from,
+        to,
+        order: params.order,
+        limit: params::limit(params.limit, 1_000, limits.rows)?,
+        cursor: Cursor::parse(params.cursor.as_deref())?,
+        newest: app.hub.state().newest(&query.symbol),
+        deadline: limits.query_deadline,
+        end: Instant::now(),
+    };
+    let settings = std::sync::Arc::clone(&app.settings);
+    let (rows, next) = query::run(&app, move |store, end| {
+        range.end = end;
+        let factors = adjustment.factors(&query.symbol)?;
+        let mut stored = range::stored_bars(store, &query);
+        let mut rebuilt = rebuild.as_ref().map(|rebuild| rebuild.scanner(store, &query, end));
+        range::bars(&settings, &query, &range, &mut |from, to, sink| {
+            let mut adjusted = |mut bar: Bar| {
+                factors.apply(&settings, &mut bar);
+                sink(bar)
+            };
+            match &mut rebuilt {
+                Some(rebuilt) => rebuilt(from, to, &mut adjusted),
+                None => stored(from, to, &mut adjusted),
+            }
+        })
+    })
+    .await?;
+    let mut rows: Vec<_> = rows.into_iter().map(|row| row.value).collect();
+    if let Some(zone) = zone {
+        in_zone(&mut rows, &zone, &["start"]);
+    }
+    Ok(list(&headers, params.format, &List { columns, rows, next }))
+}
+
+/// An interval; a minute if absent.
+pub(crate) fn interval(text: Option<&str>) -> Result<Interval, Problem> {
+    text.map_or(Ok(Interval::M1), str::parse).map_err(|error| Problem::bad(format!("interval: {error}")))
+}
+
+/// Whether and how bars are adjusted for splits and dividends.
+struct Adjustment {
+    adjust: Adjust,
+    folder: std::path::PathBuf,
+}
+
+/// The factors of one symbol; none if bars are shown as they traded.
+struct SymbolFactors(Option<(Adjust, Factors)>);
+
+impl Adjustment {
+    fn new(settings: &Settings, text: Option<&str>) -> Result<Self, Problem> {
+        let adjust = text.map_or(Ok(Adjust::None), str::parse);
+        let adjust: Adjust = adjust.map_err(|error| Problem::bad(format!("adjust: {error}")))?;
+        match (&settings.factors, adjust) {
+            (Some(folder), _) => Ok(Self { adjust, folder: folder.clone() }),
+            (None, Adjust::None) => Ok(Self { adjust, folder: std::path::PathBuf::new() }),
+            (None, _) => Err(Problem::bad("adjust: this server has no factors of splits and dividends")
+                .hint("set serve.factors to a folder of SYMBOL.csv files; their form: docs/bars.md")),
+        }
+    }
+
+    fn factors(&self, symbol: &str) -> Result<SymbolFactors, Problem> {
+        if self.adjust == Adjust::None {
+            return Ok(SymbolFactors(None));
+        }
+        // A symbol is a name of a file here: nothing but letters, digits, dot and dash may reach the file system.
+        let plain = symbol.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
+        let missing = || Problem::missing(format!("no factors of splits and dividends for {symbol}"));
+        if !plain || symbol.starts_with('.') {
+            return Err(missing());
+        }
+        let path = self.folder.join(format!("{}.csv", symbol.to_ascii_lowercase()));
+        let text = std::fs::read_to_string(path).map_err(|_| missing())?;
+        let factors = Factors::parse(&text).map_err(|error| missing().hint(error))?;
+        Ok(SymbolFactors(Some((self.adjust, factors))))
+    }
+}
+
+impl SymbolFactors {
+    fn apply(&self, settings: &Settings, bar: &mut Bar) {
+        if let Some((adjust, factors)) = &self.0 {
+            let date = settings.calendar(&bar.feed, &bar.symbol).day(bar.start).yyyymmdd;
+            factors.apply(bar, *adjust, date);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The REST API, version 1. Described for machines in `/api/v1/openapi.json`.
+
+pub(crate) mod bars;
+pub(crate) mod explain;
+pub(crate) mod ledger;
+mod openapi;
+pub(crate) mod pipeline;
+pub(crate) mod records;
+pub(crate) mod stream;
+pub(crate) mod symbols;
+pub(crate) mod verify;
+
+use crate::Engines;
+use crate::http::guard::Rates;
+use crate::hub::Hub;
+use crate::settings::Settings;
+use axum::Router;
+use axum::routing::get;
+use ports::CancelToken;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::Semaphore;
+
+/// What every handler sees.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) engines: Engines,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) stop: CancelToken,
+    pub(crate) rates: Rates,
+    pub(crate) queries: Arc<Semaphore>,
+    pub(crate) verification: verify::Verification,
+    pub(crate) started: Instant,
+}
+
+impl Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl App {
+    pub(crate) fn new(settings: Arc<Settings>, engines: Engines, hub: Arc<Hub>, stop: CancelToken) -> Self {
+        let queries = Arc::new(Semaphore::new(settings.limits.queries));
+        Self(Arc::new(Inner {
+            settings,
+            engines,
+            hub,
+            stop,
+            rates: Rates::default(),
+            queries,
+            verification: verify::Verification::default(),
+            started: Instant::now(),
+        }))
+    }
+}
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/api/v1/symbols", get(symbols::symbols))
+        .route("/api/v1/trades", get(records::trades))
+        .route("/api/v1/quotes", get(records::quotes))
+        .route("/api/v1/bars", get(bars::bars))
+        .route("/api/v1/explain", get(explain::explain))
+        .route("/api/v1/gaps", get(ledger::gaps))
+        .route("/api/v1/dead-letters", get(ledger::dead_letters))
+        .route("/api/v1/health", get(pipeline::health))
+        .route("/api/v1/pipeline", get(pipeline::pipeline))
+        .route("/api/v1/verify", get(verify::result).post(verify::start))
+        .route("/api/v1/stream", get(stream::stream))
+        .route("/api/v1/openapi.json", get(openapi::openapi))
+}

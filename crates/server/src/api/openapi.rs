@@ -1,0 +1,31 @@
+//! `GET /api/v1/openapi.json`: the description of the API.
+
+use super::{bars, explain, ledger, pipeline, records, stream, symbols, verify};
+use crate::http::problem::Problem;
+use crate::http::reply::{Answer, Format, tagged};
+use crate::query::range::{Order, Session};
+use axum::http::HeaderMap;
+use utoipa::OpenApi;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Tapeline", version = "1", description = "Market data from the pipeline's own store and topics. \
+        Decimals are strings, exact to the last digit; times are RFC 3339 in UTC unless `tz` says otherwise. \
+        Lists are JSON or CSV; `next` is the cursor of the page after. Errors are RFC 9457 problem details."),
+    paths(
+        symbols::symbols, records::trades, records::quotes, bars::bars, explain::explain, ledger::gaps,
+        ledger::dead_letters, verify::result, verify::start, pipeline::pipeline, pipeline::health, stream::stream,
+    ),
+    components(schemas(Problem, Format, Order, Session, bars::Of)),
+    tags(
+        (name = "market", description = "Symbols, trades, quotes, bars, live stream"),
+        (name = "proof", description = "Comparison of source, topic and store; gaps; dead letters"),
+        (name = "pipeline", description = "Rates, lag, latency"),
+    )
+)]
+struct Api;
+
+pub(crate) async fn openapi(headers: HeaderMap) -> Answer {
+    let text = Api::openapi().to_json().unwrap_or_default();
+    Ok(tagged(&headers, "application/json", text.into_bytes()))
+}

@@ -1,0 +1,91 @@
+//! `GET /api/v1/trades` and `/api/v1/quotes`.
+
+use super::App;
+use crate::http::params::{self, Params};
+use crate::http::problem::Problem;
+use crate::http::reply::{Answer, Format, List, list};
+use crate::hub::json;
+use crate::query;
+use crate::query::page::Cursor;
+use crate::query::range::{self, Order, Range, in_zone};
+use axum::extract::State;
+use axum::http::HeaderMap;
+use market::Kind;
+use serde::Deserialize;
+use std::time::Instant;
+use utoipa::IntoParams;
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct RecordParams {
+    /// The instrument, as `SPY`.
+    symbol: String,
+    /// Start, inclusive: `2013-10-08T13:30:00Z`, `2013-10-08`, `2013-10-08T09:30[America/New_York]`.
+    from: Option<String>,
+    /// End, exclusive.
+    to: Option<String>,
+    /// Only records of this feed.
+    feed: Option<String>,
+    /// Oldest or newest first. Newest first without `from` reaches back ten days.
+    #[serde(default)]
+    order: Order,
+    /// Rows of a page; 1,000 if absent.
+    limit: Option<u64>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+    /// Time zone of times in the reply, as `America/New_York`; UTC if absent.
+    tz: Option<String>,
+    /// How to write the list.
+    #[serde(default)]
+    format: Format,
+}
+
+/// Trades of a symbol.
+#[utoipa::path(get, path = "/api/v1/trades", params(RecordParams), tag = "market",
+    responses((status = 200, description = "Trades in order of event time"), (status = 400, body = Problem)))]
+pub(crate) async fn trades(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Params(params): Params<RecordParams>,
+) -> Answer {
+    records(&app, &headers, Kind::Trade, params).await
+}
+
+/// Quotes of a symbol.
+#[utoipa::path(get, path = "/api/v1/quotes", params(RecordParams), tag = "market",
+    responses((status = 200, description = "Quotes in order of event time"), (status = 400, body = Problem)))]
+pub(crate) async fn quotes(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Params(params): Params<RecordParams>,
+) -> Answer {
+    records(&app, &headers, Kind::Quote, params).await
+}
+
+async fn records(app: &App, headers: &HeaderMap, kind: Kind, params: RecordParams) -> Answer {
+    let symbol = params::symbol(&params.symbol)?;
+    let (from, to) = params::range(params.from.as_deref(), params.to.as_deref())?;
+    let zone = params::zone(params.tz.as_deref())?;
+    let limits = &app.settings.limits;
+    let mut range = Range {
+        from,
+        to,
+        order: params.order,
+        limit: params::limit(params.limit, 1_000, limits.rows)?,
+        cursor: Cursor::parse(params.cursor.as_deref())?,
+        newest: app.hub.state().newest(&symbol),
+        deadline: limits.query_deadline,
+        end: Instant::now(),
+    };
+    let (rows, next) = query::run(app, move |store, end| {
+        range.end = end;
+        range::records(store, kind, &symbol, params.feed.as_deref(), &range)
+    })
+    .await?;
+    let mut rows: Vec<_> = rows.into_iter().map(|row| row.value).collect();
+    if let Some(zone) = zone {
+        in_zone(&mut rows, &zone, &["ts", "recv_ts"]);
+    }
+    Ok(list(headers, params.format, &List { columns: json::columns(kind).to_vec(), rows, next }))
+}

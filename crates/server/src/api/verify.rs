@@ -1,0 +1,137 @@
+//! `GET` and `POST /api/v1/verify`: the comparison of source, topic and store, one at a time.
+
+use super::App;
+use crate::http::params::{self, Params};
+use crate::http::problem::Problem;
+use crate::http::reply::{Answer, json_body};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use market::UnixNanos;
+use ports::CancelToken;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use utoipa::IntoParams;
+
+/// Compares what source, topic and store hold of a range of event time.
+pub type Verify = Arc<dyn Fn(Range<UnixNanos>, &CancelToken) -> ports::Result<Proof> + Send + Sync>;
+
+/// What a comparison found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Proof {
+    /// Names of what was compared: `source`, `topic`, `store`.
+    pub places: Vec<String>,
+    /// One line for each symbol and kind.
+    pub lines: Vec<ProofLine>,
+    /// Remarks: repeats, unreadable messages.
+    pub notes: Vec<String>,
+}
+
+/// One symbol's records of one kind.
+#[derive(Debug, Clone, Serialize)]
+pub struct ProofLine {
+    /// `trades` or `quotes`.
+    pub kind: String,
+    /// The instrument.
+    pub symbol: String,
+    /// Records in each place.
+    pub counts: Vec<u64>,
+    /// Fingerprint of the records in each place.
+    pub fingerprints: Vec<String>,
+    /// Whether all places hold the same.
+    pub equal: bool,
+}
+
+/// The last comparison, or the one that runs.
+#[derive(Default)]
+pub(crate) struct Verification(Mutex<Progress>);
+
+#[derive(Default)]
+enum Progress {
+    #[default]
+    None,
+    Running(UnixNanos),
+    Done(Value),
+}
+
+impl Verification {
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct VerifyParams {
+    /// Start of event time, inclusive; all if absent.
+    from: Option<String>,
+    /// End of event time, exclusive.
+    to: Option<String>,
+}
+
+/// The result of the last comparison.
+#[utoipa::path(get, path = "/api/v1/verify", tag = "proof",
+    responses((status = 200, description = "`state` is none, running, done, failed or unavailable")))]
+pub(crate) async fn result(State(app): State<App>, headers: HeaderMap) -> Answer {
+    let value = match (&*app.verification.lock(), &app.engines.verify) {
+        (_, None) => json!({ "state": "unavailable" }),
+        (Progress::None, _) => json!({ "state": "none" }),
+        (Progress::Running(since), _) => json!({ "state": "running", "since": since.to_string() }),
+        (Progress::Done(value), _) => value.clone(),
+    };
+    Ok(json_body(&headers, &value))
+}
+
+/// Starts a comparison.
+#[utoipa::path(post, path = "/api/v1/verify", params(VerifyParams), tag = "proof",
+    responses((status = 202, description = "Started"), (status = 409, body = Problem, description = "One runs already")))]
+pub(crate) async fn start(
+    State(app): State<App>,
+    Params(params): Params<VerifyParams>,
+) -> Result<Response, Problem> {
+    let (from, to) = params::range(params.from.as_deref(), params.to.as_deref())?;
+    let range = UnixNanos(from.unwrap_or(i64::MIN))..UnixNanos(to.unwrap_or(i64::MAX));
+    let Some(verify) = app.engines.verify.clone() else {
+        return Err(Problem::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "this server cannot compare: run `tapeline verify`",
+        ));
+    };
+    let since = ports::clock::now();
+    {
+        let mut progress = app.verification.lock();
+        if matches!(*progress, Progress::Running(_)) {
+            return Err(Problem::new(StatusCode::CONFLICT, "a comparison is running; wait for its result"));
+        }
+        *progress = Progress::Running(since);
+    }
+    let (running, begin) = (app.clone(), Instant::now());
+    let work = move || {
+        let outcome = verify(range, &running.stop);
+        let (at, seconds) = (since.to_string(), begin.elapsed().as_secs_f64());
+        let value = match outcome {
+            Ok(proof) => {
+                let equal = proof.lines.iter().all(|line| line.equal);
+                json!({ "state": "done", "at": at, "seconds": seconds, "from": params.from, "to": params.to,
+                        "equal": equal, "proof": proof })
+            }
+            Err(error) => {
+                json!({ "state": "failed", "at": at, "seconds": seconds, "error": error.to_string() })
+            }
+        };
+        *running.verification.lock() = Progress::Done(value);
+    };
+    if let Err(error) = std::thread::Builder::new().name("serve-verify".to_owned()).spawn(work) {
+        *app.verification.lock() = Progress::None;
+        return Err(Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("start the comparison: {error}"),
+        ));
+    }
+    Ok((StatusCode::ACCEPTED, axum::Json(json!({ "state": "running", "since": since.to_string() })))
+        .into_response())
+}

@@ -1,0 +1,211 @@
+//! Who may ask, how often, and the headers of every reply.
+
+use super::problem::Problem;
+use crate::api::App;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// The address a request came from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// Bytes of a path and query.
+const TARGET: usize = 4_096;
+/// Addresses whose rate is remembered.
+const ADDRESSES: usize = 10_000;
+
+const HEADERS: [(&str, &str); 7] = [
+    (
+        "content-security-policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+         manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+];
+
+/// Requests by address: a token bucket each.
+#[derive(Default)]
+pub(crate) struct Rates(Mutex<HashMap<IpAddr, (f64, Instant)>>);
+
+impl Rates {
+    /// Takes one request; false if the address is over its rate.
+    fn take(&self, address: IpAddr, per_second: u32, burst: u32, now: Instant) -> bool {
+        let (per_second, burst) = (f64::from(per_second), f64::from(burst));
+        let mut rates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if rates.len() >= ADDRESSES && !rates.contains_key(&address) {
+            // Whoever has a full bucket again need not be remembered.
+            rates.retain(|_, (left, at)| *left + now.duration_since(*at).as_secs_f64() * per_second < burst);
+            if rates.len() >= ADDRESSES {
+                return false;
+            }
+        }
+        let (left, at) = rates.entry(address).or_insert((burst, now));
+        *left = (*left + now.duration_since(*at).as_secs_f64() * per_second).min(burst);
+        *at = now;
+        if *left < 1.0 {
+            return false;
+        }
+        *left -= 1.0;
+        true
+    }
+}
+
+/// Middleware of every route.
+pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+    let mut response = match refuse(&app, &request) {
+        Some(problem) => problem.into_response(),
+        None => next.run(request).await,
+    };
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+fn refuse(app: &App, request: &Request) -> Option<Problem> {
+    let (limits, headers) = (&app.settings.limits, request.headers());
+    if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > TARGET) {
+        return Some(Problem::new(
+            StatusCode::URI_TOO_LONG,
+            format!("path and query are longer than {TARGET} bytes"),
+        ));
+    }
+    let peer = request.extensions().get::<Peer>().map_or(IpAddr::from([127, 0, 0, 1]), |peer| peer.0);
+    if !app.rates.take(peer, limits.requests_per_second, limits.burst, Instant::now()) {
+        let detail = format!("more than {} requests a second", limits.requests_per_second);
+        return Some(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(1));
+    }
+    if app.settings.token.is_empty() {
+        // A page of another site that resolves its name to 127.0.0.1 must not read the store.
+        if !headers.get(header::HOST).and_then(|host| host.to_str().ok()).is_some_and(is_local) {
+            let detail = "this server answers to localhost only: the Host header names another machine";
+            return Some(Problem::new(StatusCode::MISDIRECTED_REQUEST, detail));
+        }
+    } else if !credentials(headers).is_some_and(|given| same(given.as_bytes(), app.settings.token.as_bytes()))
+    {
+        return Some(Problem::unauthorized());
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) && !same_origin(headers) {
+        return Some(Problem::new(StatusCode::FORBIDDEN, "the request comes from a page of another site"));
+    }
+    None
+}
+
+fn is_local(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn same_origin(headers: &HeaderMap) -> bool {
+    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    match (text(header::ORIGIN), text(header::HOST)) {
+        (None, _) => true,
+        (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, name)| name == host),
+        (Some(_), None) => false,
+    }
+}
+
+/// What a client presents: a bearer token, the password of basic authentication, or Alpaca's secret.
+fn credentials(headers: &HeaderMap) -> Option<String> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(secret) = text("apca-api-secret-key") {
+        return Some(secret.to_owned());
+    }
+    let (scheme, value) = text("authorization")?.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(value.trim().to_owned());
+    }
+    if scheme.eq_ignore_ascii_case("basic") {
+        let decoded = String::from_utf8(base64(value.trim())?).ok()?;
+        return decoded.split_once(':').map(|(_, password)| password.to_owned());
+    }
+    None
+}
+
+/// RFC 4648 section 4.
+fn base64(text: &str) -> Option<Vec<u8>> {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let (mut bits, mut count, mut out) = (0_u32, 0, Vec::new());
+    for byte in text.trim_end_matches('=').bytes() {
+        let value = ALPHABET.iter().position(|letter| *letter == byte)?;
+        bits = (bits << 6 | value as u32) & 0xff_ffff;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.push((bits >> count) as u8);
+        }
+    }
+    Some(out)
+}
+
+/// Compares without telling by its time how much is right.
+fn same(given: &[u8], wanted: &[u8]) -> bool {
+    let mut different = given.len() ^ wanted.len();
+    for (index, byte) in given.iter().enumerate() {
+        different |= usize::from(byte ^ wanted[index % wanted.len().max(1)]);
+    }
+    different == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn only_this_machine_is_local() {
+        for host in ["localhost", "LOCALHOST:80", "127.0.0.1:8787", "127.9.9.9", "[::1]:8787"] {
+            assert!(is_local(host), "{host}");
+        }
+        for host in
+            ["", "evil.example", "127.0.0.1.evil.example", "10.0.0.1", "[::2]", "localhost.evil.example"]
+        {
+            assert!(!is_local(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_read_from_three_headers() {
+        let read = |name: &'static str, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, value.parse().unwrap());
+            credentials(&headers)
+        };
+        assert_eq!(read("authorization", "Bearer abc").as_deref(), Some("abc"));
+        assert_eq!(read("authorization", "Basic bWU6YWI6Yw==").as_deref(), Some("ab:c"));
+        assert_eq!(read("apca-api-secret-key", "abc").as_deref(), Some("abc"));
+        for bad in ["Basic !!!", "Basic", "Digest x", "Basic YWJj"] {
+            assert_eq!(read("authorization", bad), None, "{bad}");
+        }
+        assert!(
+            same(b"abc", b"abc") && !same(b"abd", b"abc") && !same(b"abcabc", b"abc") && !same(b"", b"abc")
+        );
+    }
+
+    #[test]
+    fn a_flood_is_slowed_down_and_recovers() {
+        let (rates, now, one) = (Rates::default(), Instant::now(), IpAddr::from([127, 0, 0, 1]));
+        let taken = (0..100).filter(|_| rates.take(one, 10, 20, now)).count();
+        assert_eq!(taken, 20);
+        assert!(rates.take(IpAddr::from([127, 0, 0, 2]), 10, 20, now));
+        let later = now + Duration::from_secs(1);
+        assert_eq!((0..100).filter(|_| rates.take(one, 10, 20, later)).count(), 10);
+    }
+}

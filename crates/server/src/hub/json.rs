@@ -1,0 +1,68 @@
+//! Records and bars as the API shows them: times as RFC 3339, decimals as strings, what is absent left out.
+
+use market::{Kind, Record, UnixNanos};
+use serde_json::{Map, Value};
+
+/// Column order of a record in CSV; JSON objects hold the same names.
+pub(crate) fn columns(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Trade => &[
+            "ts",
+            "symbol",
+            "venue",
+            "price",
+            "size",
+            "side",
+            "conditions",
+            "tape",
+            "feed",
+            "id",
+            "seq",
+            "recv_ts",
+            "revision",
+            "canceled",
+        ],
+        Kind::Quote => &[
+            "ts",
+            "symbol",
+            "feed",
+            "bid",
+            "bid_size",
+            "bid_venue",
+            "ask",
+            "ask_size",
+            "ask_venue",
+            "conditions",
+            "seq",
+            "recv_ts",
+        ],
+    }
+}
+
+/// A record, from its canonical JSON.
+pub(crate) fn record(record: &Record<&str>, scratch: &mut Vec<u8>) -> Map<String, Value> {
+    scratch.clear();
+    market::codec::json::encode(record, scratch);
+    let mut map: Map<String, Value> = serde_json::from_slice(scratch).unwrap_or_default();
+    for (name, time) in [("ts", record.ts()), ("recv_ts", record.recv_ts())] {
+        map.insert(name.to_owned(), Value::String(time.to_string()));
+    }
+    if let Record::Trade(trade) = record {
+        map.insert("revision".to_owned(), trade.revision.into());
+        map.insert("canceled".to_owned(), trade.canceled.into());
+    }
+    map
+}
+
+/// What tells records of one instant apart, in a fixed order.
+pub(crate) fn identity(record: &Record<&str>) -> String {
+    match record {
+        Record::Trade(trade) => format!("{}|{}|{}", trade.feed, trade.venue, trade.id),
+        Record::Quote(quote) => format!("{}|{:020}", quote.feed, quote.seq),
+    }
+}
+
+/// A time in the zone's own clock, with its offset.
+pub(crate) fn local(time: UnixNanos, zone: &str) -> String {
+    time.local("%Y-%m-%dT%H:%M:%S%.f%:z", zone)
+}

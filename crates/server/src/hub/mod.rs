@@ -1,0 +1,109 @@
+//! The one reader of the topics, and what all clients share: state of each symbol, gaps, dead letters, frames.
+//!
+//! Clients never read a topic. Every [`crate::settings::Limits::frame_every`] the reader publishes what has changed as
+//! one [`Frame`]; a bounded channel holds the last of them, and a client that falls behind it is told so.
+
+pub(crate) mod forming;
+pub(crate) mod frame;
+pub(crate) mod json;
+pub(crate) mod reader;
+pub(crate) mod recent;
+pub(crate) mod state;
+
+use crate::settings::Settings;
+use frame::Frame;
+use state::State;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::broadcast;
+
+/// Frames a client may be behind before it is told to fetch anew.
+const CHANNEL: usize = 64;
+/// Frames kept for clients that reconnect, if they fit in [`REPLAY_BYTES`].
+const REPLAY: usize = 600;
+/// Bytes of frames kept for clients that reconnect.
+const REPLAY_BYTES: usize = 16 << 20;
+
+/// What clients share.
+pub(crate) struct Hub {
+    /// Tells this server from the one before it: event ids of another are not ours.
+    pub(crate) epoch: u64,
+    state: Mutex<State>,
+    replay: Mutex<Replay>,
+    frames: broadcast::Sender<Arc<Frame>>,
+}
+
+#[derive(Default)]
+struct Replay {
+    frames: VecDeque<Arc<Frame>>,
+    bytes: usize,
+}
+
+/// Where a stream starts.
+pub(crate) struct Subscription {
+    /// Frames after the event id the client named.
+    pub(crate) missed: Vec<Arc<Frame>>,
+    /// Whether the client must fetch anew, because its event id is unknown or too old.
+    pub(crate) resync: bool,
+    /// Frames from now on.
+    pub(crate) frames: broadcast::Receiver<Arc<Frame>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Hub {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let epoch = ports::clock::now().millis().unsigned_abs();
+        let (frames, _) = broadcast::channel(CHANNEL);
+        Self { epoch, state: Mutex::new(State::new(settings)), replay: Mutex::default(), frames }
+    }
+
+    /// The state; hold it briefly.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// How many streams are open.
+    pub(crate) fn streams(&self) -> usize {
+        self.frames.receiver_count()
+    }
+
+    /// Hands a frame to all clients.
+    pub(crate) fn publish(&self, frame: Frame) {
+        let frame = Arc::new(frame);
+        let mut replay = lock(&self.replay);
+        replay.bytes += frame.bytes();
+        replay.frames.push_back(Arc::clone(&frame));
+        while replay.frames.len() > REPLAY || (replay.bytes > REPLAY_BYTES && replay.frames.len() > 1) {
+            if let Some(old) = replay.frames.pop_front() {
+                replay.bytes -= old.bytes();
+            }
+        }
+        // Sent under the lock, so that a subscriber sees each frame either as missed or as new.
+        let _ = self.frames.send(frame);
+    }
+
+    /// Subscribes after the event `last_event_id`, if the client has seen one.
+    pub(crate) fn subscribe(&self, last_event_id: Option<&str>) -> Subscription {
+        let replay = lock(&self.replay);
+        let frames = self.frames.subscribe();
+        let Some(text) = last_event_id else {
+            return Subscription { missed: Vec::new(), resync: false, frames };
+        };
+        let seen = text
+            .split_once('-')
+            .filter(|(epoch, _)| epoch.parse() == Ok(self.epoch))
+            .and_then(|(_, number)| number.parse::<u64>().ok());
+        let newest = replay.frames.back().map_or(0, |frame| frame.number);
+        let oldest = replay.frames.front().map_or(newest + 1, |frame| frame.number);
+        match seen {
+            Some(seen) if seen <= newest && seen + 1 >= oldest => {
+                let missed = replay.frames.iter().filter(|frame| frame.number > seen).cloned().collect();
+                Subscription { missed, resync: false, frames }
+            }
+            _ => Subscription { missed: Vec::new(), resync: true, frames },
+        }
+    }
+}

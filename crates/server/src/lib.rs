@@ -1,0 +1,108 @@
+//! Dashboard and REST API: HTTP and server-sent events over the topic and store ports.
+//!
+//! ```text
+//! topics ─► hub (one reader) ─► frames, 10 a second ─► GET /api/v1/stream ─► browser
+//! store  ─► queries (few at a time, each with a deadline) ─► GET /api/v1/{bars,trades,…}
+//! ```
+//! Everything runs on one runtime thread of its own; reads of topics and stores block, and run on other threads.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`settings`] | address, token, limits |
+//! | `hub` | the one reader of the topics, the state of each symbol, frames for streams |
+//! | `query` | bounded store access and paging |
+//! | `http` | listener, access control, limits, replies |
+//! | `api` | the REST API, version 1 |
+//! | `compat` | TradingView's UDF and Alpaca's market data API over the same store |
+//! | `assets` | the page, embedded |
+
+mod api;
+mod assets;
+mod compat;
+mod http;
+mod hub;
+mod query;
+pub mod settings;
+
+use hub::Hub;
+use ports::store::Store;
+use ports::telemetry::Telemetry;
+use ports::topic::{Names, Topics};
+use ports::{CancelToken, Error, Result};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+pub use api::verify::{Proof, ProofLine, Verify};
+pub use settings::Settings;
+
+/// What the server reads.
+#[derive(Clone)]
+pub struct Engines {
+    /// Topic engine.
+    pub topics: Arc<dyn Topics>,
+    /// Names of the topics.
+    pub names: Names,
+    /// Store engine.
+    pub store: Arc<dyn Store>,
+    /// Counters of the run loops in this process, if any run here.
+    pub telemetry: Option<Arc<Telemetry>>,
+    /// Compares source, topic and store.
+    pub verify: Option<Verify>,
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    threads: Vec<JoinHandle<Result<()>>>,
+}
+
+impl Server {
+    /// Binds the address and starts serving.
+    ///
+    /// # Errors
+    /// The address is taken or not allowed without a token, or a thread cannot be started.
+    pub fn start(settings: Settings, engines: Engines, stop: &CancelToken) -> Result<Self> {
+        let settings = Arc::new(settings);
+        let socket = http::listen::bind(&settings)?;
+        let address =
+            socket.local_addr().map_err(|error| Error::internal(format!("read the address: {error}")))?;
+        let hub = Arc::new(Hub::new(&settings));
+        let app = api::App::new(settings, engines, Arc::clone(&hub), stop.clone());
+        let router = http::router(app.clone());
+        let reader = {
+            let (app, stop) = (app.clone(), stop.clone());
+            thread("serve-hub", move || hub::reader::run(&app, &stop))?
+        };
+        let listener = {
+            let stop = stop.clone();
+            thread("serve-http", move || http::listen::run(socket, router, &app.settings, &stop))?
+        };
+        Ok(Self { address, threads: vec![reader, listener] })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits for the end after a stop.
+    ///
+    /// # Errors
+    /// What ended a thread before that.
+    pub fn join(self) -> Result<()> {
+        for thread in self.threads {
+            thread.join().map_err(|_| Error::internal("a server thread panicked"))??;
+        }
+        Ok(())
+    }
+}
+
+fn thread(name: &str, run: impl FnOnce() -> Result<()> + Send + 'static) -> Result<JoinHandle<Result<()>>> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .map_err(|error| Error::internal(format!("start thread {name}: {error}")))
+}

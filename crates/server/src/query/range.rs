@@ -1,0 +1,263 @@
+//! Reading a range of records or bars, forward or backward.
+//!
+//! Stores scan forward only. Backward, ranges before the end are scanned, each twice as long as the one after it, until
+//! the page is full.
+
+use super::page::{Ascending, Cursor, Descending, Row};
+use crate::http::problem::Problem;
+use crate::hub::json;
+use crate::settings::Settings;
+use market::bar::Bar;
+use market::codec::bar::to_json;
+use market::interval::{Interval, SECOND};
+use market::{Kind, UnixNanos};
+use ports::store::{BarScan, Scan, Store};
+use serde_json::{Map, Value};
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+const DAY: i64 = market::time::DAY;
+/// How far back a page without a start reaches: records.
+const RECORDS_BACK: i64 = 10 * DAY;
+/// How far back a page without a start reaches: bars, in bars, and at least ten days.
+const BARS_BACK: i64 = 4_000;
+/// Rows between two looks at the clock.
+const CLOCK: u64 = 512;
+
+/// Which way a page goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Order {
+    /// Oldest first.
+    #[default]
+    Asc,
+    /// Newest first.
+    Desc,
+}
+
+/// Which rows of a symbol.
+#[derive(Debug, Clone)]
+pub(crate) struct Range {
+    pub(crate) from: Option<i64>,
+    pub(crate) to: Option<i64>,
+    pub(crate) order: Order,
+    pub(crate) limit: usize,
+    pub(crate) cursor: Option<Cursor>,
+    /// Where to begin backward without `to` and cursor.
+    pub(crate) newest: Option<i64>,
+    /// How long the query may take.
+    pub(crate) deadline: std::time::Duration,
+    /// When the query must end.
+    pub(crate) end: Instant,
+}
+
+/// What is called with each row; false ends the scan.
+type Push<'a> = &'a mut dyn FnMut(Row) -> bool;
+/// Scans [from, to).
+type ScanRange<'a> = &'a mut dyn FnMut(i64, i64, Push<'_>) -> Result<(), Problem>;
+
+/// One page of a range.
+fn page(
+    range: &Range,
+    first: i64,
+    back: i64,
+    scan: ScanRange<'_>,
+) -> Result<(Vec<Row>, Option<String>), Problem> {
+    let mut rows = 0_u64;
+    let mut late = false;
+    let end = range.end;
+    let mut in_time = move || {
+        rows += 1;
+        !rows.is_multiple_of(CLOCK) || Instant::now() < end
+    };
+    let cursor = range.cursor.clone();
+    if range.order == Order::Asc {
+        let from = cursor.as_ref().map(|cursor| cursor.ts).into_iter().chain(range.from).max();
+        let mut page = Ascending::new(range.limit, cursor);
+        let mut failed = None;
+        scan(from.unwrap_or(i64::MIN), range.to.unwrap_or(i64::MAX), &mut |row| {
+            late |= !in_time();
+            match page.push(row) {
+                Ok(more) => more && !late,
+                Err(problem) => {
+                    failed = Some(problem);
+                    false
+                }
+            }
+        })?;
+        if let Some(problem) = failed {
+            return Err(problem);
+        }
+        if late {
+            return Err(super::late(range.deadline));
+        }
+        return Ok(page.finish());
+    }
+    let ends = [cursor.as_ref().map(|cursor| cursor.ts.saturating_add(1)), range.to];
+    let mut to = ends.into_iter().flatten().min().or(range.newest.map(|newest| newest.saturating_add(1)));
+    let mut page = Descending::new(range.limit, cursor);
+    let top = *to.get_or_insert_with(|| ports::clock::now().0);
+    let floor = range.from.unwrap_or(top.saturating_sub(back));
+    let (mut to, mut width) = (top, first.max(1));
+    while to > floor && !page.is_full() && !late {
+        let from = to.saturating_sub(width).max(floor);
+        scan(from, to, &mut |row| {
+            late |= !in_time();
+            page.push(row);
+            !late
+        })?;
+        if Instant::now() >= end {
+            late = true;
+        }
+        to = from;
+        width = width.saturating_mul(2);
+    }
+    if late {
+        // A range cut short would leave a hole between it and the rows after it.
+        return Err(super::late(range.deadline));
+    }
+    Ok(page.finish(false))
+}
+
+/// A page of trades or quotes.
+pub(crate) fn records(
+    store: &dyn Store,
+    kind: Kind,
+    symbol: &str,
+    feed: Option<&str>,
+    range: &Range,
+) -> Result<(Vec<Row>, Option<String>), Problem> {
+    let mut scratch = Vec::new();
+    page(range, SECOND, RECORDS_BACK, &mut |from, to, push| {
+        let scan = Scan {
+            kind,
+            symbol: Some(symbol.to_owned()),
+            from: UnixNanos(from),
+            to: UnixNanos(to),
+            limit: None,
+        };
+        store.scan(&scan, &mut |record| {
+            if feed.is_some_and(|feed| *record.feed() != feed) {
+                return ControlFlow::Continue(());
+            }
+            let (ts, identity) = (record.ts().0, json::identity(record));
+            if push(Row { ts, identity, value: json::record(record, &mut scratch) }) {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        })?;
+        Ok(())
+    })
+}
+
+/// Which part of the day bars are shown of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Session {
+    /// All bars.
+    #[default]
+    All,
+    /// Those that start in the regular session; days are always shown.
+    Regular,
+    /// Those that start before or after it.
+    Extended,
+}
+
+/// Which bars of a symbol.
+#[derive(Debug, Clone)]
+pub(crate) struct BarQuery {
+    pub(crate) kind: Kind,
+    pub(crate) symbol: String,
+    pub(crate) interval: Interval,
+    pub(crate) feed: Option<String>,
+    pub(crate) session: Session,
+}
+
+impl BarQuery {
+    /// Whether to show a bar, and the part of the session it starts in.
+    pub(crate) fn session(&self, settings: &Settings, bar: &Bar) -> (bool, &'static str) {
+        let day = settings.calendar(&bar.feed, &bar.symbol).day(bar.start);
+        // A day's bar starts at midnight and is of the regular session.
+        let phase = if bar.interval.is_day() && day.is_session() {
+            "regular"
+        } else {
+            crate::hub::state::phase(&day, bar.start.0)
+        };
+        let show = match self.session {
+            Session::All => true,
+            Session::Regular => phase == "regular",
+            Session::Extended => matches!(phase, "pre" | "post"),
+        };
+        (show, phase)
+    }
+
+    /// How long a first look back should be for a number of bars.
+    fn width(&self, bars: i64) -> i64 {
+        self.interval.nanos().unwrap_or(DAY).saturating_mul(bars)
+    }
+}
+
+/// A bar as a row.
+pub(crate) fn bar_row(bar: &Bar, session: &'static str) -> Row {
+    let mut value = to_json(bar);
+    value.insert("session".to_owned(), session.into());
+    Row { ts: bar.start.0, identity: bar.feed.clone(), value }
+}
+
+/// Source of bars: the store, or one that makes them from the store's trades.
+pub(crate) type BarScanner<'a> =
+    &'a mut dyn FnMut(i64, i64, &mut dyn FnMut(Bar) -> ControlFlow<()>) -> Result<(), Problem>;
+
+/// A page of bars.
+pub(crate) fn bars(
+    settings: &Settings,
+    query: &BarQuery,
+    range: &Range,
+    scan: BarScanner<'_>,
+) -> Result<(Vec<Row>, Option<String>), Problem> {
+    let back = query.width(BARS_BACK).max(10 * DAY);
+    let first = query.width(i64::try_from(range.limit).unwrap_or(1).saturating_add(1));
+    page(range, first, back, &mut |from, to, push| {
+        scan(from, to, &mut |bar| {
+            let (show, session) = query.session(settings, &bar);
+            if !show || push(bar_row(&bar, session)) {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        })
+    })
+}
+
+/// Bars as they are stored.
+pub(crate) fn stored_bars<'a>(
+    store: &'a dyn Store,
+    query: &'a BarQuery,
+) -> impl FnMut(i64, i64, &mut dyn FnMut(Bar) -> ControlFlow<()>) -> Result<(), Problem> + 'a {
+    move |from, to, sink| {
+        let scan = BarScan {
+            kind: query.kind,
+            symbol: query.symbol.clone(),
+            interval: query.interval,
+            feed: query.feed.clone(),
+            from: UnixNanos(from),
+            to: UnixNanos(to),
+            limit: None,
+        };
+        store.scan_bars(&scan, &mut |bar| sink(bar))?;
+        Ok(())
+    }
+}
+
+/// Renders the times of rows in a zone.
+pub(crate) fn in_zone(rows: &mut [Map<String, Value>], zone: &str, names: &[&str]) {
+    for row in rows {
+        for name in names {
+            let time = row.get(*name).and_then(Value::as_str).and_then(|text| UnixNanos::parse(text).ok());
+            if let Some(time) = time {
+                row.insert((*name).to_owned(), json::local(time, zone).into());
+            }
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Hostile input: none of it has an effect.
+
+use crate::harness::{Fixture, OPEN, eventually, trade};
+use adapters::store::sqlite::SqliteStore;
+use market::bar::Bar;
+use ports::store::{BarScan, BarSink, Counts, Scan, Sink, Store, Writer};
+use ports::{CancelToken, Result};
+use server::{Server, Settings};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[test]
+fn a_script_in_a_symbol_is_text() {
+    let fixture = Fixture::new();
+    fixture.live();
+    let name = "<script>alert(1)</script>";
+    fixture.publish(&[trade(name, "1", OPEN, "1")]);
+    eventually("the symbol is known", || !fixture.get("/api/v1/symbols").rows().is_empty());
+    let reply = fixture.get("/api/v1/symbols");
+    assert_eq!(reply.rows()[0]["symbol"], name);
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
+}
+
+#[test]
+fn no_path_reaches_the_file_system() {
+    let fixture = Fixture::new();
+    for path in [
+        "/../../../../etc/passwd",
+        "/js/../../Cargo.toml",
+        "/js/%2e%2e/%2e%2e/Cargo.toml",
+        "/vendor/..%2f..%2fCargo.toml",
+        "//etc/passwd",
+        "/js/",
+        "/.git/config",
+        "/api/v1/../../etc/passwd",
+        "/%00",
+    ] {
+        let reply = fixture.get(path);
+        assert_eq!(reply.status, 404, "{path}");
+        assert!(!reply.text().contains("root:"), "{path}");
+    }
+    let factors = Fixture::with(|settings| settings.factors = Some("/etc".into()), None);
+    let reply = factors.get("/api/v1/bars?symbol=../passwd&adjust=split");
+    assert_eq!(reply.status, 404, "{}", reply.text());
+}
+
+#[test]
+fn wrong_parameters_are_named() {
+    let fixture = Fixture::new();
+    for (query, part) in [
+        ("trades", "symbol"),
+        ("trades?symbol=", "symbol"),
+        ("trades?symbol=%00", "symbol"),
+        ("trades?symbol=SPY&from=yesterday", "from"),
+        ("trades?symbol=SPY&from=2014-01-01&to=2013-01-01", "not before"),
+        ("trades?symbol=SPY&from=0001-01-01&to=9999-01-01", "from"),
+        ("trades?symbol=SPY&limit=0", "limit"),
+        ("trades?symbol=SPY&limit=1000000000", "limit"),
+        ("trades?symbol=SPY&limit=99999999999999999999", "limit"),
+        ("trades?symbol=SPY&limit=-1", "limit"),
+        ("trades?symbol=SPY&cursor=%27;DROP%20TABLE%20trades", "cursor"),
+        ("trades?symbol=SPY&order=sideways", "order"),
+        ("trades?symbol=SPY&tz=Mars/Olympus", "tz"),
+        ("trades?symbol=SPY&format=exe", "format"),
+        ("trades?symbol=SPY&nonsense=1", "nonsense"),
+        ("bars?symbol=SPY&interval=7m", "interval"),
+        ("bars?symbol=SPY&policy=best", "policy"),
+        ("bars?symbol=SPY&adjust=split", "adjust"),
+        ("explain?symbol=SPY&time=now", "time"),
+        ("stream?interval=0s", "interval"),
+    ] {
+        let reply = fixture.get(&format!("/api/v1/{query}"));
+        assert_eq!(reply.status, 400, "{query}: {}", reply.text());
+        assert_eq!(reply.header("content-type"), Some("application/problem+json"), "{query}");
+        let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains(part), "{query}: {detail}");
+    }
+    let long = fixture.get(&format!("/api/v1/trades?symbol={}", "A".repeat(10_000)));
+    assert_eq!(long.status, 414);
+    let statement = fixture.get("/api/v1/trades?symbol=%27%20OR%201=1%20--");
+    assert_eq!((statement.status, statement.rows().len()), (200, 0));
+}
+
+#[test]
+fn every_reply_carries_the_security_headers() {
+    let fixture = Fixture::new();
+    for path in ["/", "/js/main.js", "/api/v1/symbols", "/nowhere", "/api/v1/trades"] {
+        let reply = fixture.get(path);
+        let policy = reply.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{path}");
+        assert!(!policy.contains("unsafe"), "{path}");
+        for name in
+            ["x-content-type-options", "x-frame-options", "referrer-policy", "cross-origin-resource-policy"]
+        {
+            assert!(reply.header(name).is_some(), "{path}: no {name}");
+        }
+    }
+}
+
+#[test]
+fn other_sites_are_refused() {
+    let fixture = Fixture::new();
+    let rebound = fixture.send("GET /api/v1/symbols HTTP/1.0\r\nHost: evil.example\r\n\r\n");
+    assert_eq!(rebound.status, 421);
+    let none = fixture.send("GET /api/v1/symbols HTTP/1.0\r\n\r\n");
+    assert_eq!(none.status, 421);
+    let post = |headers: &str| {
+        fixture.send(&format!(
+            "POST /api/v1/verify HTTP/1.0\r\nHost: localhost\r\n{headers}Content-Length: 0\r\n\r\n"
+        ))
+    };
+    assert_eq!(post("Origin: https://evil.example\r\n").status, 403);
+    assert_eq!(post("Origin: http://localhost\r\n").status, 501, "allowed, but nothing can be compared here");
+    let method = fixture.send("DELETE /api/v1/symbols HTTP/1.0\r\nHost: localhost\r\n\r\n");
+    assert_eq!(method.status, 405);
+}
+
+#[test]
+fn a_token_guards_everything() {
+    let fixture = Fixture::with(|settings| settings.token = "secret".to_owned(), None);
+    for path in ["/", "/api/v1/symbols", "/nowhere", "/udf/config"] {
+        assert_eq!(fixture.get(path).status, 401, "{path}");
+        assert_eq!(fixture.get_with(path, "Authorization: Bearer wrong\r\n").status, 401, "{path}");
+    }
+    assert!(fixture.get("/").header("www-authenticate").unwrap().starts_with("Basic"));
+    for header in
+        ["Authorization: Bearer secret", "Authorization: Basic bWU6c2VjcmV0", "APCA-API-SECRET-KEY: secret"]
+    {
+        assert_eq!(fixture.get_with("/api/v1/symbols", &format!("{header}\r\n")).status, 200, "{header}");
+    }
+    assert!(!fixture.get("/").text().contains("secret"));
+}
+
+#[test]
+fn an_open_address_needs_a_token() {
+    let fixture = Fixture::new();
+    let settings = Settings::new("0.0.0.0:0", crate::harness::bars());
+    let engines = server::Engines {
+        topics: fixture.topics.clone(),
+        names: fixture.names.clone(),
+        store: fixture.store.clone(),
+        telemetry: None,
+        verify: None,
+    };
+    let error = Server::start(settings, engines, &CancelToken::default()).unwrap_err().to_string();
+    assert!(error.contains("without a token"), "{error}");
+}
+
+#[test]
+fn a_flood_is_answered_with_429_and_then_served_again() {
+    let change = |settings: &mut Settings| {
+        settings.limits.requests_per_second = 50;
+        settings.limits.burst = 20;
+    };
+    let fixture = Fixture::with(change, None);
+    let statuses: Vec<u16> = (0..200).map(|_| fixture.get("/api/v1/gaps").status).collect();
+    assert!(statuses.contains(&429), "{statuses:?}");
+    assert_eq!(statuses[0], 200);
+    eventually("served again", || fixture.get("/api/v1/gaps").status == 200);
+}
+
+#[test]
+fn connections_are_limited_and_idle_ones_end() {
+    let change = |settings: &mut Settings| {
+        settings.limits.connections = 3;
+        settings.limits.io_timeout = Duration::from_millis(500);
+    };
+    let fixture = Fixture::with(change, None);
+    let mut idle: Vec<TcpStream> = (0..3).map(|_| TcpStream::connect(fixture.address).unwrap()).collect();
+    // Half a request, and then nothing.
+    for stream in &mut idle {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: loc").unwrap();
+    }
+    eventually("refused while all are taken, or served after they ended", || {
+        let mut stream = TcpStream::connect(fixture.address).unwrap();
+        let _ = stream.write_all(b"GET /api/v1/gaps HTTP/1.0\r\nHost: localhost\r\n\r\n");
+        let mut text = String::new();
+        let _ = stream.read_to_string(&mut text);
+        text.starts_with("HTTP/1.0 200")
+    });
+    for mut stream in idle {
+        stream.set_read_timeout(Some(crate::harness::PATIENCE)).unwrap();
+        let mut rest = Vec::new();
+        // Ended by the server: an end of file or a reset, never the read's own timeout.
+        let ended = stream.read_to_end(&mut rest);
+        assert!(!matches!(&ended, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock), "{ended:?}");
+    }
+}
+
+/// A store that takes very long to scan.
+struct Slow(SqliteStore);
+
+impl Store for Slow {
+    fn init(&self) -> Result<Vec<String>> {
+        self.0.init()
+    }
+    fn writer(&self, stop: &CancelToken) -> Result<Box<dyn Writer>> {
+        self.0.writer(stop)
+    }
+    fn count(&self) -> Result<Counts> {
+        self.0.count()
+    }
+    fn scan(&self, _: &Scan, _: Sink<'_>) -> Result<()> {
+        std::thread::sleep(Duration::from_secs(2));
+        Ok(())
+    }
+    fn write_bars(&self, bars: &[Bar], stop: &CancelToken) -> Result<()> {
+        self.0.write_bars(bars, stop)
+    }
+    fn scan_bars(&self, scan: &BarScan, sink: BarSink<'_>) -> Result<()> {
+        self.0.scan_bars(scan, sink)
+    }
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+}
+
+#[test]
+fn a_slow_store_meets_the_deadline_and_blocks_nobody() {
+    let change = |settings: &mut Settings| {
+        settings.limits.query_deadline = Duration::from_millis(200);
+        settings.limits.queries = 1;
+    };
+    let fixture = Fixture::with(change, Some(|file| Arc::new(Slow(file)) as Arc<dyn Store>));
+    let late = fixture.get("/api/v1/trades?symbol=SPY");
+    assert_eq!(late.status, 504, "{}", late.text());
+    // The only slot is still taken by the query that nobody waits for any more.
+    assert_eq!(fixture.get("/api/v1/trades?symbol=SPY").status, 503);
+    assert_eq!(fixture.get("/api/v1/gaps").status, 200);
+    eventually("the slot is free again", || fixture.get("/api/v1/bars?symbol=SPY").status == 200);
+}

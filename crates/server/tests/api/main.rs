@@ -1,0 +1,8 @@
+//! The REST API and the stream against the embedded engines, hostile clients included.
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "tests")]
+
+mod compat;
+mod harness;
+mod hostile;
+mod read;
+mod stream;

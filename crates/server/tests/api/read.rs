@@ -1,0 +1,153 @@
+//! Reading: pages, formats, tags.
+
+use crate::harness::{Fixture, OPEN, bars, trade};
+use market::bar::{Aggregator, Place};
+use ports::store::Store;
+use serde_json::Value;
+
+/// Five instants of four trades each.
+fn trades() -> Vec<String> {
+    let ids = ["d", "b", "a", "c"];
+    (0..5)
+        .flat_map(|second| ids.iter().map(move |id| (second, id)))
+        .map(|(second, id)| trade("SPY", &format!("{second}{id}"), OPEN + second * 1_000_000_000, "165.99"))
+        .collect()
+}
+
+/// Stores the bars of some trades.
+fn keep_bars(fixture: &Fixture, trades: &[String]) {
+    let mut aggregator = Aggregator::new(bars());
+    for (position, text) in trades.iter().enumerate() {
+        let record = market::codec::json::decode(market::Kind::Trade, text.as_bytes()).unwrap();
+        aggregator.add(&record, Place { position: position as u64, stamp_ms: 0 });
+    }
+    let mut made = Vec::new();
+    aggregator.finish(&mut |bar| made.push(bar));
+    fixture.store.write_bars(&made, &fixture.stop).unwrap();
+}
+
+fn ids(rows: &[Value]) -> Vec<String> {
+    rows.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn pages_hold_every_row_of_equal_time_once() {
+    let fixture = Fixture::new();
+    fixture.keep(&trades());
+    fixture.publish(&trades());
+    fixture.live();
+    let mut wanted: Vec<String> =
+        (0..5).flat_map(|second| ["a", "b", "c", "d"].map(|id| format!("{second}{id}"))).collect();
+    for order in ["asc", "desc"] {
+        for limit in [1, 3, 4, 7, 100] {
+            let (mut got, mut cursor) = (Vec::new(), String::new());
+            loop {
+                let path = format!("/api/v1/trades?symbol=SPY&order={order}&limit={limit}{cursor}");
+                let reply = fixture.get(&path);
+                assert_eq!(reply.status, 200, "{path}: {}", reply.text());
+                got.extend(ids(&reply.rows()));
+                let next = reply.json()["next"].clone();
+                let Some(next) = next.as_str() else { break };
+                assert_eq!(reply.header("x-next-cursor"), Some(next));
+                cursor = format!("&cursor={}", next.replace('|', "%7C"));
+            }
+            assert_eq!(got, wanted, "{order} {limit}");
+        }
+        wanted.reverse();
+    }
+}
+
+#[test]
+fn rows_are_what_was_stored_in_json_and_csv() {
+    let fixture = Fixture::new();
+    let exact = trade("SPY", "1", OPEN + 123_456_789, "165.990000001");
+    fixture.keep(&[exact]);
+    let row = &fixture.get("/api/v1/trades?symbol=SPY").rows()[0];
+    assert_eq!(row["price"], "165.990000001");
+    assert_eq!(row["ts"], "2013-10-08T13:30:00.123456789Z");
+    assert_eq!(row["conditions"], serde_json::json!(["@"]));
+    let csv = fixture.get("/api/v1/trades?symbol=SPY&format=csv").text();
+    let lines: Vec<&str> = csv.lines().collect();
+    assert!(lines[0].starts_with("ts,symbol,venue,price,size,"), "{csv}");
+    assert!(lines[1].starts_with("2013-10-08T13:30:00.123456789Z,SPY,P,165.990000001,100,"), "{csv}");
+    let local = &fixture.get("/api/v1/trades?symbol=SPY&tz=America/New_York").rows()[0];
+    assert_eq!(local["ts"], "2013-10-08T09:30:00.123456789-04:00");
+}
+
+#[test]
+fn bars_equal_those_of_the_store_and_can_be_rebuilt() {
+    let fixture = Fixture::new();
+    fixture.keep(&trades());
+    keep_bars(&fixture, &trades());
+    let stored = fixture.get("/api/v1/bars?symbol=SPY&interval=1s").rows();
+    assert_eq!(stored.len(), 5);
+    assert_eq!(stored[0]["high"], "165.99");
+    assert_eq!(stored[0]["volume"], "400");
+    assert_eq!(stored[0]["session"], "regular");
+    let range = "from=2013-10-08T13:30:00Z&to=2013-10-08T13:31:00Z";
+    let rebuilt = fixture.get(&format!("/api/v1/bars?symbol=SPY&interval=1s&policy=all&{range}")).rows();
+    assert_eq!(rebuilt.len(), 5);
+    for (one, other) in stored.iter().zip(&rebuilt) {
+        for name in ["start", "open", "high", "low", "close", "volume", "vwap", "trades"] {
+            assert_eq!(one[name], other[name], "{name}");
+        }
+    }
+    assert!(
+        fixture
+            .get(&format!("/api/v1/bars?symbol=SPY&interval=1s&session=extended&{range}"))
+            .rows()
+            .is_empty()
+    );
+    let none = fixture.get("/api/v1/bars?symbol=SPY&interval=1s&policy=all");
+    assert_eq!(none.status, 400, "a policy without a range would read all trades");
+}
+
+#[test]
+fn a_bar_is_explained_by_the_print_that_set_each_price() {
+    let fixture = Fixture::new();
+    let prints = [
+        trade("SPY", "1", OPEN, "165.50"),
+        trade("SPY", "2", OPEN + 1, "165.99"),
+        trade("SPY", "3", OPEN + 2, "165.10"),
+        trade("SPY", "4", OPEN + 3, "165.40"),
+    ];
+    fixture.keep(&prints);
+    keep_bars(&fixture, &prints);
+    let answer = fixture.get("/api/v1/explain?symbol=SPY&time=2013-10-08T13:30:30Z&interval=1m").json();
+    let feed = &answer["feeds"][0];
+    assert_eq!(feed["bar"]["high"], "165.99");
+    assert_eq!(feed["rebuilt"], false);
+    for (index, sets) in [(0, "open"), (1, "high"), (2, "low"), (3, "close")] {
+        assert_eq!(feed["prints"][index]["sets"], serde_json::json!([sets]));
+    }
+    assert_eq!(fixture.get("/api/v1/explain?symbol=SPY&time=2014-10-08T13:30:30Z").status, 404);
+}
+
+#[test]
+fn what_a_client_has_is_not_sent_again_and_large_replies_are_compressed() {
+    let fixture = Fixture::new();
+    fixture.keep(&trades());
+    for path in ["/api/v1/trades?symbol=SPY", "/", "/vendor/lightweight-charts.js"] {
+        let first = fixture.get(path);
+        let tag = first.header("etag").unwrap().to_owned();
+        let second = fixture.get_with(path, &format!("If-None-Match: {tag}\r\n"));
+        assert_eq!((second.status, second.body.len()), (304, 0), "{path}");
+        let packed = fixture.get_with(path, "Accept-Encoding: gzip\r\n");
+        assert_eq!(packed.header("content-encoding"), Some("gzip"), "{path}");
+        assert!(packed.body.len() < first.body.len());
+    }
+}
+
+#[test]
+fn the_description_names_every_resource() {
+    let fixture = Fixture::new();
+    let api = fixture.get("/api/v1/openapi.json").json();
+    assert_eq!(api["openapi"], "3.1.0");
+    for path in api["paths"].as_object().unwrap().keys() {
+        if path.ends_with("/stream") {
+            continue;
+        }
+        let status = fixture.get(&format!("{path}?symbol=SPY&time=2013-10-08")).status;
+        assert!(status != 404 || path.ends_with("/explain"), "{path} is described and not there");
+    }
+}

@@ -1,0 +1,295 @@
+"""Drives the dashboard of `tapeline demo --serve` in a real Chromium.
+
+    dashboard.py --tapeline target/release/tapeline [--chromium /usr/bin/chromium] [--out DIR] [--rate N]
+
+Checks that the page moves, that its numbers are those of the API and of `tapeline query`, that it can be used by
+keyboard, that a restarted server is picked up without a hole, that a gap and its backfill appear, that axe finds nothing,
+that the console stays empty and that no request leaves this machine. Leaves pictures of every view in DIR.
+"""
+
+import argparse
+import json
+import re
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import sync_playwright
+
+SIZES = {"phone": (390, 844, 2), "laptop": (1366, 768, 1), "wide": (1920, 1080, 1)}
+SYMBOL, OTHER = "SPY", "IBM"
+VIEWS = {
+    "market": f"#/market?symbol={SYMBOL}&interval=1m&ind=vwap,ema20,rsi14",
+    "explain": f"#/explain?symbol={SYMBOL}&time=2013-10-08T15:30:00Z&interval=1m",
+    "proof": "#/proof",
+    "pipeline": "#/pipeline",
+    "alerts": "#/alerts",
+}
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]
+PATIENCE_MS = 120_000
+
+
+class Tapeline:
+    """A process that serves; its address is read from what it prints."""
+
+    def __init__(self, command):
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.lines = []
+        self.address = self.until(r"dashboard: (http://\S+?)/?$").group(1)
+
+    def until(self, pattern):
+        for line in self.process.stdout:
+            self.lines.append(line)
+            found = re.search(pattern, line.strip())
+            if found:
+                return found
+        raise SystemExit(f"tapeline ended before it printed /{pattern}/:\n" + "".join(self.lines))
+
+    def stop(self):
+        self.process.terminate()
+        self.process.stdout.read()
+        self.process.wait(timeout=60)
+
+
+def fetch(base, path):
+    with urllib.request.urlopen(f"{base}/api/v1/{path}", timeout=60) as reply:
+        return json.load(reply)
+
+
+def check(condition, what):
+    if not condition:
+        raise AssertionError(what)
+    print(f"ok: {what}", flush=True)
+
+
+class Page:
+    """A page that must stay silent and on this machine."""
+
+    def __init__(self, browser, base, size="laptop", scheme="light"):
+        width, height, scale = SIZES[size]
+        self.base, self.troubles = base, []
+        self.context = browser.new_context(viewport={"width": width, "height": height}, device_scale_factor=scale,
+                                           color_scheme=scheme, timezone_id="Europe/Berlin", reduced_motion="reduce")
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(PATIENCE_MS)
+        # While the server is down on purpose, a failed request is what must happen.
+        self.down = False
+        self.page.on("console", self.console)
+        self.page.on("pageerror", lambda error: self.troubles.append(f"page error: {error}"))
+        self.page.on("request", self.request)
+
+    def console(self, message):
+        if message.type in ("error", "warning") and not (self.down and "ERR_CONNECTION" in message.text):
+            self.troubles.append(f"console {message.type}: {message.text}")
+
+    def request(self, request):
+        if not request.url.startswith((self.base, "data:")):
+            self.troubles.append(f"request to {request.url}")
+
+    def go(self, view):
+        self.page.goto(f"{self.base}/{VIEWS[view]}")
+
+    def wait(self, expression, argument=None):
+        self.page.wait_for_function(expression, arg=argument, timeout=PATIENCE_MS)
+
+    def text(self, selector):
+        return self.page.locator(selector).first.inner_text()
+
+    def close(self):
+        self.context.close()
+        check(not self.troubles, f"console and network are clean {self.troubles[:3] or ''}")
+
+
+def moves(page):
+    """The chart's legend, the tape and the watchlist change by themselves."""
+    page.go("market")
+    page.page.wait_for_selector(".tape tbody tr")
+    page.page.wait_for_selector(".legend span")
+    for name, selector in [("chart", ".legend"), ("tape", ".tape tbody"), ("watchlist", ".watch tbody")]:
+        before = page.text(selector)
+        page.wait("([selector, before]) => document.querySelector(selector).innerText !== before", [selector, before])
+        check(True, f"the {name} moves")
+    check("America/New_York (EDT)" in page.text("#zone"), "times are the exchange's, and the zone is shown")
+
+
+def equals(page, base, tapeline, store):
+    """The page's table, the API and `tapeline query` show the same bars."""
+    page.go("market")
+    page.page.wait_for_selector(".legend span")
+    page.page.locator("summary", has_text="Bars as a table").click()
+    page.page.wait_for_selector(".chart-foot table tbody tr")
+    rows = page.page.eval_on_selector_all(
+        ".chart-foot table tbody tr",
+        "rows => rows.map(row => [new URL(row.querySelector('a').href.replace('#/', '')).searchParams.get('time'), "
+        "...[...row.cells].slice(1).map(cell => cell.innerText.replaceAll(',', ''))])")
+    shown = {row[0]: row[1:] for row in rows if row[-1] == "final" or row[-1] == "closed"}
+    check(len(shown) >= 5, f"the table behind the chart holds {len(shown)} finished bars")
+    api = {bar["start"]: bar for bar in fetch(base, f"bars?symbol={SYMBOL}&interval=1m&limit=1000")["rows"]}
+    output = subprocess.run([tapeline, "query", "bars", SYMBOL, "--interval", "1m", "--format", "json", "--store",
+                             f"sqlite:{store}"], capture_output=True, text=True, check=True).stdout
+    stored = {bar["start"]: bar for bar in json.loads(output)}
+    for start, cells in shown.items():
+        for place in (api[start], stored[start]):
+            wanted = [place[name] for name in ("open", "high", "low", "close", "volume")] + [str(place["trades"])]
+            found = cells[:6]
+            same = all(float(one) == float(other) for one, other in zip(found, wanted))
+            if not same:
+                raise AssertionError(f"bar {start}: the page shows {found}, elsewhere {wanted}")
+    check(True, f"{len(shown)} bars are the same on the page, in the API and in the store")
+
+
+def keyboard(page):
+    """Everything by keyboard: search, chart cursor, explanation, views."""
+    page.go("market")
+    page.page.wait_for_selector(".legend span")
+    page.page.keyboard.press("/")
+    check(page.page.evaluate("document.activeElement.id") == "search", "/ goes to the search")
+    page.page.keyboard.type(OTHER.lower())
+    page.page.keyboard.press("Enter")
+    page.wait("name => location.hash.includes(`symbol=${name}`)", OTHER)
+    page.wait("name => document.querySelector('#chart').ariaLabel.startsWith(name)", OTHER)
+    page.page.locator("#chart").focus()
+    page.page.keyboard.press("ArrowLeft")
+    page.page.keyboard.press("ArrowLeft")
+    page.wait("() => /open .* high .* low .* close .* volume/.test(document.querySelector('#live').innerText)")
+    first = page.page.locator("#live").inner_text()
+    page.page.keyboard.press("PageUp")
+    page.wait("before => document.querySelector('#live').innerText !== before", first)
+    check(True, "arrow keys read the bars aloud")
+    page.page.keyboard.press("Enter")
+    page.page.wait_for_selector("#why-high")
+    check(f"symbol={OTHER}" in page.page.url, "Enter explains the bar")
+    page.page.keyboard.press("4")
+    page.page.wait_for_selector(".flow")
+    check(page.page.url.endswith("#/pipeline"), "digits choose the view")
+
+
+def explains(page, base):
+    """Why is this bar's high what it is: by mouse, from the chart."""
+    page.go("market")
+    page.page.wait_for_selector(".legend span")
+    box = page.page.locator("#chart").bounding_box()
+    page.page.mouse.click(box["x"] + box["width"] * 0.55, box["y"] + box["height"] * 0.5)
+    page.page.wait_for_selector("#why-high")
+    high = page.text("#why-high strong").rstrip("?").replace(",", "")
+    time_of_bar = re.search(r"time=([^&]+)", page.page.url).group(1)
+    bar = fetch(base, f"bars?symbol={SYMBOL}&interval=1m&from={time_of_bar}&limit=1")["rows"][0]
+    check(float(bar["high"]) == float(high), f"the high {high} that is explained is the bar's")
+    check(" on venue " in page.text("#why-high p"), "the print that set it is named")
+
+
+def gap_appears(page, topic):
+    """A gap of the ledger, open and then filled, without a reload."""
+    page.go("proof")
+    page.page.wait_for_selector("text=No gaps")
+    gap = {"id": "lean.sip|test|1", "feed": "lean.sip", "symbols": [SYMBOL], "from": "2013-10-08T14:00:00Z",
+           "to": "2013-10-08T14:02:00Z", "cause": "connection reset by peer", "state": "open"}
+    append(topic, "gaps", gap)
+    page.page.wait_for_selector(".badge:text-is('open')")
+    append(topic, "gaps", {**gap, "state": "closed", "proof": {"fetched": 812, "counted_again": 812, "digest": "9c"}})
+    page.page.wait_for_selector(".badge:text-is('closed')")
+    check("812" in page.text("section[aria-label='Gap ledger']"), "a gap and its backfill appear")
+
+
+def append(topic, name, value):
+    """Appends to a topic of the embedded engine as the gap ledger does."""
+    database = sqlite3.connect(topic, timeout=60)
+    with database:
+        (number,) = database.execute("SELECT id FROM topics WHERE name LIKE '%.' || ?", [name]).fetchone()
+        (offset,) = database.execute("SELECT coalesce(max(offset) + 1, 0) FROM messages WHERE topic = ? AND number = 0", [number]).fetchone()
+        database.execute("INSERT INTO messages (topic, number, offset, stamp_ms, key, headers, payload) VALUES (?, 0, ?, ?, ?, 'kind=3:gap', ?)",
+                         [number, offset, int(time.time() * 1000), value["id"], json.dumps(value).encode()])
+    database.close()
+
+
+def verifies(page):
+    """Verify now: source, topic and store are equal."""
+    page.go("proof")
+    page.page.locator("#verify").click()
+    page.page.wait_for_selector(".badge:text-is('equal'), .badge:text-is('different')")
+    check("the same in" in page.text("section[aria-label='Source = topic = store']"), "verify now finds source, topic and store equal")
+
+
+def restarts(browser, tapeline, files, port):
+    """The server goes and comes back: the page reconnects by itself and shows what it showed."""
+    command = [tapeline, "serve", "--listen", f"127.0.0.1:{port}", "--topic", f"sqlite:{files / 'topic.db'}", "--store", f"sqlite:{files / 'market.db'}"]
+    server = Tapeline(command)
+    page = Page(browser, server.address)
+    page.go("market")
+    page.wait("() => document.querySelector('#status').dataset.state === 'live'")
+    page.page.wait_for_selector(".legend span")
+    label = page.page.locator("#chart").get_attribute("aria-label")
+    page.down = True
+    server.stop()
+    page.wait("() => document.querySelector('#status').dataset.state === 'down'")
+    server = Tapeline(command)
+    page.wait("() => document.querySelector('#status').dataset.state === 'live'")
+    page.wait("label => document.querySelector('#chart').ariaLabel === label", label)
+    check(True, "a restarted server is picked up, with the same bars")
+    page.close()
+    server.stop()
+
+
+def pictures(browser, base, out):
+    """Every view at every size, light and dark, with axe."""
+    axe = Axe()
+    for scheme in ("light", "dark"):
+        for size in SIZES:
+            page = Page(browser, base, size, scheme)
+            for view in VIEWS:
+                page.go(view)
+                ready = {"market": ".legend span", "explain": "#why-high", "proof": "section[aria-label='Dead letters'] .body, section[aria-label='Dead letters'] .notice", "pipeline": ".flow", "alerts": ".notice"}
+                page.page.wait_for_selector(ready[view])
+                page.page.wait_for_timeout(300)
+                page.page.screenshot(path=out / f"{view}-{size}-{scheme}.png")
+                check(page.page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1"), f"{view} fits a {size} screen")
+                found = axe.run(page.page).response["violations"]
+                check(not found, f"axe finds nothing in {view}, {size}, {scheme} {[(one['id'], one['nodes'][0]['target']) for one in found] or ''}")
+            page.close()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--tapeline", required=True)
+    parser.add_argument("--chromium", default="/usr/bin/chromium")
+    parser.add_argument("--out", type=Path, default=None)
+    parser.add_argument("--rate", default="5000")
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="tapeline-browser-"))
+    out = options.out or folder / "pictures"
+    out.mkdir(parents=True, exist_ok=True)
+    files = folder / "demo"
+    demo = Tapeline([options.tapeline, "demo", "--serve", "--listen", "127.0.0.1:0", "--dir", str(files), "--rate", options.rate])
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=options.chromium, args=FLAGS)
+            page = Page(browser, demo.address)
+            moves(page)
+            page.close()
+            demo.until("still serving")
+            page = Page(browser, demo.address)
+            equals(page, demo.address, options.tapeline, files / "market.db")
+            explains(page, demo.address)
+            keyboard(page)
+            verifies(page)
+            gap_appears(page, files / "topic.db")
+            page.close()
+            pictures(browser, demo.address, out)
+            demo.stop()
+            port = int(demo.address.rsplit(":", 1)[1])
+            restarts(browser, options.tapeline, files, port)
+            browser.close()
+    finally:
+        if demo.process.poll() is None:
+            demo.stop()
+    print(f"dashboard: all checks passed; pictures in {out}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+//! `tapeline serve`: the dashboard and the REST API.
+
+use super::verify;
+use crate::cli::ServeOptions;
+use crate::context::Context;
+use market::UnixNanos;
+use ports::telemetry::Telemetry;
+use ports::{CancelToken, Result};
+use server::settings::Limits;
+use server::{Engines, Server, Settings, Verify};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tapeline::config::Config;
+use tapeline::open;
+
+pub(crate) fn run(context: &Context, options: &ServeOptions) -> Result<ExitCode> {
+    start(context, &context.config, options, None)?.join()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Starts serving what `config` names and prints the address. `telemetry` is that of the run loops in this process.
+pub(crate) fn start(
+    context: &Context,
+    config: &Config,
+    options: &ServeOptions,
+    telemetry: Option<Arc<Telemetry>>,
+) -> Result<Server> {
+    let topics = open::topics(config, &context.stop)?;
+    if telemetry.is_some() {
+        // The run loops of this process are about to create the topics: the reader need not complain first.
+        super::flow::prepare(context, config, &*topics)?;
+    }
+    let engines = Engines {
+        topics: Arc::from(topics),
+        names: open::names(config),
+        store: Arc::from(open::store(config)?),
+        telemetry,
+        verify: Some(compare(context, config)),
+    };
+    let server = Server::start(settings(config, options)?, engines, &context.stop)?;
+    println!("dashboard: http://{}/", server.address());
+    Ok(server)
+}
+
+/// Keeps serving after the work of this process is done, until Ctrl-C.
+pub(crate) fn until_stopped(context: &Context, server: Option<Server>) -> Result<()> {
+    let Some(server) = server else { return Ok(()) };
+    if !context.stop.is_cancelled() {
+        println!("still serving http://{}/ until Ctrl-C", server.address());
+    }
+    server.join()
+}
+
+fn settings(config: &Config, options: &ServeOptions) -> Result<Settings> {
+    let serve = &config.serve;
+    let listen = options.listen.as_ref().unwrap_or(&serve.listen);
+    let mut settings = Settings::new(listen, open::bars(config)?);
+    serve.token.reveal().clone_into(&mut settings.token);
+    settings.factors = (!serve.factors.is_empty()).then(|| PathBuf::from(&serve.factors));
+    settings.limits = Limits {
+        connections: serve.connections,
+        streams: serve.streams,
+        requests_per_second: serve.requests_per_second,
+        burst: serve.burst,
+        queries: serve.queries,
+        query_deadline: Duration::from_millis(serve.query_deadline_ms),
+        rows: serve.rows,
+        io_timeout: Duration::from_millis(serve.io_timeout_ms),
+        frame_every: Duration::from_millis(serve.frame_ms),
+    };
+    Ok(settings)
+}
+
+/// "Verify now": the comparison of `tapeline verify`.
+fn compare(context: &Context, config: &Config) -> Verify {
+    let (context, config) = (context.clone(), config.clone());
+    Arc::new(move |range: Range<UnixNanos>, _: &CancelToken| {
+        Ok(verify::prove(&context, &config, (range.start, range.end))?.into())
+    })
+}
