@@ -4,6 +4,7 @@
 
 mod bars;
 mod embedded;
+mod forecast;
 mod hot;
 mod kill;
 mod live;
