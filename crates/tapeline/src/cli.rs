@@ -4,6 +4,7 @@
     reason = "the comments are help texts, where brackets mean optional"
 )]
 
+use crate::command::forecast::options::Forecast;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ports::Error;
@@ -95,6 +96,9 @@ pub(crate) enum Verb {
     Explain(ExplainOptions),
     /// Draw bars, returns or correlations as SVG or PNG
     Plot(PlotOptions),
+    /// Forecast return, volatility and range, with intervals and a record against baselines
+    #[command(subcommand)]
+    Forecast(Forecast),
     /// Take a data vendor's own bars into the store
     Import(ImportOptions),
     /// Compare source, topic and store, record by record

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Verb::Query(options) => command::query::run(&context, options),
         Verb::Explain(options) => command::explain::run(&context, options),
         Verb::Plot(options) => command::plot::run(&context, options),
+        Verb::Forecast(verb) => command::forecast::run(&context, verb),
         Verb::Import(options) => command::import::run(&context, options),
         Verb::Verify(options) => command::verify::run(&context, options),
         Verb::Backfill(options) => command::backfill::run(&context, options),

@@ -8,6 +8,7 @@ pub(crate) mod count;
 pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod flow;
+pub(crate) mod forecast;
 pub(crate) mod gaps;
 pub(crate) mod import;
 pub(crate) mod init;

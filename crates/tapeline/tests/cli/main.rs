@@ -5,6 +5,7 @@
 mod alert;
 mod bars;
 mod embedded;
+mod forecast;
 mod hot;
 mod kill;
 mod live;

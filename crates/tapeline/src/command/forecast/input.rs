@@ -1,0 +1,142 @@
+//! Bars for the models: from the store or a CSV file.
+
+use super::options::BarInput;
+use crate::command::bars;
+use crate::context::Context;
+use forecast::Bar;
+use market::bar::Values;
+use market::calendar::Calendar;
+use market::{Kind, UnixNanos};
+use ports::{Error, Result};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use tapeline::open;
+
+const DAY_NS: i64 = 86_400_000_000_000;
+
+/// Bars of one symbol, their start in local time of the exchange.
+pub(crate) struct Input {
+    pub(crate) bars: Vec<Bar>,
+    /// Bars after which the calendar repeats.
+    pub(crate) season: usize,
+}
+
+pub(crate) fn load(context: &Context, symbol: &str, options: &BarInput) -> Result<Input> {
+    let daily = options.bars.interval.is_day();
+    if let Some(path) = &options.file {
+        let (from, to) = bars::range(&options.span)?;
+        let mut found = read_csv(path)?;
+        found.retain(|bar| (from.0..to.0).contains(&bar.start_ns));
+        let season = if daily { 5 } else { per_day(&found) };
+        return Ok(Input { bars: found, season });
+    }
+    let store = open::store(&context.config)?;
+    let read = || bars::load(context, &*store, Kind::Trade, symbol, &options.span, &options.bars, None);
+    let found = context.retry_short(read)?;
+    if found.is_empty() {
+        return Err(Error::user(bars::none(&*store, symbol, &options.bars)));
+    }
+    let feeds: BTreeSet<&str> = found.iter().map(|bar| bar.feed.as_str()).collect();
+    if feeds.len() > 1 {
+        let names: Vec<&str> = feeds.into_iter().collect();
+        return Err(Error::user(format!("{symbol}: expected bars of one feed, found {}", names.join(", ")))
+            .hint("choose one: --feed NAME"));
+    }
+    let rules = open::bars(&context.config)?.feeds;
+    let rule = rules.iter().find(|rules| found[0].feed.starts_with(&rules.prefix)).or(rules.last());
+    let calendar = rule.map_or(Calendar::XNYS, |rules| rules.calendar);
+    let finished = found.iter().filter(|bar| bar.is_final);
+    let bars: Vec<Bar> = finished.filter_map(|bar| convert(calendar, bar)).collect();
+    if bars.is_empty() {
+        return Err(Error::user(format!(
+            "{symbol}: expected finished bars of trades, found {} others",
+            found.len()
+        ))
+        .hint("finish them: tapeline aggregate --until-end"));
+    }
+    let week = if calendar.name() == Calendar::ALWAYS.name() { 7 } else { 5 };
+    let season = if daily { week } else { per_day(&bars) };
+    Ok(Input { bars, season })
+}
+
+fn convert(calendar: Calendar, bar: &market::bar::Bar) -> Option<Bar> {
+    let Values::Trades(values) = &bar.values else { return None };
+    let day = calendar.day(bar.start);
+    // Noon of a day lies on the same date in New York and in UTC.
+    let date = UnixNanos(day.start + DAY_NS / 2).epoch_day();
+    let [open, high, low, close] = values.ohlc.map(market::Price::to_f64);
+    let start_ns = date * DAY_NS + (bar.start.0 - day.start);
+    Some(Bar { start_ns, open, high, low, close, volume: values.volume as f64 / 1e9 })
+}
+
+/// Median number of bars per day: the season of intraday bars.
+fn per_day(bars: &[Bar]) -> usize {
+    let mut days: BTreeMap<i64, usize> = BTreeMap::new();
+    for bar in bars {
+        *days.entry(bar.start_ns.div_euclid(DAY_NS)).or_default() += 1;
+    }
+    let mut counts: Vec<usize> = days.into_values().collect();
+    counts.sort_unstable();
+    counts.get(counts.len() / 2).copied().unwrap_or(1).max(1)
+}
+
+fn read_csv(path: &Path) -> Result<Vec<Bar>> {
+    let text = std::fs::read_to_string(path).map_err(ports::error::io("read bars", path))?;
+    let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let header: Vec<&str> =
+        lines.next().map(|(_, line)| line.split(',').map(str::trim).collect()).unwrap_or_default();
+    let column = |name: &str| {
+        header.iter().position(|found| found.eq_ignore_ascii_case(name)).ok_or_else(|| {
+            let found = header.join(",");
+            Error::user(format!("expected a column `{name}`, found `{found}` ({}, line 1)", path.display()))
+        })
+    };
+    let start = column("start")?;
+    let mut columns = [0; 5];
+    for (slot, name) in columns.iter_mut().zip(["open", "high", "low", "close", "volume"]) {
+        *slot = column(name)?;
+    }
+    lines.map(|(index, line)| parse_row(line, start, columns).map_err(|e| at_line(path, index, &e))).collect()
+}
+
+fn at_line(path: &Path, index: usize, error: &str) -> Error {
+    Error::user(format!("{error} ({}, line {})", path.display(), index + 1))
+}
+
+fn parse_row(line: &str, start: usize, columns: [usize; 5]) -> std::result::Result<Bar, String> {
+    let fields: Vec<&str> = line.split(',').map(str::trim).collect();
+    let field = |at: usize| {
+        fields.get(at).copied().ok_or_else(|| format!("expected {} columns, found {}", at + 1, fields.len()))
+    };
+    let start_ns = UnixNanos::parse(field(start)?).map_err(|error| error.to_string())?.0;
+    let mut values = [0.0; 5];
+    for (value, at) in values.iter_mut().zip(columns) {
+        let text = field(at)?;
+        *value = text.parse().map_err(|_| format!("expected a number, found `{text}`"))?;
+    }
+    let [open, high, low, close, volume] = values;
+    Ok(Bar { start_ns, open, high, low, close, volume })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn csv_errors_name_the_line_and_what_was_expected() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("bars.csv");
+        let read = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            read_csv(&path)
+        };
+        let good = read("start,feed,open,high,low,close,volume\n2024-01-02,x,1,2,0.5,1.5,100\n").unwrap();
+        assert_eq!((good.len(), good[0].high, good[0].volume), (1, 2.0, 100.0));
+        let missing = read("start,open,high,low,volume\n").unwrap_err().to_string();
+        assert!(missing.contains("expected a column `close`"), "{missing}");
+        let short = read("start,open,high,low,close,volume\n2024-01-02,1,2\n").unwrap_err().to_string();
+        assert!(short.contains("expected 4 columns, found 3") && short.contains("line 2"), "{short}");
+        let word = read("start,open,high,low,close,volume\n2024-01-02,1,2,1,x,5\n").unwrap_err().to_string();
+        assert!(word.contains("expected a number, found `x`"), "{word}");
+    }
+}

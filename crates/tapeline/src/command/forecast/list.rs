@@ -1,0 +1,36 @@
+//! `tapeline forecast list`.
+
+use super::models;
+use super::options::ListOptions;
+use crate::output::{table, thousands};
+use market::UnixNanos;
+use ports::Result;
+use std::process::ExitCode;
+
+pub(crate) fn run(options: &ListOptions) -> Result<ExitCode> {
+    let names = ["symbol", "interval", "from", "to", "digest", "version", "bars", "models"];
+    let mut rows = vec![names.map(str::to_owned).to_vec()];
+    let day = |ns: i64| UnixNanos(ns).local("%Y-%m-%d", "UTC");
+    for version in models::all(&options.models)? {
+        let (bundle, digest) = models::read(&version)?;
+        rows.push(vec![
+            bundle.meta.symbol,
+            bundle.meta.interval,
+            day(bundle.meta.first_ns),
+            day(bundle.meta.last_ns),
+            digest,
+            version.number.to_string(),
+            thousands(bundle.meta.bars as u64),
+            bundle.models.kinds.len().to_string(),
+        ]);
+    }
+    if rows.len() == 1 {
+        println!(
+            "no trained models in {}; train one: tapeline forecast train SPY --interval 1d",
+            options.models.display()
+        );
+        return Ok(ExitCode::SUCCESS);
+    }
+    print!("{}", table(&rows, 5));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,41 @@
+//! `tapeline forecast`: trains models on bars, shows what they forecast and what they are worth.
+
+mod input;
+mod list;
+mod models;
+pub(crate) mod options;
+mod score;
+mod show;
+mod train;
+
+use crate::context::Context;
+use forecast::ForecastError;
+use options::Forecast;
+use ports::{Error, Result};
+use std::process::ExitCode;
+
+pub(crate) fn run(context: &Context, verb: &Forecast) -> Result<ExitCode> {
+    match verb {
+        Forecast::Train(options) => train::run(context, options),
+        Forecast::Score(options) => score::run(options),
+        Forecast::Show(options) => show::run(context, options),
+        Forecast::List(options) => list::run(options),
+    }
+}
+
+/// A fault of the input, with the next command where there is one.
+fn failed(symbol: &str, error: &ForecastError) -> Error {
+    let hint = match error {
+        ForecastError::TooShort { .. } => {
+            "read a longer span (--from, --to), take a shorter --interval, or lower --first-fit"
+        }
+        ForecastError::Halted { .. } => "end the span before the halt: --to TIME",
+        ForecastError::NotFinite { .. }
+        | ForecastError::OutOfDomain { .. }
+        | ForecastError::Inconsistent { .. }
+        | ForecastError::NotAscending { .. } => "correct the bar, or leave it out with --from and --to",
+        ForecastError::File(_) => "train again: tapeline forecast train",
+        _ => return Error::user(format!("{symbol}: {error}")),
+    };
+    Error::user(format!("{symbol}: {error}")).hint(hint)
+}
