@@ -10,6 +10,7 @@
 //! | [`codec::json`] | the canonical JSON of the Kafka messages |
 //! | [`codec::lean`] | rows of recorded tick files |
 //! | [`digest`] | an order-free fingerprint of a set of records: how `verify` proves equality |
+//! | [`version`] | which of two versions of a record replaces the other |
 #![deny(missing_docs)]
 
 pub mod adjust;
@@ -25,6 +26,7 @@ pub mod policy;
 pub mod record;
 pub mod returns;
 pub mod time;
+pub mod version;
 mod wide;
 
 pub use fixed::{Price, Size};

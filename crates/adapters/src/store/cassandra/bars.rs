@@ -1,6 +1,7 @@
 //! Bars in Cassandra: partitions of one symbol, interval and period, in the order of their start.
 
-use super::{CassandraStore, explain};
+use super::write::is_invalid;
+use super::{CassandraStore, explain, schema};
 use futures_util::StreamExt;
 use market::bar::{Bar, QuoteValues, TradeValues, Values};
 use market::interval::Interval;
@@ -136,6 +137,7 @@ async fn statements<'s>(session: &Session, store: &'s CassandraStore) -> Result<
     }
     let mut made = Vec::new();
     for kind in Kind::ALL {
+        schema::may_write(session, &store.keyspace, &store.describe(), table(kind).0).await?;
         let (columns, place) = (names(kind), format!("{}.{}", store.keyspace, table(kind).0));
         let marks = vec!["?"; columns.len()].join(", ");
         let insert = format!("INSERT INTO {place} ({}) VALUES ({marks})", columns.join(", "));
@@ -192,12 +194,21 @@ async fn send(
     loop {
         let Err(error) = session.batch(batch, values).await else { return Ok(()) };
         let error: ExecutionError = error;
-        let told = explain(&format!("write bars to {}", store.describe()), &error);
-        if !told.retryable() || (stop.is_cancelled() && backoff.tries() > 3) {
-            return Err(told);
+        let mut reason = explain(&format!("write bars to {}", store.describe()), &error);
+        if is_invalid(&error) {
+            // A table that is missing or altered is waited for, as for records; so are rights that were taken away.
+            match schema::problem(session, &store.keyspace, &store.describe(), None).await {
+                Ok(Some(problem)) | Err(problem) => reason = problem,
+                // It may have been mended meanwhile.
+                Ok(None) if backoff.tries() < 3 => {}
+                Ok(None) => return Err(reason),
+            }
+        }
+        if stop.is_cancelled() && backoff.tries() > 3 {
+            return Err(reason);
         }
         if backoff.tries() == 0 {
-            tracing::warn!("{told}; trying again");
+            tracing::warn!("{reason}; bars wait, and writing goes on once this is mended");
         }
         tokio::time::sleep(backoff.wait()).await;
     }
