@@ -77,10 +77,15 @@ pub(crate) fn run(context: &Context, options: &ProduceOptions) -> Result<ExitCod
     if context.config.aggregate.run {
         super::aggregate::summary(&telemetry);
     }
-    println!(
-        "check it: tapeline verify --source '{}' --topic {} --store {}",
-        context.config.source.url, context.config.topic.url, context.config.store.url
-    );
+    if telemetry.get(&telemetry.published) == 0 && telemetry.get(&telemetry.vendor_bars) > 0 {
+        // Bars are not compared: there is nothing to verify.
+        println!("show them: tapeline query bars SYMBOL --store '{}'", context.config.store.url);
+    } else {
+        println!(
+            "check it: tapeline verify --source '{}' --topic '{}' --store '{}'",
+            context.config.source.url, context.config.topic.url, context.config.store.url
+        );
+    }
     Ok(crate::cli::loss_code(&telemetry))
 }
 

@@ -11,6 +11,7 @@ mod poll;
 mod real;
 mod rights;
 mod vendors;
+mod verify;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
