@@ -13,11 +13,11 @@ use scylla::client::session::Session;
 use scylla::errors::ExecutionError;
 use scylla::statement::batch::{Batch, BatchType};
 use scylla::statement::prepared::PreparedStatement;
-use scylla::value::{CqlDecimal, CqlTimestamp, CqlValue, MaybeUnset, Row};
+use scylla::value::{CqlDecimal, CqlTimestamp, CqlValue, Row};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-type Cells = Vec<MaybeUnset<CqlValue>>;
+type Cells = Vec<CqlValue>;
 pub(super) type Statements = Vec<[PreparedStatement; 2]>;
 
 /// Columns as `system_schema.columns` tells them: name, then type and part of the key.
@@ -91,33 +91,34 @@ fn key(bar: &Bar) -> Vec<CqlValue> {
     ]
 }
 
-/// All columns of a bar, or only its key where it is to be removed.
+/// All columns of a bar, or only its key where it is to be removed. What it lacks is an empty value, as of a record: it
+/// replaces what an earlier revision had.
 fn cells(bar: &Bar) -> Cells {
-    let mut out: Cells = key(bar).into_iter().map(MaybeUnset::Set).collect();
-    let price = |price: Price| MaybeUnset::Set(decimal(price.raw()));
+    let mut out = key(bar);
+    let price = |price: Price| decimal(price.raw());
     match &bar.values {
         Values::Trades(values) => {
             out.extend(values.ohlc.map(price));
-            out.push(MaybeUnset::Set(decimal(values.volume.raw())));
-            out.push(values.vwap.map_or(MaybeUnset::Unset, price));
-            out.push(MaybeUnset::Set(CqlValue::BigInt(i64::try_from(values.trades).unwrap_or(i64::MAX))));
+            out.push(decimal(values.volume.raw()));
+            out.push(values.vwap.map_or(CqlValue::Empty, price));
+            out.push(CqlValue::BigInt(i64::try_from(values.trades).unwrap_or(i64::MAX)));
         }
         Values::Quotes(values) => {
             for side in [&values.bid, &values.ask] {
                 match side {
                     Some((ohlc, size)) => {
                         out.extend(ohlc.map(price));
-                        out.push(MaybeUnset::Set(decimal(size.raw())));
+                        out.push(decimal(size.raw()));
                     }
-                    None => out.extend((0..5).map(|_| MaybeUnset::Unset)),
+                    None => out.extend((0..5).map(|_| CqlValue::Empty)),
                 }
             }
         }
         Values::Empty => return out,
     }
-    let small = |n: u32| MaybeUnset::Set(CqlValue::Int(i32::try_from(n).unwrap_or(i32::MAX)));
+    let small = |n: u32| CqlValue::Int(i32::try_from(n).unwrap_or(i32::MAX));
     out.extend([small(bar.late), small(bar.revision)]);
-    out.extend([bar.is_final, bar.complete].map(|flag| MaybeUnset::Set(CqlValue::Boolean(flag))));
+    out.extend([bar.is_final, bar.complete].map(CqlValue::Boolean));
     out
 }
 
