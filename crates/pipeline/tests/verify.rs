@@ -5,7 +5,7 @@
 use adapters::store::sqlite::SqliteStore;
 use adapters::topic::sqlite::SqliteTopics;
 use market::{Kind, UnixNanos};
-use pipeline::verify::difference::{self, Differences, Places};
+use pipeline::verify::difference::{self, Differences, OpenSource, Places};
 use pipeline::verify::{self, Key, Line, Only, repair};
 use pipeline::{consume, produce};
 use ports::source::{Event, Positions, Source};
@@ -159,7 +159,7 @@ impl Place {
             lines.iter().filter(|line| !line.agrees()).map(|line| line.key.clone()).collect();
         let open = || Ok(Box::new(Listed(records())) as Box<dyn Source>);
         let places = Places {
-            source: Some((&open as &dyn Fn() -> Result<Box<dyn Source>>, &source.records)),
+            source: Some((&open as OpenSource<'_>, &source.records)),
             topic: (&self.topics, &self.names, &topic.records),
             store: &self.store,
             only: &only,

@@ -12,10 +12,13 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
+/// Opens a source anew.
+pub type OpenSource<'a> = &'a dyn Fn() -> Result<Box<dyn Source>>;
+
 /// The places that were compared, to be read again.
 pub struct Places<'a> {
     /// Opens the source anew, and what it held.
-    pub source: Option<(&'a dyn Fn() -> Result<Box<dyn Source>>, &'a Identities)>,
+    pub source: Option<(OpenSource<'a>, &'a Identities)>,
     /// The topic, and what it held.
     pub topic: (&'a dyn Topics, &'a Names, &'a Identities),
     /// The store.
@@ -92,8 +95,15 @@ struct Collector<'a> {
     /// Content by identity, of each place.
     maps: &'a [FxHashMap<u64, u128>],
     show: usize,
-    /// By key: the identities seen, and the first of them.
-    found: BTreeMap<Key, (FxHashSet<u64>, BTreeMap<(UnixNanos, u64), Vec<Option<String>>>)>,
+    found: BTreeMap<Key, Collected>,
+}
+
+/// Differing records of one key.
+#[derive(Default)]
+struct Collected {
+    identities: FxHashSet<u64>,
+    /// The first of them by event time and identity: their text in each place.
+    first: BTreeMap<(UnixNanos, u64), Vec<Option<String>>>,
 }
 
 impl Collector<'_> {
@@ -112,8 +122,8 @@ impl Collector<'_> {
         scratch.clear();
         json::encode(record, scratch);
         let text = String::from_utf8_lossy(scratch).into_owned();
-        let (seen, first) = self.found.entry(key).or_default();
-        seen.insert(identity);
+        let Collected { identities, first } = self.found.entry(key).or_default();
+        identities.insert(identity);
         let places = first.entry((record.ts(), identity)).or_insert_with(|| vec![None; self.maps.len()]);
         places[place] = Some(text);
         if first.len() > self.show {
@@ -122,9 +132,10 @@ impl Collector<'_> {
     }
 
     fn finish(self) -> BTreeMap<Key, Differences> {
-        let found = self.found.into_iter().map(|(key, (seen, first))| {
-            let first = first.into_iter().map(|((ts, _), places)| Difference { ts, places }).collect();
-            (key, Differences { count: seen.len() as u64, first })
+        let found = self.found.into_iter().map(|(key, collected)| {
+            let first =
+                collected.first.into_iter().map(|((ts, _), places)| Difference { ts, places }).collect();
+            (key, Differences { count: collected.identities.len() as u64, first })
         });
         found.collect()
     }

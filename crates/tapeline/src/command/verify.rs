@@ -4,7 +4,7 @@ use crate::cli::{DIFFERS, VerifyOptions};
 use crate::context::Context;
 use crate::output::{table, thousands};
 use market::{Kind, UnixNanos};
-use pipeline::verify::difference::{self, Difference, Places};
+use pipeline::verify::difference::{self, Difference, OpenSource, Places};
 use pipeline::verify::{self, Content, Identities, Key, Line, Only, repair};
 use ports::source::Source;
 use ports::store::Store;
@@ -243,10 +243,7 @@ impl<'c> Proof<'c> {
         let names = open::names(self.config);
         let open = || open_source(self.config, &self.span);
         let places = Places {
-            source: self
-                .source
-                .as_ref()
-                .map(|records| (&open as &dyn Fn() -> Result<Box<dyn Source>>, records)),
+            source: self.source.as_ref().map(|records| (&open as OpenSource<'_>, records)),
             topic: (&*self.topics, &names, &self.topic),
             store: &*self.store,
             only: &self.span,
