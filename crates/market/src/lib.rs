@@ -11,6 +11,7 @@
 //! | [`codec::lean`] | rows of recorded tick files |
 //! | [`alert`] | rules that watch the stream, evaluated in event time |
 //! | [`digest`] | an order-free fingerprint of a set of records: how `verify` proves equality |
+//! | [`version`] | which of two versions of a record replaces the other |
 #![deny(missing_docs)]
 
 pub mod adjust;
@@ -28,6 +29,7 @@ pub mod policy;
 pub mod record;
 pub mod returns;
 pub mod time;
+pub mod version;
 mod wide;
 
 pub use fixed::{Price, Size};

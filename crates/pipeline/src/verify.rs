@@ -1,31 +1,53 @@
 //! The proof: source, topic and store hold the same records, field for field.
+//!
+//! Records are compared by kind, feed and symbol, each identity once: of several versions the one counts that every
+//! store keeps ([`market::version`]). Where the places differ, [`difference`] finds the records and their fields, and
+//! [`repair`] writes what the store lacks from the topic.
+
+pub mod difference;
+pub mod repair;
 
 use market::codec::json;
 use market::digest::{self, Digest};
+use market::version::Version;
 use market::{Kind, Record, UnixNanos};
 use ports::batch::{Batch, Partition};
 use ports::source::{Event, Source};
 use ports::store::{Scan, Store};
-use ports::topic::{Names, Topics};
-use ports::{CancelToken, Result};
+use ports::topic::{Fetched, Names, Topics};
+use ports::{CancelToken, Error, Result};
 use rustc_hash::FxHashMap;
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, hash_map};
 use std::ops::ControlFlow;
 
-/// A symbol's records of one kind.
-pub type Key = (Kind, String);
+/// Records of one kind, feed and symbol.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// Trades or quotes.
+    pub kind: Kind,
+    /// Their symbol.
+    pub symbol: String,
+    /// Their feed.
+    pub feed: String,
+}
+
+impl Key {
+    fn of(record: &Record<&str>) -> Self {
+        Self { kind: record.kind(), symbol: (*record.symbol()).to_owned(), feed: (*record.feed()).to_owned() }
+    }
+}
+
 /// What one place holds.
 pub type Content = BTreeMap<Key, Digest>;
 
 /// Which records are compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Only {
-    /// Of this feed; of all if not said.
+    /// Of this feed; of all if `None`.
     pub feed: Option<String>,
-    /// From this event time on.
+    /// Earliest event time, inclusive.
     pub from: UnixNanos,
-    /// Before this event time.
+    /// Latest event time, exclusive.
     pub to: UnixNanos,
 }
 
@@ -36,101 +58,183 @@ impl Default for Only {
 }
 
 impl Only {
-    fn takes<S: AsRef<str> + Copy>(&self, record: &Record<S>) -> bool {
+    fn contains<S: AsRef<str> + Copy>(&self, record: &Record<S>) -> bool {
         (self.from..self.to).contains(&record.ts())
             && self.feed.as_deref().is_none_or(|feed| record.feed().as_ref() == feed)
     }
 }
 
-/// What the topic holds besides.
+/// The winning version of each identity that a place holds. About 50 bytes a record.
+#[derive(Debug, Default)]
+pub struct Identities {
+    keys: Vec<Key>,
+    indices: FxHashMap<Key, u32>,
+    /// By [`digest::identity`].
+    records: FxHashMap<u64, Entry>,
+    /// Records that came again, in whatever version.
+    pub repeats: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    content: u128,
+    /// The greatest wins: a topic's [`Version::write_us`], a source's revision.
+    order: i64,
+    /// Index of its key.
+    key: u32,
+}
+
+impl Identities {
+    fn add(&mut self, record: &Record<&str>, identity: u64, content: u128, order: i64) {
+        let key = self.index(record);
+        let new = Entry { content, order, key };
+        match self.records.entry(identity) {
+            hash_map::Entry::Vacant(vacant) => {
+                vacant.insert(new);
+            }
+            hash_map::Entry::Occupied(mut have) => {
+                self.repeats += 1;
+                if (order, content) > (have.get().order, have.get().content) {
+                    have.insert(new);
+                }
+            }
+        }
+    }
+
+    fn index(&mut self, record: &Record<&str>) -> u32 {
+        let key = Key::of(record);
+        if let Some(index) = self.indices.get(&key) {
+            return *index;
+        }
+        let index = self.keys.len() as u32;
+        self.keys.push(key.clone());
+        self.indices.insert(key, index);
+        index
+    }
+
+    /// Count and fingerprint by key.
+    #[must_use]
+    pub fn content(&self) -> Content {
+        let mut digests = vec![Digest::default(); self.keys.len()];
+        for entry in self.records.values() {
+            digests[entry.key as usize].add_hash(entry.content);
+        }
+        self.keys.iter().cloned().zip(digests).collect()
+    }
+
+    fn get(&self, identity: u64) -> Option<Entry> {
+        self.records.get(&identity).copied()
+    }
+
+    /// The identities of these keys, with their content.
+    fn of_keys(&self, keys: &BTreeSet<Key>) -> impl Iterator<Item = (u64, u128)> {
+        let wanted: Vec<bool> = self.keys.iter().map(|key| keys.contains(key)).collect();
+        let records = self.records.iter().filter(move |(_, entry)| wanted[entry.key as usize]);
+        records.map(|(identity, entry)| (*identity, entry.content))
+    }
+
+    /// The feeds there are.
+    #[must_use]
+    pub fn feeds(&self) -> BTreeSet<String> {
+        self.keys.iter().map(|key| key.feed.clone()).collect()
+    }
+}
+
+/// What a topic holds.
 #[derive(Debug, Default)]
 pub struct TopicContent {
-    /// Each record once, as last published.
-    pub records: Content,
-    /// Messages that repeat a record: what a producer that died, or a second run, sends again.
-    pub repeats: u64,
-    /// Messages that are no records.
+    /// Each record once, in the version that stores keep. Messages that repeat one, as a producer that died or a second
+    /// run sends, are counted.
+    pub records: Identities,
+    /// Messages that are not records.
     pub unreadable: u64,
 }
 
-/// The newest version of each record, by identity: what remains of repeats, corrections and cancels.
-#[derive(Default)]
-struct Newest {
-    symbols: Vec<Key>,
-    places: BTreeMap<Key, u32>,
-    /// By identity: the newest version's stamp, its content, and whose it is.
-    records: FxHashMap<u64, (i64, u128, u32)>,
-    scratch: Vec<u8>,
+/// What a source holds.
+#[derive(Debug, Default)]
+pub struct SourceContent {
+    /// Each record once, in its highest revision.
+    pub records: Identities,
+    /// Rows that could not be read.
+    pub unreadable: u64,
+    /// A vendor's own bars, which are not compared.
+    pub bars: u64,
 }
 
-impl Newest {
-    /// Adds a version; false if the record has one already. Of two with one stamp the later one is the newest.
-    fn add(&mut self, record: &Record<&str>, stamp: i64) -> bool {
-        let key = (record.kind(), (*record.symbol()).to_owned());
-        let symbols = &mut self.symbols;
-        let whose = *self.places.entry(key).or_insert_with_key(|key| {
-            symbols.push(key.clone());
-            symbols.len() as u32 - 1
-        });
-        let identity = digest::identity(record, &mut self.scratch);
-        let version = (stamp, digest::content(record, &mut self.scratch), whose);
-        match self.records.entry(identity) {
-            Entry::Vacant(entry) => {
-                entry.insert(version);
-                true
-            }
-            Entry::Occupied(mut entry) => {
-                if version.0 >= entry.get().0 {
-                    entry.insert(version);
-                }
-                false
-            }
-        }
-    }
-
-    fn content(self) -> Content {
-        let mut content = Content::new();
-        for (_, hash, whose) in self.records.into_values() {
-            content.entry(self.symbols[whose as usize].clone()).or_default().add_hash(hash);
-        }
-        content
-    }
-}
-
-/// Reads a source to its end: each record once, as it was handed over last. Also returns how many rows could not be read.
+/// Reads a source to its end. Where it holds several versions of one revision, the one counts that `topic` holds: which
+/// of them was published last is known only there.
 ///
 /// # Errors
 /// The source's.
-pub fn source(source: &mut dyn Source, only: &Only, stop: &CancelToken) -> Result<(Content, u64)> {
-    let (mut newest, mut dead) = (Newest::default(), 0);
+pub fn source(
+    source: &mut dyn Source,
+    only: &Only,
+    topic: &Identities,
+    stop: &CancelToken,
+) -> Result<SourceContent> {
+    let mut found = SourceContent::default();
+    let (mut unreadable, mut bars) = (0, 0);
+    each_of_source(source, stop, &mut |row, scratch| match row {
+        SourceRow::Record(record) if only.contains(record) => {
+            add_of_source(&mut found.records, record, topic, scratch);
+        }
+        SourceRow::Record(_) => {}
+        SourceRow::Unreadable => unreadable += 1,
+        SourceRow::Bar => bars += 1,
+    })?;
+    (found.unreadable, found.bars) = (unreadable, bars);
+    Ok(found)
+}
+
+fn add_of_source(found: &mut Identities, record: &Record<&str>, topic: &Identities, scratch: &mut Vec<u8>) {
+    let identity = digest::identity(record, scratch);
+    let content = digest::content(record, scratch);
+    let order = match record {
+        Record::Trade(trade) => i64::from(trade.revision),
+        Record::Quote(_) => 0,
+    };
+    let published = topic.get(identity).map(|entry| entry.content);
+    match found.records.get_mut(&identity) {
+        Some(have) if have.order == order => {
+            if published != Some(have.content) {
+                have.content = content;
+            }
+            found.repeats += 1;
+        }
+        _ => found.add(record, identity, content, order),
+    }
+}
+
+/// What a source hands over, as far as it is compared.
+enum SourceRow<'a, 'r> {
+    Record(&'a Record<&'r str>),
+    Unreadable,
+    Bar,
+}
+
+fn each_of_source(
+    source: &mut dyn Source,
+    stop: &CancelToken,
+    f: &mut dyn FnMut(SourceRow<'_, '_>, &mut Vec<u8>),
+) -> Result<()> {
+    let mut scratch = Vec::new();
     while source.next(stop, &mut |event| {
         match event {
             Event::Record { kind, payload, .. } => match json::decode(kind, payload) {
-                Some(record) if only.takes(&record) => {
-                    newest.add(&record, 0);
-                }
-                Some(_) => {}
-                None => dead += 1,
+                Some(record) => f(SourceRow::Record(&record), &mut scratch),
+                None => f(SourceRow::Unreadable, &mut scratch),
             },
-            Event::Dead(_) => dead += 1,
-            Event::Bar(_) | Event::Notice(_) | Event::Gap(_) => {}
+            Event::Dead(_) => f(SourceRow::Unreadable, &mut scratch),
+            Event::Bar(_) => f(SourceRow::Bar, &mut scratch),
+            Event::Notice(_) | Event::Gap(_) => {}
         }
         Ok(())
     })? {
         if stop.is_cancelled() {
-            return Err(ports::Error::user("stopped"));
+            return Err(Error::user("stopped"));
         }
     }
-    Ok((newest.content(), dead))
-}
-
-fn add(content: &mut Content, record: &Record<&str>, scratch: &mut Vec<u8>) {
-    let hash = digest::content(record, scratch);
-    entry(content, record.kind(), record.symbol()).add_hash(hash);
-}
-
-fn entry<'a>(content: &'a mut Content, kind: Kind, symbol: &str) -> &'a mut Digest {
-    content.entry((kind, symbol.to_owned())).or_default()
+    Ok(())
 }
 
 /// Reads the record topics to their present end.
@@ -139,30 +243,39 @@ fn entry<'a>(content: &'a mut Content, kind: Kind, symbol: &str) -> &'a mut Dige
 /// The topic's.
 pub fn topic(topics: &dyn Topics, names: &Names, only: &Only) -> Result<TopicContent> {
     let mut found = TopicContent::default();
-    let (mut newest, mut batch) = (Newest::default(), Batch::default());
-    topics.read_all(&names.all_records(), &mut |message| {
-        let mut kind = None;
-        message.headers(&mut |name, value| {
-            if name == "kind" {
-                kind = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
-            }
-        });
-        batch.clear();
-        let at = Partition { topic: 0, number: 0 };
-        let Some(Ok(())) = kind.map(|kind| batch.push(kind, message.payload(), 0, at, 0)) else {
-            found.unreadable += 1;
+    let mut unreadable = 0;
+    each_of_topic(topics, names, &mut |record, message, scratch| {
+        let Some(record) = record else {
+            unreadable += 1;
             return;
         };
-        let record = batch.record(&batch.rows()[0]);
-        if !only.takes(&record) {
-            return;
-        }
-        if !newest.add(&record, message.stamp_ms()) {
-            found.repeats += 1;
+        if only.contains(record) {
+            let identity = digest::identity(record, scratch);
+            let version = Version::of(record, message.stamp_ms(), scratch);
+            found.records.add(record, identity, version.content, version.write_us);
         }
     })?;
-    found.records = newest.content();
+    found.unreadable = unreadable;
     Ok(found)
+}
+
+/// Called with each message and its record, if it is one, and a scratch buffer.
+type EachMessage<'f> = &'f mut dyn FnMut(Option<&Record<&str>>, &dyn Fetched, &mut Vec<u8>);
+
+/// Calls `f` with each record of the topics, or nothing for a message that is not one.
+fn each_of_topic(topics: &dyn Topics, names: &Names, f: EachMessage<'_>) -> Result<()> {
+    let (mut scratch, mut batch) = (Vec::new(), Batch::default());
+    topics.read_all(&names.all_records(), &mut |message| {
+        batch.clear();
+        let at = Partition { topic: 0, number: 0 };
+        let read = crate::consume::kind(message)
+            .and_then(|kind| batch.push(kind, message.payload(), message.stamp_ms(), at, 0));
+        match read {
+            Ok(()) => f(Some(&batch.record(&batch.rows()[0])), message, &mut scratch),
+            Err(_) => f(None, message, &mut scratch),
+        }
+    })?;
+    Ok(())
 }
 
 /// Reads the whole store.
@@ -171,15 +284,35 @@ pub fn topic(topics: &dyn Topics, names: &Names, only: &Only) -> Result<TopicCon
 /// The store's.
 pub fn store(store: &dyn Store, only: &Only) -> Result<Content> {
     let (mut content, mut scratch) = (Content::new(), Vec::new());
+    let mut last: Option<(Key, Digest)> = None;
     for kind in Kind::ALL {
         store.scan(&Scan::all(kind), &mut |record| {
-            if only.takes(record) {
-                add(&mut content, record, &mut scratch);
+            if only.contains(record) {
+                let hash = digest::content(record, &mut scratch);
+                // Records of one key often follow each other.
+                match &mut last {
+                    Some((key, digest)) if is_of(key, record) => digest.add_hash(hash),
+                    _ => {
+                        if let Some((key, digest)) = last.take() {
+                            content.entry(key).or_default().merge(&digest);
+                        }
+                        let mut digest = Digest::default();
+                        digest.add_hash(hash);
+                        last = Some((Key::of(record), digest));
+                    }
+                }
             }
             ControlFlow::Continue(())
         })?;
     }
+    if let Some((key, digest)) = last {
+        content.entry(key).or_default().merge(&digest);
+    }
     Ok(content)
+}
+
+fn is_of(key: &Key, record: &Record<&str>) -> bool {
+    key.kind == record.kind() && key.symbol == *record.symbol() && key.feed == *record.feed()
 }
 
 /// One line of the comparison.
@@ -199,7 +332,7 @@ impl Line {
     }
 }
 
-/// Puts the places side by side, for every symbol and kind that any of them has.
+/// Puts the places next to each other, for every key that any of them has.
 #[must_use]
 pub fn compare(places: &[&Content]) -> Vec<Line> {
     let keys: BTreeSet<&Key> = places.iter().flat_map(|content| content.keys()).collect();
@@ -209,56 +342,4 @@ pub fn compare(places: &[&Content]) -> Vec<Line> {
             places: places.iter().map(|content| content.get(key).copied().unwrap_or_default()).collect(),
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use ports::source::Positions;
-
-    /// Hands messages over, all at once.
-    struct Messages(Vec<String>);
-
-    impl Source for Messages {
-        fn resume(&mut self, _: &Positions) -> Result<u64> {
-            Ok(0)
-        }
-
-        fn next(&mut self, _: &CancelToken, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool> {
-            for text in self.0.drain(..) {
-                let payload = text.as_bytes();
-                sink(Event::Record { kind: Kind::Trade, symbol: "A", recv_ts: UnixNanos(1), payload })?;
-            }
-            Ok(false)
-        }
-
-        fn positions(&mut self) -> Positions {
-            Positions::new()
-        }
-
-        fn size(&self) -> Option<u64> {
-            None
-        }
-
-        fn describe(&self) -> String {
-            "messages".to_owned()
-        }
-    }
-
-    #[test]
-    fn a_source_that_repeats_corrects_or_cancels_counts_each_record_once() {
-        let trade = |id: u32, tail: &str| {
-            format!(
-                r#"{{"symbol":"A","feed":"f","venue":"P","id":"{id}","ts":1,"recv_ts":1,"price":"1","size":"1","conditions":[]{tail}}}"#
-            )
-        };
-        let canceled = r#","revision":1,"canceled":true"#;
-        let read = |messages: &[String]| {
-            source(&mut Messages(messages.to_vec()), &Only::default(), &CancelToken::default()).unwrap()
-        };
-        let plain = read(&[trade(1, ""), trade(2, canceled)]);
-        assert_eq!(plain.0[&(Kind::Trade, "A".to_owned())].count, 2);
-        assert_eq!(read(&[trade(1, ""), trade(2, ""), trade(1, ""), trade(2, canceled)]), plain);
-        assert_ne!(read(&[trade(1, ""), trade(2, "")]), plain);
-    }
 }

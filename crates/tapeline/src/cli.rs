@@ -197,9 +197,15 @@ pub(crate) struct AlertSilenceOptions {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct VerifyOptions {
-    /// Of a live source it must be said: the vendor's history of it is read and compared
+    /// Required for a live source: the vendor's history of the span is read and compared
     #[command(flatten)]
     pub(crate) span: Span,
+    /// Show the first N differing records of each symbol, and their differing fields
+    #[arg(long, value_name = "N")]
+    pub(crate) show: Option<usize>,
+    /// Write the records that the store lacks or holds otherwise from the topic, and nothing else
+    #[arg(long)]
+    pub(crate) repair: bool,
 }
 
 #[derive(Debug, Clone, Args)]

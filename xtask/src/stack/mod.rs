@@ -23,6 +23,12 @@ pub(crate) struct Stack {
     measured: bool,
 }
 
+/// A write is acknowledged once the commit log that holds it is synced: at most one sync per window. Killed or without
+/// power, a node then has every acknowledged row.
+const DURABLE_SYNC: &str = "commitlog_sync: group\ncommitlog_sync_group_window: 10ms";
+/// As the package ships it: a killed machine loses the acknowledged rows of up to ten seconds.
+const SHIPPED_SYNC: &str = "commitlog_sync: periodic\ncommitlog_sync_period: 10000ms";
+
 /// A cluster id is 16 bytes in url-safe base64; this is `tapeline-local-0`.
 const CLUSTER_ID: &str = "dGFwZWxpbmUtbG9jYWwtMA";
 
@@ -238,6 +244,7 @@ impl Stack {
                 ("port", &self.cassandra_port.to_string()),
                 ("storage_port", &(self.cassandra_port - 2042).to_string()),
                 ("seeds", &self.addresses().join(",")),
+                ("sync", if self.measured { SHIPPED_SYNC } else { DURABLE_SYNC }),
                 ("rights", if self.guarded { CASSANDRA_RIGHTS } else { "" }),
             ],
         )?;

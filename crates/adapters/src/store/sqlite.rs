@@ -1,18 +1,19 @@
 //! A store in a SQLite file: the embedded default, no server and no set-up.
 //!
 //! The same keys as in Cassandra. One thread writes; each transaction takes all batches that are waiting. Rows carry
-//! the write timestamp of their message, and an older message never overwrites a newer one.
+//! the timestamp of their message; a row is replaced as a whole, and only by a later [`Version`].
 
 use super::sqlite_bars;
 use crossbeam_channel::{Receiver, Sender};
 use market::bar::Bar;
+use market::version::Version;
 use market::{Kind, Price, Quote, QuoteSide, Record, Side, Size, Trade, UnixNanos, fixed};
-use ports::batch::{Batch, Row};
+use ports::batch::Batch;
 use ports::cancel::{Backoff, CancelToken};
 use ports::store::{BarScan, BarSink, Counts, Done, Scan, Sink, Store, Writer};
 use ports::{Error, Result};
 use rusqlite::types::{Type, ValueRef};
-use rusqlite::{Connection, Statement, params};
+use rusqlite::{CachedStatement, Connection, OpenFlags, Params, params};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ const FIRST_VERSION: usize = 3;
 
 /// Migrations, oldest first; `user_version` is the version of the last one applied.
 const MIGRATIONS: &[&str] = &[TABLES];
+
+/// The tables of a store.
+const TABLE_NAMES: [&str; 4] = ["trades", "quotes", "bars", "quote_bars"];
 
 /// The version after all migrations.
 const VERSION: usize = FIRST_VERSION + MIGRATIONS.len() - 1;
@@ -46,14 +50,17 @@ CREATE TABLE IF NOT EXISTS quotes (
     sqlite_bars::tables!()
 );
 
-const UPSERT_TRADE: &str = "
-INSERT INTO trades VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
-ON CONFLICT DO UPDATE SET price = ?6, size = ?7, side = ?8, conditions = ?9, tape = ?10, seq = ?11, recv_ts = ?12,
-    revision = ?13, canceled = ?14, stamp_ms = ?15 WHERE ?15 >= stamp_ms";
-const UPSERT_QUOTE: &str = "
-INSERT INTO quotes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
-ON CONFLICT DO UPDATE SET bid = ?5, bid_size = ?6, bid_venue = ?7, ask = ?8, ask_size = ?9, ask_venue = ?10,
-    conditions = ?11, recv_ts = ?12, stamp_ms = ?13 WHERE ?13 >= stamp_ms";
+const INSERT_TRADE: &str = "
+INSERT INTO trades VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) ON CONFLICT DO NOTHING";
+const REPLACE_TRADE: &str = "
+INSERT OR REPLACE INTO trades VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+const SELECT_TRADE: &str =
+    "SELECT * FROM trades WHERE symbol = ? AND ts = ? AND feed = ? AND venue = ? AND id = ?";
+const INSERT_QUOTE: &str = "
+INSERT INTO quotes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT DO NOTHING";
+const REPLACE_QUOTE: &str = "
+INSERT OR REPLACE INTO quotes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+const SELECT_QUOTE: &str = "SELECT * FROM quotes WHERE symbol = ? AND ts = ? AND feed = ? AND seq = ?";
 
 /// A store in one SQLite file. Prices and sizes are kept as decimal text, times as nanoseconds UTC.
 #[derive(Debug, Clone)]
@@ -93,7 +100,7 @@ impl SqliteStore {
         Ok(connection)
     }
 
-    /// For reading: a missing file is an error, not a new empty store.
+    /// For reading: neither a file nor a table is created.
     fn open_existing(&self) -> Result<Connection> {
         if !self.path.is_file() {
             return Err(Error::user(format!("no store file {}", self.path.display())).hint(format!(
@@ -101,25 +108,23 @@ impl SqliteStore {
                 self.describe()
             )));
         }
-        let connection = self.open()?;
-        // Migrating takes the write lock, which a reader must not wait for while another process writes.
-        let version: u32 = connection
-            .query_row("PRAGMA user_version", [], |row| row.get(0))
-            .map_err(sql(&self.path, "read the version"))?;
-        if version as usize == VERSION {
-            self.check(&connection)?;
-        } else {
-            self.migrate(&connection)?;
-        }
-        Ok(connection)
-    }
-
-    fn migrate(&self, connection: &Connection) -> Result<Vec<String>> {
-        let fail = sql(&self.path, "bring tables up to date");
-        connection.execute_batch("BEGIN IMMEDIATE").map_err(&fail)?;
+        let fail = sql(&self.path, "open");
+        let connection = open_to_read(&self.path).map_err(&fail)?;
         let version: u32 =
             connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(&fail)?;
         let version = version as usize;
+        self.check_version(version)?;
+        if version < VERSION {
+            return Err(Error::user(format!("{} has no tables of a store", self.path.display())).hint(
+                format!("check the path; create the tables: tapeline init --store {}", self.describe()),
+            ));
+        }
+        self.check(&connection)?;
+        Ok(connection)
+    }
+
+    /// Refuses versions that this program cannot read; 0 is a file without tables.
+    fn check_version(&self, version: usize) -> Result<()> {
         if (1..FIRST_VERSION).contains(&version) {
             return Err(Error::user(format!(
                 "store file {} is of version {version}, written by an earlier tapeline; this one reads version {VERSION}",
@@ -131,18 +136,37 @@ impl SqliteStore {
         }
         if version > VERSION {
             return Err(Error::user(format!(
-                "store file {} is of version {version}, newer than this program knows ({})",
-                self.path.display(),
-                VERSION
+                "store file {} is of version {version}, newer than this program knows ({VERSION})",
+                self.path.display()
             ))
             .hint("use the newer tapeline that wrote it"));
         }
-        for migration in MIGRATIONS.iter().skip((version + 1).saturating_sub(FIRST_VERSION)) {
+        Ok(())
+    }
+
+    fn migrate(&self, connection: &Connection) -> Result<Vec<String>> {
+        let fail = sql(&self.path, "bring tables up to date");
+        connection.execute_batch("BEGIN IMMEDIATE").map_err(&fail)?;
+        let version: u32 =
+            connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(&fail)?;
+        let version = version as usize;
+        self.check_version(version)?;
+        let before = tables(connection).map_err(&fail)?;
+        // All of them: each creates what is missing, a table that was dropped too.
+        for migration in MIGRATIONS {
             connection.execute_batch(migration).map_err(&fail)?;
         }
+        let recreated: Vec<&str> =
+            TABLE_NAMES.into_iter().filter(|name| !before.iter().any(|b| b == name)).collect();
         self.check(connection)?;
         connection.execute_batch(&format!("PRAGMA user_version = {VERSION}; COMMIT")).map_err(&fail)?;
-        let said = if version == VERSION {
+        let said = if version == VERSION && !recreated.is_empty() {
+            format!(
+                "store {}: version {version}, missing tables created: {}",
+                self.path.display(),
+                recreated.join(", ")
+            )
+        } else if version == VERSION {
             format!("store {}: exists, version {version}", self.path.display())
         } else {
             format!("store {}: version {version} -> {VERSION}", self.path.display())
@@ -157,7 +181,7 @@ impl SqliteStore {
         for migration in MIGRATIONS {
             fresh.execute_batch(migration).map_err(&fail)?;
         }
-        for table in ["trades", "quotes", "bars", "quote_bars"] {
+        for table in TABLE_NAMES {
             let (want, have) =
                 (columns(&fresh, table).map_err(&fail)?, columns(connection, table).map_err(&fail)?);
             if let Some(problem) = first_difference(table, &want, &have) {
@@ -167,6 +191,20 @@ impl SqliteStore {
         }
         Ok(())
     }
+}
+
+fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
+    // A database in WAL mode needs its index files to be read: read-only where the folder allows no more.
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+        .or_else(|_| Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY))?;
+    connection.busy_timeout(Duration::from_secs(30))?;
+    connection.execute_batch("PRAGMA query_only=ON; PRAGMA cache_size=-32000;")?;
+    Ok(connection)
+}
+
+fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare("SELECT name FROM sqlite_master WHERE type = 'table'")?;
+    statement.query_map([], |row| row.get(0))?.collect()
 }
 
 /// Names and types of a table's columns.
@@ -402,14 +440,16 @@ fn write(connection: &Connection, batches: &[(u64, Batch)]) -> rusqlite::Result<
     let tx = rusqlite::Transaction::new_unchecked(connection, rusqlite::TransactionBehavior::Immediate)?;
     let mut refused = Vec::with_capacity(batches.len());
     {
-        let mut trades = tx.prepare_cached(UPSERT_TRADE)?;
-        let mut quotes = tx.prepare_cached(UPSERT_QUOTE)?;
+        let mut trades = Table::prepare(&tx, [INSERT_TRADE, REPLACE_TRADE, SELECT_TRADE])?;
+        let mut quotes = Table::prepare(&tx, [INSERT_QUOTE, REPLACE_QUOTE, SELECT_QUOTE])?;
+        let mut scratch = Vec::new();
         for (_, batch) in batches {
             let mut bad = Refused::new();
             for (index, row) in batch.rows().iter().enumerate() {
-                let result = match batch.record(row) {
-                    Record::Trade(trade) => write_trade(&mut trades, &trade, row),
-                    Record::Quote(quote) => write_quote(&mut quotes, &quote, row),
+                let record = batch.record(row);
+                let result = match &record {
+                    Record::Trade(trade) => write_trade(&mut trades, trade, row.stamp_ms, &mut scratch),
+                    Record::Quote(quote) => write_quote(&mut quotes, quote, row.stamp_ms, &mut scratch),
                 };
                 match result {
                     Ok(()) => {}
@@ -432,43 +472,102 @@ fn write(connection: &Connection, batches: &[(u64, Batch)]) -> rusqlite::Result<
     Ok(refused)
 }
 
-fn write_trade(statement: &mut Statement<'_>, trade: &Trade<&str>, row: &Row) -> rusqlite::Result<()> {
-    statement.execute(params![
-        trade.symbol,
-        trade.ts.0,
-        trade.feed,
-        trade.venue,
-        trade.id,
-        trade.price.to_string(),
-        trade.size.to_string(),
-        trade.side.name(),
-        trade.conditions,
-        trade.tape,
-        trade.seq,
-        trade.recv_ts.0,
-        trade.revision,
-        trade.canceled,
-        row.stamp_ms,
-    ])?;
-    Ok(())
+/// Statements of one table: most rows are new, so that the row that is there is read only on a conflict.
+struct Table<'c> {
+    insert: CachedStatement<'c>,
+    replace: CachedStatement<'c>,
+    select: CachedStatement<'c>,
 }
 
-fn write_quote(statement: &mut Statement<'_>, quote: &Quote<&str>, row: &Row) -> rusqlite::Result<()> {
+impl<'c> Table<'c> {
+    fn prepare(connection: &'c Connection, [insert, replace, select]: [&str; 3]) -> rusqlite::Result<Self> {
+        Ok(Self {
+            insert: connection.prepare_cached(insert)?,
+            replace: connection.prepare_cached(replace)?,
+            select: connection.prepare_cached(select)?,
+        })
+    }
+
+    /// Inserts a row, or replaces the one of its key if that holds an earlier version.
+    fn write(
+        &mut self,
+        values: impl Params + Copy,
+        key: impl Params,
+        version: impl FnOnce(&mut Vec<u8>) -> Version,
+        stored: impl FnOnce(&rusqlite::Row<'_>, &mut Vec<u8>) -> rusqlite::Result<Version>,
+        scratch: &mut Vec<u8>,
+    ) -> rusqlite::Result<()> {
+        if self.insert.execute(values)? == 1 {
+            return Ok(());
+        }
+        let new = version(scratch);
+        // A row that cannot be read was not written by us, and is replaced.
+        let old = self.select.query_row(key, |row| Ok(stored(row, scratch).ok()))?;
+        if old.is_none_or(|old| new > old) {
+            self.replace.execute(values)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_trade(
+    table: &mut Table<'_>,
+    trade: &Trade<&str>,
+    stamp_ms: i64,
+    scratch: &mut Vec<u8>,
+) -> rusqlite::Result<()> {
+    let (price, size) = (trade.price.to_string(), trade.size.to_string());
+    table.write(
+        params![
+            trade.symbol,
+            trade.ts.0,
+            trade.feed,
+            trade.venue,
+            trade.id,
+            price,
+            size,
+            trade.side.name(),
+            trade.conditions,
+            trade.tape,
+            trade.seq,
+            trade.recv_ts.0,
+            trade.revision,
+            trade.canceled,
+            stamp_ms,
+        ],
+        params![trade.symbol, trade.ts.0, trade.feed, trade.venue, trade.id],
+        |scratch| Version::of(&Record::Trade(*trade), stamp_ms, scratch),
+        |row, scratch| Ok(Version::of(&Record::Trade(self::trade(row)?), row.get(14)?, scratch)),
+        scratch,
+    )
+}
+
+fn write_quote(
+    table: &mut Table<'_>,
+    quote: &Quote<&str>,
+    stamp_ms: i64,
+    scratch: &mut Vec<u8>,
+) -> rusqlite::Result<()> {
     let (bid, ask) = (quote.bid.as_ref(), quote.ask.as_ref());
-    statement.execute(params![
-        quote.symbol,
-        quote.ts.0,
-        quote.feed,
-        quote.seq,
-        bid.map(|side| side.price.to_string()),
-        bid.map(|side| side.size.to_string()),
-        bid.map(|side| side.venue),
-        ask.map(|side| side.price.to_string()),
-        ask.map(|side| side.size.to_string()),
-        ask.map(|side| side.venue),
-        quote.conditions,
-        quote.recv_ts.0,
-        row.stamp_ms,
-    ])?;
-    Ok(())
+    table.write(
+        params![
+            quote.symbol,
+            quote.ts.0,
+            quote.feed,
+            quote.seq,
+            bid.map(|side| side.price.to_string()),
+            bid.map(|side| side.size.to_string()),
+            bid.map(|side| side.venue),
+            ask.map(|side| side.price.to_string()),
+            ask.map(|side| side.size.to_string()),
+            ask.map(|side| side.venue),
+            quote.conditions,
+            quote.recv_ts.0,
+            stamp_ms,
+        ],
+        params![quote.symbol, quote.ts.0, quote.feed, quote.seq],
+        |scratch| Version::of(&Record::Quote(*quote), stamp_ms, scratch),
+        |row, scratch| Ok(Version::of(&Record::Quote(self::quote(row)?), row.get(12)?, scratch)),
+        scratch,
+    )
 }

@@ -94,6 +94,8 @@ fn suite(store: &dyn Store) {
     assert_eq!((counts[&Kind::Trade]["A"], counts[&Kind::Trade]["B"], counts[&Kind::Quote]["A"]), (4, 1, 2));
     ranges(store, &trades, last_of_day);
     newer_beats_older(store, &mut *writer);
+    a_row_is_one_version(store, &mut *writer);
+    absent_fields_replace_present_ones(store, &mut *writer);
     bars(store);
     every_ticket_is_answered(&mut *writer);
 }
@@ -122,6 +124,78 @@ fn newer_beats_older(store: &dyn Store, writer: &mut dyn Writer) {
         write(writer, &[(Kind::Trade, text.clone(), stamp)]);
     }
     assert_eq!(read(store, &scan), [corrected]);
+}
+
+/// Two versions of one identity and one message timestamp: the row is one of them, whichever came first, and the one that
+/// [`Version`] names; a higher revision wins.
+fn a_row_is_one_version(store: &dyn Store, writer: &mut dyn Writer) {
+    let ts = DAY_START + 6 * HOUR;
+    let text = |symbol: &str, price: u32, size: u32, more: &str| {
+        let text = trade(symbol, ts, "1", more);
+        text.replace("167.4101", &price.to_string()).replace("\"0.5\"", &format!("\"{size}\""))
+    };
+    let pairs = [
+        [(10, 1, ""), (11, 2, "")],
+        [(10, 2, ""), (11, 1, "")],
+        [(10, 1, r#","tape":"B""#), (10, 1, "")],
+        [(12, 1, r#","seq":9"#), (10, 7, r#","tape":"A""#)],
+        [(99, 9, ""), (1, 1, r#","revision":1"#)],
+        [(99, 9, r#","revision":1,"canceled":true"#), (1, 1, r#","revision":2"#)],
+    ];
+    for (index, pair) in pairs.iter().enumerate() {
+        let mut rows = Vec::new();
+        for order in [[0, 1], [1, 0]] {
+            for together in [true, false] {
+                let symbol = format!("V{index}{}{together}", order[0]);
+                let texts = order.map(|at| {
+                    let (price, size, more) = pair[at];
+                    (Kind::Trade, text(&symbol, price, size, more), 1_000)
+                });
+                if together {
+                    write(writer, &texts);
+                } else {
+                    texts.iter().for_each(|text| drop(write(writer, std::slice::from_ref(text))));
+                }
+                let version = |text: &String| {
+                    let record = json::decode(Kind::Trade, text.as_bytes()).unwrap();
+                    market::version::Version::of(&record, 1_000, &mut Vec::new())
+                };
+                let winner = texts.iter().map(|(_, text, _)| text).max_by_key(|text| version(text)).unwrap();
+                let scan = Scan { symbol: Some(symbol.clone()), ..Scan::all(Kind::Trade) };
+                assert_eq!(read(store, &scan), std::slice::from_ref(winner), "{pair:?} {order:?} {together}");
+                rows.push(winner.replace(&symbol, ""));
+            }
+        }
+        assert!(rows.windows(2).all(|rows| rows[0] == rows[1]), "{rows:?}");
+    }
+    let scan = Scan { symbol: Some("V40true".to_owned()), ..Scan::all(Kind::Trade) };
+    assert!(read(store, &scan)[0].contains("revision"), "the higher revision wins");
+}
+
+/// A later version without tape, side, number, cancellation, bid or ask leaves nothing of the earlier one.
+fn absent_fields_replace_present_ones(store: &dyn Store, writer: &mut dyn Writer) {
+    let ts = DAY_START + 7 * HOUR;
+    let full = trade("W", ts, "1", r#","tape":"B","seq":7,"revision":1,"canceled":true"#)
+        .replace(",\"conditions\"", ",\"side\":\"sell\",\"conditions\"");
+    let bare = trade("W", ts, "1", "");
+    let (bid, ask) =
+        (r#","bid":"1","bid_size":"200","bid_venue":"P""#, r#","ask":"2","ask_size":"100","ask_venue":"Q""#);
+    let both = quote("W", ts, 1, &format!("{bid}{ask}"));
+    for (round, (kind, earlier, later)) in [
+        (Kind::Trade, &full, &bare),
+        (Kind::Quote, &both, &quote("W", ts, 1, ask)),
+        (Kind::Quote, &both, &quote("W", ts, 1, bid)),
+        (Kind::Quote, &both, &quote("W", ts, 1, "")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let stamp = 1_000 * (round as i64 + 1);
+        write(writer, &[(kind, earlier.clone(), stamp)]);
+        write(writer, &[(kind, later.clone(), stamp + 1)]);
+        let scan = Scan { symbol: Some("W".to_owned()), ..Scan::all(kind) };
+        assert_eq!(read(store, &scan), std::slice::from_ref(&later));
+    }
 }
 
 /// Bars come back as they went; a later revision replaces, one without prices removes.
@@ -173,7 +247,8 @@ fn bars(store: &dyn Store) {
     assert_eq!(trades("2000-01-01", "2100-01-01", Some(2)), all[..2]);
     assert_eq!(trades("2013-11-01", "2014-01-01", None), all[1..2]);
     assert_eq!(read(Kind::Quote, "2000-01-01", "2100-01-01", None), quotes);
-    let mut newer = all[0].clone();
+    // Without the average price that the earlier revision has.
+    let mut newer = line("A", "1m", "2013-10-31T23:59:00Z", trade);
     newer.revision = 3;
     let gone = line("A", "1m", "2013-11-01T00:00:00Z", r#""kind":"trade""#);
     store.write_bars(&[newer.clone(), gone], &stop).unwrap();
@@ -242,6 +317,93 @@ fn a_sqlite_table_that_does_not_fit_is_named_by_column() {
     assert!(error.contains("table trades: column `symbol` is TEXT, not TEXT key 1"), "{error}");
     let error = SqliteStore::new(dir.path().join("none.db")).count().unwrap_err().to_string();
     assert!(error.contains("no store file"), "{error}");
+}
+
+#[test]
+fn reading_a_sqlite_file_creates_neither_files_nor_tables() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("topic.db");
+    let topics = adapters::topic::sqlite::SqliteTopics::new(&path);
+    let read = |topics: &adapters::topic::sqlite::SqliteTopics| {
+        ports::topic::Topics::read_all(topics, &["t".to_owned()], &mut |_| {}).unwrap_err().to_string()
+    };
+    let error = read(&topics);
+    assert!(error.contains("no topic file") && error.contains("tapeline init --topic sqlite:"), "{error}");
+    let store = SqliteStore::new(&path);
+    assert!(
+        store.count().is_err()
+            && store.scan(&Scan::all(Kind::Trade), &mut |_| ControlFlow::Continue(())).is_err()
+    );
+    assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "a file was created");
+    // A topic's file is not a store's, nor the other way round.
+    ports::topic::Topics::init(&topics, &ports::topic::Names::new("t").specs(1)).unwrap();
+    let error = store.count().unwrap_err().to_string();
+    assert!(error.contains("has no tables of a store"), "{error}");
+    let other = dir.path().join("store.db");
+    SqliteStore::new(&other).init().unwrap();
+    let error = read(&adapters::topic::sqlite::SqliteTopics::new(&other));
+    assert!(error.contains("is not a topic file"), "{error}");
+    let tables = |path: &std::path::Path, name: &str| -> i64 {
+        let query = "SELECT count(*) FROM sqlite_master WHERE name = ?";
+        rusqlite::Connection::open(path).unwrap().query_row(query, [name], |row| row.get(0)).unwrap()
+    };
+    assert_eq!((tables(&path, "trades"), tables(&other, "messages")), (0, 0));
+}
+
+#[test]
+fn init_creates_a_sqlite_table_that_was_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    let store = SqliteStore::new(&path);
+    store.init().unwrap();
+    rusqlite::Connection::open(&path).unwrap().execute_batch("DROP TABLE quotes").unwrap();
+    assert!(store.count().unwrap_err().to_string().contains("table quotes"));
+    let said = store.init().unwrap();
+    assert!(said[0].contains("missing tables created: quotes"), "{said:?}");
+    assert_eq!(store.count().unwrap()[&Kind::Quote].len(), 0);
+}
+
+fn cql(statements: &[String]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let builder = scylla::client::session_builder::SessionBuilder::new();
+        let session = builder.known_node(server("TAPELINE_TEST_CASSANDRA")).build().await.unwrap();
+        for statement in statements {
+            session.query_unpaged(statement.as_str(), ()).await.unwrap();
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs real Cassandra: cargo xtask test"]
+fn records_wait_while_a_column_or_the_table_is_missing() {
+    let keyspace = unique("mended");
+    let store = cassandra(&keyspace, 100);
+    store.init().unwrap();
+    let mut writer = store.writer(&ports::CancelToken::default()).unwrap();
+    let rows = |hour: i64| -> Vec<_> {
+        let ids = 0..500;
+        ids.map(|n| (Kind::Trade, trade("A", DAY_START + hour * HOUR, &n.to_string(), ""), 1)).collect()
+    };
+    let all = |store: &dyn Store| store.count().unwrap()[&Kind::Trade].get("A").copied().unwrap_or(0);
+    assert!(write(&mut *writer, &rows(0)).is_empty());
+    cql(&[format!("ALTER TABLE {keyspace}.trades DROP tape")]);
+    writer.submit(2, batch(&rows(1))).unwrap();
+    assert!(writer.completed(Duration::from_secs(5)).unwrap().is_none(), "written, or refused");
+    let error = store.count().unwrap_err().to_string();
+    assert!(error.contains("no column `tape`") && error.contains("ADD tape text"), "{error}");
+    cql(&[format!("ALTER TABLE {keyspace}.trades ADD tape text")]);
+    let done = writer.completed(Duration::from_secs(60)).unwrap().expect("an answer");
+    assert_eq!((done.ticket, done.refused.len()), (2, 0), "{:?}", done.refused);
+    assert_eq!(all(&store), 1_000);
+    cql(&[format!("DROP TABLE {keyspace}.trades")]);
+    writer.submit(3, batch(&rows(2))).unwrap();
+    assert!(writer.completed(Duration::from_secs(5)).unwrap().is_none(), "written, or refused");
+    let said = store.init().unwrap();
+    assert!(said.iter().any(|line| line.contains("table trades: created")), "{said:?}");
+    let done = writer.completed(Duration::from_secs(60)).unwrap().expect("an answer");
+    assert_eq!((done.ticket, done.refused.len()), (3, 0), "{:?}", done.refused);
+    assert_eq!(all(&store), 500);
 }
 
 #[test]

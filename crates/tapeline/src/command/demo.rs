@@ -73,7 +73,7 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
     flow::summary(&telemetry, time, true);
     super::aggregate::summary(&telemetry);
     // The API's history, asked for the whole day, against what has arrived.
-    let proof = verify::prove(context, &config, (UnixNanos(DAY.0), UnixNanos(DAY.1)))?;
+    let proof = verify::Proof::read(context, &config, (UnixNanos(DAY.0), UnixNanos(DAY.1)))?;
     proof.print();
     println!("left: {} (the store), {} (the topic)", store.display(), topic.display());
     println!("next:");

@@ -79,10 +79,15 @@ pub(crate) fn run(context: &Context, options: &RunOptions) -> Result<ExitCode> {
     if context.config.aggregate.run {
         super::aggregate::summary(&telemetry);
     }
-    println!(
-        "check it: tapeline verify --source '{}' --topic {} --store {}",
-        context.config.source.url, context.config.topic.url, context.config.store.url
-    );
+    if telemetry.get(&telemetry.published) == 0 && telemetry.get(&telemetry.vendor_bars) > 0 {
+        // Bars are not compared: there is nothing to verify.
+        println!("show them: tapeline query bars SYMBOL --store '{}'", context.config.store.url);
+    } else {
+        println!(
+            "check it: tapeline verify --source '{}' --topic '{}' --store '{}'",
+            context.config.source.url, context.config.topic.url, context.config.store.url
+        );
+    }
     super::serve::until_stopped(context, server)?;
     Ok(crate::cli::loss_code(&telemetry))
 }

@@ -78,6 +78,6 @@ fn settings(config: &Config, options: &ServeOptions) -> Result<Settings> {
 fn compare(context: &Context, config: &Config) -> Verify {
     let (context, config) = (context.clone(), config.clone());
     Arc::new(move |range: Range<UnixNanos>, _: &CancelToken| {
-        Ok(verify::prove(&context, &config, (range.start, range.end))?.into())
+        Ok(verify::Proof::read(&context, &config, (range.start, range.end))?.into())
     })
 }

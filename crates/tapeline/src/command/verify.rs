@@ -3,106 +3,66 @@
 use crate::cli::{DIFFERS, VerifyOptions};
 use crate::context::Context;
 use crate::output::{table, thousands};
-use market::UnixNanos;
-use pipeline::verify::{self, Content, Key, Line, Only};
+use market::{Kind, UnixNanos};
+use pipeline::verify::difference::{self, Difference, OpenSource, Places};
+use pipeline::verify::{self, Content, Identities, Key, Line, Only, repair};
 use ports::source::Source;
+use ports::store::Store;
+use ports::topic::Topics;
 use ports::{Error, Result};
 use sources::live;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use tapeline::config::Config;
 use tapeline::open;
 
 pub(crate) fn run(context: &Context, options: &VerifyOptions) -> Result<ExitCode> {
-    let proof = prove(context, &context.config, super::bars::range(&options.span)?)?;
+    let config = &context.config;
+    let mut proof = Proof::read(context, config, super::bars::range(&options.span)?)?;
+    if options.repair {
+        proof.repair(context)?;
+    }
     proof.print();
+    if !proof.holds() {
+        if let Some(count) = options.show.filter(|count| *count > 0) {
+            proof.show(context, count)?;
+        }
+        proof.advise(options);
+    }
     Ok(if proof.holds() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
 }
 
-pub(crate) struct Proof {
+/// What source (where one is given), topic and store hold, and how it compares.
+pub(crate) struct Proof<'c> {
+    config: &'c Config,
     names: Vec<&'static str>,
+    topics: Box<dyn Topics>,
+    store: Box<dyn Store>,
+    span: Only,
+    source: Option<Identities>,
+    topic: Identities,
+    /// Of source, topic and store, restricted to what is compared.
+    contents: Vec<Content>,
     lines: Vec<Line>,
     notes: Vec<String>,
 }
 
-/// Reads source (where one is named), topic and store to their ends and compares them. Of a live source it reads the
-/// vendor's history.
-pub(crate) fn prove(context: &Context, config: &Config, (from, to): (UnixNanos, UnixNanos)) -> Result<Proof> {
-    let (mut names, mut contents, mut notes) = (Vec::new(), Vec::<Content>::new(), Vec::new());
-    let mut span = Only { from, to, ..Only::default() };
-    let mut only: Option<Vec<Key>> = None;
-    if !config.source.url.is_empty() {
-        let mut source: Box<dyn Source> = match live::open(&config.source).transpose()? {
-            Some(settings) => {
-                if from.0 == i64::MIN || to.0 == i64::MAX {
-                    return Err(Error::user("a live source is compared by its history: of which span?")
-                        .hint("tapeline verify --source ... --from 2026-11-20T14:30:00Z --to 2026-11-20T15:00:00Z"));
-                }
-                let account = settings.vendor.account();
-                let symbols = account.symbols.iter();
-                only =
-                    Some(symbols.flat_map(|name| account.kinds.iter().map(|k| (*k, name.clone()))).collect());
-                span.feed = Some(settings.feed.clone());
-                Box::new(live::History::new(settings, from, to))
-            }
-            None => open::source(config)?,
-        };
-        eprintln!("reading the source {}", source.describe());
-        let (content, dead) = verify::source(&mut *source, &span, &context.stop)?;
-        if dead > 0 {
-            notes.push(format!(
-                "{} rows of the source are dead letters: they cannot be read",
-                thousands(dead)
-            ));
-        }
-        // A source of chosen symbols, kinds or dates is compared with just those elsewhere.
-        if only.is_none() && config.source.url.contains('?') {
-            only = Some(content.keys().cloned().collect());
-        }
-        names.push("source");
-        contents.push(content);
-    }
-    let topics = open::topics(config, &context.stop)?;
-    eprintln!("reading the topic {}", topics.describe());
-    let topic = context.retry_short(|| verify::topic(&*topics, &open::names(config), &span))?;
-    if topic.repeats > 0 {
-        notes.push(format!(
-            "{} messages on the topic repeat a record (a replay, or a producer that died): stored once",
-            thousands(topic.repeats)
-        ));
-    }
-    if topic.unreadable > 0 {
-        notes.push(format!(
-            "{} messages on the topic are no records: dead letters",
-            thousands(topic.unreadable)
-        ));
-    }
-    names.push("topic");
-    contents.push(topic.records);
-    let store = open::store(config)?;
-    eprintln!("reading the store {}", store.describe());
-    names.push("store");
-    contents.push(context.retry_short(|| verify::store(&*store, &span))?);
-    if let Some(only) = only.filter(|only| !only.is_empty()) {
-        for content in &mut contents {
-            content.retain(|key, _| only.contains(key));
-        }
-    }
-    let lines = verify::compare(&contents.iter().collect::<Vec<_>>());
-    if lines.is_empty() {
-        return Err(Error::user("there is nothing to compare: no records anywhere")
-            .hint("fill topic and store first: tapeline run --source 'tape:DIR'"));
-    }
-    Ok(Proof { names, lines, notes })
+/// What of topic and store a source is compared with.
+struct Scope {
+    /// Only these feeds; all if empty.
+    feeds: BTreeSet<String>,
+    /// Only these kinds and symbols, if the source is of chosen ones.
+    symbols: Option<BTreeSet<(Kind, String)>>,
 }
 
-impl From<Proof> for server::Proof {
-    fn from(proof: Proof) -> Self {
+impl From<Proof<'_>> for server::Proof {
+    fn from(proof: Proof<'_>) -> Self {
         let line = |line: Line| server::ProofLine {
-            kind: line.key.0.plural().to_owned(),
+            kind: line.key.kind.plural().to_owned(),
             counts: line.places.iter().map(|digest| digest.count).collect(),
             fingerprints: line.places.iter().map(ToString::to_string).collect(),
             equal: line.agrees(),
-            symbol: line.key.1,
+            symbol: line.key.symbol,
         };
         Self {
             places: proof.names.iter().map(|name| (*name).to_owned()).collect(),
@@ -112,17 +72,165 @@ impl From<Proof> for server::Proof {
     }
 }
 
-impl Proof {
+impl Scope {
+    fn contains(&self, key: &Key) -> bool {
+        (self.feeds.is_empty() || self.feeds.contains(&key.feed))
+            && self.symbols.as_ref().is_none_or(|only| only.contains(&(key.kind, key.symbol.clone())))
+    }
+}
+
+impl<'c> Proof<'c> {
+    /// Reads source, topic and store to their ends and compares them. Of a live source it reads the vendor's history.
+    pub(crate) fn read(
+        context: &Context,
+        config: &'c Config,
+        (from, to): (UnixNanos, UnixNanos),
+    ) -> Result<Self> {
+        let mut span = Only { from, to, ..Only::default() };
+        let mut scope = Scope { feeds: BTreeSet::new(), symbols: None };
+        let mut notes = Vec::new();
+        let has_source = !config.source.url.is_empty();
+        if has_source {
+            // Before anything is read: whether the source can be read at all.
+            drop(open_source(config, &span)?);
+            if let Some(settings) = live::open(&config.source).transpose()? {
+                let account = settings.vendor.account();
+                let symbols = account.symbols.iter();
+                scope.symbols =
+                    Some(symbols.flat_map(|name| account.kinds.iter().map(|k| (*k, name.clone()))).collect());
+                scope.feeds.insert(settings.feed.clone());
+                span.feed = Some(settings.feed.clone());
+            } else if config.source.url.starts_with("tape:") {
+                scope.feeds.insert(config.source.feed.clone());
+            }
+        }
+        let topics = open::topics(config, &context.stop)?;
+        let store = open::store(config)?;
+        eprintln!("reading the topic {}", topics.describe());
+        let topic = context.retry_short(|| verify::topic(&*topics, &open::names(config), &span))?;
+        let mut source = None;
+        if has_source {
+            let mut reader = open_source(config, &span)?;
+            eprintln!("reading the source {}", reader.describe());
+            let found = verify::source(&mut *reader, &span, &topic.records, &context.stop)?;
+            let content = found.records.content();
+            if content.is_empty() && found.bars > 0 {
+                return Err(Error::user(format!(
+                    "{} gave {} bars and no records; verify compares trades and quotes",
+                    config.source.url,
+                    thousands(found.bars)
+                ))
+                .hint(format!("show the bars: tapeline query bars SYMBOL --store {}", store.describe())));
+            }
+            if found.unreadable > 0 {
+                notes.push(format!(
+                    "{} rows of the source are dead letters: they cannot be read",
+                    thousands(found.unreadable)
+                ));
+            }
+            if found.records.repeats > 0 {
+                notes.push(format!(
+                    "{} records of the source repeat or amend another: compared once, in the last version",
+                    thousands(found.records.repeats)
+                ));
+            }
+            // A source of chosen symbols or kinds is compared with just those elsewhere.
+            if scope.symbols.is_none() && config.source.url.contains('?') && !content.is_empty() {
+                scope.symbols = Some(content.keys().map(|key| (key.kind, key.symbol.clone())).collect());
+            }
+            scope.feeds.extend(found.records.feeds());
+            source = Some(found.records);
+        }
+        if topic.records.repeats > 0 {
+            notes.push(format!(
+                "{} messages on the topic repeat a record (a replay, or a producer that died): stored once",
+                thousands(topic.records.repeats)
+            ));
+        }
+        if topic.unreadable > 0 {
+            notes.push(format!(
+                "{} messages on the topic are not records: dead letters",
+                thousands(topic.unreadable)
+            ));
+        }
+        eprintln!("reading the store {}", store.describe());
+        let stored = context.retry_short(|| verify::store(&*store, &span))?;
+        let mut contents: Vec<Content> = source.iter().map(Identities::content).collect();
+        contents.extend([topic.records.content(), stored]);
+        let others: BTreeSet<&Key> = contents
+            .iter()
+            .flat_map(|content| content.keys())
+            .filter(|key| !scope.feeds.is_empty() && !scope.feeds.contains(&key.feed))
+            .collect();
+        if !others.is_empty() {
+            let feeds: BTreeSet<&str> = others.iter().map(|key| key.feed.as_str()).collect();
+            let feeds: Vec<&str> = feeds.into_iter().collect();
+            notes.push(format!("not compared, because the source is of another feed: {}", feeds.join(", ")));
+        }
+        for content in &mut contents {
+            content.retain(|key, _| scope.contains(key));
+        }
+        let lines = verify::compare(&contents.iter().collect::<Vec<_>>());
+        if lines.is_empty() {
+            return Err(Error::user("there is nothing to compare: no records anywhere")
+                .hint("fill topic and store first: tapeline run --source 'tape:DIR'"));
+        }
+        let names = if has_source { vec!["source", "topic", "store"] } else { vec!["topic", "store"] };
+        let topic = topic.records;
+        Ok(Self { config, names, topics, store, span, source, topic, contents, lines, notes })
+    }
+
     pub(crate) fn holds(&self) -> bool {
         self.lines.iter().all(Line::agrees)
     }
 
+    fn differing(&self, places: &[&str]) -> BTreeSet<Key> {
+        let indices: Vec<usize> =
+            places.iter().filter_map(|place| self.names.iter().position(|name| name == place)).collect();
+        let differs = |line: &&Line| indices.windows(2).any(|w| line.places[w[0]] != line.places[w[1]]);
+        self.lines.iter().filter(differs).map(|line| line.key.clone()).collect()
+    }
+
+    /// Writes what the store lacks from the topic, and reads the store again.
+    fn repair(&mut self, context: &Context) -> Result<()> {
+        let keys = self.differing(&["topic", "store"]);
+        if keys.is_empty() {
+            println!("nothing to repair: the store holds what the topic holds");
+            return Ok(());
+        }
+        let names = open::names(self.config);
+        let place = (&*self.topics, &names, &self.topic);
+        let report = repair::run(place, &*self.store, &self.span, &keys, &context.stop)?;
+        println!(
+            "repaired from the topic: {} records were missing in the store, {} differed",
+            thousands(report.missing),
+            thousands(report.changed)
+        );
+        if report.hidden > 0 {
+            println!(
+                "  {} of them had been deleted or changed in the store after they were received: written under the present time",
+                thousands(report.hidden)
+            );
+        }
+        for reason in report.refused.iter().take(10) {
+            println!("  refused by the store: {reason}");
+        }
+        let stored = context.retry_short(|| verify::store(&*self.store, &self.span))?;
+        if let Some(last) = self.contents.last_mut() {
+            let keys: BTreeSet<&Key> = self.lines.iter().map(|line| &line.key).collect();
+            *last = stored.into_iter().filter(|(key, _)| keys.contains(key)).collect();
+        }
+        self.lines = verify::compare(&self.contents.iter().collect::<Vec<_>>());
+        Ok(())
+    }
+
     pub(crate) fn print(&self) {
-        let mut rows = vec![vec!["kind".to_owned(), "symbol".to_owned()]];
+        let mut rows = vec![["kind", "symbol", "feed"].map(str::to_owned).to_vec()];
         rows[0].extend(self.names.iter().map(|name| (*name).to_owned()));
         rows[0].extend(["fingerprint".to_owned(), String::new()]);
         for line in &self.lines {
-            let mut row = vec![line.key.0.plural().to_owned(), line.key.1.clone()];
+            let mut row =
+                vec![line.key.kind.plural().to_owned(), line.key.symbol.clone(), line.key.feed.clone()];
             row.extend(line.places.iter().map(|digest| thousands(digest.count)));
             if line.agrees() {
                 row.extend([line.places[0].to_string(), "equal".to_owned()]);
@@ -132,7 +240,7 @@ impl Proof {
             }
             rows.push(row);
         }
-        print!("{}", table(&rows, 2));
+        print!("{}", table(&rows, 3));
         for note in &self.notes {
             println!("  {note}");
         }
@@ -145,4 +253,105 @@ impl Proof {
             println!("NOT verified: {bad} of {} lines differ between {places}", self.lines.len());
         }
     }
+
+    /// Prints the first differing records of each key.
+    fn show(&self, context: &Context, count: usize) -> Result<()> {
+        let keys = self.differing(&self.names);
+        let names = open::names(self.config);
+        let open = || open_source(self.config, &self.span);
+        let places = Places {
+            source: self.source.as_ref().map(|records| (&open as OpenSource<'_>, records)),
+            topic: (&*self.topics, &names, &self.topic),
+            store: &*self.store,
+            only: &self.span,
+        };
+        let found: BTreeMap<_, _> = difference::find(&places, &keys, count, &context.stop)?;
+        for (key, differences) in &found {
+            println!(
+                "{} {} {}: {} records differ{}",
+                key.kind.plural(),
+                key.symbol,
+                key.feed,
+                thousands(differences.count),
+                if differences.count > differences.first.len() as u64 {
+                    format!(", the first {}:", differences.first.len())
+                } else {
+                    ":".to_owned()
+                }
+            );
+            for difference in &differences.first {
+                self.print_difference(difference)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn print_difference(&self, difference: &Difference) -> Result<()> {
+        let held = |is: bool| {
+            let places = self.names.iter().zip(&difference.places);
+            places
+                .filter(|(_, text)| text.is_some() == is)
+                .map(|(name, _)| *name)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let missing = held(false);
+        if !missing.is_empty() {
+            let text = difference.places.iter().flatten().next().map_or("", String::as_str);
+            println!("  {}: missing in {missing}; in {}: {text}", difference.ts, held(true));
+        }
+        let fields = difference.fields()?;
+        if let Some(text) = difference.places.iter().flatten().next().filter(|_| !fields.is_empty()) {
+            println!("  {}: {text}", difference.ts);
+        }
+        for (field, values) in fields {
+            let values: Vec<String> =
+                self.names.iter().zip(values).map(|(name, value)| format!("{value} in {name}")).collect();
+            println!("    {field}: {}", values.join(", "));
+        }
+        Ok(())
+    }
+
+    /// The command that mends what differs.
+    fn advise(&self, options: &VerifyOptions) {
+        let mut flags = format!("--topic '{}' --store '{}'", self.topics.describe(), self.store.describe());
+        if !self.config.source.url.is_empty() {
+            flags = format!("--source '{}' {flags}", self.config.source.url);
+        }
+        for (flag, value) in [("--from", &options.span.from), ("--to", &options.span.to)] {
+            if let Some(value) = value {
+                flags.push_str(&format!(" {flag} '{value}'"));
+            }
+        }
+        if options.show.is_none() {
+            println!("show the records: tapeline verify --show 10 {flags}");
+        }
+        let unpublished = self.differing(&["source", "topic"]);
+        let unstored = self.differing(&["topic", "store"]);
+        if !unpublished.is_empty() {
+            if live::open(&self.config.source).is_some() {
+                println!("publish what the topic lacks: tapeline backfill SYMBOLS {flags}, then consume");
+            } else {
+                println!("publish what the topic lacks: tapeline run --replay {flags}");
+            }
+        }
+        if !unstored.is_empty() && options.repair {
+            println!(
+                "what still differs is in the store and not on the topic: retention removed the messages, or another \
+                 program wrote the rows"
+            );
+        } else if !unstored.is_empty() {
+            println!("write what the store lacks from the topic: tapeline verify --repair {flags}");
+        }
+    }
+}
+
+/// The source to compare with; of a live one, its history of the span.
+fn open_source(config: &Config, span: &Only) -> Result<Box<dyn Source>> {
+    let Some(settings) = live::open(&config.source).transpose()? else { return open::source(config) };
+    if span.from.0 == i64::MIN || span.to.0 == i64::MAX {
+        return Err(Error::user("a live source is compared by its history, and no span is given")
+            .hint("tapeline verify --source ... --from 2026-11-20T14:30:00Z --to 2026-11-20T15:00:00Z"));
+    }
+    Ok(Box::new(live::History::new(settings, span.from, span.to)))
 }

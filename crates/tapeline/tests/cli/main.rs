@@ -14,6 +14,7 @@ mod real;
 mod rights;
 mod serve;
 mod vendors;
+mod verify;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! Bars in Cassandra: partitions of one symbol, interval and period, in the order of their start.
 
-use super::{CassandraStore, explain};
+use super::write::is_invalid;
+use super::{CassandraStore, explain, schema};
 use futures_util::StreamExt;
 use market::bar::{Bar, QuoteValues, TradeValues, Values};
 use market::interval::Interval;
@@ -12,11 +13,11 @@ use scylla::client::session::Session;
 use scylla::errors::ExecutionError;
 use scylla::statement::batch::{Batch, BatchType};
 use scylla::statement::prepared::PreparedStatement;
-use scylla::value::{CqlDecimal, CqlTimestamp, CqlValue, MaybeUnset, Row};
+use scylla::value::{CqlDecimal, CqlTimestamp, CqlValue, Row};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-type Cells = Vec<MaybeUnset<CqlValue>>;
+type Cells = Vec<CqlValue>;
 pub(super) type Statements = Vec<[PreparedStatement; 2]>;
 
 /// Columns as `system_schema.columns` tells them: name, then type and part of the key.
@@ -90,33 +91,34 @@ fn key(bar: &Bar) -> Vec<CqlValue> {
     ]
 }
 
-/// All columns of a bar, or only its key where it is to be removed.
+/// All columns of a bar, or only its key where it is to be removed. What it lacks is an empty value, as of a record: it
+/// replaces what an earlier revision had.
 fn cells(bar: &Bar) -> Cells {
-    let mut out: Cells = key(bar).into_iter().map(MaybeUnset::Set).collect();
-    let price = |price: Price| MaybeUnset::Set(decimal(price.raw()));
+    let mut out = key(bar);
+    let price = |price: Price| decimal(price.raw());
     match &bar.values {
         Values::Trades(values) => {
             out.extend(values.ohlc.map(price));
-            out.push(MaybeUnset::Set(decimal(values.volume.raw())));
-            out.push(values.vwap.map_or(MaybeUnset::Unset, price));
-            out.push(MaybeUnset::Set(CqlValue::BigInt(i64::try_from(values.trades).unwrap_or(i64::MAX))));
+            out.push(decimal(values.volume.raw()));
+            out.push(values.vwap.map_or(CqlValue::Empty, price));
+            out.push(CqlValue::BigInt(i64::try_from(values.trades).unwrap_or(i64::MAX)));
         }
         Values::Quotes(values) => {
             for side in [&values.bid, &values.ask] {
                 match side {
                     Some((ohlc, size)) => {
                         out.extend(ohlc.map(price));
-                        out.push(MaybeUnset::Set(decimal(size.raw())));
+                        out.push(decimal(size.raw()));
                     }
-                    None => out.extend((0..5).map(|_| MaybeUnset::Unset)),
+                    None => out.extend((0..5).map(|_| CqlValue::Empty)),
                 }
             }
         }
         Values::Empty => return out,
     }
-    let small = |n: u32| MaybeUnset::Set(CqlValue::Int(i32::try_from(n).unwrap_or(i32::MAX)));
+    let small = |n: u32| CqlValue::Int(i32::try_from(n).unwrap_or(i32::MAX));
     out.extend([small(bar.late), small(bar.revision)]);
-    out.extend([bar.is_final, bar.complete].map(|flag| MaybeUnset::Set(CqlValue::Boolean(flag))));
+    out.extend([bar.is_final, bar.complete].map(CqlValue::Boolean));
     out
 }
 
@@ -136,6 +138,7 @@ async fn statements<'s>(session: &Session, store: &'s CassandraStore) -> Result<
     }
     let mut made = Vec::new();
     for kind in Kind::ALL {
+        schema::may_write(session, &store.keyspace, &store.describe(), table(kind).0).await?;
         let (columns, place) = (names(kind), format!("{}.{}", store.keyspace, table(kind).0));
         let marks = vec!["?"; columns.len()].join(", ");
         let insert = format!("INSERT INTO {place} ({}) VALUES ({marks})", columns.join(", "));
@@ -192,12 +195,21 @@ async fn send(
     loop {
         let Err(error) = session.batch(batch, values).await else { return Ok(()) };
         let error: ExecutionError = error;
-        let told = explain(&format!("write bars to {}", store.describe()), &error);
-        if !told.retryable() || (stop.is_cancelled() && backoff.tries() > 3) {
-            return Err(told);
+        let mut reason = explain(&format!("write bars to {}", store.describe()), &error);
+        if is_invalid(&error) {
+            // A table that is missing or altered is waited for, as for records; so are rights that were taken away.
+            match schema::problem(session, &store.keyspace, &store.describe(), None).await {
+                Ok(Some(problem)) | Err(problem) => reason = problem,
+                // It may have been mended meanwhile.
+                Ok(None) if backoff.tries() < 3 => {}
+                Ok(None) => return Err(reason),
+            }
+        }
+        if stop.is_cancelled() && backoff.tries() > 3 {
+            return Err(reason);
         }
         if backoff.tries() == 0 {
-            tracing::warn!("{told}; trying again");
+            tracing::warn!("{reason}; bars wait, and writing goes on once this is mended");
         }
         tokio::time::sleep(backoff.wait()).await;
     }

@@ -1,99 +1,54 @@
-//! Records as CQL values and back. What a record does not have is left unset: a null would be a tombstone.
+//! Records as CQL values and back.
+//!
+//! Every column is written. What a record does not have is its default (`0`, `''`, `false`) or, for the numbers of an
+//! absent side of a quote, an empty value, which clients show as null: a null itself would be a tombstone, three for
+//! each quote of a feed that sends one side at a time ([ADR 15](../../../../docs/adr/0015-versions.md)).
 
 use market::codec::json;
 use market::time::DAY;
-use market::{Kind, Quote, QuoteSide, Record, Side, Trade, UnixNanos, fixed};
-use ports::batch::Span;
+use market::{Kind, Quote, QuoteSide, Record, Trade, UnixNanos, fixed, version};
 use scylla::serialize::writers::RowWriter;
 
 /// Days since -5877641-06-23: how CQL counts dates, so that 1970-01-01 is 2^31.
 const EPOCH_DATE: i64 = 1 << 31;
 
-/// How many shapes there are of each kind.
-pub(super) const SHAPES: usize = 8;
-
-/// Which of the columns that a record may lack some of the rows of a statement have. Columns that none of them has are
-/// not named in it: the server takes an unset value apart like any other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Shape(u8);
-
-impl Shape {
-    /// `tape` of a trade, the bid of a quote.
-    const FIRST: u8 = 1;
-    /// `revision` and `canceled` of a trade, the ask of a quote.
-    const SECOND: u8 = 2;
-    /// `side` and `seq` of a trade.
-    const THIRD: u8 = 4;
-    /// The statement holds the conditions.
-    const HELD: u8 = 8;
-
-    pub(super) fn all() -> impl Iterator<Item = Self> {
-        (0..SHAPES as u8).map(Self)
-    }
-
-    /// Among the shapes whose conditions are bound.
-    pub(super) const fn index(self) -> usize {
-        (self.0 & !Self::HELD) as usize
-    }
-
-    /// The same where the statement holds the conditions.
-    #[inline]
-    pub(super) const fn held(self, held: bool) -> Self {
-        if held { Self(self.0 | Self::HELD) } else { self }
-    }
-
-    const fn binds(self) -> bool {
-        self.0 & Self::HELD == 0
-    }
-
-    /// The shape of rows of which one is this.
-    #[inline]
-    pub(super) fn with(self, record: &Record<Span>) -> Self {
-        let (first, second, third) = match record {
-            Record::Trade(trade) => (
-                !trade.tape.is_empty(),
-                trade.revision != 0 || trade.canceled,
-                trade.side != Side::Unknown || trade.seq != 0,
-            ),
-            Record::Quote(quote) => (quote.bid.is_some(), quote.ask.is_some(), false),
-        };
-        let bits = [(first, Self::FIRST), (second, Self::SECOND), (third, Self::THIRD)];
-        Self(bits.into_iter().fold(self.0, |shape, (has, bit)| if has { shape | bit } else { shape }))
-    }
-
-    const fn first(self) -> bool {
-        self.0 & Self::FIRST != 0
-    }
-
-    const fn second(self) -> bool {
-        self.0 & Self::SECOND != 0
-    }
-
-    const fn third(self) -> bool {
-        self.0 & Self::THIRD != 0
-    }
-
-    /// The columns of an `INSERT`: the key, then the others by name, which is the order in which the server keeps them
-    /// and need not sort them again.
-    pub(super) fn columns(self, kind: Kind) -> Vec<&'static str> {
-        let wanted: &[(&[&'static str], bool)] = match kind {
-            Kind::Trade => &[
-                (&["symbol", "hour", "ts", "feed", "venue", "id"], true),
-                (&["canceled"], self.second()),
-                (&["conditions", "price", "recv_ts"], true),
-                (&["revision"], self.second()),
-                (&["seq", "side"], self.third()),
-                (&["size"], true),
-                (&["tape"], self.first()),
-            ],
-            Kind::Quote => &[
-                (&["symbol", "hour", "ts", "feed", "seq"], true),
-                (&["ask", "ask_size", "ask_venue"], self.second()),
-                (&["bid", "bid_size", "bid_venue"], self.first()),
-                (&["conditions", "recv_ts"], true),
-            ],
-        };
-        wanted.iter().filter(|(_, wanted)| *wanted).flat_map(|(names, _)| names.iter().copied()).collect()
+/// The columns of an `INSERT`: the key, then the others by name, which is the order in which the server keeps them and
+/// need not sort them again. All of them, always: a later version without a tape or a bid replaces what an earlier one
+/// had.
+pub(super) const fn columns(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Trade => &[
+            "symbol",
+            "hour",
+            "ts",
+            "feed",
+            "venue",
+            "id",
+            "canceled",
+            "conditions",
+            "price",
+            "recv_ts",
+            "revision",
+            "seq",
+            "side",
+            "size",
+            "tape",
+        ],
+        Kind::Quote => &[
+            "symbol",
+            "hour",
+            "ts",
+            "feed",
+            "seq",
+            "ask",
+            "ask_size",
+            "ask_venue",
+            "bid",
+            "bid_size",
+            "bid_venue",
+            "conditions",
+            "recv_ts",
+        ],
     }
 }
 
@@ -105,16 +60,6 @@ impl Cells<'_, '_> {
     fn bytes(&mut self, bytes: &[u8]) {
         // Only a value beyond 2 GiB is refused, and messages are far smaller.
         let _ = self.0.make_cell_writer().set_value(bytes);
-    }
-
-    #[inline]
-    fn unset(&mut self) {
-        self.0.make_cell_writer().set_unset();
-    }
-
-    #[inline]
-    fn set(&mut self, has: bool, bytes: &[u8]) {
-        if has { self.bytes(bytes) } else { self.unset() }
     }
 
     #[inline]
@@ -168,7 +113,7 @@ impl Cells<'_, '_> {
                 self.decimal(side.size.raw());
                 self.bytes(side.venue.as_bytes());
             }
-            None => (0..3).for_each(|_| self.unset()),
+            None => (0..3).for_each(|_| self.bytes(&[])),
         }
     }
 
@@ -180,53 +125,42 @@ impl Cells<'_, '_> {
         self.bytes(feed.as_bytes());
     }
 
-    /// The values of a record in the order of its shape's columns, then the write timestamp in microseconds.
+    /// The values of a record in the order of [`columns`], then the write timestamp in microseconds. `literal` where the
+    /// statement itself holds the conditions.
     #[inline]
-    pub(super) fn record(&mut self, record: &Record<&str>, shape: Shape, stamp_ms: i64) {
+    pub(super) fn record(&mut self, record: &Record<&str>, literal: bool, stamp_ms: i64) {
         match record {
-            Record::Trade(trade) => self.trade(trade, shape),
-            Record::Quote(quote) => self.quote(quote, shape),
+            Record::Trade(trade) => self.trade(trade, literal),
+            Record::Quote(quote) => self.quote(quote, literal),
         }
-        self.long(stamp_ms * 1_000);
+        self.long(version::write_timestamp(record, stamp_ms));
     }
 
     #[inline]
-    fn trade(&mut self, trade: &Trade<&str>, shape: Shape) {
+    fn trade(&mut self, trade: &Trade<&str>, literal: bool) {
         self.key(trade.symbol, trade.ts, trade.feed);
         self.bytes(trade.venue.as_bytes());
         self.bytes(trade.id.as_bytes());
-        if shape.second() {
-            self.set(trade.canceled, &[1]);
-        }
-        if shape.binds() {
+        self.bytes(&[u8::from(trade.canceled)]);
+        if !literal {
             self.conditions(trade.conditions);
         }
         self.decimal(trade.price.raw());
         self.stamp(trade.recv_ts);
-        if shape.second() {
-            self.set(trade.revision != 0, &trade.revision.to_be_bytes());
-        }
-        if shape.third() {
-            self.set(trade.seq != 0, &trade.seq.to_be_bytes());
-            self.set(trade.side != Side::Unknown, trade.side.name().as_bytes());
-        }
+        self.bytes(&trade.revision.to_be_bytes());
+        self.long(trade.seq);
+        self.bytes(trade.side.name().as_bytes());
         self.decimal(trade.size.raw());
-        if shape.first() {
-            self.set(!trade.tape.is_empty(), trade.tape.as_bytes());
-        }
+        self.bytes(trade.tape.as_bytes());
     }
 
     #[inline]
-    fn quote(&mut self, quote: &Quote<&str>, shape: Shape) {
+    fn quote(&mut self, quote: &Quote<&str>, literal: bool) {
         self.key(quote.symbol, quote.ts, quote.feed);
         self.long(quote.seq);
-        if shape.second() {
-            self.side(quote.ask.as_ref());
-        }
-        if shape.first() {
-            self.side(quote.bid.as_ref());
-        }
-        if shape.binds() {
+        self.side(quote.ask.as_ref());
+        self.side(quote.bid.as_ref());
+        if !literal {
             self.conditions(quote.conditions);
         }
         self.stamp(quote.recv_ts);
@@ -294,16 +228,16 @@ mod tests {
         let text = r#"{"symbol":"SPY","feed":"lean.sip","venue":"P","id":"20131008-7","ts":1381219200464000001,"recv_ts":-1,"price":"167.41","size":"100","conditions":["@","I"]}"#;
         let batch = batch(&[text.to_owned()]);
         let (row, record) = (&batch.rows()[0], batch.record(&batch.rows()[0]));
-        let shape = Shape::default().with(&row.record);
-        let row = cells(|c| c.record(&record, shape, 5));
-        let columns = shape.columns(Kind::Trade);
+        let written = version::write_timestamp(&record, row.stamp_ms);
+        let row = cells(|c| c.record(&record, false, 5));
+        let columns = columns(Kind::Trade);
         let at = |name: &str| row[columns.iter().position(|c| *c == name).unwrap()].clone();
         assert_eq!(row.len(), columns.len() + 1);
         assert_eq!(at("hour"), Some(1_381_219_200_000_i64.to_be_bytes().to_vec()));
         assert_eq!(at("ts"), Some((8 * 3_600_000_000_000_i64 + 464_000_001).to_be_bytes().to_vec()));
         assert_eq!(at("conditions"), Some(vec![0, 0, 0, 2, 0, 0, 0, 1, b'@', 0, 0, 0, 1, b'I']));
-        assert_eq!(row.last().unwrap(), &Some(5_000_i64.to_be_bytes().to_vec()), "write timestamp");
-        assert!(["tape", "revision", "canceled", "seq", "side"].iter().all(|name| !columns.contains(name)));
+        assert_eq!(row.last().unwrap(), &Some(written.to_be_bytes().to_vec()), "write timestamp");
+        assert_eq!(written / 1_000, 5);
         let stamp = at("recv_ts").unwrap();
         let date = u32::from_be_bytes(stamp[4..8].try_into().unwrap());
         let nanos = i64::from_be_bytes(stamp[12..].try_into().unwrap());
@@ -311,22 +245,25 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_a_statement_share_its_columns_and_leave_unset_what_they_lack() {
-        let batch = batch(&["", r#","tape":"B""#, r#","revision":1,"canceled":true"#, r#","seq":5"#].map(|tail| {
-            format!(
-                r#"{{"symbol":"A","feed":"f","venue":"P","id":"7","ts":1,"recv_ts":1,"price":"1","size":"1","conditions":[]{tail}}}"#
-            )
-        }));
-        let shape = batch.rows().iter().fold(Shape::default(), |shape, row| shape.with(&row.record));
-        let columns = shape.columns(Kind::Trade);
-        for (row, set) in batch.rows().iter().zip([&[][..], &["tape"], &["revision", "canceled"], &["seq"]]) {
-            let cells = cells(|c| c.record(&batch.record(row), shape, 5));
-            assert_eq!(cells.len(), columns.len() + 1);
-            for (name, cell) in columns.iter().zip(&cells) {
-                let optional = ["tape", "revision", "canceled", "seq", "side"].contains(name);
-                assert_eq!(cell.is_some(), !optional || set.contains(name), "{name}");
-            }
+    fn what_a_record_lacks_is_written_all_the_same() {
+        let text = r#"{"symbol":"A","feed":"f","venue":"P","id":"7","ts":1,"recv_ts":1,"price":"1","size":"1","conditions":[]}"#;
+        let batch = batch(&[text.to_owned()]);
+        let trade = cells(|c| c.record(&batch.record(&batch.rows()[0]), false, 5));
+        let at = |name: &str| trade[columns(Kind::Trade).iter().position(|c| *c == name).unwrap()].clone();
+        for (name, value) in
+            [("tape", &b""[..]), ("side", b""), ("seq", &[0; 8]), ("revision", &[0; 4]), ("canceled", &[0])]
+        {
+            assert_eq!(at(name).as_deref(), Some(value), "{name}");
         }
+        let mut quotes = Batch::default();
+        let text = r#"{"symbol":"A","feed":"f","seq":7,"ts":1,"recv_ts":1,"bid":"1","bid_size":"2","bid_venue":"","conditions":[]}"#;
+        quotes.push(Kind::Quote, text.as_bytes(), 5, Partition { topic: 0, number: 0 }, 0).unwrap();
+        let quote = cells(|c| c.record(&quotes.record(&quotes.rows()[0]), false, 5));
+        let at = |name: &str| quote[columns(Kind::Quote).iter().position(|c| *c == name).unwrap()].clone();
+        for name in ["ask", "ask_size", "ask_venue", "bid_venue"] {
+            assert_eq!(at(name), Some(Vec::new()), "{name}");
+        }
+        assert_eq!(at("bid"), Some(vec![0, 0, 0, 0, 1]));
     }
 
     #[test]
@@ -334,19 +271,15 @@ mod tests {
         let text = r#"{"symbol":"A","feed":"f","venue":"P","id":"7","ts":1,"recv_ts":1,"price":"1","size":"1","conditions":["@"]}"#;
         let batch = batch(&[text.to_owned()]);
         let record = batch.record(&batch.rows()[0]);
-        let shape = Shape::default();
-        let mut bound = cells(|c| c.record(&record, shape, 5));
-        bound.remove(shape.columns(Kind::Trade).iter().position(|column| *column == "conditions").unwrap());
-        assert_eq!(cells(|c| c.record(&record, shape.held(true), 5)), bound);
-        assert_eq!(shape.held(true).index(), shape.index());
+        let mut bound = cells(|c| c.record(&record, false, 5));
+        bound.remove(columns(Kind::Trade).iter().position(|column| *column == "conditions").unwrap());
+        assert_eq!(cells(|c| c.record(&record, true, 5)), bound);
     }
 
     #[test]
     fn columns_behind_the_key_are_in_the_order_the_server_keeps_them_in() {
         for (kind, key) in [(Kind::Trade, 6), (Kind::Quote, 5)] {
-            for shape in Shape::all() {
-                assert!(shape.columns(kind)[key..].is_sorted(), "{kind} {shape:?}");
-            }
+            assert!(columns(kind)[key..].is_sorted(), "{kind}");
         }
     }
 }

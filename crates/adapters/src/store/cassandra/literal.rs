@@ -1,7 +1,7 @@
 //! Statements that hold the conditions themselves. A list that is bound is taken apart, checked and put together again by
 //! the server for each row; one that stands in the statement is so once. Of a tape's trades nine tenths have one of two.
 
-use super::cql::{SHAPES, Shape};
+use super::cql::columns;
 use market::Kind;
 use market::codec::json;
 use rustc_hash::FxHashMap;
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Rows that had the same conditions before they get a statement: preparing one costs as much as some hundred rows.
 const AFTER: u32 = 4_096;
-/// Statements of a kind and shape at the most: the server keeps all that were prepared.
+/// Statements of a kind at the most: the server keeps all that were prepared.
 const AT_MOST: usize = 24;
 /// Conditions counted at the most; beyond it counting begins anew.
 const COUNTED: usize = 1_024;
@@ -26,8 +26,8 @@ pub(super) type Known = Arc<Vec<(String, PreparedStatement)>>;
 pub(super) struct Literals {
     session: Arc<Session>,
     keyspace: String,
-    known: [RwLock<Known>; 2 * SHAPES],
-    counts: Mutex<FxHashMap<(usize, String), u32>>,
+    known: [RwLock<Known>; 2],
+    counts: Mutex<FxHashMap<(Kind, String), u32>>,
 }
 
 /// The statements that rows are written with.
@@ -37,13 +37,9 @@ pub(super) struct Chosen {
     pub(super) which: Vec<u8>,
 }
 
-fn slot(kind: Kind, shape: Shape) -> usize {
-    kind as usize * SHAPES + shape.index()
-}
-
-/// The `INSERT` of a kind and shape: conditions are bound, or are these.
-pub(super) fn insert(keyspace: &str, kind: Kind, shape: Shape, conditions: Option<&str>) -> String {
-    let columns = shape.columns(kind);
+/// The `INSERT` of a kind: conditions are bound, or are these.
+pub(super) fn insert(keyspace: &str, kind: Kind, conditions: Option<&str>) -> String {
+    let columns = columns(kind);
     let literal = conditions.map(literal);
     let values: Vec<&str> = columns
         .iter()
@@ -75,19 +71,17 @@ impl Literals {
     pub(super) fn choose<'t>(
         self: &Arc<Self>,
         kind: Kind,
-        shape: Shape,
         conditions: impl ExactSizeIterator<Item = &'t str>,
     ) -> Chosen {
-        let slot = slot(kind, shape);
-        let known = Arc::clone(&self.known[slot].read().unwrap_or_else(PoisonError::into_inner));
+        let known = Arc::clone(&self.known[kind as usize].read().unwrap_or_else(PoisonError::into_inner));
         let (which, unknown) = places(&known, conditions);
         if known.len() < AT_MOST {
-            self.count(kind, shape, &unknown);
+            self.count(kind, &unknown);
         }
         Chosen { known, which }
     }
 
-    fn count(self: &Arc<Self>, kind: Kind, shape: Shape, unknown: &[(&str, u32)]) {
+    fn count(self: &Arc<Self>, kind: Kind, unknown: &[(&str, u32)]) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         for (text, rows) in unknown {
             if text.len() > LONGEST || *text == "[]" {
@@ -96,20 +90,20 @@ impl Literals {
             if counts.len() >= COUNTED {
                 counts.clear();
             }
-            let count = counts.entry((slot(kind, shape), (*text).to_owned())).or_default();
+            let count = counts.entry((kind, (*text).to_owned())).or_default();
             let before = std::mem::replace(count, count.saturating_add(*rows));
             if before < AFTER && *count >= AFTER {
-                tokio::spawn(Arc::clone(self).learn(kind, shape, (*text).to_owned()));
+                tokio::spawn(Arc::clone(self).learn(kind, (*text).to_owned()));
             }
         }
     }
 
-    async fn learn(self: Arc<Self>, kind: Kind, shape: Shape, text: String) {
-        let insert = insert(&self.keyspace, kind, shape, Some(&text));
+    async fn learn(self: Arc<Self>, kind: Kind, text: String) {
+        let insert = insert(&self.keyspace, kind, Some(&text));
         match self.session.prepare(insert).await {
             Ok(mut statement) => {
                 statement.set_is_idempotent(true);
-                let mut known = self.known[slot(kind, shape)].write().unwrap_or_else(PoisonError::into_inner);
+                let mut known = self.known[kind as usize].write().unwrap_or_else(PoisonError::into_inner);
                 if known.len() < AT_MOST && known.iter().all(|(other, _)| *other != text) {
                     Arc::make_mut(&mut known).push((text, statement));
                 }
@@ -171,13 +165,13 @@ mod tests {
     fn conditions_stand_in_the_statement_as_cql_writes_lists() {
         assert_eq!(literal(r#"["@","I"]"#), "['@', 'I']");
         assert_eq!(literal(r#"["O'K",""]"#), "['O''K', '']");
-        let bound = insert("k", Kind::Quote, Shape::default(), None);
+        let bound = insert("k", Kind::Quote, None);
         assert_eq!(
             bound,
-            "INSERT INTO k.quotes (symbol, hour, ts, feed, seq, conditions, recv_ts) VALUES (?, ?, ?, ?, ?, ?, ?) \
-             USING TIMESTAMP ?"
+            "INSERT INTO k.quotes (symbol, hour, ts, feed, seq, ask, ask_size, ask_venue, bid, bid_size, bid_venue, \
+             conditions, recv_ts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
         );
-        let held = insert("k", Kind::Quote, Shape::default(), Some(r#"["R"]"#));
+        let held = insert("k", Kind::Quote, Some(r#"["R"]"#));
         assert_eq!(held, bound.replacen("?, ?) ", "['R'], ?) ", 1));
     }
 }

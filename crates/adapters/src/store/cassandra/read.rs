@@ -9,7 +9,7 @@ use ports::store::{Counts, Scan, Sink, Store};
 use ports::{Error, Result};
 use scylla::client::session::Session;
 use scylla::statement::prepared::PreparedStatement;
-use scylla::value::{CqlDate, CqlDecimal, CqlTime, CqlTimestamp};
+use scylla::value::{CqlDate, CqlDecimal, CqlTime, CqlTimestamp, MaybeEmpty};
 use std::ops::ControlFlow;
 
 /// Partitions counted at the same time.
@@ -104,16 +104,18 @@ type TradeRow = (
 const TRADE_VALUES: &str =
     "ts, feed, venue, id, price, size, side, conditions, tape, seq, recv_ts, revision, canceled";
 
-type SideRow = (Option<CqlDecimal>, Option<CqlDecimal>, Option<String>);
+/// Of an absent side the numbers are empty, or null where an earlier version of Tapeline left them unset.
+type SideNumber = Option<MaybeEmpty<CqlDecimal>>;
+type SideRow = (SideNumber, SideNumber, Option<String>);
 type QuoteRow = (
     CqlTime,
     String,
     i64,
-    Option<CqlDecimal>,
-    Option<CqlDecimal>,
+    SideNumber,
+    SideNumber,
     Option<String>,
-    Option<CqlDecimal>,
-    Option<CqlDecimal>,
+    SideNumber,
+    SideNumber,
     Option<String>,
     Option<Vec<String>>,
     Option<(CqlDate, CqlTime)>,
@@ -169,11 +171,18 @@ fn trade(symbol: &str, hour: i64, row: TradeRow) -> Result<Record<String>> {
 }
 
 fn side((price, size, venue): SideRow) -> Result<Option<QuoteSide<String>>> {
-    let Some(venue) = venue else { return Ok(None) };
+    let number = |value: SideNumber| match value {
+        Some(MaybeEmpty::Value(value)) => Some(value),
+        Some(MaybeEmpty::Empty) | None => None,
+    };
+    let (price, size) = (number(price), number(size));
+    if price.is_none() && size.is_none() {
+        return Ok(None);
+    }
     Ok(Some(QuoteSide {
         price: Price::from_raw(decimal(price)?),
         size: Size::from_raw(decimal(size)?),
-        venue,
+        venue: venue.unwrap_or_default(),
     }))
 }
 

@@ -6,9 +6,12 @@ use crate::store::sqlite::first_difference;
 use market::Kind;
 use ports::store::Store;
 use ports::{Error, Result};
+use scylla::client::session::Session;
+use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
+use std::collections::HashMap;
 
 /// Columns of a table as `system_schema.columns` tells them: name, then type and part of the key.
-fn wanted(kind: Kind) -> &'static [(&'static str, &'static str)] {
+const fn wanted(kind: Kind) -> &'static [(&'static str, &'static str)] {
     match kind {
         Kind::Trade => &[
             ("symbol", "text partition_key"),
@@ -147,7 +150,11 @@ pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
             ))
             .hint("use the newer tapeline that made it"));
         }
-        for (version, statements) in (FIRST_VERSION..).zip(&all).filter(|(version, _)| *version > done) {
+        let before = columns(&session, keyspace, &place).await?;
+        let missing: Vec<&str> =
+            TABLES.iter().map(|(name, _)| *name).filter(|name| before.iter().all(|c| c.table != *name)).collect();
+        // All of them, whatever was done before: each creates what is missing, a table that was dropped too.
+        for (version, statements) in (FIRST_VERSION..).zip(&all) {
             for statement in statements {
                 if let Err(error) = run(statement.clone()).await {
                     // Cassandra before 5.0 has no unified strategy; its default does.
@@ -158,69 +165,175 @@ pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
                     run(plain.to_owned()).await?;
                 }
             }
-            run(format!(
-                "INSERT INTO {keyspace}.migrations (version, at) VALUES ({version}, toTimestamp(now()))"
-            ))
-            .await?;
+            if version > done {
+                run(format!(
+                    "INSERT INTO {keyspace}.migrations (version, at) VALUES ({version}, toTimestamp(now()))"
+                ))
+                .await?;
+            }
         }
-        let verb = if done == latest { "exist" } else { "created" };
-        said.push(format!("tables trades, quotes, bars, quote_bars: {verb}, version {latest}"));
+        for (name, _) in TABLES {
+            let verb = if missing.contains(name) { "created" } else { "exists" };
+            said.push(format!("table {name}: {verb}, version {latest}"));
+        }
+        said.extend(durability_warning(&session, keyspace).await);
         Ok(())
     })?;
     check(store)?;
     Ok(said)
 }
 
-/// Says which table is missing, or which column of it does not fit.
-pub(super) fn check(store: &CassandraStore) -> Result<()> {
-    let (runtime, session) = store.session()?;
-    let place = format!("look at the tables of {}", store.describe());
-    let columns: Vec<(String, String, String, String)> = runtime.block_on(async {
-        session
-            .query_unpaged(
-                format!(
-                    "SELECT table_name, column_name, type, kind FROM system_schema.columns WHERE keyspace_name = '{}'",
-                    store.keyspace
-                ),
-                (),
-            )
-            .await
-            .map_err(|error| explain(&place, &error))?
-            .into_rows_result()
-            .map_err(|error| Error::internal(format!("{place}: {error}")))?
-            .rows()
-            .map_err(|error| Error::internal(format!("{place}: {error}")))?
-            .collect::<std::result::Result<_, _>>()
-            .map_err(|error| Error::internal(format!("{place}: {error}")))
-    })?;
-    let tables = [
-        (Kind::Trade.plural(), wanted(Kind::Trade)),
-        (Kind::Quote.plural(), wanted(Kind::Quote)),
-        ("bars", BARS),
-        ("quote_bars", QUOTE_BARS),
-    ];
-    for (name, wanted) in tables {
-        let have: Vec<(String, String)> = columns
-            .iter()
-            .filter(|(table, ..)| table == name)
-            .map(|(_, name, class, part)| {
-                let shown = match part.as_str() {
-                    "regular" | "static" => class.clone(),
-                    part => format!("{class} {part}"),
-                };
-                (name.clone(), shown)
-            })
-            .collect();
+/// Says that acknowledged rows can be lost with a node, where they can.
+async fn durability_warning(session: &Session, keyspace: &str) -> Option<String> {
+    let replication = session
+        .query_unpaged(
+            format!("SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = '{keyspace}'"),
+            (),
+        )
+        .await
+        .ok()?
+        .into_rows_result()
+        .ok()?
+        .single_row::<(HashMap<String, String>,)>()
+        .ok()?
+        .0;
+    let copies = replication.iter().filter(|(name, _)| *name != "class");
+    let copies = copies.filter_map(|(_, copies)| copies.parse::<u32>().ok()).max()?;
+    // A virtual table of Cassandra 4.0 and later.
+    let mode = session
+        .query_unpaged("SELECT value FROM system_views.settings WHERE name = 'commitlog_sync'", ())
+        .await
+        .ok()
+        .and_then(|answer| answer.into_rows_result().ok()?.single_row::<(Option<String>,)>().ok()?.0);
+    warning(copies, mode.as_deref())
+}
+
+/// `mode` is the node's `commitlog_sync`, if it can be read.
+fn warning(copies: u32, mode: Option<&str>) -> Option<String> {
+    if copies > 1 || matches!(mode, Some("group" | "batch")) {
+        return None;
+    }
+    let mode = mode.map_or_else(|| "unknown".to_owned(), str::to_owned);
+    Some(format!(
+        "warning: one copy of each row and commitlog_sync {mode}: if the node or its machine dies, acknowledged rows of the \
+         last sync period (10 s by default) can be lost while their offsets are committed. Set commitlog_sync: group in \
+         cassandra.yaml, or replication 3; `tapeline verify --repair` fills such a hole from the topic"
+    ))
+}
+
+/// The tables and their columns.
+const TABLES: &[(&str, &[(&str, &str)])] = &[
+    ("trades", wanted(Kind::Trade)),
+    ("quotes", wanted(Kind::Quote)),
+    ("bars", BARS),
+    ("quote_bars", QUOTE_BARS),
+];
+
+/// A row of `system_schema.columns`.
+struct Column {
+    table: String,
+    name: String,
+    class: String,
+}
+
+async fn columns(session: &Session, keyspace: &str, place: &str) -> Result<Vec<Column>> {
+    let internal = |error: &dyn std::fmt::Display| Error::internal(format!("{place}: {error}"));
+    let text = format!(
+        "SELECT table_name, column_name, type, kind FROM system_schema.columns WHERE keyspace_name = '{keyspace}'"
+    );
+    let answer = session.query_unpaged(text, ()).await.map_err(|error| explain(place, &error))?;
+    let rows = answer.into_rows_result().map_err(|error| internal(&error))?;
+    let rows = rows.rows::<(String, String, String, String)>().map_err(|error| internal(&error))?;
+    rows.map(|row| {
+        let (table, name, class, part) = row.map_err(|error| internal(&error))?;
+        let class = match part.as_str() {
+            "regular" | "static" => class,
+            part => format!("{class} {part}"),
+        };
+        Ok(Column { table, name, class })
+    })
+    .collect()
+}
+
+/// What is wrong with tables of the keyspace: which is missing, or which column of it does not fit. `only` one of them,
+/// or all.
+///
+/// # Errors
+/// The columns cannot be read.
+pub(super) async fn problem(
+    session: &Session,
+    keyspace: &str,
+    store: &str,
+    only: Option<&str>,
+) -> Result<Option<Error>> {
+    let found = columns(session, keyspace, &format!("look at the tables of {store}")).await?;
+    for (table, wanted) in TABLES.iter().filter(|(table, _)| only.is_none_or(|only| only == *table)) {
+        let of_table = found.iter().filter(|column| column.table == *table);
+        let have: Vec<(String, String)> =
+            of_table.map(|column| (column.name.clone(), column.class.clone())).collect();
         if have.is_empty() {
-            return Err(Error::user(format!("no table `{name}` in {}", store.describe()))
-                .hint(format!("create keyspace and tables: tapeline init --store {}", store.describe())));
+            return Ok(Some(
+                Error::user(format!("no table `{table}` in {store}"))
+                    .hint(format!("create keyspace and tables: tapeline init --store {store}")),
+            ));
         }
         let want: Vec<(String, String)> =
             wanted.iter().map(|(name, class)| ((*name).to_owned(), (*class).to_owned())).collect();
-        if let Some(problem) = first_difference(name, &want, &have) {
-            return Err(Error::user(format!("{}: {problem}", store.describe()))
-                .hint("use another keyspace, or drop the table and run `tapeline init`"));
+        if let Some(problem) = first_difference(table, &want, &have) {
+            let absent = wanted.iter().find(|(name, _)| have.iter().all(|(other, _)| other != name));
+            let hint = match absent
+                .filter(|(_, class)| !class.ends_with("_key") && !class.ends_with("clustering"))
+            {
+                Some((name, class)) => {
+                    format!("add the column: ALTER TABLE {keyspace}.{table} ADD {name} {class}")
+                }
+                None => "use another keyspace, or drop the table and run `tapeline init`".to_owned(),
+            };
+            return Ok(Some(Error::user(format!("{store}: {problem}")).hint(hint)));
         }
     }
-    Ok(())
+    Ok(None)
+}
+
+/// Fails if the account may not write to a table. Rights are looked at before the row is: this one's key is longer than
+/// any that can be stored, so nothing is written.
+pub(super) async fn may_write(session: &Session, keyspace: &str, store: &str, table: &str) -> Result<()> {
+    let key = match table {
+        "trades" | "quotes" => "hour = 0",
+        _ => "interval = '' AND period = 0",
+    };
+    let text =
+        format!("DELETE FROM {keyspace}.{table} WHERE symbol = '{}' AND {key}", "x".repeat(MAX_KEY + 1));
+    match session.query_unpaged(text, ()).await {
+        Err(
+            error @ ExecutionError::LastAttemptError(RequestAttemptError::DbError(DbError::Unauthorized, _)),
+        ) => Err(explain(&format!("write to {store}"), &error)),
+        _ => Ok(()),
+    }
+}
+
+/// Longest partition key that Cassandra stores, bytes.
+const MAX_KEY: usize = 65_535;
+
+/// Fails with [`problem`], if there is one.
+pub(super) fn check(store: &CassandraStore) -> Result<()> {
+    let (runtime, session) = store.session()?;
+    match runtime.block_on(problem(&session, &store.keyspace, &store.describe(), None))? {
+        Some(problem) => Err(problem),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_copy_with_a_periodic_sync_is_warned_of() {
+        assert!(warning(1, Some("periodic")).is_some_and(|text| text.contains("commitlog_sync: group")));
+        assert!(warning(1, None).is_some());
+        for (copies, mode) in [(1, Some("group")), (1, Some("batch")), (3, Some("periodic"))] {
+            assert_eq!(warning(copies, mode), None);
+        }
+    }
 }

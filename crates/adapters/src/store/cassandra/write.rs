@@ -1,13 +1,14 @@
 //! The writing side: the rows of a ticket are sorted into single-partition unlogged batches, which travel
 //! independently of each other. There is no barrier: while some are in flight the next ticket is taken.
 //!
-//! A batch that the cluster does not take now is tried again, with back-off and without end. One that it can never
+//! A batch that the cluster does not take now is tried again, with back-off and without end. So is one that it refuses
+//! because of the table: a column or table that is missing or altered is named, and waited for. One that it can never
 //! take is halved until the row at fault is alone, and only that row is refused.
 
-use super::cql::{Cells, SHAPES, Shape};
+use super::cql::Cells;
 use super::literal::{BOUND, Chosen, Literals, insert};
 use super::order::{by_partition, pieces};
-use super::{CassandraStore, explain};
+use super::{CassandraStore, explain, schema};
 use crossbeam_channel::{Receiver, Sender};
 use market::Kind;
 use ports::batch::Batch;
@@ -39,18 +40,19 @@ pub(super) struct CassandraWriter {
 
 struct Shared {
     session: Arc<Session>,
-    inserts: [[Insert; SHAPES]; 2],
+    inserts: [Insert; 2],
     literals: Arc<Literals>,
     /// Rows in one batch at the most.
     rows: usize,
     permits: Arc<Semaphore>,
     stop: CancelToken,
-    place: String,
+    keyspace: String,
+    store: String,
     done: Sender<Done>,
-    told: Mutex<Option<std::time::Instant>>,
+    warned: Mutex<Option<std::time::Instant>>,
 }
 
-/// The statement of a kind and shape.
+/// The statement of a kind.
 struct Insert {
     statement: PreparedStatement,
     /// Batches of it by number of rows, made once and shared by all requests.
@@ -72,19 +74,19 @@ impl CassandraWriter {
         let (runtime, session) = store.session()?;
         let (sender, done) = crossbeam_channel::bounded(ANSWERS);
         let rows = store.settings.batch_rows.clamp(1, 2_000);
-        let prepare = |kind: Kind, shape: Shape| {
-            let text = insert(&store.keyspace, kind, shape, None);
+        for kind in Kind::ALL {
+            let (keyspace, place) = (&store.keyspace, store.describe());
+            runtime.block_on(schema::may_write(&session, keyspace, &place, kind.plural()))?;
+        }
+        let prepare = |kind: Kind| {
+            let text = insert(&store.keyspace, kind, None);
             let mut statement = runtime
                 .block_on(session.prepare(text))
                 .map_err(|error| explain(&format!("prepare at {}", store.describe()), &error.into()))?;
             statement.set_is_idempotent(true);
             Ok(Insert { statement, batches: (0..=rows).map(|_| OnceLock::new()).collect() })
         };
-        let shapes = |kind: Kind| {
-            let all: Vec<Insert> = Shape::all().map(|shape| prepare(kind, shape)).collect::<Result<_>>()?;
-            all.try_into().map_err(|_| Error::internal("a shape is missing"))
-        };
-        let inserts = [shapes(Kind::Trade)?, shapes(Kind::Quote)?];
+        let inserts = [prepare(Kind::Trade)?, prepare(Kind::Quote)?];
         let shared = Shared {
             literals: Arc::new(Literals::new(&session, &store.keyspace)),
             session,
@@ -92,9 +94,10 @@ impl CassandraWriter {
             rows,
             permits: Arc::new(Semaphore::new(store.settings.in_flight.max(1))),
             stop: stop.clone(),
-            place: format!("write to {}", store.describe()),
+            keyspace: store.keyspace.clone(),
+            store: store.describe(),
             done: sender,
-            told: Mutex::new(None),
+            warned: Mutex::new(None),
         };
         Ok(Self { shared: Arc::new(shared), runtime, done })
     }
@@ -147,8 +150,8 @@ fn ended() -> Error {
 }
 
 impl Shared {
-    fn batch(&self, kind: Kind, shape: Shape, rows: usize) -> &CqlBatch {
-        let insert = &self.inserts[kind as usize][shape.index()];
+    fn batch(&self, kind: Kind, rows: usize) -> &CqlBatch {
+        let insert = &self.inserts[kind as usize];
         insert.batches[rows].get_or_init(|| {
             let mut batch = CqlBatch::new(BatchType::Unlogged);
             batch.statements = vec![insert.statement.clone().into(); rows];
@@ -158,8 +161,8 @@ impl Shared {
     }
 
     /// A batch of rows some of whose statements hold their conditions.
-    fn mixed(&self, kind: Kind, shape: Shape, chosen: &Chosen) -> CqlBatch {
-        let bound = &self.inserts[kind as usize][shape.index()].statement;
+    fn mixed(&self, kind: Kind, chosen: &Chosen) -> CqlBatch {
+        let bound = &self.inserts[kind as usize].statement;
         let statement = |at: &u8| chosen.known.get(*at as usize).map_or(bound, |(_, held)| held);
         let mut batch = CqlBatch::new(BatchType::Unlogged);
         batch.statements = chosen.which.iter().map(|at| statement(at).clone().into()).collect();
@@ -171,35 +174,43 @@ impl Shared {
     async fn write(&self, job: &Job, from: u32, to: u32) -> bool {
         let mut pieces = vec![(from, to)];
         let mut backoff = Backoff::default();
+        let mut refusals = 0;
         while let Some((from, to)) = pieces.pop() {
             let rows = &job.order[from as usize..to as usize];
             let row = |at: &u32| &job.batch.rows()[*at as usize];
-            let shape = rows.iter().fold(Shape::default(), |shape, at| shape.with(&row(at).record));
             let kind = row(&rows[0]).kind();
             let conditions = rows.iter().map(|at| job.batch.conditions(row(at)));
-            let chosen = self.literals.choose(kind, shape, conditions);
-            let mixed = (!chosen.which.is_empty()).then(|| self.mixed(kind, shape, &chosen));
-            let batch = mixed.as_ref().unwrap_or_else(|| self.batch(kind, shape, rows.len()));
-            let values = Rows { job, shape, which: &chosen.which, from, to };
+            let chosen = self.literals.choose(kind, conditions);
+            let mixed = (!chosen.which.is_empty()).then(|| self.mixed(kind, &chosen));
+            let batch = mixed.as_ref().unwrap_or_else(|| self.batch(kind, rows.len()));
+            let values = Rows { job, which: &chosen.which, from, to };
             match self.session.batch(batch, values).await {
-                Ok(_) => backoff.reset(),
-                Err(error) if is_poison(&error) && to - from > 1 => {
-                    let middle = from + (to - from) / 2;
-                    pieces.extend([(from, middle), (middle, to)]);
-                }
-                Err(error) if is_poison(&error) => {
-                    let row = job.order[from as usize] as usize;
-                    let mut refused = job.refused.lock().unwrap_or_else(PoisonError::into_inner);
-                    refused.push((row, error.to_string()));
+                Ok(_) => {
+                    backoff.reset();
+                    refusals = 0;
                 }
                 Err(error) => {
-                    self.tell(&error);
-                    pieces.push((from, to));
-                    let wait = backoff.wait();
-                    if self.stop.is_cancelled() && backoff.tries() > 3 {
-                        return false;
+                    let fault = self.fault(&error, kind).await;
+                    if fault == Fault::Row && refusals == 0 {
+                        // Once more: the table may have been mended between the refusal and the look at it.
+                        refusals = 1;
+                        pieces.push((from, to));
+                    } else if fault == Fault::Row && to - from > 1 {
+                        let middle = from + (to - from) / 2;
+                        pieces.extend([(from, middle), (middle, to)]);
+                    } else if fault == Fault::Row {
+                        let row = job.order[from as usize] as usize;
+                        let mut refused = job.refused.lock().unwrap_or_else(PoisonError::into_inner);
+                        refused.push((row, error.to_string()));
+                        refusals = 0;
+                    } else {
+                        pieces.push((from, to));
+                        let wait = backoff.wait();
+                        if self.stop.is_cancelled() && backoff.tries() > 3 {
+                            return false;
+                        }
+                        tokio::time::sleep(wait).await;
                     }
-                    tokio::time::sleep(wait).await;
                 }
             }
         }
@@ -216,33 +227,58 @@ impl Shared {
         }
     }
 
-    /// Tells people why rows wait, at most every ten seconds.
-    fn tell(&self, error: &ExecutionError) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.is_none_or(|at| at.elapsed() > Duration::from_secs(10)) {
-            tracing::warn!("{}; trying again", explain(&self.place, error));
-            *told = Some(std::time::Instant::now());
+    /// Whose fault a refusal is. Whatever the words of the refusal are, it is the table's while the table does not fit.
+    async fn fault(&self, error: &ExecutionError, kind: Kind) -> Fault {
+        if !is_invalid(error) {
+            self.warn(&explain(&format!("write to {}", self.store), error));
+            return Fault::Passing;
+        }
+        match schema::problem(&self.session, &self.keyspace, &self.store, Some(kind.plural())).await {
+            Ok(None) => Fault::Row,
+            Ok(Some(problem)) | Err(problem) => {
+                self.warn(&problem);
+                Fault::Passing
+            }
+        }
+    }
+
+    /// Logs why rows wait, at most every ten seconds.
+    fn warn(&self, error: &Error) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.is_none_or(|at| at.elapsed() > Duration::from_secs(10)) {
+            tracing::warn!("{error}; records wait, and writing goes on once this is mended");
+            *warned = Some(std::time::Instant::now());
         }
     }
 }
 
-/// Whether a row itself is at fault, so that trying again can never help.
-fn is_poison(error: &ExecutionError) -> bool {
-    match error {
+/// Why a batch was not written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// A row of it can never be stored.
+    Row,
+    /// The cluster, or the table as it is now: worth waiting for.
+    Passing,
+}
+
+/// Whether the request itself was refused, so that trying again unchanged can never help.
+pub(super) fn is_invalid(error: &ExecutionError) -> bool {
+    matches!(
+        error,
         ExecutionError::BadQuery(_)
-        | ExecutionError::LastAttemptError(RequestAttemptError::SerializationError(_)) => true,
-        ExecutionError::LastAttemptError(RequestAttemptError::DbError(DbError::Invalid, message)) => {
-            // A dropped table is nobody's row's fault.
-            !message.contains("unconfigured") && !message.contains("does not exist")
-        }
-        _ => false,
-    }
+            | ExecutionError::LastAttemptError(
+                RequestAttemptError::SerializationError(_)
+                    | RequestAttemptError::DbError(
+                        DbError::Invalid | DbError::ConfigError | DbError::SyntaxError,
+                        _
+                    )
+            )
+    )
 }
 
 /// Rows of a job as the values of a batch, written straight into the request.
 struct Rows<'j> {
     job: &'j Job,
-    shape: Shape,
     /// By row: its statement of those that hold their conditions.
     which: &'j [u8],
     from: u32,
@@ -256,13 +292,12 @@ impl BatchValues for Rows<'_> {
         Self: 'r;
 
     fn batch_values_iter(&self) -> RowsIter<'_> {
-        RowsIter { job: self.job, shape: self.shape, which: self.which.iter(), at: self.from, to: self.to }
+        RowsIter { job: self.job, which: self.which.iter(), at: self.from, to: self.to }
     }
 }
 
 struct RowsIter<'r> {
     job: &'r Job,
-    shape: Shape,
     which: std::slice::Iter<'r, u8>,
     at: u32,
     to: u32,
@@ -280,8 +315,8 @@ impl<'r> BatchValuesIterator<'r> for RowsIter<'r> {
         let batch = &self.job.batch;
         let row = &batch.rows()[self.job.order[self.at as usize] as usize];
         self.at += 1;
-        let shape = self.shape.held(self.which.next().is_some_and(|at| *at != BOUND));
-        Cells(writer).record(&batch.record(row), shape, row.stamp_ms);
+        let literal = self.which.next().is_some_and(|at| *at != BOUND);
+        Cells(writer).record(&batch.record(row), literal, row.stamp_ms);
         Some(Ok(()))
     }
 

@@ -11,7 +11,7 @@ mod turn;
 use ports::batch::Partition;
 use ports::topic::{Consumer, Fetched, Producer, TopicSpec, Topics};
 use ports::{Error, Result};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +78,33 @@ impl SqliteTopics {
         Ok(connection)
     }
 
+    /// For reading: creates nothing.
+    fn open_existing(&self) -> Result<Connection> {
+        let create = format!("create it: tapeline init --topic {}", self.describe());
+        if !self.path.is_file() {
+            return Err(Error::user(format!("no topic file {}", self.path.display())).hint(create));
+        }
+        let fail = sql(&self.path, "open");
+        // A database in WAL mode needs its index files to be read: read-only where the folder allows no more.
+        let connection = Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+            .or_else(|_| Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY))
+            .map_err(&fail)?;
+        connection.busy_timeout(Duration::from_secs(30)).map_err(&fail)?;
+        connection.execute_batch("PRAGMA query_only=ON; PRAGMA cache_size=-16000;").map_err(&fail)?;
+        let tables: i64 = connection
+            .query_row(
+                "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('topics', 'messages')",
+                [],
+                |row| row.get(0),
+            )
+            .map_err(&fail)?;
+        if tables < 2 {
+            return Err(Error::user(format!("{} is not a topic file", self.path.display()))
+                .hint(format!("check the path; {create}")));
+        }
+        Ok(connection)
+    }
+
     fn ids(&self, connection: &Connection, names: &[String]) -> Result<Vec<(i64, i32)>> {
         names
             .iter()
@@ -131,7 +158,7 @@ impl Topics for SqliteTopics {
     }
 
     fn read_all(&self, topics: &[String], sink: &mut dyn FnMut(&dyn Fetched)) -> Result<u64> {
-        let connection = self.open()?;
+        let connection = self.open_existing()?;
         let ids = self.ids(&connection, topics)?;
         let mut read = 0;
         for (index, (id, partitions)) in ids.iter().enumerate() {

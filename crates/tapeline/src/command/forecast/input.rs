@@ -66,7 +66,7 @@ fn convert(calendar: Calendar, bar: &market::bar::Bar) -> Option<Bar> {
     let date = UnixNanos(day.start + DAY_NS / 2).epoch_day();
     let [open, high, low, close] = values.ohlc.map(market::Price::to_f64);
     let start_ns = date * DAY_NS + (bar.start.0 - day.start);
-    Some(Bar { start_ns, open, high, low, close, volume: values.volume as f64 / 1e9 })
+    Some(Bar { start_ns, open, high, low, close, volume: values.volume.to_f64() })
 }
 
 /// Median number of bars per day: the season of intraday bars.

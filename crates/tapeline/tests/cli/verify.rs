@@ -1,0 +1,120 @@
+//! `verify`: by identity and by feed, what differs, and its repair; and that reading creates nothing.
+
+use crate::{embedded_urls, finish, run, tape, tapeline, url, with};
+use std::path::Path;
+
+const ROWS: &str = "34200000,1000000,100,P,1,0\n34200000,1000000,100,P,1,0\n34200001,1000100,5,Q,20,1\n";
+
+/// A trade twice, one with its cancel, one with its correction.
+const FRAMES: &str = r#"[{"T":"t","S":"XYZ","i":1,"x":"V","p":10.5,"s":100,"c":["@"],"z":"C","t":"2021-01-27T15:00:00Z"}]
+[{"T":"t","S":"XYZ","i":1,"x":"V","p":10.5,"s":100,"c":["@"],"z":"C","t":"2021-01-27T15:00:00Z"}]
+[{"T":"t","S":"XYZ","i":2,"x":"V","p":10.6,"s":100,"c":["@"],"z":"C","t":"2021-01-27T15:00:01Z"}]
+[{"T":"x","S":"XYZ","i":2,"x":"V","p":10.6,"s":100,"a":"C","z":"C","t":"2021-01-27T15:01:00Z"}]
+[{"T":"t","S":"XYZ","i":3,"x":"V","p":10.7,"s":100,"c":["@"],"z":"C","t":"2021-01-27T15:00:02Z"}]
+[{"T":"c","S":"XYZ","x":"V","oi":3,"op":10.7,"os":100,"oc":["@"],"ci":4,"cp":10.8,"cs":50,"cc":["@"],"z":"C","t":"2021-01-27T15:02:00Z"}]
+"#;
+
+fn frames(dir: &Path) -> String {
+    let path = dir.join("frames.jsonl");
+    std::fs::write(&path, FRAMES).unwrap();
+    format!("frames:{}?feed=alpaca.sip", path.display())
+}
+
+#[test]
+fn a_capture_with_a_repeat_a_cancel_and_a_correction_verifies_equal() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut urls = embedded_urls(dir.path(), dir.path());
+    urls[1] = frames(dir.path());
+    assert_eq!(run(&with("run", &urls)).0, 0);
+    let (code, text) = run(&with("verify", &urls));
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("verified: 4 records"), "{text}");
+    assert!(text.contains("3 records of the source repeat or amend another"), "{text}");
+}
+
+#[test]
+fn another_feed_of_the_same_symbol_is_not_compared() {
+    let dir = tempfile::tempdir().unwrap();
+    tape(dir.path(), ROWS);
+    let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
+    assert_eq!(run(&with("run", &urls)).0, 0);
+    let mut others = urls.clone();
+    others[1] = frames(dir.path());
+    assert_eq!(run(&with("run", &others)).0, 0);
+    for (urls, records, other) in [(&urls, 3, "alpaca.sip"), (&others, 4, "lean.sip")] {
+        let (code, text) = run(&with("verify", urls));
+        assert_eq!(code, 0, "{text}");
+        assert!(text.contains(&format!("verified: {records} records")), "{text}");
+        let note = format!("not compared, because the source is of another feed: {other}");
+        assert!(text.contains(&note), "{text}");
+    }
+    // Without a source all feeds are compared.
+    let (code, text) = run(&with("verify", &urls[2..]));
+    assert!(code == 0 && text.contains("verified: 7 records"), "{text}");
+}
+
+#[test]
+fn what_differs_is_shown_and_the_advice_mends_it() {
+    let dir = tempfile::tempdir().unwrap();
+    tape(dir.path(), ROWS);
+    let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
+    assert_eq!(run(&with("run", &urls)).0, 0);
+    let store = rusqlite::Connection::open(dir.path().join("s.db")).unwrap();
+    store.execute("UPDATE trades SET size = 101 WHERE id = '20131008-1'", []).unwrap();
+    store.execute("DELETE FROM trades WHERE id = '20131008-2'", []).unwrap();
+    let mut show = with("verify", &urls);
+    show.extend(["--show", "10"]);
+    let (code, text) = run(&show);
+    assert_eq!(code, 3, "{text}");
+    assert!(text.contains("trades XYZ lean.sip: 2 records differ:"), "{text}");
+    assert!(text.contains(r#"size: "100" in source, "100" in topic, "101" in store"#), "{text}");
+    assert!(text.contains("missing in store; in source, topic"), "{text}");
+    assert!(text.contains("\"id\":\"20131008-2\"") && !text.contains("\"id\":\"20131008-3\""), "{text}");
+    let advice = text.lines().find(|line| line.contains("tapeline verify --repair")).unwrap();
+    let arguments: Vec<String> = advice
+        .split_once("tapeline verify")
+        .unwrap()
+        .1
+        .split_whitespace()
+        .map(|word| word.trim_matches('\'').to_owned())
+        .collect();
+    let (code, text) = run(&with("verify", &arguments));
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("1 records were missing in the store, 1 differed"), "{text}");
+    assert!(text.contains("verified: 3 records"), "{text}");
+    // What the topic lacks is published again.
+    let topic = rusqlite::Connection::open(dir.path().join("t.db")).unwrap();
+    let sql = "DELETE FROM messages WHERE CAST(payload AS TEXT) LIKE '%\"id\":\"20131008-3\"%'";
+    assert_eq!(topic.execute(sql, []).unwrap(), 1);
+    drop(topic);
+    let (code, text) = run(&with("verify", &urls));
+    assert!(code == 3 && text.contains("tapeline run --replay"), "{text}");
+    let mut replay = with("run", &urls);
+    replay.push("--replay");
+    assert_eq!(run(&replay).0, 0);
+    let (code, text) = run(&with("verify", &urls));
+    assert!(code == 0 && text.contains("verified: 3 records"), "{text}");
+}
+
+#[test]
+fn reading_verbs_create_no_files() {
+    let dir = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["gaps"][..],
+        &["verify"],
+        &["verify", "--repair"],
+        &["count"],
+        &["query", "trades", "SPY"],
+        &["query", "bars", "SPY"],
+        &["explain", "SPY", "2013-10-08T19:03:02Z"],
+        &["backfill", "--open", "--source", "alpaca:iex"],
+    ] {
+        let (code, text) = finish(tapeline(arguments).current_dir(dir.path()).output().unwrap());
+        assert_eq!(code, 1, "{arguments:?}: {text}");
+        assert!(text.contains("no topic file") || text.contains("no store file"), "{arguments:?}: {text}");
+        let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().path()).collect();
+        assert!(left.is_empty(), "{arguments:?} left {left:?}");
+    }
+    let (_, text) = run(&["gaps", "--topic", &url("sqlite", &dir.path().join("none.db"))]);
+    assert!(text.contains("create it: tapeline init --topic sqlite:"), "{text}");
+}
