@@ -1,6 +1,6 @@
 //! `/v8/finance/chart/SPY`: `{"chart":{"result":[{"meta":{"exchangeTimezoneName":"America/New_York"},"timestamp":[s],
 //! "indicators":{"quote":[{"open":[],"high":[],"low":[],"close":[],"volume":[]}]}}],"error":null}}`. Where nothing was
-//! traded the numbers are null. Prices are of 32 bits: their shortest digits are what was meant.
+//! traded the numbers are null. Prices of 32 bits, written with the digits of 64, mean their shortest digits.
 
 use super::{Asked, Refused, Reply, Row, volume, zone};
 use crate::bar::{Bar, Values};
@@ -46,7 +46,7 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
             let mut ohlc = [Price::ZERO; 4];
             for ((slot, value), name) in ohlc.iter_mut().zip(row).zip(["open", "high", "low", "close"]) {
                 let float = value.as_f64().ok_or_else(|| format!("`{name}` is no number"))?;
-                let text = (float as f32).to_string();
+                let text = digits(float);
                 *slot = Price::parse(text.as_bytes()).map_err(|error| format!("`{name}` {text}: {error}"))?;
             }
             let volume = if row[4].is_null() { Size::ZERO } else { volume(row[4], "volume")? };
@@ -63,6 +63,12 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
         }
     }
     Ok(reply)
+}
+
+/// A number of 32 bits in its shortest digits, `170.36` for 170.36000061035156; any other as it was written.
+fn digits(float: f64) -> String {
+    let short = float as f32;
+    if f64::from(short) == float { short.to_string() } else { float.to_string() }
 }
 
 /// A bar and the live row that updates it. The row's volume is that of the whole bar, or 0.
