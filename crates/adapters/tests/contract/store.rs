@@ -194,7 +194,7 @@ fn absent_fields_replace_present_ones(store: &dyn Store, writer: &mut dyn Writer
         write(writer, &[(kind, earlier.clone(), stamp)]);
         write(writer, &[(kind, later.clone(), stamp + 1)]);
         let scan = Scan { symbol: Some("W".to_owned()), ..Scan::all(kind) };
-        assert_eq!(read(store, &scan), std::slice::from_ref(&later));
+        assert_eq!(read(store, &scan), std::slice::from_ref(later));
     }
 }
 
