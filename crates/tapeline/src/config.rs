@@ -1,6 +1,8 @@
 //! The settings and their layers: `config/default.toml`, a file, the environment, flags.
 
 use ports::secret::Secret;
+mod validate;
+
 use ports::{Error, Result};
 use serde::Deserialize;
 use std::path::Path;
@@ -160,14 +162,55 @@ pub fn load(
             set(&mut table, &keys, value, &format!("flag for {path}"))?;
         }
     }
-    Config::deserialize(Value::Table(table)).map_err(|error| {
+    let config = Config::deserialize(Value::Table(table)).map_err(|error| {
         Error::user(format!("configuration ({}): {}", layers.join(", "), error.message()))
             .hint("the reference is config/default.toml")
-    })
+    })?;
+    let mut config = config;
+    move_credentials(&mut config)?;
+    validate::check(&config)?;
+    Ok(config)
+}
+
+/// Takes user and password out of the store's URL, so that no message that shows the URL shows them.
+fn move_credentials(config: &mut Config) -> Result<()> {
+    if let Some((login, _)) = config.topic.url.strip_prefix("kafka://").and_then(|rest| rest.rsplit_once('@'))
+    {
+        let user = login.split(':').next().unwrap_or_default();
+        return Err(Error::user(format!(
+            "topic.url: credentials of `{user}` in a Kafka URL are not supported"
+        ))
+        .hint("set [topic.kafka.sasl]: mechanism, username and password"));
+    }
+    let Some((login, place)) =
+        config.store.url.strip_prefix("cassandra://").and_then(|rest| rest.rsplit_once('@'))
+    else {
+        return Ok(());
+    };
+    let decode = |text: &str| {
+        let decoded = percent_encoding::percent_decode_str(text).decode_utf8();
+        decoded.map(std::borrow::Cow::into_owned).map_err(|_| {
+            Error::user("store.url: user and password are not percent-encoded UTF-8")
+                .hint("set store.cassandra.username and password instead")
+        })
+    };
+    let (user, password) = login.split_once(':').unwrap_or((login, ""));
+    let (user, password) = (decode(user)?, decode(password)?);
+    config.store.url = format!("cassandra://{place}");
+    config.store.cassandra.username = user;
+    if !password.is_empty() {
+        config.store.cassandra.password = password.into();
+    }
+    Ok(())
 }
 
 fn parse(text: &str, place: &str) -> Result<Table> {
-    text.parse::<Table>().map_err(|error| Error::user(format!("{place} is not TOML: {error}")))
+    text.parse::<Table>().map_err(|error| {
+        // Not the line itself: it may hold a password.
+        let line =
+            error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        Error::user(format!("{place} is not TOML: line {line}: {}", error.message()))
+    })
 }
 
 fn unknown(place: &str, key: &str) -> Error {
@@ -299,6 +342,25 @@ mod tests {
             let path = file.unwrap().path();
             load(Some(&path), env(&[]).into_iter(), &[]).unwrap_or_else(|error| panic!("{error}"));
         }
+    }
+
+    #[test]
+    fn credentials_leave_the_url() {
+        let url = |url: &str| with_file("", &[("TAPELINE__STORE__URL", url)], &[]);
+        let config = url("cassandra://alice:h%40sh@127.0.0.1:9042/ks").unwrap();
+        assert_eq!(config.store.url, "cassandra://127.0.0.1:9042/ks");
+        assert_eq!(config.store.cassandra.username, "alice");
+        assert_eq!(config.store.cassandra.password.reveal(), "h@sh");
+        assert!(!format!("{config:?}").contains("h@sh"));
+        assert_eq!(url("cassandra://h/ks").unwrap().store.cassandra.username, "");
+        let error = with_file("", &[("TAPELINE__TOPIC__URL", "kafka://bob:hush@h:9092")], &[]).unwrap_err();
+        assert!(!error.to_string().contains("hush"), "{error}");
+    }
+
+    #[test]
+    fn a_broken_line_is_not_repeated() {
+        let error = with_file("[store.cassandra]\npassword = \"hush\nx", &[], &[]).unwrap_err().to_string();
+        assert!(error.contains("t.toml is not TOML: line 2") && !error.contains("hush"), "{error}");
     }
 
     #[test]
