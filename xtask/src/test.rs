@@ -17,13 +17,16 @@ pub(crate) fn unit() -> Result<()> {
 pub(crate) fn all(words: &[&str]) -> Result<()> {
     let (python, coinbase) = (python()?, environment("python-coinbase")?);
     let tests = |stack: &Stack, guarded: &Stack| {
-        run(cargo(&[&["test", "--release", "--workspace", "--", "--include-ignored"], words].concat())
-            .env("TAPELINE_TEST_KAFKA", stack.kafka_address())
-            .env("TAPELINE_TEST_CASSANDRA", stack.cassandra_address())
-            .env("TAPELINE_TEST_GUARDED_KAFKA", guarded.kafka_address())
-            .env("TAPELINE_TEST_GUARDED_CASSANDRA", guarded.cassandra_address())
-            .env("TAPELINE_TEST_PYTHON", &python)
-            .env("TAPELINE_TEST_PYTHON_COINBASE", &coinbase))
+        run(cargo(
+            &[&["test", "--release", "--workspace", "--no-fail-fast", "--", "--include-ignored"], words]
+                .concat(),
+        )
+        .env("TAPELINE_TEST_KAFKA", stack.kafka_address())
+        .env("TAPELINE_TEST_CASSANDRA", stack.cassandra_address())
+        .env("TAPELINE_TEST_GUARDED_KAFKA", guarded.kafka_address())
+        .env("TAPELINE_TEST_GUARDED_CASSANDRA", guarded.cassandra_address())
+        .env("TAPELINE_TEST_PYTHON", &python)
+        .env("TAPELINE_TEST_PYTHON_COINBASE", &coinbase))
     };
     with_stack(|stack| with(stack::guarded, |guarded| tests(stack, guarded)))?;
     // A word chooses tests by name, and this one has a verb of its own.

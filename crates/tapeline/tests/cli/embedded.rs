@@ -166,12 +166,12 @@ fn wrong_words_get_a_clear_answer() {
     let missing = url("tape", &dir.path().join("no"));
     let empty = url("tape", dir.path());
     let cases: &[(&[&str], i32, &str)] = &[
-        (&["run"], 1, "no source is named\n  hint: --source"),
+        (&["run"], 1, "no source given\n  hint: --source"),
         (&["run", "--source", &missing], 1, "no folder"),
         (&["run", "--source", &empty], 1, "no tick files in"),
-        (&["run", "--source", "tape:.?speed=fast"], 1, "speed is max or a number"),
-        (&["run", "--source", "ftp://x"], 1, "`ftp://x` is no source"),
-        (&["count", "--store", "mysql://x"], 1, "`mysql://x` is no store"),
+        (&["run", "--source", "tape:.?speed=fast"], 1, "expected max or a number"),
+        (&["run", "--source", "ftp://x"], 1, "unknown source URL `ftp://x`"),
+        (&["count", "--store", "mysql://x"], 1, "unknown store URL `mysql://x`"),
         (&["count", "--store", "sqlite:/no/such/file"], 1, "no store file /no/such/file"),
         (&["query", "ticks", "SPY"], 2, "possible values: trades, quotes, bars, quote-bars"),
         (&["query", "trades", "SPY", "--from", "noon"], 1, "--from: `noon` is not a time"),
