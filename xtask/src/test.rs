@@ -1,6 +1,5 @@
 //! Tests, benchmarks and the proof, with the servers they need.
 
-use crate::dashboard;
 use crate::shell::{cargo, output, run};
 use crate::stack::{self, Stack};
 use anyhow::{Context, Result};
@@ -28,9 +27,7 @@ pub(crate) fn all(words: &[&str]) -> Result<()> {
         .env("TAPELINE_TEST_PYTHON", &python)
         .env("TAPELINE_TEST_PYTHON_COINBASE", &coinbase))
     };
-    with_stack(|stack| with(stack::guarded, |guarded| tests(stack, guarded)))?;
-    // A word chooses tests by name, and this one has a verb of its own.
-    if words.is_empty() { dashboard::test() } else { Ok(()) }
+    with_stack(|stack| with(stack::guarded, |guarded| tests(stack, guarded)))
 }
 
 pub(crate) fn with_stack<T>(f: impl FnOnce(&Stack) -> Result<T>) -> Result<T> {
