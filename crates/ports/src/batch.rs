@@ -229,31 +229,21 @@ impl Batch {
     }
 }
 
-/// Longest symbol, feed, venue or id, bytes: every store can hold and index it.
+/// Longest symbol or feed, bytes: they name topics' keys, partitions and bars. Other texts are the store's to refuse.
 pub const MAX_NAME: usize = 1_024;
-/// Longest list of conditions, bytes.
-pub const MAX_CONDITIONS: usize = 32 * 1_024;
 
 /// Why a record can be stored nowhere, whatever its numbers are.
 ///
 /// # Errors
-/// A text of it is too long: which, and how long it may be.
+/// Its symbol or feed is too long: which, and how long it may be.
 pub fn check_lengths<S: AsRef<str>>(record: &Record<S>) -> Result<(), String> {
-    let mut texts = vec![("symbol", record.symbol(), MAX_NAME), ("feed", record.feed(), MAX_NAME)];
-    match record {
-        Record::Trade(trade) => texts.extend([
-            ("venue", &trade.venue, MAX_NAME),
-            ("id", &trade.id, MAX_NAME),
-            ("conditions", &trade.conditions, MAX_CONDITIONS),
-        ]),
-        Record::Quote(quote) => texts.extend([("conditions", &quote.conditions, MAX_CONDITIONS)]),
-    }
-    match texts.into_iter().find(|(_, text, max)| text.as_ref().len() > *max) {
-        Some((name, text, max)) => {
-            Err(format!("{name} of {} bytes, expected at most {max}", text.as_ref().len()))
+    for (name, text) in [("symbol", record.symbol()), ("feed", record.feed())] {
+        let length = text.as_ref().len();
+        if length > MAX_NAME {
+            return Err(format!("{name} of {length} bytes, expected at most {MAX_NAME}"));
         }
-        None => Ok(()),
     }
+    Ok(())
 }
 
 /// As slices compare, without a call for short ones: feeds, venues and ids are.
@@ -305,7 +295,6 @@ mod tests {
                 "symbol of 70000 bytes, expected at most 1024",
             ),
             ("\"f\"", format!("\"{}\"", "f".repeat(1_025)), "feed of 1025 bytes"),
-            ("[\"@\",\"I\"]", format!("[\"{}\"]", "@".repeat(40_000)), "conditions of 40004 bytes"),
         ] {
             let reason = batch.push(Kind::Trade, TRADE.replace(from, &to).as_bytes(), 7, at, 1).unwrap_err();
             assert!(reason.contains(part), "{reason}");

@@ -15,7 +15,7 @@ pub(crate) struct Recent {
 impl Recent {
     /// Notes an identity; false if it is known.
     pub(crate) fn insert(&mut self, identity: u64) -> bool {
-        if self.old.contains(&identity) {
+        if self.old.contains(&identity) || self.new.contains(&identity) {
             return false;
         }
         if self.new.len() >= GENERATION {
