@@ -24,6 +24,8 @@ pub(crate) fn all(words: &[&str]) -> Result<()> {
         .env("TAPELINE_TEST_CASSANDRA", stack.cassandra_address())
         .env("TAPELINE_TEST_GUARDED_KAFKA", guarded.kafka_address())
         .env("TAPELINE_TEST_GUARDED_CASSANDRA", guarded.cassandra_address())
+        // Not in the repository; a test that needs it says so.
+        .env("TAPELINE_TAPE", crate::shell::root().join("../shared/data/us-equities"))
         .env("TAPELINE_TEST_PYTHON", &python)
         .env("TAPELINE_TEST_PYTHON_COINBASE", &coinbase))
     };
