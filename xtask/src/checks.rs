@@ -21,11 +21,11 @@ pub(crate) fn ci() -> Result<()> {
         "--manifest-path",
         "fuzz/Cargo.toml",
     ]))?;
-    run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
-    run(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
+    run(&mut cargo(&["clippy", "--profile", "ci", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    run(cargo(&["doc", "--profile", "ci", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     run(Command::new(deny()?).args(["check", "bans", "licenses", "sources"]))?;
     // The demo first: it builds what the tests use.
-    run(&mut cargo(&["run", "--release", "-p", "tapeline", "--", "demo", "--dir", "target/demo"]))?;
+    run(&mut cargo(&["run", "--profile", "ci", "-p", "tapeline", "--", "demo", "--dir", "target/demo"]))?;
     test::all(&[])
 }
 

@@ -12,12 +12,12 @@ pub(crate) fn unit() -> Result<()> {
     run(&mut cargo(&["test", "--workspace"]))
 }
 
-/// Every test, or those with one of these words in their name. The programs under test are the released ones: what people run.
+/// Every test, or those with one of these words in their name. Optimised, without what only makes linking longer.
 pub(crate) fn all(words: &[&str]) -> Result<()> {
     let (python, coinbase) = (python()?, environment("python-coinbase")?);
     let tests = |stack: &Stack, guarded: &Stack| {
         run(cargo(
-            &[&["test", "--release", "--workspace", "--no-fail-fast", "--", "--include-ignored"], words]
+            &[&["test", "--profile", "ci", "--workspace", "--no-fail-fast", "--", "--include-ignored"], words]
                 .concat(),
         )
         .env("TAPELINE_TEST_KAFKA", stack.kafka_address())

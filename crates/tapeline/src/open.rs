@@ -243,7 +243,7 @@ mod tests {
         let settings =
             read("tape:/d?speed=50x&symbols=spy,IBM&kinds=trades&dates=2013-10-08,20131007").unwrap();
         assert_eq!(settings.speed, Some(50.0));
-        assert_eq!(settings.symbols, ["SPY", "IBM"]);
+        assert_eq!(settings.symbols, ["spy", "IBM"]);
         assert_eq!(settings.kinds, [Kind::Trade]);
         assert_eq!(settings.dates, [20131008, 20131007]);
         assert_eq!(read("tape:/d?speed=max").unwrap().speed, None);

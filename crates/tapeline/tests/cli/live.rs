@@ -76,16 +76,16 @@ fn trades(places: &[String], symbols: &[&str]) -> BTreeMap<String, String> {
         assert_eq!(code, 0, "{text}");
         for line in text.lines().skip(1) {
             let mut field: Vec<&str> = line.split(',').collect();
-            assert_eq!(field.len(), 12, "{line}");
+            assert_eq!(field.len(), 14, "{line}");
             // A trade that never was.
-            if field[11] == "true" {
+            if field[13] == "true" {
                 continue;
             }
-            let id = match field[8].split_once('-') {
+            let id = match field[9].split_once('-') {
                 Some((date, row)) => format!("{date}{row:0>8}"),
-                None => field[8].to_owned(),
+                None => field[9].to_owned(),
             };
-            (field[8], field[9]) = (&id, "");
+            (field[9], field[11]) = (&id, "");
             out.insert(format!("{symbol} {id}"), field.join(","));
         }
     }

@@ -15,8 +15,8 @@ fn trades(places: &[String], symbol: &str) -> Vec<(i64, String, String)> {
         .skip(1)
         .map(|line| {
             let field: Vec<&str> = line.split(',').collect();
-            let at = if field.len() == 12 { [3, 4] } else { panic!("{line}") };
-            (market::UnixNanos::parse(field[0]).unwrap().millis(), field[at[0]].into(), field[at[1]].into())
+            assert_eq!(field.len(), 14, "{line}");
+            (market::UnixNanos::parse(field[0]).unwrap().millis(), field[3].into(), field[4].into())
         })
         .collect();
     rows.sort();
