@@ -17,8 +17,11 @@ pub(crate) fn all(words: &[&str]) -> Result<()> {
     let (python, coinbase) = (python()?, environment("python-coinbase")?);
     let tests = |stack: &Stack, guarded: &Stack| {
         run(cargo(
-            &[&["test", "--profile", "ci", "--workspace", "--no-fail-fast", "--", "--include-ignored"], words]
-                .concat(),
+            &[
+                &["test", "--profile", "ci", "--workspace", "--no-fail-fast", "--", "--include-ignored"],
+                words,
+            ]
+            .concat(),
         )
         .env("TAPELINE_TEST_KAFKA", stack.kafka_address())
         .env("TAPELINE_TEST_CASSANDRA", stack.cassandra_address())

@@ -21,6 +21,9 @@ impl Kind {
     /// Every kind there is.
     pub const ALL: [Self; 2] = [Self::Trade, Self::Quote];
 
+    /// How many kinds there are.
+    pub const COUNT: usize = Self::ALL.len();
+
     /// `trade`, `quote`: the word in message headers.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -36,6 +39,54 @@ impl Kind {
         match self {
             Self::Trade => "trades",
             Self::Quote => "quotes",
+        }
+    }
+
+    /// The span of event time that one partition of its table holds.
+    #[must_use]
+    pub const fn bucket(self) -> Bucket {
+        match self {
+            Self::Trade | Self::Quote => Bucket::Hour,
+        }
+    }
+}
+
+/// A span of event time that a partition of a table holds, in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bucket {
+    /// An hour: for what comes many times a second.
+    Hour,
+    /// A day: for what comes every few seconds or minutes.
+    Day,
+}
+
+impl Bucket {
+    /// `hour`, `day`: the name of the column.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hour => "hour",
+            Self::Day => "day",
+        }
+    }
+
+    /// Nanoseconds.
+    #[must_use]
+    #[inline]
+    pub const fn length(self) -> i64 {
+        match self {
+            Self::Hour => crate::time::HOUR,
+            Self::Day => crate::time::DAY,
+        }
+    }
+
+    /// Start of the bucket that a time falls in.
+    #[must_use]
+    #[inline]
+    pub const fn start(self, time: UnixNanos) -> UnixNanos {
+        match self {
+            Self::Hour => UnixNanos(time.0.div_euclid(crate::time::HOUR) * crate::time::HOUR),
+            Self::Day => UnixNanos(time.0.div_euclid(crate::time::DAY) * crate::time::DAY),
         }
     }
 }

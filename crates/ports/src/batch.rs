@@ -169,6 +169,13 @@ impl Batch {
         self.text(*row.record.symbol())
     }
 
+    /// A row's feed.
+    #[must_use]
+    #[inline]
+    pub fn feed(&self, row: &Row) -> &str {
+        self.text(*row.record.feed())
+    }
+
     /// A row's conditions, a canonical JSON array.
     #[must_use]
     #[inline]

@@ -62,6 +62,22 @@ impl Scan {
     }
 }
 
+/// Records of one kind, symbol and feed, and the span of time they fill. Spans are exact to the bucket of the kind's table:
+/// an hour or a day.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DirectoryEntry {
+    /// Their kind.
+    pub kind: Kind,
+    /// Their symbol.
+    pub symbol: String,
+    /// Their feed.
+    pub feed: String,
+    /// Start of the first bucket.
+    pub first: UnixNanos,
+    /// Start of the last bucket.
+    pub last: UnixNanos,
+}
+
 /// Counts by kind and symbol.
 pub type Counts = BTreeMap<Kind, BTreeMap<String, u64>>;
 
@@ -109,6 +125,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The store cannot be read.
     fn count(&self) -> Result<Counts>;
+
+    /// What the store holds, in the order of kind, symbol and feed. Read from the directory table, not from the records.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn directory(&self) -> Result<Vec<DirectoryEntry>>;
 
     /// Reads records; those of one symbol in the order of their event time.
     ///

@@ -88,6 +88,8 @@ pub(crate) enum Verb {
     Serve(ServeOptions),
     /// Count the records in the store by kind and symbol
     Count(CountOptions),
+    /// List the symbols in the store, their feeds, and the span of time they fill
+    Symbols(SymbolsOptions),
     /// Make bars of the topic's trades and quotes: to the bars topic and the bars table
     Aggregate(AggregateOptions),
     /// Show trades, quotes or bars of one symbol in time order
@@ -320,6 +322,16 @@ pub(crate) struct SimulateOptions {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CountOptions {
     /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SymbolsOptions {
+    /// Only symbols that contain this text, in any case
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) search: Option<String>,
+    /// How to print: table, json or csv
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub(crate) format: Format,
 }

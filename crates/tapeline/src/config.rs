@@ -359,7 +359,8 @@ mod tests {
 
     #[test]
     fn a_broken_line_is_not_repeated() {
-        let error = with_file("[store.cassandra]\npassword = hush\nport = 1", &[], &[]).unwrap_err().to_string();
+        let error =
+            with_file("[store.cassandra]\npassword = hush\nport = 1", &[], &[]).unwrap_err().to_string();
         assert!(error.contains("t.toml is not TOML: line 2") && !error.contains("hush"), "{error}");
     }
 

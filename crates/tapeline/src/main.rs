@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Verb::Consume(options) => command::flow::consume(&context, options),
         Verb::Run(options) => command::flow::run(&context, options),
         Verb::Count(options) => command::count::run(&context, options),
+        Verb::Symbols(options) => command::symbols::run(&context, options),
         Verb::Aggregate(options) => command::aggregate::run(&context, options),
         Verb::Query(options) => command::query::run(&context, options),
         Verb::Explain(options) => command::explain::run(&context, options),

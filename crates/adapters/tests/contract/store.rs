@@ -96,6 +96,7 @@ fn suite(store: &dyn Store) {
     newer_beats_older(store, &mut *writer);
     a_row_is_one_version(store, &mut *writer);
     absent_fields_replace_present_ones(store, &mut *writer);
+    directory(store, &mut *writer);
     bars(store);
     every_ticket_is_answered(&mut *writer);
 }
@@ -113,6 +114,54 @@ fn ranges(store: &dyn Store, trades: &[String], last_of_day: i64) {
     assert_eq!(read(store, &of_a(DAY_START + 6, DAY_START + HOUR + 1, None)), trades[2..3]);
     assert_eq!(read(store, &of_a(last_of_day, i64::MAX, None)), trades[3..4]);
     assert_eq!(read(store, &of_a(i64::MIN, i64::MAX, Some(3))), trades[..3]);
+}
+
+/// The directory names every bucket that has rows, of each feed, as soon as a ticket is answered.
+fn directory(store: &dyn Store, writer: &mut dyn Writer) {
+    let spans = |symbol: &str| -> Vec<(Kind, String, i64, i64)> {
+        let entries = store.directory().unwrap();
+        assert!(entries.is_sorted());
+        let entries = entries.into_iter().filter(|entry| entry.symbol == symbol);
+        entries.map(|entry| (entry.kind, entry.feed, entry.first.0, entry.last.0)).collect()
+    };
+    let f = || "f.a".to_owned();
+    assert_eq!(
+        spans("A"),
+        [(Kind::Trade, f(), DAY_START, DAY_START + 23 * HOUR), (Kind::Quote, f(), DAY_START, DAY_START)]
+    );
+    assert_eq!(spans("B"), [(Kind::Trade, f(), -HOUR, -HOUR)]);
+    // Later, earlier, far away and of another feed; some in one batch.
+    let g = |text: String| text.replace("f.a", "f.b");
+    for rows in [
+        vec![trade("D", DAY_START + HOUR + 1, "1", "")],
+        vec![trade("D", DAY_START + 5 * HOUR, "2", ""), g(trade("D", DAY_START, "3", ""))],
+        vec![trade("D", -1, "4", ""), trade("D", DAY_START + 2 * HOUR, "5", "")],
+    ] {
+        let rows: Vec<_> = rows.into_iter().map(|text| (Kind::Trade, text, 1_000)).collect();
+        assert!(write(writer, &rows).is_empty());
+    }
+    let g = "f.b".to_owned();
+    assert_eq!(
+        spans("D"),
+        [(Kind::Trade, f(), -HOUR, DAY_START + 5 * HOUR), (Kind::Trade, g, DAY_START, DAY_START)]
+    );
+    let scan = |from: i64, to: i64| Scan {
+        symbol: Some("D".into()),
+        from: UnixNanos(from),
+        to: UnixNanos(to),
+        ..Scan::all(Kind::Trade)
+    };
+    for (from, to, count) in [
+        (i64::MIN, i64::MAX, 5),
+        (-1, i64::MAX, 5),
+        (0, i64::MAX, 4),
+        (0, DAY_START + 2 * HOUR + 1, 3),
+        (DAY_START + 1, DAY_START + 5 * HOUR, 2),
+        (i64::MIN, -1, 0),
+    ] {
+        assert_eq!(read(store, &scan(from, to)).len(), count, "{from} to {to}");
+    }
+    assert_eq!(store.count().unwrap()[&Kind::Trade]["D"], 5);
 }
 
 /// A correction beats what it corrects, and a stale retry does not beat the correction.
@@ -300,11 +349,72 @@ fn a_sqlite_store_of_an_earlier_version_is_refused_and_left_as_it_is() {
     let errors = [store.init().unwrap_err(), store.count().unwrap_err(), store.writer(&stop).err().unwrap()];
     for error in errors {
         let text = error.to_string();
-        assert!(text.contains("is of version 2") && text.contains("this one reads version 3"), "{text}");
+        assert!(text.contains("is of version 2") && text.contains("this one reads version 4"), "{text}");
     }
     let connection = rusqlite::Connection::open(&path).unwrap();
     let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
     assert_eq!(version, 2);
+}
+
+#[test]
+fn a_sqlite_store_of_version_3_is_upgraded_by_init() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    let store = SqliteStore::new(&path);
+    store.init().unwrap();
+    let mut writer = store.writer(&ports::CancelToken::default()).unwrap();
+    let rows = [
+        trade("A", DAY_START + 5, "1", ""),
+        trade("A", DAY_START + 3 * HOUR, "2", ""),
+        trade("B", -1, "1", ""),
+    ];
+    assert!(write(&mut *writer, &rows.map(|text| (Kind::Trade, text, 1))).is_empty());
+    drop(writer);
+    let entries = store.directory().unwrap();
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute_batch("DROP TABLE directory; PRAGMA user_version = 3;").unwrap();
+    let error = store.directory().unwrap_err().to_string();
+    assert!(
+        error.contains("is of version 3") && error.contains("upgrade it: tapeline init --store"),
+        "{error}"
+    );
+    let said = store.init().unwrap();
+    assert!(said[0].contains("version 3 -> 4"), "{said:?}");
+    assert_eq!(store.directory().unwrap(), entries);
+    assert_eq!(entries.len(), 2);
+}
+
+#[test]
+#[ignore = "needs real Cassandra: cargo xtask test"]
+fn a_cassandra_keyspace_of_version_3_is_upgraded_by_init() {
+    let keyspace = unique("upgraded");
+    let store = cassandra(&keyspace, 10);
+    store.init().unwrap();
+    let mut writer = store.writer(&ports::CancelToken::default()).unwrap();
+    let rows = [
+        trade("A", DAY_START + 5, "1", ""),
+        trade("A", DAY_START + 3 * HOUR, "2", ""),
+        trade("B", -1, "1", ""),
+    ];
+    assert!(write(&mut *writer, &rows.map(|text| (Kind::Trade, text, 1))).is_empty());
+    drop(writer);
+    let entries = store.directory().unwrap();
+    cql(&[
+        format!("DROP TABLE {keyspace}.directory"),
+        format!("DELETE FROM {keyspace}.migrations WHERE version = 4"),
+    ]);
+    let error = store.directory().unwrap_err().to_string();
+    assert!(error.contains("no table `directory`") && error.contains("tapeline init"), "{error}");
+    // An upgrade that was cut short.
+    cql(&[format!(
+        "CREATE TABLE {keyspace}.directory (kind text, symbol text, bucket timestamp, feed text, PRIMARY KEY ((kind, symbol), bucket, feed))"
+    )]);
+    let error = store.directory().unwrap_err().to_string();
+    assert!(error.contains("is of version 3"), "{error}");
+    let said = store.init().unwrap();
+    assert!(said.iter().any(|line| line.contains("3 buckets of existing records entered")), "{said:?}");
+    assert_eq!(store.directory().unwrap(), entries);
+    assert_eq!(entries.len(), 2);
 }
 
 #[test]

@@ -203,6 +203,9 @@ impl Store for Slow {
     fn count(&self) -> Result<Counts> {
         self.0.count()
     }
+    fn directory(&self) -> Result<Vec<ports::store::DirectoryEntry>> {
+        self.0.directory()
+    }
     fn scan(&self, _: &Scan, _: Sink<'_>) -> Result<()> {
         std::thread::sleep(Duration::from_secs(2));
         Ok(())

@@ -17,4 +17,5 @@ pub(crate) mod plot;
 pub(crate) mod query;
 pub(crate) mod serve;
 pub(crate) mod simulate;
+pub(crate) mod symbols;
 pub(crate) mod verify;

@@ -211,7 +211,7 @@ fn cells(record: &Record<&str>) -> Vec<String> {
     }
 }
 
-fn csv(cells: &[String]) -> String {
+pub(super) fn csv(cells: &[String]) -> String {
     let quoted: Vec<String> = cells
         .iter()
         .map(|cell| match cell.contains([',', '"', '\n']) {

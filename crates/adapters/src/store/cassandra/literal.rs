@@ -26,7 +26,7 @@ pub(super) type Known = Arc<Vec<(String, PreparedStatement)>>;
 pub(super) struct Literals {
     session: Arc<Session>,
     keyspace: String,
-    known: [RwLock<Known>; 2],
+    known: [RwLock<Known>; Kind::COUNT],
     counts: Mutex<FxHashMap<(Kind, String), u32>>,
 }
 

@@ -8,9 +8,11 @@
 //! | `order` | which rows travel together, and in which order |
 //! | `write` | single-partition batches, several in flight, tried again until the cluster takes them |
 //! | `read` | counts and scans |
+//! | `directory` | which buckets have rows: what counts and open-ended scans read first |
 
 mod bars;
 mod cql;
+mod directory;
 mod literal;
 mod order;
 mod read;
@@ -20,7 +22,7 @@ mod write;
 
 use market::bar::Bar;
 use ports::secret::Secret;
-use ports::store::{BarScan, BarSink, Counts, Scan, Sink, Store, Writer};
+use ports::store::{BarScan, BarSink, Counts, DirectoryEntry, Scan, Sink, Store, Writer};
 use ports::tls::Tls;
 use ports::{CancelToken, Error, Result};
 use scylla::client::PoolSize;
@@ -199,6 +201,11 @@ impl Store for CassandraStore {
     fn count(&self) -> Result<Counts> {
         schema::check(self)?;
         read::count(self)
+    }
+
+    fn directory(&self) -> Result<Vec<DirectoryEntry>> {
+        schema::check(self)?;
+        directory::entries(self)
     }
 
     fn scan(&self, scan: &Scan, sink: Sink<'_>) -> Result<()> {

@@ -1,9 +1,9 @@
-//! Counts and scans. Partitions are listed first (`SELECT DISTINCT`), then read one by one in time order.
+//! Counts and scans. Partitions come from the asked range or the directory, and are read one by one in time order.
 
 use super::cql::from_stamp;
+use super::directory;
 use super::{CassandraStore, explain};
 use futures_util::StreamExt;
-use market::time::HOUR;
 use market::{Kind, Price, Quote, QuoteSide, Record, Side, Size, Trade, UnixNanos, fixed};
 use ports::store::{Counts, Scan, Sink, Store};
 use ports::{Error, Result};
@@ -15,26 +15,11 @@ use std::ops::ControlFlow;
 /// Partitions counted at the same time.
 const AT_ONCE: usize = 8;
 
-/// (symbol, start of the hour in nanoseconds) of every partition of a table, sorted.
-async fn partitions(session: &Session, store: &CassandraStore, kind: Kind) -> Result<Vec<(String, i64)>> {
-    let place = format!("list partitions of {}", store.describe());
-    let text = format!("SELECT DISTINCT symbol, hour FROM {}.{}", store.keyspace, kind.plural());
-    let mut rows = session
-        .query_iter(text, ())
-        .await
-        .map_err(|error| store.keyspace_fails("list partitions")(&error))?
-        .rows_stream::<(String, CqlTimestamp)>()
-        .map_err(|error| Error::internal(format!("{place}: {error}")))?;
-    let mut out = Vec::new();
-    while let Some(row) = rows.next().await {
-        let (symbol, hour) = row.map_err(|error| Error::external(format!("{place}: {error}")))?;
-        out.push((symbol, hour.0 * market::time::MILLI));
-    }
-    out.sort_unstable();
-    Ok(out)
-}
-
-async fn prepare(session: &Session, store: &CassandraStore, text: String) -> Result<PreparedStatement> {
+pub(super) async fn prepare(
+    session: &Session,
+    store: &CassandraStore,
+    text: String,
+) -> Result<PreparedStatement> {
     session
         .prepare(text)
         .await
@@ -49,23 +34,24 @@ pub(super) fn count(store: &CassandraStore) -> Result<Counts> {
     let (runtime, session) = store.session()?;
     runtime.block_on(async {
         let mut counts = Counts::new();
+        let mut partitions = directory::all_partitions(&session, store).await?;
         for kind in Kind::ALL {
             let text = format!(
-                "SELECT count(*) FROM {}.{} WHERE symbol = ? AND hour = ?",
+                "SELECT count(*) FROM {}.{} WHERE symbol = ? AND {} = ?",
                 store.keyspace,
-                kind.plural()
+                kind.plural(),
+                kind.bucket().name()
             );
             let statement = prepare(&session, store, text).await?;
             let place = format!("count {}", store.describe());
             let by_symbol = counts.entry(kind).or_default();
-            let all = partitions(&session, store, kind).await?;
+            let all = std::mem::take(&mut partitions[kind as usize]);
             let mut answers = futures_util::stream::iter(all)
-                .map(|(symbol, hour)| {
+                .map(|(symbol, start)| {
                     let (session, statement, place) = (&session, &statement, &place);
                     async move {
-                        let hour = CqlTimestamp(hour / market::time::MILLI);
                         let rows = session
-                            .execute_unpaged(statement, (&symbol, hour))
+                            .execute_unpaged(statement, (&symbol, CqlTimestamp(start.millis())))
                             .await
                             .map_err(|error| explain(place, &error))?
                             .into_rows_result()
@@ -208,20 +194,18 @@ pub(super) fn scan(store: &CassandraStore, scan: &Scan, sink: Sink<'_>) -> Resul
             Kind::Quote => QUOTE_VALUES,
         };
         let text = format!(
-            "SELECT {values} FROM {}.{} WHERE symbol = ? AND hour = ? AND ts >= ? AND ts <= ?",
+            "SELECT {values} FROM {}.{} WHERE symbol = ? AND {} = ? AND ts >= ? AND ts <= ?",
             store.keyspace,
-            scan.kind.plural()
+            scan.kind.plural(),
+            scan.kind.bucket().name()
         );
         let statement = prepare(&session, store, text).await?;
         let mut left = scan.limit.unwrap_or(u64::MAX);
-        for (symbol, hour) in partitions(&session, store, scan.kind).await? {
-            let wanted = scan.symbol.as_ref().is_none_or(|only| *only == symbol);
-            if !wanted || hour >= scan.to.0 || hour.saturating_add(HOUR) <= scan.from.0 {
-                continue;
-            }
+        let length = scan.kind.bucket().length();
+        for (symbol, UnixNanos(hour)) in directory::partitions(&session, store, scan).await? {
             let start = hour - midnight(hour);
-            let from = start + scan.from.0.saturating_sub(hour).clamp(0, HOUR);
-            let to = start + scan.to.0.saturating_sub(hour).clamp(0, HOUR);
+            let from = start + scan.from.0.saturating_sub(hour).clamp(0, length);
+            let to = start + scan.to.0.saturating_sub(hour).clamp(0, length);
             if from >= to {
                 continue;
             }

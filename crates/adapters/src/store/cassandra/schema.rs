@@ -1,8 +1,9 @@
 //! Keyspace, tables, migrations, and whether existing tables fit.
 
 use super::bars::{BARS, QUOTE_BARS};
+use super::directory::{self, DIRECTORY};
 use super::{CassandraStore, explain};
-use crate::store::sqlite::first_difference;
+use crate::store::first_difference;
 use market::Kind;
 use ports::store::Store;
 use ports::{Error, Result};
@@ -97,8 +98,14 @@ fn migrations(keyspace: &str, retention_days: u32) -> Vec<Vec<String>> {
             .map(|kind| create_table(keyspace, *kind, retention_days))
             .chain([create_bars(keyspace, "bars", BARS), create_bars(keyspace, "quote_bars", QUOTE_BARS)])
             .collect(),
+        vec![directory::create(keyspace, retention_days)],
     ]
 }
+
+/// The version from which on the directory is kept.
+const DIRECTORY_VERSION: i32 = 4;
+/// The version after all migrations.
+const VERSION: i32 = 4;
 
 pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
     let (runtime, session) = store.session()?;
@@ -132,7 +139,8 @@ pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
             .and_then(|rows| rows.rows::<(i32,)>().ok()?.flatten().map(|(version,)| version).max())
             .unwrap_or(0);
         let all = migrations(keyspace, store.settings.retention_days);
-        let latest = FIRST_VERSION + all.len() as i32 - 1;
+        let latest = VERSION;
+        debug_assert_eq!(latest, FIRST_VERSION + all.len() as i32 - 1);
         if (1..FIRST_VERSION).contains(&done) {
             return Err(Error::user(format!(
                 "{} is of version {done}, written by an earlier tapeline; this one reads version {latest}",
@@ -164,6 +172,12 @@ pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
                     };
                     run(plain.to_owned()).await?;
                 }
+            }
+            // Before the version is recorded: an upgrade that was cut short is done again.
+            let unfilled = version > done || missing.contains(&"directory");
+            if version == DIRECTORY_VERSION && unfilled && !before.is_empty() {
+                let filled = directory::fill(&session, store).await?;
+                said.push(format!("table directory: {filled} buckets of existing records entered"));
             }
             if version > done {
                 run(format!(
@@ -227,6 +241,7 @@ const TABLES: &[(&str, &[(&str, &str)])] = &[
     ("quotes", wanted(Kind::Quote)),
     ("bars", BARS),
     ("quote_bars", QUOTE_BARS),
+    ("directory", DIRECTORY),
 ];
 
 /// A row of `system_schema.columns`.
@@ -300,6 +315,7 @@ pub(super) async fn problem(
 pub(super) async fn may_write(session: &Session, keyspace: &str, store: &str, table: &str) -> Result<()> {
     let key = match table {
         "trades" | "quotes" => "hour = 0",
+        "directory" => "kind = ''",
         _ => "interval = '' AND period = 0",
     };
     let text =
@@ -318,10 +334,29 @@ const MAX_KEY: usize = 65_535;
 /// Fails with [`problem`], if there is one.
 pub(super) fn check(store: &CassandraStore) -> Result<()> {
     let (runtime, session) = store.session()?;
-    match runtime.block_on(problem(&session, &store.keyspace, &store.describe(), None))? {
-        Some(problem) => Err(problem),
-        None => Ok(()),
-    }
+    runtime.block_on(async {
+        if let Some(problem) = problem(&session, &store.keyspace, &store.describe(), None).await? {
+            return Err(problem);
+        }
+        let place = format!("read the version of {}", store.describe());
+        let answer = session
+            .query_unpaged(format!("SELECT version FROM {}.migrations", store.keyspace), ())
+            .await
+            .map_err(|error| explain(&place, &error))?
+            .into_rows_result()
+            .map_err(|error| Error::internal(format!("{place}: {error}")))?;
+        let versions =
+            answer.rows::<(i32,)>().map_err(|error| Error::internal(format!("{place}: {error}")))?;
+        let version = versions.flatten().map(|(version,)| version).max().unwrap_or(0);
+        if version < VERSION {
+            return Err(Error::user(format!(
+                "{} is of version {version}; this program reads version {VERSION}",
+                store.describe()
+            ))
+            .hint(format!("upgrade it: tapeline init --store {}", store.describe())));
+        }
+        Ok(())
+    })
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@
 use super::cql::Cells;
 use super::literal::{BOUND, Chosen, Literals, insert};
 use super::order::{by_partition, pieces};
-use super::{CassandraStore, explain, schema};
+use super::{CassandraStore, directory, explain, schema};
+use crate::store::seen::{BucketEntry, SeenBuckets};
 use crossbeam_channel::{Receiver, Sender};
 use market::Kind;
 use ports::batch::Batch;
@@ -40,7 +41,10 @@ pub(super) struct CassandraWriter {
 
 struct Shared {
     session: Arc<Session>,
-    inserts: [Insert; 2],
+    inserts: [Insert; Kind::COUNT],
+    /// Enters a bucket in the directory.
+    insert_bucket: PreparedStatement,
+    seen: Mutex<SeenBuckets>,
     literals: Arc<Literals>,
     /// Rows in one batch at the most.
     rows: usize,
@@ -74,9 +78,9 @@ impl CassandraWriter {
         let (runtime, session) = store.session()?;
         let (sender, done) = crossbeam_channel::bounded(ANSWERS);
         let rows = store.settings.batch_rows.clamp(1, 2_000);
-        for kind in Kind::ALL {
+        for table in Kind::ALL.map(Kind::plural).into_iter().chain(["directory"]) {
             let (keyspace, place) = (&store.keyspace, store.describe());
-            runtime.block_on(schema::may_write(&session, keyspace, &place, kind.plural()))?;
+            runtime.block_on(schema::may_write(&session, keyspace, &place, table))?;
         }
         let prepare = |kind: Kind| {
             let text = insert(&store.keyspace, kind, None);
@@ -87,10 +91,15 @@ impl CassandraWriter {
             Ok(Insert { statement, batches: (0..=rows).map(|_| OnceLock::new()).collect() })
         };
         let inserts = [prepare(Kind::Trade)?, prepare(Kind::Quote)?];
+        let insert_bucket = runtime
+            .block_on(directory::prepare_insert(&session, &store.keyspace))
+            .map_err(|error| explain(&format!("prepare at {}", store.describe()), &error))?;
         let shared = Shared {
             literals: Arc::new(Literals::new(&session, &store.keyspace)),
             session,
             inserts,
+            insert_bucket,
+            seen: Mutex::default(),
             rows,
             permits: Arc::new(Semaphore::new(store.settings.in_flight.max(1))),
             stop: stop.clone(),
@@ -107,6 +116,10 @@ impl Writer for CassandraWriter {
     fn submit(&mut self, ticket: u64, batch: Batch) -> Result<()> {
         let (order, ends) = by_partition(&batch);
         let pieces = pieces(&batch, &order, &ends, self.shared.rows);
+        let unseen = {
+            let mut seen = self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.unseen(&batch, order.iter().map(|at| &batch.rows()[*at as usize]))
+        };
         let job = Arc::new(Job {
             ticket,
             batch,
@@ -118,6 +131,12 @@ impl Writer for CassandraWriter {
         let whole = Arc::clone(&job);
         // A request takes much room: only those that may be in flight are made.
         self.runtime.spawn(async move {
+            // Before the rows: the directory never lacks a bucket that has rows which are reported as stored.
+            if !unseen.is_empty() && !shared.enter(unseen).await {
+                whole.abandoned.store(true, Ordering::Release);
+                shared.finish(whole);
+                return;
+            }
             for (from, to) in pieces {
                 let Ok(permit) = Arc::clone(&shared.permits).acquire_owned().await else { break };
                 let (shared, job) = (Arc::clone(&shared), Arc::clone(&whole));
@@ -168,6 +187,26 @@ impl Shared {
         batch.statements = chosen.which.iter().map(|at| statement(at).clone().into()).collect();
         batch.set_is_idempotent(true);
         batch
+    }
+
+    /// Enters buckets in the directory; false when it was told to stop before it could.
+    async fn enter(&self, entries: Vec<BucketEntry>) -> bool {
+        let mut backoff = Backoff::default();
+        while let Err(error) = directory::insert(&self.session, &self.insert_bucket, &entries).await {
+            match schema::problem(&self.session, &self.keyspace, &self.store, Some("directory")).await {
+                Ok(Some(problem)) => self.warn(&problem),
+                Ok(None) | Err(_) => {
+                    self.warn(&explain(&format!("write the directory of {}", self.store), &error));
+                }
+            }
+            let wait = backoff.wait();
+            if self.stop.is_cancelled() && backoff.tries() > 3 {
+                return false;
+            }
+            tokio::time::sleep(wait).await;
+        }
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).add(entries);
+        true
     }
 
     /// Writes a piece of a job; false when it was told to stop before it could.

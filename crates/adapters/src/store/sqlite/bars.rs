@@ -1,6 +1,6 @@
 //! Bars in the SQLite store: prices, sizes and volume as decimal text.
 
-use super::sqlite::decimal;
+use super::read::decimal;
 use market::bar::{Bar, QuoteValues, TradeValues, Values};
 use market::{Kind, Price, Size, UnixNanos};
 use ports::store::BarScan;

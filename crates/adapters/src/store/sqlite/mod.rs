@@ -1,0 +1,133 @@
+//! A store in a SQLite file: the embedded default, no server and no set-up.
+//!
+//! The same keys as in Cassandra. One thread writes; each transaction takes all batches that are waiting. Rows carry
+//! the timestamp of their message; a row is replaced as a whole, and only by a later [`Version`](market::version::Version).
+
+mod bars;
+mod read;
+mod schema;
+mod write;
+
+use market::bar::Bar;
+use ports::cancel::{Backoff, CancelToken};
+use ports::store::{BarScan, BarSink, Counts, DirectoryEntry, Scan, Sink, Store, Writer};
+use ports::{Error, Result};
+use rusqlite::{Connection, OpenFlags};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Batches waiting for the writing thread.
+const QUEUE: usize = 64;
+
+/// A store in one SQLite file. Prices and sizes are kept as decimal text, times as nanoseconds UTC.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    path: PathBuf,
+}
+
+fn sql(path: &Path, doing: &str) -> impl Fn(rusqlite::Error) -> Error + use<> {
+    let place = format!("{doing} in store file {}", path.display());
+    move |error| match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+            Error::external(format!("{place}: {error}"))
+                .hint("another process holds the file; it is tried again")
+        }
+        Some(rusqlite::ErrorCode::DiskFull | rusqlite::ErrorCode::SystemIoFailure) => {
+            Error::external(format!("{place}: {error}")).hint("free some disk space; it is tried again")
+        }
+        _ => Error::user(format!("{place}: {error}"))
+            .hint("check the path, its rights and that it is a store file of tapeline"),
+    }
+}
+
+impl SqliteStore {
+    /// A store in the file at `path`, made by `init` or the first writer.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    fn open(&self) -> Result<Connection> {
+        let fail = sql(&self.path, "open");
+        let connection = Connection::open(&self.path).map_err(&fail)?;
+        connection.busy_timeout(Duration::from_secs(30)).map_err(&fail)?;
+        connection
+            .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-32000;")
+            .map_err(&fail)?;
+        Ok(connection)
+    }
+
+    /// For reading: neither a file nor a table is created.
+    fn open_existing(&self) -> Result<Connection> {
+        if !self.path.is_file() {
+            return Err(Error::user(format!("no store file {}", self.path.display())).hint(format!(
+                "check the path, or fill one: tapeline run --source tape:DIR --store {}",
+                self.describe()
+            )));
+        }
+        let fail = sql(&self.path, "open");
+        let connection = open_to_read(&self.path).map_err(&fail)?;
+        let version: u32 =
+            connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(&fail)?;
+        let version = version as usize;
+        self.check_initialized(version)?;
+        self.check(&connection)?;
+        Ok(connection)
+    }
+}
+
+fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
+    // A database in WAL mode needs its index files to be read: read-only where the folder allows no more.
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+        .or_else(|_| Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY))?;
+    connection.busy_timeout(Duration::from_secs(30))?;
+    connection.execute_batch("PRAGMA query_only=ON; PRAGMA cache_size=-32000;")?;
+    Ok(connection)
+}
+
+impl Store for SqliteStore {
+    fn init(&self) -> Result<Vec<String>> {
+        self.migrate(&self.open()?)
+    }
+
+    fn writer(&self, stop: &CancelToken) -> Result<Box<dyn Writer>> {
+        let connection = self.open()?;
+        self.migrate(&connection)?;
+        Ok(Box::new(write::SqliteWriter::start(connection, &self.path, stop)?))
+    }
+
+    fn count(&self) -> Result<Counts> {
+        read::count(&self.open_existing()?).map_err(sql(&self.path, "count"))
+    }
+
+    fn directory(&self) -> Result<Vec<DirectoryEntry>> {
+        read::directory(&self.open_existing()?).map_err(sql(&self.path, "read the directory"))
+    }
+
+    fn scan(&self, scan: &Scan, sink: Sink<'_>) -> Result<()> {
+        read::scan(&self.open_existing()?, scan, sink).map_err(sql(&self.path, "read records"))
+    }
+
+    fn write_bars(&self, bars: &[Bar], stop: &CancelToken) -> Result<()> {
+        let connection = self.open()?;
+        let mut backoff = Backoff::default();
+        loop {
+            let Err(error) = bars::write(&connection, bars).map_err(sql(&self.path, "write bars")) else {
+                return Ok(());
+            };
+            if !error.retryable() || stop.sleep(backoff.wait()) {
+                return Err(error);
+            }
+            tracing::warn!("{error}; trying again");
+        }
+    }
+
+    fn scan_bars(&self, scan: &BarScan, sink: BarSink<'_>) -> Result<()> {
+        let connection = self.open_existing()?;
+        bars::scan(&connection, scan, sink).map_err(sql(&self.path, "read bars"))
+    }
+
+    fn describe(&self) -> String {
+        format!("sqlite:{}", self.path.display())
+    }
+}

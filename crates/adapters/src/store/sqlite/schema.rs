@@ -1,0 +1,171 @@
+//! Tables, migrations, and whether existing tables fit.
+
+use super::{SqliteStore, bars, sql};
+use crate::store::first_difference;
+use market::{Kind, UnixNanos};
+use ports::store::Store;
+use ports::{Error, Result};
+use rusqlite::{Connection, params};
+
+/// The version that [`TABLES`] make. Earlier ones kept numbers in billionths, and the sides of trades among their
+/// conditions: they are refused.
+const FIRST_VERSION: usize = 3;
+
+/// Migrations, oldest first; `user_version` is the version of the last one applied.
+const MIGRATIONS: &[&str] = &[TABLES, DIRECTORY];
+
+/// The tables of a store.
+const TABLE_NAMES: [&str; 5] = ["trades", "quotes", "bars", "quote_bars", "directory"];
+
+/// The version after all migrations.
+const VERSION: usize = FIRST_VERSION + MIGRATIONS.len() - 1;
+
+const TABLES: &str = concat!(
+    "
+CREATE TABLE IF NOT EXISTS trades (
+    symbol TEXT NOT NULL, ts INTEGER NOT NULL, feed TEXT NOT NULL, venue TEXT NOT NULL, id TEXT NOT NULL,
+    price TEXT NOT NULL, size TEXT NOT NULL, side TEXT NOT NULL, conditions TEXT NOT NULL, tape TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    recv_ts INTEGER NOT NULL, revision INTEGER NOT NULL, canceled INTEGER NOT NULL, stamp_ms INTEGER NOT NULL,
+    PRIMARY KEY (symbol, ts, feed, venue, id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS quotes (
+    symbol TEXT NOT NULL, ts INTEGER NOT NULL, feed TEXT NOT NULL, seq INTEGER NOT NULL,
+    bid TEXT, bid_size TEXT, bid_venue TEXT, ask TEXT, ask_size TEXT, ask_venue TEXT,
+    conditions TEXT NOT NULL, recv_ts INTEGER NOT NULL, stamp_ms INTEGER NOT NULL,
+    PRIMARY KEY (symbol, ts, feed, seq)) WITHOUT ROWID;
+",
+    bars::tables!()
+);
+
+/// The first and last bucket of each kind, symbol and feed.
+const DIRECTORY: &str = "
+CREATE TABLE IF NOT EXISTS directory (
+    kind TEXT NOT NULL, symbol TEXT NOT NULL, feed TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    PRIMARY KEY (kind, symbol, feed)) WITHOUT ROWID;
+";
+
+/// The version from which on the directory is kept.
+const DIRECTORY_VERSION: usize = 4;
+
+impl SqliteStore {
+    /// Refuses versions that this program cannot read; 0 is a file without tables.
+    fn check_version(&self, version: usize) -> Result<()> {
+        if (1..FIRST_VERSION).contains(&version) {
+            return Err(Error::user(format!(
+                "store file {} is of version {version}, written by an earlier tapeline; this one reads version {VERSION}",
+                self.path.display()
+            ))
+            .hint(
+                "move the file away, run `tapeline init` for a fresh one, and fetch or import the records again",
+            ));
+        }
+        if version > VERSION {
+            return Err(Error::user(format!(
+                "store file {} is of version {version}, newer than this program knows ({VERSION})",
+                self.path.display()
+            ))
+            .hint("use the newer tapeline that wrote it"));
+        }
+        Ok(())
+    }
+
+    /// Refuses a file whose tables are missing or of a version before this program's.
+    pub(super) fn check_initialized(&self, version: usize) -> Result<()> {
+        self.check_version(version)?;
+        if version == 0 {
+            return Err(Error::user(format!("{} has no tables of a store", self.path.display())).hint(
+                format!("check the path; create the tables: tapeline init --store {}", self.describe()),
+            ));
+        }
+        if version < VERSION {
+            return Err(Error::user(format!(
+                "store file {} is of version {version}; this program reads version {VERSION}",
+                self.path.display()
+            ))
+            .hint(format!("upgrade it: tapeline init --store {}", self.describe())));
+        }
+        Ok(())
+    }
+
+    pub(super) fn migrate(&self, connection: &Connection) -> Result<Vec<String>> {
+        let fail = sql(&self.path, "bring tables up to date");
+        connection.execute_batch("BEGIN IMMEDIATE").map_err(&fail)?;
+        let version: u32 =
+            connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(&fail)?;
+        let version = version as usize;
+        self.check_version(version)?;
+        let before = tables(connection).map_err(&fail)?;
+        // All of them: each creates what is missing, a table that was dropped too.
+        for migration in MIGRATIONS {
+            connection.execute_batch(migration).map_err(&fail)?;
+        }
+        let recreated: Vec<&str> =
+            TABLE_NAMES.into_iter().filter(|name| !before.iter().any(|b| b == name)).collect();
+        self.check(connection)?;
+        if version < DIRECTORY_VERSION || !before.iter().any(|name| name == "directory") {
+            fill_directory(connection).map_err(&fail)?;
+        }
+        connection.execute_batch(&format!("PRAGMA user_version = {VERSION}; COMMIT")).map_err(&fail)?;
+        let said = if version == VERSION && !recreated.is_empty() {
+            format!(
+                "store {}: version {version}, missing tables created: {}",
+                self.path.display(),
+                recreated.join(", ")
+            )
+        } else if version == VERSION {
+            format!("store {}: exists, version {version}", self.path.display())
+        } else {
+            format!("store {}: version {version} -> {VERSION}", self.path.display())
+        };
+        Ok(vec![said])
+    }
+
+    /// Compares the tables with those a fresh file would get.
+    pub(super) fn check(&self, connection: &Connection) -> Result<()> {
+        let fail = sql(&self.path, "read the tables' columns");
+        let fresh = Connection::open_in_memory().map_err(&fail)?;
+        for migration in MIGRATIONS {
+            fresh.execute_batch(migration).map_err(&fail)?;
+        }
+        for table in TABLE_NAMES {
+            let (want, have) =
+                (columns(&fresh, table).map_err(&fail)?, columns(connection, table).map_err(&fail)?);
+            if let Some(problem) = first_difference(table, &want, &have) {
+                return Err(Error::user(format!("store file {}: {problem}", self.path.display()))
+                    .hint("move the file away and run `tapeline init` for a fresh one"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Enters what the record tables hold: of a file that was written before it had a directory.
+fn fill_directory(connection: &Connection) -> rusqlite::Result<()> {
+    for kind in Kind::ALL {
+        let text =
+            format!("SELECT symbol, feed, min(ts), max(ts) FROM {} GROUP BY symbol, feed", kind.plural());
+        let mut spans = connection.prepare(&text)?;
+        let mut insert = connection.prepare("INSERT OR REPLACE INTO directory VALUES (?, ?, ?, ?, ?)")?;
+        let mut rows = spans.query([])?;
+        while let Some(row) = rows.next()? {
+            let (symbol, feed): (String, String) = (row.get(0)?, row.get(1)?);
+            let start =
+                |index: usize| Ok::<_, rusqlite::Error>(kind.bucket().start(UnixNanos(row.get(index)?)).0);
+            insert.execute(params![kind.name(), symbol, feed, start(2)?, start(3)?])?;
+        }
+    }
+    Ok(())
+}
+
+fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare("SELECT name FROM sqlite_master WHERE type = 'table'")?;
+    statement.query_map([], |row| row.get(0))?.collect()
+}
+
+/// Names and types of a table's columns.
+fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<(String, String)>> {
+    connection
+        .prepare(&format!("SELECT name, type || CASE WHEN pk > 0 THEN ' key ' || pk ELSE '' END FROM pragma_table_info('{table}')"))?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
