@@ -8,6 +8,8 @@ use market::bar::Bar;
 use market::codec::feed::{Decode, Message};
 use market::codec::lean::RowReader;
 use market::codec::lean_bars::BarReader;
+use market::codec::lines::mapping::{self, Mapping};
+use market::codec::lines::{Format, LineDecoder};
 use market::codec::poll::{self, Asked};
 use market::codec::{alpaca, bar, binance, coinbase, finnhub, json, kraken, massive};
 use market::interval::Interval;
@@ -29,6 +31,7 @@ fuzz_target!(|data: &[u8]| {
         "lean" => tick(data),
         "bars" => bars(data),
         "poll" => polled(data),
+        "lines" => lines(data),
         other => panic!("TAPELINE_FUZZ={other}: it names no decoder"),
     }
 });
@@ -84,6 +87,34 @@ fn canonical(data: &[u8]) {
             let normal = json::decode(kind, &text);
             assert!(normal.is_some(), "{}", String::from_utf8_lossy(&text));
             assert!(fast.is_none() || fast == normal, "{}", String::from_utf8_lossy(&text));
+        }
+    }
+}
+
+/// Lines that hold readings, in each format.
+fn lines(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    for format in [Format::Influx, Format::Ndjson, Format::Csv, Format::Bare] {
+        let mut mapping = Mapping::new(format, "f");
+        if format != Format::Influx {
+            mapping.series = "{device}.{field}".to_owned();
+            mapping.values = vec![mapping::ALL.to_owned()];
+        }
+        if format == Format::Bare {
+            mapping.series = "s".to_owned();
+            mapping.time = mapping::RECEIPT.to_owned();
+        }
+        let Ok(mut decoder) = LineDecoder::new(format, mapping) else { return };
+        for line in text.lines() {
+            if decoder.expects_header() {
+                let _ = decoder.header(line);
+                continue;
+            }
+            decoder.line(line, UnixNanos(7), &mut |reading| {
+                if let Ok(reading) = reading {
+                    kept(&Record::Reading(reading));
+                }
+            });
         }
     }
 }

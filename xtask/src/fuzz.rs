@@ -7,8 +7,9 @@ use std::path::Path;
 use std::process::Command;
 
 /// Every decoder there is: `fuzz/src/main.rs` knows them by these names, `fuzz/seeds` has good bytes for each.
-const DECODERS: [&str; 10] =
-    ["alpaca", "massive", "finnhub", "coinbase", "kraken", "binance", "json", "lean", "bars", "poll"];
+const DECODERS: [&str; 11] = [
+    "alpaca", "massive", "finnhub", "coinbase", "kraken", "binance", "json", "lean", "bars", "poll", "lines",
+];
 
 /// LLVM's edge counters and comparisons, which libFuzzer follows.
 const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \

@@ -49,6 +49,7 @@ pub fn content<S: AsRef<str> + Copy>(record: &Record<S>, scratch: &mut Vec<u8>) 
     match &mut record {
         Record::Trade(trade) => trade.recv_ts = UnixNanos(0),
         Record::Quote(quote) => quote.recv_ts = UnixNanos(0),
+        Record::Reading(reading) => reading.recv_ts = UnixNanos(0),
     }
     scratch.clear();
     json::encode(&record, scratch);
@@ -76,6 +77,12 @@ pub fn identity<S: AsRef<str>>(record: &Record<S>, scratch: &mut Vec<u8>) -> u64
             push(quote.feed.as_ref());
             scratch.extend_from_slice(&quote.seq.to_le_bytes());
             scratch.push(b'q');
+        }
+        Record::Reading(reading) => {
+            push(reading.series.as_ref());
+            push(reading.feed.as_ref());
+            scratch.extend_from_slice(&reading.seq.to_le_bytes());
+            scratch.push(b'r');
         }
     }
     scratch.extend_from_slice(&record.ts().0.to_le_bytes());

@@ -60,6 +60,18 @@ impl Interval {
         let month = if self.nanos < HOUR { date.month() } else { 1 };
         UnixNanos::from_date(date.year(), month)
     }
+
+    /// Start of the store partition after the one that starts at `period`.
+    #[must_use]
+    pub fn next_period(self, period: UnixNanos) -> UnixNanos {
+        // Into the next day, month or year, and not beyond it.
+        let days = match self.nanos {
+            ..MINUTE => 1,
+            MINUTE..HOUR => 31,
+            _ => 366,
+        };
+        self.period(UnixNanos(period.0 + days * crate::time::DAY))
+    }
 }
 
 impl fmt::Display for Interval {

@@ -1,9 +1,10 @@
-//! What happened on a market: a [`Trade`], a [`Quote`].
+//! What happened on a market: a [`Trade`], a [`Quote`]. What was measured elsewhere is a [`Reading`].
 //!
 //! Records are generic over how they hold text: `&str` borrowed from the bytes they were read from (the hot way,
 //! no allocation), a span into an arena (batches), or `String` (what outlives its source). A record is never
 //! mutated; what an exchange takes back is a new record of a higher revision.
 
+use crate::reading::Reading;
 use crate::{Price, Size, UnixNanos};
 use std::fmt;
 use std::str::FromStr;
@@ -15,39 +16,48 @@ pub enum Kind {
     Trade,
     /// The best bid or ask changed.
     Quote,
+    /// A sensor, or whatever else yields a time series, was read.
+    Reading,
 }
 
 impl Kind {
     /// Every kind there is.
-    pub const ALL: [Self; 2] = [Self::Trade, Self::Quote];
+    pub const ALL: [Self; 3] = [Self::Trade, Self::Quote, Self::Reading];
+    /// The kinds that come from markets: those that bars, alerts and the dashboard are made of.
+    pub const MARKET: [Self; 2] = [Self::Trade, Self::Quote];
 
     /// How many kinds there are.
     pub const COUNT: usize = Self::ALL.len();
 
-    /// `trade`, `quote`: the word in message headers.
+    /// `trade`, `quote`, `reading`: the word in message headers.
     #[must_use]
+    #[inline]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Trade => "trade",
-            Self::Quote => "quote",
-        }
+        self.table().singular
     }
 
-    /// `trades`, `quotes`: the word for topics, tables and people.
+    /// `trades`, `quotes`, `readings`: the word for topics, tables and people.
     #[must_use]
+    #[inline]
     pub const fn plural(self) -> &'static str {
-        match self {
-            Self::Trade => "trades",
-            Self::Quote => "quotes",
-        }
+        self.table().name
     }
 
     /// The span of event time that one partition of its table holds.
     #[must_use]
+    #[inline]
     pub const fn bucket(self) -> Bucket {
         match self {
             Self::Trade | Self::Quote => Bucket::Hour,
+            Self::Reading => Bucket::Day,
         }
+    }
+
+    /// The kind whose word in message headers this is.
+    #[must_use]
+    #[inline]
+    pub fn from_name(name: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name().as_bytes() == name)
     }
 }
 
@@ -101,11 +111,11 @@ impl FromStr for Kind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.trim() {
-            "trade" | "trades" => Ok(Self::Trade),
-            "quote" | "quotes" => Ok(Self::Quote),
-            other => Err(format!("unknown record kind `{other}`; known are trades, quotes")),
-        }
+        let text = text.trim();
+        let found = Self::ALL.into_iter().find(|kind| [kind.name(), kind.plural()].contains(&text));
+        found.ok_or_else(|| {
+            format!("unknown record kind `{text}`; known are {}", Self::ALL.map(Self::plural).join(", "))
+        })
     }
 }
 
@@ -205,13 +215,15 @@ pub struct Quote<S> {
     pub conditions: S,
 }
 
-/// Either of them.
+/// A record of any kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Record<S> {
     /// A trade.
     Trade(Trade<S>),
     /// A quote.
     Quote(Quote<S>),
+    /// A reading.
+    Reading(Reading<S>),
 }
 
 impl<S> Trade<S> {
@@ -337,6 +349,7 @@ impl<S> Record<S> {
         match self {
             Self::Trade(trade) => trade.check(),
             Self::Quote(quote) => quote.check(),
+            Self::Reading(reading) => check_time(reading.ts),
         }
     }
 
@@ -345,6 +358,7 @@ impl<S> Record<S> {
         match self {
             Self::Trade(trade) => Record::Trade(trade.map(f)),
             Self::Quote(quote) => Record::Quote(quote.map(f)),
+            Self::Reading(reading) => Record::Reading(reading.map(f)),
         }
     }
 
@@ -353,14 +367,16 @@ impl<S> Record<S> {
         match self {
             Self::Trade(_) => Kind::Trade,
             Self::Quote(_) => Kind::Quote,
+            Self::Reading(_) => Kind::Reading,
         }
     }
 
-    /// The instrument: the message key.
+    /// The instrument, or the series of a reading: the message key.
     pub const fn symbol(&self) -> &S {
         match self {
             Self::Trade(trade) => &trade.symbol,
             Self::Quote(quote) => &quote.symbol,
+            Self::Reading(reading) => &reading.series,
         }
     }
 
@@ -369,6 +385,7 @@ impl<S> Record<S> {
         match self {
             Self::Trade(trade) => &trade.feed,
             Self::Quote(quote) => &quote.feed,
+            Self::Reading(reading) => &reading.feed,
         }
     }
 
@@ -377,6 +394,7 @@ impl<S> Record<S> {
         match self {
             Self::Trade(trade) => trade.recv_ts,
             Self::Quote(quote) => quote.recv_ts,
+            Self::Reading(reading) => reading.recv_ts,
         }
     }
 
@@ -385,6 +403,7 @@ impl<S> Record<S> {
         match self {
             Self::Trade(trade) => trade.ts,
             Self::Quote(quote) => quote.ts,
+            Self::Reading(reading) => reading.ts,
         }
     }
 }
@@ -439,6 +458,7 @@ impl<S: AsRef<str>> Record<S> {
         match self {
             Self::Trade(trade) => Record::Trade(trade.as_str()),
             Self::Quote(quote) => Record::Quote(quote.as_str()),
+            Self::Reading(reading) => Record::Reading(reading.as_str()),
         }
     }
 }

@@ -65,6 +65,13 @@ fn tie_break<S: AsRef<str>>(record: &Record<S>) -> i64 {
             let hash = xxh3_64(quote.conditions.as_ref().as_bytes());
             (0, side(quote.ask.as_ref(), side(quote.bid.as_ref(), hash)))
         }
+        Record::Reading(reading) => {
+            let mut hash = reading.value.class as u64;
+            for text in [&reading.value.text, &reading.unit, &reading.quality, &reading.tags] {
+                hash = xxh3_64_with_seed(text.as_ref().as_bytes(), hash);
+            }
+            (0, hash)
+        }
     };
     let level = i64::from(revision).min(REVISIONS - 1);
     level * (PER_MILLISECOND / REVISIONS) + (hash % CONTENTS) as i64
@@ -87,6 +94,9 @@ mod tests {
 
     const TRADE: &str = r#"{"symbol":"SPY","feed":"f","venue":"P","id":"1","ts":1,"recv_ts":1,"price":"10","size":"1","conditions":[]}"#;
     const QUOTE: &str = r#"{"symbol":"SPY","feed":"f","seq":1,"ts":1,"recv_ts":1,"bid":"1","bid_size":"2","bid_venue":"P","conditions":[]}"#;
+
+    const READING: &str =
+        r#"{"series":"s","feed":"f","seq":1,"ts":1,"recv_ts":1,"type":"decimal","value":"1"}"#;
 
     fn version(kind: Kind, text: &str, stamp_ms: i64) -> Version {
         Version::of(&json::decode(kind, text.as_bytes()).unwrap(), stamp_ms, &mut Vec::new())
@@ -126,6 +136,20 @@ mod tests {
             assert_ne!(of(Kind::Quote, QUOTE), of(Kind::Quote, other), "{other}");
         }
         assert_eq!(of(Kind::Trade, TRADE), of(Kind::Trade, &TRADE.replace("\"recv_ts\":1", "\"recv_ts\":9")));
+    }
+
+    #[test]
+    fn every_field_of_a_reading_takes_part_too() {
+        let of = |text: &str| version(Kind::Reading, text, 0).write_us;
+        for (from, to) in [
+            ("decimal", "text"),
+            ("\"1\"", "\"2\""),
+            ("}", r#","unit":"V"}"#),
+            ("}", r#","quality":"V"}"#),
+            ("}", r#","tags":{"V":""}}"#),
+        ] {
+            assert_ne!(of(READING), of(&READING.replacen(from, to, 1)), "{to}");
+        }
     }
 
     #[test]

@@ -85,7 +85,7 @@ fn make(
     work: Sender<Work>,
     done: Receiver<u64>,
 ) -> Result<()> {
-    let mut consumer = topics.consumer(&settings.group, &settings.names.all_records())?;
+    let mut consumer = topics.consumer(&settings.group, &settings.names.market_records())?;
     let revoked = Arc::new(Revoked::default());
     let hook = Arc::clone(&revoked);
     consumer.on_revoke(Box::new(move |partitions| {
@@ -95,7 +95,7 @@ fn make(
         Vec::new()
     }));
     let mut maker = Maker {
-        names: settings.names.all_records(),
+        names: settings.names.market_records(),
         topics,
         settings,
         telemetry,

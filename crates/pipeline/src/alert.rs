@@ -113,7 +113,7 @@ pub fn run(
     cancel: &CancelToken,
     until_end: &AtomicBool,
 ) -> Result<Report> {
-    let mut names = settings.names.all_records();
+    let mut names = settings.names.market_records();
     names.push(settings.names.notices());
     let mut consumer = topics.consumer(&settings.group, &names)?;
     let mut evaluation = Evaluation {
@@ -226,6 +226,7 @@ impl Evaluation<'_> {
                 self.engine.quote(&quote, &mut self.fired);
                 Some(quote.ts.0.min(quote.recv_ts.0))
             }
+            Record::Reading(_) => None,
         }
     }
 

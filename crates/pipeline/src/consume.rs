@@ -227,11 +227,10 @@ pub fn kind(message: &dyn Fetched) -> Result<Kind, String> {
     let (mut kind, mut schema) = (None, None);
     message.headers(&mut |name, value| match name {
         "kind" => {
-            kind = Some(match value {
-                b"trade" => Ok(Kind::Trade),
-                b"quote" => Ok(Kind::Quote),
-                other => Err(format!("unknown record kind `{}`", String::from_utf8_lossy(other))),
-            });
+            kind = Some(
+                Kind::from_name(value)
+                    .ok_or_else(|| format!("unknown record kind `{}`", String::from_utf8_lossy(value))),
+            );
         }
         "schema" if READABLE.iter().any(|version| value == version.as_bytes()) => schema = Some(Ok(())),
         "schema" => {

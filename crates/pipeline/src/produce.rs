@@ -97,10 +97,10 @@ pub fn run(
 struct Publisher<'a> {
     producer: &'a mut dyn Producer,
     telemetry: &'a Telemetry,
-    records: [String; 2],
+    records: [String; Kind::COUNT],
     dead_letters: String,
     names: Names,
-    counts: FxHashMap<String, [u64; 2]>,
+    counts: FxHashMap<String, [u64; Kind::COUNT]>,
     read: u64,
 }
 

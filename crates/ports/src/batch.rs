@@ -176,13 +176,14 @@ impl Batch {
         self.text(*row.record.feed())
     }
 
-    /// A row's conditions, a canonical JSON array.
+    /// A row's conditions, a canonical JSON array; empty for a kind that has none.
     #[must_use]
     #[inline]
     pub fn conditions(&self, row: &Row) -> &str {
         self.text(match &row.record {
             Record::Trade(trade) => trade.conditions,
             Record::Quote(quote) => quote.conditions,
+            Record::Reading(_) => Span::default(),
         })
     }
 
@@ -196,6 +197,7 @@ impl Batch {
                 texts(a.feed, b.feed).then_with(|| texts(a.venue, b.venue)).then_with(|| texts(a.id, b.id))
             }
             (Record::Quote(a), Record::Quote(b)) => texts(a.feed, b.feed).then(a.seq.cmp(&b.seq)),
+            (Record::Reading(a), Record::Reading(b)) => texts(a.feed, b.feed).then(a.seq.cmp(&b.seq)),
             (a, b) => a.kind().cmp(&b.kind()),
         }
     }

@@ -255,7 +255,7 @@ impl Names {
         format!("{}.{what}", self.prefix)
     }
 
-    /// `<prefix>.trades`, `<prefix>.quotes`.
+    /// `<prefix>.trades`, `<prefix>.quotes`, `<prefix>.readings`.
     #[must_use]
     pub fn records(&self, kind: market::Kind) -> String {
         self.under(kind.plural())
@@ -265,6 +265,12 @@ impl Names {
     #[must_use]
     pub fn all_records(&self) -> Vec<String> {
         market::Kind::ALL.iter().map(|kind| self.records(*kind)).collect()
+    }
+
+    /// The topics of the kinds that come from markets, in the order of [`market::Kind::MARKET`].
+    #[must_use]
+    pub fn market_records(&self) -> Vec<String> {
+        market::Kind::MARKET.iter().map(|kind| self.records(*kind)).collect()
     }
 
     /// `<prefix>.dead-letters`.

@@ -44,6 +44,7 @@ fn crypto_members(record: &Record<&str>, out: &mut String) {
             }
             write!(out, "\"t\":\"{}\"", quote.ts)
         }
+        Record::Reading(_) => Ok(()),
     };
 }
 
@@ -72,6 +73,7 @@ fn stock_members(record: &Record<&str>, out: &mut String) {
             }
             let _ = write!(out, "\"c\":{},\"z\":\"\",\"t\":\"{}\"", quote.conditions, quote.ts);
         }
+        Record::Reading(_) => {}
     }
 }
 
@@ -147,6 +149,7 @@ impl Face for Alpaca {
         let class = match item.kind {
             Kind::Trade => 't',
             Kind::Quote => 'q',
+            Kind::Reading => return,
         };
         let _ = write!(out, "{{\"T\":\"{class}\",\"S\":\"{}\",", record.symbol());
         self.members()(record, out);

@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashMap};
 pub(super) struct Client {
     pub(super) authenticated: bool,
     /// Of trades and of quotes; `*` is all.
-    pub(super) symbols: [BTreeSet<String>; 2],
+    pub(super) symbols: [BTreeSet<String>; market::Kind::COUNT],
     /// Whose halts it wants to be told of.
     pub(super) statuses: BTreeSet<String>,
     /// Whose bars of which length it wants.

@@ -70,7 +70,7 @@ impl Face for Finnhub {
                 let price = newest.and_then(|item| {
                     item.read(|record| match record {
                         Record::Trade(trade) => trade.price.to_string(),
-                        Record::Quote(_) => "0".to_owned(),
+                        Record::Quote(_) | Record::Reading(_) => "0".to_owned(),
                     })
                 });
                 let (price, ts) = (price.unwrap_or_else(|| "0".to_owned()), newest.map_or(0, |item| item.ts));

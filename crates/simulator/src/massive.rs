@@ -112,6 +112,7 @@ impl Face for Massive {
                 let one = list.trim_matches(['[', ']']).split(',').next().filter(|code| !code.is_empty());
                 write!(out, "\"c\":{},\"t\":{ms},\"q\":{},\"z\":1}}", one.unwrap_or("0"), item.number)
             }
+            Record::Reading(_) => Ok(()),
         };
     }
 
@@ -172,6 +173,7 @@ impl Face for Massive {
                     let list = if list == "[]" { "[0]" } else { &list };
                     let _ = write!(row, "\"conditions\":{list},\"sequence_number\":{number},\"sip_timestamp\":{},\"tape\":1", quote.ts.0);
                 }
+                Record::Reading(_) => {}
             });
             number.clear();
             rows.push(row + "}");

@@ -7,6 +7,7 @@
 //! | [`capture`] | captured websocket frames of a vendor |
 //! | [`live`] | vendors' streams, with gap detection and backfill |
 //! | [`poll`] | vendors' bars, requested on a schedule |
+//! | [`iot`] | readings: files, standard input |
 //! | [`http`] | the HTTP client of `live` and `poll` |
 //! | `shown` | vendors' text without secrets and control characters |
 //! | `unknown` | counts messages of unknown types |
@@ -22,6 +23,7 @@ pub mod capture;
 #[cfg(test)]
 mod fake;
 pub mod http;
+pub mod iot;
 pub mod live;
 pub mod poll;
 pub mod settings;

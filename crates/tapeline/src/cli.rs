@@ -48,7 +48,8 @@ pub(crate) struct Common {
     pub(crate) config: Option<PathBuf>,
     /// Where records come from: tape:DIR[?speed=max|N&symbols=A,B&kinds=trades,quotes&dates=YYYYMMDD], live from
     /// alpaca:iex|sip|delayed_sip, massive:stocks, finnhub:, coinbase:, kraken:, binance: (docs/sources.md), or a
-    /// capture of a vendor's stream, a frame a line: frames:FILE?feed=alpaca.sip
+    /// capture of a vendor's stream, a frame a line: frames:FILE?feed=alpaca.sip; readings of sensors:
+    /// lines:FILE?format=influx|ndjson|csv (docs/readings.md)
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) source: Option<String>,
     /// Of the source (or of the folder to import), these symbols: short for symbols=A,B in its URL
@@ -92,7 +93,7 @@ pub(crate) enum Verb {
     Symbols(SymbolsOptions),
     /// Make bars of the topic's trades and quotes: to the bars topic and the bars table
     Aggregate(AggregateOptions),
-    /// Show trades, quotes or bars of one symbol in time order
+    /// Show trades, quotes, bars or readings of one symbol or series in time order
     Query(QueryOptions),
     /// Show which prints of a bar counted for what, and why not
     Explain(ExplainOptions),
@@ -350,6 +351,8 @@ pub(crate) enum What {
     Trades,
     #[value(alias = "quote")]
     Quotes,
+    #[value(alias = "reading")]
+    Readings,
     #[value(alias = "bar")]
     Bars,
     /// Bars of bid and ask
@@ -361,7 +364,7 @@ pub(crate) struct QueryOptions {
     /// What to show
     #[arg(value_enum)]
     pub(crate) what: What,
-    /// The symbol, as SPY
+    /// The symbol, as SPY; of readings the series, as boiler-7.temperature
     pub(crate) symbol: String,
     #[command(flatten)]
     pub(crate) span: Span,

@@ -11,7 +11,7 @@ use ports::source::Source;
 use ports::store::Store;
 use ports::topic::{Names, Topics};
 use ports::{CancelToken, Error, Result};
-use sources::{capture, live, poll, tape};
+use sources::{capture, iot, live, poll, tape};
 
 /// The topic adapter of `topic.url`.
 ///
@@ -128,6 +128,9 @@ pub fn source(config: &Config) -> Result<Box<dyn Source>> {
     if let Some(rest) = url.strip_prefix("frames:") {
         return Ok(Box::new(capture::open(rest)?));
     }
+    if let Some(rest) = url.strip_prefix("lines:") {
+        return Ok(Box::new(iot::lines::open(rest)?));
+    }
     if let Some(settings) = live::open(&config.source) {
         return Ok(Box::new(live::Live::new(settings?)));
     }
@@ -161,7 +164,7 @@ fn tape_settings(config: &Config) -> Result<tape::Settings> {
         let what =
             if url.is_empty() { "no source given".to_owned() } else { format!("unknown source URL `{url}`") };
         return Err(Error::user(what).hint(
-            "--source 'tape:DIR?speed=max', 'alpaca:iex?symbols=SPY', 'poll:yahoo?symbols=SPY' or 'frames:FILE?feed=alpaca.sip'",
+            "--source 'tape:DIR?speed=max', 'alpaca:iex?symbols=SPY', 'poll:yahoo?symbols=SPY', 'frames:FILE?feed=alpaca.sip' or 'lines:FILE?format=influx'",
         ));
     };
     let (dir, options) = options::split(rest);
@@ -169,7 +172,7 @@ fn tape_settings(config: &Config) -> Result<tape::Settings> {
         dir: dir.into(),
         speed: None,
         symbols: Vec::new(),
-        kinds: Kind::ALL.to_vec(),
+        kinds: Kind::MARKET.to_vec(),
         dates: Vec::new(),
         feed: config.source.feed.clone(),
         zone: config.source.zone.clone(),
@@ -185,6 +188,9 @@ fn tape_settings(config: &Config) -> Result<tape::Settings> {
             "kinds" => {
                 let kinds = option.list().iter().map(|kind| kind.parse()).collect::<Result<_, String>>();
                 settings.kinds = kinds.map_err(|why| bad(&why))?;
+                if settings.kinds.contains(&Kind::Reading) {
+                    return Err(bad("tapes hold trades and quotes"));
+                }
             }
             "dates" => {
                 let dates: Result<_, std::num::ParseIntError> =

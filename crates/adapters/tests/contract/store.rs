@@ -97,6 +97,7 @@ fn suite(store: &dyn Store) {
     a_row_is_one_version(store, &mut *writer);
     absent_fields_replace_present_ones(store, &mut *writer);
     directory(store, &mut *writer);
+    readings(store, &mut *writer);
     bars(store);
     every_ticket_is_answered(&mut *writer);
 }
@@ -162,6 +163,48 @@ fn directory(store: &dyn Store, writer: &mut dyn Writer) {
         assert_eq!(read(store, &scan(from, to)).len(), count, "{from} to {to}");
     }
     assert_eq!(store.count().unwrap()[&Kind::Trade]["D"], 5);
+}
+
+/// A reading comes back as it went, two of one time stay two, and a value that changes its type stays one row.
+fn readings(store: &dyn Store, writer: &mut dyn Writer) {
+    let reading = |ts: i64, seq: i64, rest: &str| {
+        format!(
+            r#"{{"series":"boiler 7.t","feed":"plant","seq":{seq},"ts":{ts},"recv_ts":{},{rest}}}"#,
+            ts + 1
+        )
+    };
+    let last = DAY_START + 24 * HOUR - 1;
+    let rows = [
+        reading(-1, 1, r#""type":"float","value":"1e300""#),
+        reading(
+            DAY_START,
+            3,
+            r#""type":"decimal","value":"-0.000000000000000001","unit":"°C","quality":"192","tags":{"room":"","site":"b"}"#,
+        ),
+        reading(DAY_START, 4, r#""type":"text","value":"on, 'x'""#),
+        reading(last, i64::MIN + 1, r#""type":"boolean","value":"true""#),
+        reading(last + 1, i64::MAX, r#""type":"integer","value":"18446744073709551615""#),
+    ];
+    let all: Vec<_> = rows.iter().map(|text| (Kind::Reading, text.clone(), 1_000)).collect();
+    for _ in 0..2 {
+        assert!(write(writer, &all).is_empty());
+        assert_eq!(read(store, &Scan::all(Kind::Reading)), rows);
+    }
+    let scan = |from: i64, to: i64| Scan {
+        symbol: Some("boiler 7.t".into()),
+        from: UnixNanos(from),
+        to: UnixNanos(to),
+        ..Scan::all(Kind::Reading)
+    };
+    assert_eq!(read(store, &scan(DAY_START, last + 1)), rows[1..4]);
+    assert_eq!(read(store, &scan(last, i64::MAX)), rows[3..]);
+    let changed = rows[1].replace("decimal", "text").replace(r#","unit":"°C""#, "");
+    assert!(write(writer, &[(Kind::Reading, changed.clone(), 2_000)]).is_empty());
+    assert_eq!(read(store, &scan(DAY_START, DAY_START + 1)), [changed, rows[2].clone()]);
+    assert_eq!(store.count().unwrap()[&Kind::Reading]["boiler 7.t"], 5);
+    let entries = store.directory().unwrap();
+    let entry = entries.iter().find(|entry| entry.kind == Kind::Reading).unwrap();
+    assert_eq!((entry.first.0, entry.last.0), (-24 * HOUR, last + 1));
 }
 
 /// A correction beats what it corrects, and a stale retry does not beat the correction.

@@ -162,6 +162,8 @@ impl Aggregator {
         let added = match record {
             Record::Trade(trade) => self.trade(trade, place),
             Record::Quote(quote) => self.quote(quote, place),
+            // Readings make no bars: nothing hands them over.
+            Record::Reading(_) => Ok(()),
         };
         added.err().unwrap_or(Verdict::Taken)
     }

@@ -99,6 +99,7 @@ pub fn from_json(bytes: &[u8]) -> Result<Bar, String> {
             (None, None) => Values::Empty,
             (bid, ask) => Values::Quotes(QuoteValues { bid, ask }),
         },
+        Kind::Reading => return Err("there are no bars of readings".to_owned()),
     };
     Ok(Bar {
         kind,

@@ -7,6 +7,8 @@
 //! quote  {"symbol":"IBM","feed":"lean.sip","seq":20131008000000001,"ts":…,"recv_ts":…
 //!         [,"bid":"180.01","bid_size":"200","bid_venue":"P"][,"ask":"182.62","ask_size":"100","ask_venue":"P"]
 //!         ,"conditions":["1"]}
+//! reading {"series":"boiler.temperature","feed":"plant","seq":7,"ts":…,"recv_ts":…,"type":"decimal","value":"21.5"
+//!         [,"unit":"°C"][,"quality":"good"][,"tags":{"room":"a"}]}
 //! ```
 //! One line, no spaces, the fields in this order. `ts` and `recv_ts` are nanoseconds since 1970 UTC; prices and sizes
 //! are exact decimals in strings, so that no reader rounds them; what is in brackets is left out where it does not
@@ -15,11 +17,13 @@
 //! [`decode`] reads the canonical form without allocating. What another producer wrote in another order, with spaces
 //! or with prices as bare numbers is brought into that form by [`normalize`], or refused with the reason.
 
+use crate::reading::{self, Reading, Value, ValueType};
 use crate::record::{Kind, Quote, QuoteSide, Record, Side, Trade};
 use crate::{Price, Size, UnixNanos};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// The version of this form: the `schema` header of its messages.
 pub const SCHEMA: &str = "2";
@@ -59,6 +63,7 @@ pub fn encode<S: AsRef<str>>(record: &Record<S>, out: &mut Vec<u8>) {
     match record {
         Record::Trade(trade) => encode_trade(trade, out),
         Record::Quote(quote) => encode_quote(quote, out),
+        Record::Reading(reading) => encode_reading(reading, out),
     }
 }
 
@@ -110,6 +115,27 @@ fn encode_quote<S: AsRef<str>>(quote: &Quote<S>, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(b",\"conditions\":");
     out.extend_from_slice(quote.conditions.as_ref().as_bytes());
+    out.push(b'}');
+}
+
+fn encode_reading<S: AsRef<str>>(reading: &Reading<S>, out: &mut Vec<u8>) {
+    push_text(b"{\"series\":\"", reading.series.as_ref(), out);
+    push_text(b",\"feed\":\"", reading.feed.as_ref(), out);
+    out.extend_from_slice(b",\"seq\":");
+    push_int(reading.seq, out);
+    push_times(reading.ts, reading.recv_ts, out);
+    push_text(b",\"type\":\"", reading.value.class.name(), out);
+    push_text(b",\"value\":\"", reading.value.text.as_ref(), out);
+    if !reading.unit.as_ref().is_empty() {
+        push_text(b",\"unit\":\"", reading.unit.as_ref(), out);
+    }
+    if !reading.quality.as_ref().is_empty() {
+        push_text(b",\"quality\":\"", reading.quality.as_ref(), out);
+    }
+    if !reading.tags.as_ref().is_empty() {
+        out.extend_from_slice(b",\"tags\":");
+        out.extend_from_slice(reading.tags.as_ref().as_bytes());
+    }
     out.push(b'}');
 }
 
@@ -290,6 +316,52 @@ impl<'a> Cursor<'a> {
         let conditions = self.conditions()?;
         (self.0 == "}").then_some(Quote { symbol, feed, seq, ts, recv_ts, bid, ask, conditions })
     }
+
+    /// An object of strings with names in byte order, each once.
+    fn tags(&mut self) -> Option<&'a str> {
+        let whole = self.0;
+        self.skip("{")?;
+        let mut last = "";
+        loop {
+            self.skip("\"")?;
+            let name = self.text().filter(|name| *name > last)?;
+            last = name;
+            self.skip(":\"")?;
+            self.text()?;
+            if self.skip(",").is_none() {
+                break;
+            }
+        }
+        self.skip("}")?;
+        Some(&whole[..whole.len() - self.0.len()])
+    }
+
+    fn reading(mut self) -> Option<Reading<&'a str>> {
+        self.skip("{\"series\":\"")?;
+        let series = self.text().filter(|series| !series.is_empty())?;
+        self.skip(",\"feed\":\"")?;
+        let feed = self.text()?;
+        self.skip(",\"seq\":")?;
+        let seq = self.int()?;
+        self.skip(",\"ts\":")?;
+        let ts = UnixNanos(self.int()?);
+        self.skip(",\"recv_ts\":")?;
+        let recv_ts = UnixNanos(self.int()?);
+        self.skip(",\"type\":\"")?;
+        let class = ValueType::from_name(self.text()?)?;
+        self.skip(",\"value\":\"")?;
+        let text = self.text().filter(|text| class.is_canonical(text))?;
+        // Absent if empty: one way to write each reading.
+        let unit = if self.skip(",\"unit\":\"").is_some() { self.present()? } else { "" };
+        let quality = if self.skip(",\"quality\":\"").is_some() { self.present()? } else { "" };
+        let tags = if self.skip(",\"tags\":").is_some() { self.tags()? } else { "" };
+        let value = Value { class, text };
+        (self.0 == "}").then_some(Reading { series, feed, seq, ts, recv_ts, value, unit, quality, tags })
+    }
+
+    fn present(&mut self) -> Option<&'a str> {
+        self.text().filter(|text| !text.is_empty())
+    }
 }
 
 /// Reads the canonical form; `None` for anything else, for [`normalize`] to repair or to explain.
@@ -307,6 +379,7 @@ pub fn decode_text(kind: Kind, text: &str) -> Option<Record<&str>> {
     let record = match kind {
         Kind::Trade => Record::Trade(cursor.trade()?),
         Kind::Quote => Record::Quote(cursor.quote()?),
+        Kind::Reading => Record::Reading(cursor.reading()?),
     };
     record.check().is_ok().then_some(record)
 }
@@ -375,6 +448,28 @@ struct LooseQuote<'a> {
     ask_size: Option<&'a RawValue>,
     ask_venue: Option<String>,
     conditions: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LooseReading<'a> {
+    #[serde(borrow)]
+    series: Cow<'a, str>,
+    #[serde(borrow)]
+    feed: Cow<'a, str>,
+    seq: Option<i64>,
+    ts: i64,
+    recv_ts: i64,
+    #[serde(default, rename = "type")]
+    class: Option<String>,
+    #[serde(borrow)]
+    value: &'a RawValue,
+    #[serde(default)]
+    unit: String,
+    #[serde(default)]
+    quality: String,
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
 }
 
 fn number(field: &str, raw: &RawValue) -> Result<i128, DecodeError> {
@@ -460,6 +555,61 @@ fn loose_quote(loose: LooseQuote<'_>) -> Result<Quote<String>, DecodeError> {
     })
 }
 
+/// A JSON scalar as a value: of the type that is named, else of the one that it has in JSON.
+///
+/// # Errors
+/// It is no scalar, or no value of the type.
+pub fn value(class: Option<ValueType>, raw: &RawValue) -> Result<Value<String>, DecodeError> {
+    let bad = |reason: String| DecodeError(format!("value: {reason}"));
+    let json = raw.get();
+    let (text, found): (Cow<'_, str>, ValueType) = match json.as_bytes().first() {
+        Some(b'"') => {
+            let text: String = serde_json::from_str(json).map_err(|error| bad(error.to_string()))?;
+            (text.into(), ValueType::Text)
+        }
+        Some(b't' | b'f') => (json.into(), ValueType::Boolean),
+        Some(b'-' | b'0'..=b'9') => (json.into(), ValueType::guess(json)),
+        _ => return Err(bad(format!("expected a number, a text, true or false, found {json}"))),
+    };
+    let class = class.unwrap_or(found);
+    let text = class.canonical(&text).map_err(|error| bad(error.to_string()))?;
+    Ok(Value { class, text })
+}
+
+fn loose_reading(loose: LooseReading<'_>) -> Result<Reading<String>, DecodeError> {
+    let texts = [
+        ("series", &*loose.series),
+        ("feed", &*loose.feed),
+        ("unit", loose.unit.as_str()),
+        ("quality", loose.quality.as_str()),
+    ];
+    for (field, text) in texts {
+        plain(field, text)?;
+    }
+    let class = loose.class.as_deref().map(|name| {
+        ValueType::from_name(name).ok_or_else(|| {
+            let known = ValueType::ALL.map(ValueType::name).join(", ");
+            DecodeError(format!("type {name:?}: expected one of {known}"))
+        })
+    });
+    let tags = loose.tags.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let mut reading = Reading {
+        series: loose.series.into_owned(),
+        feed: loose.feed.into_owned(),
+        seq: loose.seq.unwrap_or(0),
+        ts: UnixNanos(loose.ts),
+        recv_ts: UnixNanos(loose.recv_ts),
+        value: value(class.transpose()?, loose.value)?,
+        unit: loose.unit,
+        quality: loose.quality,
+        tags: reading::tags(tags).map_err(DecodeError)?,
+    };
+    if loose.seq.is_none() {
+        reading.seq = reading::minted_seq(&reading);
+    }
+    Ok(reading)
+}
+
 /// Appends the canonical form of a record written some other way: other order, spaces, escapes, bare numbers.
 ///
 /// # Errors
@@ -470,9 +620,10 @@ pub fn normalize(kind: Kind, payload: &[u8], out: &mut Vec<u8>) -> Result<(), De
     let record = match kind {
         Kind::Trade => Record::Trade(loose_trade(serde_json::from_str(text).map_err(bad)?)?),
         Kind::Quote => Record::Quote(loose_quote(serde_json::from_str(text).map_err(bad)?)?),
+        Kind::Reading => Record::Reading(loose_reading(serde_json::from_str(text).map_err(bad)?)?),
     };
     if record.symbol().is_empty() {
-        return Err(DecodeError("symbol is empty".to_owned()));
+        return Err(DecodeError(format!("{} is empty", kind.table().partition())));
     }
     record.check().map_err(|error| DecodeError(error.to_string()))?;
     encode(&record, out);

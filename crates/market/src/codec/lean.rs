@@ -86,6 +86,7 @@ impl RowReader {
         match self.kind {
             Kind::Trade => self.trade(row, number, recv_ts).map(Record::Trade),
             Kind::Quote => self.quote(row, number, recv_ts).map(Record::Quote),
+            Kind::Reading => Err("tick files hold no readings".to_owned()),
         }
     }
 

@@ -69,6 +69,7 @@ impl BarReader {
                 (None, None) => Values::Empty,
                 (bid, ask) => Values::Quotes(QuoteValues { bid, ask }),
             },
+            Kind::Reading => return Err("there are no bars of readings".to_owned()),
         };
         Ok(Bar {
             kind: self.kind,

@@ -210,6 +210,7 @@ impl Decoder {
         match kind {
             Kind::Trade => self.trade(origin, of, recv_ts, take),
             Kind::Quote => self.quote(of, recv_ts, take),
+            Kind::Reading => Err("the vendor has no readings".to_owned()),
         }
     }
 }

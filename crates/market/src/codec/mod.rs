@@ -11,6 +11,7 @@ pub mod json;
 pub mod kraken;
 pub mod lean;
 pub mod lean_bars;
+pub mod lines;
 pub mod massive;
 mod placeholder;
 pub mod poll;

@@ -116,7 +116,7 @@ impl Keeper<'_> {
         for interval in self.intervals {
             // A bar that began before may reach into it.
             let length = interval.nanos().unwrap_or(25 * 60 * MINUTE);
-            for kind in Kind::ALL {
+            for kind in Kind::MARKET {
                 let scan = BarScan {
                     kind,
                     symbol: again.symbol.clone(),

@@ -57,7 +57,7 @@ pub(super) struct Flight {
     lost: Vec<Partition>,
     spare: Vec<Batch>,
     telemetry: Arc<Telemetry>,
-    counts: FxHashMap<String, [u64; 2]>,
+    counts: FxHashMap<String, [u64; Kind::COUNT]>,
     latency: Latency,
 }
 

@@ -218,6 +218,8 @@ fn fields(what: What, row: &Map<String, Value>) -> Fields {
             ("bs", "bid_size"),
             ("c", "conditions"),
         ],
+        // Its API has none.
+        What::Records(Kind::Reading) => &[],
     };
     let raw = |name: &str, value: &Value| match value {
         Value::String(text)

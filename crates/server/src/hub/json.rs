@@ -5,38 +5,7 @@ use serde_json::{Map, Value};
 
 /// Column order of a record in CSV; JSON objects hold the same names.
 pub(crate) fn columns(kind: Kind) -> &'static [&'static str] {
-    match kind {
-        Kind::Trade => &[
-            "ts",
-            "symbol",
-            "venue",
-            "price",
-            "size",
-            "side",
-            "conditions",
-            "tape",
-            "feed",
-            "id",
-            "seq",
-            "recv_ts",
-            "revision",
-            "canceled",
-        ],
-        Kind::Quote => &[
-            "ts",
-            "symbol",
-            "feed",
-            "bid",
-            "bid_size",
-            "bid_venue",
-            "ask",
-            "ask_size",
-            "ask_venue",
-            "conditions",
-            "seq",
-            "recv_ts",
-        ],
-    }
+    kind.table().shown
 }
 
 /// A record, from its canonical JSON.
@@ -59,6 +28,7 @@ pub(crate) fn identity(record: &Record<&str>) -> String {
     match record {
         Record::Trade(trade) => format!("{}|{}|{}", trade.feed, trade.venue, trade.id),
         Record::Quote(quote) => format!("{}|{:020}", quote.feed, quote.seq),
+        Record::Reading(reading) => format!("{}|{:020}", reading.feed, reading.seq),
     }
 }
 

@@ -108,6 +108,8 @@ impl State {
         match record {
             Record::Trade(_) => self.read.trades += 1,
             Record::Quote(_) => self.read.quotes += 1,
+            // The dashboard shows markets: its reader takes no other topic.
+            Record::Reading(_) => return,
         }
         let identity = market::digest::identity(record, &mut self.scratch);
         // A correction repeats the identity of what it corrects, and must be shown.
@@ -134,6 +136,7 @@ impl State {
                 }
             }
             Record::Quote(quote) => symbol.quote(quote),
+            Record::Reading(_) => return,
         }
         if !self.changed.contains(name) {
             self.changed.insert(name.to_owned());

@@ -57,9 +57,10 @@ impl Vendor for Massive {
             .0
             .kinds
             .iter()
-            .map(|kind| match kind {
-                Kind::Trade => "T",
-                Kind::Quote => "Q",
+            .filter_map(|kind| match kind {
+                Kind::Trade => Some("T"),
+                Kind::Quote => Some("Q"),
+                Kind::Reading => None,
             })
             .chain(["AM", "A"].into_iter().filter(|_| self.0.bars))
             .chain(self.0.bands.then_some("LULD"))

@@ -101,11 +101,7 @@ fn remake(
     let scan = Scan { kind, symbol: Some(symbol.to_owned()), from: first, to: last, limit: None };
     let mut place = Place::default();
     store.scan(&scan, &mut |record| {
-        let feed = match record {
-            market::Record::Trade(trade) => trade.feed,
-            market::Record::Quote(quote) => quote.feed,
-        };
-        if options.feed.as_ref().is_none_or(|only| only == feed) {
+        if options.feed.as_ref().is_none_or(|only| only == record.feed()) {
             aggregator.add(record, place);
             place.position += 1;
         }
@@ -173,6 +169,7 @@ pub(crate) fn header(kind: Kind) -> Vec<String> {
     let names: &[&str] = match kind {
         Kind::Trade => &TRADES,
         Kind::Quote => &QUOTES,
+        Kind::Reading => &[],
     };
     names.iter().map(|name| (*name).to_owned()).collect()
 }

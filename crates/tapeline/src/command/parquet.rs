@@ -40,6 +40,7 @@ fn schema(kind: Kind) -> String {
                 }
             }
         }
+        Kind::Reading => {}
     }
     text + "required int32 revision; required boolean final; required boolean complete; }"
 }
@@ -94,6 +95,7 @@ fn columns(kind: Kind, bars: &[Bar]) -> Vec<Column> {
                 }
             }
         }
+        Kind::Reading => {}
     }
     out.push(Column::Small(bars.iter().map(|bar| i32::try_from(bar.revision).unwrap_or(i32::MAX)).collect()));
     out.push(Column::Flags(bars.iter().map(|bar| bar.is_final).collect()));

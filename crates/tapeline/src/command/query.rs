@@ -1,11 +1,13 @@
-//! `tapeline query`: trades, quotes or bars of one symbol in time order.
+//! `tapeline query`: trades, quotes, readings or bars of one symbol in time order.
 
 use super::bars;
 use crate::cli::{Format, QueryOptions, What};
 use crate::context::Context;
 use crate::output::{Out, table};
 use market::codec::json::conditions;
-use market::{Kind, QuoteSide, Record};
+use market::reading::each_tag;
+use market::table::{Cell, Column, ColumnType, Presence};
+use market::{Kind, Record};
 use ports::store::Scan;
 use ports::{Error, Result};
 use std::ops::ControlFlow;
@@ -22,6 +24,7 @@ pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode>
     let kind = match options.what {
         What::Trades | What::Bars => Kind::Trade,
         What::Quotes | What::QuoteBars => Kind::Quote,
+        What::Readings => Kind::Reading,
     };
     let mut lines = Lines::new(options.format);
     let nothing = match options.what {
@@ -39,12 +42,11 @@ pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode>
             }
             bars::none(&*store, &symbol, &options.bars)
         }
-        What::Trades | What::Quotes if options.format == Format::Parquet => {
-            return Err(
-                Error::user("--format parquet is for bars").hint("csv and json take trades and quotes")
-            );
+        What::Trades | What::Quotes | What::Readings if options.format == Format::Parquet => {
+            return Err(Error::user("--format parquet is for bars")
+                .hint("csv and json take trades, quotes and readings"));
         }
-        What::Trades | What::Quotes => {
+        What::Trades | What::Quotes | What::Readings => {
             let (from, to) = bars::range(&options.span)?;
             let scan = Scan { kind, symbol: Some(symbol.clone()), from, to, limit };
             lines.head(header(kind))?;
@@ -62,7 +64,7 @@ pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode>
             }
             let place = store.describe();
             format!(
-                "no {} of {symbol} in that time in {place}; what is there: tapeline count --store {place}",
+                "no {} of {symbol} in that time in {place}; what is there: tapeline symbols --store {place}",
                 kind.plural()
             )
         }
@@ -128,86 +130,28 @@ impl Lines {
     }
 }
 
+/// The columns, in order.
 fn header(kind: Kind) -> Vec<String> {
-    let names: &[&str] = match kind {
-        Kind::Trade => &[
-            "ts",
-            "symbol",
-            "venue",
-            "price",
-            "size",
-            "side",
-            "conditions",
-            "tape",
-            "feed",
-            "id",
-            "seq",
-            "recv_ts",
-            "revision",
-            "canceled",
-        ],
-        Kind::Quote => &[
-            "ts",
-            "symbol",
-            "feed",
-            "bid",
-            "bid_size",
-            "bid_venue",
-            "ask",
-            "ask_size",
-            "ask_venue",
-            "conditions",
-            "seq",
-            "recv_ts",
-        ],
-    };
-    names.iter().map(|name| (*name).to_owned()).collect()
+    kind.table().shown.iter().map(|name| (*name).to_owned()).collect()
 }
 
-fn side(side: Option<&QuoteSide<&str>>) -> [String; 3] {
-    side.map_or_else(Default::default, |s| [s.price.to_string(), s.size.to_string(), s.venue.to_owned()])
-}
-
-fn codes(array: &str) -> String {
-    conditions(array).collect::<Vec<_>>().join(" ")
-}
-
+/// A record's values in the order of the header, as text; what is absent is empty.
 fn cells(record: &Record<&str>) -> Vec<String> {
-    match record {
-        Record::Trade(t) => vec![
-            t.ts.to_string(),
-            t.symbol.to_owned(),
-            t.venue.to_owned(),
-            t.price.to_string(),
-            t.size.to_string(),
-            t.side.name().to_owned(),
-            codes(t.conditions),
-            t.tape.to_owned(),
-            t.feed.to_owned(),
-            t.id.to_owned(),
-            if t.seq == 0 { String::new() } else { t.seq.to_string() },
-            t.recv_ts.to_string(),
-            t.revision.to_string(),
-            t.canceled.to_string(),
-        ],
-        Record::Quote(q) => {
-            let ([bid, bid_size, bid_venue], [ask, ask_size, ask_venue]) =
-                (side(q.bid.as_ref()), side(q.ask.as_ref()));
-            vec![
-                q.ts.to_string(),
-                q.symbol.to_owned(),
-                q.feed.to_owned(),
-                bid,
-                bid_size,
-                bid_venue,
-                ask,
-                ask_size,
-                ask_venue,
-                codes(q.conditions),
-                q.seq.to_string(),
-                q.recv_ts.to_string(),
-            ]
+    record.kind().table().shown_columns().map(|column| shown(column, (column.get)(record))).collect()
+}
+
+fn shown(column: &Column, cell: Cell<'_>) -> String {
+    match cell {
+        Cell::Absent => String::new(),
+        Cell::Integer(0) if column.presence == Presence::OrDefault => String::new(),
+        Cell::Text(array) if column.class == ColumnType::Codes => {
+            conditions(array).collect::<Vec<_>>().join(" ")
         }
+        Cell::Text(text) => text.to_owned(),
+        Cell::Integer(value) => value.to_string(),
+        Cell::Decimal(raw) => market::Price::from_raw(raw).to_string(),
+        Cell::Boolean(value) => value.to_string(),
+        Cell::Time(time) => time.to_string(),
     }
 }
 
@@ -222,21 +166,24 @@ pub(super) fn csv(cells: &[String]) -> String {
     quoted.join(",") + "\n"
 }
 
-/// As in the table, but what is absent is left out, and conditions are an array.
+/// As in the table, but what is absent is left out, and lists, tags and numbers are JSON's.
 fn object(record: &Record<&str>) -> String {
     let mut map = serde_json::Map::new();
-    for (name, cell) in header(record.kind()).into_iter().zip(cells(record)) {
-        let value = match (name.as_str(), record) {
-            ("conditions", Record::Trade(t)) => conditions(t.conditions).collect(),
-            ("conditions", Record::Quote(q)) => conditions(q.conditions).collect(),
-            ("revision", Record::Trade(t)) => t.revision.into(),
-            ("canceled", Record::Trade(t)) => t.canceled.into(),
-            ("seq", Record::Quote(q)) => q.seq.into(),
-            ("seq", Record::Trade(t)) if t.seq != 0 => t.seq.into(),
-            _ if cell.is_empty() => continue,
-            _ => cell.into(),
+    for column in record.kind().table().shown_columns() {
+        let cell = (column.get)(record);
+        let value: serde_json::Value = match (cell, column.class) {
+            (Cell::Text(array), ColumnType::Codes) => conditions(array).collect(),
+            (Cell::Text(""), _) => continue,
+            (Cell::Text(tags), ColumnType::Tags) => each_tag(tags)
+                .map(|(name, value)| (name.to_owned(), serde_json::Value::from(value)))
+                .collect(),
+            (Cell::Integer(0), _) if column.presence == Presence::OrDefault => continue,
+            (Cell::Integer(value), _) => value.into(),
+            (Cell::Boolean(value), _) => value.into(),
+            (Cell::Absent, _) => continue,
+            _ => shown(column, cell).into(),
         };
-        map.insert(name, value);
+        map.insert(column.name.to_owned(), value);
     }
     serde_json::Value::Object(map).to_string()
 }

@@ -56,5 +56,9 @@ fn cells(entry: &DirectoryEntry) -> Vec<String> {
 }
 
 fn object(entry: &DirectoryEntry) -> serde_json::Value {
-    HEADER.iter().zip(cells(entry)).map(|(name, cell)| ((*name).to_owned(), cell.into())).collect()
+    HEADER
+        .iter()
+        .zip(cells(entry))
+        .map(|(name, cell)| ((*name).to_owned(), serde_json::Value::from(cell)))
+        .collect()
 }

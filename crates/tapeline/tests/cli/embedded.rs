@@ -37,7 +37,7 @@ fn bad_rows_become_dead_letters_and_the_rest_goes_on() {
         "{text}"
     );
     let (code, text) = run(&["count", "--format", "json", &urls[4], &urls[5]]);
-    assert_eq!((code, text.as_str()), (0, "{\"quotes\":{},\"trades\":{\"XYZ\":4}}\n"));
+    assert_eq!((code, text.as_str()), (0, "{\"quotes\":{},\"readings\":{},\"trades\":{\"XYZ\":4}}\n"));
     let (_, csv) = run(&["query", "trades", "XYZ", "--format", "csv", "--limit", "1", &urls[4], &urls[5]]);
     assert!(csv.contains("\n2013-10-08T13:30:00Z,XYZ,P,100,100,,1,,lean.sip,20131008-1,"), "{csv}");
 }

@@ -10,6 +10,7 @@ mod hot;
 mod kill;
 mod live;
 mod poll;
+mod readings;
 mod real;
 mod rights;
 mod serve;

@@ -141,7 +141,7 @@ fn messages_that_are_no_records_become_dead_letters() {
     }
     assert!(letters.iter().all(|(headers, _)| headers["origin"].contains(".trades/")));
     let (_, text) = run(&["count", "--format", "json", &urls[4], &urls[5]]);
-    assert_eq!(text, "{\"quotes\":{},\"trades\":{\"A\":1}}\n");
+    assert_eq!(text, "{\"quotes\":{},\"readings\":{},\"trades\":{\"A\":1}}\n");
 }
 
 #[test]

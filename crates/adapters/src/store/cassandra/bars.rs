@@ -5,6 +5,7 @@ use super::{CassandraStore, explain, schema};
 use futures_util::StreamExt;
 use market::bar::{Bar, QuoteValues, TradeValues, Values};
 use market::interval::Interval;
+use market::record::{EARLIEST, LATEST};
 use market::{Kind, Price, Size, UnixNanos, fixed};
 use ports::cancel::{Backoff, CancelToken};
 use ports::store::{BarScan, Store};
@@ -66,6 +67,7 @@ const fn table(kind: Kind) -> (&'static str, &'static [(&'static str, &'static s
     match kind {
         Kind::Trade => ("bars", BARS),
         Kind::Quote => ("quote_bars", QUOTE_BARS),
+        Kind::Reading => ("", &[]),
     }
 }
 
@@ -137,7 +139,7 @@ async fn statements<'s>(session: &Session, store: &'s CassandraStore) -> Result<
         return Ok(ready);
     }
     let mut made = Vec::new();
-    for kind in Kind::ALL {
+    for kind in Kind::MARKET {
         schema::may_write(session, &store.keyspace, &store.describe(), table(kind).0).await?;
         let (columns, place) = (names(kind), format!("{}.{}", store.keyspace, table(kind).0));
         let marks = vec!["?"; columns.len()].join(", ");
@@ -216,31 +218,69 @@ async fn send(
 }
 
 /// Reads bars in the order of their start.
+/// Partitions of a range up to which each is read without a look at which there are.
+const DIRECT: usize = 400;
+
+/// The partitions of a range, in milliseconds, if it is bounded.
+fn computed_periods(scan: &BarScan) -> Option<Vec<i64>> {
+    if scan.from < EARLIEST || scan.to > LATEST {
+        return None;
+    }
+    let mut periods = Vec::new();
+    let mut period = scan.interval.period(scan.from);
+    while period < scan.to {
+        if periods.len() == DIRECT {
+            return None;
+        }
+        periods.push(period.millis());
+        period = scan.interval.next_period(period);
+    }
+    Some(periods)
+}
+
+/// All partitions of a symbol and interval that begin before the end of the scan, sorted.
+async fn listed_periods(
+    session: &Session,
+    name: &str,
+    scan: &BarScan,
+    fail: &dyn Fn(&dyn std::fmt::Display) -> Error,
+) -> Result<Vec<i64>> {
+    let mut rows = session
+        .query_iter(format!("SELECT DISTINCT symbol, interval, period FROM {name}"), ())
+        .await
+        .map_err(|error| fail(&error))?
+        .rows_stream::<(String, String, CqlTimestamp)>()
+        .map_err(|error| fail(&error))?;
+    let mut periods = Vec::new();
+    while let Some(row) = rows.next().await {
+        let (symbol, interval, period) = row.map_err(|error| fail(&error))?;
+        let within = period.0 * market::time::MILLI < scan.to.0;
+        if within && symbol == scan.symbol && interval == scan.interval.to_string() {
+            periods.push(period.0);
+        }
+    }
+    periods.sort_unstable();
+    Ok(periods)
+}
+
 pub(super) fn scan(
     store: &CassandraStore,
     scan: &BarScan,
     sink: &mut dyn FnMut(Bar) -> ControlFlow<()>,
 ) -> Result<()> {
+    if scan.kind == Kind::Reading {
+        // There are none.
+        return Ok(());
+    }
     let (runtime, session) = store.session()?;
     let place = format!("read bars of {}", store.describe());
     runtime.block_on(async {
         let fail = |error: &dyn std::fmt::Display| Error::external(format!("{place}: {error}"));
         let name = format!("{}.{}", store.keyspace, table(scan.kind).0);
-        let mut rows = session
-            .query_iter(format!("SELECT DISTINCT symbol, interval, period FROM {name}"), ())
-            .await
-            .map_err(|error| fail(&error))?
-            .rows_stream::<(String, String, CqlTimestamp)>()
-            .map_err(|error| fail(&error))?;
-        let mut periods = Vec::new();
-        while let Some(row) = rows.next().await {
-            let (symbol, interval, period) = row.map_err(|error| fail(&error))?;
-            let within = period.0 * market::time::MILLI < scan.to.0;
-            if within && symbol == scan.symbol && interval == scan.interval.to_string() {
-                periods.push(period.0);
-            }
-        }
-        periods.sort_unstable();
+        let periods = match computed_periods(scan) {
+            Some(periods) => periods,
+            None => listed_periods(&session, &name, scan, &fail).await?,
+        };
         // A period that ends before the range has nothing in it.
         let first = scan.interval.period(scan.from).millis();
         let columns = names(scan.kind).join(", ");
@@ -328,6 +368,7 @@ fn bar(scan: &BarScan, row: Row) -> Option<Bar> {
             trades: cells.next()?.as_bigint()?.unsigned_abs(),
         }),
         Kind::Quote => Values::Quotes(QuoteValues { bid: cells.side(), ask: cells.side() }),
+        Kind::Reading => return None,
     };
     Some(Bar {
         kind: scan.kind,
@@ -346,6 +387,30 @@ fn bar(scan: &BarScan, row: Row) -> Option<Bar> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bounded_ranges_need_no_list_of_partitions() {
+        let periods = |interval: &str, from: &str, to: &str| -> Option<Vec<String>> {
+            let scan = BarScan {
+                kind: Kind::Trade,
+                symbol: "A".to_owned(),
+                interval: interval.parse().unwrap(),
+                feed: None,
+                from: UnixNanos::parse(from).unwrap(),
+                to: UnixNanos::parse(to).unwrap(),
+                limit: None,
+            };
+            let days = computed_periods(&scan)?.into_iter().map(|ms| UnixNanos(ms * market::time::MILLI));
+            Some(days.map(|day| day.to_string()[..10].to_owned()).collect())
+        };
+        let days = periods("1s", "2024-02-28T23:00:00Z", "2024-03-01").unwrap();
+        assert_eq!(days, ["2024-02-28", "2024-02-29"]);
+        let months = periods("1m", "2024-01-31", "2024-03-01T00:00:00.000000001Z").unwrap();
+        assert_eq!(months, ["2024-01-01", "2024-02-01", "2024-03-01"]);
+        let years = periods("1d", "2023-12-31", "2025-01-01").unwrap();
+        assert_eq!(years, ["2023-01-01", "2024-01-01"]);
+        assert_eq!(periods("1s", "2020-01-01", "2024-01-01"), None);
+    }
 
     #[test]
     fn decimals_are_as_short_as_they_can_be_and_keep_their_sign() {

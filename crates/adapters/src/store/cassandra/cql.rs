@@ -4,53 +4,16 @@
 //! absent side of a quote, an empty value, which clients show as null: a null itself would be a tombstone, three for
 //! each quote of a feed that sends one side at a time ([ADR 15](../../../../docs/adr/0015-versions.md)).
 
+use super::table::insert_order;
 use market::codec::json;
+use market::reading::each_tag;
+use market::table::{Cell, Column, ColumnType, Role};
 use market::time::DAY;
-use market::{Kind, Quote, QuoteSide, Record, Trade, UnixNanos, fixed, version};
+use market::{Record, Trade, UnixNanos, fixed, version};
 use scylla::serialize::writers::RowWriter;
 
 /// Days since -5877641-06-23: how CQL counts dates, so that 1970-01-01 is 2^31.
 const EPOCH_DATE: i64 = 1 << 31;
-
-/// The columns of an `INSERT`: the key, then the others by name, which is the order in which the server keeps them and
-/// need not sort them again. All of them, always: a later version without a tape or a bid replaces what an earlier one
-/// had.
-pub(super) const fn columns(kind: Kind) -> &'static [&'static str] {
-    match kind {
-        Kind::Trade => &[
-            "symbol",
-            "hour",
-            "ts",
-            "feed",
-            "venue",
-            "id",
-            "canceled",
-            "conditions",
-            "price",
-            "recv_ts",
-            "revision",
-            "seq",
-            "side",
-            "size",
-            "tape",
-        ],
-        Kind::Quote => &[
-            "symbol",
-            "hour",
-            "ts",
-            "feed",
-            "seq",
-            "ask",
-            "ask_size",
-            "ask_venue",
-            "bid",
-            "bid_size",
-            "bid_venue",
-            "conditions",
-            "recv_ts",
-        ],
-    }
-}
 
 /// Writes the values of one row, in the order of the prepared statement.
 pub(super) struct Cells<'w, 'b>(pub(super) &'w mut RowWriter<'b>);
@@ -105,16 +68,15 @@ impl Cells<'_, '_> {
         self.bytes(&cell);
     }
 
-    #[inline]
-    fn side(&mut self, side: Option<&QuoteSide<&str>>) {
-        match side {
-            Some(side) => {
-                self.decimal(side.price.raw());
-                self.decimal(side.size.raw());
-                self.bytes(side.venue.as_bytes());
-            }
-            None => (0..3).for_each(|_| self.bytes(&[])),
+    /// `map<text, text>` from the canonical JSON object.
+    fn tags(&mut self, object: &str) {
+        let mut cell = self.0.make_cell_writer().into_value_builder();
+        cell.append_bytes(&(each_tag(object).count() as i32).to_be_bytes());
+        for text in each_tag(object).flat_map(|(name, value)| [name, value]) {
+            cell.append_bytes(&(text.len() as i32).to_be_bytes());
+            cell.append_bytes(text.as_bytes());
         }
+        let _ = cell.finish();
     }
 
     #[inline]
@@ -125,17 +87,52 @@ impl Cells<'_, '_> {
         self.bytes(feed.as_bytes());
     }
 
-    /// The values of a record in the order of [`columns`], then the write timestamp in microseconds. `literal` where the
-    /// statement itself holds the conditions.
+    /// The values of a record in the order of [`insert_order`], then the write timestamp in microseconds. `literal` where
+    /// the statement itself holds the conditions.
     #[inline]
     pub(super) fn record(&mut self, record: &Record<&str>, literal: bool, stamp_ms: i64) {
         match record {
             Record::Trade(trade) => self.trade(trade, literal),
-            Record::Quote(quote) => self.quote(quote, literal),
+            other => self.described(other, literal),
         }
         self.long(version::write_timestamp(record, stamp_ms));
     }
 
+    /// The values of any record, by the description of its kind.
+    fn described(&mut self, record: &Record<&str>, literal: bool) {
+        let kind = record.kind();
+        for column in insert_order(kind) {
+            if literal && column.name == "conditions" {
+                continue;
+            }
+            self.cell(column, (column.get)(record));
+            if column.role == Role::Partition {
+                self.long(kind.bucket().start(record.ts()).millis());
+            }
+        }
+    }
+
+    fn cell(&mut self, column: &Column, cell: Cell<'_>) {
+        match cell {
+            Cell::Absent => self.bytes(&[]),
+            Cell::Text(text) => match column.class {
+                ColumnType::Codes => self.conditions(text),
+                ColumnType::Tags => self.tags(text),
+                _ => self.bytes(text.as_bytes()),
+            },
+            // A description promises that it fits.
+            Cell::Integer(value) if column.class == ColumnType::Small => {
+                self.bytes(&(value as i32).to_be_bytes())
+            }
+            Cell::Integer(value) => self.long(value),
+            Cell::Decimal(raw) => self.decimal(raw),
+            Cell::Boolean(value) => self.bytes(&[u8::from(value)]),
+            Cell::Time(time) if column.role == Role::Clustering => self.long(time.since_midnight()),
+            Cell::Time(time) => self.stamp(time),
+        }
+    }
+
+    /// As [`Cells::described`], by hand: most records are trades.
     #[inline]
     fn trade(&mut self, trade: &Trade<&str>, literal: bool) {
         self.key(trade.symbol, trade.ts, trade.feed);
@@ -153,18 +150,6 @@ impl Cells<'_, '_> {
         self.decimal(trade.size.raw());
         self.bytes(trade.tape.as_bytes());
     }
-
-    #[inline]
-    fn quote(&mut self, quote: &Quote<&str>, literal: bool) {
-        self.key(quote.symbol, quote.ts, quote.feed);
-        self.long(quote.seq);
-        self.side(quote.ask.as_ref());
-        self.side(quote.bid.as_ref());
-        if !literal {
-            self.conditions(quote.conditions);
-        }
-        self.stamp(quote.recv_ts);
-    }
 }
 
 /// A `date` and `time` of the day as nanoseconds since 1970.
@@ -174,7 +159,9 @@ pub(super) fn from_stamp(date: u32, nanos: i64) -> UnixNanos {
 
 #[cfg(test)]
 mod tests {
+    use super::super::table::insert_names;
     use super::*;
+    use market::Kind;
     use ports::batch::{Batch, Partition};
 
     /// The value cells of a row: `None` is unset.
@@ -230,7 +217,7 @@ mod tests {
         let (row, record) = (&batch.rows()[0], batch.record(&batch.rows()[0]));
         let written = version::write_timestamp(&record, row.stamp_ms);
         let row = cells(|c| c.record(&record, false, 5));
-        let columns = columns(Kind::Trade);
+        let columns = insert_names(Kind::Trade);
         let at = |name: &str| row[columns.iter().position(|c| *c == name).unwrap()].clone();
         assert_eq!(row.len(), columns.len() + 1);
         assert_eq!(at("hour"), Some(1_381_219_200_000_i64.to_be_bytes().to_vec()));
@@ -249,7 +236,8 @@ mod tests {
         let text = r#"{"symbol":"A","feed":"f","venue":"P","id":"7","ts":1,"recv_ts":1,"price":"1","size":"1","conditions":[]}"#;
         let batch = batch(&[text.to_owned()]);
         let trade = cells(|c| c.record(&batch.record(&batch.rows()[0]), false, 5));
-        let at = |name: &str| trade[columns(Kind::Trade).iter().position(|c| *c == name).unwrap()].clone();
+        let at =
+            |name: &str| trade[insert_names(Kind::Trade).iter().position(|c| *c == name).unwrap()].clone();
         for (name, value) in
             [("tape", &b""[..]), ("side", b""), ("seq", &[0; 8]), ("revision", &[0; 4]), ("canceled", &[0])]
         {
@@ -259,7 +247,8 @@ mod tests {
         let text = r#"{"symbol":"A","feed":"f","seq":7,"ts":1,"recv_ts":1,"bid":"1","bid_size":"2","bid_venue":"","conditions":[]}"#;
         quotes.push(Kind::Quote, text.as_bytes(), 5, Partition { topic: 0, number: 0 }, 0).unwrap();
         let quote = cells(|c| c.record(&quotes.record(&quotes.rows()[0]), false, 5));
-        let at = |name: &str| quote[columns(Kind::Quote).iter().position(|c| *c == name).unwrap()].clone();
+        let at =
+            |name: &str| quote[insert_names(Kind::Quote).iter().position(|c| *c == name).unwrap()].clone();
         for name in ["ask", "ask_size", "ask_venue", "bid_venue"] {
             assert_eq!(at(name), Some(Vec::new()), "{name}");
         }
@@ -272,14 +261,41 @@ mod tests {
         let batch = batch(&[text.to_owned()]);
         let record = batch.record(&batch.rows()[0]);
         let mut bound = cells(|c| c.record(&record, false, 5));
-        bound.remove(columns(Kind::Trade).iter().position(|column| *column == "conditions").unwrap());
+        bound.remove(insert_names(Kind::Trade).iter().position(|column| *column == "conditions").unwrap());
         assert_eq!(cells(|c| c.record(&record, true, 5)), bound);
     }
 
     #[test]
-    fn columns_behind_the_key_are_in_the_order_the_server_keeps_them_in() {
-        for (kind, key) in [(Kind::Trade, 6), (Kind::Quote, 5)] {
-            assert!(columns(kind)[key..].is_sorted(), "{kind}");
+    fn trades_written_by_hand_are_as_described() {
+        let all = batch(&[
+            r#"{"symbol":"SPY","feed":"lean.sip","venue":"P","id":"7","ts":1381219200464000001,"recv_ts":-1,"price":"167.41","size":"100","side":"sell","conditions":["@","I"],"tape":"B","seq":-7,"revision":3,"canceled":true}"#.to_owned(),
+            r#"{"symbol":"A","feed":"","venue":"","id":"","ts":-1,"recv_ts":1,"price":"-0.000000000000000001","size":"0","conditions":[]}"#.to_owned(),
+        ]);
+        for row in all.rows() {
+            let record = all.record(row);
+            let Record::Trade(trade) = &record else { panic!() };
+            for literal in [false, true] {
+                assert_eq!(cells(|c| c.trade(trade, literal)), cells(|c| c.described(&record, literal)));
+            }
         }
+    }
+
+    #[test]
+    fn a_reading_becomes_its_cells() {
+        let text = r#"{"series":"s","feed":"f","seq":7,"ts":86400000000001,"recv_ts":1,"type":"float","value":"0.5","tags":{"a":"x","b":""}}"#;
+        let mut readings = Batch::default();
+        readings.push(Kind::Reading, text.as_bytes(), 5, Partition { topic: 0, number: 0 }, 0).unwrap();
+        let row = cells(|c| c.record(&readings.record(&readings.rows()[0]), false, 5));
+        let at = |name: &str| {
+            row[insert_names(Kind::Reading).iter().position(|c| *c == name).unwrap()].clone().unwrap()
+        };
+        assert_eq!(at("day"), 86_400_000_i64.to_be_bytes());
+        assert_eq!(at("ts"), 1_i64.to_be_bytes());
+        assert_eq!((at("value"), at("type"), at("unit")), (b"0.5".to_vec(), b"float".to_vec(), vec![]));
+        let tags =
+            [&[0, 0, 0, 2, 0, 0, 0, 1][..], b"a", &[0, 0, 0, 1], b"x", &[0, 0, 0, 1], b"b", &[0, 0, 0, 0]]
+                .concat();
+        assert_eq!(at("tags"), tags);
+        assert_eq!(row.len(), insert_names(Kind::Reading).len() + 1);
     }
 }

@@ -84,9 +84,11 @@ pub(super) async fn fill(session: &Session, store: &CassandraStore) -> Result<us
         prepare_insert(session, &store.keyspace).await.map_err(|error| explain(&place, &error))?;
     let mut filled = 0;
     for kind in Kind::ALL {
-        let (table, bucket) = (kind.plural(), kind.bucket().name());
-        let partitions = format!("SELECT DISTINCT symbol, {bucket} FROM {}.{table}", store.keyspace);
-        let feeds = format!("SELECT feed FROM {}.{table} WHERE symbol = ? AND {bucket} = ?", store.keyspace);
+        let table = kind.plural();
+        let (symbol, bucket) = (kind.table().partition(), kind.bucket().name());
+        let partitions = format!("SELECT DISTINCT {symbol}, {bucket} FROM {}.{table}", store.keyspace);
+        let feeds =
+            format!("SELECT feed FROM {}.{table} WHERE {symbol} = ? AND {bucket} = ?", store.keyspace);
         let feeds = super::read::prepare(session, store, feeds).await?;
         let mut partitions = session
             .query_iter(partitions, ())

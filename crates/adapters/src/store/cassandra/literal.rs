@@ -1,7 +1,7 @@
 //! Statements that hold the conditions themselves. A list that is bound is taken apart, checked and put together again by
 //! the server for each row; one that stands in the statement is so once. Of a tape's trades nine tenths have one of two.
 
-use super::cql::columns;
+use super::table::insert_names;
 use market::Kind;
 use market::codec::json;
 use rustc_hash::FxHashMap;
@@ -39,7 +39,7 @@ pub(super) struct Chosen {
 
 /// The `INSERT` of a kind: conditions are bound, or are these.
 pub(super) fn insert(keyspace: &str, kind: Kind, conditions: Option<&str>) -> String {
-    let columns = columns(kind);
+    let columns = insert_names(kind);
     let literal = conditions.map(literal);
     let values: Vec<&str> = columns
         .iter()
@@ -84,7 +84,7 @@ impl Literals {
     fn count(self: &Arc<Self>, kind: Kind, unknown: &[(&str, u32)]) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         for (text, rows) in unknown {
-            if text.len() > LONGEST || *text == "[]" {
+            if text.len() > LONGEST || matches!(*text, "[]" | "") {
                 continue;
             }
             if counts.len() >= COUNTED {

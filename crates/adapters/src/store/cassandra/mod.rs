@@ -3,8 +3,10 @@
 //! | file | holds |
 //! |---|---|
 //! | `schema` | keyspace, tables, migrations, and whether existing tables fit |
+//! | `table` | definitions and statements of the tables of records |
 //! | `bars` | bars, written and read |
 //! | `cql` | records as CQL values and back |
+//! | `values` | CQL values as cells of a record |
 //! | `order` | which rows travel together, and in which order |
 //! | `write` | single-partition batches, several in flight, tried again until the cluster takes them |
 //! | `read` | counts and scans |
@@ -17,7 +19,9 @@ mod literal;
 mod order;
 mod read;
 mod schema;
+mod table;
 mod tls;
+mod values;
 mod write;
 
 use market::bar::Bar;

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 /// Message bytes in one batch at the most.
 const BATCH_BYTES: usize = 512 * 1024;
 
-/// Sorts rows by partition (kind, symbol, hour) and, within each, by clustering key, keeping the order of those that
+/// Sorts rows by partition (kind, symbol, bucket) and, within each, by clustering key, keeping the order of those that
 /// have the same; returns the sorted indices and the ends of the groups.
 pub(super) fn by_partition(batch: &Batch) -> (Vec<u32>, Vec<u32>) {
     let mut groups: FxHashMap<(Kind, &str, i64), u32> = FxHashMap::default();
@@ -16,7 +16,8 @@ pub(super) fn by_partition(batch: &Batch) -> (Vec<u32>, Vec<u32>) {
     // Rows of one partition often follow each other.
     let mut last = None;
     for row in batch.rows() {
-        let key = (row.kind(), batch.symbol(row), row.ts().hour().0);
+        let kind = row.kind();
+        let key = (kind, batch.symbol(row), kind.bucket().start(row.ts()).0);
         let group = match last {
             Some((same, group)) if same == key => group,
             _ => {

@@ -1,15 +1,15 @@
 //! Counts and scans. Partitions come from the asked range or the directory, and are read one by one in time order.
 
 use super::cql::from_stamp;
-use super::directory;
-use super::{CassandraStore, explain};
+use super::{CassandraStore, directory, explain, table, values};
 use futures_util::StreamExt;
-use market::{Kind, Price, Quote, QuoteSide, Record, Side, Size, Trade, UnixNanos, fixed};
+use market::table::{Cell, MAX_COLUMNS};
+use market::{Kind, Price, Record, Side, Size, Trade, UnixNanos};
 use ports::store::{Counts, Scan, Sink, Store};
 use ports::{Error, Result};
 use scylla::client::session::Session;
 use scylla::statement::prepared::PreparedStatement;
-use scylla::value::{CqlDate, CqlDecimal, CqlTime, CqlTimestamp, MaybeEmpty};
+use scylla::value::{CqlDate, CqlDecimal, CqlTime, CqlTimestamp, Row};
 use std::ops::ControlFlow;
 
 /// Partitions counted at the same time.
@@ -37,9 +37,10 @@ pub(super) fn count(store: &CassandraStore) -> Result<Counts> {
         let mut partitions = directory::all_partitions(&session, store).await?;
         for kind in Kind::ALL {
             let text = format!(
-                "SELECT count(*) FROM {}.{} WHERE symbol = ? AND {} = ?",
+                "SELECT count(*) FROM {}.{} WHERE {} = ? AND {} = ?",
                 store.keyspace,
                 kind.plural(),
+                kind.table().partition(),
                 kind.bucket().name()
             );
             let statement = prepare(&session, store, text).await?;
@@ -72,6 +73,7 @@ pub(super) fn count(store: &CassandraStore) -> Result<Counts> {
     })
 }
 
+/// A row of trades, in the order of [`table::selected`]: read without a value that says its type, as most rows are trades.
 type TradeRow = (
     CqlTime,
     String,
@@ -87,153 +89,88 @@ type TradeRow = (
     Option<i32>,
     Option<bool>,
 );
-const TRADE_VALUES: &str =
-    "ts, feed, venue, id, price, size, side, conditions, tape, seq, recv_ts, revision, canceled";
 
-/// Of an absent side the numbers are empty, or null where an earlier version of Tapeline left them unset.
-type SideNumber = Option<MaybeEmpty<CqlDecimal>>;
-type SideRow = (SideNumber, SideNumber, Option<String>);
-type QuoteRow = (
-    CqlTime,
-    String,
-    i64,
-    SideNumber,
-    SideNumber,
-    Option<String>,
-    SideNumber,
-    SideNumber,
-    Option<String>,
-    Option<Vec<String>>,
-    Option<(CqlDate, CqlTime)>,
-);
-const QUOTE_VALUES: &str =
-    "ts, feed, seq, bid, bid_size, bid_venue, ask, ask_size, ask_venue, conditions, recv_ts";
-
-fn decimal(value: Option<CqlDecimal>) -> Result<i128> {
-    let Some(value) = value else { return Err(Error::user("a row lacks its price or size")) };
-    let (bytes, scale) = value.as_signed_be_bytes_slice_and_exponent();
-    if bytes.len() > 16 {
-        return Err(Error::user("a decimal in the table does not fit: 1e20 or beyond"));
-    }
-    let negative = bytes.first().is_some_and(|b| b & 0x80 != 0);
-    let unscaled = bytes.iter().fold(if negative { -1_i128 } else { 0 }, |n, b| (n << 8) | i128::from(*b));
-    fixed::from_unscaled(unscaled, scale)
-        .map_err(|error| Error::user(format!("a decimal in the table: {error}")))
+/// The start of the day that a bucket lies in: what times of day are added to.
+fn midnight(bucket: UnixNanos) -> i64 {
+    bucket.epoch_day() * market::time::DAY
 }
 
-fn array(codes: Option<Vec<String>>) -> String {
-    let codes = codes.unwrap_or_default();
-    if codes.is_empty() { "[]".to_owned() } else { format!("[\"{}\"]", codes.join("\",\"")) }
-}
-
-fn received(stamp: Option<(CqlDate, CqlTime)>) -> UnixNanos {
-    stamp.map_or(UnixNanos(0), |(date, time)| from_stamp(date.0, time.0))
-}
-
-fn midnight(hour: i64) -> i64 {
-    UnixNanos(hour).epoch_day() * market::time::DAY
-}
-
-fn trade(symbol: &str, hour: i64, row: TradeRow) -> Result<Record<String>> {
+fn trade(symbol: &str, bucket: UnixNanos, row: TradeRow, sink: Sink<'_>) -> Result<ControlFlow<()>> {
     let (ts, feed, venue, id, price, size, side, conditions, tape, seq, recv, revision, canceled) = row;
     let side = side.unwrap_or_default();
-    Ok(Record::Trade(Trade {
-        symbol: symbol.to_owned(),
-        feed,
-        venue,
-        id,
-        ts: UnixNanos(midnight(hour) + ts.0),
-        recv_ts: received(recv),
-        price: Price::from_raw(decimal(price)?),
-        size: Size::from_raw(decimal(size)?),
+    let lacks = || Error::user("a row of trades lacks its price or size");
+    let conditions = values::array(conditions.unwrap_or_default());
+    Ok(sink(&Record::Trade(Trade {
+        symbol,
+        feed: &feed,
+        venue: &venue,
+        id: &id,
+        ts: UnixNanos(midnight(bucket) + ts.0),
+        recv_ts: recv.map_or(UnixNanos(0), |(date, time)| from_stamp(date.0, time.0)),
+        price: Price::from_raw(values::decimal(&price.ok_or_else(lacks)?)?),
+        size: Size::from_raw(values::decimal(&size.ok_or_else(lacks)?)?),
         side: Side::from_name(&side)
             .ok_or_else(|| Error::user(format!("a row of trades has an unknown side `{side}`")))?,
-        conditions: array(conditions),
-        tape: tape.unwrap_or_default(),
+        conditions: &conditions,
+        tape: tape.as_deref().unwrap_or_default(),
         seq: seq.unwrap_or(0),
         revision: revision.unwrap_or(0).unsigned_abs(),
         canceled: canceled.unwrap_or(false),
-    }))
+    })))
 }
 
-fn side((price, size, venue): SideRow) -> Result<Option<QuoteSide<String>>> {
-    let number = |value: SideNumber| match value {
-        Some(MaybeEmpty::Value(value)) => Some(value),
-        Some(MaybeEmpty::Empty) | None => None,
+/// A row of any kind, by its description.
+fn described(
+    kind: Kind,
+    symbol: &str,
+    bucket: UnixNanos,
+    row: Row,
+    sink: Sink<'_>,
+) -> Result<ControlFlow<()>> {
+    let fail = |name: &str, reason: String| {
+        Error::user(format!("a row of {}: column `{name}`: {reason}", kind.plural()))
     };
-    let (price, size) = (number(price), number(size));
-    if price.is_none() && size.is_none() {
-        return Ok(None);
+    let mut owned = Vec::with_capacity(MAX_COLUMNS);
+    for (column, value) in table::selected(kind).zip(row.columns) {
+        let value = values::OwnedCell::new(column, value, midnight(bucket));
+        owned.push(value.map_err(|reason| fail(column.name, reason))?);
     }
-    Ok(Some(QuoteSide {
-        price: Price::from_raw(decimal(price)?),
-        size: Size::from_raw(decimal(size)?),
-        venue: venue.unwrap_or_default(),
-    }))
-}
-
-fn quote(symbol: &str, hour: i64, row: QuoteRow) -> Result<Record<String>> {
-    let (ts, feed, seq, bid, bid_size, bid_venue, ask, ask_size, ask_venue, conditions, recv) = row;
-    Ok(Record::Quote(Quote {
-        symbol: symbol.to_owned(),
-        feed,
-        seq,
-        ts: UnixNanos(midnight(hour) + ts.0),
-        recv_ts: received(recv),
-        bid: side((bid, bid_size, bid_venue))?,
-        ask: side((ask, ask_size, ask_venue))?,
-        conditions: array(conditions),
-    }))
+    let mut cells = [Cell::Absent; MAX_COLUMNS];
+    cells[0] = Cell::Text(symbol);
+    for (cell, owned) in cells[1..].iter_mut().zip(&owned) {
+        *cell = owned.cell();
+    }
+    let record = kind.table().record(&cells[..kind.table().columns.len()]);
+    Ok(sink(&record.map_err(|error| fail(error.column, error.reason))?))
 }
 
 pub(super) fn scan(store: &CassandraStore, scan: &Scan, sink: Sink<'_>) -> Result<()> {
     let (runtime, session) = store.session()?;
+    let kind = scan.kind;
     runtime.block_on(async {
-        let values = match scan.kind {
-            Kind::Trade => TRADE_VALUES,
-            Kind::Quote => QUOTE_VALUES,
-        };
-        let text = format!(
-            "SELECT {values} FROM {}.{} WHERE symbol = ? AND {} = ? AND ts >= ? AND ts <= ?",
-            store.keyspace,
-            scan.kind.plural(),
-            scan.kind.bucket().name()
-        );
-        let statement = prepare(&session, store, text).await?;
+        let statement = prepare(&session, store, table::select(&store.keyspace, kind)).await?;
         let mut left = scan.limit.unwrap_or(u64::MAX);
-        let length = scan.kind.bucket().length();
-        for (symbol, UnixNanos(hour)) in directory::partitions(&session, store, scan).await? {
-            let start = hour - midnight(hour);
-            let from = start + scan.from.0.saturating_sub(hour).clamp(0, length);
-            let to = start + scan.to.0.saturating_sub(hour).clamp(0, length);
+        let length = kind.bucket().length();
+        for (symbol, bucket) in directory::partitions(&session, store, scan).await? {
+            let start = bucket.0 - midnight(bucket);
+            let from = start + scan.from.0.saturating_sub(bucket.0).clamp(0, length);
+            let to = start + scan.to.0.saturating_sub(bucket.0).clamp(0, length);
             if from >= to {
                 continue;
             }
             // Inclusive, because 24:00 is beyond what `time` holds.
             let to = to - 1;
-            let values = (&symbol, CqlTimestamp(hour / market::time::MILLI), CqlTime(from), CqlTime(to));
-            let answer = match scan.kind {
+            let values = (&symbol, CqlTimestamp(bucket.millis()), CqlTime(from), CqlTime(to));
+            let rows = page(&session, &statement, values, store).await?;
+            let answer = match kind {
                 Kind::Trade => {
-                    let rows = page(&session, &statement, values, store).await?;
-                    drain(
-                        rows.rows_stream::<TradeRow>(),
-                        |row| trade(&symbol, hour, row),
-                        &mut left,
-                        sink,
-                        store,
-                    )
-                    .await?
+                    let rows = rows.rows_stream::<TradeRow>();
+                    drain(rows, |row| trade(&symbol, bucket, row, &mut *sink), &mut left, store).await?
                 }
-                Kind::Quote => {
-                    let rows = page(&session, &statement, values, store).await?;
-                    drain(
-                        rows.rows_stream::<QuoteRow>(),
-                        |row| quote(&symbol, hour, row),
-                        &mut left,
-                        sink,
-                        store,
-                    )
-                    .await?
+                _ => {
+                    let rows = rows.rows_stream::<Row>();
+                    let take = |row| described(kind, &symbol, bucket, row, &mut *sink);
+                    drain(rows, take, &mut left, store).await?
                 }
             };
             if answer.is_break() {
@@ -256,11 +193,11 @@ async fn page(
         .map_err(|error| store.keyspace_fails("read records")(&error))
 }
 
+/// Hands rows over until there are no more, or none is wanted.
 async fn drain<R>(
     rows: std::result::Result<scylla::client::pager::TypedRowStream<R>, scylla::deserialize::TypeCheckError>,
-    read: impl Fn(R) -> Result<Record<String>>,
+    mut take: impl FnMut(R) -> Result<ControlFlow<()>>,
     left: &mut u64,
-    sink: &mut dyn FnMut(&Record<&str>) -> ControlFlow<()>,
     store: &CassandraStore,
 ) -> Result<ControlFlow<()>>
 where
@@ -273,8 +210,7 @@ where
             return Ok(ControlFlow::Break(()));
         }
         *left -= 1;
-        let record = read(row.map_err(|error| Error::external(format!("{place}: {error}")))?)?;
-        if sink(&record.as_str()).is_break() {
+        if take(row.map_err(|error| Error::external(format!("{place}: {error}")))?)?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
     }

@@ -2,7 +2,7 @@
 
 use super::bars::{BARS, QUOTE_BARS};
 use super::directory::{self, DIRECTORY};
-use super::{CassandraStore, explain};
+use super::{CassandraStore, explain, table};
 use crate::store::first_difference;
 use market::Kind;
 use ports::store::Store;
@@ -10,67 +10,6 @@ use ports::{Error, Result};
 use scylla::client::session::Session;
 use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
 use std::collections::HashMap;
-
-/// Columns of a table as `system_schema.columns` tells them: name, then type and part of the key.
-const fn wanted(kind: Kind) -> &'static [(&'static str, &'static str)] {
-    match kind {
-        Kind::Trade => &[
-            ("symbol", "text partition_key"),
-            ("hour", "timestamp partition_key"),
-            ("ts", "time clustering"),
-            ("feed", "text clustering"),
-            ("venue", "text clustering"),
-            ("id", "text clustering"),
-            ("price", "decimal"),
-            ("size", "decimal"),
-            ("side", "text"),
-            ("conditions", "frozen<list<text>>"),
-            ("tape", "text"),
-            ("seq", "bigint"),
-            ("recv_ts", "frozen<tuple<date, time>>"),
-            ("revision", "int"),
-            ("canceled", "boolean"),
-        ],
-        Kind::Quote => &[
-            ("symbol", "text partition_key"),
-            ("hour", "timestamp partition_key"),
-            ("ts", "time clustering"),
-            ("feed", "text clustering"),
-            ("seq", "bigint clustering"),
-            ("bid", "decimal"),
-            ("bid_size", "decimal"),
-            ("bid_venue", "text"),
-            ("ask", "decimal"),
-            ("ask_size", "decimal"),
-            ("ask_venue", "text"),
-            ("conditions", "frozen<list<text>>"),
-            ("recv_ts", "frozen<tuple<date, time>>"),
-        ],
-    }
-}
-
-/// `hour` is the event time cut to the hour, `ts` the UTC time of day: readable in cqlsh, nanoseconds kept.
-fn create_table(keyspace: &str, kind: Kind, retention_days: u32) -> String {
-    let (mut columns, mut clustering) = (String::new(), Vec::new());
-    for (name, class) in wanted(kind) {
-        let (class, part) =
-            class.rsplit_once(' ').filter(|(_, part)| !part.contains('>')).unwrap_or((class, ""));
-        columns.push_str(&format!("{name} {class}, "));
-        if part == "clustering" {
-            clustering.push(*name);
-        }
-    }
-    // Twenty to thirty windows over the retention; a day where nothing expires.
-    let window = (retention_days / 25).max(1);
-    format!(
-        "CREATE TABLE IF NOT EXISTS {keyspace}.{} ({columns}PRIMARY KEY ((symbol, hour), {})) \
-         WITH compaction = {{'class': 'TimeWindowCompactionStrategy', 'compaction_window_unit': 'DAYS', \
-         'compaction_window_size': {window}}} AND default_time_to_live = {}",
-        kind.plural(),
-        clustering.join(", "),
-        u64::from(retention_days) * 86_400,
-    )
-}
 
 /// Bars change until they are final and are kept: the unified strategy merges their revisions without being told how
 /// many there will be.
@@ -93,12 +32,15 @@ const FIRST_VERSION: i32 = 3;
 /// Each migration's statements, from [`FIRST_VERSION`] on; the last one's version is kept in the table `migrations`.
 fn migrations(keyspace: &str, retention_days: u32) -> Vec<Vec<String>> {
     vec![
-        Kind::ALL
+        Kind::MARKET
             .iter()
-            .map(|kind| create_table(keyspace, *kind, retention_days))
+            .map(|kind| table::create(keyspace, *kind, retention_days))
             .chain([create_bars(keyspace, "bars", BARS), create_bars(keyspace, "quote_bars", QUOTE_BARS)])
             .collect(),
-        vec![directory::create(keyspace, retention_days)],
+        vec![
+            table::create(keyspace, Kind::Reading, retention_days),
+            directory::create(keyspace, retention_days),
+        ],
     ]
 }
 
@@ -160,7 +102,7 @@ pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
         }
         let before = columns(&session, keyspace, &place).await?;
         let missing: Vec<&str> =
-            TABLES.iter().map(|(name, _)| *name).filter(|name| before.iter().all(|c| c.table != *name)).collect();
+            tables().into_iter().map(|(name, _)| name).filter(|name| before.iter().all(|c| c.table != *name)).collect();
         // All of them, whatever was done before: each creates what is missing, a table that was dropped too.
         for (version, statements) in (FIRST_VERSION..).zip(&all) {
             for statement in statements {
@@ -186,8 +128,8 @@ pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
                 .await?;
             }
         }
-        for (name, _) in TABLES {
-            let verb = if missing.contains(name) { "created" } else { "exists" };
+        for (name, _) in tables() {
+            let verb = if missing.contains(&name) { "created" } else { "exists" };
             said.push(format!("table {name}: {verb}, version {latest}"));
         }
         said.extend(durability_warning(&session, keyspace).await);
@@ -235,14 +177,15 @@ fn warning(copies: u32, mode: Option<&str>) -> Option<String> {
     ))
 }
 
-/// The tables and their columns.
-const TABLES: &[(&str, &[(&str, &str)])] = &[
-    ("trades", wanted(Kind::Trade)),
-    ("quotes", wanted(Kind::Quote)),
-    ("bars", BARS),
-    ("quote_bars", QUOTE_BARS),
-    ("directory", DIRECTORY),
-];
+/// The tables and their columns, as `system_schema.columns` tells them.
+fn tables() -> Vec<(&'static str, Vec<(String, String)>)> {
+    let fixed = |columns: &[(&str, &str)]| -> Vec<(String, String)> {
+        columns.iter().map(|(name, class)| ((*name).to_owned(), (*class).to_owned())).collect()
+    };
+    let records = Kind::ALL.into_iter().map(|kind| (kind.plural(), table::wanted(kind)));
+    let others = [("bars", BARS), ("quote_bars", QUOTE_BARS), ("directory", DIRECTORY)];
+    records.chain(others.map(|(name, columns)| (name, fixed(columns)))).collect()
+}
 
 /// A row of `system_schema.columns`.
 struct Column {
@@ -282,8 +225,8 @@ pub(super) async fn problem(
     only: Option<&str>,
 ) -> Result<Option<Error>> {
     let found = columns(session, keyspace, &format!("look at the tables of {store}")).await?;
-    for (table, wanted) in TABLES.iter().filter(|(table, _)| only.is_none_or(|only| only == *table)) {
-        let of_table = found.iter().filter(|column| column.table == *table);
+    for (table, wanted) in tables().into_iter().filter(|(table, _)| only.is_none_or(|only| only == *table)) {
+        let of_table = found.iter().filter(|column| column.table == table);
         let have: Vec<(String, String)> =
             of_table.map(|column| (column.name.clone(), column.class.clone())).collect();
         if have.is_empty() {
@@ -292,9 +235,7 @@ pub(super) async fn problem(
                     .hint(format!("create keyspace and tables: tapeline init --store {store}")),
             ));
         }
-        let want: Vec<(String, String)> =
-            wanted.iter().map(|(name, class)| ((*name).to_owned(), (*class).to_owned())).collect();
-        if let Some(problem) = first_difference(table, &want, &have) {
+        if let Some(problem) = first_difference(table, &wanted, &have) {
             let absent = wanted.iter().find(|(name, _)| have.iter().all(|(other, _)| other != name));
             let hint = match absent
                 .filter(|(_, class)| !class.ends_with("_key") && !class.ends_with("clustering"))
@@ -313,13 +254,14 @@ pub(super) async fn problem(
 /// Fails if the account may not write to a table. Rights are looked at before the row is: this one's key is longer than
 /// any that can be stored, so nothing is written.
 pub(super) async fn may_write(session: &Session, keyspace: &str, store: &str, table: &str) -> Result<()> {
-    let key = match table {
-        "trades" | "quotes" => "hour = 0",
-        "directory" => "kind = ''",
-        _ => "interval = '' AND period = 0",
+    let of_kind = Kind::ALL.into_iter().find(|kind| kind.plural() == table);
+    let (name, rest) = match (of_kind, table) {
+        (Some(kind), _) => (kind.table().partition(), format!("{} = 0", kind.bucket().name())),
+        (None, "directory") => ("symbol", "kind = ''".to_owned()),
+        (None, _) => ("symbol", "interval = '' AND period = 0".to_owned()),
     };
     let text =
-        format!("DELETE FROM {keyspace}.{table} WHERE symbol = '{}' AND {key}", "x".repeat(MAX_KEY + 1));
+        format!("DELETE FROM {keyspace}.{table} WHERE {name} = '{}' AND {rest}", "x".repeat(MAX_KEY + 1));
     match session.query_unpaged(text, ()).await {
         Err(
             error @ ExecutionError::LastAttemptError(RequestAttemptError::DbError(DbError::Unauthorized, _)),

@@ -90,7 +90,7 @@ impl CassandraWriter {
             statement.set_is_idempotent(true);
             Ok(Insert { statement, batches: (0..=rows).map(|_| OnceLock::new()).collect() })
         };
-        let inserts = [prepare(Kind::Trade)?, prepare(Kind::Quote)?];
+        let inserts = [prepare(Kind::Trade)?, prepare(Kind::Quote)?, prepare(Kind::Reading)?];
         let insert_bucket = runtime
             .block_on(directory::prepare_insert(&session, &store.keyspace))
             .map_err(|error| explain(&format!("prepare at {}", store.describe()), &error))?;

@@ -1,6 +1,6 @@
 //! Bars in the SQLite store: prices, sizes and volume as decimal text.
 
-use super::read::decimal;
+use super::table::decimal;
 use market::bar::{Bar, QuoteValues, TradeValues, Values};
 use market::{Kind, Price, Size, UnixNanos};
 use ports::store::BarScan;
@@ -8,10 +8,8 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 use std::ops::ControlFlow;
 
-/// The tables, as a literal to be joined with others.
-macro_rules! tables {
-    () => {
-        "
+/// The tables.
+pub(super) const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS bars (
     symbol TEXT NOT NULL, interval TEXT NOT NULL, start INTEGER NOT NULL, feed TEXT NOT NULL,
     open TEXT NOT NULL, high TEXT NOT NULL, low TEXT NOT NULL, close TEXT NOT NULL,
@@ -24,15 +22,14 @@ CREATE TABLE IF NOT EXISTS quote_bars (
     ask_open TEXT, ask_high TEXT, ask_low TEXT, ask_close TEXT, ask_size TEXT,
     late INTEGER NOT NULL, revision INTEGER NOT NULL, final INTEGER NOT NULL, complete INTEGER NOT NULL,
     PRIMARY KEY (symbol, interval, start, feed)) WITHOUT ROWID;
-"
-    };
-}
-pub(super) use tables;
+";
 
-pub(super) const fn table(kind: Kind) -> &'static str {
+/// The table of bars of a kind; readings have none.
+const fn table(kind: Kind) -> Option<&'static str> {
     match kind {
-        Kind::Trade => "bars",
-        Kind::Quote => "quote_bars",
+        Kind::Trade => Some("bars"),
+        Kind::Quote => Some("quote_bars"),
+        Kind::Reading => None,
     }
 }
 
@@ -82,9 +79,9 @@ pub(super) fn write(connection: &Connection, bars: &[Bar]) -> rusqlite::Result<(
                 ])?;
             }
             Values::Empty => {
+                let Some(table) = table(bar.kind) else { continue };
                 let text = format!(
-                    "DELETE FROM {} WHERE symbol = ? AND interval = ? AND start = ? AND feed = ?",
-                    table(bar.kind)
+                    "DELETE FROM {table} WHERE symbol = ? AND interval = ? AND start = ? AND feed = ?"
                 );
                 tx.prepare_cached(&text)?.execute(params![bar.symbol, interval, start, bar.feed])?;
             }
@@ -98,10 +95,10 @@ pub(super) fn scan(
     scan: &BarScan,
     sink: &mut dyn FnMut(Bar) -> ControlFlow<()>,
 ) -> rusqlite::Result<()> {
+    let Some(table) = table(scan.kind) else { return Ok(()) };
     let mut statement = connection.prepare(&format!(
-        "SELECT * FROM {} WHERE symbol = ?1 AND interval = ?2 AND start >= ?3 AND start < ?4 AND (?5 IS NULL OR feed = ?5)
-         ORDER BY start, feed LIMIT ?6",
-        table(scan.kind)
+        "SELECT * FROM {table} WHERE symbol = ?1 AND interval = ?2 AND start >= ?3 AND start < ?4 AND (?5 IS NULL OR feed = ?5)
+         ORDER BY start, feed LIMIT ?6"
     ))?;
     let limit = scan.limit.and_then(|n| i64::try_from(n).ok()).unwrap_or(-1);
     let mut rows = statement.query(params![
@@ -143,6 +140,7 @@ fn bar(scan: &BarScan, row: &Row<'_>) -> rusqlite::Result<Bar> {
             };
             (Values::Quotes(QuoteValues { bid: side(4)?, ask: side(9)? }), 14)
         }
+        Kind::Reading => return Err(rusqlite::Error::QueryReturnedNoRows),
     };
     Ok(Bar {
         kind: scan.kind,

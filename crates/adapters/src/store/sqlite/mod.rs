@@ -6,6 +6,7 @@
 mod bars;
 mod read;
 mod schema;
+mod table;
 mod write;
 
 use market::bar::Bar;

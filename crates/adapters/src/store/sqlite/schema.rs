@@ -1,41 +1,29 @@
 //! Tables, migrations, and whether existing tables fit.
 
-use super::{SqliteStore, bars, sql};
+use super::{SqliteStore, bars, sql, table};
 use crate::store::first_difference;
 use market::{Kind, UnixNanos};
 use ports::store::Store;
 use ports::{Error, Result};
 use rusqlite::{Connection, params};
 
-/// The version that [`TABLES`] make. Earlier ones kept numbers in billionths, and the sides of trades among their
+/// The version that the first migration makes. Earlier ones kept numbers in billionths, and the sides of trades among their
 /// conditions: they are refused.
 const FIRST_VERSION: usize = 3;
 
-/// Migrations, oldest first; `user_version` is the version of the last one applied.
-const MIGRATIONS: &[&str] = &[TABLES, DIRECTORY];
+/// The version after all migrations.
+const VERSION: usize = 4;
+
+/// Migrations, oldest first, from [`FIRST_VERSION`] on; `user_version` is the version of the last one applied.
+fn migrations() -> [String; VERSION - FIRST_VERSION + 1] {
+    let tables = |kinds: &[Kind]| kinds.iter().map(|kind| table::create(kind.table())).collect::<String>();
+    [tables(&Kind::MARKET) + bars::TABLES, tables(&[Kind::Reading]) + DIRECTORY]
+}
 
 /// The tables of a store.
-const TABLE_NAMES: [&str; 5] = ["trades", "quotes", "bars", "quote_bars", "directory"];
-
-/// The version after all migrations.
-const VERSION: usize = FIRST_VERSION + MIGRATIONS.len() - 1;
-
-const TABLES: &str = concat!(
-    "
-CREATE TABLE IF NOT EXISTS trades (
-    symbol TEXT NOT NULL, ts INTEGER NOT NULL, feed TEXT NOT NULL, venue TEXT NOT NULL, id TEXT NOT NULL,
-    price TEXT NOT NULL, size TEXT NOT NULL, side TEXT NOT NULL, conditions TEXT NOT NULL, tape TEXT NOT NULL,
-    seq INTEGER NOT NULL,
-    recv_ts INTEGER NOT NULL, revision INTEGER NOT NULL, canceled INTEGER NOT NULL, stamp_ms INTEGER NOT NULL,
-    PRIMARY KEY (symbol, ts, feed, venue, id)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS quotes (
-    symbol TEXT NOT NULL, ts INTEGER NOT NULL, feed TEXT NOT NULL, seq INTEGER NOT NULL,
-    bid TEXT, bid_size TEXT, bid_venue TEXT, ask TEXT, ask_size TEXT, ask_venue TEXT,
-    conditions TEXT NOT NULL, recv_ts INTEGER NOT NULL, stamp_ms INTEGER NOT NULL,
-    PRIMARY KEY (symbol, ts, feed, seq)) WITHOUT ROWID;
-",
-    bars::tables!()
-);
+fn table_names() -> impl Iterator<Item = &'static str> {
+    Kind::ALL.map(Kind::plural).into_iter().chain(["bars", "quote_bars", "directory"])
+}
 
 /// The first and last bucket of each kind, symbol and feed.
 const DIRECTORY: &str = "
@@ -96,11 +84,10 @@ impl SqliteStore {
         self.check_version(version)?;
         let before = tables(connection).map_err(&fail)?;
         // All of them: each creates what is missing, a table that was dropped too.
-        for migration in MIGRATIONS {
-            connection.execute_batch(migration).map_err(&fail)?;
+        for migration in migrations() {
+            connection.execute_batch(&migration).map_err(&fail)?;
         }
-        let recreated: Vec<&str> =
-            TABLE_NAMES.into_iter().filter(|name| !before.iter().any(|b| b == name)).collect();
+        let recreated: Vec<&str> = table_names().filter(|name| !before.iter().any(|b| b == name)).collect();
         self.check(connection)?;
         if version < DIRECTORY_VERSION || !before.iter().any(|name| name == "directory") {
             fill_directory(connection).map_err(&fail)?;
@@ -124,10 +111,10 @@ impl SqliteStore {
     pub(super) fn check(&self, connection: &Connection) -> Result<()> {
         let fail = sql(&self.path, "read the tables' columns");
         let fresh = Connection::open_in_memory().map_err(&fail)?;
-        for migration in MIGRATIONS {
-            fresh.execute_batch(migration).map_err(&fail)?;
+        for migration in migrations() {
+            fresh.execute_batch(&migration).map_err(&fail)?;
         }
-        for table in TABLE_NAMES {
+        for table in table_names() {
             let (want, have) =
                 (columns(&fresh, table).map_err(&fail)?, columns(connection, table).map_err(&fail)?);
             if let Some(problem) = first_difference(table, &want, &have) {
@@ -142,8 +129,11 @@ impl SqliteStore {
 /// Enters what the record tables hold: of a file that was written before it had a directory.
 fn fill_directory(connection: &Connection) -> rusqlite::Result<()> {
     for kind in Kind::ALL {
-        let text =
-            format!("SELECT symbol, feed, min(ts), max(ts) FROM {} GROUP BY symbol, feed", kind.plural());
+        let text = format!(
+            "SELECT {0}, feed, min(ts), max(ts) FROM {1} GROUP BY {0}, feed",
+            kind.table().partition(),
+            kind.plural()
+        );
         let mut spans = connection.prepare(&text)?;
         let mut insert = connection.prepare("INSERT OR REPLACE INTO directory VALUES (?, ?, ?, ?, ?)")?;
         let mut rows = spans.query([])?;

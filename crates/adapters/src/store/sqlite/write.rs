@@ -1,30 +1,18 @@
 //! The writing side: one thread, each of its transactions takes all batches that are waiting.
 
-use super::read::{quote, trade};
-use super::{QUEUE, sql};
+use super::{QUEUE, sql, table};
 use crate::store::seen::{BucketEntry, SeenBuckets};
 use crossbeam_channel::{Receiver, Sender};
+use market::table::Table;
 use market::version::Version;
-use market::{Quote, Record, Trade};
+use market::{Kind, Record};
 use ports::batch::Batch;
 use ports::cancel::{Backoff, CancelToken};
 use ports::store::{Done, Writer};
 use ports::{Error, Result};
-use rusqlite::{CachedStatement, Connection, Params, params};
+use rusqlite::{CachedStatement, Connection, params};
 use std::path::Path;
 use std::time::Duration;
-
-const INSERT_TRADE: &str = "
-INSERT INTO trades VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) ON CONFLICT DO NOTHING";
-const REPLACE_TRADE: &str = "
-INSERT OR REPLACE INTO trades VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
-const SELECT_TRADE: &str =
-    "SELECT * FROM trades WHERE symbol = ? AND ts = ? AND feed = ? AND venue = ? AND id = ?";
-const INSERT_QUOTE: &str = "
-INSERT INTO quotes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT DO NOTHING";
-const REPLACE_QUOTE: &str = "
-INSERT OR REPLACE INTO quotes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
-const SELECT_QUOTE: &str = "SELECT * FROM quotes WHERE symbol = ? AND ts = ? AND feed = ? AND seq = ?";
 
 /// Enters a bucket in the directory.
 const INSERT_BUCKET: &str = "
@@ -113,8 +101,10 @@ fn write(
     let mut entered = Vec::new();
     {
         let mut directory = tx.prepare_cached(INSERT_BUCKET)?;
-        let mut trades = Table::prepare(&tx, [INSERT_TRADE, REPLACE_TRADE, SELECT_TRADE])?;
-        let mut quotes = Table::prepare(&tx, [INSERT_QUOTE, REPLACE_QUOTE, SELECT_QUOTE])?;
+        let mut tables = Vec::with_capacity(Kind::COUNT);
+        for kind in Kind::ALL {
+            tables.push(TableWriter::prepare(&tx, kind.table())?);
+        }
         let mut scratch = Vec::new();
         for (_, batch) in batches {
             for entry in seen.unseen(batch, batch.rows().iter()) {
@@ -123,12 +113,8 @@ fn write(
             }
             let mut bad = Refused::new();
             for (index, row) in batch.rows().iter().enumerate() {
-                let record = batch.record(row);
-                let result = match &record {
-                    Record::Trade(trade) => write_trade(&mut trades, trade, row.stamp_ms, &mut scratch),
-                    Record::Quote(quote) => write_quote(&mut quotes, quote, row.stamp_ms, &mut scratch),
-                };
-                match result {
+                let table = &mut tables[row.kind() as usize];
+                match table.write(&batch.record(row), row.stamp_ms, &mut scratch) {
                     Ok(()) => {}
                     // The row itself is at fault: too big, or against a constraint.
                     Err(error)
@@ -157,101 +143,58 @@ fn enter(directory: &mut CachedStatement<'_>, entry: &BucketEntry) -> rusqlite::
 }
 
 /// Statements of one table: most rows are new, so that the row that is there is read only on a conflict.
-struct Table<'c> {
+struct TableWriter<'c> {
+    table: &'static Table,
     insert: CachedStatement<'c>,
     replace: CachedStatement<'c>,
     select: CachedStatement<'c>,
 }
 
-impl<'c> Table<'c> {
-    fn prepare(connection: &'c Connection, [insert, replace, select]: [&str; 3]) -> rusqlite::Result<Self> {
+impl<'c> TableWriter<'c> {
+    fn prepare(connection: &'c Connection, table: &'static Table) -> rusqlite::Result<Self> {
         Ok(Self {
-            insert: connection.prepare_cached(insert)?,
-            replace: connection.prepare_cached(replace)?,
-            select: connection.prepare_cached(select)?,
+            table,
+            insert: connection.prepare_cached(&table::insert(table))?,
+            replace: connection.prepare_cached(&table::replace(table))?,
+            select: connection.prepare_cached(&table::select_row(table))?,
         })
     }
 
     /// Inserts a row, or replaces the one of its key if that holds an earlier version.
-    fn write(
-        &mut self,
-        values: impl Params + Copy,
-        key: impl Params,
-        version: impl FnOnce(&mut Vec<u8>) -> Version,
-        stored: impl FnOnce(&rusqlite::Row<'_>, &mut Vec<u8>) -> rusqlite::Result<Version>,
-        scratch: &mut Vec<u8>,
-    ) -> rusqlite::Result<()> {
-        if self.insert.execute(values)? == 1 {
+    fn write(&mut self, record: &Record<&str>, stamp_ms: i64, scratch: &mut Vec<u8>) -> rusqlite::Result<()> {
+        if execute(self.table, &mut self.insert, record, stamp_ms, scratch)? == 1 {
             return Ok(());
         }
-        let new = version(scratch);
+        let new = Version::of(record, stamp_ms, scratch);
         // A row that cannot be read was not written by us, and is replaced.
-        let old = self.select.query_row(key, |row| Ok(stored(row, scratch).ok()))?;
-        if old.is_none_or(|old| new > old) {
-            self.replace.execute(values)?;
+        if self.stored(record, scratch)?.is_none_or(|old| new > old) {
+            execute(self.table, &mut self.replace, record, stamp_ms, scratch)?;
         }
         Ok(())
     }
+
+    /// The version of the row that has a record's key, if it can be read.
+    fn stored(&mut self, record: &Record<&str>, scratch: &mut Vec<u8>) -> rusqlite::Result<Option<Version>> {
+        for (index, column) in (1..).zip(table::key(self.table)) {
+            table::bind(&mut self.select, index, (column.get)(record), scratch)?;
+        }
+        let mut rows = self.select.raw_query();
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let stamp_ms = row.get(self.table.columns.len())?;
+        Ok(table::record(self.table, row).ok().map(|stored| Version::of(&stored, stamp_ms, scratch)))
+    }
 }
 
-fn write_trade(
-    table: &mut Table<'_>,
-    trade: &Trade<&str>,
+fn execute(
+    table: &Table,
+    statement: &mut CachedStatement<'_>,
+    record: &Record<&str>,
     stamp_ms: i64,
     scratch: &mut Vec<u8>,
-) -> rusqlite::Result<()> {
-    let (price, size) = (trade.price.to_string(), trade.size.to_string());
-    table.write(
-        params![
-            trade.symbol,
-            trade.ts.0,
-            trade.feed,
-            trade.venue,
-            trade.id,
-            price,
-            size,
-            trade.side.name(),
-            trade.conditions,
-            trade.tape,
-            trade.seq,
-            trade.recv_ts.0,
-            trade.revision,
-            trade.canceled,
-            stamp_ms,
-        ],
-        params![trade.symbol, trade.ts.0, trade.feed, trade.venue, trade.id],
-        |scratch| Version::of(&Record::Trade(*trade), stamp_ms, scratch),
-        |row, scratch| Ok(Version::of(&Record::Trade(self::trade(row)?), row.get(14)?, scratch)),
-        scratch,
-    )
-}
-
-fn write_quote(
-    table: &mut Table<'_>,
-    quote: &Quote<&str>,
-    stamp_ms: i64,
-    scratch: &mut Vec<u8>,
-) -> rusqlite::Result<()> {
-    let (bid, ask) = (quote.bid.as_ref(), quote.ask.as_ref());
-    table.write(
-        params![
-            quote.symbol,
-            quote.ts.0,
-            quote.feed,
-            quote.seq,
-            bid.map(|side| side.price.to_string()),
-            bid.map(|side| side.size.to_string()),
-            bid.map(|side| side.venue),
-            ask.map(|side| side.price.to_string()),
-            ask.map(|side| side.size.to_string()),
-            ask.map(|side| side.venue),
-            quote.conditions,
-            quote.recv_ts.0,
-            stamp_ms,
-        ],
-        params![quote.symbol, quote.ts.0, quote.feed, quote.seq],
-        |scratch| Version::of(&Record::Quote(*quote), stamp_ms, scratch),
-        |row, scratch| Ok(Version::of(&Record::Quote(self::quote(row)?), row.get(12)?, scratch)),
-        scratch,
-    )
+) -> rusqlite::Result<usize> {
+    for (index, column) in (1..).zip(table.columns) {
+        table::bind(statement, index, (column.get)(record), scratch)?;
+    }
+    statement.raw_bind_parameter(table.columns.len() + 1, stamp_ms)?;
+    statement.raw_execute()
 }

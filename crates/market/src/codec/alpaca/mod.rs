@@ -325,6 +325,7 @@ impl Decode for Decoder {
         let done = read.map_err(String::from).and_then(|()| match kind {
             Kind::Trade => self.trade(Origin::History, &members, recv_ts, &mut |outcome| sink(outcome, raw)),
             Kind::Quote => self.quote(&members, recv_ts, &mut |outcome| sink(outcome, raw)),
+            Kind::Reading => Err("the vendor has no readings".to_owned()),
         });
         if let Err(reason) = done {
             sink(Err(reason), raw);

@@ -50,6 +50,7 @@ pub(crate) fn run(context: &Context, options: &AlertReplayOptions) -> Result<Exi
             match record.as_str() {
                 Record::Trade(trade) => engine.trade(&trade, &mut alerts),
                 Record::Quote(quote) => engine.quote(&quote, &mut alerts),
+                Record::Reading(_) => {}
             }
         }
     }

@@ -1,0 +1,124 @@
+//! Readings from lines of text through topic and store, and the list of what a store holds.
+
+use crate::{finish, run, tapeline, url};
+use std::io::Write;
+use std::path::Path;
+use std::process::Stdio;
+
+fn urls(dir: &Path, source: &str) -> Vec<String> {
+    let (topic, store) = (url("sqlite", &dir.join("t.db")), url("sqlite", &dir.join("s.db")));
+    ["--source", source, "--topic", &topic, "--store", &store].map(str::to_owned).to_vec()
+}
+
+fn call(words: &[&str], urls: &[String]) -> (i32, String) {
+    run(&words.iter().copied().chain(urls.iter().map(String::as_str)).collect::<Vec<_>>())
+}
+
+const CSV: &str = "\
+sensor,time,temperature,state,n
+a,2026-01-05T10:00:00Z,21.50,on,1
+a,2026-01-05T10:00:00Z,21.75,off,2
+b,2026-01-06T00:00:00.000000001Z,-3,,7
+b,yesterday,1,on,8
+";
+
+#[test]
+fn lines_go_through_topic_and_store_and_are_verified() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.csv");
+    std::fs::write(&file, CSV).unwrap();
+    let source = format!(
+        "lines:{}?format=csv&feed=plant&series={{sensor}}.{{field}}&value=temperature,state&seq=n&unit=x",
+        file.display()
+    );
+    let urls = urls(dir.path(), &source);
+    let (code, text) = call(&["run"], &urls);
+    assert_eq!(code, 0, "{text}");
+    assert!(
+        text.contains("dead letters: 1") && text.contains("a.csv:5 (source): `yesterday` is not a time"),
+        "{text}"
+    );
+    let (code, text) = call(&["verify"], &urls);
+    assert!(code == 0 && text.contains("verified: 5 records"), "{text}");
+    let store = &urls[4..];
+    let (_, text) = call(&["query", "readings", "a.temperature", "--format", "csv"], store);
+    assert_eq!(
+        text.lines().map(|line| line.rsplit_once(',').unwrap().0).collect::<Vec<_>>(),
+        [
+            "ts,series,value,type,unit,quality,tags,feed,seq",
+            "2026-01-05T10:00:00Z,a.temperature,21.5,decimal,x,,,plant,1",
+            "2026-01-05T10:00:00Z,a.temperature,21.75,decimal,x,,,plant,2",
+        ],
+        "{text}"
+    );
+    let (_, text) = call(&["query", "readings", "b.temperature", "--format", "json"], store);
+    assert!(
+        text.contains(r#""value":"-3""#) && text.contains(r#""type":"integer""#) && !text.contains("quality"),
+        "{text}"
+    );
+    let (_, text) = call(&["count", "--format", "csv"], store);
+    assert_eq!(
+        text,
+        "kind,symbol,count\nreadings,a.state,2\nreadings,a.temperature,2\nreadings,b.temperature,1\n"
+    );
+    let (_, text) = call(&["symbols", "--format", "csv", "--search", "TEMP"], store);
+    assert_eq!(
+        text,
+        "kind,symbol,feed,from,to\n\
+         readings,a.temperature,plant,2026-01-05T00:00:00Z,2026-01-06T00:00:00Z\n\
+         readings,b.temperature,plant,2026-01-06T00:00:00Z,2026-01-07T00:00:00Z\n"
+    );
+    // A corrected value of the same device number replaces the row; a replay changes nothing.
+    std::fs::write(&file, CSV.replace("21.50", "on").replace("yesterday", "2026-01-07")).unwrap();
+    for _ in 0..2 {
+        let (code, text) = call(&["run", "--replay"], &urls);
+        assert_eq!(code, 0, "{text}");
+    }
+    let (_, text) = call(&["query", "readings", "a.temperature", "--format", "csv"], store);
+    assert!(text.contains("a.temperature,on,text,") && text.lines().count() == 3, "{text}");
+    let (code, text) = call(&["verify"], &urls);
+    assert!(code == 0 && text.contains("verified: 7 records"), "{text}");
+}
+
+#[test]
+fn standard_input_is_read_to_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let urls = urls(dir.path(), "lines:-?format=influx&feed=telegraf");
+    let mut child =
+        tapeline(&std::iter::once("run").chain(urls.iter().map(String::as_str)).collect::<Vec<_>>())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+    let line = "cpu,host=h1 load=0.25,busy=t 1767607200000000000\n";
+    // The same line twice is one reading of each field; another value of the same time is another one.
+    let lines = [line, line, &line.replace("0.25", "0.5"), "cpu load\n"].concat();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let (code, text) = finish(child.wait_with_output().unwrap());
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("-:4 (source): expected `=` behind the field `load` at byte 8"), "{text}");
+    let (_, text) = call(&["count", "--format", "json"], &urls[4..]);
+    assert_eq!(
+        text,
+        "{\"quotes\":{},\"readings\":{\"cpu,host=h1.busy\":1,\"cpu,host=h1.load\":2},\"trades\":{}}\n"
+    );
+    let (code, text) = call(&["verify"], &urls[2..]);
+    assert!(code == 0 && text.contains("verified: 3 records"), "{text}");
+    let (_, text) = call(&["query", "readings", "cpu,host=h1.busy", "--format", "json"], &urls[4..]);
+    assert!(text.contains(r#""tags":{"host":"h1"}"#) && text.contains(r#""value":"true""#), "{text}");
+}
+
+#[test]
+fn an_empty_store_has_no_symbols() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = url("sqlite", &dir.path().join("s.db"));
+    let topic = url("sqlite", &dir.path().join("t.db"));
+    assert_eq!(run(&["init", "--store", &store, "--topic", &topic]).0, 0);
+    let (code, text) = run(&["symbols", "--store", &store]);
+    assert!(code == 0 && text.contains("no symbols in sqlite:"), "{text}");
+    let (_, text) = run(&["symbols", "--format", "json", "--store", &store]);
+    assert!(text.starts_with("[]\n"), "{text}");
+    let (code, text) = run(&["symbols", "--format", "parquet", "--store", &store]);
+    assert!(code == 1 && text.contains("--format parquet is for bars"), "{text}");
+}
