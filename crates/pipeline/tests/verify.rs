@@ -313,6 +313,7 @@ fn a_changed_field_is_found_named_and_repaired() {
                 if number % 2 == 0 { ("bid", "'7'") } else { ("ask", "'7'") },
                 if number % 2 == 0 { ("bid_venue", "'Z'") } else { ("ask_venue", "'Z'") },
             ]),
+            Kind::Reading => unreachable!("none is planted"),
         };
         let change = format!("UPDATE {} SET {column} = {value}", key.kind.plural());
         one(&place.store_file(), &format!("{change} WHERE {}", condition(&key, number)));

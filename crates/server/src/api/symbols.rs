@@ -63,7 +63,11 @@ pub(crate) async fn symbols(
     if params.stored {
         let counts = query::run(&app, |store, _| Ok(store.count()?)).await?;
         for (kind, symbols) in counts {
-            let name = if kind == Kind::Trade { "stored_trades" } else { "stored_quotes" };
+            let name = match kind {
+                Kind::Trade => "stored_trades",
+                Kind::Quote => "stored_quotes",
+                Kind::Reading => continue,
+            };
             for (symbol, count) in symbols {
                 let row = rows.entry(symbol.clone()).or_insert_with(|| {
                     let mut row = Map::new();

@@ -24,8 +24,9 @@ pub(crate) fn run(context: &Context, options: &AlertReplayOptions) -> Result<Exi
     }
     let (from, to) = bars::range(&options.span)?;
     let store = open::store(config)?;
-    let counts = context.retry_short(|| store.count())?;
-    let symbols: BTreeSet<&String> = counts.values().flat_map(|symbols| symbols.keys()).collect();
+    let entries = context.retry_short(|| store.directory())?;
+    let of_market = entries.iter().filter(|entry| Kind::MARKET.contains(&entry.kind));
+    let symbols: BTreeSet<&String> = of_market.map(|entry| &entry.symbol).collect();
     let mut alerts: Vec<Alert> = Vec::new();
     let mut records = 0;
     for symbol in symbols {
