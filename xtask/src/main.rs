@@ -26,8 +26,8 @@ const HELP: &str = "cargo xtask
   dist [--dev] [TARGET …]    release archives, a .deb, checksums and SBOM in target/dist (--dev: of debug builds)
   deploy-render              put deploy/aws/user-data.sh into the CloudFormation templates
   deploy-test [CHECK …]      check deploy/ with official tools and emulators of AWS (installs about 900 MB; run dist first)
-  stack up [--nodes 3]       real Kafka and Cassandra on this machine
-  stack down|status|wipe     stop them; show them; stop them and delete their data";
+  stack up [--nodes 3] [--secure]   real Kafka and Cassandra on this machine; --secure: with TLS, passwords, access lists
+  stack down|status|wipe [--secure] stop them; show them; stop them and delete their data";
 
 fn main() -> ExitCode {
     match run() {
@@ -55,15 +55,29 @@ fn run() -> Result<()> {
         ["dist", ref targets @ ..] => dist::dist(targets),
         ["deploy-render"] => deploy::render(),
         ["deploy-test", ref words @ ..] => deploy::test(words),
-        ["stack", "up"] => stack::local(1)?.up(),
-        ["stack", "up", "--nodes", n] => stack::local(n.parse()?)?.up(),
-        ["stack", "down"] => stack::existing()?.down(),
-        ["stack", "status"] => stack::existing()?.status(),
-        ["stack", "wipe"] => stack::existing()?.wipe(),
+        ["stack", verb, ref options @ ..] => stack(verb, options),
         [] | ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             Ok(())
         }
         _ => bail!("unknown: {}\n{HELP}", words.join(" ")),
+    }
+}
+
+fn stack(verb: &str, options: &[&str]) -> Result<()> {
+    let is_secure = options.contains(&"--secure");
+    let rest: Vec<&str> = options.iter().copied().filter(|option| *option != "--secure").collect();
+    let nodes = match (verb, &rest[..]) {
+        ("up", ["--nodes", n]) => n.parse()?,
+        (_, []) => 1,
+        _ => bail!("unknown options of `stack {verb}`: {}\n{HELP}", rest.join(" ")),
+    };
+    match verb {
+        "up" if is_secure => stack::secure(nodes)?.up(),
+        "up" => stack::local(nodes)?.up(),
+        "down" => stack::existing(is_secure)?.down(),
+        "status" => stack::existing(is_secure)?.status(),
+        "wipe" => stack::existing(is_secure)?.wipe(),
+        _ => bail!("unknown: stack {verb}\n{HELP}"),
     }
 }

@@ -17,13 +17,17 @@ pub(crate) fn all(words: &[&str]) -> Result<()> {
     let (python, coinbase) = (python()?, environment("python-coinbase")?);
     let tests = |stack: &Stack, guarded: &Stack| {
         run(cargo(
-            &[&["test", "--profile", "ci", "--workspace", "--no-fail-fast", "--", "--include-ignored"], words]
-                .concat(),
+            &[
+                &["test", "--profile", "ci", "--workspace", "--no-fail-fast", "--", "--include-ignored"],
+                words,
+            ]
+            .concat(),
         )
         .env("TAPELINE_TEST_KAFKA", stack.kafka_address())
         .env("TAPELINE_TEST_CASSANDRA", stack.cassandra_address())
         .env("TAPELINE_TEST_GUARDED_KAFKA", guarded.kafka_address())
         .env("TAPELINE_TEST_GUARDED_CASSANDRA", guarded.cassandra_address())
+        .env("TAPELINE_TEST_CERTIFICATES", guarded.certificate_folder())
         // Not in the repository; a test that needs it says so.
         .env("TAPELINE_TAPE", crate::shell::root().join("../shared/data/us-equities"))
         .env("TAPELINE_TEST_PYTHON", &python)

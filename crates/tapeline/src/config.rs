@@ -226,12 +226,7 @@ fn merge(below: &mut Table, above: Table, path: &str, place: &str) -> Result<()>
         match (below.get_mut(&key), value) {
             (Some(Value::Table(below)), Value::Table(above)) => merge(below, above, &full, place)?,
             (Some(slot), value) => {
-                // A secret may be kept elsewhere: `password = { file = "…" }`.
-                let elsewhere = |table: &Table| {
-                    table.len() == 1
-                        && table.keys().all(|key| ["file", "env", "command"].contains(&key.as_str()))
-                };
-                let secret = slot.is_str() && value.as_table().is_some_and(elsewhere);
+                let secret = slot.is_str() && is_secret_reference(&value);
                 if slot.type_str() != value.type_str() && !secret {
                     let (want, have) = (slot.type_str(), value.type_str());
                     return Err(Error::user(format!("{place}: `{full}` is a {have}, a {want} is due"))
@@ -248,6 +243,13 @@ fn merge(below: &mut Table, above: Table, path: &str, place: &str) -> Result<()>
     Ok(())
 }
 
+/// Whether a secret is kept elsewhere: `password = { file = "…" }`.
+fn is_secret_reference(value: &Value) -> bool {
+    value.as_table().is_some_and(|table| {
+        table.len() == 1 && table.keys().all(|key| ["file", "env", "command"].contains(&key.as_str()))
+    })
+}
+
 fn set(table: &mut Table, keys: &[String], text: &str, place: &str) -> Result<()> {
     let full = keys.join(".");
     let Some((last, parents)) = keys.split_last() else { return Err(unknown(place, &full)) };
@@ -262,8 +264,9 @@ fn set(table: &mut Table, keys: &[String], text: &str, place: &str) -> Result<()
     }
     let slot = table.get_mut(last).ok_or_else(|| unknown(place, &full))?;
     let bad = |want: &str| Error::user(format!("{place}: `{text}` is not {want}"));
-    *slot = match slot {
+    *slot = match &*slot {
         Value::String(_) => Value::String(text.to_owned()),
+        secret if is_secret_reference(secret) => Value::String(text.to_owned()),
         Value::Integer(_) => Value::Integer(text.parse().map_err(|_| bad("a whole number"))?),
         Value::Boolean(_) => Value::Boolean(text.parse().map_err(|_| bad("true or false"))?),
         _ => return Err(unknown(place, &full)),
@@ -359,8 +362,17 @@ mod tests {
 
     #[test]
     fn a_broken_line_is_not_repeated() {
-        let error = with_file("[store.cassandra]\npassword = hush\nport = 1", &[], &[]).unwrap_err().to_string();
+        let error =
+            with_file("[store.cassandra]\npassword = hush\nport = 1", &[], &[]).unwrap_err().to_string();
         assert!(error.contains("t.toml is not TOML: line 2") && !error.contains("hush"), "{error}");
+    }
+
+    #[test]
+    fn a_variable_beats_a_secret_that_the_file_keeps_elsewhere() {
+        let text = "[topic.kafka.sasl]\npassword = { file = \"/no/such\" }";
+        let config = with_file(text, &[("TAPELINE__TOPIC__KAFKA__SASL__PASSWORD", "hush")], &[]).unwrap();
+        assert_eq!(config.topic.kafka.sasl.password.reveal(), "hush");
+        assert!(with_file(text, &[], &[]).unwrap_err().to_string().contains("/no/such"));
     }
 
     #[test]

@@ -109,7 +109,10 @@ fn listen(stop: &CancelToken) -> Result<()> {
 }
 
 fn log(config: &Config) -> Result<()> {
-    let filter = EnvFilter::try_new(&config.log.level)
+    // What the Cassandra driver logs of a lost connection is said once, in our words; from debug on it is shown too.
+    let is_plain = ["off", "error", "warn", "info"].contains(&config.log.level.as_str());
+    let filter = if is_plain { format!("{},scylla=off", config.log.level) } else { config.log.level.clone() };
+    let filter = EnvFilter::try_new(filter)
         .map_err(|error| Error::user(format!("log.level `{}`: {error}", config.log.level)))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -54,7 +54,7 @@ fn read(store: &dyn Store, scan: &Scan) -> Vec<String> {
     out
 }
 
-fn suite(store: &dyn Store) {
+pub(crate) fn suite(store: &dyn Store) {
     store.init().unwrap();
     store.init().unwrap();
     let stop = ports::CancelToken::default();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 const PARTITIONS: i32 = 4;
 
-fn suite(topics: &dyn Topics, names: &Names) {
+pub(crate) fn suite(topics: &dyn Topics, names: &Names) {
     init_is_safe_to_repeat(topics, names);
     keys_keep_their_order(topics, names);
     a_group_goes_on_where_it_committed(topics, names);

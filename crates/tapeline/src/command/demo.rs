@@ -34,6 +34,32 @@ const SESSION: [(&str, &[u8]); 4] = [
     ("aig", include_bytes!("../../../../data/us-equities/tick/aig/20131008_trade.zip")),
 ];
 
+/// What the demo is alerted of: a move of 0.25 % in a minute, and five times the usual volume.
+const RULES: &str = "
+[[rules]]
+name = 'sudden-move'
+kind = 'percent_move'
+window = '60s'
+threshold = 0.25
+hysteresis = 0.05
+cooldown = '10m'
+session = 'regular'
+[[rules]]
+name = 'volume'
+kind = 'volume_surge'
+window = '60s'
+baseline = '30m'
+threshold = 5
+hysteresis = 2
+cooldown = '30m'
+session = 'regular'
+";
+
+#[derive(serde::Deserialize)]
+struct Rules {
+    rules: Vec<market::alert::RuleConfig>,
+}
+
 pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> {
     let dir = &options.dir;
     unpack(dir)?;
@@ -51,20 +77,25 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
         ("source.alpaca.secret", Some("demo".to_owned())),
         ("topic.url", Some(url(&topic))),
         ("store.url", Some(url(&store))),
+        ("alert.file", Some(dir.join("alerts.db").display().to_string())),
     ];
-    let config = config::load(None, std::iter::empty(), &flags)?;
+    let mut config = config::load(None, std::iter::empty(), &flags)?;
+    config.alert.rules = toml::from_str::<Rules>(RULES)
+        .map_err(|error| Error::internal(format!("the demo's alert rules: {error}")))?
+        .rules;
     println!("demo: every trade of {symbols} on 2013-10-08, from a stock API to the store");
     println!(
         "  a stock API: the tape, played as Alpaca's websocket and REST on {address}, up to {} a second",
         crate::output::thousands(rate as u64)
     );
-    println!("  a producer, a topic, a consumer, a store, and bars on the way");
+    println!("  a producer, a topic, a consumer, a store, and bars and alerts on the way");
     let telemetry = Arc::new(Telemetry::default());
     let serve = |telemetry| super::serve::start(context, &config, &options.listen, Some(telemetry));
     let server = options.serve.then(|| serve(Arc::clone(&telemetry))).transpose()?;
     let start = Instant::now();
     let source = Whole::new(open::source(&config)?, simulator.records as u64);
-    flow::through(context, &config, Box::new(source), &ProduceOptions { replay: true }, &telemetry)?;
+    let alerts =
+        flow::through(context, &config, Box::new(source), &ProduceOptions { replay: true }, &telemetry)?;
     let time = start.elapsed();
     if context.stop.is_cancelled() {
         return Err(Error::user("stopped before the end"));
@@ -72,6 +103,9 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
     println!("  on the tape {} trades", crate::output::thousands(simulator.records as u64));
     flow::summary(&telemetry, time, true);
     super::aggregate::summary(&telemetry);
+    if let Some(outcome) = alerts {
+        outcome.print();
+    }
     // The API's history, asked for the whole day, against what has arrived.
     let proof = verify::Proof::read(context, &config, (UnixNanos(DAY.0), UnixNanos(DAY.1)))?;
     proof.print();
@@ -148,7 +182,7 @@ impl Drop for Api {
 
 /// Lays the session out as a folder of tick files, and clears what an earlier demo left.
 fn unpack(dir: &Path) -> Result<()> {
-    for name in ["topic.db", "market.db"] {
+    for name in ["topic.db", "market.db", "alerts.db"] {
         for suffix in ["", "-wal", "-shm"] {
             let path = dir.join(format!("{name}{suffix}"));
             if path.exists() {

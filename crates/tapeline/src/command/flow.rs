@@ -1,5 +1,6 @@
 //! `tapeline produce`, `consume` and `run`.
 
+use super::alert::{Evaluation, Outcome};
 use crate::cli::{ConsumeOptions, ProduceOptions, RunOptions};
 use crate::context::Context;
 use crate::output::{duration, table, thousands};
@@ -74,10 +75,14 @@ pub(crate) fn run(context: &Context, options: &RunOptions) -> Result<ExitCode> {
     let serve = |telemetry| super::serve::start(context, &context.config, &options.listen, Some(telemetry));
     let server = options.serve.then(|| serve(Arc::clone(&telemetry))).transpose()?;
     let start = Instant::now();
-    through(context, &context.config, open::source(&context.config)?, &options.produce, &telemetry)?;
+    let source = open::source(&context.config)?;
+    let alerts = through(context, &context.config, source, &options.produce, &telemetry)?;
     summary(&telemetry, start.elapsed(), true);
     if context.config.aggregate.run {
         super::aggregate::summary(&telemetry);
+    }
+    if let Some(outcome) = alerts {
+        outcome.print();
     }
     if telemetry.get(&telemetry.published) == 0 && telemetry.get(&telemetry.vendor_bars) > 0 {
         // Bars are not compared: there is nothing to verify.
@@ -92,14 +97,16 @@ pub(crate) fn run(context: &Context, options: &RunOptions) -> Result<ExitCode> {
     Ok(crate::cli::loss_code(&telemetry))
 }
 
-/// Source to store in one process: `produce` and `aggregate` in threads of their own, `consume` in this one.
+/// Source to store in one process: `produce`, `aggregate` and, if there are rules, `alert` in threads of their own,
+/// `consume` in this one.
 pub(crate) fn through(
     context: &Context,
     config: &Config,
     mut source: Box<dyn Source>,
     options: &ProduceOptions,
     telemetry: &Arc<Telemetry>,
-) -> Result<()> {
+) -> Result<Option<Outcome>> {
+    let alerts = if config.alert.rules.is_empty() { None } else { Some(Evaluation::open(config)?) };
     let topics = open::topics(config, &context.stop)?;
     let store = open::store(config)?;
     prepare(context, config, &*topics)?;
@@ -110,7 +117,7 @@ pub(crate) fn through(
     let consuming = consume_settings(config);
     let last = context.stop.delayed(consuming.drain);
     let bars = config.aggregate.run.then(|| super::aggregate::settings(config)).transpose()?;
-    let (published, stored, aggregated) = std::thread::scope(|scope| {
+    let (published, stored, aggregated, alerts) = std::thread::scope(|scope| {
         let producer = scope.spawn(|| {
             let settings = produce_settings(config, options);
             let result = produce::run(&mut *source, &*topics, &settings, telemetry, &context.stop);
@@ -131,6 +138,16 @@ pub(crate) fn through(
                 result
             })
         });
+        let (topics_of_alerts, last_of_alerts, produced_of_alerts) = (&*topics, &last, &produced);
+        let alerts = alerts.map(|evaluation| {
+            scope.spawn(move || {
+                let result = evaluation.run(topics_of_alerts, last_of_alerts, produced_of_alerts);
+                if result.is_err() {
+                    context.stop.cancel();
+                }
+                result
+            })
+        });
         let bars = scope.spawn(|| store_bars(config, &*topics, &*store, telemetry, &last, &produced));
         let stored = consume::run(&*topics, &*store, &consuming, telemetry, &last, &produced);
         if stored.is_err() {
@@ -138,7 +155,8 @@ pub(crate) fn through(
         }
         let kept = bars.join().map_err(|_| ports::Error::internal("the thread that stores bars panicked"));
         let stored = stored.and_then(|report| kept?.map(|()| report));
-        (producer.join(), stored, aggregator.map(std::thread::ScopedJoinHandle::join))
+        let alerts = alerts.map(std::thread::ScopedJoinHandle::join);
+        (producer.join(), stored, aggregator.map(std::thread::ScopedJoinHandle::join), alerts)
     });
     drop(progress);
     let published = published.map_err(|_| ports::Error::internal("the producer panicked"))??;
@@ -150,10 +168,10 @@ pub(crate) fn through(
             "not all of the topic was stored in time (consume.drain_ms); the next start goes on from there"
         );
     }
-    match aggregated {
-        Some(result) => result.map_err(|_| ports::Error::internal("the aggregator panicked"))?,
-        None => Ok(()),
+    if let Some(result) = aggregated {
+        result.map_err(|_| ports::Error::internal("the aggregator panicked"))??;
     }
+    alerts.map(|result| result.map_err(|_| ports::Error::internal("the alert thread panicked"))?).transpose()
 }
 
 /// A vendor's own bars, beside the records.

@@ -133,6 +133,33 @@ fn the_real_session_fires_what_the_oracle_finds_and_each_message_arrives_once() 
     assert!(text.contains(&format!("\n{moves} alerts of rule move from 654,140 records")), "{text}");
 }
 
+#[test]
+fn run_evaluates_the_rules_beside_storing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (url, keys) = receiver();
+    let config = configuration(dir.path(), &hook(&url));
+    let urls = embedded_urls(dir.path(), &session());
+    let (code, text) =
+        run(&[with("run", &urls), vec!["--kinds", "trades", "--symbols", "BAC,IBM", "--config", &config]]
+            .concat());
+    assert_eq!(code, 0, "{text}");
+    let expected = expected_of_two_symbols();
+    assert!(text.contains(&format!("alerts: {expected} fired from ")), "{text}");
+    let found = history(&["alert", "history", "--format", "json", "--config", &config]);
+    assert_eq!(found.iter().map(|(_, lines)| lines.len()).sum::<usize>(), expected);
+    assert_eq!(keys.lock().unwrap().len(), expected);
+}
+
+/// What the oracle finds for BAC and IBM without rules over days, which have no day before here.
+fn expected_of_two_symbols() -> usize {
+    GOLDEN
+        .lines()
+        .map(|line| line.split(',').collect::<Vec<_>>())
+        .filter(|fields| fields[0] == "one" && matches!(fields[2], "BAC" | "IBM"))
+        .filter(|fields| !matches!(fields[1], "extreme" | "gap"))
+        .count()
+}
+
 /// `TAPELINE_TEST_KILLS` kills at moments that differ from run to run; five without it.
 #[test]
 fn kills_lose_no_message_and_repeat_only_what_they_hide() {
@@ -164,12 +191,7 @@ fn kills_lose_no_message_and_repeat_only_what_they_hide() {
     // An attempt that was cut off before it reached the server is repeated, too, and arrives once.
     assert!(copies <= told.parse().unwrap() && copies <= kills, "{copies} copies, {told} repeated\n{text}");
     // The same alerts as without kills.
-    let expected = GOLDEN
-        .lines()
-        .map(|line| line.split(',').collect::<Vec<_>>())
-        .filter(|fields| fields[0] == "one" && matches!(fields[2], "BAC" | "IBM"))
-        .filter(|fields| !matches!(fields[1], "extreme" | "gap"))
-        .count();
+    let expected = expected_of_two_symbols();
     assert_eq!(fired, expected);
 }
 

@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `schema` | keyspace, tables, migrations, and whether existing tables fit |
+//! | `connect` | why no session could be opened |
 //! | `bars` | bars, written and read |
 //! | `cql` | records as CQL values and back |
 //! | `order` | which rows travel together, and in which order |
@@ -10,6 +11,7 @@
 //! | `read` | counts and scans |
 
 mod bars;
+mod connect;
 mod cql;
 mod literal;
 mod order;
@@ -27,7 +29,7 @@ use scylla::client::PoolSize;
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
-use scylla::errors::{DbError, ExecutionError, NewSessionError, PrepareError, RequestAttemptError};
+use scylla::errors::{DbError, ExecutionError, PrepareError, RequestAttemptError};
 use scylla::statement::Consistency;
 use serde::Deserialize;
 use std::fmt::Display;
@@ -137,20 +139,11 @@ impl CassandraStore {
             let host = self.nodes.first().and_then(|node| node.rsplit_once(':')).map_or("", |(host, _)| host);
             builder = builder.tls_context(Some(tls::context(&self.settings.tls, host)?));
         }
-        let session = runtime.block_on(builder.build()).map_err(|error| self.unreachable(&error))?;
+        let session = runtime.block_on(builder.build()).map_err(|error| {
+            tracing::debug!(%error, "cassandra session");
+            connect::explain(&format!("connect to {}", self.describe()), &error, self.settings.tls.enabled)
+        })?;
         Ok(self.session.get_or_init(|| (Arc::new(runtime), Arc::new(session))).clone())
-    }
-
-    fn unreachable(&self, error: &NewSessionError) -> Error {
-        let place = format!("connect to {}", self.describe());
-        let text = error.to_string();
-        if text.contains("Authentication") || text.contains("credentials") {
-            return Error::user(format!("{place}: {text}"))
-                .hint("set store.cassandra.username and TAPELINE__STORE__CASSANDRA__PASSWORD");
-        }
-        tracing::debug!(error = text, "cassandra session");
-        Error::external(format!("{place}: no node answers"))
-            .hint("is Cassandra up, and are host and port right? a local one: cargo xtask stack up")
     }
 
     fn keyspace_fails(&self, doing: &str) -> impl Fn(&dyn Display) -> Error {

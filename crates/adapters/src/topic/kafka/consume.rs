@@ -108,6 +108,7 @@ impl KafkaConsumer {
         let consumer: BaseConsumer<Membership> = config
             .create_with_context(Membership::new(names, positions))
             .map_err(topics.refused("open a consumer"))?;
+        topics.connect(consumer.client())?;
         let partitions = topics.partitions(consumer.client(), names)?;
         let queue = Queue::new(consumer.client().native_ptr());
         consumer.context().queue.get_or_init(|| queue.address());
@@ -376,6 +377,7 @@ pub(super) fn read_all(
     topics.finish(&mut config)?;
     let consumer: BaseConsumer<super::Quiet> =
         config.create_with_context(super::Quiet).map_err(topics.refused("open a reader"))?;
+    topics.connect(consumer.client())?;
     let counts = topics.partitions(consumer.client(), names)?;
     // Up to the ends there are now: a live topic has no other end.
     let mut open: BTreeMap<(u16, i32), i64> = BTreeMap::new();

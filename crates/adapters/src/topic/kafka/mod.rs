@@ -3,6 +3,7 @@
 //! The producer is idempotent with acks=all and partitions keys as the Java client does (murmur2). The consumer keeps
 //! its own account of what may be committed; librdkafka's automatic commit and offset store are off.
 
+mod connect;
 mod consume;
 mod membership;
 mod native;
@@ -20,6 +21,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
 pub use security::Sasl;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -124,6 +126,16 @@ impl KafkaTopics {
         move |error| explain(&place, &error)
     }
 
+    /// The cluster's metadata, or why no connection to it stands. Only for a client that has not joined a group.
+    fn connect(&self, client: &rdkafka::client::Client<impl ClientContext>) -> Result<Metadata> {
+        client.fetch_metadata(None, ANSWER).map_err(|error| {
+            let place = format!("connect to {}", self.describe());
+            let error = explain(&place, &error);
+            let reported = native::connection_errors(client.native_ptr());
+            if error.retryable() { connect::explain(&place, &reported) } else { error }
+        })
+    }
+
     /// Partition counts of the named topics.
     fn partitions(
         &self,
@@ -188,8 +200,7 @@ impl Topics for KafkaTopics {
         self.finish(&mut config)?;
         let admin: AdminClient<Quiet> =
             config.create_with_context(Quiet).map_err(self.refused("open an admin client"))?;
-        let metadata =
-            admin.inner().fetch_metadata(None, ANSWER).map_err(self.refused("ask for the list of topics"))?;
+        let metadata = self.connect(admin.inner())?;
         let mut said = Vec::new();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

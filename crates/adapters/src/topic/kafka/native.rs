@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "librdkafka's topic ids and leader epochs are not in the safe binding")]
 
 use rdkafka::bindings as rd;
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafka;
 use std::collections::BTreeMap;
@@ -31,6 +32,30 @@ pub(super) fn epoch(list: &TopicPartitionList, topic: &str, partition: i32) -> i
         let element = rd::rd_kafka_topic_partition_list_find(list.ptr(), topic.as_ptr(), partition);
         if element.is_null() { NO_EPOCH } else { rd::rd_kafka_topic_partition_get_leader_epoch(element) }
     }
+}
+
+/// Takes the errors that a client reported so far: a request only times out, why no connection stands is told here. Only
+/// for a client that has not joined a group: other events on the queue are dropped.
+pub(super) fn connection_errors(client: *mut RDKafka) -> Vec<(RDKafkaErrorCode, String)> {
+    let mut errors = Vec::new();
+    // SAFETY: the client lives; the queue reference and each event are ours to destroy; the text belongs to its event.
+    unsafe {
+        let queue = rd::rd_kafka_queue_get_main(client);
+        loop {
+            let event = rd::rd_kafka_queue_poll(queue, 0);
+            if event.is_null() {
+                break;
+            }
+            if rd::rd_kafka_event_type(event) == rd::RD_KAFKA_EVENT_ERROR {
+                let code = rd::rd_kafka_event_error(event).into();
+                let text = CStr::from_ptr(rd::rd_kafka_event_error_string(event));
+                errors.push((code, text.to_string_lossy().into_owned()));
+            }
+            rd::rd_kafka_event_destroy(event);
+        }
+        rd::rd_kafka_queue_destroy(queue);
+    }
+    errors
 }
 
 /// Assigns, or takes away, the partitions of a rebalance.

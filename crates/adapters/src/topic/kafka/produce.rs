@@ -70,7 +70,7 @@ impl KafkaProducer {
         let producer: BaseProducer<Deliveries> =
             config.create_with_context(Deliveries::default()).map_err(topics.refused("open a producer"))?;
         let positions = std::slice::from_ref(&topics.positions);
-        topics.partitions(producer.client(), positions)?;
+        topics.connect(producer.client())?;
         // librdkafka asks for its producer id when it hears of the cluster; if no connection was ready then, not before
         // half a second later, in which nothing is sent. Now there is one: hearing again makes it ask at once.
         topics.partitions(producer.client(), positions)?;

@@ -7,6 +7,8 @@ mod run;
 mod silence;
 mod test;
 
+pub(crate) use run::{Evaluation, Outcome};
+
 use crate::cli::AlertVerb;
 use crate::context::Context;
 use market::alert::{Alert, Engine, FeedSettings, RuleConfig, Settings, Span};
