@@ -180,12 +180,10 @@ impl TapeFile {
 /// The content of the zip's only file. A zip cut short has lost the directory at its end; what is there is read from
 /// its beginning.
 fn unzip(entry: &Entry) -> Result<Box<dyn Read + Send>, String> {
-    let open = || std::fs::File::open(&entry.path).map_err(|error| error.to_string());
+    let open = || crate::files::open(&entry.path).map_err(|error| error.to_string());
     match zip::ZipArchive::new(open()?) {
         Ok(mut archive) => {
-            if archive.is_empty() {
-                return Err("the zip holds no file".to_owned());
-            }
+            crate::files::check_one(&archive)?;
             // Keep only where the content lies: the archive cannot travel with a reader into itself.
             let (start, length, method, checksum) = {
                 let file = archive.by_index_raw(0).map_err(|error| error.to_string())?;
