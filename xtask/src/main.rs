@@ -10,6 +10,7 @@ mod shell;
 mod stack;
 mod test;
 mod tidy;
+mod words;
 
 use anyhow::{Result, bail};
 use std::process::ExitCode;
@@ -22,7 +23,7 @@ const HELP: &str = "cargo xtask
   ci                         fmt, clippy, docs, deny, every test, the demo: what CI runs
   bench [ARM …]              the benchmarks against peers and ceiling (store, topic, latency, embedded, memory)
   prove [DIR]                every trade and quote of a tape folder through real servers, with kills; see docs/guarantee.md
-  fuzz [--seconds N] [DECODER …]  every decoder, ten minutes each if not said (libFuzzer; needs a C++ compiler)
+  fuzz [--seconds N] [DECODER …]  every decoder, ten minutes each by default (libFuzzer; needs a C++ compiler)
   dist [--dev] [TARGET …]    release archives, a .deb, checksums and SBOM in target/dist (--dev: of debug builds)
   deploy-render              put deploy/aws/user-data.sh into the CloudFormation templates
   deploy-test [CHECK …]      check deploy/ with official tools and emulators of AWS (installs about 900 MB; run dist first)

@@ -240,7 +240,7 @@ impl Evaluation<'_> {
     }
 
     /// Advances the time of silences. While there is a backlog it is that of the slowest partition: the
-    /// others are merely ahead. Once caught up it is that of the latest record, minus a margin, and advances
+    /// others are just ahead. Once caught up it is that of the latest record, minus a margin, and advances
     /// with the clock.
     fn advance(&mut self, caught_up: bool, since: Duration) {
         let now = if caught_up {

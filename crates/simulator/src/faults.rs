@@ -59,7 +59,7 @@ impl Fault {
             Self::Slow => "slow client",
             Self::Limit => "connection limit",
             Self::TooMany => "HTTP 429",
-            Self::Hole => "hole",
+            Self::Hole => "sequence gap",
             Self::Giant => "giant frame",
             Self::Correction => "correction",
             Self::Cancel => "cancel",

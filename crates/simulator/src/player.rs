@@ -60,7 +60,7 @@ pub(super) fn play(shared: &Shared) -> Vec<Fault> {
             if let Some((place, _)) = plan.last_mut() {
                 *place = (*place).max(to + apart);
             }
-            tracing::info!(fault = fault.name(), at = to, "misbehaving");
+            tracing::info!(fault = fault.name(), at = to, "injecting a fault");
             if matches!(fault, Fault::Limit | Fault::TooMany) {
                 shared.refuse.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(fault);
             }

@@ -62,7 +62,7 @@ impl Handle {
     }
 }
 
-/// Why a session ends; the client is told only what was sent.
+/// Why a session ends; the client learns only what was sent.
 struct Ended;
 type Step = Result<(), Ended>;
 

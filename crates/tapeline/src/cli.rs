@@ -30,7 +30,7 @@ const INTERNAL: u8 = 70;
     version,
     propagate_version = true,
     after_help = "Exit codes: 0 done; 1 failed; 2 wrong arguments; 3 verify found a difference; \
-                  4 a server was away for longer than --wait; \
+                  4 a server was unreachable for longer than --wait; \
                   5 messages were lost before they could be read; 70 a fault of tapeline itself.\n\
                   Start with: tapeline demo"
 )]

@@ -110,7 +110,7 @@ fn listen(stop: &CancelToken) -> Result<()> {
 }
 
 fn log(config: &Config) -> Result<()> {
-    // What the Cassandra driver logs of a lost connection is said once, in our words; from debug on it is shown too.
+    // What the Cassandra driver logs of a lost connection is logged once, in our words; at debug level it is shown too.
     let is_plain = ["off", "error", "warn", "info"].contains(&config.log.level.as_str());
     let filter = if is_plain { format!("{},scylla=off", config.log.level) } else { config.log.level.clone() };
     let filter = EnvFilter::try_new(filter)

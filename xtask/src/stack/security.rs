@@ -18,7 +18,7 @@ pub(super) enum Access {
     Secured,
 }
 
-/// The account of both SCRAM mechanisms and PLAIN; its password is in the file `password` beside the certificates.
+/// The account of both SCRAM mechanisms and PLAIN; its password is in the file `password` next to the certificates.
 const ACCOUNT: &str = "tapeline";
 
 /// Allows anybody to do whatever no access list restricts.
@@ -107,7 +107,7 @@ impl Stack {
         self.dir.join("certificates")
     }
 
-    /// `PLAINTEXT://…` and the like. Beside the plaintext port, two above it, TLS with a client certificate; three above
+    /// `PLAINTEXT://…` and the like. Besides the plaintext port, two above it, TLS with a client certificate; three above
     /// it, or on the port itself if there is no plaintext, TLS with a password.
     pub(super) fn listeners(&self, node: &Node) -> String {
         let at =

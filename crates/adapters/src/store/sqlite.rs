@@ -131,7 +131,7 @@ impl SqliteStore {
                 self.path.display()
             ))
             .hint(
-                "move the file away, run `tapeline init` for a fresh one, and fetch or import the records again",
+                "rename the file, run `tapeline init` for a fresh one, and fetch or import the records again",
             ));
         }
         if version > VERSION {
@@ -186,7 +186,7 @@ impl SqliteStore {
                 (columns(&fresh, table).map_err(&fail)?, columns(connection, table).map_err(&fail)?);
             if let Some(problem) = first_difference(table, &want, &have) {
                 return Err(Error::user(format!("store file {}: {problem}", self.path.display()))
-                    .hint("move the file away and run `tapeline init` for a fresh one"));
+                    .hint("rename the file and run `tapeline init` for a fresh one"));
             }
         }
         Ok(())

@@ -268,8 +268,8 @@ fn every_ticket_is_answered(writer: &mut dyn Writer) {
         }
         let mut seen = [false; 50];
         for _ in 0..50 {
-            let done = writer.completed(Duration::from_secs(30)).unwrap().expect("a ticket is not answered");
-            assert!(!std::mem::replace(&mut seen[done.ticket as usize], true), "answered twice");
+            let done = writer.completed(Duration::from_secs(30)).unwrap().expect("a batch is not acknowledged");
+            assert!(!std::mem::replace(&mut seen[done.ticket as usize], true), "acknowledged twice");
         }
     }
 }

@@ -75,7 +75,7 @@ pub struct Live {
     decoder: Box<dyn Decode>,
     http: Http,
     wires: Option<Receiver<Wire>>,
-    /// Tells the reading thread to reconnect, with the reason.
+    /// Makes the reading thread reconnect, with the reason.
     hang_up: connection::HangUp,
     /// Event time of the newest record.
     latest: Option<i64>,

@@ -146,7 +146,7 @@ impl Poll {
                 "the {} requests a day to {} are used up",
                 self.settings.per_day, self.settings.name
             ))
-            .hint("it goes on at midnight UTC; a larger plan: source.poll.VENDOR.per_day")),
+            .hint("polling resumes at midnight UTC; a larger plan: source.poll.VENDOR.per_day")),
             Err(Wait::Day) => {
                 if self.exhausted.replace(today) != Some(today) {
                     let (vendor, per_day) = (self.settings.name, self.settings.per_day);
@@ -260,7 +260,7 @@ impl Poll {
 
     /// The minute's requests are used up, whoever made them.
     fn throttled(&mut self, index: usize, reason: &str) -> bool {
-        tracing::warn!("{}; asking again in a minute", self.http.shown(reason));
+        tracing::warn!("{}; retrying in a minute", self.http.shown(reason));
         self.budget.exhaust(Instant::now());
         self.symbols[index].page = None;
         false

@@ -132,7 +132,7 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
         "  tapeline run --source tape:{} --topic kafka://127.0.0.1:9092 --store cassandra://127.0.0.1:9042/tapeline",
         dir.join("tape").display()
     );
-    println!("(tapeline stands for target/release/tapeline or `cargo run --release --`)");
+    println!("(tapeline means target/release/tapeline or `cargo run --release --`)");
     super::serve::until_stopped(context, server)?;
     drop(simulator);
     Ok(if proof.holds() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })

@@ -329,7 +329,7 @@ fn a_refusal_that_waiting_cannot_mend_ends_it_and_says_why() {
     assert!(!text.contains("of-test"), "the key was printed: {text}");
     for (source, part) in [
         ("alpaca:iex", "no symbols given"),
-        ("alpaca:nyse?symbols=A", "`nyse` is no feed"),
+        ("alpaca:nyse?symbols=A", "unknown feed `nyse`"),
         ("alpaca:iex?symbols=A&kinds=x", "kinds=x"),
         ("alpaca:iex?symbols=A&what=1", "unknown; known are"),
     ] {

@@ -69,7 +69,7 @@ fn is_whole_after_faults(vendor: &str, feed: &str, causes: &[&str]) {
         assert_eq!(gap["proof"]["fetched"], gap["proof"]["counted_again"], "{gap}");
     }
     for cause in ["lost", "cannot be read", "HTTP 429"].iter().chain(causes) {
-        assert!(text.contains(cause), "{cause} is no cause: {text}");
+        assert!(text.contains(cause), "no gap has the cause {cause}: {text}");
     }
 }
 
@@ -90,17 +90,17 @@ fn finnhub_is_whole_after_faults() {
 
 #[test]
 fn coinbase_is_whole_after_faults() {
-    is_whole_after_faults("coinbase", "", &["hole: messages"]);
+    is_whole_after_faults("coinbase", "", &["sequence gap: messages"]);
 }
 
 #[test]
 fn kraken_is_whole_after_faults() {
-    is_whole_after_faults("kraken", "", &["hole: trades"]);
+    is_whole_after_faults("kraken", "", &["sequence gap: trades"]);
 }
 
 #[test]
 fn binance_is_whole_after_faults() {
-    is_whole_after_faults("binance", "", &["hole: trades"]);
+    is_whole_after_faults("binance", "", &["sequence gap: trades"]);
 }
 
 #[test]

@@ -127,7 +127,7 @@ impl KafkaTopics {
         move |error| explain(&place, &error)
     }
 
-    /// The cluster's metadata, or why no connection to it stands. Only for a client that has not joined a group.
+    /// The cluster's metadata, or why there is no connection to it. Only for a client that has not joined a group.
     fn connect(&self, client: &rdkafka::client::Client<impl ClientContext>) -> Result<Metadata> {
         client.fetch_metadata(None, ANSWER).map_err(|error| {
             let place = format!("connect to {}", self.describe());

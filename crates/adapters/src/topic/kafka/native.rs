@@ -34,8 +34,8 @@ pub(super) fn epoch(list: &TopicPartitionList, topic: &str, partition: i32) -> i
     }
 }
 
-/// Takes the errors that a client reported so far: a request only times out, why no connection stands is told here. Only
-/// for a client that has not joined a group: other events on the queue are dropped.
+/// Takes the errors that a client reported so far: a request only times out, and these say why there is no connection.
+/// Only for a client that has not joined a group: other events on the queue are dropped.
 pub(super) fn connection_errors(client: *mut RDKafka) -> Vec<(RDKafkaErrorCode, String)> {
     let mut errors = Vec::new();
     // SAFETY: the client lives; the queue reference and each event are ours to destroy; the text belongs to its event.

@@ -1,5 +1,5 @@
 //! A fair queue of writers. SQLite lets one process write at a time and makes the others retry after ever
-//! longer sleeps: beside a producer that opens one transaction after another, a writer could sleep for
+//! longer sleeps: next to a producer that opens one transaction after another, a writer could sleep for
 //! seconds. Within a process, writers queue instead.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};

@@ -200,7 +200,7 @@ pub(super) fn short(row: &Value, start: i64) -> Result<Row, String> {
 
 /// The time of `2021-08-26 15:59:00` or `2021-08-26` in a time zone.
 fn local(text: &str, zone: &TimeZone) -> Result<i64, String> {
-    let fail = |error: jiff::Error| format!("`{text}` is no time: {error}");
+    let fail = |error: jiff::Error| format!("`{text}` is not a time: {error}");
     let civil = if text.len() == 10 {
         text.parse::<Date>().map_err(fail)?.at(0, 0, 0, 0)
     } else {
