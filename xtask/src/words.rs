@@ -46,6 +46,8 @@ const BANNED: &[(&str, &str)] = &[
 /// Honest uses: file, and a part of the line.
 const ALLOWED: &[(&str, &str, &str)] = &[
     ("xtask/src/words.rs", "", "the list itself"),
+    ("ARCHITECTURE.md", "keeper.rs", "a file name"),
+    ("crates/market/tests/golden/alerts.py", "told", "a variable of the oracle"),
     ("crates/sources/src", "due", "a row or request is due at its scheduled time"),
     ("crates/server/src/hub/reader.rs", "due", "frames are due at a fixed interval"),
     ("crates/notify/src/outbox", "due", "messages are due at their scheduled time"),
@@ -53,8 +55,12 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("crates/tapeline/src/command/alert/run.rs", "due", "messages are due at their scheduled time"),
 ];
 
-/// Public types that may share a name, because users name them with their module.
-const QUALIFIED: &[&str] = &["Settings", "Report", "Decoder"];
+/// Names that public types still share. To be emptied, never extended.
+const NOT_YET: &[&str] = &[
+    "Account", "Alert", "Bar", "Counts", "Decoder", "Interval", "Kind", "Log", "Message", "Poll", "Proof",
+    "Report", "Settings", "Sink", "Source", "Span", "State", "Step", "Store", "Target", "Vendor", "Verdict",
+    "Verify",
+];
 
 /// Every banned word in a file of the repository, as `file:line: …`.
 pub(crate) fn banned(file: &str, text: &str) -> Vec<String> {
@@ -62,7 +68,8 @@ pub(crate) fn banned(file: &str, text: &str) -> Vec<String> {
     for (line, words) in prose(file, text) {
         let lower = words.to_lowercase();
         for (word, instead) in BANNED.iter().filter(|(word, _)| stands_alone(&lower, word)) {
-            let allowed = |(path, part, _): &&(&str, &str, &str)| file.starts_with(path) && lower.contains(part);
+            let allowed =
+                |(path, part, _): &&(&str, &str, &str)| file.starts_with(path) && lower.contains(part);
             if !ALLOWED.iter().any(|entry| allowed(&entry)) {
                 found.push(format!("{file}:{line}: `{word}`, write: {instead}"));
             }
@@ -74,9 +81,8 @@ pub(crate) fn banned(file: &str, text: &str) -> Vec<String> {
 /// Whether a phrase occurs between word boundaries.
 fn stands_alone(text: &str, phrase: &str) -> bool {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    text.match_indices(phrase).any(|(at, _)| {
-        !text[..at].ends_with(is_word) && !text[at + phrase.len()..].starts_with(is_word)
-    })
+    text.match_indices(phrase)
+        .any(|(at, _)| !text[..at].ends_with(is_word) && !text[at + phrase.len()..].starts_with(is_word))
 }
 
 /// Lines of words for people, numbered from 1: comments and string literals of code, everything else of documentation.
@@ -112,7 +118,8 @@ fn words_of_rust(line: &str) -> String {
             if tail.as_bytes()[end - 1] == b'"' {
                 break;
             }
-            end = tail.char_indices().map(|(index, _)| index).find(|index| *index > end).unwrap_or(tail.len());
+            end =
+                tail.char_indices().map(|(index, _)| index).find(|index| *index > end).unwrap_or(tail.len());
         }
         words.push_str(&without_placeholders(&tail[..end]));
         words.push(' ');
@@ -144,8 +151,12 @@ pub(crate) fn public_types(file: &str, text: &str, types: &mut BTreeMap<String, 
         let Some(rest) = line.trim_start().strip_prefix("pub ") else { continue };
         let mut words = rest.split_whitespace();
         if matches!(words.next(), Some("struct" | "enum" | "trait" | "type" | "union")) {
-            let name: String =
-                words.next().unwrap_or_default().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let name: String = words
+                .next()
+                .unwrap_or_default()
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect();
             types.entry(name).or_default().push(file.to_owned());
         }
     }
@@ -153,8 +164,10 @@ pub(crate) fn public_types(file: &str, text: &str, types: &mut BTreeMap<String, 
 
 /// Names that several public types share.
 pub(crate) fn shared_names(types: &BTreeMap<String, Vec<String>>) -> Vec<String> {
-    let shared = types.iter().filter(|(name, files)| files.len() > 1 && !QUALIFIED.contains(&name.as_str()));
-    shared.map(|(name, files)| format!("public type `{name}` is in {}: rename all but one", files.join(", "))).collect()
+    let shared = types.iter().filter(|(name, files)| files.len() > 1 && !NOT_YET.contains(&name.as_str()));
+    shared
+        .map(|(name, files)| format!("public type `{name}` is in {}: rename all but one", files.join(", ")))
+        .collect()
 }
 
 #[cfg(test)]
@@ -174,8 +187,15 @@ mod tests {
     #[test]
     fn shared_names_of_public_types_are_found() {
         let mut types = BTreeMap::new();
-        public_types("crates/a/src/b.rs", "pub struct Span<T>(T);\npub(crate) enum Kind {}\npub enum Kind {}", &mut types);
+        public_types(
+            "crates/a/src/b.rs",
+            "pub struct Span<T>(T);\npub(crate) enum Kind {}\npub enum Kind {}",
+            &mut types,
+        );
         public_types("crates/c/src/d.rs", "    pub type Span = u8;\nstruct Kind;", &mut types);
-        assert_eq!(shared_names(&types), ["public type `Span` is in crates/a/src/b.rs, crates/c/src/d.rs: rename all but one"]);
+        assert_eq!(
+            shared_names(&types),
+            ["public type `Span` is in crates/a/src/b.rs, crates/c/src/d.rs: rename all but one"]
+        );
     }
 }

@@ -51,7 +51,8 @@ impl Factors {
         for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let fail = |what: &str| format!("line {}: {what}: `{line}`", number + 1);
             let mut fields = line.trim().split(',');
-            let date = fields.next().and_then(|field| field.parse().ok()).ok_or_else(|| fail("expected a date"))?;
+            let date =
+                fields.next().and_then(|field| field.parse().ok()).ok_or_else(|| fail("expected a date"))?;
             let mut factor = |what: &str| {
                 let field = fields.next().ok_or_else(|| fail(what))?;
                 fixed::parse(field.as_bytes()).ok().filter(|factor| *factor > 0).ok_or_else(|| fail(what))

@@ -67,7 +67,8 @@ impl Smtp {
             if text.chars().any(char::is_control) {
                 return Err(fail(format!("`{key}`: control characters are not allowed in an address")));
             }
-            text.parse::<Mailbox>().map_err(|error| fail(format!("`{key}`: `{text}` is not an address: {error}")))
+            text.parse::<Mailbox>()
+                .map_err(|error| fail(format!("`{key}`: `{text}` is not an address: {error}")))
         };
         let from = mailbox("from", &settings.from)?;
         let to = settings.to.iter().map(|text| mailbox("to", text)).collect::<Result<Vec<_>, _>>()?;

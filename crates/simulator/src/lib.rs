@@ -162,7 +162,9 @@ impl Simulator {
     /// # Errors
     /// The system does not report it.
     pub fn address(&self) -> Result<SocketAddr> {
-        self.listener.local_addr().map_err(|error| Error::internal(format!("get the listening address: {error}")))
+        self.listener
+            .local_addr()
+            .map_err(|error| Error::internal(format!("get the listening address: {error}")))
     }
 
     /// Symbols and number of records of the tape.

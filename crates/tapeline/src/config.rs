@@ -322,7 +322,11 @@ mod tests {
     fn what_is_wrong_is_named_with_its_layer() {
         for (text, environment, part) in [
             ("[topic]\nurll = 'x'", ("X", "x"), "t.toml: unknown setting `topic.urll`"),
-            ("[topic]\npartitions = 'x'", ("X", "x"), "`topic.partitions`: expected an integer, found a string"),
+            (
+                "[topic]\npartitions = 'x'",
+                ("X", "x"),
+                "`topic.partitions`: expected an integer, found a string",
+            ),
             ("[topic", ("X", "x"), "t.toml is not TOML"),
             (
                 "",

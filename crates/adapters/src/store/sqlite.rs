@@ -72,8 +72,7 @@ fn sql(path: &Path, doing: &str) -> impl Fn(rusqlite::Error) -> Error + use<> {
     let place = format!("{doing} in store file {}", path.display());
     move |error| match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
-            Error::external(format!("{place}: {error}"))
-                .hint("another process has locked the file; retrying")
+            Error::external(format!("{place}: {error}")).hint("another process has locked the file; retrying")
         }
         Some(rusqlite::ErrorCode::DiskFull | rusqlite::ErrorCode::SystemIoFailure) => {
             Error::external(format!("{place}: {error}")).hint("free some disk space; retrying")
@@ -115,9 +114,11 @@ impl SqliteStore {
         let version = version as usize;
         self.check_version(version)?;
         if version < VERSION {
-            return Err(Error::user(format!("{} is not a store file: it has no tables", self.path.display())).hint(
-                format!("check the path; create the tables: tapeline init --store {}", self.describe()),
-            ));
+            return Err(Error::user(format!(
+                "{} is not a store file: it has no tables",
+                self.path.display()
+            ))
+            .hint(format!("check the path; create the tables: tapeline init --store {}", self.describe())));
         }
         self.check(&connection)?;
         Ok(connection)
@@ -230,9 +231,9 @@ pub(super) fn first_difference(
             Some(_) => {}
         }
     }
-    have.iter().find(|(name, kind)| kind.contains("key") && !want.iter().any(|(other, _)| other == name)).map(
-        |(name, kind)| format!("table {table}: unexpected key column `{name}` ({kind})"),
-    )
+    have.iter()
+        .find(|(name, kind)| kind.contains("key") && !want.iter().any(|(other, _)| other == name))
+        .map(|(name, kind)| format!("table {table}: unexpected key column `{name}` ({kind})"))
 }
 
 impl Store for SqliteStore {

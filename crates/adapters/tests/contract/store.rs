@@ -268,7 +268,8 @@ fn every_ticket_is_answered(writer: &mut dyn Writer) {
         }
         let mut seen = [false; 50];
         for _ in 0..50 {
-            let done = writer.completed(Duration::from_secs(30)).unwrap().expect("a batch is not acknowledged");
+            let done =
+                writer.completed(Duration::from_secs(30)).unwrap().expect("a batch is not acknowledged");
             assert!(!std::mem::replace(&mut seen[done.ticket as usize], true), "acknowledged twice");
         }
     }
@@ -377,7 +378,7 @@ fn cql(statements: &[String]) {
 #[test]
 #[ignore = "needs real Cassandra: cargo xtask test"]
 fn records_wait_while_a_column_or_the_table_is_missing() {
-    let keyspace = unique("mended");
+    let keyspace = unique("fixed");
     let store = cassandra(&keyspace, 100);
     store.init().unwrap();
     let mut writer = store.writer(&ports::CancelToken::default()).unwrap();

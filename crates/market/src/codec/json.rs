@@ -387,7 +387,9 @@ fn number(field: &str, raw: &RawValue) -> Result<i128, DecodeError> {
 
 fn plain(field: &str, text: &str) -> Result<(), DecodeError> {
     match text.chars().find(|c| matches!(c, '"' | '\\' | '\0'..='\x1f')) {
-        Some(c) => Err(DecodeError(format!("{field} {text:?} contains {c:?}, which is not allowed in names and codes"))),
+        Some(c) => Err(DecodeError(format!(
+            "{field} {text:?} contains {c:?}, which is not allowed in names and codes"
+        ))),
         None => Ok(()),
     }
 }

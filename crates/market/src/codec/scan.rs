@@ -257,7 +257,8 @@ impl<'a> Value<'a> {
     /// # Errors
     /// It is absent, or as in [`Self::text`].
     pub fn needed(self, name: &str) -> Result<&'a str, String> {
-        self.text(name).and_then(|text| if text.is_empty() { Err(format!("missing `{name}`")) } else { Ok(text) })
+        self.text(name)
+            .and_then(|text| if text.is_empty() { Err(format!("missing `{name}`")) } else { Ok(text) })
     }
 
     /// An id: a text, or the digits of a number.
@@ -338,7 +339,9 @@ impl<'a> Value<'a> {
         let number = self.whole(name)?;
         // Milliseconds of 1973 are the seconds of the year 5138.
         if (1..100_000_000_000).contains(&number) {
-            return Err(format!("`{name}`: expected milliseconds, found {number}, which is in seconds or long ago"));
+            return Err(format!(
+                "`{name}`: expected milliseconds, found {number}, which is in seconds or long ago"
+            ));
         }
         // Until the year 5138 milliseconds are below 1e14.
         let unit = match number.unsigned_abs() {

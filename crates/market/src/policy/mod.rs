@@ -240,9 +240,10 @@ impl Policy {
         let one_of = |what: &str, value: &str, word: &str| match value {
             "" => Ok(false),
             value if value == word => Ok(true),
-            other => {
-                Err(format!("condition policy {}: {what}: expected `{word}` or nothing, found `{other}`", file.name))
-            }
+            other => Err(format!(
+                "condition policy {}: {what}: expected `{word}` or nothing, found `{other}`",
+                file.name
+            )),
         };
         Ok(Self {
             carries_volume: one_of("volume_without_price", &file.volume_without_price, "previous")?,

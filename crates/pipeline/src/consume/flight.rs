@@ -159,8 +159,10 @@ impl Flight {
         }
         self.measure(&batch, &refused);
         let index = (ticket - self.first) as usize;
-        let ticket =
-            self.tickets.get_mut(index).ok_or_else(|| Error::internal("the store acknowledged a batch twice"))?;
+        let ticket = self
+            .tickets
+            .get_mut(index)
+            .ok_or_else(|| Error::internal("the store acknowledged a batch twice"))?;
         ticket.done = true;
         self.rows -= ticket.rows;
         self.bytes -= ticket.bytes;

@@ -63,7 +63,9 @@ async fn bars(State(app): State<App>, headers: HeaderMap, Params(params): Params
         params.timeframe.as_deref().ok_or_else(|| Problem::bad("timeframe: expected 1Min, 1Hour or 1Day"))?;
     let interval = timeframe(text)?;
     if params.adjustment.as_deref().is_some_and(|adjustment| adjustment != "raw") {
-        return Err(Problem::bad("adjustment: expected raw").hint("use /api/v1/bars with adjust=split or all"));
+        return Err(
+            Problem::bad("adjustment: expected raw").hint("use /api/v1/bars with adjust=split or all")
+        );
     }
     answer(&app, &headers, "bars", What::Bars(interval), &params).await
 }

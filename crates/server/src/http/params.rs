@@ -72,6 +72,8 @@ pub(crate) fn zone(text: Option<&str>) -> Result<Option<String>, Problem> {
     // A time in a zone parses only if the zone is known.
     match UnixNanos::parse(&format!("2024-01-02T03:04[{name}]")) {
         Ok(_) => Ok(Some(name.to_owned())),
-        Err(_) => Err(Problem::bad(format!("tz: expected a time zone such as America/New_York, found `{name}`"))),
+        Err(_) => {
+            Err(Problem::bad(format!("tz: expected a time zone such as America/New_York, found `{name}`")))
+        }
     }
 }

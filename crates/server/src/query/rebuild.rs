@@ -31,8 +31,7 @@ impl Rebuild {
         let Some(policy) = policy else { return Ok(None) };
         let policy = Policy::named(policy).map_err(|error| Problem::bad(format!("policy: {error}")))?;
         if from.zip(to).is_none_or(|(from, to)| to.saturating_sub(from) > LONGEST) {
-            return Err(Problem::bad("policy: expected a range of at most 7 days")
-                .hint("give from and to"));
+            return Err(Problem::bad("policy: expected a range of at most 7 days").hint("give from and to"));
         }
         let deadline = settings.limits.query_deadline;
         let mut settings = settings.bars.clone();

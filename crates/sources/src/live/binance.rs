@@ -82,7 +82,9 @@ impl Vendor for Binance {
         let told: Control = serde_json::from_str(answer)
             .map_err(|error| Refusal::Again(format!("unreadable response: {error}: {answer}")))?;
         match told.error {
-            Some(error) => Err(self.fatal(&error.to_string(), "expected symbols such as BTCUSDT; see docs/sources.md")),
+            Some(error) => {
+                Err(self.fatal(&error.to_string(), "expected symbols such as BTCUSDT; see docs/sources.md"))
+            }
             None => Ok(usize::from(told.id.is_some())),
         }
     }

@@ -55,7 +55,9 @@ impl Vendor for Coinbase {
             ("error", _) if told.message.contains("rate") => {
                 Err(Refusal::Again(format!("Coinbase says {}", told.message)))
             }
-            ("error", _) => Err(self.fatal(&told.message, "expected symbols such as BTC-USD; see docs/sources.md")),
+            ("error", _) => {
+                Err(self.fatal(&told.message, "expected symbols such as BTC-USD; see docs/sources.md"))
+            }
             (_, "subscriptions") => Ok(1),
             _ => Ok(0),
         }

@@ -147,7 +147,9 @@ fn subscribe(vendor: &dyn Vendor, stream: TcpStream) -> std::result::Result<Open
                 vendor.status(response.status().as_u16())
             }
             tungstenite::HandshakeError::Failure(error) => Refusal::Again(format!("handshake: {error}")),
-            tungstenite::HandshakeError::Interrupted(_) => Refusal::Again("handshake: no response".to_owned()),
+            tungstenite::HandshakeError::Interrupted(_) => {
+                Refusal::Again("handshake: no response".to_owned())
+            }
         })?;
     let lost = |error: tungstenite::Error| Refusal::Again(format!("during the handshake: {error}"));
     let (mut early, mut heard) = (Vec::new(), 0);
@@ -168,7 +170,9 @@ fn subscribe(vendor: &dyn Vendor, stream: TcpStream) -> std::result::Result<Open
                             heard += vendor.answered(text)?;
                             early.push(Wire::Frame(text.to_owned(), clock::now()));
                         }
-                        Message::Close(_) => return Err(Refusal::Again("closed during the handshake".to_owned())),
+                        Message::Close(_) => {
+                            return Err(Refusal::Again("closed during the handshake".to_owned()));
+                        }
                         _ => {}
                     }
                 }

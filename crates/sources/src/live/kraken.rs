@@ -54,7 +54,9 @@ impl Vendor for Kraken {
             (_, _, Some(error)) if error.contains("rate") => {
                 Err(Refusal::Again(format!("Kraken says {error}")))
             }
-            (_, _, Some(error)) => Err(self.fatal(&error, "expected symbols such as BTC/USD; see docs/sources.md")),
+            (_, _, Some(error)) => {
+                Err(self.fatal(&error, "expected symbols such as BTC/USD; see docs/sources.md"))
+            }
             _ => Ok(0),
         }
     }

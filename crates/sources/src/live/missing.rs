@@ -111,9 +111,7 @@ impl Live {
                 Err(_) if !suspect.regular => {}
                 Err(reason) => {
                     self.silent_since = Some(suspect.since.0);
-                    return Ok(Some(format!(
-                        "stall: {silence}; history is unavailable: {reason}"
-                    )));
+                    return Ok(Some(format!("stall: {silence}; history is unavailable: {reason}")));
                 }
             }
         }

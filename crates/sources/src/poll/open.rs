@@ -105,7 +105,9 @@ fn settings(source: &Source, rest: &str) -> Result<Settings> {
                 out.every = Duration::from_secs(seconds.ok_or_else(|| bad("a number of seconds above 0"))?);
             }
             "once" => out.once = value.parse().map_err(|_| bad("true or false"))?,
-            _ => return Err(bad("unknown option; expected symbols, interval, from, to, every, once or label")),
+            _ => {
+                return Err(bad("unknown option; expected symbols, interval, from, to, every, once or label"));
+            }
         }
         Ok(())
     })?;

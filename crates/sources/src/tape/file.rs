@@ -240,9 +240,7 @@ impl Read for Checked {
         }
         match &self.expected {
             Ok(expected) if *expected == self.input.crc().sum() => Ok(0),
-            Ok(_) => {
-                Err(std::io::Error::other("checksum mismatch: some row is corrupt"))
-            }
+            Ok(_) => Err(std::io::Error::other("checksum mismatch: some row is corrupt")),
             Err(damage) => Err(std::io::Error::other(damage.clone())),
         }
     }

@@ -43,8 +43,11 @@ pub(super) fn list(settings: &Settings) -> Result<Vec<Entry>> {
         }
     })?;
     if entries.is_empty() {
-        let what =
-            if seen == 0 { "no tick files" } else { "no tick file of the requested symbols, kinds and dates" };
+        let what = if seen == 0 {
+            "no tick files"
+        } else {
+            "no tick file of the requested symbols, kinds and dates"
+        };
         return Err(Error::user(format!("{what} in {}", dir.display())).hint(format!(
             "{seen} tick files found; expected paths such as tick/<symbol>/<yyyymmdd>_trade.zip"
         )));

@@ -90,7 +90,9 @@ pub(crate) fn unpriced(conditions: &ConditionCounts, all: bool) -> Vec<String> {
     if lines.len() > REASONS {
         let more = lines.len() - REASONS;
         lines.truncate(REASONS);
-        lines.push(format!("and {more} more reasons; `tapeline explain SYMBOL TIME` shows them for each trade"));
+        lines.push(format!(
+            "and {more} more reasons; `tapeline explain SYMBOL TIME` shows them for each trade"
+        ));
     }
     lines
 }

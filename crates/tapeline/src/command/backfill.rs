@@ -36,7 +36,8 @@ pub(crate) fn run(context: &Context, options: &BackfillOptions) -> Result<ExitCo
         config.source.url = crate::context::with(&config.source.url, "symbols", &symbols.join(","));
     }
     let settings = live::open(&config.source).unwrap_or_else(|| {
-        Err(Error::user(format!("`{}` is not a live source: it has no history", config.source.url)).hint(HINT))
+        Err(Error::user(format!("`{}` is not a live source: it has no history", config.source.url))
+            .hint(HINT))
     })?;
     let mut source = if options.open {
         gaps.retain(|gap| gap.feed == settings.feed);
@@ -48,8 +49,8 @@ pub(crate) fn run(context: &Context, options: &BackfillOptions) -> Result<ExitCo
                 .map_err(|error| Error::user(format!("--{name}: {error}")).hint(HINT)),
             None => Ok(None),
         };
-        let from = time("from", &options.span.from)?
-            .ok_or_else(|| Error::user("--from is missing").hint(HINT))?;
+        let from =
+            time("from", &options.span.from)?.ok_or_else(|| Error::user("--from is missing").hint(HINT))?;
         let to = time("to", &options.span.to)?.unwrap_or_else(clock::now);
         if to < from {
             return Err(Error::user("--to is before --from").hint(HINT));

@@ -23,7 +23,8 @@ pub(crate) fn run(context: &Context, options: &ImportOptions) -> Result<ExitCode
         "hour" => "1h".parse().map_err(Error::internal)?,
         "daily" => Interval::D1,
         other => {
-            return Err(Error::user(format!("--resolution: unknown value {other}")).hint("use second, minute, hour or daily"));
+            return Err(Error::user(format!("--resolution: unknown value {other}"))
+                .hint("use second, minute, hour or daily"));
         }
     };
     let files = files(&options.dir.join(&options.resolution), &context.symbols)?;
@@ -62,7 +63,9 @@ pub(crate) fn run(context: &Context, options: &ImportOptions) -> Result<ExitCode
         store.describe()
     );
     if wrong > 0 {
-        return Err(Error::user(format!("{wrong} lines are not bars and were skipped; they are listed above")));
+        return Err(Error::user(format!(
+            "{wrong} lines are not bars and were skipped; they are listed above"
+        )));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -112,7 +115,8 @@ fn reader(
         "" => None,
         date => {
             let fail = |error: String| Error::user(format!("{}: {error}", path.display()));
-            let date = date.parse().map_err(|_| fail("the file name does not start with a date".to_owned()))?;
+            let date =
+                date.parse().map_err(|_| fail("the file name does not start with a date".to_owned()))?;
             Some(SessionDay::new(date, &zone).map_err(fail)?)
         }
     };

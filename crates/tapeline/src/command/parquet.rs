@@ -153,7 +153,8 @@ pub(crate) fn write(kind: Kind, bars: &[Bar], out: Option<&Path>) -> Result<Exit
             println!("{} bars in {}", crate::output::thousands(bars.len() as u64), path.display());
         }
         None if std::io::IsTerminal::is_terminal(&std::io::stdout()) => {
-            return Err(Error::user("refusing to write Parquet to a terminal").hint("use --out FILE.parquet or a pipe"));
+            return Err(Error::user("refusing to write Parquet to a terminal")
+                .hint("use --out FILE.parquet or a pipe"));
         }
         None => std::io::stdout()
             .write_all(&bytes)

@@ -40,9 +40,8 @@ pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode>
             bars::none(&*store, &symbol, &options.bars)
         }
         What::Trades | What::Quotes if options.format == Format::Parquet => {
-            return Err(
-                Error::user("--format parquet supports only bars").hint("use csv or json for trades and quotes")
-            );
+            return Err(Error::user("--format parquet supports only bars")
+                .hint("use csv or json for trades and quotes"));
         }
         What::Trades | What::Quotes => {
             let (from, to) = bars::range(&options.span)?;

@@ -40,7 +40,8 @@ pub(crate) trait Picture {
 
 /// Draws to a file; its extension selects the format.
 pub(crate) fn save(picture: &impl Picture, out: &Path, size: &str) -> Result<()> {
-    let bad = || Error::user(format!("--size: expected WIDTHxHEIGHT in pixels, 200 to 8000 each, found {size}"));
+    let bad =
+        || Error::user(format!("--size: expected WIDTHxHEIGHT in pixels, 200 to 8000 each, found {size}"));
     let (width, height) = size.split_once('x').ok_or_else(bad)?;
     let side = |text: &str| text.parse::<u32>().ok().filter(|n| (200..=8_000).contains(n)).ok_or_else(bad);
     let size = (side(width)?, side(height)?);

@@ -103,8 +103,9 @@ impl CassandraStore {
             "ONE" => Consistency::One,
             "ALL" => Consistency::All,
             other => {
-                return Err(Error::user(format!("unknown consistency `{other}`"))
-                    .hint("store.cassandra.consistency: expected LOCAL_QUORUM, LOCAL_ONE, QUORUM, ONE or ALL"));
+                return Err(Error::user(format!("unknown consistency `{other}`")).hint(
+                    "store.cassandra.consistency: expected LOCAL_QUORUM, LOCAL_ONE, QUORUM, ONE or ALL",
+                ));
             }
         })
     }

@@ -143,8 +143,7 @@ impl KafkaTopics {
         client: &rdkafka::client::Client<impl ClientContext>,
         topics: &[String],
     ) -> Result<Vec<i32>> {
-        let metadata =
-            client.fetch_metadata(None, ANSWER).map_err(self.refused("list the topics"))?;
+        let metadata = client.fetch_metadata(None, ANSWER).map_err(self.refused("list the topics"))?;
         topics
             .iter()
             .map(|name| {
@@ -213,7 +212,10 @@ impl Topics for KafkaTopics {
                 let note = if have as i32 == spec.partitions {
                     String::new()
                 } else {
-                    format!(" (the configuration says {}; unchanged, because keys would move)", spec.partitions)
+                    format!(
+                        " (the configuration says {}; unchanged, because keys would move)",
+                        spec.partitions
+                    )
                 };
                 said.push(format!("topic {}: exists, {have} partitions{note}", spec.name));
                 continue;
@@ -246,10 +248,8 @@ impl Topics for KafkaTopics {
         // A new topic is not immediately in every broker's metadata, but the next process must find it.
         let since = std::time::Instant::now();
         loop {
-            let metadata = admin
-                .inner()
-                .fetch_metadata(None, ANSWER)
-                .map_err(self.refused("list the topics"))?;
+            let metadata =
+                admin.inner().fetch_metadata(None, ANSWER).map_err(self.refused("list the topics"))?;
             let leads = |topic: &rdkafka::metadata::MetadataTopic| {
                 !topic.partitions().is_empty() && topic.partitions().iter().all(|p| p.leader() >= 0)
             };

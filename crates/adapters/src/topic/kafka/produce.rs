@@ -112,7 +112,11 @@ impl KafkaProducer {
                 return Ok(waiting);
             }
             if told.elapsed() > PATIENCE {
-                tracing::warn!(waiting, topic = self.topics.describe(), "waiting for acknowledgement of messages");
+                tracing::warn!(
+                    waiting,
+                    topic = self.topics.describe(),
+                    "waiting for acknowledgement of messages"
+                );
                 told = Instant::now();
             }
         }

@@ -50,8 +50,7 @@ fn sql(path: &Path, doing: &str) -> impl Fn(rusqlite::Error) -> Error + use<> {
     let place = format!("{doing} in topic file {}", path.display());
     move |error| match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
-            Error::external(format!("{place}: {error}"))
-                .hint("another process has locked the file; retrying")
+            Error::external(format!("{place}: {error}")).hint("another process has locked the file; retrying")
         }
         Some(rusqlite::ErrorCode::DiskFull) => {
             Error::external(format!("{place}: {error}")).hint("free some disk space")

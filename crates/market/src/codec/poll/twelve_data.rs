@@ -19,7 +19,8 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
             _ => Err(Refused::Never(text)),
         };
     }
-    let rows = value["values"].as_array().ok_or_else(|| Refused::Unreadable("missing `values`".to_owned()))?;
+    let rows =
+        value["values"].as_array().ok_or_else(|| Refused::Unreadable("missing `values`".to_owned()))?;
     // Times are requested in UTC; dates are in exchange time.
     let days = value["meta"]["exchange_timezone"].as_str().filter(|_| asked.interval.is_day());
     let zone = zone(days.unwrap_or("UTC"))?;

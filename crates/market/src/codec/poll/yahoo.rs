@@ -22,7 +22,8 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
             Refused::Never(reason)
         });
     }
-    let result = chart["result"].get(0).ok_or_else(|| Refused::Unreadable("missing `chart.result`".to_owned()))?;
+    let result =
+        chart["result"].get(0).ok_or_else(|| Refused::Unreadable("missing `chart.result`".to_owned()))?;
     let zone = zone(result["meta"]["exchangeTimezoneName"].as_str().unwrap_or("UTC"))?;
     let quote = &result["indicators"]["quote"][0];
     let length = asked.interval.nanos();
