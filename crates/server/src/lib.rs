@@ -33,6 +33,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+pub use api::alerts::AlertLog;
 pub use api::verify::{Proof, ProofLine, Verify};
 pub use settings::Settings;
 
@@ -49,6 +50,8 @@ pub struct Engines {
     pub telemetry: Option<Arc<Telemetry>>,
     /// Compares source, topic and store.
     pub verify: Option<Verify>,
+    /// The alerts that the configured rules fired; `None` without rules.
+    pub alerts: Option<AlertLog>,
 }
 
 /// A running server.

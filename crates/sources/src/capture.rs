@@ -63,7 +63,7 @@ impl Frames {
     /// # Errors
     /// The file cannot be opened.
     pub fn open(path: &Path, feed: &str, decoder: Box<dyn Decode>) -> Result<Self> {
-        let file = std::fs::File::open(path).map_err(ports::error::io("open the capture", path))?;
+        let file = crate::files::open(path).map_err(ports::error::io("open the capture", path))?;
         Ok(Self {
             path: path.to_owned(),
             feed: feed.to_owned(),

@@ -2,6 +2,8 @@
 
 use adapters::store::sqlite::SqliteStore;
 use adapters::topic::sqlite::SqliteTopics;
+use market::UnixNanos;
+use market::alert::Alert;
 use market::bar::{Feed, Settings as Bars};
 use market::calendar::Calendar;
 use market::policy::Policy;
@@ -79,6 +81,20 @@ impl Reply {
     }
 }
 
+/// A drop of SPY, and a second later a spike of IBM.
+fn alerts(range: std::ops::Range<UnixNanos>) -> ports::Result<Vec<Alert>> {
+    let alert = |symbol: &str, kind: &str, event_time: i64| {
+        serde_json::json!({
+            "key": format!("key-{symbol}"), "rule": "move", "kind": kind, "feed": "f", "symbol": symbol,
+            "severity": "warning", "event_time": event_time, "value": 0.31, "threshold": 0.25, "unit": "%",
+            "message": format!("{symbol} moved"),
+        })
+    };
+    let all = [alert("SPY", "drop", OPEN), alert("IBM", "spike", OPEN + 1_000_000_000)];
+    let all = all.map(|alert| serde_json::from_value::<Alert>(alert).unwrap());
+    Ok(all.into_iter().filter(|alert| range.contains(&alert.ts())).collect())
+}
+
 impl Fixture {
     pub(crate) fn new() -> Self {
         Self::with(|_| {}, None)
@@ -122,6 +138,7 @@ impl Fixture {
             store,
             telemetry: None,
             verify: None,
+            alerts: Some(Arc::new(alerts)),
         };
         let server = Server::start(settings, engines, &self.stop).unwrap();
         self.address = server.address();

@@ -144,6 +144,7 @@ fn an_open_address_needs_a_token() {
         store: fixture.store.clone(),
         telemetry: None,
         verify: None,
+        alerts: None,
     };
     let error = Server::start(settings, engines, &CancelToken::default()).unwrap_err().to_string();
     assert!(error.contains("without a token"), "{error}");

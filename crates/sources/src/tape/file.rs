@@ -180,12 +180,10 @@ impl TapeFile {
 /// Content of the zip's only file. A truncated zip has lost the directory at its end; its content is then
 /// read from the beginning.
 fn unzip(entry: &Entry) -> Result<Box<dyn Read + Send>, String> {
-    let open = || std::fs::File::open(&entry.path).map_err(|error| error.to_string());
+    let open = || crate::files::open(&entry.path).map_err(|error| error.to_string());
     match zip::ZipArchive::new(open()?) {
         Ok(mut archive) => {
-            if archive.is_empty() {
-                return Err("the zip contains no file".to_owned());
-            }
+            crate::files::check_one(&archive)?;
             // Keep only the position of the content: the archive cannot move together with a reader into
             // itself.
             let (start, length, method, checksum) = {

@@ -103,7 +103,7 @@ fn entry(path: &Path) -> Option<Entry> {
 /// Checksum and unzipped length of the zip's only file.
 fn content(path: &Path) -> (u32, u64) {
     let zipped = || {
-        let mut archive = zip::ZipArchive::new(std::fs::File::open(path).ok()?).ok()?;
+        let mut archive = zip::ZipArchive::new(crate::files::open(path).ok()?).ok()?;
         let file = archive.by_index_raw(0).ok()?;
         Some((file.crc32(), file.size()))
     };

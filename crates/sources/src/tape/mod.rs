@@ -277,8 +277,9 @@ pub fn unzip(path: &std::path::Path) -> Result<String> {
         Error::user(format!("read {}: {error}", path.display()))
             .hint("expected a zip file with one text file in it")
     };
-    let file = std::fs::File::open(path).map_err(ports::error::io("open", path))?;
+    let file = crate::files::open(path).map_err(ports::error::io("open", path))?;
     let mut archive = zip::ZipArchive::new(file).map_err(|error| fail(&error))?;
+    crate::files::check_one(&archive).map_err(|error| fail(&error))?;
     let mut text = String::new();
     let mut member = archive.by_index(0).map_err(|error| fail(&error))?;
     std::io::Read::read_to_string(&mut member, &mut text).map_err(|error| fail(&error))?;

@@ -40,6 +40,7 @@ pub(crate) fn start(
         store: Arc::from(open::store(config)?),
         telemetry,
         verify: Some(compare(context, config)),
+        alerts: super::alert::log(config),
     };
     let server = Server::start(settings(config, options)?, engines, &context.stop)?;
     println!("dashboard: http://{}/", server.address());

@@ -74,6 +74,23 @@ fn outbox(config: &Config) -> Result<SqliteOutbox> {
     SqliteOutbox::open(Path::new(&config.alert.file), config.alert.most).map_err(Error::user)
 }
 
+/// What the dashboard shows of the history; `None` without rules. The file is opened for each request: an alert process
+/// beside this one may create it later.
+pub(crate) fn log(config: &Config) -> Option<server::AlertLog> {
+    if config.alert.rules.is_empty() {
+        return None;
+    }
+    let (file, most) = (config.alert.file.clone(), config.alert.most);
+    Some(std::sync::Arc::new(move |range| {
+        let path = Path::new(&file);
+        if !path.exists() {
+            return Ok(Vec::new());
+        }
+        let outbox = SqliteOutbox::open(path, most).map_err(Error::external)?;
+        outbox.history(range.start.0, range.end.0).map_err(Error::external)
+    }))
+}
+
 /// Checks that all channels exist to which rules send, and that channel names are unique.
 fn check_channels(config: &Config) -> Result<()> {
     let mut names = BTreeSet::new();
