@@ -74,8 +74,8 @@ fn outbox(config: &Config) -> Result<SqliteOutbox> {
     SqliteOutbox::open(Path::new(&config.alert.file), config.alert.most).map_err(Error::user)
 }
 
-/// What the dashboard shows of the history; `None` without rules. The file is opened for each request: an alert process
-/// beside this one may create it later.
+/// Alert history for the dashboard; `None` without rules. The file is opened for each request, because another alert
+/// process may create it later.
 pub(crate) fn log(config: &Config) -> Option<server::AlertLog> {
     if config.alert.rules.is_empty() {
         return None;
