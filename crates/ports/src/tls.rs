@@ -3,33 +3,33 @@
 use crate::secret::Secret;
 use serde::Deserialize;
 
-/// How a server's certificate is checked.
+/// How a server's certificate is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verify {
-    /// Issued by a known authority, for the host connected to.
+    /// Issued by a trusted authority, for the host connected to.
     Full,
-    /// Issued by a known authority, for whatever host.
+    /// Issued by a trusted authority, for any host.
     Ca,
-    /// Not at all: anyone in between can read and change the traffic.
+    /// Not verified: anyone in between can read and change the traffic.
     None,
 }
 
-/// A `tls` section of the configuration. Files are in PEM format.
+/// The `tls` section of a configuration. Files are in PEM format.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
     /// Whether to encrypt.
     pub enabled: bool,
-    /// Certificates of the authorities to trust; empty for the system's.
+    /// Certificates of trusted authorities; empty: the system's.
     pub ca: String,
-    /// The client's own certificate chain; empty for none.
+    /// The client's own certificate chain; empty: none.
     pub certificate: String,
     /// The private key of `certificate`.
     pub key: String,
-    /// The password of `key`; empty for none.
+    /// The password of `key`; empty: none.
     pub key_password: Secret,
-    /// How the server's certificate is checked.
+    /// How the server's certificate is verified.
     pub verify: Verify,
 }
 

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
 use std::path::Path;
 
-/// Opens a regular file. Opening a named pipe would wait for a writer, reading a device might never end.
+/// Opens a regular file. Opening a named pipe would block until there is a writer, and reading a device might never end.
 ///
 /// # Errors
-/// What the system says; that it is a folder, a pipe or a device.
+/// An I/O error, or the file is a folder, a pipe or a device.
 pub(crate) fn open(path: &Path) -> Result<File> {
     let kind = std::fs::metadata(path)?.file_type();
     if kind.is_file() {
@@ -17,13 +17,13 @@ pub(crate) fn open(path: &Path) -> Result<File> {
     Err(Error::new(ErrorKind::InvalidInput, format!("expected a regular file, found {found}")))
 }
 
-/// Fails unless the zip holds exactly one file: of several it would not be clear which to read.
+/// Fails unless the zip contains exactly one file: with several, the choice would be ambiguous.
 pub(crate) fn check_one<R: std::io::Read + std::io::Seek>(
     archive: &zip::ZipArchive<R>,
 ) -> std::result::Result<(), String> {
     match archive.len() {
         1 => Ok(()),
-        0 => Err("the zip holds no file".to_owned()),
+        0 => Err("the zip contains no file".to_owned()),
         count => {
             let names: Vec<_> = archive.file_names().flatten().take(3).collect();
             let more = if count > names.len() { ", …" } else { "" };

@@ -1,4 +1,5 @@
-//! Certificates of a secured stack: an authority, a server and a client, made on the spot with `openssl` and `keytool`.
+//! Certificates of a secured stack: an authority, a server and a client, generated with `openssl` and
+//! `keytool`.
 
 use crate::shell::output;
 use anyhow::{Context, Result};
@@ -7,7 +8,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Of the key stores, which only this machine's user can read.
+/// Password of the key stores, which only this machine's user can read.
 pub(super) const STORE_PASSWORD: &str = "changeit";
 
 /// `ca.crt`, `server.p12`, `truststore.p12`, `client.crt`, `client.key` and `password` in a folder; `other.crt` is an authority that

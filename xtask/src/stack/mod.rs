@@ -14,21 +14,22 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// A cluster of each, and where it lives.
+/// A Kafka and a Cassandra cluster, and their folder.
 pub(crate) struct Stack {
     dir: PathBuf,
     nodes: u8,
     kafka_port: u16,
     cassandra_port: u16,
     access: Access,
-    /// Its Cassandra has the heap and the collector that its own start script gives it, not the little that tests need.
+    /// Whether its Cassandra uses the packaged heap and collector settings instead of the small ones for
+    /// tests.
     measured: bool,
 }
 
-/// A write is acknowledged once the commit log that holds it is synced: at most one sync per window. Killed or without
-/// power, a node then has every acknowledged row.
+/// A write is acknowledged once the commit log with it is synced: at most one sync per window. A node that is
+/// killed or loses power then still has every acknowledged row.
 const DURABLE_SYNC: &str = "commitlog_sync: group\ncommitlog_sync_group_window: 10ms";
-/// As the package ships it: a killed machine loses the acknowledged rows of up to ten seconds.
+/// The packaged setting: a killed machine loses the acknowledged rows of up to ten seconds.
 const SHIPPED_SYNC: &str = "commitlog_sync: periodic\ncommitlog_sync_period: 10000ms";
 
 /// A cluster id is 16 bytes in url-safe base64; this is `tapeline-local-0`.
@@ -44,7 +45,7 @@ pub(crate) fn secure(nodes: u8) -> Result<Stack> {
     Ok(Stack { access: Access::Secured, ..Stack::new("target/stack/secure", nodes, 9192, 9142)? })
 }
 
-/// The one the tests start for themselves.
+/// The stack that the tests start.
 pub(crate) fn for_tests(nodes: u8) -> Result<Stack> {
     Stack::new("target/stack/test", nodes, 19092, 19042)
 }
@@ -54,12 +55,12 @@ pub(crate) fn guarded() -> Result<Stack> {
     Ok(Stack { access: Access::Guarded, ..Stack::new("target/stack/guarded", 1, 29092, 29042)? })
 }
 
-/// The one that is measured: Cassandra as its package starts it.
+/// The benchmark stack: Cassandra with its packaged settings.
 pub(crate) fn for_bench() -> Result<Stack> {
     Ok(Stack { measured: true, ..Stack::new("target/stack/bench", 1, 19092, 19042)? })
 }
 
-/// The folder of a server's or peer's jars, fetched if need be.
+/// The folder of a server's or peer's jars, downloaded if necessary.
 pub(crate) fn jars(of: &str) -> Result<PathBuf> {
     jars::fetch(of)
 }
@@ -75,7 +76,7 @@ pub(crate) fn existing(is_secure: bool) -> Result<Stack> {
 impl Stack {
     fn new(dir: &str, nodes: u8, kafka_port: u16, cassandra_port: u16) -> Result<Self> {
         if !matches!(nodes, 1 | 3) {
-            bail!("a stack has 1 or 3 nodes, not {nodes}");
+            bail!("expected 1 or 3 nodes, found {nodes}");
         }
         fs::create_dir_all(dir).with_context(|| format!("create {dir}"))?;
         let dir = fs::canonicalize(dir)?;
@@ -105,7 +106,7 @@ impl Stack {
     /// The process id of the first node of a kind.
     pub(crate) fn pid(&self, kind: &'static str) -> Result<String> {
         let node = self.node(kind, 1);
-        node.pid().map(|pid| pid.to_string()).with_context(|| format!("{} does not run", node.name()))
+        node.pid().map(|pid| pid.to_string()).with_context(|| format!("{} is not running", node.name()))
     }
 
     fn node(&self, kind: &'static str, number: u8) -> Node {

@@ -1,4 +1,4 @@
-//! Who may connect to a stack, and how: listeners, TLS, accounts and access lists of both servers.
+//! Access to a stack: listeners, TLS, accounts and access lists of both servers.
 
 use super::certificates::{self, STORE_PASSWORD};
 use super::{Node, Stack};
@@ -6,21 +6,22 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What a stack demands of its clients.
+/// Access control of a stack.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
     /// Nothing.
     Open,
-    /// A password at Cassandra; Kafka enforces access lists where there are any. Both accept TLS beside plaintext.
+    /// Passwords for Cassandra; Kafka enforces access lists where they exist. Both accept TLS besides
+    /// plaintext.
     Guarded,
     /// TLS, and a client certificate or a password.
     Secured,
 }
 
-/// The account of both SCRAM mechanisms and PLAIN; its password is in the file `password` beside the certificates.
+/// The account of both SCRAM mechanisms and PLAIN; its password is in the file `password` next to the certificates.
 const ACCOUNT: &str = "tapeline";
 
-/// What nobody has restricted anybody may do.
+/// Allows anybody to do whatever no access list restricts.
 const GUARDED_KAFKA: &str = "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 allow.everyone.if.no.acl.found=true";
 /// ANONYMOUS is the controllers' listener, on loopback.
@@ -94,7 +95,7 @@ pub(super) fn accounts(certificates: Option<&Path>) -> Result<Vec<String>> {
 }
 
 impl Stack {
-    /// The stack's certificates, made if need be; none for an open one.
+    /// The stack's certificates, created if necessary; none for an open one.
     pub(super) fn certificates(&self, java: &Path) -> Result<Option<PathBuf>> {
         match self.access {
             Access::Open => Ok(None),
@@ -106,7 +107,7 @@ impl Stack {
         self.dir.join("certificates")
     }
 
-    /// `PLAINTEXT://…` and the like. Beside the plaintext port, two above it, TLS with a client certificate; three above
+    /// `PLAINTEXT://…` and the like. Besides the plaintext port, two above it, TLS with a client certificate; three above
     /// it, or on the port itself if there is no plaintext, TLS with a password.
     pub(super) fn listeners(&self, node: &Node) -> String {
         let at =

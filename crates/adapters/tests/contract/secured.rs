@@ -1,4 +1,4 @@
-//! The contract suites through TLS, with a login by password or certificate, and what a wrong setting is answered.
+//! The contract suites over TLS, with a login by password or certificate, and the errors of wrong settings.
 
 use super::{server, store, topic, unique};
 use adapters::store::cassandra::{self, CassandraStore};
@@ -37,7 +37,7 @@ fn sasl(mechanism: &str) -> Sasl {
     }
 }
 
-/// Two ports above the plaintext port a certificate is demanded, three above it a password.
+/// The port two above the plaintext port requires a certificate, the one three above it a password.
 fn topics(prefix: &str, tls: Tls, sasl: Sasl) -> KafkaTopics {
     let address = server("TAPELINE_TEST_GUARDED_KAFKA");
     let (host, port) = address.rsplit_once(':').unwrap();
@@ -101,7 +101,7 @@ fn cassandra_with_password_and_certificate() {
     store::suite(&tables(&unique("tls"), Tls { verify: Verify::Full, ..tls(true) }, "cassandra"));
 }
 
-/// A wrong setting is one clear line that names it, and waiting does not help; no secret is in it.
+/// A wrong setting is one clear line that names it and is not retryable; it contains no secret.
 #[test]
 #[ignore = "needs a secured Kafka and Cassandra: cargo xtask test"]
 fn a_wrong_setting_is_named() {

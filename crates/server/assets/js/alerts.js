@@ -1,4 +1,4 @@
-// Alerts: what the rules fired, newest first.
+// Alerts that fired, newest first.
 
 import { get } from "/js/api.js";
 import { h, notice, table } from "/js/dom.js";
@@ -43,7 +43,7 @@ export class Alerts {
 
   #show(rows) {
     if (!rows.length) {
-      this.body.replaceChildren(notice("Nothing fired yet", "The rules are evaluated as records arrive."));
+      this.body.replaceChildren(notice("No alerts yet", "The rules are evaluated as records arrive."));
       return;
     }
     const columns = [

@@ -1,4 +1,4 @@
-//! `GET /api/v1/alerts`: what the rules fired.
+//! `GET /api/v1/alerts`: alerts that fired.
 
 use super::App;
 use crate::http::params::{self, Params};
@@ -31,11 +31,11 @@ pub(crate) struct AlertParams {
     from: Option<String>,
     /// End, exclusive.
     to: Option<String>,
-    /// Rows; the last 1,000 if absent.
+    /// Maximum number of rows; 1,000 if absent.
     limit: Option<u64>,
-    /// Time zone of times in the reply, as `America/New_York`; UTC if absent.
+    /// Time zone of times in the reply, for example `America/New_York`; UTC if absent.
     tz: Option<String>,
-    /// How to write the list.
+    /// Format of the list.
     #[serde(default)]
     format: Format,
 }

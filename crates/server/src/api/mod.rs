@@ -1,4 +1,4 @@
-//! The REST API, version 1. Described for machines in `/api/v1/openapi.json`.
+//! The REST API, version 1. Its OpenAPI description is at `/api/v1/openapi.json`.
 
 pub(crate) mod alerts;
 pub(crate) mod bars;
@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::Semaphore;
 
-/// What every handler sees.
+/// State available to every handler.
 #[derive(Clone)]
 pub(crate) struct App(Arc<Inner>);
 

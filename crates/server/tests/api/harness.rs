@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Longest wait for what must come.
+/// Maximum wait for an expected event.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// 2013-10-08T13:30:00Z.
 pub(crate) const OPEN: i64 = 1_381_239_000_000_000_000;
@@ -34,7 +34,7 @@ pub(crate) struct Fixture {
     server: Option<Server>,
 }
 
-/// How bars are made here.
+/// How bars are built here.
 pub(crate) fn bars() -> Bars {
     let feed = Feed {
         prefix: String::new(),
@@ -50,7 +50,7 @@ pub(crate) fn bars() -> Bars {
     }
 }
 
-/// A trade as the topic holds it.
+/// A trade in the topic's form.
 pub(crate) fn trade(symbol: &str, id: &str, ts: i64, price: &str) -> String {
     format!(
         r#"{{"symbol":"{symbol}","feed":"test","venue":"P","id":"{id}","ts":{ts},"recv_ts":{ts},"price":"{price}","size":"100","conditions":["@"]}}"#
@@ -185,7 +185,7 @@ impl Fixture {
         self.get_with(path, "")
     }
 
-    /// Sends a request as it is and reads to the end.
+    /// Sends a request unchanged and reads to the end.
     pub(crate) fn send(&self, request: &str) -> Reply {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -5,7 +5,7 @@ use market::bar::{Aggregator, Place};
 use ports::store::Store;
 use serde_json::Value;
 
-/// Five instants of four trades each.
+/// Five times of four trades each.
 fn trades() -> Vec<String> {
     let ids = ["d", "b", "a", "c"];
     (0..5)

@@ -3,7 +3,7 @@
     dashboard.py --tapeline target/release/tapeline [--chromium /usr/bin/chromium] [--out DIR] [--rate N]
 
 Checks that the page moves, that its numbers are those of the API and of `tapeline query`, that it can be used by
-keyboard, that a restarted server is picked up without a hole, that a gap and its backfill appear, that axe finds nothing,
+keyboard, that a restarted server is picked up without a gap, that a gap and its backfill appear, that axe finds nothing,
 that the console stays empty and that no request leaves this machine. Leaves pictures of every view in DIR.
 """
 

@@ -64,7 +64,7 @@ pub(crate) fn consume(context: &Context, options: &ConsumeOptions) -> Result<Exi
     });
     drop(progress);
     let report = report?;
-    bars.map_err(|_| ports::Error::internal("the thread that stores bars panicked"))??;
+    bars.map_err(|_| ports::Error::internal("the vendor bars thread panicked"))??;
     summary(&telemetry, start.elapsed(), true);
     told_undrained(&report);
     Ok(crate::cli::loss_code(&telemetry))
@@ -112,7 +112,7 @@ pub(crate) fn through(
     prepare(context, config, &*topics)?;
     context.retry_long(|| store.writer(&context.stop).map(drop))?;
     let (_, progress) = begin("stored", telemetry, |t| &t.stored, source.size());
-    // Told to stop, the source ends first, and what it published is still stored.
+    // On cancellation the source ends first, and what it published is still stored.
     let (produced, finished) = (AtomicBool::new(false), AtomicBool::new(false));
     let consuming = consume_settings(config);
     let last = context.stop.delayed(consuming.drain);
@@ -153,7 +153,7 @@ pub(crate) fn through(
         if stored.is_err() {
             context.stop.cancel();
         }
-        let kept = bars.join().map_err(|_| ports::Error::internal("the thread that stores bars panicked"));
+        let kept = bars.join().map_err(|_| ports::Error::internal("the vendor bars thread panicked"));
         let stored = stored.and_then(|report| kept?.map(|()| report));
         let alerts = alerts.map(std::thread::ScopedJoinHandle::join);
         (producer.join(), stored, aggregator.map(std::thread::ScopedJoinHandle::join), alerts)
@@ -165,7 +165,7 @@ pub(crate) fn through(
     told_undrained(&stored);
     if !stored.at_end {
         eprintln!(
-            "not all of the topic was stored in time (consume.drain_ms); the next start goes on from there"
+            "part of the topic was not stored in time (consume.drain_ms); the next start resumes there"
         );
     }
     if let Some(result) = aggregated {
@@ -174,7 +174,7 @@ pub(crate) fn through(
     alerts.map(|result| result.map_err(|_| ports::Error::internal("the alert thread panicked"))?).transpose()
 }
 
-/// A vendor's own bars, beside the records.
+/// Vendor bars, besides the records.
 fn store_bars(
     config: &Config,
     topics: &dyn Topics,
@@ -191,7 +191,7 @@ fn store_bars(
     result
 }
 
-/// An embedded topic needs no `init`: its file is made here. Real ones are created only when asked for.
+/// An embedded topic needs no `init`: its file is created here. Kafka topics are created only on request.
 pub(super) fn prepare(context: &Context, config: &Config, topics: &dyn Topics) -> Result<()> {
     if topics.describe().starts_with("sqlite:") {
         topics.init(&open::names(config).specs(config.topic.partitions))?;
@@ -233,7 +233,7 @@ fn consume_settings(config: &Config) -> consume::Settings {
 fn told_resumed(report: &produce::Report) {
     if report.resumed > 0 {
         eprintln!(
-            "{} rows were published before and are left out; --replay publishes them again",
+            "{} rows were published before and are skipped; --replay publishes them again",
             thousands(report.resumed)
         );
     }
@@ -242,13 +242,13 @@ fn told_resumed(report: &produce::Report) {
 fn told_undrained(report: &consume::Report) {
     if report.undrained > 0 {
         eprintln!(
-            "{} records were not stored in time; nothing is lost, the next start takes them again",
+            "{} records were not stored in time; nothing is lost, the next start stores them",
             thousands(report.undrained as u64)
         );
     }
 }
 
-/// What was done, per symbol, how fast, and what could not be.
+/// Summary of a run: per symbol, rates, and failures.
 pub(crate) fn summary(telemetry: &Telemetry, time: Duration, stored: bool) {
     let by_symbol = telemetry.by_symbol();
     let published = telemetry.get(&telemetry.published);
@@ -274,12 +274,12 @@ pub(crate) fn summary(telemetry: &Telemetry, time: Duration, stored: bool) {
     let bars = telemetry.get(&telemetry.vendor_bars);
     let bars_stored = telemetry.get(&telemetry.vendor_bars_stored);
     if bars + bars_stored > 0 {
-        println!("  the vendor's own bars: {} published, {} stored", thousands(bars), thousands(bars_stored));
+        println!("  vendor bars: {} published, {} stored", thousands(bars), thousands(bars_stored));
     }
     let busy = telemetry.busy().as_secs_f64();
     let rate = if busy > 0.0 { total as f64 / busy } else { 0.0 };
     println!(
-        "  {:.2} s, {} records/s ({:.1} s with start and end)",
+        "  {:.2} s, {} records/s ({:.1} s including start-up and shutdown)",
         busy,
         thousands(rate as u64),
         time.as_secs_f64()
@@ -296,7 +296,7 @@ pub(crate) fn summary(telemetry: &Telemetry, time: Duration, stored: bool) {
     let lost = telemetry.lost_lines();
     if !lost.is_empty() {
         println!(
-            "  LOST: {} ranges of offsets, {} messages as far as they can be counted (tapeline gaps)",
+            "  LOST: {} ranges of offsets, at least {} messages (list them: tapeline gaps)",
             lost.len(),
             thousands(telemetry.get(&telemetry.lost_messages))
         );

@@ -1,4 +1,4 @@
-//! Why no session could be opened: what the driver's error holds, and what to set.
+//! Explains why no session could be opened: the driver's error, and what to set.
 
 use ports::Error;
 use scylla::errors::{
@@ -7,14 +7,14 @@ use scylla::errors::{
 };
 use scylla::frame::frame_errors::FrameHeaderParseError;
 
-/// A refused handshake or login is the user's to mend; a node that does not answer may yet.
+/// A rejected handshake or login is the user's to fix; an unreachable node may recover.
 pub(super) fn explain(place: &str, error: &NewSessionError, is_tls: bool) -> Error {
     if let NewSessionError::FailedToResolveAnyHostname(hosts) = error {
         return Error::external(format!("{place}: no address for {}", hosts.join(", ")))
             .hint("is the host name right, and does the DNS know it?");
     }
     let away = |why: &str| {
-        Error::external(format!("{place}: no node answers{why}"))
+        Error::external(format!("{place}: no node responds{why}"))
             .hint("is Cassandra up, and are host and port right? a local one: cargo xtask stack up")
     };
     let NewSessionError::MetadataError(MetadataError::ConnectionPoolError(ConnectionPoolError::Broken {
@@ -38,7 +38,7 @@ pub(super) fn explain(place: &str, error: &NewSessionError, is_tls: bool) -> Err
         }
         ConnectionError::ConnectTimeout => away(" within 5 s"),
         ConnectionError::IoError(_) => away(&format!(" ({})", root(last))),
-        // A node that demands TLS closes a connection whose first bytes are none.
+        // A node that requires TLS closes a connection that starts with anything else.
         ConnectionError::ConnectionSetupRequestError(_) | ConnectionError::BrokenConnection(_) if !is_tls => {
             Error::external(format!("{place}: the connection was closed during the first request"))
                 .hint("the port may demand TLS ([store.cassandra.tls] enabled = true) or not be Cassandra's")
@@ -47,7 +47,7 @@ pub(super) fn explain(place: &str, error: &NewSessionError, is_tls: bool) -> Err
     }
 }
 
-/// The answer of the server, where there was one.
+/// The server's response, if there was one.
 fn database(error: &ConnectionError) -> Option<(&DbError, &str)> {
     match error {
         ConnectionError::ConnectionSetupRequestError(error) => match error.get_error() {

@@ -1,9 +1,10 @@
-//! Why no connection stands, from what librdkafka reported while a request timed out.
+//! Explains why no connection could be established, from what librdkafka reported while a request timed out.
 
 use ports::Error;
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-/// What failed and what to set. A refused handshake or login is the user's to mend; a broker that does not answer may yet.
+/// What failed, and what to set. A rejected handshake or login is the user's to fix; an unreachable broker
+/// may recover.
 pub(super) fn explain(place: &str, reported: &[(Code, String)]) -> Error {
     let find =
         |wanted: Code| reported.iter().find(|(code, _)| *code == wanted).map(|(_, text)| text.as_str());
@@ -30,7 +31,7 @@ pub(super) fn explain(place: &str, reported: &[(Code, String)]) -> Error {
     }
     let refused = texts().any(|text| text.contains("Connection refused"));
     let why = if refused { " (connection refused)" } else { "" };
-    Error::external(format!("{place}: no broker answers{why}"))
+    Error::external(format!("{place}: no broker responds{why}"))
         .hint("is Kafka up, and are host and port right? a local one: cargo xtask stack up")
 }
 
@@ -39,7 +40,7 @@ fn trim(text: &str) -> &str {
     text.split(" (after ").next().unwrap_or(text).trim()
 }
 
-/// OpenSSL's reason out of `… error:0A000086:SSL routines::certificate verify failed: …`; the whole text without one.
+/// OpenSSL's reason from `… error:0A000086:SSL routines::certificate verify failed: …`, or the whole text.
 fn reason(text: &str) -> &str {
     match text.split_once("SSL routines:").and_then(|(_, rest)| rest.split_once(':')) {
         Some((_, rest)) => rest.split(':').next().unwrap_or(rest).trim(),
@@ -76,7 +77,7 @@ mod tests {
                 Code::BrokerTransportFailure,
                 refused,
                 Domain::External,
-                "no broker answers (connection refused)",
+                "no broker responds (connection refused)",
             ),
         ] {
             let error = explain("connect to kafka://h:9", &[(code, text.to_owned())]);

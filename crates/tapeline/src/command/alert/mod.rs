@@ -32,7 +32,7 @@ pub(crate) fn run(context: &Context, verb: &AlertVerb) -> Result<ExitCode> {
     }
 }
 
-/// An engine with some rules and the feeds' policies and calendars of the bars.
+/// An engine with some rules, and the bars' policies and calendars by feed.
 fn engine(config: &Config, rules: &[RuleConfig]) -> Result<Engine> {
     let feeds = open::bars(config)?.feeds.into_iter();
     let feeds =
@@ -74,8 +74,8 @@ fn outbox(config: &Config) -> Result<SqliteOutbox> {
     SqliteOutbox::open(Path::new(&config.alert.file), config.alert.most).map_err(Error::user)
 }
 
-/// What the dashboard shows of the history; `None` without rules. The file is opened for each request: an alert process
-/// beside this one may create it later.
+/// Alert history for the dashboard; `None` without rules. The file is opened for each request, because another alert
+/// process may create it later.
 pub(crate) fn log(config: &Config) -> Option<server::AlertLog> {
     if config.alert.rules.is_empty() {
         return None;
@@ -91,7 +91,7 @@ pub(crate) fn log(config: &Config) -> Option<server::AlertLog> {
     }))
 }
 
-/// Names that rules send to and no channel has are errors, as are channels of the same name.
+/// Checks that all channels exist to which rules send, and that channel names are unique.
 fn check_channels(config: &Config) -> Result<()> {
     let mut names = BTreeSet::new();
     for channel in &config.alert.channels {

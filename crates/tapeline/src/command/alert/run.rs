@@ -1,4 +1,4 @@
-//! `tapeline alert run`: evaluates the rules on the topic, and delivers what fires.
+//! `tapeline alert run`: evaluates the rules on the topic, and delivers alerts.
 
 use crate::cli::AlertRunOptions;
 use crate::command::flow;
@@ -16,9 +16,9 @@ use std::time::Duration;
 use tapeline::config::Config;
 use tapeline::open;
 
-/// How often the outbox is looked at for messages.
+/// How often the outbox is polled for messages.
 const TICK: Duration = Duration::from_millis(20);
-/// How long the end of a run waits for messages that are due.
+/// How long the end of a run waits for due messages.
 const LINGER: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(context: &Context, options: &AlertRunOptions) -> Result<ExitCode> {
@@ -98,7 +98,7 @@ impl Outcome {
     pub(crate) fn print(&self) {
         let Self { report, counts } = self;
         println!(
-            "alerts: {} fired from {} records; messages: {} sent, {} waiting, {} given up",
+            "alerts: {} fired from {} records; messages: {} sent, {} pending, {} abandoned",
             thousands(report.alerts),
             thousands(report.records),
             thousands(counts.sent),
@@ -107,7 +107,7 @@ impl Outcome {
         );
         if report.unreadable > 0 {
             println!(
-                "  {} messages are no records; `consume` keeps them as dead letters",
+                "  {} messages are not records; `consume` keeps them as dead letters",
                 thousands(report.unreadable)
             );
         }
@@ -149,7 +149,7 @@ fn deliver_all(
     Ok(())
 }
 
-/// Alerts become messages to the channels that want them.
+/// Turns alerts into messages for the channels that accept them.
 struct Sink<'a> {
     outbox: SqliteOutbox,
     channels: &'a [ChannelConfig],
