@@ -1,15 +1,15 @@
-//! What happened on a market: a [`Trade`], a [`Quote`]. What was measured elsewhere is a [`Reading`].
+//! Market events: a [`Trade`], a [`Quote`]; other measurements: a [`Reading`].
 //!
-//! Records are generic over how they hold text: `&str` borrowed from the bytes they were read from (the hot way,
-//! no allocation), a span into an arena (batches), or `String` (what outlives its source). A record is never
-//! mutated; what an exchange takes back is a new record of a higher revision.
+//! Records are generic over their text: `&str` borrowed from the input (the hot path, no allocation), a span
+//! of an arena (batches), or `String` (records that outlive their input). A record is never mutated; a cancel
+//! is a new record of a higher revision.
 
 use crate::reading::Reading;
 use crate::{Price, Size, UnixNanos};
 use std::fmt;
 use std::str::FromStr;
 
-/// What a record is of: the `kind` header of its message and the table it is kept in.
+/// Kind of a record: the `kind` header of its message and the table that stores it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// Something was bought and sold.
@@ -29,7 +29,7 @@ impl Kind {
     /// How many kinds there are.
     pub const COUNT: usize = Self::ALL.len();
 
-    /// `trade`, `quote`, `reading`: the word in message headers.
+    /// `trade`, `quote`, `reading`: the name in message headers.
     #[must_use]
     #[inline]
     pub const fn name(self) -> &'static str {
@@ -53,7 +53,7 @@ impl Kind {
         }
     }
 
-    /// The kind whose word in message headers this is.
+    /// The kind of a name in message headers.
     #[must_use]
     #[inline]
     pub fn from_name(name: &[u8]) -> Option<Self> {
@@ -114,15 +114,18 @@ impl FromStr for Kind {
         let text = text.trim();
         let found = Self::ALL.into_iter().find(|kind| [kind.name(), kind.plural()].contains(&text));
         found.ok_or_else(|| {
-            format!("unknown record kind `{text}`; known are {}", Self::ALL.map(Self::plural).join(", "))
+            format!(
+                "unknown record kind `{text}`; expected one of {}",
+                Self::ALL.map(Self::plural).join(", ")
+            )
         })
     }
 }
 
-/// Which side of a trade was the aggressor: whose order met one that was waiting in the book.
+/// Aggressor side of a trade: the side of the incoming order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum Side {
-    /// The feed does not say.
+    /// Not provided by the feed.
     #[default]
     Unknown,
     /// A buyer took an offer.
@@ -154,32 +157,33 @@ impl Side {
 pub struct Trade<S> {
     /// The instrument, as the feed writes it: `SPY`, `BTC/USD`.
     pub symbol: S,
-    /// Which feed told us: `lean.sip`, `alpaca.iex`. A 2.5 % feed must never pass for the market.
+    /// The feed it was received from: `lean.sip`, `alpaca.iex`. A 2.5 % feed must never be mistaken for the
+    /// market.
     pub feed: S,
-    /// Where it traded, in the feed's own code: `P`.
+    /// Venue of the trade, in the feed's own code: `P`.
     pub venue: S,
-    /// The feed's id, unique with venue and symbol within a session; minted once where the feed has none.
+    /// The feed's id, unique with venue and symbol within a session; minted once if the feed has none.
     pub id: S,
     /// Event time: the exchange's.
     pub ts: UnixNanos,
     /// Receive time: ours.
     pub recv_ts: UnixNanos,
-    /// What one unit cost; negative at times, as oil was in April 2020.
+    /// Price per unit; negative at times, as oil was in April 2020.
     pub price: Price,
-    /// How many units.
+    /// Number of units.
     pub size: Size,
-    /// Who was the aggressor.
+    /// The aggressor side.
     pub side: Side,
-    /// Sale conditions as sent, and nothing else: the text of a JSON array of strings, `["@","I"]`. Raw, so that a rule
-    /// can change.
+    /// Sale conditions as sent, and nothing else: the text of a JSON array of strings, `["@","I"]`. Raw, so
+    /// that a policy can change later.
     pub conditions: S,
-    /// Which consolidated tape (`A`, `B`, `C`) carried it; empty where the feed does not say.
+    /// The consolidated tape (`A`, `B`, `C`) that carried it; empty if the feed does not provide it.
     pub tape: S,
-    /// The vendor's sequence number, which orders trades of one timestamp; 0 where there is none.
+    /// The vendor's sequence number, which orders trades of one timestamp; 0 if there is none.
     pub seq: i64,
-    /// 0 as first reported; each amendment counts up.
+    /// 0 as first reported; each amendment increments it.
     pub revision: u32,
-    /// The exchange took it back.
+    /// Whether the exchange canceled it.
     pub canceled: bool,
 }
 
@@ -190,7 +194,7 @@ pub struct QuoteSide<S> {
     pub price: Price,
     /// Shares offered at it.
     pub size: Size,
-    /// Where, in the feed's own code.
+    /// Venue, in the feed's own code.
     pub venue: S,
 }
 
@@ -199,17 +203,17 @@ pub struct QuoteSide<S> {
 pub struct Quote<S> {
     /// The instrument.
     pub symbol: S,
-    /// Which feed told us.
+    /// The feed it was received from.
     pub feed: S,
-    /// The feed's sequence number; minted once where the feed has none.
+    /// The feed's sequence number; minted once if the feed has none.
     pub seq: i64,
     /// Event time: the exchange's.
     pub ts: UnixNanos,
     /// Receive time: ours.
     pub recv_ts: UnixNanos,
-    /// What is bid.
+    /// Best bid.
     pub bid: Option<QuoteSide<S>>,
-    /// What is asked.
+    /// Best ask.
     pub ask: Option<QuoteSide<S>>,
     /// Quote conditions as sent, as in [`Trade::conditions`].
     pub conditions: S,
@@ -227,7 +231,7 @@ pub enum Record<S> {
 }
 
 impl<S> Trade<S> {
-    /// The same trade holding its text another way.
+    /// Converts the text of a trade.
     pub fn map<T>(self, mut f: impl FnMut(S) -> T) -> Trade<T> {
         Trade {
             symbol: f(self.symbol),
@@ -255,7 +259,7 @@ impl<S> QuoteSide<S> {
 }
 
 impl<S> Quote<S> {
-    /// The same quote holding its text another way.
+    /// Converts the text of a quote.
     pub fn map<T>(self, mut f: impl FnMut(S) -> T) -> Quote<T> {
         Quote {
             symbol: f(self.symbol),
@@ -270,7 +274,7 @@ impl<S> Quote<S> {
     }
 }
 
-/// Why a record cannot be true: a placeholder stands where a value should be.
+/// Why a record is implausible: a placeholder in the place of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRecord {
     /// Event time is missing (0), a sentinel (`i64::MAX`, `i64::MIN`) or outside [`EARLIEST`]..[`LATEST`].
@@ -284,9 +288,9 @@ pub enum InvalidRecord {
     Price(Price),
 }
 
-/// The earliest event time accepted: 1900.
+/// The earliest accepted event time: 1900.
 pub const EARLIEST: UnixNanos = UnixNanos(-2_208_988_800_000_000_000);
-/// The first event time no longer accepted: 2200.
+/// The first event time that is too late: 2200.
 pub const LATEST: UnixNanos = UnixNanos(7_258_118_400_000_000_000);
 
 fn check_time(ts: UnixNanos) -> Result<(), InvalidRecord> {
@@ -296,7 +300,7 @@ fn check_time(ts: UnixNanos) -> Result<(), InvalidRecord> {
 fn check_price(price: Price) -> Result<(), InvalidRecord> {
     const BILLIONTH: i128 = crate::fixed::ONE / 1_000_000_000;
     let raw = price.raw();
-    // Few prices are as large as the smallest of the placeholders.
+    // Few prices are as large as the smallest placeholder.
     if raw.unsigned_abs() >= i64::MAX.unsigned_abs() as u128 * BILLIONTH.unsigned_abs()
         && [i64::MAX, i64::MIN, i64::MIN + 1]
             .into_iter()
@@ -313,7 +317,7 @@ fn check_size(size: Size) -> Result<(), InvalidRecord> {
 }
 
 impl<S> Trade<S> {
-    /// Whether its numbers can be true. A negative price can: oil was traded at -37.
+    /// Checks that the numbers are plausible. A negative price is: oil traded at -37.
     ///
     /// # Errors
     /// [`InvalidRecord`] with the value.
@@ -326,7 +330,7 @@ impl<S> Trade<S> {
 }
 
 impl<S> Quote<S> {
-    /// Whether its numbers can be true.
+    /// Checks that the numbers are plausible.
     ///
     /// # Errors
     /// [`InvalidRecord`] with the value.
@@ -340,7 +344,7 @@ impl<S> Quote<S> {
 }
 
 impl<S> Record<S> {
-    /// Whether its numbers can be true.
+    /// Checks that the numbers are plausible.
     ///
     /// # Errors
     /// [`InvalidRecord`] with the value.
@@ -353,7 +357,7 @@ impl<S> Record<S> {
         }
     }
 
-    /// The same record holding its text another way.
+    /// Converts the text of a record.
     pub fn map<T>(self, f: impl FnMut(S) -> T) -> Record<T> {
         match self {
             Self::Trade(trade) => Record::Trade(trade.map(f)),
@@ -362,7 +366,7 @@ impl<S> Record<S> {
         }
     }
 
-    /// What it is of.
+    /// Its kind.
     pub const fn kind(&self) -> Kind {
         match self {
             Self::Trade(_) => Kind::Trade,
@@ -380,7 +384,7 @@ impl<S> Record<S> {
         }
     }
 
-    /// Which feed it came by.
+    /// Its feed.
     pub const fn feed(&self) -> &S {
         match self {
             Self::Trade(trade) => &trade.feed,
@@ -409,7 +413,7 @@ impl<S> Record<S> {
 }
 
 impl<S: AsRef<str>> Trade<S> {
-    /// The same trade, borrowed.
+    /// Borrows the trade.
     pub fn as_str(&self) -> Trade<&str> {
         Trade {
             symbol: self.symbol.as_ref(),
@@ -437,7 +441,7 @@ impl<S: AsRef<str>> QuoteSide<S> {
 }
 
 impl<S: AsRef<str>> Quote<S> {
-    /// The same quote, borrowed.
+    /// Borrows the quote.
     pub fn as_str(&self) -> Quote<&str> {
         Quote {
             symbol: self.symbol.as_ref(),
@@ -453,7 +457,7 @@ impl<S: AsRef<str>> Quote<S> {
 }
 
 impl<S: AsRef<str>> Record<S> {
-    /// The same record, borrowed.
+    /// Borrows the record.
     pub fn as_str(&self) -> Record<&str> {
         match self {
             Self::Trade(trade) => Record::Trade(trade.as_str()),

@@ -9,6 +9,7 @@
 //! | [`poll`] | vendors' bars, requested on a schedule |
 //! | [`iot`] | readings: files, standard input |
 //! | [`http`] | the HTTP client of `live` and `poll` |
+//! | `files` | input files: regular ones, zips with one file in them |
 //! | `shown` | vendors' text without secrets and control characters |
 //! | `unknown` | counts messages of unknown types |
 //! | [`bounded`] | ends any source after a number of records |
@@ -22,6 +23,7 @@ pub mod bounded;
 pub mod capture;
 #[cfg(test)]
 mod fake;
+mod files;
 pub mod http;
 pub mod iot;
 pub mod live;

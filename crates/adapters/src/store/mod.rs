@@ -10,12 +10,12 @@ fn first_difference(table: &str, want: &[(String, String)], have: &[(String, Str
         match have.iter().find(|(other, _)| other == name) {
             None => return Some(format!("table {table} has no column `{name}` ({kind})")),
             Some((_, other)) if other != kind => {
-                return Some(format!("table {table}: column `{name}` is {other}, not {kind}"));
+                return Some(format!("table {table}: column `{name}`: expected {kind}, found {other}"));
             }
             Some(_) => {}
         }
     }
-    have.iter().find(|(name, kind)| kind.contains("key") && !want.iter().any(|(other, _)| other == name)).map(
-        |(name, kind)| format!("table {table}: column `{name}` ({kind}) is not ours and is part of the key"),
-    )
+    have.iter()
+        .find(|(name, kind)| kind.contains("key") && !want.iter().any(|(other, _)| other == name))
+        .map(|(name, kind)| format!("table {table}: unexpected key column `{name}` ({kind})"))
 }

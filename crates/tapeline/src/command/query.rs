@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 use std::process::ExitCode;
 use tapeline::open;
 
-/// Rows of a table where no limit is given.
+/// Maximum number of table rows without --limit.
 const TABLE: u64 = 100;
 
 pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode> {
@@ -43,8 +43,8 @@ pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode>
             bars::none(&*store, &symbol, &options.bars)
         }
         What::Trades | What::Quotes | What::Readings if options.format == Format::Parquet => {
-            return Err(Error::user("--format parquet is for bars")
-                .hint("csv and json take trades, quotes and readings"));
+            return Err(Error::user("--format parquet supports only bars")
+                .hint("use csv or json for trades, quotes and readings"));
         }
         What::Trades | What::Quotes | What::Readings => {
             let (from, to) = bars::range(&options.span)?;
@@ -64,7 +64,7 @@ pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode>
             }
             let place = store.describe();
             format!(
-                "no {} of {symbol} in that time in {place}; what is there: tapeline symbols --store {place}",
+                "no {} of {symbol} in that time range in {place}; list the contents: tapeline symbols --store {place}",
                 kind.plural()
             )
         }
@@ -73,12 +73,12 @@ pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode>
     if shown == 0 {
         eprintln!("{nothing}");
     } else if options.limit.is_none() && limit == Some(shown) {
-        eprintln!("the first {shown} are shown; more with --limit N, all with --format csv or json");
+        eprintln!("showing the first {shown} rows; use --limit N for more, or --format csv or json for all");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Rows on their way to the reader: gathered for a table, written at once otherwise.
+/// Rows to print: collected for a table, otherwise written immediately.
 struct Lines {
     format: Format,
     header: Vec<String>,
@@ -100,7 +100,7 @@ impl Lines {
         Ok(())
     }
 
-    /// False once the reader is gone.
+    /// Returns false once the reader is gone.
     fn put(&mut self, cells: impl FnOnce() -> Vec<String>, object: impl FnOnce() -> String) -> Result<bool> {
         self.shown += 1;
         match self.format {
@@ -166,7 +166,7 @@ pub(super) fn csv(cells: &[String]) -> String {
     quoted.join(",") + "\n"
 }
 
-/// As in the table, but what is absent is left out, and lists, tags and numbers are JSON's.
+/// As in the table, but absent values are omitted, and lists, tags and numbers are JSON.
 fn object(record: &Record<&str>) -> String {
     let mut map = serde_json::Map::new();
     for column in record.kind().table().shown_columns() {

@@ -12,7 +12,7 @@ use scylla::statement::prepared::PreparedStatement;
 use scylla::value::{CqlDate, CqlDecimal, CqlTime, CqlTimestamp, Row};
 use std::ops::ControlFlow;
 
-/// Partitions counted at the same time.
+/// Partitions counted concurrently.
 const AT_ONCE: usize = 8;
 
 pub(super) async fn prepare(
@@ -158,7 +158,7 @@ pub(super) fn scan(store: &CassandraStore, scan: &Scan, sink: Sink<'_>) -> Resul
             if from >= to {
                 continue;
             }
-            // Inclusive, because 24:00 is beyond what `time` holds.
+            // Inclusive, because `time` cannot hold 24:00.
             let to = to - 1;
             let values = (&symbol, CqlTimestamp(bucket.millis()), CqlTime(from), CqlTime(to));
             let rows = page(&session, &statement, values, store).await?;

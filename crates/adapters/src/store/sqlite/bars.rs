@@ -33,7 +33,7 @@ const fn table(kind: Kind) -> Option<&'static str> {
     }
 }
 
-/// Writes all of them in one transaction.
+/// Writes all bars in one transaction.
 pub(super) fn write(connection: &Connection, bars: &[Bar]) -> rusqlite::Result<()> {
     let tx = rusqlite::Transaction::new_unchecked(connection, rusqlite::TransactionBehavior::Immediate)?;
     for bar in bars {

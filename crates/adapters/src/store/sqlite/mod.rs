@@ -1,4 +1,4 @@
-//! A store in a SQLite file: the embedded default, no server and no set-up.
+//! A store in a SQLite file: the embedded default, without a server or set-up.
 //!
 //! The same keys as in Cassandra. One thread writes; each transaction takes all batches that are waiting. Rows carry
 //! the timestamp of their message; a row is replaced as a whole, and only by a later [`Version`](market::version::Version).
@@ -17,10 +17,10 @@ use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Batches waiting for the writing thread.
+/// Batches queued for the writing thread.
 const QUEUE: usize = 64;
 
-/// A store in one SQLite file. Prices and sizes are kept as decimal text, times as nanoseconds UTC.
+/// A store in one SQLite file. Prices and sizes are decimal text, times are nanoseconds UTC.
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     path: PathBuf,
@@ -30,19 +30,18 @@ fn sql(path: &Path, doing: &str) -> impl Fn(rusqlite::Error) -> Error + use<> {
     let place = format!("{doing} in store file {}", path.display());
     move |error| match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
-            Error::external(format!("{place}: {error}"))
-                .hint("another process holds the file; it is tried again")
+            Error::external(format!("{place}: {error}")).hint("another process has locked the file; retrying")
         }
         Some(rusqlite::ErrorCode::DiskFull | rusqlite::ErrorCode::SystemIoFailure) => {
-            Error::external(format!("{place}: {error}")).hint("free some disk space; it is tried again")
+            Error::external(format!("{place}: {error}")).hint("free some disk space; retrying")
         }
         _ => Error::user(format!("{place}: {error}"))
-            .hint("check the path, its rights and that it is a store file of tapeline"),
+            .hint("check the path, its permissions, and that it is a Tapeline store file"),
     }
 }
 
 impl SqliteStore {
-    /// A store in the file at `path`, made by `init` or the first writer.
+    /// Creates a store for the file at `path`, which `init` or the first writer creates.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
@@ -58,11 +57,11 @@ impl SqliteStore {
         Ok(connection)
     }
 
-    /// For reading: neither a file nor a table is created.
+    /// Opens for reading: creates neither file nor tables.
     fn open_existing(&self) -> Result<Connection> {
         if !self.path.is_file() {
             return Err(Error::user(format!("no store file {}", self.path.display())).hint(format!(
-                "check the path, or fill one: tapeline run --source tape:DIR --store {}",
+                "check the path, or create one: tapeline run --source tape:DIR --store {}",
                 self.describe()
             )));
         }
@@ -78,7 +77,7 @@ impl SqliteStore {
 }
 
 fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
-    // A database in WAL mode needs its index files to be read: read-only where the folder allows no more.
+    // SQLite needs the index files to read a database in WAL mode: read-only if the folder permits no more.
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
         .or_else(|_| Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY))?;
     connection.busy_timeout(Duration::from_secs(30))?;
@@ -119,7 +118,7 @@ impl Store for SqliteStore {
             if !error.retryable() || stop.sleep(backoff.wait()) {
                 return Err(error);
             }
-            tracing::warn!("{error}; trying again");
+            tracing::warn!("{error}; retrying");
         }
     }
 

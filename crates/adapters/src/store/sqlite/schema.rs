@@ -40,16 +40,16 @@ impl SqliteStore {
     fn check_version(&self, version: usize) -> Result<()> {
         if (1..FIRST_VERSION).contains(&version) {
             return Err(Error::user(format!(
-                "store file {} is of version {version}, written by an earlier tapeline; this one reads version {VERSION}",
+                "store file {} has version {version}, written by an earlier tapeline; expected version {VERSION}",
                 self.path.display()
             ))
             .hint(
-                "move the file away, run `tapeline init` for a fresh one, and fetch or import the records again",
+                "rename the file, run `tapeline init` for a fresh one, and fetch or import the records again",
             ));
         }
         if version > VERSION {
             return Err(Error::user(format!(
-                "store file {} is of version {version}, newer than this program knows ({VERSION})",
+                "store file {} has version {version}, newer than the supported version {VERSION}",
                 self.path.display()
             ))
             .hint("use the newer tapeline that wrote it"));
@@ -61,13 +61,15 @@ impl SqliteStore {
     pub(super) fn check_initialized(&self, version: usize) -> Result<()> {
         self.check_version(version)?;
         if version == 0 {
-            return Err(Error::user(format!("{} has no tables of a store", self.path.display())).hint(
-                format!("check the path; create the tables: tapeline init --store {}", self.describe()),
-            ));
+            return Err(Error::user(format!(
+                "{} is not a store file: it has no tables",
+                self.path.display()
+            ))
+            .hint(format!("check the path; create the tables: tapeline init --store {}", self.describe())));
         }
         if version < VERSION {
             return Err(Error::user(format!(
-                "store file {} is of version {version}; this program reads version {VERSION}",
+                "store file {} has version {version}; expected version {VERSION}",
                 self.path.display()
             ))
             .hint(format!("upgrade it: tapeline init --store {}", self.describe())));
@@ -83,7 +85,7 @@ impl SqliteStore {
         let version = version as usize;
         self.check_version(version)?;
         let before = tables(connection).map_err(&fail)?;
-        // All of them: each creates what is missing, a table that was dropped too.
+        // All statements: each creates what is missing, including dropped tables.
         for migration in migrations() {
             connection.execute_batch(&migration).map_err(&fail)?;
         }
@@ -107,7 +109,7 @@ impl SqliteStore {
         Ok(vec![said])
     }
 
-    /// Compares the tables with those a fresh file would get.
+    /// Compares the tables with those of a new file.
     pub(super) fn check(&self, connection: &Connection) -> Result<()> {
         let fail = sql(&self.path, "read the tables' columns");
         let fresh = Connection::open_in_memory().map_err(&fail)?;
@@ -119,7 +121,7 @@ impl SqliteStore {
                 (columns(&fresh, table).map_err(&fail)?, columns(connection, table).map_err(&fail)?);
             if let Some(problem) = first_difference(table, &want, &have) {
                 return Err(Error::user(format!("store file {}: {problem}", self.path.display()))
-                    .hint("move the file away and run `tapeline init` for a fresh one"));
+                    .hint("rename the file and run `tapeline init` for a fresh one"));
             }
         }
         Ok(())

@@ -116,7 +116,7 @@ fn cell<'r>(class: ColumnType, row: &'r Row<'_>, index: usize) -> rusqlite::Resu
     })
 }
 
-/// The raw value of a decimal in text.
+/// The raw value of a decimal stored as text.
 pub(super) fn decimal(row: &Row<'_>, index: usize) -> rusqlite::Result<i128> {
     let text = row.get_ref(index)?.as_str()?;
     fixed::parse(text.as_bytes()).map_err(|error| unreadable(index, error.to_string()))

@@ -38,7 +38,7 @@ impl SqliteWriter {
 }
 
 fn broken<T>(_: T) -> Error {
-    Error::internal("the store's thread ended")
+    Error::internal("the store's thread has ended")
 }
 
 impl Writer for SqliteWriter {
@@ -73,7 +73,7 @@ fn write_all(
                 Ok(refused) => break refused,
                 Err(error) => {
                     // The guard has rolled the transaction back; all of it is written again.
-                    tracing::warn!("{}; trying again", sql(path, "write")(error));
+                    tracing::warn!("{}; retrying", sql(path, "write")(error));
                     if stop.sleep(backoff.wait()) {
                         return;
                     }
@@ -116,7 +116,7 @@ fn write(
                 let table = &mut tables[row.kind() as usize];
                 match table.write(&batch.record(row), row.stamp_ms, &mut scratch) {
                     Ok(()) => {}
-                    // The row itself is at fault: too big, or against a constraint.
+                    // The row itself is invalid: too large, or it violates a constraint.
                     Err(error)
                         if matches!(
                             error.sqlite_error_code(),
@@ -142,7 +142,7 @@ fn enter(directory: &mut CachedStatement<'_>, entry: &BucketEntry) -> rusqlite::
     directory.execute(params![kind.name(), symbol, feed, start.0]).map(drop)
 }
 
-/// Statements of one table: most rows are new, so that the row that is there is read only on a conflict.
+/// Statements of one table: most rows are new, so an existing row is read only on a conflict.
 struct TableWriter<'c> {
     table: &'static Table,
     insert: CachedStatement<'c>,
@@ -160,13 +160,13 @@ impl<'c> TableWriter<'c> {
         })
     }
 
-    /// Inserts a row, or replaces the one of its key if that holds an earlier version.
+    /// Inserts a row, or replaces the existing row if that holds an earlier version.
     fn write(&mut self, record: &Record<&str>, stamp_ms: i64, scratch: &mut Vec<u8>) -> rusqlite::Result<()> {
         if execute(self.table, &mut self.insert, record, stamp_ms, scratch)? == 1 {
             return Ok(());
         }
         let new = Version::of(record, stamp_ms, scratch);
-        // A row that cannot be read was not written by us, and is replaced.
+        // An unreadable row was not written by Tapeline, and is replaced.
         if self.stored(record, scratch)?.is_none_or(|old| new > old) {
             execute(self.table, &mut self.replace, record, stamp_ms, scratch)?;
         }
