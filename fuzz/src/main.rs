@@ -10,7 +10,7 @@ use market::codec::feed::{Decode, Message};
 use market::codec::lean::RowReader;
 use market::codec::lean_bars::BarReader;
 use market::codec::lines::mapping::{self, Mapping};
-use market::codec::lines::{Format, LineDecoder};
+use market::codec::lines::{LineFormat, LineDecoder};
 use market::codec::poll::{self, Asked};
 use market::codec::{alpaca, bar, binance, coinbase, finnhub, json, kraken, massive};
 use market::interval::Interval;
@@ -95,13 +95,13 @@ fn canonical(data: &[u8]) {
 /// Lines that hold readings, in each format.
 fn lines(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    for format in [Format::Influx, Format::Ndjson, Format::Csv, Format::Bare] {
+    for format in [LineFormat::Influx, LineFormat::Ndjson, LineFormat::Csv, LineFormat::Bare] {
         let mut mapping = Mapping::new(format, "f");
-        if format != Format::Influx {
+        if format != LineFormat::Influx {
             mapping.series = "{device}.{field}".to_owned();
             mapping.values = vec![mapping::ALL.to_owned()];
         }
-        if format == Format::Bare {
+        if format == LineFormat::Bare {
             mapping.series = "s".to_owned();
             mapping.time = mapping::RECEIPT.to_owned();
         }

@@ -1,4 +1,4 @@
-//! Readings of sensors and of any other time series: a [`Reading`], its [`Value`].
+//! Readings of sensors and of any other time series: a [`Reading`], its [`ReadingValue`].
 //!
 //! A value keeps its type and its canonical text, so that nothing is rounded: `21.50` and `21.5` are the same decimal,
 //! and the float `0.1` is not the decimal `0.1`. Canonical texts:
@@ -29,7 +29,7 @@ pub struct Reading<S> {
     /// Receive time: ours.
     pub recv_ts: UnixNanos,
     /// What was read.
-    pub value: Value<S>,
+    pub value: ReadingValue<S>,
     /// The unit as sent: `°C`; empty if unknown.
     pub unit: S,
     /// The quality as sent: `good`, `192`; empty if unknown.
@@ -40,7 +40,7 @@ pub struct Reading<S> {
 
 /// A typed value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Value<S> {
+pub struct ReadingValue<S> {
     /// Its type.
     pub class: ValueType,
     /// Its canonical text.
@@ -254,7 +254,7 @@ impl<S> Reading<S> {
             seq: self.seq,
             ts: self.ts,
             recv_ts: self.recv_ts,
-            value: Value { class: self.value.class, text: f(self.value.text) },
+            value: ReadingValue { class: self.value.class, text: f(self.value.text) },
             unit: f(self.unit),
             quality: f(self.quality),
             tags: f(self.tags),
@@ -271,7 +271,7 @@ impl<S: AsRef<str>> Reading<S> {
             seq: self.seq,
             ts: self.ts,
             recv_ts: self.recv_ts,
-            value: Value { class: self.value.class, text: self.value.text.as_ref() },
+            value: ReadingValue { class: self.value.class, text: self.value.text.as_ref() },
             unit: self.unit.as_ref(),
             quality: self.quality.as_ref(),
             tags: self.tags.as_ref(),
@@ -358,7 +358,7 @@ mod tests {
             seq: 0,
             ts: UnixNanos(1),
             recv_ts: UnixNanos(1),
-            value: Value { class: ValueType::Integer, text: "1" },
+            value: ReadingValue { class: ValueType::Integer, text: "1" },
             unit: "",
             quality: "",
             tags: "",
@@ -367,8 +367,8 @@ mod tests {
         assert!(number >= 0);
         assert_eq!(number, minted_seq(&Reading { recv_ts: UnixNanos(9), seq: 5, ..reading }));
         for other in [
-            Reading { value: Value { class: ValueType::Decimal, text: "1" }, ..reading },
-            Reading { value: Value { class: ValueType::Integer, text: "2" }, ..reading },
+            Reading { value: ReadingValue { class: ValueType::Decimal, text: "1" }, ..reading },
+            Reading { value: ReadingValue { class: ValueType::Integer, text: "2" }, ..reading },
             Reading { unit: "V", ..reading },
             Reading { quality: "V", ..reading },
             Reading { tags: r#"{"a":"b"}"#, ..reading },

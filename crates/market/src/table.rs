@@ -15,7 +15,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use crate::reading::{Reading, Value, ValueType};
+use crate::reading::{Reading, ReadingValue, ValueType};
 use crate::record::{Bucket, Kind, Quote, QuoteSide, Record, Side, Trade};
 use crate::{Price, Size, UnixNanos};
 
@@ -426,7 +426,7 @@ static READINGS: Table = Table {
                 let name = cells.text()?;
                 let class = ValueType::from_name(name)
                     .ok_or_else(|| cells.error(format!("unknown value type `{name}`")))?;
-                Value { class, text }
+                ReadingValue { class, text }
             },
             unit: cells.text()?,
             quality: cells.text()?,

@@ -8,7 +8,7 @@ use ports::batch::{Batch, Row};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::time::{Duration, Instant};
 
-/// Buckets remembered at most; beyond it they are entered anew, which changes nothing in the store.
+/// Buckets remembered at most; beyond it they are entered again, which changes nothing in the store.
 const CAPACITY: usize = 1_000_000;
 /// How long buckets are remembered. Entries of a store with a retention expire; they are renewed in time.
 const LIFETIME: Duration = Duration::from_secs(24 * 3_600);

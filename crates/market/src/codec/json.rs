@@ -17,7 +17,7 @@
 //! [`decode`] reads the canonical form without allocating. [`normalize`] converts what other producers write
 //! (another order, spaces, bare numbers) to that form, or rejects it with the reason.
 
-use crate::reading::{self, Reading, Value, ValueType};
+use crate::reading::{self, Reading, ReadingValue, ValueType};
 use crate::record::{Kind, Quote, QuoteSide, Record, Side, Trade};
 use crate::{Price, Size, UnixNanos};
 use serde::Deserialize;
@@ -356,7 +356,7 @@ impl<'a> Cursor<'a> {
         let unit = if self.skip(",\"unit\":\"").is_some() { self.present()? } else { "" };
         let quality = if self.skip(",\"quality\":\"").is_some() { self.present()? } else { "" };
         let tags = if self.skip(",\"tags\":").is_some() { self.tags()? } else { "" };
-        let value = Value { class, text };
+        let value = ReadingValue { class, text };
         (self.0 == "}").then_some(Reading { series, feed, seq, ts, recv_ts, value, unit, quality, tags })
     }
 
@@ -563,7 +563,7 @@ fn loose_quote(loose: LooseQuote<'_>) -> Result<Quote<String>, DecodeError> {
 ///
 /// # Errors
 /// It is no scalar, or no value of the type.
-pub fn value(class: Option<ValueType>, raw: &RawValue) -> Result<Value<String>, DecodeError> {
+pub fn value(class: Option<ValueType>, raw: &RawValue) -> Result<ReadingValue<String>, DecodeError> {
     let bad = |reason: String| DecodeError(format!("value: {reason}"));
     let json = raw.get();
     let (text, found): (Cow<'_, str>, ValueType) = match json.as_bytes().first() {
@@ -577,7 +577,7 @@ pub fn value(class: Option<ValueType>, raw: &RawValue) -> Result<Value<String>, 
     };
     let class = class.unwrap_or(found);
     let text = class.canonical(&text).map_err(|error| bad(error.to_string()))?;
-    Ok(Value { class, text })
+    Ok(ReadingValue { class, text })
 }
 
 fn loose_reading(loose: LooseReading<'_>) -> Result<Reading<String>, DecodeError> {

@@ -1,12 +1,12 @@
 //! Readings from a file or from standard input, a line at a time.
 //!
-//! The position of a file is the offset behind the last line that was handed over, with a hash of the file's beginning:
+//! The position of a file is the offset behind the last line that was emitted, with a hash of the file's beginning:
 //! a file that was replaced under its name is read from its start. Standard input has no position. Reading a line again
 //! changes nothing in the store, as its readings have the same identity, unless their time is the time of receipt.
 
 use super::options::Declared;
 use market::codec::json;
-use market::codec::lines::{Format, LineDecoder};
+use market::codec::lines::{LineDecoder, LineFormat};
 use market::{Kind, Record};
 use ports::cancel::CancelToken;
 use ports::dead_letter::{DeadLetter, Stage};
@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const EXAMPLE: &str = "--source 'lines:FILE?format=csv&series={device}.{field}&value=temperature,humidity'; FILE `-` is standard input";
-/// Lines handed over in one go.
+/// Lines emitted at once.
 const AT_ONCE: usize = 256;
 /// Longest line, bytes.
 const LONGEST: u64 = 1 << 20;
@@ -57,7 +57,7 @@ pub fn open(rest: &str) -> Result<Lines> {
 pub struct Lines {
     path: PathBuf,
     feed: String,
-    format: Format,
+    format: LineFormat,
     decoder: LineDecoder,
     reader: Box<dyn BufRead + Send>,
     /// `None` for standard input.

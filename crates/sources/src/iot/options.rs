@@ -1,7 +1,7 @@
 //! The options that all sources of readings have: the format and the declared mapping.
 
 use market::codec::lines::mapping::Mapping;
-use market::codec::lines::{Format, LineDecoder};
+use market::codec::lines::{LineDecoder, LineFormat};
 use market::reading::ValueType;
 use ports::options::{Options, UrlOption};
 use ports::{Error, Result};
@@ -12,7 +12,7 @@ pub(super) const NAMES: &str =
 
 /// What is read from the options of a URL.
 pub(super) struct Declared {
-    pub(super) format: Format,
+    pub(super) format: LineFormat,
     mapping: Mapping,
     example: &'static str,
 }
@@ -32,7 +32,7 @@ impl Declared {
             }
             Ok(())
         })?;
-        let format: Format = format.ok_or_else(|| {
+        let format: LineFormat = format.ok_or_else(|| {
             Error::user("source option `format` is missing: expected influx, ndjson, csv or bare")
                 .hint(example)
         })?;

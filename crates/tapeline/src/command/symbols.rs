@@ -21,7 +21,7 @@ pub(crate) fn run(context: &Context, options: &SymbolsOptions) -> Result<ExitCod
     let mut out = Out::new();
     match options.format {
         Format::Parquet => {
-            return Err(Error::user("--format parquet is for bars").hint("table, json or csv"));
+            return Err(Error::user("--format parquet supports only bars").hint("use table, json or csv"));
         }
         Format::Json => {
             let rows: Vec<_> = entries.iter().map(object).collect();

@@ -120,5 +120,5 @@ fn an_empty_store_has_no_symbols() {
     let (_, text) = run(&["symbols", "--format", "json", "--store", &store]);
     assert!(text.starts_with("[]\n"), "{text}");
     let (code, text) = run(&["symbols", "--format", "parquet", "--store", &store]);
-    assert!(code == 1 && text.contains("--format parquet is for bars"), "{text}");
+    assert!(code == 1 && text.contains("--format parquet supports only bars"), "{text}");
 }

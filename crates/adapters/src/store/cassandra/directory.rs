@@ -2,7 +2,7 @@
 //!
 //! A row per bucket, and not the first and the last one in one row: inserts of several writers need no order among them,
 //! and a symbol with one record of 1970 and one of today costs two reads, not half a million. Where raw rows expire, so do
-//! their buckets, two days later; writers enter a bucket anew each day that they meet it.
+//! their buckets, two days later; writers enter a bucket again each day on which they meet it.
 
 use super::{CassandraStore, explain};
 use crate::store::seen::BucketEntry;
@@ -26,7 +26,7 @@ pub(super) const DIRECTORY: &[(&str, &str)] = &[
 ];
 /// Entries written at the same time.
 const AT_ONCE: usize = 16;
-/// Days that an entry outlives the rows of its bucket: more than writers take to enter it anew.
+/// Days that an entry outlives the rows of its bucket: more than writers take to enter it again.
 const RETENTION_MARGIN_DAYS: u32 = 2;
 /// Buckets of a range up to which each is read without a look at the directory.
 const DIRECT: i64 = 48;

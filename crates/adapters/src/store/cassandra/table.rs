@@ -39,7 +39,7 @@ pub(super) fn wanted(kind: Kind) -> Vec<(String, String)> {
     wanted
 }
 
-/// The table's definition, with rows that expire after so many days; 0 keeps them for ever.
+/// The table's definition, with rows that expire after so many days; 0 keeps them.
 pub(super) fn create(keyspace: &str, kind: Kind, retention_days: u32) -> String {
     let table = kind.table();
     let bucket = kind.bucket().name();

@@ -1,8 +1,8 @@
 //! The declared mapping: which names of a row are the series, the time, the value.
 
-use super::{Field, Format, Sink};
+use super::{Field, LineFormat, Sink};
 use crate::fixed;
-use crate::reading::{self, Reading, Value, ValueType, is_plain};
+use crate::reading::{self, Reading, ReadingValue, ValueType, is_plain};
 use crate::record::Record;
 use crate::time::UnixNanos;
 use std::str::FromStr;
@@ -84,8 +84,8 @@ impl FromStr for Precision {
 impl Mapping {
     /// The mapping of a format where nothing is declared.
     #[must_use]
-    pub fn new(format: Format, feed: &str) -> Self {
-        let is_row = matches!(format, Format::Ndjson | Format::Csv);
+    pub fn new(format: LineFormat, feed: &str) -> Self {
+        let is_row = matches!(format, LineFormat::Ndjson | LineFormat::Csv);
         Self {
             feed: feed.to_owned(),
             series: String::new(),
@@ -103,17 +103,17 @@ impl Mapping {
     }
 
     /// Whether it can be used with a format.
-    pub(super) fn check(&self, format: Format) -> Result<(), String> {
+    pub(super) fn check(&self, format: LineFormat) -> Result<(), String> {
         if !is_plain(&self.feed) || self.feed.is_empty() {
             return Err("feed: expected a name without quotation marks and backslashes".to_owned());
         }
         for (name, template) in [("series", &self.series), ("unit", &self.unit), ("quality", &self.quality)] {
             placeholders(template).map_err(|reason| format!("{name}: {reason}"))?;
         }
-        if self.series.is_empty() && format != Format::Influx {
+        if self.series.is_empty() && format != LineFormat::Influx {
             return Err("series: expected a template, as series={device}.{field}".to_owned());
         }
-        let several = format == Format::Influx || self.values.len() > 1 || self.values == [ALL];
+        let several = format == LineFormat::Influx || self.values.len() > 1 || self.values == [ALL];
         let names_field = placeholders(&self.series)?.contains(&"field");
         if several && !self.series.is_empty() && !names_field {
             return Err(
@@ -121,7 +121,7 @@ impl Mapping {
                     .to_owned(),
             );
         }
-        if format == Format::Bare && self.time != RECEIPT {
+        if format == LineFormat::Bare && self.time != RECEIPT {
             return Err("time: a bare value has no time of its own; expected time=receipt".to_owned());
         }
         Ok(())
@@ -229,7 +229,7 @@ impl Mapping {
             seq: seq.unwrap_or(0),
             ts,
             recv_ts,
-            value: Value { class, text },
+            value: ReadingValue { class, text },
             unit: fill(&self.unit)?,
             quality: fill(&self.quality)?,
             tags: tags.to_owned(),

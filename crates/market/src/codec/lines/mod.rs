@@ -8,11 +8,11 @@
 //! | [`delimited`] | a header line, then rows of values: CSV |
 //!
 //! ```
-//! use market::codec::lines::{Format, LineDecoder, mapping::Mapping};
+//! use market::codec::lines::{LineFormat, LineDecoder, mapping::Mapping};
 //! use market::UnixNanos;
 //!
-//! let mapping = Mapping { series: "{device}.temperature".to_owned(), ..Mapping::new(Format::Ndjson, "plant") };
-//! let mut decoder = LineDecoder::new(Format::Ndjson, mapping)?;
+//! let mapping = Mapping { series: "{device}.temperature".to_owned(), ..Mapping::new(LineFormat::Ndjson, "plant") };
+//! let mut decoder = LineDecoder::new(LineFormat::Ndjson, mapping)?;
 //! let mut series = Vec::new();
 //! decoder.line(r#"{"device":"boiler-7","time":"2026-01-05T10:00:00Z","value":21.5}"#, UnixNanos(1), &mut |reading| {
 //!     series.push(reading.map(|reading| reading.series.to_owned()));
@@ -35,7 +35,7 @@ use std::str::FromStr;
 
 /// How lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum LineFormat {
     /// InfluxDB line protocol.
     Influx,
     /// A JSON object per line.
@@ -46,7 +46,7 @@ pub enum Format {
     Bare,
 }
 
-impl Format {
+impl LineFormat {
     const ALL: [Self; 4] = [Self::Influx, Self::Ndjson, Self::Csv, Self::Bare];
 
     /// `influx`, `ndjson`, `csv`, `bare`.
@@ -61,13 +61,13 @@ impl Format {
     }
 }
 
-impl fmt::Display for Format {
+impl fmt::Display for LineFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
 }
 
-impl FromStr for Format {
+impl FromStr for LineFormat {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -93,7 +93,7 @@ pub type Sink<'s> = &'s mut dyn FnMut(Result<Reading<&str>, String>);
 /// Turns lines into readings.
 #[derive(Debug)]
 pub struct LineDecoder {
-    format: Format,
+    format: LineFormat,
     mapping: Mapping,
     /// Names of the columns of delimited values.
     columns: Vec<String>,
@@ -104,7 +104,7 @@ impl LineDecoder {
     ///
     /// # Errors
     /// The mapping cannot be used with the format: which option, and what is expected.
-    pub fn new(format: Format, mapping: Mapping) -> Result<Self, String> {
+    pub fn new(format: LineFormat, mapping: Mapping) -> Result<Self, String> {
         mapping.check(format)?;
         let columns = mapping.columns.clone();
         Ok(Self { format, mapping, columns })
@@ -113,7 +113,7 @@ impl LineDecoder {
     /// Whether the next line has to be the header of delimited values.
     #[must_use]
     pub fn expects_header(&self) -> bool {
-        self.format == Format::Csv && self.columns.is_empty()
+        self.format == LineFormat::Csv && self.columns.is_empty()
     }
 
     /// Takes the header of delimited values.
@@ -143,7 +143,7 @@ impl LineDecoder {
     /// As [`LineDecoder::line`], with fields known from elsewhere, as the parts of a topic's name.
     pub fn line_with(&mut self, known: &[Field<'_>], line: &str, recv_ts: UnixNanos, sink: Sink<'_>) {
         let line = line.trim_end_matches(['\r', '\n']);
-        if line.trim().is_empty() && self.format != Format::Bare {
+        if line.trim().is_empty() && self.format != LineFormat::Bare {
             return;
         }
         if let Err(reason) = self.read(known, line, recv_ts, sink) {
@@ -160,7 +160,7 @@ impl LineDecoder {
     ) -> Result<(), String> {
         let mapping = &self.mapping;
         match self.format {
-            Format::Influx => {
+            LineFormat::Influx => {
                 let Some(point) = influx::parse(line)? else { return Ok(()) };
                 let mut context = known.to_vec();
                 context.push(Field {
@@ -185,12 +185,12 @@ impl LineDecoder {
                 };
                 mapping.readings(&row, recv_ts, sink)
             }
-            Format::Ndjson => {
+            LineFormat::Ndjson => {
                 let mut fields = known.to_vec();
                 ndjson::parse(line, &mut fields)?;
                 mapping.row(&fields, known.len(), recv_ts, sink)
             }
-            Format::Csv => {
+            LineFormat::Csv => {
                 let cells = delimited::split(line, mapping.delimiter)?;
                 if cells.len() != self.columns.len() {
                     return Err(format!("expected {} columns, found {}", self.columns.len(), cells.len()));
@@ -204,7 +204,7 @@ impl LineDecoder {
                 }
                 mapping.row(&fields, known.len(), recv_ts, sink)
             }
-            Format::Bare => {
+            LineFormat::Bare => {
                 let value = Field { name: "value".into(), text: line.trim().into(), class: None };
                 let row = mapping::Row { fields: known, values: &[value], ..mapping::Row::default() };
                 mapping.readings(&row, recv_ts, sink)

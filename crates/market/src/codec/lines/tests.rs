@@ -22,7 +22,7 @@ fn decode(decoder: &mut LineDecoder, line: &str) -> Vec<Result<String, String>> 
     out
 }
 
-fn decoder(format: Format, change: impl FnOnce(&mut Mapping)) -> LineDecoder {
+fn decoder(format: LineFormat, change: impl FnOnce(&mut Mapping)) -> LineDecoder {
     let mut mapping = Mapping::new(format, "f");
     change(&mut mapping);
     LineDecoder::new(format, mapping).unwrap()
@@ -44,7 +44,7 @@ fn shown(decoder: &mut LineDecoder, line: &str) -> Vec<String> {
 
 #[test]
 fn line_protocol_is_read() {
-    let mut influx = decoder(Format::Influx, |_| {});
+    let mut influx = decoder(LineFormat::Influx, |_| {});
     for (line, expected) in [
         (
             r#"weather,site=b,room=a temperature=21.50,state="on, \"20\\\"",n=-3i,u=18446744073709551615u,up=t 1700000000000000000"#,
@@ -84,7 +84,7 @@ fn line_protocol_is_read() {
     ] {
         assert_eq!(shown(&mut influx, line), expected, "{line}");
     }
-    let mut templated = decoder(Format::Influx, |mapping| {
+    let mut templated = decoder(LineFormat::Influx, |mapping| {
         mapping.series = "{site}/{field}".to_owned();
         mapping.time = mapping::RECEIPT.to_owned();
         mapping.class = Some(ValueType::Float);
@@ -96,7 +96,7 @@ fn line_protocol_is_read() {
 
 #[test]
 fn json_objects_are_read() {
-    let mut one = decoder(Format::Ndjson, |mapping| {
+    let mut one = decoder(LineFormat::Ndjson, |mapping| {
         mapping.series = "{device.id}.{metric}".to_owned();
         mapping.unit = "{unit}".to_owned();
         mapping.quality = "good".to_owned();
@@ -122,7 +122,7 @@ fn json_objects_are_read() {
         let found = decode(&mut one, &line.replace(from, to));
         assert!(matches!(&found[..], [Err(found)] if found.contains(reason)), "{to}: {found:?}");
     }
-    let mut all = decoder(Format::Ndjson, |mapping| {
+    let mut all = decoder(LineFormat::Ndjson, |mapping| {
         mapping.series = "{device}.{field}".to_owned();
         mapping.values = vec![mapping::ALL.to_owned()];
     });
@@ -138,7 +138,7 @@ fn json_objects_are_read() {
 
 #[test]
 fn delimited_values_are_read_below_their_header() {
-    let mut csv = decoder(Format::Csv, |mapping| {
+    let mut csv = decoder(LineFormat::Csv, |mapping| {
         mapping.series = "{sensor}.{field}".to_owned();
         mapping.values = vec!["t".to_owned(), "h".to_owned()];
         mapping.delimiter = ';';
@@ -167,7 +167,7 @@ fn delimited_values_are_read_below_their_header() {
 
 #[test]
 fn a_bare_value_is_of_its_topic() {
-    let mut bare = decoder(Format::Bare, |mapping| {
+    let mut bare = decoder(LineFormat::Bare, |mapping| {
         mapping.series = "{topic}".to_owned();
         mapping.time = mapping::RECEIPT.to_owned();
     });
@@ -183,22 +183,22 @@ fn a_bare_value_is_of_its_topic() {
 fn a_mapping_that_cannot_work_is_refused() {
     for (format, change, part) in [
         (
-            Format::Csv,
+            LineFormat::Csv,
             Box::new(|_: &mut Mapping| {}) as Box<dyn Fn(&mut Mapping)>,
             "series: expected a template",
         ),
-        (Format::Csv, Box::new(|m| m.series = "{a".to_owned()), "a brace is not closed"),
+        (LineFormat::Csv, Box::new(|m| m.series = "{a".to_owned()), "a brace is not closed"),
         (
-            Format::Ndjson,
+            LineFormat::Ndjson,
             Box::new(|m| {
                 m.series = "{a}".to_owned();
                 m.values = vec![mapping::ALL.to_owned()];
             }),
             "expected {field} in the template",
         ),
-        (Format::Influx, Box::new(|m| m.series = "{measurement}".to_owned()), "expected {field}"),
-        (Format::Bare, Box::new(|m| m.series = "x".to_owned()), "time=receipt"),
-        (Format::Influx, Box::new(|m| m.feed = "\"".to_owned()), "feed: expected a name"),
+        (LineFormat::Influx, Box::new(|m| m.series = "{measurement}".to_owned()), "expected {field}"),
+        (LineFormat::Bare, Box::new(|m| m.series = "x".to_owned()), "time=receipt"),
+        (LineFormat::Influx, Box::new(|m| m.feed = "\"".to_owned()), "feed: expected a name"),
     ] {
         let mut mapping = Mapping::new(format, "f");
         change(&mut mapping);
@@ -208,19 +208,19 @@ fn a_mapping_that_cannot_work_is_refused() {
 }
 
 fn fuzzed() -> Vec<LineDecoder> {
-    let mut csv = decoder(Format::Csv, |mapping| {
+    let mut csv = decoder(LineFormat::Csv, |mapping| {
         mapping.series = "{a}.{field}".to_owned();
         mapping.values = vec![mapping::ALL.to_owned()];
     });
     csv.header("a,time,b,c").unwrap();
     vec![
-        decoder(Format::Influx, |_| {}),
-        decoder(Format::Ndjson, |mapping| {
+        decoder(LineFormat::Influx, |_| {}),
+        decoder(LineFormat::Ndjson, |mapping| {
             mapping.series = "{a}.{field}".to_owned();
             mapping.values = vec![mapping::ALL.to_owned()];
         }),
         csv,
-        decoder(Format::Bare, |mapping| {
+        decoder(LineFormat::Bare, |mapping| {
             mapping.series = "s".to_owned();
             mapping.time = mapping::RECEIPT.to_owned();
         }),
