@@ -64,6 +64,7 @@ pub fn run(
         let more = source.next(stop, &mut |event| publisher.publish(event))?;
         publisher.count();
         publisher.producer.rest()?;
+        publisher.acknowledge(source)?;
         if lagged.elapsed() >= LAG || !more {
             source.lag(&mut lag);
             telemetry.lagged(&lag);
@@ -90,6 +91,9 @@ pub fn run(
             topics.describe()
         ))
         .hint("the next start sends them again"));
+    }
+    if source.awaits_acknowledgement() {
+        source.acknowledge()?;
     }
     Ok(report)
 }
@@ -171,6 +175,15 @@ impl<'a> Publisher<'a> {
             Kind::ALL.map(|kind| ((symbol.clone(), kind.plural()), counts[kind as usize]))
         });
         self.telemetry.published_by(counts.filter(|(_, count)| *count > 0));
+    }
+
+    /// Tells a source that waits for it that the topic has what it emitted. While the topic is unreachable it does not, and
+    /// tries again after the next records.
+    fn acknowledge(&mut self, source: &mut dyn Source) -> Result<()> {
+        if source.awaits_acknowledgement() && self.producer.flush(FLUSH)? == 0 {
+            source.acknowledge()?;
+        }
+        Ok(())
     }
 
     fn keep(&mut self, source: &mut dyn Source) -> Result<()> {

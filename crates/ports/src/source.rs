@@ -53,6 +53,19 @@ pub trait Source: Send {
     /// Positions that changed since the last call; everything emitted so far lies before them.
     fn positions(&mut self) -> Positions;
 
+    /// Whether it waits for the topic to acknowledge what it emitted, so that it can acknowledge that to its own sender.
+    fn awaits_acknowledgement(&self) -> bool {
+        false
+    }
+
+    /// The topic has acknowledged everything that was emitted so far.
+    ///
+    /// # Errors
+    /// The source is broken for good.
+    fn acknowledge(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Total number of rows, if known: for progress.
     fn size(&self) -> Option<u64>;
 

@@ -58,6 +58,14 @@ impl Source for Whole {
         self.inner.positions()
     }
 
+    fn awaits_acknowledgement(&self) -> bool {
+        self.inner.awaits_acknowledgement()
+    }
+
+    fn acknowledge(&mut self) -> Result<()> {
+        self.inner.acknowledge()
+    }
+
     fn size(&self) -> Option<u64> {
         Some(self.expected)
     }

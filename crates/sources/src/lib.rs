@@ -7,7 +7,7 @@
 //! | [`capture`] | captured websocket frames of a vendor |
 //! | [`live`] | vendors' streams, with gap detection and backfill |
 //! | [`poll`] | vendors' bars, requested on a schedule |
-//! | [`iot`] | readings: files, standard input |
+//! | [`iot`] | readings: files, standard input, MQTT |
 //! | [`http`] | the HTTP client of `live` and `poll` |
 //! | `files` | input files: regular ones, zips with one file in them |
 //! | `shown` | vendors' text without secrets and control characters |

@@ -18,7 +18,16 @@ pub struct Source {
     pub coinbase: Account,
     pub kraken: Account,
     pub binance: Account,
+    pub mqtt: MqttAccount,
     pub poll: Poll,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct MqttAccount {
+    pub username: String,
+    pub password: Secret,
 }
 
 #[derive(Debug, Clone, Deserialize)]

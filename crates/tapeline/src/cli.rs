@@ -50,8 +50,8 @@ pub(crate) struct Common {
     /// Source: tape:DIR[?speed=max|N&symbols=A,B&kinds=trades,quotes&dates=YYYYMMDD]; live
     /// alpaca:iex|sip|delayed_sip, massive:stocks, finnhub:, coinbase:, kraken: or binance:
     /// (docs/sources.md); a capture of a vendor's stream with one frame per line,
-    /// frames:FILE?feed=alpaca.sip; or sensor readings, lines:FILE?format=influx|ndjson|csv
-    /// (docs/readings.md)
+    /// frames:FILE?feed=alpaca.sip; or sensor readings, lines:FILE?format=influx|ndjson|csv or
+    /// mqtt://HOST[:PORT]/FILTER?format=... (docs/readings.md)
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) source: Option<String>,
     /// Only these symbols (same as symbols=A,B in the source URL)

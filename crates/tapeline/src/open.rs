@@ -132,6 +132,13 @@ pub fn source(config: &Config) -> Result<Box<dyn Source>> {
     if let Some(rest) = url.strip_prefix("lines:") {
         return Ok(Box::new(iot::lines::open(rest)?));
     }
+    if let Some(rest) = url.strip_prefix("mqtt://") {
+        return Ok(Box::new(iot::mqtt::open(rest, &config.source.mqtt)?));
+    }
+    if url.starts_with("mqtts://") {
+        return Err(Error::user("MQTT over TLS is not supported yet")
+            .hint("mqtt:// to a broker on this machine or behind a tunnel"));
+    }
     if let Some(settings) = live::open(&config.source) {
         return Ok(Box::new(live::Live::new(settings?)));
     }
@@ -165,7 +172,7 @@ fn tape_settings(config: &Config) -> Result<tape::Settings> {
         let what =
             if url.is_empty() { "no source given".to_owned() } else { format!("unknown source URL `{url}`") };
         return Err(Error::user(what).hint(
-            "--source 'tape:DIR?speed=max', 'alpaca:iex?symbols=SPY', 'poll:yahoo?symbols=SPY', 'frames:FILE?feed=alpaca.sip' or 'lines:FILE?format=influx'",
+            "--source 'tape:DIR?speed=max', 'alpaca:iex?symbols=SPY', 'poll:yahoo?symbols=SPY', 'frames:FILE?feed=alpaca.sip' 'lines:FILE?format=influx' or 'mqtt://HOST/FILTER?format=ndjson'",
         ));
     };
     let (dir, options) = options::split(rest);

@@ -8,6 +8,7 @@ mod forecast;
 mod hot;
 mod kill;
 mod live;
+mod mqtt;
 mod poll;
 mod readings;
 mod real;
