@@ -51,7 +51,7 @@ impl Read {
             .iter()
             .map(|record| match record {
                 Record::Trade(trade) => trade,
-                Record::Quote(_) => panic!("{record:?}"),
+                Record::Quote(_) | Record::Reading(_) => panic!("{record:?}"),
             })
             .collect()
     }

@@ -167,6 +167,7 @@ fn compare(kind: Kind, resolution: &str, interval: Interval) -> Score {
             let same_prices = yours.is_some_and(|yours| match kind {
                 Kind::Trade => yours[..4] == mine[..4],
                 Kind::Quote => yours[..4] == mine[..4] && yours[5..9] == mine[5..9],
+                Kind::Reading => false,
             });
             score.prices += usize::from(same_prices);
             if yours == Some(&mine) {

@@ -102,7 +102,7 @@ fn messages_of_a_real_broker_are_stored_once_whatever_dies() {
     child.wait().unwrap();
     broker.publish("plant/b7/state", &batch(1_001));
     broker.restart();
-    let mut child = start(&words);
+    let child = start(&words);
     until("what came while it was away", || stored() == 2 * 2_001);
     broker.restart();
     // The same again, and what cannot be read.
