@@ -190,13 +190,13 @@ mod tests {
         let mut types = BTreeMap::new();
         public_types(
             "crates/a/src/b.rs",
-            "pub struct Span<T>(T);\npub(crate) enum Kind {}\npub enum Kind {}",
+            "pub struct Pane<T>(T);\npub(crate) enum Kind {}\npub enum Kind {}",
             &mut types,
         );
-        public_types("crates/c/src/d.rs", "    pub type Span = u8;\nstruct Kind;", &mut types);
+        public_types("crates/c/src/d.rs", "    pub type Pane = u8;\nstruct Kind;", &mut types);
         assert_eq!(
             shared_names(&types),
-            ["public type `Span` is in crates/a/src/b.rs, crates/c/src/d.rs: rename all but one"]
+            ["public type `Pane` is in crates/a/src/b.rs, crates/c/src/d.rs: rename all but one"]
         );
     }
 }
