@@ -12,8 +12,8 @@ const CHROMIUM: &str = "/usr/bin/chromium";
 /// Drives `tapeline demo --serve` in Chromium; screenshots are written to `target/dashboard`.
 pub(crate) fn test() -> Result<()> {
     let (chromium, python) = (chromium()?, environment("python-browser")?);
-    run(&mut cargo(&["build", "--release", "-p", "tapeline"]))?;
-    let program = target().join("release/tapeline");
+    run(&mut cargo(&["build", "--profile", "ci", "-p", "tapeline"]))?;
+    let program = target().join("ci/tapeline");
     run(Command::new(python)
         .arg("crates/server/tests/browser/dashboard.py")
         .arg("--tapeline")
