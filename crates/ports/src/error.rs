@@ -5,7 +5,9 @@ use std::fmt;
 /// Whose it is to mend: decides whether waiting can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Domain {
-    /// A flag, a setting, a missing table: waiting does not help.
+    /// An argument or a setting that does not parse or does not exist: wrong however the world stands.
+    Usage,
+    /// A missing file, table or right: waiting does not help.
     User,
     /// A server that is down or slow: waiting can help.
     External,
@@ -26,6 +28,11 @@ pub struct Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// A wrong argument or setting, as `--from noon`.
+    pub fn usage(what: impl Into<String>) -> Self {
+        Self { domain: Domain::Usage, what: what.into(), hint: None }
+    }
+
     /// The user can mend it.
     pub fn user(what: impl Into<String>) -> Self {
         Self { domain: Domain::User, what: what.into(), hint: None }

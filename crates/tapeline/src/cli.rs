@@ -4,15 +4,23 @@
     reason = "the comments are help texts, where brackets mean optional"
 )]
 
+pub(crate) mod about;
+pub(crate) mod ignored;
+
 use crate::command::forecast::options::Forecast;
+use crate::export::RowFormat;
+use crate::time_input::Zone;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use market::policy::Policy;
 use ports::Error;
 use ports::error::Domain;
 use simulator::Vendor;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// Wrong arguments or settings; clap's own code.
+const USAGE: u8 = 2;
 /// Places that `verify` compared do not hold the same.
 pub(crate) const DIFFERS: u8 = 3;
 /// A server was away for longer than `--wait`.
@@ -27,8 +35,10 @@ const INTERNAL: u8 = 70;
 #[command(
     name = "tapeline",
     version,
+    long_version = about::version(),
     propagate_version = true,
-    after_help = "Exit codes: 0 done; 1 failed; 2 wrong arguments; 3 verify found a difference; \
+    max_term_width = 120,
+    after_help = "Exit codes: 0 done; 1 failed; 2 wrong arguments or settings; 3 verify found a difference; \
                   4 a server was away for longer than --wait; \
                   5 messages were lost before they could be read; 70 a fault of tapeline itself.\n\
                   Start with: tapeline demo"
@@ -42,8 +52,9 @@ pub(crate) struct Cli {
 
 /// Flags of every verb.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Common {
-    /// Settings file [default: tapeline.toml, if there is one]
+    /// Configuration file [default: tapeline.toml, if there is one]
     #[arg(long, global = true, env = "TAPELINE_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Where records come from: tape:DIR[?speed=max|N&symbols=A,B&kinds=trades,quotes&dates=YYYYMMDD], live from
@@ -51,25 +62,34 @@ pub(crate) struct Common {
     /// capture of a vendor's stream, a frame a line: frames:FILE?feed=alpaca.sip
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) source: Option<String>,
-    /// Of the source (or of the folder to import), these symbols: short for symbols=A,B in its URL
+    /// Only these symbols (of a source: the same as symbols=A,B in its URL)
     #[arg(long = "symbols", global = true, value_name = "A,B", id = "of_symbols")]
     pub(crate) symbols: Option<String>,
-    /// Of the source, these records: short for kinds=trades,quotes in its URL
+    /// Only these kinds of records (of a source: the same as kinds=trades,quotes in its URL)
     #[arg(long = "kinds", global = true, value_name = "KINDS")]
     pub(crate) kinds: Option<String>,
-    /// What they are streamed through: sqlite:FILE or kafka://HOST:PORT[,HOST:PORT]
+    /// Topic: sqlite:FILE or kafka://HOST:PORT[,HOST:PORT]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) topic: Option<String>,
-    /// Where they are kept: sqlite:FILE or cassandra://HOST[:PORT]/KEYSPACE
+    /// Store: sqlite:FILE or cassandra://HOST[:PORT]/KEYSPACE
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) store: Option<String>,
     /// Consumer group
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) group: Option<String>,
-    /// error, warn, info, debug, trace, or a filter as info,pipeline=debug
-    #[arg(long, global = true, value_name = "LEVEL")]
+    /// Log level: error, warn, info, debug, trace, or a filter as info,pipeline=debug
+    #[arg(long, global = true, value_name = "LEVEL", conflicts_with_all = ["quiet", "verbose"])]
     pub(crate) log: Option<String>,
-    /// Seconds to wait for a server that is away when starting [default: 60; 5 for init, count, query, verify]
+    /// Print results and errors only: no progress, no summary, no notes
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Log more: -v what it does (info), -vv also details (debug)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Colours in the log: auto (on a terminal, unless NO_COLOR is set), always or never
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: clap::ColorChoice,
+    /// Seconds to wait for an unreachable server when starting [default: 60; 5 for commands that answer a question]
     #[arg(long, global = true, value_name = "SECONDS")]
     pub(crate) wait: Option<u64>,
 }
@@ -114,6 +134,20 @@ pub(crate) enum Verb {
     Simulate(SimulateOptions),
     /// Play a bundled real session through the embedded engines; needs no server and no account
     Demo(DemoOptions),
+    /// Print a script that completes commands in a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man(ManOptions),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ManOptions {
+    /// Write the pages of all verbs into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// Verbs of `alert`.
@@ -349,66 +383,128 @@ pub(crate) struct QueryOptions {
     /// What to show
     #[arg(value_enum)]
     pub(crate) what: What,
-    /// The symbol, as SPY
-    pub(crate) symbol: String,
+    /// One symbol or several: SPY or SPY,IBM
+    #[arg(value_delimiter = ',', required = true, value_name = "SYMBOL")]
+    pub(crate) symbols: Vec<String>,
     #[command(flatten)]
     pub(crate) span: Span,
-    /// At most so many [default: 100 for a table, all for the others]
+    /// Maximum number of rows of each symbol [default: 100 for a table, all for the others]
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
-    /// How to print
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    pub(crate) format: Format,
-    /// Where to write parquet to [default: standard output]
+    /// Output format [default: by the ending of --out, else a table]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<RowFormat>,
+    /// Write to this file, in the format of its ending (.csv, .json, .ndjson, .parquet); - is standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) bars: BarOptions,
 }
 
+/// A span of event time, and the zone it is written in.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Span {
-    /// From this event time, inclusive: 2013-10-08T13:30:00Z, 2013-10-08, 2013-10-08T09:30[America/New_York]
-    #[arg(long, value_name = "TIME")]
+    /// Start, inclusive: 2013-10-08, 2013-10-08T09:30, 09:30 (today), today, -1h, 2013-10-08T13:30:00Z or
+    /// 2013-10-08T09:30[America/New_York]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) from: Option<String>,
-    /// To this event time, exclusive
-    #[arg(long, value_name = "TIME")]
+    /// End, exclusive
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) to: Option<String>,
+    /// Time zone of times without one, and of printed times: UTC or an IANA name, as America/New_York [default: times
+    /// are read in the zone of the symbol's exchange where the command is about a symbol, else in UTC; printed in UTC]
+    #[arg(long, value_name = "ZONE", value_parser = Zone::parse)]
+    pub(crate) tz: Option<Zone>,
+}
+
+impl Span {
+    /// Whether both are times at all: before a server is asked for the zone of a symbol.
+    pub(crate) fn check(&self) -> ports::Result<()> {
+        let now = ports::clock::now();
+        for (flag, time) in [("--from", &self.from), ("--to", &self.to)] {
+            if let Some(Err(error)) = time.as_ref().map(|time| Zone::utc().read(time, now)) {
+                return Err(Error::usage(format!("{flag}: {error}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Start and end, read in UTC where neither a time nor `--tz` names a zone.
+    pub(crate) fn range(&self) -> ports::Result<(market::UnixNanos, market::UnixNanos)> {
+        self.range_in(&self.tz.clone().unwrap_or_else(Zone::utc))
+    }
+
+    /// Start and end, read in `zone` where a time does not name its own.
+    pub(crate) fn range_in(&self, zone: &Zone) -> ports::Result<(market::UnixNanos, market::UnixNanos)> {
+        crate::time_input::range(self.from.as_deref(), self.to.as_deref(), zone)
+    }
 }
 
 /// Which bars, and how.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct BarOptions {
-    /// Bars: how long, as 1s, 1m, 5m, 1h, 1d
-    #[arg(long, value_name = "INTERVAL", default_value = "1m")]
-    pub(crate) interval: market::interval::Interval,
-    /// Bars: of this feed only
+    /// Only this feed, as alpaca.sip
     #[arg(long, value_name = "NAME")]
     pub(crate) feed: Option<String>,
-    /// Bars: made anew from the stored trades under another condition policy: sip, lean, all or official
-    #[arg(long, value_name = "POLICY")]
-    pub(crate) policy: Option<String>,
-    /// Bars: adjusted for splits, or for splits and dividends: none, split or all
-    #[arg(long, value_name = "WHAT", default_value = "none")]
-    pub(crate) adjust: market::adjust::Adjust,
-    /// Bars: folder of factor files, one SYMBOL.csv each, for --adjust
+    /// Interval of the bars, as 1s, 1m, 5m, 1h, 1d [default: 1m]
+    #[arg(long, value_name = "INTERVAL")]
+    interval: Option<market::interval::Interval>,
+    /// Rebuild the bars from the stored trades under another condition policy: sip, lean, all or official
+    #[arg(long, value_name = "POLICY", value_parser = policy)]
+    pub(crate) policy: Option<Policy>,
+    /// Adjust bars for splits, or for splits and dividends: none, split or all [default: none]
+    #[arg(long, value_name = "WHAT")]
+    adjust: Option<market::adjust::Adjust>,
+    /// Folder of factor files, one SYMBOL.csv each, for --adjust
     #[arg(long, value_name = "DIR", env = "TAPELINE_FACTORS")]
     pub(crate) factors: Option<PathBuf>,
+}
+
+impl BarOptions {
+    pub(crate) fn interval(&self) -> market::interval::Interval {
+        self.interval.unwrap_or(market::interval::Interval::M1)
+    }
+
+    pub(crate) fn adjust(&self) -> market::adjust::Adjust {
+        self.adjust.unwrap_or(market::adjust::Adjust::None)
+    }
+
+    /// The first of these flags that was given, all of which are about bars alone.
+    pub(crate) fn about_bars(&self) -> Option<&'static str> {
+        match self {
+            Self { interval: Some(_), .. } => Some("--interval"),
+            Self { policy: Some(_), .. } => Some("--policy"),
+            Self { adjust: Some(_), .. } => Some("--adjust"),
+            _ => None,
+        }
+    }
+}
+
+fn policy(name: &str) -> Result<Policy, String> {
+    Policy::named(name)
 }
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ExplainOptions {
     /// The symbol, as SPY
     pub(crate) symbol: String,
-    /// A time within the bar: 2013-10-08T13:30:00Z
+    /// A time within the bar: 2013-10-08 (for --interval 1d), 2013-10-08T09:30, 09:30 (today) or 2013-10-08T13:30:00Z
+    #[arg(allow_hyphen_values = true)]
     pub(crate) time: String,
-    /// How long the bar is
+    /// Interval of the bar
     #[arg(long, value_name = "INTERVAL", default_value = "1s")]
     pub(crate) interval: market::interval::Interval,
-    /// Under this condition policy [default: the feed's, from the settings]
-    #[arg(long, value_name = "POLICY")]
-    pub(crate) policy: Option<String>,
-    /// Show at most so many prints
+    /// Only this feed, as alpaca.sip
+    #[arg(long, value_name = "NAME")]
+    pub(crate) feed: Option<String>,
+    /// Condition policy: sip, lean, all or official [default: the feed's, from the settings]
+    #[arg(long, value_name = "POLICY", value_parser = policy)]
+    pub(crate) policy: Option<Policy>,
+    /// Time zone of a time without one, and of printed times: UTC or an IANA name [default: read in that of the
+    /// symbol's exchange, printed in UTC]
+    #[arg(long, value_name = "ZONE", value_parser = Zone::parse)]
+    pub(crate) tz: Option<Zone>,
+    /// Maximum number of prints to show
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub(crate) limit: usize,
 }
@@ -422,6 +518,14 @@ pub(crate) enum Drawing {
     Returns,
     /// Correlation of the returns, as a heat map
     Correlation,
+}
+
+/// Part of an exchange's day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Session {
+    Regular,
+    /// With pre-market and post-market, shaded
+    Extended,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -439,12 +543,15 @@ pub(crate) struct PlotOptions {
     /// sma:20, ema:50, bollinger:20:2, vwap over the prices; rsi:14, macd:12:26:9, atr:14 below them
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) indicator: Vec<market::indicator::Indicator>,
-    /// Where to: FILE.svg or FILE.png
-    #[arg(long, value_name = "FILE")]
+    /// Part of the day to draw, of bars shorter than a day: regular hours only, or pre-market and post-market as well
+    #[arg(long, value_enum, default_value_t = Session::Regular)]
+    pub(crate) session: Session,
+    /// File to write: FILE.svg or FILE.png
+    #[arg(long, value_name = "FILE", value_parser = crate::plot::out)]
     pub(crate) out: PathBuf,
-    /// Width and height
-    #[arg(long, value_name = "WxH", default_value = "1280x720")]
-    pub(crate) size: String,
+    /// Width and height in pixels, 200 to 8000 each
+    #[arg(long, value_name = "WxH", default_value = "1280x720", value_parser = crate::plot::size)]
+    pub(crate) size: (u32, u32),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -491,10 +598,17 @@ pub(crate) fn loss_code(telemetry: &ports::telemetry::Telemetry) -> ExitCode {
     }
 }
 
+/// Ends the program as clap does: with a message about arguments and exit code 2.
+pub(crate) fn usage(message: &str) -> ! {
+    use clap::CommandFactory;
+    Cli::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit()
+}
+
 /// Prints an error; its exit code.
 pub(crate) fn failed(error: &Error) -> ExitCode {
     eprintln!("error: {error}");
     ExitCode::from(match error.domain {
+        Domain::Usage => USAGE,
         Domain::User => 1,
         Domain::External => AWAY,
         Domain::Internal => INTERNAL,

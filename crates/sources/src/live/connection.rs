@@ -48,20 +48,24 @@ const LARGEST: usize = 16 << 20;
 
 type Socket = WebSocket<MaybeTlsStream<TcpStream>>;
 
-/// Starts the thread; it ends when a stop is asked or nobody listens any more.
+/// Starts the thread; it ends when a stop is asked or nobody listens any more, and with an error if no connection stands
+/// within `first`.
 pub(super) fn start(
     vendor: Arc<dyn Vendor>,
     hang_up: HangUp,
     stop: CancelToken,
     wires: Sender<Wire>,
+    first: Option<Duration>,
 ) -> Result<()> {
     let run = move || {
         let mut backoff = Backoff::default();
+        let (begun, mut stood) = (Instant::now(), false);
         while !stop.is_cancelled() {
             let wire = match connect(vendor.as_ref()) {
                 Ok((mut socket, early)) => {
                     tracing::info!(at = vendor.describe(), "connected and subscribed");
                     hang_up.taken();
+                    stood = true;
                     let told = std::iter::once(Wire::Connected).chain(early);
                     if told.into_iter().any(|wire| wires.send(wire).is_err()) {
                         return;
@@ -86,12 +90,20 @@ pub(super) fn start(
                 None => None,
             };
             let Some(cause) = wire else { return };
+            if !stood && first.is_some_and(|limit| begun.elapsed() >= limit) {
+                let _ = wires.send(Wire::Fatal(
+                    Error::external(format!("connect to {}: {cause}", vendor.describe()))
+                        .hint("is the address right, and can it be reached from here? without --wait it is tried without end"),
+                ));
+                return;
+            }
             // Nobody listens any longer: nothing is lost.
             if wires.send(Wire::Lost(cause.clone())).is_err() {
                 return;
             }
             tracing::warn!(cause, tries = backoff.tries(), "the stream is away; trying again");
-            stop.sleep(backoff.wait());
+            let left = first.filter(|_| !stood).map(|limit| limit.saturating_sub(begun.elapsed()));
+            stop.sleep(backoff.wait().min(left.unwrap_or(Duration::MAX)));
         }
     };
     std::thread::Builder::new()

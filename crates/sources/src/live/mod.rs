@@ -66,6 +66,8 @@ pub struct Settings {
     pub speed: f64,
     /// Fetch what was missed.
     pub backfill: bool,
+    /// How long connecting for the first time may fail; without end if not set.
+    pub connect_within: Option<Duration>,
 }
 
 /// A live feed.
@@ -171,7 +173,9 @@ impl Source for Live {
     fn next(&mut self, stop: &CancelToken, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool> {
         if self.wires.is_none() {
             let (send, receive) = crossbeam_channel::bounded(QUEUE);
-            connection::start(Arc::clone(&self.settings.vendor), self.hang_up.clone(), stop.clone(), send)?;
+            let vendor = Arc::clone(&self.settings.vendor);
+            let limit = self.settings.connect_within;
+            connection::start(vendor, self.hang_up.clone(), stop.clone(), send, limit)?;
             self.wires = Some(receive);
             self.missed("not running", sink)?;
         }

@@ -9,11 +9,24 @@ use tapeline::open;
 
 pub(crate) fn run(context: &Context, options: &CountOptions) -> Result<ExitCode> {
     let store = open::store(&context.config)?;
-    let counts = context.retry_short(|| store.count())?;
+    if context.kinds.is_empty() {
+        return Err(ports::Error::usage("--kinds: expected trades, quotes or both, as trades,quotes"));
+    }
+    let mut counts = context.retry_short(|| store.count())?;
+    counts.retain(|kind, _| context.kinds.contains(kind));
+    if !context.symbols.is_empty() {
+        // A symbol that is asked for is shown, with 0 if there is nothing of it.
+        for by_symbol in counts.values_mut() {
+            by_symbol.retain(|symbol, _| context.symbols.contains(symbol));
+            for symbol in &context.symbols {
+                by_symbol.entry(symbol.clone()).or_default();
+            }
+        }
+    }
     let mut out = Out::new();
     match options.format {
         Format::Parquet => {
-            return Err(ports::Error::user("--format parquet is for bars").hint("table, json or csv"));
+            return Err(ports::Error::usage("--format parquet is not for counts").hint("table, json or csv"));
         }
         Format::Json => {
             let by_kind: serde_json::Map<_, _> = counts

@@ -39,7 +39,7 @@ pub(crate) fn run(context: &Context, options: &GapsOptions) -> Result<ExitCode> 
             out.put(&format!("{} gaps, {open} of them open\n", gaps.len()))?;
         }
         Format::Csv | Format::Parquet => {
-            return Err(Error::user("gaps are printed as table or json").hint("--format json"));
+            return Err(Error::usage("gaps are printed as table or json").hint("--format json"));
         }
     }
     out.end()?;

@@ -58,6 +58,9 @@ pub struct Settings {
     pub password: Secret,
     /// Encryption.
     pub tls: Tls,
+    /// How long connecting may take, if less than the driver's own time-outs (`--wait`).
+    #[serde(skip)]
+    pub connect_within: Option<Duration>,
 }
 
 /// A keyspace of one cluster.
@@ -68,6 +71,9 @@ pub struct CassandraStore {
     session: OnceLock<(Arc<Runtime>, Arc<Session>)>,
     bar_statements: OnceLock<bars::Statements>,
 }
+
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// How long one request may take before it is tried again.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -137,8 +143,19 @@ impl CassandraStore {
             let host = self.nodes.first().and_then(|node| node.rsplit_once(':')).map_or("", |(host, _)| host);
             builder = builder.tls_context(Some(tls::context(&self.settings.tls, host)?));
         }
-        let session = runtime.block_on(builder.build()).map_err(|error| self.unreachable(&error))?;
+        // A server of another protocol accepts the connection and never answers: the driver alone would wait for minutes.
+        let limit = self.settings.connect_within.unwrap_or(CONNECT).clamp(Duration::from_secs(1), CONNECT);
+        let session = runtime
+            .block_on(async { tokio::time::timeout(limit, builder.build()).await })
+            .map_err(|_| self.silent(limit))?
+            .map_err(|error| self.unreachable(&error))?;
         Ok(self.session.get_or_init(|| (Arc::new(runtime), Arc::new(session))).clone())
+    }
+
+    fn silent(&self, limit: Duration) -> Error {
+        let place = format!("connect to {}", self.describe());
+        Error::external(format!("{place}: no answer within {} s", limit.as_secs()))
+            .hint("is this Cassandra's CQL port (usually 9042), and is the server ready?")
     }
 
     fn unreachable(&self, error: &NewSessionError) -> Error {
@@ -150,7 +167,7 @@ impl CassandraStore {
         }
         tracing::debug!(error = text, "cassandra session");
         Error::external(format!("{place}: no node answers"))
-            .hint("is Cassandra up, and are host and port right? a local one: cargo xtask stack up")
+            .hint("is Cassandra running, and are host and port right? without a server: --store sqlite:FILE")
     }
 
     fn keyspace_fails(&self, doing: &str) -> impl Fn(&dyn Display) -> Error {
