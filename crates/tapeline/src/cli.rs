@@ -418,15 +418,18 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// Whether both are times at all: before a server is asked for the zone of a symbol.
+    /// Whether both are times at all and in order: before a server is asked for the zone of a symbol.
     pub(crate) fn check(&self) -> ports::Result<()> {
-        let now = ports::clock::now();
-        for (flag, time) in [("--from", &self.from), ("--to", &self.to)] {
-            if let Some(Err(error)) = time.as_ref().map(|time| Zone::utc().read(time, now)) {
-                return Err(Error::usage(format!("{flag}: {error}")));
+        let zoned = [&self.from, &self.to].map(|time| time.as_deref().map(Zone::is_needed));
+        match zoned {
+            // One with a zone and one without cannot be compared yet.
+            [Some(from), Some(to)] if from != to => {
+                let alone = |from, to| crate::time_input::range(from, to, &Zone::utc()).map(drop);
+                alone(self.from.as_deref(), None)?;
+                alone(None, self.to.as_deref())
             }
+            _ => self.range_in(&Zone::utc()).map(drop),
         }
-        Ok(())
     }
 
     /// Start and end, read in UTC where neither a time nor `--tz` names a zone.

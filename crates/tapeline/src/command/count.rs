@@ -2,7 +2,7 @@
 
 use crate::cli::{CountOptions, Format};
 use crate::context::Context;
-use crate::output::{Out, table, thousands};
+use crate::output::{Out, note, table, thousands};
 use ports::Result;
 use std::process::ExitCode;
 use tapeline::open;
@@ -56,5 +56,11 @@ pub(crate) fn run(context: &Context, options: &CountOptions) -> Result<ExitCode>
         }
     }
     out.end()?;
+    if counts.values().flat_map(|symbols| symbols.values()).all(|count| *count == 0) {
+        note(&format!(
+            "no trades or quotes are counted in {place}; bars have a list of their own: tapeline symbols --store {place}",
+            place = store.describe()
+        ));
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -138,13 +138,15 @@ fn correlations(series: &[(String, Series)], options: &PlotOptions) -> Result<Co
     let day = |time: i64| calendar.day(UnixNanos(time)).yyyymmdd;
     // Nights are left out, as they are of the returns.
     let same_session = |from: i64, to: i64| options.bars.interval().is_day() || day(from) == day(to);
-    let pair = |a: &[(i64, f64)], b: &[(i64, f64)]| correlation(&paired_returns(a, b, same_session));
+    let pairs = |a: &[(i64, f64)], b: &[(i64, f64)]| paired_returns(a, b, same_session);
     Ok(Correlation {
         title: format!(
-            "Correlation of returns from {} bar to bar, from each bar that both have to the next",
-            options.bars.interval()
+            "Correlation of returns from {} bar to bar, from each bar that both have to the next, {}",
+            options.bars.interval(),
+            series[0].1.title.split_once(", ").map_or("", |(_, days)| days)
         ),
         symbols: series.iter().map(|(symbol, _)| symbol.clone()).collect(),
-        values: all.iter().map(|a| all.iter().map(|b| pair(a, b)).collect()).collect(),
+        values: all.iter().map(|a| all.iter().map(|b| correlation(&pairs(a, b))).collect()).collect(),
+        pairs: all.iter().map(|a| all.iter().map(|b| pairs(a, b).len()).collect()).collect(),
     })
 }

@@ -63,13 +63,16 @@ impl ValueFormatter<f64> for TimeAxis {
 /// A bar's slot and when it starts.
 pub(super) type Slot = (f64, UnixNanos);
 
-/// At most `most` ticks, on round times: of the day if the bars are of one, else days, or for daily bars days, weeks,
+/// Pixels from one label to the next at least.
+const APART: f64 = 80.0;
+
+/// Ticks for an axis of `pixels`, on round times: of the day if the bars are of one, else days, or for daily bars days, weeks,
 /// months, quarters or years.
-pub(super) fn ticks(slots: &[Slot], zone: &Zone, daily: bool, most: usize) -> Vec<(f64, String)> {
+pub(super) fn ticks(slots: &[Slot], zone: &Zone, daily: bool, pixels: f64) -> Vec<(f64, String)> {
     let local: Vec<(f64, i64)> = slots.iter().map(|(x, start)| (*x, zone.local(*start))).collect();
     let day = |time: i64| time.div_euclid(DAY);
     let one_day = local.first().map(|(_, time)| day(*time)) == local.last().map(|(_, time)| day(*time));
-    let most = most.max(2);
+    let most = ((pixels / APART) as usize).max(2);
     let candidates: Vec<Vec<(f64, String)>> = if daily {
         let week = |time: i64| (day(time) + 3).div_euclid(7);
         let month = |time: i64| {
@@ -96,7 +99,18 @@ pub(super) fn ticks(slots: &[Slot], zone: &Zone, daily: bool, most: usize) -> Ve
     };
     let last = candidates.len().saturating_sub(1);
     let fits = |(index, ticks): &(usize, Vec<(f64, String)>)| ticks.len() <= most || *index == last;
-    candidates.into_iter().enumerate().find(fits).map(|(_, ticks)| ticks).unwrap_or_default()
+    let mut ticks = candidates.into_iter().enumerate().find(fits).map(|(_, ticks)| ticks).unwrap_or_default();
+    // Silent hours take no room, so that round times may stand close together there.
+    let slots = slots.last().map_or(1.0, |(x, _)| x + 2.0);
+    let mut last = f64::NEG_INFINITY;
+    ticks.retain(|(x, _)| {
+        let fits = (x - last) * pixels / slots >= APART * 0.75;
+        if fits {
+            last = *x;
+        }
+        fits
+    });
+    ticks
 }
 
 /// The slots where a new period begins, and the first.
@@ -148,9 +162,9 @@ mod tests {
         (0..count).map(|index| (index as f64, UnixNanos(start + index * step))).collect()
     }
 
-    fn labels(slots: &[Slot], daily: bool, most: usize) -> Vec<String> {
+    fn labels(slots: &[Slot], daily: bool, most: u32) -> Vec<String> {
         let zone = Zone::parse("America/New_York").unwrap();
-        ticks(slots, &zone, daily, most).into_iter().map(|(_, label)| label).collect()
+        ticks(slots, &zone, daily, f64::from(most) * APART).into_iter().map(|(_, label)| label).collect()
     }
 
     #[test]
@@ -167,11 +181,20 @@ mod tests {
     }
 
     #[test]
+    fn labels_do_not_lie_over_each_other() {
+        // Three hours in three slots, then a bar a minute.
+        let mut few = slots("2013-10-08T11:00:00Z", HOUR, 3);
+        let many = slots("2013-10-08T14:00:00Z", MINUTE, 120);
+        few.extend(many.into_iter().map(|(x, start)| (x + 3.0, start)));
+        assert_eq!(labels(&few, false, 8), ["07:00", "10:00", "11:00"]);
+    }
+
+    #[test]
     fn a_missing_bar_moves_no_tick_to_another_time() {
         let mut session = slots("2013-10-08T13:58:00Z", MINUTE, 10);
         session.remove(2);
         let zone = Zone::parse("America/New_York").unwrap();
-        let ticks = ticks(&session, &zone, false, 2);
+        let ticks = ticks(&session, &zone, false, 2.0 * APART);
         assert_eq!(ticks, [(2.0, "10:00".to_owned()), (7.0, "10:05".to_owned())]);
     }
 }

@@ -81,10 +81,13 @@ impl Series {
                     out.sessions.push(x - 0.5);
                 } else if let Some(step) = step {
                     let missing = (bar.start.0 - before.start.0) / step - 1;
-                    // Outside the regular session silence is usual.
+                    // Outside the regular session silence is usual, and within it silence of less than a minute.
+                    let long = missing > 0 && missing.saturating_mul(step) >= market::time::MINUTE;
                     if missing > 0 && of.is_regular(before.start.0) && of.is_regular(bar.start.0) {
                         let slots = missing.min(WIDEST) as f64;
-                        out.gaps.push((x - 0.5, x - 0.5 + slots));
+                        if long {
+                            out.gaps.push((x - 0.5, x - 0.5 + slots));
+                        }
                         x += slots;
                     }
                 }
@@ -195,12 +198,11 @@ where
     let (head, body) = area.split_vertically(head_height);
     legend::draw(&head, &series.title, &entries)?;
     let axis = TimeAxis {
-        // A label takes some eighty pixels with the room around it.
         ticks: axis::ticks(
             &layout.starts,
             &series.zone,
             series.bars.first().is_some_and(|bar| bar.interval.is_day()),
-            (width - 80) as usize / 80,
+            f64::from(width - (LEFT + RIGHT) as i32),
         ),
         width: layout.width,
     };
@@ -330,8 +332,8 @@ where
         let x = area.dim_in_pixel().0 as i32 - RIGHT as i32 + 3;
         let color = if close >= last.ohlc[0] { UP } else { DOWN };
         area.draw(&Rectangle::new([(x, y - 8), (x + RIGHT as i32 - 6, y + 8)], color.filled())).map_err(fail)?;
-        let style = (FONT, 12).into_font().color(&WHITE);
-        area.draw(&Text::new(format!("{close:.2}"), (x + 3, y - 6), style)).map_err(fail)?;
+        let style = (FONT, 13).into_font().color(&WHITE);
+        area.draw(&Text::new(format!("{close:.2}"), (x + 4, y - 5), style)).map_err(fail)?;
     }
     Ok(())
 }
