@@ -8,12 +8,12 @@ use serde::Deserialize;
 use std::path::Path;
 use toml::{Table, Value};
 
-/// The lowest layer and the reference.
+/// The lowest layer, and the reference.
 pub const DEFAULT: &str = include_str!("../../../config/default.toml");
-/// What settings in the environment begin with.
+/// Prefix of settings in the environment.
 pub const ENV: &str = "TAPELINE__";
 
-/// Names that vendors' own programs use, and the settings they stand for.
+/// Variables that vendors' own programs use, and the settings they set.
 const VENDORS: [(&str, &str); 7] = [
     ("APCA_API_KEY_ID", "source.alpaca.key"),
     ("APCA_API_SECRET_KEY", "source.alpaca.secret"),
@@ -131,10 +131,10 @@ pub struct Log {
     pub format: String,
 }
 
-/// Lays the layers over each other.
+/// Merges the layers.
 ///
 /// # Errors
-/// A layer that is no TOML, an unknown key, a value of the wrong type: with the layer's name.
+/// A layer is not TOML, has an unknown key, or a value of the wrong type; names the layer.
 pub fn load(
     file: Option<&Path>,
     environment: impl Iterator<Item = (String, String)>,
@@ -172,7 +172,7 @@ pub fn load(
     Ok(config)
 }
 
-/// Takes user and password out of the store's URL, so that no message that shows the URL shows them.
+/// Moves user and password out of the store's URL, so that no message that shows the URL shows them.
 fn move_credentials(config: &mut Config) -> Result<()> {
     if let Some((login, _)) = config.topic.url.strip_prefix("kafka://").and_then(|rest| rest.rsplit_once('@'))
     {
@@ -206,7 +206,7 @@ fn move_credentials(config: &mut Config) -> Result<()> {
 
 fn parse(text: &str, place: &str) -> Result<Table> {
     text.parse::<Table>().map_err(|error| {
-        // Not the line itself: it may hold a password.
+        // Not the line itself: it may contain a password.
         let line =
             error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
         Error::user(format!("{place} is not TOML: line {line}: {}", error.message()))
@@ -217,7 +217,11 @@ fn unknown(place: &str, key: &str) -> Error {
     Error::user(format!("{place}: unknown setting `{key}`")).hint("the reference is config/default.toml")
 }
 
-/// The one table that may hold keys of its own.
+fn with_article(noun: &str) -> String {
+    format!("{} {noun}", if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" })
+}
+
+/// The one table with arbitrary keys.
 const OPEN: &str = "topic.kafka.properties";
 
 fn merge(below: &mut Table, above: Table, path: &str, place: &str) -> Result<()> {
@@ -226,15 +230,10 @@ fn merge(below: &mut Table, above: Table, path: &str, place: &str) -> Result<()>
         match (below.get_mut(&key), value) {
             (Some(Value::Table(below)), Value::Table(above)) => merge(below, above, &full, place)?,
             (Some(slot), value) => {
-                // A secret may be kept elsewhere: `password = { file = "…" }`.
-                let elsewhere = |table: &Table| {
-                    table.len() == 1
-                        && table.keys().all(|key| ["file", "env", "command"].contains(&key.as_str()))
-                };
-                let secret = slot.is_str() && value.as_table().is_some_and(elsewhere);
+                let secret = slot.is_str() && is_secret_reference(&value);
                 if slot.type_str() != value.type_str() && !secret {
-                    let (want, have) = (slot.type_str(), value.type_str());
-                    return Err(Error::user(format!("{place}: `{full}` is a {have}, a {want} is due"))
+                    let (want, have) = (with_article(slot.type_str()), with_article(value.type_str()));
+                    return Err(Error::user(format!("{place}: `{full}`: expected {want}, found {have}"))
                         .hint("the reference is config/default.toml"));
                 }
                 *slot = value;
@@ -248,6 +247,13 @@ fn merge(below: &mut Table, above: Table, path: &str, place: &str) -> Result<()>
     Ok(())
 }
 
+/// Whether a secret is kept elsewhere: `password = { file = "…" }`.
+fn is_secret_reference(value: &Value) -> bool {
+    value.as_table().is_some_and(|table| {
+        table.len() == 1 && table.keys().all(|key| ["file", "env", "command"].contains(&key.as_str()))
+    })
+}
+
 fn set(table: &mut Table, keys: &[String], text: &str, place: &str) -> Result<()> {
     let full = keys.join(".");
     let Some((last, parents)) = keys.split_last() else { return Err(unknown(place, &full)) };
@@ -256,14 +262,15 @@ fn set(table: &mut Table, keys: &[String], text: &str, place: &str) -> Result<()
         table = table.get_mut(key).and_then(Value::as_table_mut).ok_or_else(|| unknown(place, &full))?;
     }
     if parents.join(".") == OPEN {
-        // Properties have dots in their names, which variables cannot: SECURITY_PROTOCOL is security.protocol.
+        // Property names contain dots, which variables cannot: SECURITY_PROTOCOL is security.protocol.
         table.insert(last.replace('_', "."), Value::String(text.to_owned()));
         return Ok(());
     }
     let slot = table.get_mut(last).ok_or_else(|| unknown(place, &full))?;
-    let bad = |want: &str| Error::user(format!("{place}: `{text}` is not {want}"));
-    *slot = match slot {
+    let bad = |want: &str| Error::user(format!("{place}: expected {want}, found `{text}`"));
+    *slot = match &*slot {
         Value::String(_) => Value::String(text.to_owned()),
+        secret if is_secret_reference(secret) => Value::String(text.to_owned()),
         Value::Integer(_) => Value::Integer(text.parse().map_err(|_| bad("a whole number"))?),
         Value::Boolean(_) => Value::Boolean(text.parse().map_err(|_| bad("true or false"))?),
         _ => return Err(unknown(place, &full)),
@@ -315,12 +322,16 @@ mod tests {
     fn what_is_wrong_is_named_with_its_layer() {
         for (text, environment, part) in [
             ("[topic]\nurll = 'x'", ("X", "x"), "t.toml: unknown setting `topic.urll`"),
-            ("[topic]\npartitions = 'x'", ("X", "x"), "`topic.partitions` is a string, a integer is due"),
+            (
+                "[topic]\npartitions = 'x'",
+                ("X", "x"),
+                "`topic.partitions`: expected an integer, found a string",
+            ),
             ("[topic", ("X", "x"), "t.toml is not TOML"),
             (
                 "",
                 ("TAPELINE__TOPIC__PARTITIONS", "x"),
-                "environment variable TAPELINE__TOPIC__PARTITIONS: `x` is not a whole number",
+                "environment variable TAPELINE__TOPIC__PARTITIONS: expected a whole number, found `x`",
             ),
             ("", ("TAPELINE__NO__SUCH", "x"), "unknown setting `no.such`"),
         ] {
@@ -359,8 +370,17 @@ mod tests {
 
     #[test]
     fn a_broken_line_is_not_repeated() {
-        let error = with_file("[store.cassandra]\npassword = hush\nport = 1", &[], &[]).unwrap_err().to_string();
+        let error =
+            with_file("[store.cassandra]\npassword = hush\nport = 1", &[], &[]).unwrap_err().to_string();
         assert!(error.contains("t.toml is not TOML: line 2") && !error.contains("hush"), "{error}");
+    }
+
+    #[test]
+    fn a_variable_beats_a_secret_that_the_file_keeps_elsewhere() {
+        let text = "[topic.kafka.sasl]\npassword = { file = \"/no/such\" }";
+        let config = with_file(text, &[("TAPELINE__TOPIC__KAFKA__SASL__PASSWORD", "hush")], &[]).unwrap();
+        assert_eq!(config.topic.kafka.sasl.password.reveal(), "hush");
+        assert!(with_file(text, &[], &[]).unwrap_err().to_string().contains("/no/such"));
     }
 
     #[test]

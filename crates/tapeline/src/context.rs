@@ -1,4 +1,4 @@
-//! What every verb needs: settings, log, and the wish to stop.
+//! What every verb needs: settings, log and cancellation.
 
 use crate::cli::Common;
 use clap::ColorChoice;
@@ -19,7 +19,7 @@ use tracing_subscriber::EnvFilter;
 pub(crate) struct Context {
     pub(crate) config: Config,
     pub(crate) stop: CancelToken,
-    /// Those of `--symbols`.
+    /// Symbols of `--symbols`.
     pub(crate) symbols: Vec<String>,
     /// Those of `--kinds`; all if it is not given.
     pub(crate) kinds: Vec<Kind>,
@@ -70,12 +70,12 @@ impl Context {
         Ok(Self { config, stop, symbols, kinds, wait })
     }
 
-    /// Tries again while a server is away: a minute for what runs long.
+    /// Retries while a server is unreachable: for a minute by default, in long-running verbs.
     pub(crate) fn retry_long<T>(&self, f: impl FnMut() -> Result<T>) -> Result<T> {
         self.retry(self.wait.unwrap_or(Duration::from_secs(60)), f)
     }
 
-    /// The same for what a person waits for.
+    /// The same for interactive verbs.
     pub(crate) fn retry_short<T>(&self, f: impl FnMut() -> Result<T>) -> Result<T> {
         self.retry(self.wait.unwrap_or(Duration::from_secs(5)), f)
     }
@@ -112,7 +112,7 @@ impl Context {
     }
 }
 
-/// The first Ctrl-C or SIGTERM asks everything to drain; another, half a second later or more, ends at once.
+/// The first Ctrl-C or SIGTERM requests a drain; another, half a second later or more, exits immediately.
 fn listen(stop: &CancelToken) -> Result<()> {
     let twice = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
@@ -120,7 +120,8 @@ fn listen(stop: &CancelToken) -> Result<()> {
         signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&twice)).map_err(fail)?;
         signal_hook::flag::register(signal, stop.flag()).map_err(fail)?;
     }
-    // `timeout` and some shells send a signal to the process and to its group: the second is the same wish.
+    // `timeout` and some shells signal both the process and its group: the second signal belongs to the
+    // first.
     let stop = stop.clone();
     std::thread::spawn(move || {
         while !stop.is_cancelled() {
@@ -165,7 +166,7 @@ fn log(config: &Config, color: ColorChoice) -> Result<()> {
     let set = match config.log.format.as_str() {
         "text" => log.try_init(),
         "json" => log.json().try_init(),
-        other => return Err(Error::user(format!("log.format `{other}` is neither text nor json"))),
+        other => return Err(Error::user(format!("log.format: expected text or json, found `{other}`"))),
     };
     set.map_err(|error| Error::internal(format!("start the log: {error}")))
 }

@@ -1,4 +1,4 @@
-//! Bars for `query` and `plot`: read from the store, or made anew from its trades; adjusted.
+//! Bars for `query` and `plot`: read from the store, or rebuilt from its trades; adjusted.
 
 use crate::cli::BarOptions;
 use crate::context::Context;
@@ -16,7 +16,7 @@ use tapeline::open;
 /// Start, inclusive, and end, exclusive.
 pub(crate) type Range = (UnixNanos, UnixNanos);
 
-/// Bars of one symbol in the order of their start.
+/// Bars of one symbol in order of their start.
 pub(crate) fn load(
     context: &Context,
     store: &dyn Store,
@@ -117,7 +117,7 @@ fn rebuild(
     let mut settings = open::bars(&context.config)?;
     settings.intervals = vec![options.interval()];
     settings.feeds.iter_mut().for_each(|feed| feed.policy = policy.clone());
-    // A bar is made of all of its time, and of what is carried into it, whatever part of it was asked for.
+    // A bar needs all of its records, and what carries over into it, whatever part of it was requested.
     let (first, last) = settings.reading_span(from, to);
     let start_of_first = |feed: &str| match from.0 {
         i64::MIN => from,

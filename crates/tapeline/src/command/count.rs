@@ -1,4 +1,4 @@
-//! `tapeline count`: how many records the store holds.
+//! `tapeline count`: the number of records in the store.
 
 use crate::cli::{CountOptions, Format};
 use crate::context::Context;

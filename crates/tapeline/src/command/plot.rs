@@ -45,7 +45,7 @@ pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
         if by_feed.is_empty() {
             return Err(Error::user(bars::none(&*store, Kind::Trade, &symbol, &options.bars)));
         }
-        // Feeds are never mixed: each is drawn by itself.
+        // Feeds are never mixed: each is drawn separately.
         for (feed, mut bars) in by_feed {
             let calendar = settings.rules(&feed, &symbol).map_or(Calendar::XNYS, |rules| rules.calendar);
             let policy =
@@ -130,7 +130,7 @@ fn closes(series: &Series) -> Vec<(i64, f64)> {
 
 fn correlations(series: &[(String, Series)], options: &PlotOptions) -> Result<Correlation> {
     if series.len() < 2 {
-        return Err(Error::user("a correlation needs two symbols or more")
+        return Err(Error::user("a correlation needs at least two symbols")
             .hint("tapeline plot SPY,IBM --kind correlation …"));
     }
     let all: Vec<Vec<(i64, f64)>> = series.iter().map(|(_, series)| closes(series)).collect();

@@ -15,7 +15,7 @@ use std::ops::ControlFlow;
 use std::process::ExitCode;
 use tapeline::open;
 
-/// Rows of a table where no limit is given.
+/// Maximum number of table rows without --limit.
 const TABLE: u64 = 100;
 
 pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode> {

@@ -1,4 +1,4 @@
-//! `tapeline simulate`: a vendor's API played from a tape.
+//! `tapeline simulate`: a vendor's API, played from a tape.
 
 use crate::cli::SimulateOptions;
 use crate::context::{Context, with};
@@ -53,7 +53,7 @@ pub(crate) fn run(context: &Context, options: &SimulateOptions) -> Result<ExitCo
     let (symbols, records) = simulator.tape();
     let symbols = symbols.join(",");
     println!(
-        "{}'s API at {address}: {} records of {symbols}; plays from the first subscription on",
+        "{}'s API at {address}: {} records of {symbols}; playback starts with the first subscription",
         known.name,
         thousands(records as u64)
     );

@@ -1,4 +1,4 @@
-//! Values that parse but cannot work: all of them are reported at once.
+//! Validates settings that parse but cannot work: all invalid ones are reported at once.
 
 use super::Config;
 use ports::{Error, Result};
@@ -9,7 +9,7 @@ const COMPRESSIONS: [&str; 5] = ["none", "lz4", "zstd", "gzip", "snappy"];
 const CONSISTENCIES: [&str; 5] = ["LOCAL_QUORUM", "LOCAL_ONE", "QUORUM", "ONE", "ALL"];
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// What was found wrong so far.
+/// Problems found so far.
 #[derive(Default)]
 struct Faults(Vec<String>);
 
@@ -26,7 +26,7 @@ impl Faults {
         }
     }
 
-    /// A name that Kafka takes as part of a topic's name, or as a group.
+    /// A name that Kafka accepts as part of a topic name, or as a group.
     fn name(&mut self, name: &str, value: &str) {
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if value.is_empty() || value.len() > 200 || !value.chars().all(fits) {
@@ -37,10 +37,10 @@ impl Faults {
     }
 }
 
-/// Checks every number and word that has a range.
+/// Checks every number and keyword with a limited range.
 ///
 /// # Errors
-/// All values out of range, a line each.
+/// All invalid settings, one line each.
 pub(super) fn check(config: &Config) -> Result<()> {
     let mut faults = Faults::default();
     let (topic, kafka, cassandra) = (&config.topic, &config.topic.kafka, &config.store.cassandra);

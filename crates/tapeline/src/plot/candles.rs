@@ -1,5 +1,5 @@
-//! Candles with volume and indicators, one column a symbol. Restated, unfinished and incomplete bars are marked, and so
-//! is time within a session that has no bar.
+//! Candles with volume and indicators, one column per symbol. Restated, unfinished and incomplete bars are
+//! marked, and so are times within a session without a bar.
 
 use super::axis::{self, TimeAxis};
 use super::legend::{self, Entry, Mark};
@@ -26,7 +26,7 @@ pub(crate) struct Candles {
     pub(crate) series: Vec<Series>,
 }
 
-/// A bar where it is drawn.
+/// A bar at its position.
 struct Candle {
     x: f64,
     ohlc: [f64; 4],
@@ -59,7 +59,7 @@ pub(crate) fn is_regular(bar: &Bar, day: &market::calendar::Day) -> bool {
 const WIDEST: i64 = 400;
 
 impl Series {
-    /// Bars side by side: nights and holidays take no room, missing bars of a session do.
+    /// Positions of bars: nights and holidays take no room, missing bars of a session do.
     fn layout(&self) -> Layout {
         let mut out = Layout {
             candles: Vec::new(),
@@ -113,7 +113,7 @@ impl Series {
         out
     }
 
-    /// Of each indicator.
+    /// Points of each indicator.
     fn lines(&self, layout: &Layout) -> Vec<Lines> {
         let traded: Vec<&Bar> =
             self.bars.iter().filter(|bar| matches!(bar.values, Values::Trades(_))).collect();
@@ -452,7 +452,7 @@ where
     let colors = |index: usize| LINES[(first + index) % LINES.len()];
     for (index, points) in lines.iter().enumerate() {
         if index == 2 {
-            // MACD less its signal.
+            // MACD minus its signal.
             let bars = points.iter().map(|(x, y)| {
                 Rectangle::new([(x - 0.3, 0.0), (x + 0.3, *y)], RGBColor(150, 150, 150).mix(0.6).filled())
             });

@@ -1,4 +1,4 @@
-//! Drawing with plotters, as SVG or PNG. Each drawing is a file and knows nothing of where its bars came from.
+//! Drawing with plotters, as SVG or PNG. Each plot is a file and does not know where its bars came from.
 
 mod axis;
 pub(crate) mod candles;
@@ -15,10 +15,10 @@ use std::path::{Path, PathBuf};
 pub(super) const FONT: &str = "sans-serif";
 pub(super) const INK: RGBColor = RGBColor(40, 40, 40);
 pub(super) const FAINT: RGBColor = RGBColor(225, 225, 225);
-/// Up and down, apart for all eyes (ColorBrewer Dark2).
+/// Colors of rising and falling bars, distinguishable with color blindness (ColorBrewer Dark2).
 pub(super) const UP: RGBColor = RGBColor(27, 158, 119);
 pub(super) const DOWN: RGBColor = RGBColor(217, 95, 2);
-/// Lines over the prices.
+/// Colors of lines over the prices.
 pub(super) const LINES: [RGBColor; 6] = [
     RGBColor(117, 112, 179),
     RGBColor(231, 41, 138),
@@ -72,7 +72,7 @@ pub(crate) fn save(picture: &impl Picture, out: &Path, size: (u32, u32)) -> Resu
     area.present().map_err(|error| Error::user(format!("write {}: {error}", out.display())))
 }
 
-/// The lowest and highest of some values, with some room; `None` without any.
+/// The lowest and highest of some values, with a margin; `None` without values.
 pub(super) fn bounds(values: impl Iterator<Item = f64>, room: f64) -> Option<(f64, f64)> {
     let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
     for value in values.filter(|value| value.is_finite()) {
