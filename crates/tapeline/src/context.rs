@@ -150,7 +150,8 @@ fn log(config: &Config, color: ColorChoice) -> Result<()> {
         ColorChoice::Always => true,
         ColorChoice::Never => false,
         ColorChoice::Auto => {
-            std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            std::io::stderr().is_terminal()
+                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         }
     };
     // The driver reports each attempt to connect; what comes of them is reported by us, once.

@@ -171,7 +171,8 @@ const NAMES: [(&str, &str); 9] = [
 
 /// An unknown or missing source, with the name it probably stands for.
 fn unknown_source(url: &str) -> Error {
-    let what = if url.is_empty() { "no source given".to_owned() } else { format!("unknown source URL `{url}`") };
+    let what =
+        if url.is_empty() { "no source given".to_owned() } else { format!("unknown source URL `{url}`") };
     let scheme = url.split([':', '?']).next().unwrap_or(url).to_ascii_lowercase();
     let name = NAMES.iter().find(|(name, _)| scheme == *name).map(|(_, meant)| (*meant).to_owned());
     let known = live::examples().find(|example| example.split(':').next() == Some(scheme.as_str()));

@@ -64,7 +64,9 @@ impl Progress {
 
 fn bar(what: &'static str, total: Option<u64>) -> ProgressBar {
     let template = match total {
-        Some(_) => "{prefix} [{bar:32}] {human_pos} of about {human_len}  {per_sec}  {elapsed}, about {eta} left",
+        Some(_) => {
+            "{prefix} [{bar:32}] {human_pos} of about {human_len}  {per_sec}  {elapsed}, about {eta} left"
+        }
         None => "{prefix} {spinner} {human_pos}  {per_sec}  {elapsed}",
     };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());

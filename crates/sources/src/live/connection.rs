@@ -92,8 +92,9 @@ pub(super) fn start(
             let Some(cause) = wire else { return };
             if !stood && first.is_some_and(|limit| begun.elapsed() >= limit) {
                 let _ = wires.send(Wire::Fatal(
-                    Error::external(format!("connect to {}: {cause}", vendor.describe()))
-                        .hint("is the address right and reachable? without --wait, tapeline retries indefinitely"),
+                    Error::external(format!("connect to {}: {cause}", vendor.describe())).hint(
+                        "is the address right and reachable? without --wait, tapeline retries indefinitely",
+                    ),
                 ));
                 return;
             }

@@ -106,7 +106,9 @@ fn settings(source: &Source, rest: &str) -> Result<Settings> {
             }
             "once" => out.once = value.parse().map_err(|_| bad("true or false"))?,
             _ => {
-                return Err(bad("unknown option; expected symbols, interval, from, to, every, once or label"));
+                return Err(bad(
+                    "unknown option; expected symbols, interval, from, to, every, once or label",
+                ));
             }
         }
         Ok(())

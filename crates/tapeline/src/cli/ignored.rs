@@ -16,7 +16,9 @@ fn ignored(verb: &Verb) -> (&'static str, Vec<&'static str>, &'static str) {
             [&FILTERS[..], &["topic", "store", "group"]].concat(),
             "it plays its own session into the folder of --dir",
         ),
-        Verb::Query(_) => ("query", FILTERS.to_vec(), "name the kind and symbols: tapeline query trades SPY,IBM"),
+        Verb::Query(_) => {
+            ("query", FILTERS.to_vec(), "name the kind and symbols: tapeline query trades SPY,IBM")
+        }
         Verb::Plot(_) => ("plot", FILTERS.to_vec(), "name the symbols: tapeline plot SPY,IBM"),
         Verb::Explain(_) => ("explain", FILTERS.to_vec(), "name the symbol: tapeline explain SPY TIME"),
         Verb::Forecast(_) => ("forecast", FILTERS.to_vec(), "name the symbols as arguments"),

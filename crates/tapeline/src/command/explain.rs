@@ -21,8 +21,7 @@ pub(crate) fn run(context: &Context, options: &ExplainOptions) -> Result<ExitCod
     let symbol = options.symbol.clone();
     let store = open::store(&context.config)?;
     let mut settings = open::bars(&context.config)?;
-    let about =
-        About { symbol: &symbol, feed: options.feed.as_deref(), interval: Some(options.interval) };
+    let about = About { symbol: &symbol, feed: options.feed.as_deref(), interval: Some(options.interval) };
     let times = [Some(options.time.as_str())];
     let zone = context.retry_short(|| zone::of(options.tz.as_ref(), &times, &*store, &settings, about))?;
     let time = zone.read(&options.time, ports::clock::now()).map_err(Error::usage)?;

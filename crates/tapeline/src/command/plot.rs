@@ -48,9 +48,16 @@ pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
         // Feeds are never mixed: each is drawn separately.
         for (feed, mut bars) in by_feed {
             let calendar = settings.rules(&feed, &symbol).map_or(Calendar::XNYS, |rules| rules.calendar);
-            let policy =
-                options.bars.policy.as_ref().map(|policy| format!(", policy {}", policy.name())).unwrap_or_default();
-            if options.session == Session::Regular && !calendar.is_continuous() && !options.bars.interval().is_day() {
+            let policy = options
+                .bars
+                .policy
+                .as_ref()
+                .map(|policy| format!(", policy {}", policy.name()))
+                .unwrap_or_default();
+            if options.session == Session::Regular
+                && !calendar.is_continuous()
+                && !options.bars.interval().is_day()
+            {
                 let all = bars.len();
                 bars.retain(|bar| is_regular(bar, &calendar.day(bar.start)));
                 hidden += all - bars.len();

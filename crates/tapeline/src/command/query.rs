@@ -74,7 +74,9 @@ pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode>
         eprintln!("{line}");
     }
     if cut {
-        eprintln!("the first {TABLE} rows are shown; more with --limit N, all with --out FILE or --format csv");
+        eprintln!(
+            "the first {TABLE} rows are shown; more with --limit N, all with --out FILE or --format csv"
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

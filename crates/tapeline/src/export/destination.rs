@@ -42,7 +42,11 @@ impl Destination {
         let Some(path) = out.filter(|path| *path != Path::new("-")) else {
             let stdout = io::stdout();
             let terminal = stdout.is_terminal();
-            return Ok(Self { out: BufWriter::with_capacity(BUFFER, Box::new(stdout)), file: None, terminal });
+            return Ok(Self {
+                out: BufWriter::with_capacity(BUFFER, Box::new(stdout)),
+                file: None,
+                terminal,
+            });
         };
         // A device or pipe is written in place.
         let in_place = path.exists() && !path.is_file();
@@ -64,7 +68,9 @@ impl Destination {
 
     /// The name for error messages.
     pub(crate) fn name(&self) -> String {
-        self.file.as_ref().map_or_else(|| "standard output".to_owned(), |file| file.path.display().to_string())
+        self.file
+            .as_ref()
+            .map_or_else(|| "standard output".to_owned(), |file| file.path.display().to_string())
     }
 
     /// Writes text; false once the reader of a pipe is gone.

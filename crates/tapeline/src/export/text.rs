@@ -184,10 +184,12 @@ impl Text {
         };
         let alignment: Vec<Align> = self.columns.iter().map(align).collect();
         // A column without any value only takes room.
-        let kept: Vec<bool> =
-            (0..alignment.len()).map(|index| rows.is_empty() || rows.iter().any(|row| !row[index].is_empty())).collect();
+        let kept: Vec<bool> = (0..alignment.len())
+            .map(|index| rows.is_empty() || rows.iter().any(|row| !row[index].is_empty()))
+            .collect();
         rows.insert(0, self.columns.iter().map(|column| column.name.to_owned()).collect());
-        let keep = |row: Vec<String>| row.into_iter().zip(&kept).filter(|(_, keep)| **keep).map(|(cell, _)| cell);
+        let keep =
+            |row: Vec<String>| row.into_iter().zip(&kept).filter(|(_, keep)| **keep).map(|(cell, _)| cell);
         let rows: Vec<Vec<String>> = rows.into_iter().map(|row| keep(row).collect()).collect();
         let alignment: Vec<Align> =
             alignment.into_iter().zip(&kept).filter(|(_, keep)| **keep).map(|(align, _)| align).collect();

@@ -173,7 +173,10 @@ mod tests {
         let session = slots("2013-10-08T13:30:00Z", 5 * MINUTE, 78);
         assert_eq!(labels(&session, false, 8), ["10:00", "11:00", "12:00", "13:00", "14:00", "15:00"]);
         let minute = slots("2013-10-08T13:30:00Z", SECOND, 60);
-        assert_eq!(labels(&minute, false, 7), ["09:30:00", "09:30:10", "09:30:20", "09:30:30", "09:30:40", "09:30:50"]);
+        assert_eq!(
+            labels(&minute, false, 7),
+            ["09:30:00", "09:30:10", "09:30:20", "09:30:30", "09:30:40", "09:30:50"]
+        );
         let days = slots("2013-09-03T04:00:00Z", DAY, 60);
         assert_eq!(labels(&days, true, 4), ["2013-09", "2013-10", "2013-11"]);
         let two = slots("2013-10-08T18:00:00Z", HOUR, 24);

@@ -194,7 +194,8 @@ where
     let lower = ((height - 40) * 16 / 100).max(60);
     let entries = entries(&layout, &lines);
     let width = area.dim_in_pixel().0 as i32;
-    let head_height = legend::HEIGHT + (legend::lines(&series.title, &entries, width) - 1) * (legend::HEIGHT - 8);
+    let head_height =
+        legend::HEIGHT + (legend::lines(&series.title, &entries, width) - 1) * (legend::HEIGHT - 8);
     let (head, body) = area.split_vertically(head_height);
     legend::draw(&head, &series.title, &entries)?;
     let axis = TimeAxis {
@@ -331,7 +332,8 @@ where
         let y = y - area.get_base_pixel().1;
         let x = area.dim_in_pixel().0 as i32 - RIGHT as i32 + 3;
         let color = if close >= last.ohlc[0] { UP } else { DOWN };
-        area.draw(&Rectangle::new([(x, y - 8), (x + RIGHT as i32 - 6, y + 8)], color.filled())).map_err(fail)?;
+        area.draw(&Rectangle::new([(x, y - 8), (x + RIGHT as i32 - 6, y + 8)], color.filled()))
+            .map_err(fail)?;
         let style = (FONT, 13).into_font().color(&WHITE);
         area.draw(&Text::new(format!("{close:.2}"), (x + 4, y - 5), style)).map_err(fail)?;
     }
@@ -393,11 +395,7 @@ where
     area.draw(&Text::new(text.to_owned(), (70, 4), (FONT, 12).into_font().color(&color))).map_err(fail)
 }
 
-type Chart<'a, DB> = ChartContext<
-    'a,
-    DB,
-    Cartesian2d<TimeAxis, plotters::coord::types::RangedCoordf64>,
->;
+type Chart<'a, DB> = ChartContext<'a, DB, Cartesian2d<TimeAxis, plotters::coord::types::RangedCoordf64>>;
 
 fn mesh<DB: DrawingBackend>(
     chart: &mut Chart<'_, DB>,

@@ -161,7 +161,10 @@ fn a_capture_without_a_record_fails_and_says_what_to_check() {
     for verb in ["run", "produce"] {
         let (code, text) = run(&[&with(verb, &urls)[..], &["--replay"]].concat());
         assert_eq!(code, 1, "{text}");
-        assert!(text.contains("all 2 rows are dead letters") && text.contains("one websocket frame a line"), "{text}");
+        assert!(
+            text.contains("all 2 rows are dead letters") && text.contains("one websocket frame a line"),
+            "{text}"
+        );
         assert!(text.contains("tapeline dead-letters --topic"), "{text}");
     }
 }
@@ -220,7 +223,11 @@ fn help_version_completions_and_manual_are_there() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(run(&["man", "--out", dir.path().to_str().unwrap()]).0, 0);
     let pages = names(dir.path());
-    assert!(["tapeline.1", "tapeline-query.1", "tapeline-alert-run.1"].iter().all(|page| pages.iter().any(|p| p == page)));
+    assert!(
+        ["tapeline.1", "tapeline-query.1", "tapeline-alert-run.1"]
+            .iter()
+            .all(|page| pages.iter().any(|p| p == page))
+    );
 }
 
 #[test]

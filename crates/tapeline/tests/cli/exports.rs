@@ -8,8 +8,7 @@ use std::path::Path;
 /// Trades before the open, in the first minute and in the next, in New York.
 const ROWS: &str = "34199500,1000000,100,P,1,0\n34200000,1000000,100,P,1,0\n34200500,1000500,200,Q,1,0\n34260000,1001000,300,P,1,0\n";
 
-const TRADES: &str =
-    "ts,symbol,feed,venue,price,size,side,conditions,tape,id,seq,recv_ts,revision,canceled";
+const TRADES: &str = "ts,symbol,feed,venue,price,size,side,conditions,tape,id,seq,recv_ts,revision,canceled";
 const BARS: &str =
     "start,symbol,feed,interval,open,high,low,close,volume,vwap,trades,revision,final,complete";
 
@@ -162,8 +161,7 @@ fn feeds_and_flags_are_honoured_or_refused() {
         let (code, text) = run(&["query", what, "XYZ", "--feed", "kraken", flag, url]);
         assert!(code == 0 && text.contains("of XYZ of feed kraken in that time"), "{text}");
     }
-    let limited =
-        ["query", "trades", "XYZ", "--feed", "lean.sip", "--limit", "2", "--format", "ndjson"];
+    let limited = ["query", "trades", "XYZ", "--feed", "lean.sip", "--limit", "2", "--format", "ndjson"];
     assert_eq!(stdout(&limited, &store).lines().count(), 2);
     refused(&["query", "trades", "XYZ", "--interval", "5m", flag, url], "--interval is about bars");
     refused(&["query", "quotes", "XYZ", "--policy", "sip", flag, url], "--policy is about bars");
@@ -184,7 +182,15 @@ fn a_symbols_day_is_its_exchanges() {
     assert!(code == 0 && text.contains("1d from 2013-10-08T04:00:00Z"), "{text}");
     assert!(text.contains("2013-10-08T13:30:00.500000000Z"), "{text}");
     let (_, text) = run(&[
-        "explain", "XYZ", "2013-10-08T09:30", "--interval", "1m", "--tz", "America/New_York", &store[0], &store[1],
+        "explain",
+        "XYZ",
+        "2013-10-08T09:30",
+        "--interval",
+        "1m",
+        "--tz",
+        "America/New_York",
+        &store[0],
+        &store[1],
     ]);
     assert!(text.contains("1m from 2013-10-08T09:30:00-04:00"), "{text}");
     let count = |arguments: &[&str]| {

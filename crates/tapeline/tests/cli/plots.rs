@@ -5,7 +5,8 @@ use std::path::Path;
 
 /// A trade a minute from 09:00 to 12:00 New York: half an hour of it before the open. Each bar opens where it closes.
 fn filled(dir: &Path) -> Vec<String> {
-    let row = |minute: u32| format!("{},{},100,P,1,0\n", 32_400_000 + minute * 60_000, 1_000_000 + minute * 100);
+    let row =
+        |minute: u32| format!("{},{},100,P,1,0\n", 32_400_000 + minute * 60_000, 1_000_000 + minute * 100);
     tape(dir, &(0..180).map(row).collect::<String>());
     let urls = embedded_urls(dir, &dir.join("tape"));
     let (code, text) = run(&with("run", &urls));
@@ -54,7 +55,10 @@ fn a_chart_names_its_day_and_zone_and_has_ticks_on_round_times() {
     let texts_of = texts(&svg);
     assert!(texts_of.contains(&"XYZ 1m lean.sip, 2013-10-08, America/New_York"), "{texts_of:?}");
     let ticks: Vec<&str> = texts_of.iter().copied().filter(|text| text.contains(':')).collect();
-    assert_eq!(ticks, ["09:30", "09:45", "10:00", "10:15", "10:30", "10:45", "11:00", "11:15", "11:30", "11:45"]);
+    assert_eq!(
+        ticks,
+        ["09:30", "09:45", "10:00", "10:15", "10:30", "10:45", "11:00", "11:15", "11:30", "11:45"]
+    );
     // Regular hours; the rest is counted, and drawn on request.
     assert!(text.contains("150 bars drawn") && text.contains("--session extended adds 30 bars"), "{text}");
     let (svg, text) = plot(dir.path(), &store, &["--session", "extended", "--tz", "UTC"]);
@@ -74,7 +78,10 @@ fn a_bar_that_opens_where_it_closes_is_a_dash() {
     let dashes = lines(&svg)
         .into_iter()
         .filter(|(points, color)| {
-            *color == "#1B9E77" && points.len() == 2 && points[0].1 == points[1].1 && points[1].0 - points[0].0 >= 5
+            *color == "#1B9E77"
+                && points.len() == 2
+                && points[0].1 == points[1].1
+                && points[1].0 - points[0].0 >= 5
         })
         .count();
     assert_eq!(dashes, 30);
@@ -92,7 +99,10 @@ fn bars_narrower_than_a_pixel_have_volume() {
     // Columns of the volume panel stand on its lower edge, at least one in each pixel's place.
     let all = lines(&svg);
     let vertical = all.iter().filter(|(points, color)| {
-        *color == "#1B9E77" && points.len() == 2 && points[0].0 == points[1].0 && points[0].1 - points[1].1 > 20
+        *color == "#1B9E77"
+            && points.len() == 2
+            && points[0].0 == points[1].0
+            && points[0].1 - points[1].1 > 20
     });
     let mut places: Vec<i32> = vertical.map(|(points, _)| points[0].0).collect();
     places.sort_unstable();

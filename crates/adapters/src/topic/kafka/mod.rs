@@ -201,8 +201,9 @@ pub(super) fn explain(place: &str, error: &KafkaError) -> Error {
             "the cluster refuses these settings: topic.kafka.replication (at most the number of brokers), \
              topic.partitions, topic.prefix",
         ),
-        Some(Code::UnsupportedSASLMechanism | Code::IllegalSASLState) => Error::user(what)
-            .hint("check topic.kafka.sasl.mechanism: the broker does not offer this one"),
+        Some(Code::UnsupportedSASLMechanism | Code::IllegalSASLState) => {
+            Error::user(what).hint("check topic.kafka.sasl.mechanism: the broker does not offer this one")
+        }
         _ => match error {
             KafkaError::ClientConfig(..) => {
                 Error::user(what).hint("check topic.kafka.properties in the configuration")
