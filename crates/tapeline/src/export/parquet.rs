@@ -183,3 +183,37 @@ impl Parquet {
         self.file.into_inner().map_err(|error| failed(&error))?.finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use market::{Price, UnixNanos};
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+
+    #[test]
+    fn rows_beyond_a_group_begin_another() {
+        const COLUMNS: [Column; 3] = [
+            Column { name: "ts", of: Type::Time, required: true },
+            Column { name: "price", of: Type::Decimal, required: false },
+            Column { name: "conditions", of: Type::Codes, required: true },
+        ];
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.parquet");
+        let mut file = Parquet::new(&COLUMNS, Destination::open(Some(&path)).unwrap()).unwrap();
+        let rows = GROUP + 10;
+        for index in 0..rows {
+            let price =
+                if index % 2 == 0 { Value::Absent } else { Value::Price(Price::from_whole(index as i64)) };
+            let codes = ["[]", r#"["@"]"#, r#"["@","T"]"#][index % 3];
+            let row = [Value::Time(UnixNanos(index as i64)), price, Value::Codes(codes)];
+            assert!(file.row(&row).unwrap());
+        }
+        file.finish().unwrap();
+        let reader = SerializedFileReader::new(std::fs::File::open(&path).unwrap()).unwrap();
+        assert_eq!(reader.num_row_groups(), 2);
+        let sizes: Vec<i64> = (0..2).map(|group| reader.metadata().row_group(group).num_rows()).collect();
+        assert_eq!(sizes, [GROUP as i64, 10]);
+        let last = reader.get_row_iter(None).unwrap().last().unwrap().unwrap().to_string();
+        assert!(last.contains(&format!("price: {}.0", rows - 1)), "{last}");
+    }
+}

@@ -204,3 +204,19 @@ fn a_symbols_day_is_its_exchanges() {
     assert_eq!(count(&["--to", "today"]), 4);
     refused(&["query", "trades", "XYZ", "--tz", "Mars", &store[0], &store[1]], "unknown time zone `Mars`");
 }
+
+#[test]
+#[ignore = "needs Python with pandas: cargo xtask test"]
+fn pandas_reads_every_export() {
+    let python = std::env::var("TAPELINE_TEST_PYTHON").expect("TAPELINE_TEST_PYTHON: run `cargo xtask test`");
+    let dir = tempfile::tempdir().unwrap();
+    let store = filled(dir.path());
+    for ending in ["csv", "ndjson", "parquet"] {
+        let path = dir.path().join(format!("trades.{ending}"));
+        stdout(&["query", "trades", "XYZ", "--out", path.to_str().unwrap()], &store);
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign_exports.py");
+    let output = std::process::Command::new(python).arg(script).arg(dir.path()).output().unwrap();
+    let (code, text) = finish(output);
+    assert!(code == 0 && text.contains("equal: 4 trades in csv, ndjson"), "{text}");
+}
