@@ -96,14 +96,18 @@ fn wait_bounds_a_silent_server_and_a_live_source() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let store = format!("cassandra://{}/k", listener.local_addr().unwrap());
     let (code, text) = run(&["count", "--store", &store, "--wait", "2"]);
-    assert!(code == 4 && text.contains("no answer within 2 s"), "{code} {text}");
+    assert!(code == 4 && text.contains("no response within 2 s"), "{code} {text}");
     let dir = tempfile::tempdir().unwrap();
     let urls = embedded_urls(dir.path(), dir.path());
-    let source = ["--source", "kraken:?symbols=BTC/USD", "--wait", "1"];
-    let mut command = tapeline(&[&["run"][..], &source].concat());
-    command.args(&urls[2..]).env("TAPELINE__SOURCE__KRAKEN__STREAM", "ws://127.0.0.77:9");
-    let (code, text) = finish(command.output().unwrap());
-    assert!(code == 4 && text.contains("connect to") && text.contains("--wait"), "{code} {text}");
+    for (source, name, address) in [
+        ("kraken:?symbols=BTC/USD", "KRAKEN__STREAM", "ws://127.0.0.77:9"),
+        ("poll:yahoo?symbols=SPY", "POLL__YAHOO__REST", "http://127.0.0.77:9"),
+    ] {
+        let mut command = tapeline(&["run", "--source", source, "--wait", "1"]);
+        command.args(&urls[2..]).env(format!("TAPELINE__SOURCE__{name}"), address);
+        let (code, text) = finish(command.output().unwrap());
+        assert!(code == 4 && text.contains("--wait"), "{source}: {code} {text}");
+    }
 }
 
 #[test]
