@@ -80,7 +80,7 @@ impl Context {
         self.retry(self.wait.unwrap_or(Duration::from_secs(5)), f)
     }
 
-    /// The same until rows have been handed on: what was printed cannot be taken back.
+    /// The same until rows have been handed on: what was printed stays printed.
     pub(crate) fn retry_before<T>(&self, begun: &Cell<bool>, mut f: impl FnMut() -> Result<T>) -> Result<T> {
         // An error after that is final, whatever its kind.
         self.retry_short(|| match f() {

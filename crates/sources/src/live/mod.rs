@@ -67,7 +67,7 @@ pub struct Settings {
     pub speed: f64,
     /// Whether to backfill what was missed.
     pub backfill: bool,
-    /// How long connecting for the first time may fail; without end if not set.
+    /// How long connecting for the first time may fail; indefinitely if not set.
     pub connect_within: Option<Duration>,
 }
 

@@ -15,7 +15,7 @@ pub(crate) fn run(context: &Context, options: &CountOptions) -> Result<ExitCode>
     let mut counts = context.retry_short(|| store.count())?;
     counts.retain(|kind, _| context.kinds.contains(kind));
     if !context.symbols.is_empty() {
-        // A symbol that is asked for is shown, with 0 if there is nothing of it.
+        // A requested symbol is shown, with 0 if there is nothing of it.
         for by_symbol in counts.values_mut() {
             by_symbol.retain(|symbol, _| context.symbols.contains(symbol));
             for symbol in &context.symbols {

@@ -46,7 +46,7 @@ pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode>
         ranges.push((symbol, span.range_in(&zone)?));
     }
     let shape = if of_bars { columns::of_bars(kind) } else { columns::of_records(kind) };
-    // What other programs read is in UTC unless a zone is asked for.
+    // What other programs read is in UTC unless --tz names a zone.
     let mut export = Export::open(shape, format, out, span.tz.clone().unwrap_or_else(Zone::utc))?;
     let (mut missing, mut cut) = (Vec::new(), false);
     for (symbol, range) in &ranges {
@@ -120,7 +120,7 @@ fn records_of(
     export: &mut Export,
 ) -> Result<()> {
     let feed = options.bars.feed.as_deref();
-    // The store limits before feeds are told apart: with --feed the rows are counted here.
+    // The store limits rows of all feeds: with --feed they are counted here.
     let scan =
         Scan { kind, symbol: Some(symbol.to_owned()), from, to, limit: limit.filter(|_| feed.is_none()) };
     let (begun, mut failed, mut left) = (Cell::new(false), None, limit.unwrap_or(u64::MAX));

@@ -18,7 +18,7 @@ pub(crate) struct About<'a> {
     pub(crate) interval: Option<Interval>,
 }
 
-/// The zone of `--tz`, else that of the symbol's exchange. The store is asked for the symbol's feed only if one of `times`
+/// The zone of `--tz`, else that of the symbol's exchange. The store is queried for the symbol's feed only if one of `times`
 /// needs a zone.
 pub(crate) fn of(
     given: Option<&Zone>,

@@ -20,7 +20,7 @@ pub(crate) struct Destination {
 #[derive(Debug, Default)]
 pub(crate) struct Written(pub(crate) Option<PathBuf>);
 
-/// A file under a temporary name beside its own; removed unless it is finished.
+/// A file under a temporary name in the same folder; removed unless it is finished.
 struct Unfinished {
     temporary: PathBuf,
     path: PathBuf,

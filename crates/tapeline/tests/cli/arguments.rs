@@ -243,7 +243,7 @@ fn quiet_prints_results_only_and_colour_is_a_choice() {
     let (code, text) = run(&[&with("verify", &urls)[..], &["-q"]].concat());
     assert!(code == 0 && text.contains("verified: 2 records") && !text.contains("reading"), "{text}");
     assert_eq!(run(&["count", "-q", "-v", &urls[4], &urls[5]]).0, 2);
-    // Without a terminal there is no colour, unless it is asked for.
+    // Without a terminal there is no colour, unless it is requested.
     for (color, expected) in [("always", true), ("never", false), ("auto", false)] {
         let arguments = [&with("run", &urls)[..], &["--replay", "-vv", "--color", color]].concat();
         let (code, text) = run(&arguments);
