@@ -19,6 +19,9 @@ pub struct Source {
     pub kraken: Account,
     pub binance: Account,
     pub poll: Poll,
+    /// How long a live source may try to connect for the first time; indefinitely if not set (`--wait`).
+    #[serde(skip)]
+    pub connect_within: Option<std::time::Duration>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -2,12 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value, clippy::type_complexity, reason = "tests")]
 
 mod alert;
+mod arguments;
 mod bars;
 mod embedded;
+mod exports;
 mod forecast;
 mod hot;
 mod kill;
 mod live;
+mod plots;
 mod poll;
 mod real;
 mod rights;

@@ -33,7 +33,7 @@ pub(super) fn explain(place: &str, reported: &[(Code, String)]) -> Error {
     let refused = texts().any(|text| text.contains("Connection refused"));
     let why = if refused { " (connection refused)" } else { "" };
     Error::external(format!("{place}: no broker responds{why}"))
-        .hint("is Kafka up, and are host and port right? a local one: cargo xtask stack up")
+        .hint("is Kafka running, and are host and port right? without a server: --topic sqlite:FILE")
 }
 
 /// Without librdkafka's tail "(after 5ms in state …)".
