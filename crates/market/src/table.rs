@@ -301,13 +301,13 @@ static TRADES: Table = Table {
     shown: &[
         "ts",
         "symbol",
+        "feed",
         "venue",
         "price",
         "size",
         "side",
         "conditions",
         "tape",
-        "feed",
         "id",
         "seq",
         "recv_ts",
@@ -414,7 +414,7 @@ static READINGS: Table = Table {
         column!(Reading, "tags", Tags, Value, OrDefault, |reading| Cell::Text(reading.tags)),
         column!(Reading, "recv_ts", Time, Value, Always, |reading| Cell::Time(reading.recv_ts)),
     ],
-    shown: &["ts", "series", "value", "type", "unit", "quality", "tags", "feed", "seq", "recv_ts"],
+    shown: &["ts", "series", "feed", "value", "type", "unit", "quality", "tags", "seq", "recv_ts"],
     read: |mut cells| {
         Ok(Record::Reading(Reading {
             series: cells.text()?,

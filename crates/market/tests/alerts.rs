@@ -84,6 +84,7 @@ fn play(engine: &mut Engine, mut tapes: Vec<Tape>) -> Vec<Alert> {
         match tapes[*tape].read(*start, *number) {
             Record::Trade(trade) => engine.trade(&trade, &mut out),
             Record::Quote(quote) => engine.quote(&quote, &mut out),
+            Record::Reading(_) => {}
         }
     }
     let end = order.last().unwrap().0;

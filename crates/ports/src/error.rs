@@ -5,7 +5,9 @@ use std::fmt;
 /// Who can fix an error: decides whether a retry can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Domain {
-    /// A flag, a setting, a missing table: retries do not help.
+    /// An invalid argument or setting, whatever the state of files and servers.
+    Usage,
+    /// A missing file, table or permission: retries do not help.
     User,
     /// A server that is down or slow: retries can help.
     External,
@@ -26,6 +28,11 @@ pub struct Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// An invalid argument or setting, as `--from noon`.
+    pub fn usage(what: impl Into<String>) -> Self {
+        Self { domain: Domain::Usage, what: what.into(), hint: None }
+    }
+
     /// An error that the user can fix.
     pub fn user(what: impl Into<String>) -> Self {
         Self { domain: Domain::User, what: what.into(), hint: None }

@@ -52,7 +52,7 @@ impl<'a> Options<'a> {
 impl UrlOption {
     /// An error about this option: what was expected instead.
     pub fn error(&self, expected: &str) -> Error {
-        Error::user(format!("source option `{}={}`: {expected}", self.name, self.value))
+        Error::usage(format!("source option `{}={}`: {expected}", self.name, self.value))
     }
 
     /// The elements of a comma-separated value, trimmed; empty ones are left out.
@@ -71,7 +71,7 @@ pub fn list(text: &str) -> Vec<String> {
 fn decode(option: &str, text: &str) -> Result<String> {
     let decoded = percent_decode_str(text).decode_utf8();
     decoded.map(std::borrow::Cow::into_owned).map_err(|_| {
-        Error::user(format!("source option `{option}`: expected percent-encoded UTF-8"))
+        Error::usage(format!("source option `{option}`: expected percent-encoded UTF-8"))
             .hint("write a literal `%` as %25 and a literal `&` as %26")
     })
 }

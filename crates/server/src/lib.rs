@@ -15,6 +15,15 @@
 //! | `api` | the REST API, version 1 |
 //! | `compat` | TradingView's UDF and Alpaca's market data API over the same store |
 //! | `assets` | the page, embedded |
+//!
+//! ```no_run
+//! fn serve(settings: server::Settings, engines: server::Engines) -> ports::Result<()> {
+//!     let cancel = ports::CancelToken::default();
+//!     let server = server::Server::start(settings, engines, &cancel)?;
+//!     println!("serving http://{}/", server.address());
+//!     server.join()
+//! }
+//! ```
 
 mod api;
 mod assets;

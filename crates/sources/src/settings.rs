@@ -20,6 +20,9 @@ pub struct Source {
     pub binance: Account,
     pub mqtt: MqttAccount,
     pub poll: Poll,
+    /// How long a live source may try to connect for the first time; indefinitely if not set (`--wait`).
+    #[serde(skip)]
+    pub connect_within: Option<std::time::Duration>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

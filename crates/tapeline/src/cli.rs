@@ -4,15 +4,22 @@
     reason = "the comments are help texts, where brackets mean optional"
 )]
 
+pub(crate) mod about;
+pub(crate) mod ignored;
+mod reading;
+
 use crate::command::forecast::options::Forecast;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ports::Error;
 use ports::error::Domain;
+pub(crate) use reading::*;
 use simulator::Vendor;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// Exit code: invalid arguments or settings, as clap has it.
+const USAGE: u8 = 2;
 /// Exit code: the sides that `verify` compared differ.
 pub(crate) const DIFFERS: u8 = 3;
 /// Exit code: a server was unreachable for longer than `--wait`.
@@ -28,8 +35,10 @@ const INTERNAL: u8 = 70;
 #[command(
     name = "tapeline",
     version,
+    long_version = about::version(),
     propagate_version = true,
-    after_help = "Exit codes: 0 done; 1 failed; 2 wrong arguments; 3 verify found a difference; \
+    max_term_width = 120,
+    after_help = "Exit codes: 0 done; 1 failed; 2 invalid arguments or settings; 3 verify found a difference; \
                   4 a server was unreachable for longer than --wait; \
                   5 messages were lost before they could be read; 70 a fault of tapeline itself.\n\
                   Start with: tapeline demo"
@@ -43,8 +52,9 @@ pub(crate) struct Cli {
 
 /// Flags of every verb.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Common {
-    /// Settings file [default: tapeline.toml, if there is one]
+    /// Configuration file [default: tapeline.toml, if there is one]
     #[arg(long, global = true, env = "TAPELINE_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Source: tape:DIR[?speed=max|N&symbols=A,B&kinds=trades,quotes&dates=YYYYMMDD]; live
@@ -69,10 +79,19 @@ pub(crate) struct Common {
     /// Consumer group
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) group: Option<String>,
-    /// Log level: error, warn, info, debug or trace; or a filter such as info,pipeline=debug
-    #[arg(long, global = true, value_name = "LEVEL")]
+    /// Log level: error, warn, info, debug, trace, or a filter as info,pipeline=debug
+    #[arg(long, global = true, value_name = "LEVEL", conflicts_with_all = ["quiet", "verbose"])]
     pub(crate) log: Option<String>,
-    /// Seconds to wait for an unreachable server at start [default: 60; 5 for init, count, query, verify]
+    /// Print results and errors only: no progress, no summary, no notes
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Log more: -v what it does (info), -vv also details (debug)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Colours in the log: auto (on a terminal, unless NO_COLOR is set), always or never
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: clap::ColorChoice,
+    /// Seconds to wait for an unreachable server when starting [default: 60; 5 for commands that answer a question]
     #[arg(long, global = true, value_name = "SECONDS")]
     pub(crate) wait: Option<u64>,
 }
@@ -119,6 +138,20 @@ pub(crate) enum Verb {
     Simulate(SimulateOptions),
     /// Play a bundled real session through the embedded engines; no server or account needed
     Demo(DemoOptions),
+    /// Print a script that completes commands in a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man(ManOptions),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ManOptions {
+    /// Write the pages of all verbs into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// Verbs of `alert`.
@@ -347,126 +380,6 @@ pub(crate) struct AggregateOptions {
     pub(crate) until_end: bool,
 }
 
-/// Kind of rows to show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum What {
-    #[value(alias = "trade")]
-    Trades,
-    #[value(alias = "quote")]
-    Quotes,
-    #[value(alias = "reading")]
-    Readings,
-    #[value(alias = "bar")]
-    Bars,
-    /// Bars of bid and ask
-    QuoteBars,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct QueryOptions {
-    /// Kind of rows
-    #[arg(value_enum)]
-    pub(crate) what: What,
-    /// Symbol, for example SPY; series of readings, for example boiler-7.temperature
-    pub(crate) symbol: String,
-    #[command(flatten)]
-    pub(crate) span: Span,
-    /// Maximum number of rows [default: 100 for a table, otherwise all]
-    #[arg(long, value_name = "N")]
-    pub(crate) limit: Option<u64>,
-    /// Output format
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    pub(crate) format: Format,
-    /// Parquet file to write [default: standard output]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) bars: BarOptions,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Span {
-    /// Start of the event time range, inclusive: 2013-10-08T13:30:00Z, 2013-10-08,
-    /// 2013-10-08T09:30[America/New_York]
-    #[arg(long, value_name = "TIME")]
-    pub(crate) from: Option<String>,
-    /// End of the event time range, exclusive
-    #[arg(long, value_name = "TIME")]
-    pub(crate) to: Option<String>,
-}
-
-/// Selection of bars.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct BarOptions {
-    /// Bars: interval, for example 1s, 1m, 5m, 1h, 1d
-    #[arg(long, value_name = "INTERVAL", default_value = "1m")]
-    pub(crate) interval: market::interval::Interval,
-    /// Bars: only this feed
-    #[arg(long, value_name = "NAME")]
-    pub(crate) feed: Option<String>,
-    /// Bars: rebuild from the stored trades under another condition policy: sip, lean, all or official
-    #[arg(long, value_name = "POLICY")]
-    pub(crate) policy: Option<String>,
-    /// Bars: adjust for splits, or for splits and dividends: none, split or all
-    #[arg(long, value_name = "WHAT", default_value = "none")]
-    pub(crate) adjust: market::adjust::Adjust,
-    /// Bars: folder of factor files, one SYMBOL.csv each, for --adjust
-    #[arg(long, value_name = "DIR", env = "TAPELINE_FACTORS")]
-    pub(crate) factors: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct ExplainOptions {
-    /// Symbol, for example SPY
-    pub(crate) symbol: String,
-    /// A time within the bar: 2013-10-08T13:30:00Z
-    pub(crate) time: String,
-    /// Interval of the bar
-    #[arg(long, value_name = "INTERVAL", default_value = "1s")]
-    pub(crate) interval: market::interval::Interval,
-    /// Condition policy [default: the feed's, from the settings]
-    #[arg(long, value_name = "POLICY")]
-    pub(crate) policy: Option<String>,
-    /// Maximum number of prints to show
-    #[arg(long, value_name = "N", default_value_t = 200)]
-    pub(crate) limit: usize,
-}
-
-/// Kind of plot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Drawing {
-    /// Candles, volume and indicators
-    Candles,
-    /// Histogram of bar-to-bar returns
-    Returns,
-    /// Correlation of the returns, as a heat map
-    Correlation,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct PlotOptions {
-    /// One or more symbols: SPY or SPY,IBM
-    #[arg(value_delimiter = ',', required = true)]
-    pub(crate) symbols: Vec<String>,
-    /// Kind of plot
-    #[arg(long, value_enum, default_value_t = Drawing::Candles)]
-    pub(crate) kind: Drawing,
-    #[command(flatten)]
-    pub(crate) span: Span,
-    #[command(flatten)]
-    pub(crate) bars: BarOptions,
-    /// Indicators: sma:20, ema:50, bollinger:20:2, vwap over the prices; rsi:14, macd:12:26:9, atr:14 below
-    /// them
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    pub(crate) indicator: Vec<market::indicator::Indicator>,
-    /// Output file: FILE.svg or FILE.png
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: PathBuf,
-    /// Width and height in pixels
-    #[arg(long, value_name = "WxH", default_value = "1280x720")]
-    pub(crate) size: String,
-}
-
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ImportOptions {
     /// Folder in Lean's layout: DIR/minute/spy/20131008_trade.zip, DIR/daily/spy.zip
@@ -511,10 +424,17 @@ pub(crate) fn loss_code(telemetry: &ports::telemetry::Telemetry) -> ExitCode {
     }
 }
 
+/// Ends the program as clap does: with a message about arguments and exit code 2.
+pub(crate) fn usage(message: &str) -> ! {
+    use clap::CommandFactory;
+    Cli::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit()
+}
+
 /// Prints an error and returns its exit code.
 pub(crate) fn failed(error: &Error) -> ExitCode {
     eprintln!("error: {error}");
     ExitCode::from(match error.domain {
+        Domain::Usage => USAGE,
         Domain::User => 1,
         Domain::External => AWAY,
         Domain::Internal => INTERNAL,

@@ -1,9 +1,12 @@
 //! What every verb needs: settings, log and cancellation.
 
 use crate::cli::Common;
+use clap::ColorChoice;
+use market::Kind;
 use ports::cancel::Backoff;
 use ports::{CancelToken, Error, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
+use std::cell::Cell;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,11 +21,14 @@ pub(crate) struct Context {
     pub(crate) stop: CancelToken,
     /// Symbols of `--symbols`.
     pub(crate) symbols: Vec<String>,
+    /// Those of `--kinds`; all if it is not given.
+    pub(crate) kinds: Vec<Kind>,
     wait: Option<Duration>,
 }
 
-/// Appends an option to a source URL.
+/// A source's URL with one more option. Characters that would end the value are encoded.
 pub(crate) fn with(url: &str, name: &str, value: &str) -> String {
+    let value = value.replace('%', "%25").replace('&', "%26");
     let mark = if url.contains('?') { '&' } else { '?' };
     format!("{url}{mark}{name}={value}")
 }
@@ -39,20 +45,29 @@ impl Context {
             ("topic.url", common.topic.clone()),
             ("topic.group", common.group.clone()),
             ("store.url", common.store.clone()),
-            ("log.level", common.log.clone()),
+            ("log.level", level(common)),
         ];
         let mut config = config::load(file, std::env::vars(), &flags)?;
+        let wait = common.wait.map(Duration::from_secs);
+        config.store.cassandra.connect_within = wait;
+        config.source.connect_within = wait;
         for (name, value) in [("symbols", &common.symbols), ("kinds", &common.kinds)] {
             if let Some(value) = value {
                 config.source.url = with(&config.source.url, name, value);
             }
         }
-        log(&config)?;
+        log(&config, common.color)?;
         let stop = CancelToken::default();
         listen(&stop)?;
         let symbols = common.symbols.iter().flat_map(|all| all.split(','));
         let symbols = symbols.map(str::trim).filter(|symbol| !symbol.is_empty()).map(str::to_owned).collect();
-        Ok(Self { config, stop, symbols, wait: common.wait.map(Duration::from_secs) })
+        let kinds = common.kinds.iter().flat_map(|all| all.split(','));
+        // Sources have kinds of their own, as bars: what is no record is theirs to judge.
+        let mut kinds: Vec<Kind> = kinds.filter_map(|kind| kind.parse().ok()).collect();
+        if common.kinds.is_none() {
+            kinds = Kind::ALL.to_vec();
+        }
+        Ok(Self { config, stop, symbols, kinds, wait })
     }
 
     /// Retries while a server is unreachable: for a minute by default, in long-running verbs.
@@ -63,6 +78,15 @@ impl Context {
     /// The same for interactive verbs.
     pub(crate) fn retry_short<T>(&self, f: impl FnMut() -> Result<T>) -> Result<T> {
         self.retry(self.wait.unwrap_or(Duration::from_secs(5)), f)
+    }
+
+    /// The same until rows have been handed on: what was printed stays printed.
+    pub(crate) fn retry_before<T>(&self, begun: &Cell<bool>, mut f: impl FnMut() -> Result<T>) -> Result<T> {
+        // An error after that is final, whatever its kind.
+        self.retry_short(|| match f() {
+            Err(error) if begun.get() => Ok(Err(error)),
+            other => other.map(Ok),
+        })?
     }
 
     fn retry<T>(&self, patience: Duration, mut f: impl FnMut() -> Result<T>) -> Result<T> {
@@ -109,17 +133,37 @@ fn listen(stop: &CancelToken) -> Result<()> {
     Ok(())
 }
 
-fn log(config: &Config) -> Result<()> {
-    // What the Cassandra driver logs of a lost connection is logged once, in our words; at debug level it is shown too.
-    let is_plain = ["off", "error", "warn", "info"].contains(&config.log.level.as_str());
-    let filter = if is_plain { format!("{},scylla=off", config.log.level) } else { config.log.level.clone() };
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|error| Error::user(format!("log.level `{}`: {error}", config.log.level)))?;
+/// The log level of `--log`, `--quiet` or `-v`.
+fn level(common: &Common) -> Option<String> {
+    let level = match (common.quiet, common.verbose) {
+        (true, _) => Some("error"),
+        (false, 0) => None,
+        (false, 1) => Some("info"),
+        (false, 2) => Some("debug"),
+        _ => Some("trace"),
+    };
+    common.log.clone().or(level.map(str::to_owned))
+}
+
+fn log(config: &Config, color: ColorChoice) -> Result<()> {
+    let ansi = match color {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => {
+            std::io::stderr().is_terminal()
+                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        }
+    };
+    // The driver reports each attempt to connect; what comes of them is reported by us, once.
+    let detailed = ["debug", "trace", "scylla"].iter().any(|word| config.log.level.contains(word));
+    let level = if detailed { config.log.level.clone() } else { format!("{},scylla=off", config.log.level) };
+    let filter = EnvFilter::try_new(level)
+        .map_err(|error| Error::usage(format!("log.level `{}`: {error}", config.log.level)))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+        .with_ansi(ansi);
     let set = match config.log.format.as_str() {
         "text" => log.try_init(),
         "json" => log.json().try_init(),

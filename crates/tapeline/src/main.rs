@@ -4,10 +4,12 @@
 mod cli;
 mod command;
 mod context;
+mod export;
 mod memory;
 mod output;
 mod plot;
 mod progress;
+mod time_input;
 
 use clap::Parser;
 use cli::{Cli, Verb};
@@ -15,6 +17,14 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    cli::ignored::refuse(&cli);
+    // These say what the program is and need no configuration.
+    match &cli.verb {
+        Verb::Completions { shell } => return cli::about::completions(*shell),
+        Verb::Man(options) => return cli::about::man(options).unwrap_or_else(|error| cli::failed(&error)),
+        _ => {}
+    }
+    output::set_quiet(cli.common.quiet);
     let context = match context::Context::new(&cli.common) {
         Ok(context) => context,
         Err(error) => return cli::failed(&error),
@@ -39,6 +49,7 @@ fn main() -> ExitCode {
         Verb::Simulate(options) => command::simulate::run(&context, options),
         Verb::Serve(options) => command::serve::run(&context, options),
         Verb::Demo(options) => command::demo::run(&context, options),
+        Verb::Completions { .. } | Verb::Man(_) => Ok(ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| cli::failed(&error))
 }

@@ -32,7 +32,7 @@ pub fn topics(config: &Config, stop: &CancelToken) -> Result<Box<dyn Topics>> {
         let kafka = config.topic.kafka.clone();
         return Ok(Box::new(KafkaTopics::new(&brokers, kafka, names(config).positions(), stop.clone())));
     }
-    Err(Error::user(format!("unknown topic URL `{url}`"))
+    Err(Error::usage(format!("unknown topic URL `{url}`"))
         .hint("--topic sqlite:FILE or kafka://HOST:PORT[,HOST:PORT]"))
 }
 
@@ -49,7 +49,7 @@ pub fn store(config: &Config) -> Result<Box<dyn Store>> {
         let settings = config.store.cassandra.clone();
         return Ok(Box::new(CassandraStore::new(nodes, keyspace.trim_end_matches('/'), settings)?));
     }
-    Err(Error::user(format!("unknown store URL `{url}`"))
+    Err(Error::usage(format!("unknown store URL `{url}`"))
         .hint("--store sqlite:FILE or cassandra://HOST[:PORT]/KEYSPACE"))
 }
 
@@ -112,12 +112,12 @@ pub fn names(config: &Config) -> Names {
     Names::new(&config.topic.prefix)
 }
 
-fn file<'a>(flag: &str, url: &str, path: &'a str) -> Result<&'a str> {
+fn file(flag: &str, url: &str, path: &str) -> Result<String> {
     let path = path.strip_prefix("//").unwrap_or(path);
     if path.is_empty() {
-        return Err(Error::user(format!("missing file name in `{url}`")).hint(format!("{flag} sqlite:FILE")));
+        return Err(Error::usage(format!("`{url}` names no file")).hint(format!("{flag} sqlite:FILE")));
     }
-    Ok(path)
+    Ok(home(path).into_owned())
 }
 
 /// The source of `source.url`.
@@ -127,7 +127,7 @@ fn file<'a>(flag: &str, url: &str, path: &'a str) -> Result<&'a str> {
 pub fn source(config: &Config) -> Result<Box<dyn Source>> {
     let url = &config.source.url;
     if let Some(rest) = url.strip_prefix("frames:") {
-        return Ok(Box::new(capture::open(rest)?));
+        return Ok(Box::new(capture::open(&home(rest))?));
     }
     if let Some(rest) = url.strip_prefix("lines:") {
         return Ok(Box::new(iot::lines::open(rest)?));
@@ -166,18 +166,51 @@ pub fn simulator(
 
 const TAPE: &str = "--source 'tape:DIR?speed=max&symbols=SPY,IBM&kinds=trades,quotes&dates=20131008'";
 
+/// What people write, and what it is called here.
+const NAMES: [(&str, &str); 9] = [
+    ("polygon", "massive:stocks?symbols=SPY (Polygon.io is now Massive)"),
+    ("iex", "alpaca:iex?symbols=SPY"),
+    ("sip", "alpaca:sip?symbols=SPY"),
+    ("yahoo", "poll:yahoo?symbols=SPY"),
+    ("alphavantage", "poll:alphavantage?symbols=SPY"),
+    ("twelvedata", "poll:twelvedata?symbols=SPY"),
+    ("lean", "tape:DIR"),
+    ("file", "tape:DIR"),
+    ("kafka", "--topic kafka://HOST:PORT (a topic is not a source)"),
+];
+
+/// An unknown or missing source, with the name it probably stands for.
+fn unknown_source(url: &str) -> Error {
+    let what =
+        if url.is_empty() { "no source given".to_owned() } else { format!("unknown source URL `{url}`") };
+    let scheme = url.split([':', '?']).next().unwrap_or(url).to_ascii_lowercase();
+    let name = NAMES.iter().find(|(name, _)| scheme == *name).map(|(_, meant)| (*meant).to_owned());
+    let known = live::examples().find(|example| example.split(':').next() == Some(scheme.as_str()));
+    let folder = std::path::Path::new(url).is_dir().then(|| format!("tape:{url}"));
+    let hint = match name.or_else(|| known.map(str::to_owned)).or(folder) {
+        Some(meant) => format!("did you mean {meant}?"),
+        None => "--source 'tape:DIR?speed=max', 'alpaca:iex?symbols=SPY', 'poll:yahoo?symbols=SPY', \
+                 'frames:FILE?feed=alpaca.sip', 'lines:FILE?format=influx' or 'mqtt://HOST/FILTER?format=ndjson'"
+            .to_owned(),
+    };
+    Error::usage(what).hint(hint)
+}
+
+/// A path with `~/` at its beginning replaced by the home folder: a shell does so only at the beginning of a word, and in a
+/// URL the path is not.
+fn home(path: &str) -> std::borrow::Cow<'_, str> {
+    match (path.strip_prefix("~/"), std::env::var("HOME")) {
+        (Some(rest), Ok(home)) => format!("{}/{rest}", home.trim_end_matches('/')).into(),
+        _ => path.into(),
+    }
+}
+
 fn tape_settings(config: &Config) -> Result<tape::Settings> {
     let url = &config.source.url;
-    let Some(rest) = url.strip_prefix("tape:") else {
-        let what =
-            if url.is_empty() { "no source given".to_owned() } else { format!("unknown source URL `{url}`") };
-        return Err(Error::user(what).hint(
-            "--source 'tape:DIR?speed=max', 'alpaca:iex?symbols=SPY', 'poll:yahoo?symbols=SPY', 'frames:FILE?feed=alpaca.sip' 'lines:FILE?format=influx' or 'mqtt://HOST/FILTER?format=ndjson'",
-        ));
-    };
+    let Some(rest) = url.strip_prefix("tape:") else { return Err(unknown_source(url)) };
     let (dir, options) = options::split(rest);
     let mut settings = tape::Settings {
-        dir: dir.into(),
+        dir: home(dir).into_owned().into(),
         speed: None,
         symbols: Vec::new(),
         kinds: Kind::MARKET.to_vec(),

@@ -2,6 +2,26 @@
 
 use ports::{Error, Result};
 use std::io::{self, BufWriter, StdoutLock, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Leaves out progress, summaries and notes from now on (`--quiet`).
+pub(crate) fn set_quiet(quiet: bool) {
+    QUIET.store(quiet, Ordering::Relaxed);
+}
+
+/// Whether only results and errors are printed.
+pub(crate) fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
+
+/// Prints a line for the person at the terminal, on standard error, unless `--quiet`.
+pub(crate) fn note(text: &str) {
+    if !is_quiet() {
+        eprintln!("{text}");
+    }
+}
 
 /// With thousands separators: `1,042,549`.
 pub(crate) fn thousands(n: u64) -> String {
@@ -26,8 +46,22 @@ pub(crate) fn duration(micros: u64) -> String {
     }
 }
 
-/// Columns padded to their widest cell; the first `left` left-aligned, the others right-aligned.
+/// Where the cells of a column stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Align {
+    Left,
+    Right,
+}
+
+/// Columns padded to their widest cell; the first `left` to the left, the others to the right.
 pub(crate) fn table(rows: &[Vec<String>], left: usize) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let align = |column| if column < left { Align::Left } else { Align::Right };
+    aligned(rows, &(0..columns).map(align).collect::<Vec<_>>())
+}
+
+/// Columns padded to their widest cell.
+pub(crate) fn aligned(rows: &[Vec<String>], align: &[Align]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width =
         |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
@@ -37,7 +71,8 @@ pub(crate) fn table(rows: &[Vec<String>], left: usize) -> String {
         let mut line = String::from(" ");
         for (column, cell) in row.iter().enumerate() {
             let pad = widths[column].saturating_sub(cell.chars().count());
-            let (before, after) = if column < left { (0, pad) } else { (pad, 0) };
+            let left = align.get(column) == Some(&Align::Left);
+            let (before, after) = if left { (0, pad) } else { (pad, 0) };
             line.push_str(&format!(" {}{cell}{}", " ".repeat(before), " ".repeat(after)));
         }
         out.push_str(line.trim_end());

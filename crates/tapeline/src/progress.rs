@@ -1,6 +1,6 @@
 //! Progress of long jobs: a bar on a terminal, otherwise an occasional line.
 
-use crate::output::{duration, thousands};
+use crate::output::{duration, is_quiet, thousands};
 use indicatif::{ProgressBar, ProgressStyle};
 use ports::telemetry::Telemetry;
 use std::io::IsTerminal;
@@ -31,7 +31,8 @@ impl Progress {
         let over = Arc::new(AtomicBool::new(false));
         let (telemetry, flag) = (Arc::clone(telemetry), Arc::clone(&over));
         let thread = std::thread::spawn(move || {
-            let bar = std::io::stderr().is_terminal().then(|| bar(what, total));
+            let quiet = is_quiet();
+            let bar = (!quiet && std::io::stderr().is_terminal()).then(|| bar(what, total));
             let (start, mut line) = (Instant::now(), Instant::now());
             while !flag.load(Ordering::SeqCst) {
                 std::thread::park_timeout(Duration::from_millis(100));
@@ -41,7 +42,7 @@ impl Progress {
                         bar.set_length(total.unwrap_or(0).max(count));
                         bar.set_position(count);
                     }
-                    None if line.elapsed() >= LINE => {
+                    None if !quiet && line.elapsed() >= LINE => {
                         line = Instant::now();
                         let rate = count as f64 / start.elapsed().as_secs_f64();
                         let lag = match telemetry.get(&telemetry.lag_us) {
@@ -63,7 +64,9 @@ impl Progress {
 
 fn bar(what: &'static str, total: Option<u64>) -> ProgressBar {
     let template = match total {
-        Some(_) => "{prefix} [{bar:32}] {human_pos} of about {human_len}  {per_sec}  {elapsed}",
+        Some(_) => {
+            "{prefix} [{bar:32}] {human_pos} of about {human_len}  {per_sec}  {elapsed}, about {eta} left"
+        }
         None => "{prefix} {spinner} {human_pos}  {per_sec}  {elapsed}",
     };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());

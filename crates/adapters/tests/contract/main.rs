@@ -51,6 +51,7 @@ fn kafka_with(
 
 fn cassandra(keyspace: &str, batch_rows: usize) -> adapters::store::cassandra::CassandraStore {
     let settings = adapters::store::cassandra::Settings {
+        connect_within: None,
         replication: 1,
         consistency: "LOCAL_QUORUM".into(),
         retention_days: 0,

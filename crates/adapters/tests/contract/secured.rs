@@ -58,6 +58,7 @@ fn topics(prefix: &str, tls: Tls, sasl: Sasl) -> KafkaTopics {
 
 fn tables(keyspace: &str, tls: Tls, password: &str) -> CassandraStore {
     let settings = cassandra::Settings {
+        connect_within: None,
         replication: 1,
         consistency: "LOCAL_QUORUM".into(),
         retention_days: 0,

@@ -666,6 +666,7 @@ fn conditions_that_come_often_stand_in_the_statement_and_come_back_as_they_went(
 #[test]
 fn a_cassandra_that_is_away_is_worth_waiting_for() {
     let settings = adapters::store::cassandra::Settings {
+        connect_within: None,
         replication: 1,
         consistency: "ONE".into(),
         retention_days: 0,

@@ -65,7 +65,7 @@ impl Problem {
 impl From<ports::Error> for Problem {
     fn from(error: ports::Error) -> Self {
         let status = match error.domain {
-            Domain::User => StatusCode::UNPROCESSABLE_ENTITY,
+            Domain::Usage | Domain::User => StatusCode::UNPROCESSABLE_ENTITY,
             Domain::External => StatusCode::SERVICE_UNAVAILABLE,
             Domain::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };

@@ -48,20 +48,24 @@ const LARGEST: usize = 16 << 20;
 
 type Socket = WebSocket<MaybeTlsStream<TcpStream>>;
 
-/// Starts the thread; it ends when cancelled or when the receiver is gone.
+/// Starts the thread; it ends when cancelled or when the receiver is gone, and with an error if there is no first connection
+/// within `first`.
 pub(super) fn start(
     vendor: Arc<dyn Vendor>,
     hang_up: HangUp,
     stop: CancelToken,
     wires: Sender<Wire>,
+    first: Option<Duration>,
 ) -> Result<()> {
     let run = move || {
         let mut backoff = Backoff::default();
+        let (begun, mut stood) = (Instant::now(), false);
         while !stop.is_cancelled() {
             let wire = match connect(vendor.as_ref()) {
                 Ok((mut socket, early)) => {
                     tracing::info!(at = vendor.describe(), "connected and subscribed");
                     hang_up.taken();
+                    stood = true;
                     let told = std::iter::once(Wire::Connected).chain(early);
                     if told.into_iter().any(|wire| wires.send(wire).is_err()) {
                         return;
@@ -86,12 +90,21 @@ pub(super) fn start(
                 None => None,
             };
             let Some(cause) = wire else { return };
+            if !stood && first.is_some_and(|limit| begun.elapsed() >= limit) {
+                let _ = wires.send(Wire::Fatal(
+                    Error::external(format!("connect to {}: {cause}", vendor.describe())).hint(
+                        "is the address right and reachable? without --wait, tapeline retries indefinitely",
+                    ),
+                ));
+                return;
+            }
             // The receiver is gone: nothing is lost.
             if wires.send(Wire::Lost(cause.clone())).is_err() {
                 return;
             }
             tracing::warn!(cause, tries = backoff.tries(), "stream disconnected; reconnecting");
-            stop.sleep(backoff.wait());
+            let left = first.filter(|_| !stood).map(|limit| limit.saturating_sub(begun.elapsed()));
+            stop.sleep(backoff.wait().min(left.unwrap_or(Duration::MAX)));
         }
     };
     std::thread::Builder::new()

@@ -67,6 +67,8 @@ pub struct Settings {
     pub speed: f64,
     /// Whether to backfill what was missed.
     pub backfill: bool,
+    /// How long connecting for the first time may fail; indefinitely if not set.
+    pub connect_within: Option<Duration>,
 }
 
 /// A live feed.
@@ -172,7 +174,9 @@ impl Source for Live {
     fn next(&mut self, stop: &CancelToken, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool> {
         if self.wires.is_none() {
             let (send, receive) = crossbeam_channel::bounded(QUEUE);
-            connection::start(Arc::clone(&self.settings.vendor), self.hang_up.clone(), stop.clone(), send)?;
+            let vendor = Arc::clone(&self.settings.vendor);
+            let limit = self.settings.connect_within;
+            connection::start(vendor, self.hang_up.clone(), stop.clone(), send, limit)?;
             self.wires = Some(receive);
             self.missed("not running", sink)?;
         }

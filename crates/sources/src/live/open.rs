@@ -209,5 +209,6 @@ fn settings(entry: &Entry, source: &config::Source, rest: &str) -> Result<Settin
         stall_s: source.stall_s as f64,
         speed,
         backfill: source.backfill,
+        connect_within: source.connect_within,
     })
 }

@@ -70,6 +70,8 @@ pub struct Settings {
     pub per_minute: u32,
     /// Requests allowed per UTC day; 0: no limit.
     pub per_day: u64,
+    /// How long the vendor may be unreachable before its first reply; indefinitely if not set.
+    pub connect_within: Option<Duration>,
 }
 
 #[derive(Debug, Clone)]
@@ -98,6 +100,8 @@ pub struct Poll {
     /// Whether the exhausted daily limit was logged.
     exhausted: Option<i64>,
     changed: bool,
+    /// The time of the first request, until there is a reply.
+    waiting_since: Option<Instant>,
 }
 
 impl Poll {
@@ -121,6 +125,7 @@ impl Poll {
             http: Http::new(Mask::new([&settings.key, &settings.secret])),
             exhausted: None,
             changed: false,
+            waiting_since: Some(now),
             settings,
         }
     }
@@ -188,13 +193,13 @@ impl Poll {
         let (body, code) = match self.http.once(&request.url, &query, &headers) {
             Ok((code @ (200..=299 | 400..=404 | 422), _, body)) => (body, code),
             Ok((429, ..)) => return Ok(self.throttled(index, &what("HTTP 429"))),
-            Ok((code, ..)) => return Ok(self.failed(index, &what(&format!("HTTP {code}")))),
-            Err(reason) => return Ok(self.failed(index, &what(&reason))),
+            Ok((code, ..)) => return self.failed(index, &what(&format!("HTTP {code}"))),
+            Err(reason) => return self.failed(index, &what(&reason)),
         };
         let mut reply = match read(self.settings.vendor, &body, &asked) {
             Ok(reply) => reply,
             Err(Refused::Later(reason)) if body.trim_start().starts_with('<') && code != 404 => {
-                return Ok(self.failed(index, &what(&reason)));
+                return self.failed(index, &what(&reason));
             }
             Err(Refused::Later(reason)) if code != 404 => return Ok(self.throttled(index, &what(&reason))),
             Err(Refused::Symbol(reason)) => return self.refuse(index, &what(&reason)),
@@ -226,6 +231,7 @@ impl Poll {
         };
         let watched = &mut self.symbols[index];
         watched.failures = 0;
+        self.waiting_since = None;
         reply.bars.iter_mut().try_for_each(|bar| watched.tell(bar, sink))?;
         if let Some(next) = next {
             watched.page = Some((next, from, to));
@@ -267,14 +273,21 @@ impl Poll {
     }
 
     /// Retryable failures: retried after 1 s, 2 s, 4 s, up to a minute.
-    fn failed(&mut self, index: usize, reason: &str) -> bool {
+    fn failed(&mut self, index: usize, reason: &str) -> Result<bool> {
+        let waited = self.waiting_since.map(|since| since.elapsed());
+        if let (Some(waited), Some(limit)) = (waited, self.settings.connect_within)
+            && waited >= limit
+        {
+            return Err(Error::external(self.http.shown(reason))
+                .hint("is the address right and reachable? without --wait, tapeline retries indefinitely"));
+        }
         let watched = &mut self.symbols[index];
         let wait = Duration::from_secs(1 << watched.failures.min(6)).min(Duration::from_secs(60));
         watched.failures += 1;
         watched.page = None;
         watched.due = Instant::now() + wait;
         tracing::warn!("{}; retrying in {} s", self.http.shown(reason), wait.as_secs());
-        false
+        Ok(false)
     }
 
     /// An unknown symbol does not end the others.

@@ -75,6 +75,7 @@ fn settings(source: &Source, rest: &str) -> Result<Settings> {
         return Err(Error::user(format!("no key for {name}")).hint(format!("export {}=...", of.variable)));
     }
     let mut out = Settings {
+        connect_within: source.connect_within,
         vendor: of.vendor,
         name,
         rest: of.rest.to_owned(),

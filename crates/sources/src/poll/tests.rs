@@ -6,6 +6,7 @@ use crate::fake::{FakeHttp, Scripted, ok};
 fn settings(vendor: Vendor, url: &str, symbols: &[&str]) -> Settings {
     let minute = |text: &str| UnixNanos::parse(text).unwrap();
     Settings {
+        connect_within: None,
         vendor,
         name: "vendor",
         rest: url.to_owned(),

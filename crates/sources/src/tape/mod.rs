@@ -211,13 +211,15 @@ fn unreadable(entry: &Entry, reason: &str) -> DeadLetter {
 impl Source for Tape {
     fn resume(&mut self, positions: &Positions) -> Result<u64> {
         let mut rows = 0;
-        for (session, _) in &self.sessions {
+        for (session, entries) in &self.sessions {
             let Some(position) = positions.get(&self.name(*session)) else { continue };
             let files: BTreeMap<String, (u32, u64)> = serde_json::from_slice(position).map_err(|error| {
                 Error::user(format!("the saved position of {} is unreadable: {error}", self.name(*session)))
                     .hint("play the tape from its beginning: --replay")
             })?;
-            rows += files.values().map(|(_, rows)| rows).sum::<u64>();
+            // Of another folder, or changed since, is not what was published.
+            let known = |entry: &Entry| files.get(&entry.name).filter(|(sum, _)| *sum == entry.checksum);
+            rows += entries.iter().filter_map(known).map(|(_, rows)| rows).sum::<u64>();
             self.done.insert(*session, files);
         }
         Ok(rows)

@@ -43,17 +43,13 @@ pub(crate) fn run(context: &Context, options: &BackfillOptions) -> Result<ExitCo
         gaps.retain(|gap| gap.feed == settings.feed);
         Fetch::new(settings, gaps)
     } else {
-        let time = |name: &str, text: &Option<String>| match text {
-            Some(text) => market::UnixNanos::parse(text)
-                .map(Some)
-                .map_err(|error| Error::user(format!("--{name}: {error}")).hint(HINT)),
-            None => Ok(None),
-        };
-        let from =
-            time("from", &options.span.from)?.ok_or_else(|| Error::user("--from is missing").hint(HINT))?;
-        let to = time("to", &options.span.to)?.unwrap_or_else(clock::now);
-        if to < from {
-            return Err(Error::user("--to is before --from").hint(HINT));
+        if options.span.from.is_none() {
+            return Err(Error::usage("--from is missing: the start of what to fetch").hint(HINT));
+        }
+        let (from, to) = options.span.range()?;
+        let to = if options.span.to.is_some() { to } else { clock::now() };
+        if to <= from {
+            return Err(Error::usage(format!("--from {from} is in the future")).hint(HINT));
         }
         Fetch::span(settings, from, to)
     };

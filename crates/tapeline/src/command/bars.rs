@@ -1,6 +1,6 @@
 //! Bars for `query` and `plot`: read from the store, or rebuilt from its trades; adjusted.
 
-use crate::cli::{BarOptions, Span};
+use crate::cli::BarOptions;
 use crate::context::Context;
 use market::adjust::{Adjust, Factors};
 use market::bar::{Aggregator, Bar, Place, Values};
@@ -9,21 +9,12 @@ use market::policy::Policy;
 use market::{Kind, UnixNanos};
 use ports::store::{BarScan, Scan, Store};
 use ports::{Error, Result};
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use tapeline::open;
 
-/// Start and end of a span of time.
-pub(crate) fn range(span: &Span) -> Result<(UnixNanos, UnixNanos)> {
-    let time = |flag: &str, text: &Option<String>, default: i64| match text {
-        Some(text) => UnixNanos::parse(text).map_err(|error| Error::user(format!("{flag}: {error}"))),
-        None => Ok(UnixNanos(default)),
-    };
-    let (from, to) = (time("--from", &span.from, i64::MIN)?, time("--to", &span.to, i64::MAX)?);
-    if from >= to {
-        return Err(Error::user(format!("--from {from} is not before --to {to}")));
-    }
-    Ok((from, to))
-}
+/// Start, inclusive, and end, exclusive.
+pub(crate) type Range = (UnixNanos, UnixNanos);
 
 /// Bars of one symbol in order of their start.
 pub(crate) fn load(
@@ -31,61 +22,100 @@ pub(crate) fn load(
     store: &dyn Store,
     kind: Kind,
     symbol: &str,
-    span: &Span,
+    range: Range,
     options: &BarOptions,
-    limit: Option<u64>,
 ) -> Result<Vec<Bar>> {
-    let (from, to) = range(span)?;
-    let mut bars = match &options.policy {
-        Some(policy) => remake(context, store, kind, symbol, (from, to), options, policy)?,
-        None => {
-            let scan = BarScan {
-                kind,
-                symbol: symbol.to_owned(),
-                interval: options.interval,
-                feed: options.feed.clone(),
-                from,
-                to,
-                limit,
-            };
-            let mut bars = Vec::new();
-            store.scan_bars(&scan, &mut |bar| {
-                bars.push(bar);
-                ControlFlow::Continue(())
-            })?;
-            bars
-        }
-    };
-    if let Some(limit) = limit {
-        bars.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    }
-    adjust(context, symbol, options, &mut bars)?;
+    let mut bars = Vec::new();
+    each(context, store, kind, symbol, (range, None), options, &mut |bar| {
+        bars.push(bar);
+        Ok(true)
+    })?;
     Ok(bars)
 }
 
-/// Message for an empty result.
-pub(crate) fn none(store: &dyn Store, symbol: &str, options: &BarOptions) -> String {
+/// Calls `sink` with the bars of one symbol in the order of their start, at most as many as the limit, until it returns
+/// false. Stored bars are streamed; bars rebuilt under a policy are held first.
+pub(crate) fn each(
+    context: &Context,
+    store: &dyn Store,
+    kind: Kind,
+    symbol: &str,
+    ((from, to), limit): (Range, Option<u64>),
+    options: &BarOptions,
+    sink: &mut dyn FnMut(Bar) -> Result<bool>,
+) -> Result<()> {
+    let adjustment = adjustment(context, symbol, options)?;
+    let mut emit = |mut bar: Bar| {
+        if let Some((factors, calendar)) = &adjustment {
+            let date = calendar(&bar).day(bar.start).yyyymmdd;
+            factors.apply(&mut bar, options.adjust(), date);
+        }
+        sink(bar)
+    };
+    if let Some(policy) = &options.policy {
+        let bars = context
+            .retry_short(|| rebuild(context, store, kind, symbol, (from, to), options, policy.clone()))?;
+        let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        for bar in bars.into_iter().take(limit) {
+            if !emit(bar)? {
+                break;
+            }
+        }
+        return Ok(());
+    }
+    let scan = BarScan {
+        kind,
+        symbol: symbol.to_owned(),
+        interval: options.interval(),
+        feed: options.feed.clone(),
+        from,
+        to,
+        limit,
+    };
+    let (begun, mut failed) = (Cell::new(false), None);
+    context.retry_before(&begun, || {
+        store.scan_bars(&scan, &mut |bar| {
+            begun.set(true);
+            match emit(bar) {
+                Ok(true) if !context.stop.is_cancelled() => ControlFlow::Continue(()),
+                Ok(_) => ControlFlow::Break(()),
+                Err(error) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        })
+    })?;
+    failed.map_or(Ok(()), Err)
+}
+
+/// What to say when there are none.
+pub(crate) fn none(store: &dyn Store, kind: Kind, symbol: &str, options: &BarOptions) -> String {
+    let (what, place) = (if kind == Kind::Trade { "bars" } else { "quote bars" }, store.describe());
+    let of = options.feed.as_ref().map(|feed| format!(" of feed {feed}")).unwrap_or_default();
+    let rebuild = match kind {
+        Kind::Trade => ", or from the stored trades: --policy lean|sip|all|official",
+        Kind::Quote | Kind::Reading => "",
+    };
     format!(
-        "no {} bars of {symbol} in that time in {}; make them: tapeline aggregate --until-end (from the topic), or \
-         --policy lean|sip|all|official (from the stored trades)",
-        options.interval,
-        store.describe()
+        "no {} {what} of {symbol}{of} in that time in {place}; make them from the topic: tapeline aggregate --until-end \
+         --store {place}{rebuild}",
+        options.interval()
     )
 }
 
-/// Bars rebuilt from the stored records.
-fn remake(
+/// Bars built again from the records that the store holds.
+fn rebuild(
     context: &Context,
     store: &dyn Store,
     kind: Kind,
     symbol: &str,
     (from, to): (UnixNanos, UnixNanos),
     options: &BarOptions,
-    policy: &str,
+    policy: Policy,
 ) -> Result<Vec<Bar>> {
-    let policy = Policy::named(policy).map_err(|error| Error::user(format!("--policy: {error}")))?;
     let mut settings = open::bars(&context.config)?;
-    settings.intervals = vec![options.interval];
+    settings.intervals = vec![options.interval()];
     settings.feeds.iter_mut().for_each(|feed| feed.policy = policy.clone());
     // A bar needs all of its records, and what carries over into it, whatever part of it was requested.
     let (first, last) = settings.reading_span(from, to);
@@ -93,7 +123,7 @@ fn remake(
         i64::MIN => from,
         ts => {
             let calendar = settings.rules(feed, symbol).map_or(Calendar::XNYS, |rules| rules.calendar);
-            UnixNanos(options.interval.bounds(ts, &calendar.day(from)).0)
+            UnixNanos(options.interval().bounds(ts, &calendar.day(from)).0)
         }
     };
     let mut aggregator = Aggregator::new(settings.clone());
@@ -101,7 +131,11 @@ fn remake(
     let scan = Scan { kind, symbol: Some(symbol.to_owned()), from: first, to: last, limit: None };
     let mut place = Place::default();
     store.scan(&scan, &mut |record| {
-        if options.feed.as_ref().is_none_or(|only| only == record.feed()) {
+        let feed = match record {
+            market::Record::Trade(trade) => trade.feed,
+            market::Record::Quote(quote) => quote.feed,
+        };
+        if options.feed.as_ref().is_none_or(|only| only == feed) {
             aggregator.add(record, place);
             place.position += 1;
         }
@@ -121,76 +155,24 @@ fn remake(
     Ok(bars)
 }
 
-fn adjust(context: &Context, symbol: &str, options: &BarOptions, bars: &mut [Bar]) -> Result<()> {
-    if options.adjust == Adjust::None || bars.is_empty() {
-        return Ok(());
+/// Factors, and the calendar of a bar's feed.
+type Adjustment = (Factors, Box<dyn Fn(&Bar) -> Calendar>);
+
+fn adjustment(context: &Context, symbol: &str, options: &BarOptions) -> Result<Option<Adjustment>> {
+    if options.adjust() == Adjust::None {
+        return Ok(None);
     }
     let Some(dir) = &options.factors else {
-        return Err(Error::user("--adjust needs factor files")
-            .hint("--factors DIR: a folder of SYMBOL.csv files; their format: docs/bars.md"));
+        return Err(Error::usage("--adjust needs the factors of splits and dividends")
+            .hint("--factors DIR, a folder of SYMBOL.csv files; their form: docs/bars.md"));
     };
     let path = dir.join(format!("{}.csv", symbol.to_ascii_lowercase()));
     let text = std::fs::read_to_string(&path).map_err(ports::error::io("read factor file", &path))?;
     let factors = Factors::parse(&text)
         .map_err(|error| Error::user(format!("factor file {}: {error}", path.display())))?;
     let settings = open::bars(&context.config)?;
-    for bar in bars {
-        let rules = settings.rules(&bar.feed, &bar.symbol);
-        let calendar = rules.map_or(Calendar::XNYS, |feed| feed.calendar);
-        factors.apply(bar, options.adjust, calendar.day(bar.start).yyyymmdd);
-    }
-    Ok(())
-}
-
-const TRADES: [&str; 12] = [
-    "start", "feed", "open", "high", "low", "close", "volume", "vwap", "trades", "revision", "final",
-    "complete",
-];
-const QUOTES: [&str; 15] = [
-    "start",
-    "feed",
-    "bid_open",
-    "bid_high",
-    "bid_low",
-    "bid_close",
-    "bid_size",
-    "ask_open",
-    "ask_high",
-    "ask_low",
-    "ask_close",
-    "ask_size",
-    "revision",
-    "final",
-    "complete",
-];
-
-/// The columns, in order.
-pub(crate) fn header(kind: Kind) -> Vec<String> {
-    let names: &[&str] = match kind {
-        Kind::Trade => &TRADES,
-        Kind::Quote => &QUOTES,
-        Kind::Reading => &[],
+    let calendar = move |bar: &Bar| {
+        settings.rules(&bar.feed, &bar.symbol).map_or(Calendar::XNYS, |rules| rules.calendar)
     };
-    names.iter().map(|name| (*name).to_owned()).collect()
-}
-
-/// Values of a bar in the order of the header, as text; empty if absent.
-pub(crate) fn cells(bar: &Bar) -> Vec<String> {
-    let object = market::codec::bar::to_json(bar);
-    header(bar.kind)
-        .iter()
-        .map(|name| match object.get(name) {
-            Some(serde_json::Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-            None => String::new(),
-        })
-        .collect()
-}
-
-/// A bar as a JSON object of the same columns.
-pub(crate) fn object(bar: &Bar) -> String {
-    let mut whole = market::codec::bar::to_json(bar);
-    let names = header(bar.kind);
-    whole.retain(|name, _| names.contains(name));
-    serde_json::Value::Object(whole).to_string()
+    Ok(Some((factors, Box::new(calendar))))
 }

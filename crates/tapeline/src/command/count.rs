@@ -2,20 +2,31 @@
 
 use crate::cli::{CountOptions, Format};
 use crate::context::Context;
-use crate::output::{Out, table, thousands};
+use crate::output::{Out, note, table, thousands};
 use ports::Result;
 use std::process::ExitCode;
 use tapeline::open;
 
 pub(crate) fn run(context: &Context, options: &CountOptions) -> Result<ExitCode> {
     let store = open::store(&context.config)?;
-    let counts = context.retry_short(|| store.count())?;
+    if context.kinds.is_empty() {
+        return Err(ports::Error::usage("--kinds: expected trades, quotes or both, as trades,quotes"));
+    }
+    let mut counts = context.retry_short(|| store.count())?;
+    counts.retain(|kind, _| context.kinds.contains(kind));
+    if !context.symbols.is_empty() {
+        // A requested symbol is shown, with 0 if there is nothing of it.
+        for by_symbol in counts.values_mut() {
+            by_symbol.retain(|symbol, _| context.symbols.contains(symbol));
+            for symbol in &context.symbols {
+                by_symbol.entry(symbol.clone()).or_default();
+            }
+        }
+    }
     let mut out = Out::new();
     match options.format {
         Format::Parquet => {
-            return Err(
-                ports::Error::user("--format parquet supports only bars").hint("use table, json or csv")
-            );
+            return Err(ports::Error::usage("--format parquet is not for counts").hint("table, json or csv"));
         }
         Format::Json => {
             let by_kind: serde_json::Map<_, _> = counts
@@ -45,5 +56,11 @@ pub(crate) fn run(context: &Context, options: &CountOptions) -> Result<ExitCode>
         }
     }
     out.end()?;
+    if counts.values().flat_map(|symbols| symbols.values()).all(|count| *count == 0) {
+        note(&format!(
+            "no trades or quotes are counted in {place}; bars have a list of their own: tapeline symbols --store {place}",
+            place = store.describe()
+        ));
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -95,7 +95,7 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
     let server = options.serve.then(|| serve(Arc::clone(&telemetry))).transpose()?;
     let start = Instant::now();
     let source = Whole::new(open::source(&config)?, simulator.records as u64);
-    let alerts =
+    let (_, alerts) =
         flow::through(context, &config, Box::new(source), &ProduceOptions { replay: true }, &telemetry)?;
     let time = start.elapsed();
     if context.stop.is_cancelled() {
@@ -110,29 +110,20 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
     // Compares the API's history of the whole day with what was recorded.
     let proof = verify::Proof::read(context, &config, (UnixNanos(DAY.0), UnixNanos(DAY.1)))?;
     proof.print();
+    leave_settings(dir)?;
     println!("files: {} (store), {} (topic)", store.display(), topic.display());
-    println!("next:");
-    println!("  tapeline count --store {}", url(&store));
-    println!(
-        "  tapeline query trades SPY --from '2013-10-08T09:30[America/New_York]' --limit 10 --store {}",
-        url(&store)
-    );
-    println!(
-        "  tapeline query bars SPY --interval 1m --from '2013-10-08T09:30[America/New_York]' --limit 10 --store {}",
-        url(&store)
-    );
-    println!(
-        "  tapeline plot SPY --interval 5m --indicator ema:20,vwap,rsi:14 --out spy.svg --store {}",
-        url(&store)
-    );
-    println!("  tapeline explain SPY 2013-10-08T19:03:02Z --store {}", url(&store));
-    println!("  cargo xtask stack up      # real Kafka and Cassandra on this machine, then:");
+    println!("next, in its folder, whose tapeline.toml names topic and store:");
+    println!("  cd {}", dir.display());
+    println!("  tapeline count");
+    println!("  tapeline query bars SPY --interval 1m --from 2013-10-08T09:30 --limit 10");
+    println!("  tapeline query trades SPY --out spy.csv");
+    println!("  tapeline plot SPY --interval 5m --indicator ema:20,vwap,rsi:14 --out spy.svg");
+    println!("  tapeline explain SPY 2013-10-08T15:03:02");
+    println!("on Kafka and Cassandra, if they run on this machine:");
     println!("  tapeline init --topic kafka://127.0.0.1:9092 --store cassandra://127.0.0.1:9042/tapeline");
     println!(
-        "  tapeline run --source tape:{} --topic kafka://127.0.0.1:9092 --store cassandra://127.0.0.1:9042/tapeline",
-        dir.join("tape").display()
+        "  tapeline run --source tape:tape --topic kafka://127.0.0.1:9092 --store cassandra://127.0.0.1:9042/tapeline"
     );
-    println!("(tapeline means target/release/tapeline or `cargo run --release --`)");
     super::serve::until_stopped(context, server)?;
     drop(simulator);
     Ok(if proof.holds() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
@@ -181,7 +172,18 @@ impl Drop for Api {
     }
 }
 
-/// Creates the session as a folder of tick files, and removes those of an earlier demo.
+/// Names topic and store for commands that are started in the folder. A file that somebody wrote stays.
+fn leave_settings(dir: &Path) -> Result<()> {
+    let path = dir.join("tapeline.toml");
+    if path.exists() {
+        return Ok(());
+    }
+    let text = "# Written by `tapeline demo`: commands started in this folder need no --topic and --store.\n\
+                [topic]\nurl = \"sqlite:topic.db\"\n\n[store]\nurl = \"sqlite:market.db\"\n";
+    std::fs::write(&path, text).map_err(io("write", &path))
+}
+
+/// Lays the session out as a folder of tick files, and clears what an earlier demo left.
 fn unpack(dir: &Path) -> Result<()> {
     for name in ["topic.db", "market.db", "alerts.db"] {
         for suffix in ["", "-wal", "-shm"] {

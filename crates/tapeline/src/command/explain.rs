@@ -1,11 +1,12 @@
 //! `tapeline explain`: which prints of a bar counted towards what, and why.
 
+use super::zone::{self, About};
 use crate::cli::ExplainOptions;
 use crate::context::Context;
 use crate::output::{Out, table};
+use crate::time_input::Zone;
 use market::bar::{Aggregator, Bar, Place, Values};
 use market::interval::Interval;
-use market::policy::Policy;
 use market::{Kind, Record, Trade, UnixNanos};
 use ports::store::Scan;
 use ports::{Error, Result};
@@ -15,13 +16,18 @@ use std::process::ExitCode;
 use tapeline::open;
 
 pub(crate) fn run(context: &Context, options: &ExplainOptions) -> Result<ExitCode> {
-    let time = UnixNanos::parse(&options.time).map_err(|error| Error::user(error.to_string()))?;
+    // Whether it is a time at all: before the store is queried for the symbol's zone.
+    Zone::utc().read(&options.time, ports::clock::now()).map_err(Error::usage)?;
     let symbol = options.symbol.clone();
     let store = open::store(&context.config)?;
     let mut settings = open::bars(&context.config)?;
+    let about = About { symbol: &symbol, feed: options.feed.as_deref(), interval: Some(options.interval) };
+    let times = [Some(options.time.as_str())];
+    let zone = context.retry_short(|| zone::of(options.tz.as_ref(), &times, &*store, &settings, about))?;
+    let time = zone.read(&options.time, ports::clock::now()).map_err(Error::usage)?;
+    let printed = options.tz.clone().unwrap_or_else(Zone::utc);
     settings.intervals = vec![options.interval];
-    if let Some(name) = &options.policy {
-        let policy = Policy::named(name).map_err(|error| Error::user(format!("--policy: {error}")))?;
+    if let Some(policy) = &options.policy {
         settings.feeds.iter_mut().for_each(|feed| feed.policy = policy.clone());
     }
     // The calendar depends on the feed of each trade; volume may be carried over from elsewhere in the
@@ -32,7 +38,9 @@ pub(crate) fn run(context: &Context, options: &ExplainOptions) -> Result<ExitCod
     context.retry_short(|| {
         trades.clear();
         store.scan(&scan, &mut |record| {
-            if let Record::Trade(trade) = record {
+            if let Record::Trade(trade) = record
+                && options.feed.as_ref().is_none_or(|feed| feed == trade.feed)
+            {
                 trades.push(trade.map(str::to_owned));
             }
             ControlFlow::Continue(())
@@ -62,7 +70,7 @@ pub(crate) fn run(context: &Context, options: &ExplainOptions) -> Result<ExitCod
         out.put(&format!(
             "{symbol} on {feed}, {} from {}, policy {}, calendar {}\n",
             options.interval,
-            UnixNanos(from),
+            printed.write(UnixNanos(from), 0),
             rules.policy.name(),
             rules.calendar.name()
         ))?;
@@ -76,7 +84,7 @@ pub(crate) fn run(context: &Context, options: &ExplainOptions) -> Result<ExitCod
         let mut rows =
             vec![["ts", "venue", "id", "price", "size", "updates", "because"].map(str::to_owned).to_vec()];
         for trade in trades.iter().take(options.limit) {
-            rows.push(row(rules, options.interval, &trade.as_str()));
+            rows.push(row(rules, options.interval, &trade.as_str(), &printed));
         }
         out.put(&table(&rows, 7))?;
         if trades.len() > options.limit {
@@ -113,10 +121,10 @@ fn bar_of(settings: &market::bar::Settings, trades: &[&Trade<String>], start: i6
     found
 }
 
-fn row(rules: &market::bar::Feed, interval: Interval, trade: &Trade<&str>) -> Vec<String> {
+fn row(rules: &market::bar::Feed, interval: Interval, trade: &Trade<&str>, zone: &Zone) -> Vec<String> {
     let print = market::explain::print(rules, interval, trade);
     vec![
-        trade.ts.to_string(),
+        zone.write(trade.ts, 9),
         trade.venue.to_owned(),
         trade.id.to_owned(),
         trade.price.to_string(),

@@ -3,7 +3,7 @@
 use super::alert::{Evaluation, Outcome};
 use crate::cli::{ConsumeOptions, ProduceOptions, RunOptions};
 use crate::context::Context;
-use crate::output::{duration, table, thousands};
+use crate::output::{duration, is_quiet, note, table, thousands};
 use crate::progress::{Counter, Progress};
 use pipeline::aggregate;
 use pipeline::consume;
@@ -14,6 +14,7 @@ use ports::store::Store;
 use ports::telemetry::Telemetry;
 use ports::topic::Topics;
 use ports::{CancelToken, Result};
+use sources::live;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,6 +38,7 @@ pub(crate) fn produce(context: &Context, options: &ProduceOptions) -> Result<Exi
     drop(progress);
     told_resumed(&report);
     summary(&telemetry, start.elapsed(), false);
+    ended(context, &context.config, &report, &telemetry)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -76,15 +78,18 @@ pub(crate) fn run(context: &Context, options: &RunOptions) -> Result<ExitCode> {
     let server = options.serve.then(|| serve(Arc::clone(&telemetry))).transpose()?;
     let start = Instant::now();
     let source = open::source(&context.config)?;
-    let alerts = through(context, &context.config, source, &options.produce, &telemetry)?;
+    let (report, alerts) = through(context, &context.config, source, &options.produce, &telemetry)?;
     summary(&telemetry, start.elapsed(), true);
-    if context.config.aggregate.run {
+    if context.config.aggregate.run && !is_quiet() {
         super::aggregate::summary(&telemetry);
     }
     if let Some(outcome) = alerts {
         outcome.print();
     }
-    if telemetry.get(&telemetry.published) == 0 && telemetry.get(&telemetry.vendor_bars) > 0 {
+    let whole = ended(context, &context.config, &report, &telemetry)?;
+    if is_quiet() || !whole {
+        // Nothing to suggest.
+    } else if telemetry.get(&telemetry.published) == 0 && telemetry.get(&telemetry.vendor_bars) > 0 {
         // Bars are not compared: there is nothing to verify.
         println!("show them: tapeline query bars SYMBOL --store '{}'", context.config.store.url);
     } else {
@@ -105,7 +110,7 @@ pub(crate) fn through(
     mut source: Box<dyn Source>,
     options: &ProduceOptions,
     telemetry: &Arc<Telemetry>,
-) -> Result<Option<Outcome>> {
+) -> Result<(produce::Report, Option<Outcome>)> {
     let alerts = if config.alert.rules.is_empty() { None } else { Some(Evaluation::open(config)?) };
     let topics = open::topics(config, &context.stop)?;
     let store = open::store(config)?;
@@ -171,7 +176,45 @@ pub(crate) fn through(
     if let Some(result) = aggregated {
         result.map_err(|_| ports::Error::internal("the aggregator panicked"))??;
     }
-    alerts.map(|result| result.map_err(|_| ports::Error::internal("the alert thread panicked"))?).transpose()
+    let alerts = alerts
+        .map(|result| result.map_err(|_| ports::Error::internal("the alert thread panicked"))?)
+        .transpose()?;
+    Ok((published, alerts))
+}
+
+/// Whether the run came as far as its source goes; says so if not. Fails if the source had rows and none was a record.
+fn ended(
+    context: &Context,
+    config: &Config,
+    report: &produce::Report,
+    telemetry: &Telemetry,
+) -> Result<bool> {
+    if context.stop.is_cancelled() && !report.finished {
+        if live::open(&config.source).is_some() {
+            note("stopped; start again to resume: what is missed until then becomes a gap and is fetched");
+            return Ok(true);
+        }
+        eprintln!("stopped before the end of {}; start again to resume", config.source.url);
+        return Ok(false);
+    }
+    let (published, dead) = (telemetry.get(&telemetry.published), telemetry.get(&telemetry.dead));
+    let bars = telemetry.get(&telemetry.vendor_bars);
+    if published + bars + report.resumed == 0 && dead > 0 {
+        let hint = match config.source.url.starts_with("frames:") {
+            true => "is the file a capture, one websocket frame a line, and feed= its vendor and feed? ",
+            false => "",
+        };
+        return Err(ports::Error::user(format!(
+            "no record in {}: all {} rows are dead letters",
+            config.source.url,
+            thousands(dead)
+        ))
+        .hint(format!(
+            "{hint}the first reasons are above; all with rows: tapeline dead-letters --topic {}",
+            config.topic.url
+        )));
+    }
+    Ok(true)
 }
 
 /// Vendor bars, besides the records.
@@ -232,10 +275,10 @@ fn consume_settings(config: &Config) -> consume::Settings {
 
 fn told_resumed(report: &produce::Report) {
     if report.resumed > 0 {
-        eprintln!(
+        note(&format!(
             "{} rows were published before and are skipped; --replay publishes them again",
             thousands(report.resumed)
-        );
+        ));
     }
 }
 
@@ -250,6 +293,9 @@ fn told_undrained(report: &consume::Report) {
 
 /// Summary of a run: per symbol, rates, and failures.
 pub(crate) fn summary(telemetry: &Telemetry, time: Duration, stored: bool) {
+    if is_quiet() {
+        return;
+    }
     let by_symbol = telemetry.by_symbol();
     let published = telemetry.get(&telemetry.published);
     let mut rows = vec![vec!["symbol".into(), "kind".into(), "published".into(), "stored".into()]];

@@ -1,11 +1,14 @@
 //! `tapeline plot`: candles, returns, correlations.
 
 use super::bars;
-use crate::cli::{Drawing, PlotOptions};
+use super::zone::{self, About};
+use crate::cli::{Drawing, PlotOptions, Session};
 use crate::context::Context;
-use crate::plot::candles::{Candles, Series};
+use crate::output::thousands;
+use crate::plot::candles::{Candles, Series, is_regular};
 use crate::plot::save;
 use crate::plot::spread::{Correlation, Returns};
+use crate::time_input::Zone;
 use market::bar::{Bar, Values};
 use market::calendar::Calendar;
 use market::returns::{correlation, log_return, paired_returns};
@@ -16,50 +19,96 @@ use std::process::ExitCode;
 use tapeline::open;
 
 pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> {
+    options.span.check()?;
+    if options.kind == Drawing::Correlation && options.symbols.len() < 2 {
+        return Err(Error::usage("a correlation needs two symbols or more")
+            .hint("tapeline plot SPY,IBM --kind correlation --out correlation.svg"));
+    }
     let store = open::store(&context.config)?;
     let settings = open::bars(&context.config)?;
-    let mut series = Vec::new();
+    let (mut series, mut hidden) = (Vec::new(), 0);
     for symbol in options.symbols.iter().map(|symbol| symbol.trim().to_owned()) {
-        let load = || bars::load(context, &*store, Kind::Trade, &symbol, &options.span, &options.bars, None);
-        let found = context.retry_short(load)?;
+        let span = &options.span;
+        let about = About {
+            symbol: &symbol,
+            feed: options.bars.feed.as_deref(),
+            interval: Some(options.bars.interval()),
+        };
+        let times = [span.from.as_deref(), span.to.as_deref()];
+        let zone = context.retry_short(|| zone::of(span.tz.as_ref(), &times, &*store, &settings, about))?;
+        let range = span.range_in(&zone)?;
+        let found = bars::load(context, &*store, Kind::Trade, &symbol, range, &options.bars)?;
         let mut by_feed: BTreeMap<String, Vec<Bar>> = BTreeMap::new();
         for bar in found {
             by_feed.entry(bar.feed.clone()).or_default().push(bar);
         }
         if by_feed.is_empty() {
-            return Err(Error::user(bars::none(&*store, &symbol, &options.bars)));
+            return Err(Error::user(bars::none(&*store, Kind::Trade, &symbol, &options.bars)));
         }
         // Feeds are never mixed: each is drawn separately.
-        for (feed, bars) in by_feed {
+        for (feed, mut bars) in by_feed {
             let calendar = settings.rules(&feed, &symbol).map_or(Calendar::XNYS, |rules| rules.calendar);
-            let policy =
-                options.bars.policy.as_ref().map(|name| format!(", policy {name}")).unwrap_or_default();
-            let title = format!("{symbol} {} {feed}{policy}", options.bars.interval);
-            series.push((
-                symbol.clone(),
-                Series { title, calendar, bars, indicators: options.indicator.clone() },
-            ));
+            let policy = options
+                .bars
+                .policy
+                .as_ref()
+                .map(|policy| format!(", policy {}", policy.name()))
+                .unwrap_or_default();
+            if options.session == Session::Regular
+                && !calendar.is_continuous()
+                && !options.bars.interval().is_day()
+            {
+                let all = bars.len();
+                bars.retain(|bar| is_regular(bar, &calendar.day(bar.start)));
+                hidden += all - bars.len();
+            }
+            let zone = match &span.tz {
+                Some(zone) => zone.clone(),
+                None => Zone::parse(calendar.zone()).map_err(Error::internal)?,
+            };
+            let (Some(first), Some(last)) = (bars.first(), bars.last()) else {
+                return Err(Error::user(format!(
+                    "all {hidden} bars of {symbol} in that time are outside regular hours"
+                ))
+                .hint("--session extended draws them"));
+            };
+            let (from, to) = (date(&zone, first), date(&zone, last));
+            let days = if from == to { from } else { format!("{from} to {to}") };
+            let interval = options.bars.interval();
+            let title = format!("{symbol} {interval} {feed}{policy}, {days}, {}", zone.name());
+            let indicators = options.indicator.clone();
+            series.push((symbol.clone(), Series { title, calendar, zone, bars, indicators }));
         }
     }
     let bars: usize = series.iter().map(|(_, series)| series.bars.len()).sum();
     match options.kind {
         Drawing::Candles => {
             let picture = Candles { series: series.into_iter().map(|(_, series)| series).collect() };
-            save(&picture, &options.out, &options.size)?;
+            for line in picture.without_values() {
+                eprintln!("{line}");
+            }
+            save(&picture, &options.out, options.size)?;
         }
         Drawing::Returns => {
             let each = |series: &Series| (series.title.clone(), returns(series).into_values().collect());
             let picture = Returns { series: series.iter().map(|(_, series)| each(series)).collect() };
-            save(&picture, &options.out, &options.size)?;
+            save(&picture, &options.out, options.size)?;
         }
-        Drawing::Correlation => save(&correlations(&series, options)?, &options.out, &options.size)?,
+        Drawing::Correlation => save(&correlations(&series, options)?, &options.out, options.size)?,
     }
-    println!("{bars} bars drawn in {}", options.out.display());
+    println!("{} bars drawn in {}", thousands(bars as u64), options.out.display());
+    if hidden > 0 {
+        println!("  regular hours only; --session extended adds {} bars", thousands(hidden as u64));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns by the start of the later bar. Only within a session, unless the bars are daily: the night is not
-/// a bar.
+/// The date of a bar's start.
+fn date(zone: &Zone, bar: &Bar) -> String {
+    zone.write(bar.start, 0).split('T').next().unwrap_or_default().to_owned()
+}
+
+/// Returns by the start of the later bar. Within a session only, unless the bars are days: the night is no bar.
 fn returns(series: &Series) -> BTreeMap<i64, f64> {
     let mut out = BTreeMap::new();
     let mut last: Option<(u32, f64)> = None;
@@ -94,15 +143,17 @@ fn correlations(series: &[(String, Series)], options: &PlotOptions) -> Result<Co
     let all: Vec<Vec<(i64, f64)>> = series.iter().map(|(_, series)| closes(series)).collect();
     let calendar = series[0].1.calendar;
     let day = |time: i64| calendar.day(UnixNanos(time)).yyyymmdd;
-    // Overnight returns are excluded, as for the returns plot.
-    let same_session = |from: i64, to: i64| options.bars.interval.is_day() || day(from) == day(to);
-    let pair = |a: &[(i64, f64)], b: &[(i64, f64)]| correlation(&paired_returns(a, b, same_session));
+    // Nights are left out, as they are of the returns.
+    let same_session = |from: i64, to: i64| options.bars.interval().is_day() || day(from) == day(to);
+    let pairs = |a: &[(i64, f64)], b: &[(i64, f64)]| paired_returns(a, b, same_session);
     Ok(Correlation {
         title: format!(
-            "Correlation of {} bar-to-bar returns, between bars that both symbols have",
-            options.bars.interval
+            "Correlation of returns from {} bar to bar, from each bar that both have to the next, {}",
+            options.bars.interval(),
+            series[0].1.title.split_once(", ").map_or("", |(_, days)| days)
         ),
         symbols: series.iter().map(|(symbol, _)| symbol.clone()).collect(),
-        values: all.iter().map(|a| all.iter().map(|b| pair(a, b)).collect()).collect(),
+        values: all.iter().map(|a| all.iter().map(|b| correlation(&pairs(a, b))).collect()).collect(),
+        pairs: all.iter().map(|a| all.iter().map(|b| pairs(a, b).len()).collect()).collect(),
     })
 }

@@ -1,15 +1,16 @@
-//! `tapeline query`: trades, quotes, readings or bars of one symbol in time order.
+//! `tapeline query`: trades, quotes, readings or bars of symbols in time order.
 
-use super::bars;
-use crate::cli::{Format, QueryOptions, What};
+use super::bars::{self, Range};
+use super::zone::{self, About};
+use crate::cli::{QueryOptions, What, usage};
 use crate::context::Context;
-use crate::output::{Out, table};
-use market::codec::json::conditions;
-use market::reading::each_tag;
-use market::table::{Cell, Column, ColumnType, Presence};
-use market::{Kind, Record};
-use ports::store::Scan;
+use crate::export::{self, Export, RowFormat, columns};
+use crate::output::thousands;
+use crate::time_input::Zone;
+use market::Kind;
+use ports::store::{Scan, Store};
 use ports::{Error, Result};
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use tapeline::open;
@@ -18,172 +19,142 @@ use tapeline::open;
 const TABLE: u64 = 100;
 
 pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode> {
+    let (kind, of_bars) = match options.what {
+        What::Trades => (Kind::Trade, false),
+        What::Quotes => (Kind::Quote, false),
+        What::Readings => (Kind::Reading, false),
+        What::Bars => (Kind::Trade, true),
+        What::QuoteBars => (Kind::Quote, true),
+    };
+    if let Some(flag) = options.bars.about_bars().filter(|_| !of_bars) {
+        usage(&format!("{flag} is about bars: `query {}` does not take it", kind.plural()));
+    }
+    let out = options.out.as_deref();
+    let format = export::format(options.format, out)?;
+    let limit = options.limit.or_else(|| (format == RowFormat::Table && out.is_none()).then_some(TABLE));
+    options.span.check()?;
     let store = open::store(&context.config)?;
-    let limit = options.limit.or_else(|| (options.format == Format::Table).then_some(TABLE));
-    let symbol = options.symbol.clone();
-    let kind = match options.what {
-        What::Trades | What::Bars => Kind::Trade,
-        What::Quotes | What::QuoteBars => Kind::Quote,
-        What::Readings => Kind::Reading,
+    let settings = open::bars(&context.config)?;
+    let span = &options.span;
+    // Every symbol's times are read before a file is begun: a wrong one leaves nothing behind.
+    let mut ranges = Vec::new();
+    let symbols = match kind {
+        // A series may have commas in its name, as those of line protocol do.
+        Kind::Reading => vec![options.symbols.join(",")],
+        _ => options.symbols.clone(),
     };
-    let mut lines = Lines::new(options.format);
-    let nothing = match options.what {
-        What::Bars | What::QuoteBars => {
-            let load = || bars::load(context, &*store, kind, &symbol, &options.span, &options.bars, limit);
-            let found = context.retry_short(load)?;
-            if options.format == Format::Parquet {
-                return super::parquet::write(kind, &found, options.out.as_deref());
-            }
-            lines.head(bars::header(kind))?;
-            for bar in &found {
-                if !lines.put(|| bars::cells(bar), || bars::object(bar))? {
-                    break;
-                }
-            }
-            bars::none(&*store, &symbol, &options.bars)
+    for symbol in symbols.iter().map(|symbol| symbol.trim().to_owned()) {
+        let interval = of_bars.then(|| options.bars.interval());
+        let about = About { symbol: &symbol, feed: options.bars.feed.as_deref(), interval };
+        let times = [span.from.as_deref(), span.to.as_deref()];
+        let read = || zone::of(span.tz.as_ref(), &times, &*store, &settings, about);
+        // Sensors have no exchange: their times are in UTC.
+        let zone = match kind {
+            Kind::Reading => span.tz.clone().unwrap_or_else(Zone::utc),
+            _ => context.retry_short(read)?,
+        };
+        ranges.push((symbol, span.range_in(&zone)?));
+    }
+    let shape = if of_bars { columns::of_bars(kind) } else { columns::of_records(kind) };
+    // What other programs read is in UTC unless --tz names a zone.
+    let mut export = Export::open(shape, format, out, span.tz.clone().unwrap_or_else(Zone::utc))?;
+    let (mut missing, mut cut) = (Vec::new(), false);
+    for (symbol, range) in &ranges {
+        let before = export.rows();
+        if of_bars {
+            bars_of(context, &*store, kind, symbol, (*range, limit), options, &mut export)?;
+        } else {
+            records_of(context, &*store, kind, symbol, (*range, limit), options, &mut export)?;
         }
-        What::Trades | What::Quotes | What::Readings if options.format == Format::Parquet => {
-            return Err(Error::user("--format parquet supports only bars")
-                .hint("use csv or json for trades, quotes and readings"));
+        if context.stop.is_cancelled() {
+            return Err(Error::user("stopped before the end of the rows")
+                .hint("what was written is incomplete; a file of --out is not created"));
         }
-        What::Trades | What::Quotes | What::Readings => {
-            let (from, to) = bars::range(&options.span)?;
-            let scan = Scan { kind, symbol: Some(symbol.clone()), from, to, limit };
-            lines.head(header(kind))?;
-            let mut failed = None;
-            store.scan(&scan, &mut |record| match lines.put(|| cells(record), || object(record)) {
-                Ok(true) => ControlFlow::Continue(()),
-                Ok(false) => ControlFlow::Break(()),
-                Err(error) => {
-                    failed = Some(error);
-                    ControlFlow::Break(())
-                }
-            })?;
-            if let Some(error) = failed {
-                return Err(error);
-            }
-            let place = store.describe();
-            format!(
-                "no {} of {symbol} in that time range in {place}; list the contents: tapeline symbols --store {place}",
-                kind.plural()
-            )
+        let shown = export.rows() - before;
+        cut |= options.limit.is_none() && limit == Some(shown);
+        if shown == 0 {
+            missing.push(none(&*store, kind, of_bars, symbol, options));
         }
-    };
-    let shown = lines.end()?;
-    if shown == 0 {
-        eprintln!("{nothing}");
-    } else if options.limit.is_none() && limit == Some(shown) {
-        eprintln!("showing the first {shown} rows; use --limit N for more, or --format csv or json for all");
+    }
+    let rows = export.rows();
+    if let Some(path) = export.finish()?.0 {
+        println!("{} rows in {}", thousands(rows), path.display());
+    }
+    for line in missing {
+        eprintln!("{line}");
+    }
+    if cut {
+        eprintln!(
+            "the first {TABLE} rows are shown; more with --limit N, all with --out FILE or --format csv"
+        );
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Rows to print: collected for a table, otherwise written immediately.
-struct Lines {
-    format: Format,
-    header: Vec<String>,
-    rows: Vec<Vec<String>>,
-    out: Out,
-    shown: u64,
+fn none(store: &dyn Store, kind: Kind, of_bars: bool, symbol: &str, options: &QueryOptions) -> String {
+    if of_bars {
+        return bars::none(store, kind, symbol, &options.bars);
+    }
+    let place = store.describe();
+    let of = options.bars.feed.as_ref().map(|feed| format!(" of feed {feed}")).unwrap_or_default();
+    format!(
+        "no {} of {symbol}{of} in that time in {place}; what is there: tapeline symbols --store {place}",
+        kind.plural()
+    )
 }
 
-impl Lines {
-    fn new(format: Format) -> Self {
-        Self { format, header: Vec::new(), rows: Vec::new(), out: Out::new(), shown: 0 }
-    }
+fn bars_of(
+    context: &Context,
+    store: &dyn Store,
+    kind: Kind,
+    symbol: &str,
+    range: (Range, Option<u64>),
+    options: &QueryOptions,
+    export: &mut Export,
+) -> Result<()> {
+    let interval = options.bars.interval().to_string();
+    bars::each(context, store, kind, symbol, range, &options.bars, &mut |bar| {
+        let mut values = Vec::new();
+        columns::bar(&bar, &interval, &mut values);
+        export.row(&values)
+    })
+}
 
-    fn head(&mut self, header: Vec<String>) -> Result<()> {
-        if self.format == Format::Csv {
-            self.out.put(&csv(&header))?;
-        }
-        self.header = header;
-        Ok(())
+fn records_of(
+    context: &Context,
+    store: &dyn Store,
+    kind: Kind,
+    symbol: &str,
+    ((from, to), limit): (Range, Option<u64>),
+    options: &QueryOptions,
+    export: &mut Export,
+) -> Result<()> {
+    let feed = options.bars.feed.as_deref();
+    // The store limits rows of all feeds: with --feed they are counted here.
+    let scan =
+        Scan { kind, symbol: Some(symbol.to_owned()), from, to, limit: limit.filter(|_| feed.is_none()) };
+    let (begun, mut failed, mut left) = (Cell::new(false), None, limit.unwrap_or(u64::MAX));
+    if left == 0 {
+        return Ok(());
     }
-
-    /// Returns false once the reader is gone.
-    fn put(&mut self, cells: impl FnOnce() -> Vec<String>, object: impl FnOnce() -> String) -> Result<bool> {
-        self.shown += 1;
-        match self.format {
-            Format::Json => {
-                let lead = if self.shown == 1 { "[\n" } else { ",\n" };
-                self.out.put(&format!("{lead}{}", object()))
+    context.retry_before(&begun, || {
+        store.scan(&scan, &mut |record| {
+            if feed.is_some_and(|feed| feed != *record.feed()) {
+                return ControlFlow::Continue(());
             }
-            Format::Csv => self.out.put(&csv(&cells())),
-            Format::Table | Format::Parquet => {
-                self.rows.push(cells());
-                Ok(true)
+            begun.set(true);
+            let mut values = Vec::with_capacity(16);
+            columns::record(record, &mut values);
+            left -= 1;
+            match export.row(&values) {
+                Ok(true) if left > 0 && !context.stop.is_cancelled() => ControlFlow::Continue(()),
+                Ok(_) => ControlFlow::Break(()),
+                Err(error) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
             }
-        }
-    }
-
-    fn end(mut self) -> Result<u64> {
-        match self.format {
-            Format::Json => self.out.put(if self.shown == 0 { "[]\n" } else { "\n]\n" })?,
-            Format::Csv => true,
-            Format::Table | Format::Parquet => {
-                self.rows.insert(0, self.header);
-                self.out.put(&table(&self.rows, 3))?
-            }
-        };
-        self.out.end()?;
-        Ok(self.shown)
-    }
-}
-
-/// The columns, in order.
-fn header(kind: Kind) -> Vec<String> {
-    kind.table().shown.iter().map(|name| (*name).to_owned()).collect()
-}
-
-/// A record's values in the order of the header, as text; what is absent is empty.
-fn cells(record: &Record<&str>) -> Vec<String> {
-    record.kind().table().shown_columns().map(|column| shown(column, (column.get)(record))).collect()
-}
-
-fn shown(column: &Column, cell: Cell<'_>) -> String {
-    match cell {
-        Cell::Absent => String::new(),
-        Cell::Integer(0) if column.presence == Presence::OrDefault => String::new(),
-        Cell::Text(array) if column.class == ColumnType::Codes => {
-            conditions(array).collect::<Vec<_>>().join(" ")
-        }
-        Cell::Text(text) => text.to_owned(),
-        Cell::Integer(value) => value.to_string(),
-        Cell::Decimal(raw) => market::Price::from_raw(raw).to_string(),
-        Cell::Boolean(value) => value.to_string(),
-        Cell::Time(time) => time.to_string(),
-    }
-}
-
-pub(super) fn csv(cells: &[String]) -> String {
-    let quoted: Vec<String> = cells
-        .iter()
-        .map(|cell| match cell.contains([',', '"', '\n']) {
-            true => format!("\"{}\"", cell.replace('"', "\"\"")),
-            false => cell.clone(),
         })
-        .collect();
-    quoted.join(",") + "\n"
-}
-
-/// As in the table, but absent values are omitted, and lists, tags and numbers are JSON.
-fn object(record: &Record<&str>) -> String {
-    let mut map = serde_json::Map::new();
-    for column in record.kind().table().shown_columns() {
-        let cell = (column.get)(record);
-        let value: serde_json::Value = match (cell, column.class) {
-            (Cell::Text(array), ColumnType::Codes) => conditions(array).collect(),
-            (Cell::Text(""), _) => continue,
-            (Cell::Text(tags), ColumnType::Tags) => each_tag(tags)
-                .map(|(name, value)| (name.to_owned(), serde_json::Value::from(value)))
-                .collect(),
-            (Cell::Integer(0), _) if column.presence == Presence::OrDefault => continue,
-            (Cell::Integer(value), _) => value.into(),
-            (Cell::Boolean(value), _) => value.into(),
-            (Cell::Absent, _) => continue,
-            _ => shown(column, cell).into(),
-        };
-        map.insert(column.name.to_owned(), value);
-    }
-    serde_json::Value::Object(map).to_string()
+    })?;
+    failed.map_or(Ok(()), Err)
 }

@@ -1,7 +1,7 @@
 //! `tapeline simulate`: a vendor's API, played from a tape.
 
 use crate::cli::SimulateOptions;
-use crate::context::Context;
+use crate::context::{Context, with};
 use crate::output::thousands;
 use ports::{Error, Result};
 use simulator::Settings;
@@ -13,14 +13,14 @@ pub(crate) fn run(context: &Context, options: &SimulateOptions) -> Result<ExitCo
     let speed = match options.speed.trim_end_matches('x') {
         "ma" | "max" => None,
         text => Some(text.parse().ok().filter(|n: &f64| n.is_finite() && *n > 0.0).ok_or_else(|| {
-            Error::user(format!("--speed: expected max or a number above 0, found {}", options.speed))
+            Error::usage(format!("--speed {}: expected max or a number above 0", options.speed))
         })?),
     };
     let keys = match &options.keys {
         Some(keys) => Some(
             keys.split_once(':')
                 .map(|(k, s)| (k.to_owned(), s.to_owned()))
-                .ok_or_else(|| Error::user("--keys: expected KEY:SECRET"))?,
+                .ok_or_else(|| Error::usage("--keys: expected KEY:SECRET"))?,
         ),
         None => None,
     };
@@ -36,11 +36,19 @@ pub(crate) fn run(context: &Context, options: &SimulateOptions) -> Result<ExitCo
         connections: options.connections.max(1),
         frame: options.frame.clamp(1, 10_000),
     };
-    let url = match options.tape.strip_prefix("tape:") {
+    let mut url = match options.tape.strip_prefix("tape:") {
         Some(_) => options.tape.clone(),
+        None if context.kinds.len() == 1 => format!("tape:{}", options.tape),
         None => format!("tape:{}?kinds=trades", options.tape),
     };
-    let simulator = open::simulator(&context.config, &url, settings, &context.stop)?;
+    if !context.symbols.is_empty() {
+        url = with(&url, "symbols", &context.symbols.join(","));
+    }
+    if let [kind] = context.kinds[..] {
+        url = with(&url, "kinds", kind.plural());
+    }
+    let simulator = open::simulator(&context.config, &url, settings, &context.stop)
+        .map_err(|error| error.hint("--tape DIR is a folder with tick/<symbol>/<yyyymmdd>_trade.zip"))?;
     let address = simulator.address()?;
     let (symbols, records) = simulator.tape();
     let symbols = symbols.join(",");

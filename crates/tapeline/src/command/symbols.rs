@@ -14,6 +14,10 @@ const HEADER: [&str; 5] = ["kind", "symbol", "feed", "from", "to"];
 pub(crate) fn run(context: &Context, options: &SymbolsOptions) -> Result<ExitCode> {
     let store = open::store(&context.config)?;
     let mut entries = context.retry_short(|| store.directory())?;
+    entries.retain(|entry| context.kinds.contains(&entry.kind));
+    if !context.symbols.is_empty() {
+        entries.retain(|entry| context.symbols.contains(&entry.symbol));
+    }
     if let Some(search) = options.search.as_ref().map(|text| text.to_lowercase()) {
         entries.retain(|entry| entry.symbol.to_lowercase().contains(&search));
     }
@@ -21,16 +25,16 @@ pub(crate) fn run(context: &Context, options: &SymbolsOptions) -> Result<ExitCod
     let mut out = Out::new();
     match options.format {
         Format::Parquet => {
-            return Err(Error::user("--format parquet supports only bars").hint("use table, json or csv"));
+            return Err(Error::usage("--format parquet is not for symbols").hint("table, json or csv"));
         }
         Format::Json => {
             let rows: Vec<_> = entries.iter().map(object).collect();
             out.put(&format!("{}\n", serde_json::Value::Array(rows)))?;
         }
         Format::Csv => {
-            out.put(&super::query::csv(&header))?;
+            out.put(&csv(&header))?;
             for entry in &entries {
-                out.put(&super::query::csv(&cells(entry)))?;
+                out.put(&csv(&cells(entry)))?;
             }
         }
         Format::Table => {
@@ -53,6 +57,15 @@ fn span(entry: &DirectoryEntry) -> [UnixNanos; 2] {
 fn cells(entry: &DirectoryEntry) -> Vec<String> {
     let [from, to] = span(entry).map(|time| time.to_string());
     vec![entry.kind.plural().to_owned(), entry.symbol.clone(), entry.feed.clone(), from, to]
+}
+
+/// By RFC 4180: series may have commas in their names.
+fn csv(cells: &[String]) -> String {
+    let quoted = cells.iter().map(|cell| match cell.contains([',', '"']) {
+        true => format!("\"{}\"", cell.replace('"', "\"\"")),
+        false => cell.clone(),
+    });
+    quoted.collect::<Vec<_>>().join(",") + "\n"
 }
 
 fn object(entry: &DirectoryEntry) -> serde_json::Value {

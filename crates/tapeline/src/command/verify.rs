@@ -2,7 +2,7 @@
 
 use crate::cli::{DIFFERS, VerifyOptions};
 use crate::context::Context;
-use crate::output::{table, thousands};
+use crate::output::{note, table, thousands};
 use market::{Kind, UnixNanos};
 use pipeline::verify::difference::{self, Difference, OpenSource, Places};
 use pipeline::verify::{self, Content, Identities, Key, Line, Only, repair};
@@ -18,7 +18,7 @@ use tapeline::open;
 
 pub(crate) fn run(context: &Context, options: &VerifyOptions) -> Result<ExitCode> {
     let config = &context.config;
-    let mut proof = Proof::read(context, config, super::bars::range(&options.span)?)?;
+    let mut proof = Proof::read(context, config, options.span.range()?)?;
     if options.repair {
         proof.repair(context)?;
     }
@@ -107,12 +107,12 @@ impl<'c> Proof<'c> {
         }
         let topics = open::topics(config, &context.stop)?;
         let store = open::store(config)?;
-        eprintln!("reading the topic {}", topics.describe());
+        note(&format!("reading the topic {}", topics.describe()));
         let topic = context.retry_short(|| verify::topic(&*topics, &open::names(config), &span))?;
         let mut source = None;
         if has_source {
             let mut reader = open_source(config, &span)?;
-            eprintln!("reading the source {}", reader.describe());
+            note(&format!("reading the source {}", reader.describe()));
             let found = verify::source(&mut *reader, &span, &topic.records, &context.stop)?;
             let content = found.records.content();
             if content.is_empty() && found.bars > 0 {
@@ -154,7 +154,7 @@ impl<'c> Proof<'c> {
                 thousands(topic.unreadable)
             ));
         }
-        eprintln!("reading the store {}", store.describe());
+        note(&format!("reading the store {}", store.describe()));
         let stored = context.retry_short(|| verify::store(&*store, &span))?;
         let mut contents: Vec<Content> = source.iter().map(Identities::content).collect();
         contents.extend([topic.records.content(), stored]);

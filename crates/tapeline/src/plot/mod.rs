@@ -1,13 +1,15 @@
 //! Drawing with plotters, as SVG or PNG. Each plot is a file and does not know where its bars came from.
 
+mod axis;
 pub(crate) mod candles;
+mod legend;
 pub(crate) mod spread;
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::FontStyle;
 use ports::{Error, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Text of labels and titles.
 pub(super) const FONT: &str = "sans-serif";
@@ -38,24 +40,32 @@ pub(crate) trait Picture {
         DB::ErrorType: 'static;
 }
 
-/// Draws to a file; its extension selects the format.
-pub(crate) fn save(picture: &impl Picture, out: &Path, size: &str) -> Result<()> {
-    let bad =
-        || Error::user(format!("--size: expected WIDTHxHEIGHT in pixels, 200 to 8000 each, found {size}"));
-    let (width, height) = size.split_once('x').ok_or_else(bad)?;
-    let side = |text: &str| text.parse::<u32>().ok().filter(|n| (200..=8_000).contains(n)).ok_or_else(bad);
-    let size = (side(width)?, side(height)?);
-    let name = out.to_string_lossy().to_ascii_lowercase();
-    // PNG needs an embedded font. SVG uses the reader's, but captions are measured with this one.
+/// Parses the name of a picture's file; its ending says how it is drawn.
+pub(crate) fn out(text: &str) -> std::result::Result<PathBuf, String> {
+    let name = text.to_ascii_lowercase();
+    if name.ends_with(".svg") || name.ends_with(".png") {
+        return Ok(PathBuf::from(text));
+    }
+    Err("expected a name ending in .svg or .png".to_owned())
+}
+
+/// Parses `1280x720`.
+pub(crate) fn size(text: &str) -> std::result::Result<(u32, u32), String> {
+    let side = |text: &str| text.parse::<u32>().ok().filter(|n| (200..=8_000).contains(n));
+    text.split_once('x')
+        .and_then(|(width, height)| side(width).zip(side(height)))
+        .ok_or_else(|| "expected WIDTHxHEIGHT in pixels, 200 to 8000 each".to_owned())
+}
+
+/// Draws to a file.
+pub(crate) fn save(picture: &impl Picture, out: &Path, size: (u32, u32)) -> Result<()> {
+    // A picture of points needs a font of its own. In SVG the reader's is used, but captions are measured with this.
     plotters::style::register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)
         .map_err(|_| Error::internal("the font cannot be read"))?;
-    if name.ends_with(".svg") {
+    if out.to_string_lossy().to_ascii_lowercase().ends_with(".svg") {
         let mut text = String::new();
         picture.draw(&SVGBackend::with_string(&mut text, size).into_drawing_area())?;
         return std::fs::write(out, text).map_err(ports::error::io("write", out));
-    }
-    if !name.ends_with(".png") {
-        return Err(Error::user(format!("--out: expected a .svg or .png file, found {}", out.display())));
     }
     let area = BitMapBackend::new(out, size).into_drawing_area();
     picture.draw(&area)?;

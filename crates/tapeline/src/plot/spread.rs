@@ -56,8 +56,11 @@ where
     // Outliers would leave no room for the rest: they are counted in the outermost bins.
     let reach = 5.0 * moments.deviation;
     let (low, high) = (moments.mean - reach, moments.mean + reach);
-    let count = bins(returns, low, high);
-    let width = (high - low) / count as f64;
+    let width = (high - low) / bins(returns, low, high) as f64;
+    // 0 is the edge of a bin: no bin holds losses and gains.
+    let (low, high) = ((low / width).floor() * width, (high / width).ceil() * width);
+    let count = ((high - low) / width).round() as usize;
+    let beyond = returns.iter().filter(|value| !(low..high).contains(*value)).count();
     let mut heights = vec![0_u32; count];
     for value in returns {
         let bin = ((value - low) / width).floor().clamp(0.0, count as f64 - 1.0) as usize;
@@ -96,7 +99,7 @@ where
     chart.draw_series(columns).map_err(fail)?;
     let curve = (0..=200).map(|i| low + (high - low) * f64::from(i) / 200.0).map(|x| (x * 1e4, normal(x)));
     chart.draw_series(LineSeries::new(curve, LINES[0].stroke_width(2))).map_err(fail)?;
-    let lines = [
+    let mut lines = vec![
         format!("{} returns", moments.count),
         format!("mean {:.3} bp", moments.mean * 1e4),
         format!("deviation {:.2} bp", moments.deviation * 1e4),
@@ -104,6 +107,10 @@ where
         format!("excess kurtosis {:.1}", moments.kurtosis),
         "line: normal distribution".to_owned(),
     ];
+    if beyond > 0 {
+        lines.push(format!("{beyond} beyond the edges, in the"));
+        lines.push("outermost bins".to_owned());
+    }
     for (index, line) in lines.into_iter().enumerate() {
         let at = (area.dim_in_pixel().0 as i32 - 190, 44 + index as i32 * 16);
         area.draw(&Text::new(line, at, (FONT, 13).into_font().color(&INK))).map_err(fail)?;
@@ -116,6 +123,8 @@ pub(crate) struct Correlation {
     pub(crate) title: String,
     pub(crate) symbols: Vec<String>,
     pub(crate) values: Vec<Vec<Option<f64>>>,
+    /// Of how many pairs of returns each is.
+    pub(crate) pairs: Vec<Vec<usize>>,
 }
 
 /// White at 0, one hue up to 1, the other down to -1.
@@ -151,6 +160,11 @@ impl Picture for Correlation {
                     let shown = value.map_or_else(|| "too few".to_owned(), |value| format!("{value:.2}"));
                     let at = (x + cell / 2 - 14, y + cell / 2 - 7);
                     area.draw(&Text::new(shown, at, text(14))).map_err(fail)?;
+                }
+                if cell >= 60 {
+                    let at = (x + cell / 2 - 18, y + cell / 2 + 10);
+                    let pairs = format!("n = {}", self.pairs[row][column]);
+                    area.draw(&Text::new(pairs, at, text(11))).map_err(fail)?;
                 }
             }
         }

@@ -39,7 +39,7 @@ fn bad_rows_become_dead_letters_and_the_rest_goes_on() {
     let (code, text) = run(&["count", "--format", "json", &urls[4], &urls[5]]);
     assert_eq!((code, text.as_str()), (0, "{\"quotes\":{},\"readings\":{},\"trades\":{\"XYZ\":4}}\n"));
     let (_, csv) = run(&["query", "trades", "XYZ", "--format", "csv", "--limit", "1", &urls[4], &urls[5]]);
-    assert!(csv.contains("\n2013-10-08T13:30:00Z,XYZ,P,100,100,,1,,lean.sip,20131008-1,"), "{csv}");
+    assert!(csv.contains("\n2013-10-08T13:30:00.000000000Z,XYZ,lean.sip,P,100,100,,1,,20131008-1,"), "{csv}");
 }
 
 #[test]
@@ -166,16 +166,16 @@ fn wrong_words_get_a_clear_answer() {
     let missing = url("tape", &dir.path().join("no"));
     let empty = url("tape", dir.path());
     let cases: &[(&[&str], i32, &str)] = &[
-        (&["run"], 1, "no source given\n  hint: --source"),
+        (&["run"], 2, "no source given\n  hint: --source"),
         (&["run", "--source", &missing], 1, "no folder"),
         (&["run", "--source", &empty], 1, "no tick files in"),
-        (&["run", "--source", "tape:.?speed=fast"], 1, "expected max or a number"),
-        (&["run", "--source", "ftp://x"], 1, "unknown source URL `ftp://x`"),
-        (&["count", "--store", "mysql://x"], 1, "unknown store URL `mysql://x`"),
+        (&["run", "--source", "tape:.?speed=fast"], 2, "expected max or a number"),
+        (&["run", "--source", "ftp://x"], 2, "unknown source URL `ftp://x`"),
+        (&["count", "--store", "mysql://x"], 2, "unknown store URL `mysql://x`"),
         (&["count", "--store", "sqlite:/no/such/file"], 1, "no store file /no/such/file"),
         (&["query", "ticks", "SPY"], 2, "possible values: trades, quotes, bars, quote-bars"),
-        (&["query", "trades", "SPY", "--from", "noon"], 1, "--from: `noon` is not a time"),
-        (&["query", "trades", "SPY", "--from", "2014-01-01", "--to", "2013-01-01"], 1, "is not before --to"),
+        (&["query", "trades", "SPY", "--from", "noon"], 2, "--from: `noon` is not a time"),
+        (&["query", "trades", "SPY", "--from", "2014-01-01", "--to", "2013-01-01"], 2, "is not before --to"),
         (&["count", "--config", "/no/such.toml"], 1, "read configuration /no/such.toml"),
         (&["count", "--store", "cassandra://127.0.0.77:9/k", "--wait", "1"], 4, "no node responds"),
         (&["init", "--topic", "kafka://127.0.0.77:9", "--wait", "1"], 4, "no broker responds"),
@@ -202,4 +202,35 @@ fn the_demo_runs_twice_and_proves_itself() {
             "{text}"
         );
     }
+    the_readmes_commands_run(&demo);
+}
+
+/// Runs what README shows for the demo's folder as it is written there, in each shell of this machine.
+fn the_readmes_commands_run(demo: &std::path::Path) {
+    let readme = std::fs::read_to_string(session().join("../../README.md")).unwrap();
+    let (_, block) = readme.split_once("cd tapeline-demo\n").unwrap();
+    let (block, _) = block.split_once("```").unwrap();
+    let commands: Vec<&str> = block.lines().filter(|line| *line != "tapeline serve").collect();
+    assert!(commands.len() >= 5 && commands.iter().all(|line| line.starts_with("tapeline ")), "{commands:?}");
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_tapeline"));
+    let path = std::env::join_paths(
+        std::iter::once(program.parent().unwrap().to_owned())
+            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
+    )
+    .unwrap();
+    let mut shells = 0;
+    for shell in ["bash", "zsh", "fish"] {
+        for command in &commands {
+            let mut running = std::process::Command::new(shell);
+            let running = running.args(["-c", command]).current_dir(demo).env("PATH", &path);
+            let Ok(output) = running.output() else { continue };
+            shells += 1;
+            let (code, text) = finish(output);
+            assert_eq!(code, 0, "{shell}: {command}: {text}");
+            assert!(!text.contains("no trades of") && !text.contains("no 1m bars"), "{command}: {text}");
+        }
+    }
+    assert!(shells > 0, "no shell was found");
+    assert!(std::fs::read(demo.join("spy.parquet")).unwrap().starts_with(b"PAR1"));
+    assert!(std::fs::read_to_string(demo.join("spy.svg")).unwrap().contains("2013-10-08, America/New_York"));
 }

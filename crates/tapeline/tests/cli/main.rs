@@ -2,13 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value, clippy::type_complexity, reason = "tests")]
 
 mod alert;
+mod arguments;
 mod bars;
 mod embedded;
+mod exports;
 mod forecast;
 mod hot;
 mod kill;
 mod live;
 mod mqtt;
+mod plots;
 mod poll;
 mod readings;
 mod real;

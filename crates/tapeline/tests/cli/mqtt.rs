@@ -130,6 +130,6 @@ fn what_is_wrong_with_an_mqtt_url_is_named() {
         ("mqtts://127.0.0.1/a?format=influx", "MQTT over TLS is not supported yet"),
     ] {
         let (code, text) = run(&["produce", "--source", source, "--topic", "sqlite:/nonexistent/t.db"]);
-        assert!(code == 1 && text.contains(part) && !text.contains("hush"), "{source}: {text}");
+        assert!(code != 0 && text.contains(part) && !text.contains("hush"), "{source}: {text}");
     }
 }

@@ -60,6 +60,7 @@ fn polled_bars_are_those_of_the_tape() {
             client.env("TAPELINE__SOURCE__POLL__ALPHAVANTAGE__PER_MINUTE", "60");
             let (code, text) = finish(client.output().unwrap());
             assert_eq!(code, 0, "{vendor}: {text}");
+            assert!(text.contains("show them: tapeline query bars") && !text.contains("verify"), "{text}");
             assert!(
                 text.contains("the vendor's own bars: ") && !text.contains("key-of-test"),
                 "{vendor}: {text}"

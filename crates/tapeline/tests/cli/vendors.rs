@@ -17,7 +17,7 @@ fn trades(places: &[String], symbol: &str) -> Vec<(i64, String, String)> {
         .map(|line| {
             let field: Vec<&str> = line.split(',').collect();
             assert_eq!(field.len(), 14, "{line}");
-            (market::UnixNanos::parse(field[0]).unwrap().millis(), field[3].into(), field[4].into())
+            (market::UnixNanos::parse(field[0]).unwrap().millis(), field[4].into(), field[5].into())
         })
         .collect();
     rows.sort();

@@ -15,7 +15,7 @@ pub(super) fn explain(place: &str, error: &NewSessionError, is_tls: bool) -> Err
     }
     let away = |why: &str| {
         Error::external(format!("{place}: no node responds{why}"))
-            .hint("is Cassandra up, and are host and port right? a local one: cargo xtask stack up")
+            .hint("is Cassandra running, and are host and port right? without a server: --store sqlite:FILE")
     };
     let NewSessionError::MetadataError(MetadataError::ConnectionPoolError(ConnectionPoolError::Broken {
         last_connection_error: last,

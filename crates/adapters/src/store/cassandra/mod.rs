@@ -66,6 +66,9 @@ pub struct Settings {
     pub password: Secret,
     /// Encryption.
     pub tls: Tls,
+    /// How long connecting may take, if less than the driver's own time-outs (`--wait`).
+    #[serde(skip)]
+    pub connect_within: Option<Duration>,
 }
 
 /// A keyspace of one cluster.
@@ -76,6 +79,9 @@ pub struct CassandraStore {
     session: OnceLock<(Arc<Runtime>, Arc<Session>)>,
     bar_statements: OnceLock<bars::Statements>,
 }
+
+/// Timeout of opening a session.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// Timeout of one request before it is retried.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -146,10 +152,19 @@ impl CassandraStore {
             let host = self.nodes.first().and_then(|node| node.rsplit_once(':')).map_or("", |(host, _)| host);
             builder = builder.tls_context(Some(tls::context(&self.settings.tls, host)?));
         }
-        let session = runtime.block_on(builder.build()).map_err(|error| {
-            tracing::debug!(%error, "cassandra session");
-            connect::explain(&format!("connect to {}", self.describe()), &error, self.settings.tls.enabled)
-        })?;
+        // A server of another protocol accepts the connection and never responds: the driver alone would wait for minutes.
+        let limit = self.settings.connect_within.unwrap_or(CONNECT).clamp(Duration::from_secs(1), CONNECT);
+        let place = format!("connect to {}", self.describe());
+        let session = runtime
+            .block_on(async { tokio::time::timeout(limit, builder.build()).await })
+            .map_err(|_| {
+                Error::external(format!("{place}: no response within {} s", limit.as_secs()))
+                    .hint("is this Cassandra's CQL port (usually 9042), and is the server ready?")
+            })?
+            .map_err(|error| {
+                tracing::debug!(%error, "cassandra session");
+                connect::explain(&place, &error, self.settings.tls.enabled)
+            })?;
         Ok(self.session.get_or_init(|| (Arc::new(runtime), Arc::new(session))).clone())
     }
 

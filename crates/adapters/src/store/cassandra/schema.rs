@@ -50,6 +50,18 @@ const DIRECTORY_VERSION: i32 = 4;
 /// The version after all migrations.
 const VERSION: i32 = 4;
 
+/// A statement that the cluster understands and refuses is not sent again: a wrong replication factor stays wrong.
+fn refused(place: &str, error: &ExecutionError) -> Error {
+    match error {
+        ExecutionError::LastAttemptError(RequestAttemptError::DbError(
+            DbError::Invalid | DbError::ConfigError | DbError::SyntaxError,
+            message,
+        )) => Error::user(format!("{place}: {message}"))
+            .hint("check [store.cassandra] in the configuration: replication, retention_days"),
+        _ => explain(place, error),
+    }
+}
+
 pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
     let (runtime, session) = store.session()?;
     let keyspace = &store.keyspace;
@@ -57,7 +69,7 @@ pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
     runtime.block_on(async {
         let place = format!("set up {}", store.describe());
         let run = async |statement: String| {
-            session.query_unpaged(statement, ()).await.map_err(|error| explain(&place, &error))
+            session.query_unpaged(statement, ()).await.map_err(|error| refused(&place, &error))
         };
         let existed = run(format!(
             "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = '{keyspace}'"

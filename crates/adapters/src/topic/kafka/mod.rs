@@ -158,6 +158,12 @@ impl KafkaTopics {
     }
 }
 
+/// Version of librdkafka, as `2.11.0`.
+#[must_use]
+pub fn library_version() -> String {
+    rdkafka::util::get_rdkafka_version().1
+}
+
 /// Classifies a Kafka error and adds a hint.
 pub(super) fn explain(place: &str, error: &KafkaError) -> Error {
     use RDKafkaErrorCode as Code;
@@ -170,7 +176,7 @@ pub(super) fn explain(place: &str, error: &KafkaError) -> Error {
             | Code::Resolve
             | Code::TimedOutQueue,
         ) => Error::external(format!("{place}: no broker responds"))
-            .hint("is Kafka up, and are host and port right? a local one: cargo xtask stack up"),
+            .hint("is Kafka running, and are host and port right? without a server: --topic sqlite:FILE"),
         Some(
             Code::RequestTimedOut | Code::NotEnoughReplicas | Code::LeaderNotAvailable | Code::NotCoordinator,
         ) => Error::external(what).hint("the cluster is not ready; retrying"),
@@ -185,6 +191,19 @@ pub(super) fn explain(place: &str, error: &KafkaError) -> Error {
             .hint("the account lacks permission: grant it access to topic and group (kafka-acls)"),
         Some(Code::Authentication | Code::SaslAuthenticationFailed) => Error::user(what)
             .hint("check [topic.kafka.sasl] and [topic.kafka.tls]: mechanism, username, password"),
+        Some(
+            Code::InvalidReplicationFactor
+            | Code::InvalidPartitions
+            | Code::InvalidConfig
+            | Code::InvalidTopic
+            | Code::PolicyViolation,
+        ) => Error::user(what).hint(
+            "the cluster refuses these settings: topic.kafka.replication (at most the number of brokers), \
+             topic.partitions, topic.prefix",
+        ),
+        Some(Code::UnsupportedSASLMechanism | Code::IllegalSASLState) => {
+            Error::user(what).hint("check topic.kafka.sasl.mechanism: the broker does not offer this one")
+        }
         _ => match error {
             KafkaError::ClientConfig(..) => {
                 Error::user(what).hint("check topic.kafka.properties in the configuration")
@@ -286,5 +305,23 @@ impl Topics for KafkaTopics {
 
     fn describe(&self) -> String {
         format!("kafka://{}", self.brokers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ports::error::Domain;
+
+    #[test]
+    fn settings_that_a_cluster_refuses_are_not_waited_for() {
+        use RDKafkaErrorCode as Code;
+        for code in [Code::InvalidReplicationFactor, Code::PolicyViolation, Code::UnsupportedSASLMechanism] {
+            let error = explain("create topic t", &KafkaError::AdminOp(code));
+            assert_eq!(error.domain, Domain::User, "{error}");
+        }
+        let error = explain("create topic t", &KafkaError::AdminOp(Code::BrokerTransportFailure));
+        assert_eq!(error.domain, Domain::External, "{error}");
+        assert!(!error.to_string().contains("xtask"), "{error}");
     }
 }

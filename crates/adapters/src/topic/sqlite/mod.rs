@@ -18,6 +18,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use turn::Turn;
 
+/// The version of SQLite, as `3.50.2`.
+#[must_use]
+pub fn library_version() -> &'static str {
+    rusqlite::version()
+}
+
 /// How long a silent consumer keeps its partitions.
 pub const LEASE: Duration = Duration::from_secs(3);
 

@@ -1,7 +1,6 @@
 //! `tapeline alert history`: alerts that fired, and whether they were delivered.
 
 use crate::cli::{AlertHistoryOptions, Format};
-use crate::command::bars;
 use crate::context::Context;
 use crate::output::{Out, table, thousands};
 use notify::outbox::OutboxStore;
@@ -9,7 +8,7 @@ use ports::{Error, Result};
 use std::process::ExitCode;
 
 pub(crate) fn run(context: &Context, options: &AlertHistoryOptions) -> Result<ExitCode> {
-    let (from, to) = bars::range(&options.span)?;
+    let (from, to) = options.span.range()?;
     let mut outbox = super::outbox(&context.config)?;
     let mut alerts = outbox.history(from.0, to.0).map_err(Error::user)?;
     alerts.retain(|alert| options.rule.as_ref().is_none_or(|rule| alert.rule == *rule));

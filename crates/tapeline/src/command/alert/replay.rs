@@ -1,7 +1,6 @@
 //! `tapeline alert replay RULE`: shows when a rule would have fired on stored records. Nothing is sent.
 
 use crate::cli::{AlertReplayOptions, Format};
-use crate::command::bars;
 use crate::context::Context;
 use crate::output::{Out, table, thousands};
 use market::alert::Alert;
@@ -22,7 +21,7 @@ pub(crate) fn run(context: &Context, options: &AlertReplayOptions) -> Result<Exi
         return Err(Error::user(format!("unknown alert rule `{}`; known: {known}", options.rule))
             .hint("[[alert.rules]] in the configuration; see docs/alerts.md"));
     }
-    let (from, to) = bars::range(&options.span)?;
+    let (from, to) = options.span.range()?;
     let store = open::store(config)?;
     let entries = context.retry_short(|| store.directory())?;
     let of_market = entries.iter().filter(|entry| Kind::MARKET.contains(&entry.kind));

@@ -22,19 +22,18 @@ pub(crate) struct Input {
 }
 
 pub(crate) fn load(context: &Context, symbol: &str, options: &BarInput) -> Result<Input> {
-    let daily = options.bars.interval.is_day();
+    let daily = options.bars.interval().is_day();
     if let Some(path) = &options.file {
-        let (from, to) = bars::range(&options.span)?;
+        let (from, to) = options.span.range()?;
         let mut found = read_csv(path)?;
         found.retain(|bar| (from.0..to.0).contains(&bar.start_ns));
         let season = if daily { 5 } else { per_day(&found) };
         return Ok(Input { bars: found, season });
     }
     let store = open::store(&context.config)?;
-    let read = || bars::load(context, &*store, Kind::Trade, symbol, &options.span, &options.bars, None);
-    let found = context.retry_short(read)?;
+    let found = bars::load(context, &*store, Kind::Trade, symbol, options.span.range()?, &options.bars)?;
     if found.is_empty() {
-        return Err(Error::user(bars::none(&*store, symbol, &options.bars)));
+        return Err(Error::user(bars::none(&*store, Kind::Trade, symbol, &options.bars)));
     }
     let feeds: BTreeSet<&str> = found.iter().map(|bar| bar.feed.as_str()).collect();
     if feeds.len() > 1 {

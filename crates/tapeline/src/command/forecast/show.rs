@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 pub(crate) fn run(context: &Context, options: &ShowOptions) -> Result<ExitCode> {
     let symbol = options.symbol.trim().to_ascii_uppercase();
-    let interval = options.input.bars.interval.to_string();
+    let interval = options.input.bars.interval().to_string();
     let version = models::find(&options.folder.models, &symbol, &interval, options.model_version)?;
     let (bundle, _) = models::read(&version)?;
     let input = input::load(context, &symbol, &options.input)?;

@@ -23,7 +23,7 @@ pub(crate) fn run(context: &Context, options: &TrainOptions) -> Result<ExitCode>
 }
 
 fn train(context: &Context, options: &TrainOptions, symbol: &str) -> Result<()> {
-    let interval = options.input.bars.interval.to_string();
+    let interval = options.input.bars.interval().to_string();
     let fail = |error| failed(symbol, &error);
     let input = input::load(context, symbol, &options.input)?;
     let series = Series::new(input.bars).map_err(fail)?;

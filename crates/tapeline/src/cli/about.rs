@@ -1,0 +1,43 @@
+//! `--version`, completions and manual pages: what the program says of itself.
+
+use super::{Cli, ManOptions};
+use clap::CommandFactory;
+use ports::error::io;
+use ports::{Error, Result};
+use std::process::ExitCode;
+use std::sync::OnceLock;
+
+/// The version with what it is built from, over several lines.
+pub(crate) fn version() -> &'static str {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    TEXT.get_or_init(|| {
+        format!(
+            "{}\n{}\nlibrdkafka {}\nSQLite {}\n{} {}",
+            env!("CARGO_PKG_VERSION"),
+            env!("TAPELINE_COMMIT"),
+            adapters::topic::kafka::library_version(),
+            adapters::topic::sqlite::library_version(),
+            std::env::consts::OS,
+            std::env::consts::ARCH,
+        )
+    })
+}
+
+/// `tapeline completions SHELL`: a script for the shell, on standard output.
+pub(crate) fn completions(shell: clap_complete::Shell) -> ExitCode {
+    clap_complete::generate(shell, &mut Cli::command(), "tapeline", &mut std::io::stdout());
+    ExitCode::SUCCESS
+}
+
+/// `tapeline man`: the manual page on standard output, or with the pages of all verbs into a folder.
+pub(crate) fn man(options: &ManOptions) -> Result<ExitCode> {
+    let failed = |error: std::io::Error| Error::user(format!("write the manual page: {error}"));
+    let Some(dir) = &options.out else {
+        clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout()).map_err(failed)?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    std::fs::create_dir_all(dir).map_err(io("create folder", dir))?;
+    clap_mangen::generate_to(Cli::command(), dir).map_err(failed)?;
+    println!("manual pages in {}; read one: man -l {}", dir.display(), dir.join("tapeline.1").display());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,53 @@
+//! Global flags that a verb would ignore are refused, so that nobody takes a filtered result for a whole one or the other
+//! way round. `--topic`, `--store` and `--group` say where things are: verbs that need only some of them accept all.
+
+use super::{Cli, Verb};
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+
+const SOURCE: &str = "source";
+const FILTERS: [&str; 3] = [SOURCE, "symbols", "kinds"];
+
+/// What a verb ignores, and what to use instead.
+fn ignored(verb: &Verb) -> (&'static str, Vec<&'static str>, &'static str) {
+    match verb {
+        Verb::Demo(_) => (
+            "demo",
+            [&FILTERS[..], &["topic", "store", "group"]].concat(),
+            "it plays its own session into the folder of --dir",
+        ),
+        Verb::Query(_) => {
+            ("query", FILTERS.to_vec(), "name the kind and symbols: tapeline query trades SPY,IBM")
+        }
+        Verb::Plot(_) => ("plot", FILTERS.to_vec(), "name the symbols: tapeline plot SPY,IBM"),
+        Verb::Explain(_) => ("explain", FILTERS.to_vec(), "name the symbol: tapeline explain SPY TIME"),
+        Verb::Forecast(_) => ("forecast", FILTERS.to_vec(), "name the symbols as arguments"),
+        Verb::Count(_) => ("count", vec![SOURCE], "it counts the store: --store URL"),
+        Verb::Symbols(_) => ("symbols", vec![SOURCE], "it lists the store: --store URL"),
+        Verb::Import(_) => ("import", vec![SOURCE, "kinds"], "it reads the folder of its argument"),
+        Verb::Init => ("init", FILTERS.to_vec(), "it creates topics and tables for all records"),
+        Verb::Consume(_) => ("consume", FILTERS.to_vec(), "it stores everything on the topic"),
+        Verb::Aggregate(_) => ("aggregate", FILTERS.to_vec(), "it makes bars of everything on the topic"),
+        Verb::Gaps(_) => ("gaps", FILTERS.to_vec(), "it shows the whole ledger of the topic"),
+        Verb::Simulate(_) => ("simulate", vec![SOURCE], "it plays the tape of --tape"),
+        _ => ("", Vec::new(), ""),
+    }
+}
+
+/// Ends the program with exit code 2 if a flag was given that the verb ignores.
+pub(crate) fn refuse(cli: &Cli) {
+    let (verb, names, instead) = ignored(&cli.verb);
+    let common = &cli.common;
+    let given = |name: &&&str| match **name {
+        "source" => common.source.is_some(),
+        "symbols" => common.symbols.is_some(),
+        "kinds" => common.kinds.is_some(),
+        "topic" => common.topic.is_some(),
+        "store" => common.store.is_some(),
+        _ => common.group.is_some(),
+    };
+    if let Some(name) = names.iter().find(given) {
+        let message = format!("the argument '--{name}' cannot be used with '{verb}': {instead}");
+        Cli::command().error(ErrorKind::ArgumentConflict, message).exit();
+    }
+}

@@ -1,0 +1,202 @@
+//! Arguments of the verbs that read the store: query, explain and plot.
+
+use crate::export::RowFormat;
+use crate::time_input::Zone;
+use clap::{Args, ValueEnum};
+use market::policy::Policy;
+use std::path::PathBuf;
+
+/// Kind of rows to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum What {
+    #[value(alias = "trade")]
+    Trades,
+    #[value(alias = "quote")]
+    Quotes,
+    #[value(alias = "reading")]
+    Readings,
+    #[value(alias = "bar")]
+    Bars,
+    /// Bars of bid and ask
+    QuoteBars,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct QueryOptions {
+    /// Kind of rows
+    #[arg(value_enum)]
+    pub(crate) what: What,
+    /// One symbol or several: SPY or SPY,IBM; of readings one series, for example boiler-7.temperature
+    #[arg(value_delimiter = ',', required = true, value_name = "SYMBOL")]
+    pub(crate) symbols: Vec<String>,
+    #[command(flatten)]
+    pub(crate) span: Span,
+    /// Maximum number of rows of each symbol [default: 100 for a table, all for the others]
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// Output format [default: by the ending of --out, else a table]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<RowFormat>,
+    /// Write to this file, in the format of its ending (.csv, .json, .ndjson, .parquet); - is standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) bars: BarOptions,
+}
+
+/// A span of event time, and the zone it is written in.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Span {
+    /// Start, inclusive: 2013-10-08, 2013-10-08T09:30, 09:30 (today), today, -1h, 2013-10-08T13:30:00Z or
+    /// 2013-10-08T09:30[America/New_York]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) from: Option<String>,
+    /// End, exclusive
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) to: Option<String>,
+    /// Time zone of times without one, and of printed times: UTC or an IANA name, as America/New_York [default: times
+    /// are read in the zone of the symbol's exchange where the command is about a symbol, else in UTC; printed in UTC]
+    #[arg(long, value_name = "ZONE", value_parser = Zone::parse)]
+    pub(crate) tz: Option<Zone>,
+}
+
+impl Span {
+    /// Whether both are times at all and in order: before the store is queried for the zone of a symbol.
+    pub(crate) fn check(&self) -> ports::Result<()> {
+        let zoned = [&self.from, &self.to].map(|time| time.as_deref().map(Zone::is_needed));
+        match zoned {
+            // One with a zone and one without cannot be compared yet.
+            [Some(from), Some(to)] if from != to => {
+                let alone = |from, to| crate::time_input::range(from, to, &Zone::utc()).map(drop);
+                alone(self.from.as_deref(), None)?;
+                alone(None, self.to.as_deref())
+            }
+            _ => self.range_in(&Zone::utc()).map(drop),
+        }
+    }
+
+    /// Start and end, read in UTC where neither a time nor `--tz` names a zone.
+    pub(crate) fn range(&self) -> ports::Result<(market::UnixNanos, market::UnixNanos)> {
+        self.range_in(&self.tz.clone().unwrap_or_else(Zone::utc))
+    }
+
+    /// Start and end, read in `zone` where a time does not name its own.
+    pub(crate) fn range_in(&self, zone: &Zone) -> ports::Result<(market::UnixNanos, market::UnixNanos)> {
+        crate::time_input::range(self.from.as_deref(), self.to.as_deref(), zone)
+    }
+}
+
+/// Selection of bars.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BarOptions {
+    /// Only this feed, as alpaca.sip
+    #[arg(long, value_name = "NAME")]
+    pub(crate) feed: Option<String>,
+    /// Interval of the bars, as 1s, 1m, 5m, 1h, 1d [default: 1m]
+    #[arg(long, value_name = "INTERVAL")]
+    interval: Option<market::interval::Interval>,
+    /// Rebuild the bars from the stored trades under another condition policy: sip, lean, all or official
+    #[arg(long, value_name = "POLICY", value_parser = policy)]
+    pub(crate) policy: Option<Policy>,
+    /// Adjust bars for splits, or for splits and dividends: none, split or all [default: none]
+    #[arg(long, value_name = "WHAT")]
+    adjust: Option<market::adjust::Adjust>,
+    /// Folder of factor files, one SYMBOL.csv each, for --adjust
+    #[arg(long, value_name = "DIR", env = "TAPELINE_FACTORS")]
+    pub(crate) factors: Option<PathBuf>,
+}
+
+impl BarOptions {
+    pub(crate) fn interval(&self) -> market::interval::Interval {
+        self.interval.unwrap_or(market::interval::Interval::M1)
+    }
+
+    pub(crate) fn adjust(&self) -> market::adjust::Adjust {
+        self.adjust.unwrap_or(market::adjust::Adjust::None)
+    }
+
+    /// The first of these flags that was given, all of which are about bars alone.
+    pub(crate) fn about_bars(&self) -> Option<&'static str> {
+        match self {
+            Self { interval: Some(_), .. } => Some("--interval"),
+            Self { policy: Some(_), .. } => Some("--policy"),
+            Self { adjust: Some(_), .. } => Some("--adjust"),
+            _ => None,
+        }
+    }
+}
+
+fn policy(name: &str) -> Result<Policy, String> {
+    Policy::named(name)
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ExplainOptions {
+    /// Symbol, for example SPY
+    pub(crate) symbol: String,
+    /// A time within the bar: 2013-10-08 (for --interval 1d), 2013-10-08T09:30, 09:30 (today) or 2013-10-08T13:30:00Z
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) time: String,
+    /// Interval of the bar
+    #[arg(long, value_name = "INTERVAL", default_value = "1s")]
+    pub(crate) interval: market::interval::Interval,
+    /// Only this feed, as alpaca.sip
+    #[arg(long, value_name = "NAME")]
+    pub(crate) feed: Option<String>,
+    /// Condition policy: sip, lean, all or official [default: the feed's, from the settings]
+    #[arg(long, value_name = "POLICY", value_parser = policy)]
+    pub(crate) policy: Option<Policy>,
+    /// Time zone of a time without one, and of printed times: UTC or an IANA name [default: read in that of the
+    /// symbol's exchange, printed in UTC]
+    #[arg(long, value_name = "ZONE", value_parser = Zone::parse)]
+    pub(crate) tz: Option<Zone>,
+    /// Maximum number of prints to show
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub(crate) limit: usize,
+}
+
+/// Kind of plot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Drawing {
+    /// Candles, volume and indicators
+    Candles,
+    /// Histogram of bar-to-bar returns
+    Returns,
+    /// Correlation of the returns, as a heat map
+    Correlation,
+}
+
+/// Part of an exchange's day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Session {
+    Regular,
+    /// With pre-market and post-market, shaded
+    Extended,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PlotOptions {
+    /// One or more symbols: SPY or SPY,IBM
+    #[arg(value_delimiter = ',', required = true)]
+    pub(crate) symbols: Vec<String>,
+    /// Kind of plot
+    #[arg(long, value_enum, default_value_t = Drawing::Candles)]
+    pub(crate) kind: Drawing,
+    #[command(flatten)]
+    pub(crate) span: Span,
+    #[command(flatten)]
+    pub(crate) bars: BarOptions,
+    /// Indicators: sma:20, ema:50, bollinger:20:2, vwap over the prices; rsi:14, macd:12:26:9, atr:14 below
+    /// them
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) indicator: Vec<market::indicator::Indicator>,
+    /// Part of the day to draw, of bars shorter than a day: regular hours only, or pre-market and post-market as well
+    #[arg(long, value_enum, default_value_t = Session::Regular)]
+    pub(crate) session: Session,
+    /// File to write: FILE.svg or FILE.png
+    #[arg(long, value_name = "FILE", value_parser = crate::plot::out)]
+    pub(crate) out: PathBuf,
+    /// Width and height in pixels, 200 to 8000 each
+    #[arg(long, value_name = "WxH", default_value = "1280x720", value_parser = crate::plot::size)]
+    pub(crate) size: (u32, u32),
+}

@@ -1,0 +1,111 @@
+//! Rows of trades, quotes and bars as table, CSV, JSON, NDJSON or Parquet, to a file or standard output.
+//!
+//! | file | contents |
+//! |---|---|
+//! | [`columns`] | the columns of each kind of row, in the one order that all formats have |
+//! | [`destination`] | a file that appears when it is complete, or standard output |
+//! | [`text`] | table, CSV, JSON, NDJSON |
+//! | [`parquet`] | Parquet, one row group at a time |
+//!
+//! All but the table are streamed: memory does not grow with the number of rows.
+
+pub(crate) mod columns;
+pub(crate) mod destination;
+mod parquet;
+mod text;
+
+use crate::time_input::Zone;
+use columns::{Column, Value};
+use destination::{Destination, Written};
+use ports::{Error, Result};
+use std::path::Path;
+
+/// A format of rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum RowFormat {
+    Table,
+    Csv,
+    /// One array
+    Json,
+    /// One JSON object a line
+    #[value(alias = "jsonl")]
+    Ndjson,
+    Parquet,
+}
+
+/// Writes rows in one format.
+pub(crate) struct Export {
+    writer: Writer,
+    rows: u64,
+}
+
+enum Writer {
+    Text(text::Text),
+    Parquet(Box<parquet::Parquet>),
+}
+
+impl Export {
+    /// Opens `out` (`-` or nothing is standard output) and writes what precedes the rows.
+    ///
+    /// # Errors
+    /// The file cannot be created, or binary data would go to a terminal.
+    pub(crate) fn open(
+        columns: &'static [Column],
+        format: RowFormat,
+        out: Option<&Path>,
+        zone: Zone,
+    ) -> Result<Self> {
+        let destination = Destination::open(out)?;
+        if format == RowFormat::Parquet && destination.is_terminal() {
+            return Err(Error::usage("parquet cannot be shown on a terminal")
+                .hint("write to a file: --out FILE.parquet, or pipe it"));
+        }
+        let writer = match format {
+            RowFormat::Parquet => Writer::Parquet(Box::new(parquet::Parquet::new(columns, destination)?)),
+            _ => Writer::Text(text::Text::new(columns, format, destination, zone)?),
+        };
+        Ok(Self { writer, rows: 0 })
+    }
+
+    /// Writes a row; false once the reader of a pipe is gone.
+    pub(crate) fn row(&mut self, values: &[Value<'_>]) -> Result<bool> {
+        self.rows += 1;
+        match &mut self.writer {
+            Writer::Text(writer) => writer.row(values),
+            Writer::Parquet(writer) => writer.row(values),
+        }
+    }
+
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Writes what follows the rows and closes the file. Says where the rows are, unless on standard output.
+    pub(crate) fn finish(self) -> Result<Written> {
+        match self.writer {
+            Writer::Text(writer) => writer.finish(),
+            Writer::Parquet(writer) => writer.finish(),
+        }
+    }
+}
+
+/// The format of `--format`, else that of the file's ending, else a table.
+pub(crate) fn format(format: Option<RowFormat>, out: Option<&Path>) -> Result<RowFormat> {
+    if let Some(format) = format {
+        return Ok(format);
+    }
+    let Some(out) = out.filter(|out| *out != Path::new("-")) else { return Ok(RowFormat::Table) };
+    let ending = out.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    match ending.as_str() {
+        "csv" => Ok(RowFormat::Csv),
+        "json" => Ok(RowFormat::Json),
+        "ndjson" | "jsonl" => Ok(RowFormat::Ndjson),
+        "parquet" => Ok(RowFormat::Parquet),
+        "txt" => Ok(RowFormat::Table),
+        _ => Err(Error::usage(format!(
+            "--out {}: expected a name ending in .csv, .json, .ndjson, .jsonl, .parquet or .txt",
+            out.display()
+        ))
+        .hint("or name the format: --format csv")),
+    }
+}

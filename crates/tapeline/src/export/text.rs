@@ -1,0 +1,290 @@
+//! Table, CSV, JSON and NDJSON.
+
+use super::RowFormat;
+use super::columns::{Column, Type, Value};
+use super::destination::{Destination, Written};
+use crate::output::{Align, aligned};
+use crate::time_input::Zone;
+use market::codec::json::conditions;
+use ports::Result;
+use std::fmt::Write;
+
+/// Decimals of a time in formats that other programs read.
+const NANOSECONDS: u8 = 9;
+
+pub(super) struct Text {
+    columns: &'static [Column],
+    format: RowFormat,
+    zone: Zone,
+    out: Destination,
+    line: String,
+    rows: u64,
+    /// Rows of a table, held until their widths are known.
+    table: Vec<Vec<String>>,
+    /// The most decimals that the times of each column of a table need.
+    digits: Vec<u8>,
+}
+
+impl Text {
+    pub(super) fn new(
+        columns: &'static [Column],
+        format: RowFormat,
+        mut out: Destination,
+        zone: Zone,
+    ) -> Result<Self> {
+        if format == RowFormat::Csv {
+            let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
+            out.put(&(names.join(",") + "\n"))?;
+        }
+        let digits = vec![0; columns.len()];
+        Ok(Self { columns, format, zone, out, line: String::new(), rows: 0, table: Vec::new(), digits })
+    }
+
+    pub(super) fn row(&mut self, values: &[Value<'_>]) -> Result<bool> {
+        self.rows += 1;
+        self.line.clear();
+        match self.format {
+            RowFormat::Csv => self.csv(values),
+            RowFormat::Ndjson => self.object(values),
+            RowFormat::Json => {
+                self.line.push_str(if self.rows == 1 { "[\n" } else { ",\n" });
+                self.object(values);
+            }
+            RowFormat::Table | RowFormat::Parquet => {
+                self.table_row(values);
+                return Ok(true);
+            }
+        }
+        if self.format != RowFormat::Json {
+            self.line.push('\n');
+        }
+        self.out.put(&self.line)
+    }
+
+    pub(super) fn finish(mut self) -> Result<Written> {
+        match self.format {
+            RowFormat::Json => {
+                self.out.put(if self.rows == 0 { "[]\n" } else { "\n]\n" })?;
+            }
+            RowFormat::Table | RowFormat::Parquet => {
+                let text = self.table();
+                self.out.put(&text)?;
+            }
+            RowFormat::Csv | RowFormat::Ndjson => {}
+        }
+        self.out.finish()
+    }
+
+    fn csv(&mut self, values: &[Value<'_>]) {
+        for (index, (column, value)) in self.columns.iter().zip(values).enumerate() {
+            if index > 0 {
+                self.line.push(',');
+            }
+            match value {
+                Value::Absent => {}
+                Value::Time(time) => self.line.push_str(&self.zone.write(*time, digits(column.of))),
+                Value::Text(text) => csv_field(text, &mut self.line),
+                Value::Codes(codes) => {
+                    let codes: Vec<_> = conditions(codes).collect();
+                    csv_field(&codes.join("|"), &mut self.line);
+                }
+                plain => push_plain(plain, &mut self.line),
+            }
+        }
+    }
+
+    fn object(&mut self, values: &[Value<'_>]) {
+        let mut first = true;
+        self.line.push('{');
+        for (column, value) in self.columns.iter().zip(values) {
+            if matches!(value, Value::Absent) {
+                continue;
+            }
+            if !first {
+                self.line.push(',');
+            }
+            first = false;
+            self.line.push('"');
+            self.line.push_str(column.name);
+            self.line.push_str("\":");
+            match value {
+                Value::Time(time) => {
+                    let time = self.zone.write(*time, digits(column.of));
+                    let _ = write!(self.line, "\"{time}\"");
+                }
+                Value::Text(text) => json_text(text, &mut self.line),
+                Value::Price(_) | Value::Size(_) => {
+                    self.line.push('"');
+                    push_plain(value, &mut self.line);
+                    self.line.push('"');
+                }
+                // Stored as a JSON array of text.
+                Value::Codes(codes) => self.line.push_str(if codes.is_empty() { "[]" } else { codes }),
+                plain => push_plain(plain, &mut self.line),
+            }
+        }
+        self.line.push('}');
+    }
+
+    fn table_row(&mut self, values: &[Value<'_>]) {
+        let cell = |((column, value), digits): ((&Column, &Value<'_>), &mut u8)| {
+            let mut cell = String::new();
+            match value {
+                Value::Absent => {}
+                // Written once the number of decimals is known.
+                Value::Time(time) => {
+                    if column.of == Type::Time {
+                        *digits = needed(time.0).max(*digits);
+                    }
+                    cell = time.0.to_string();
+                }
+                Value::Text(text) => cell.push_str(text),
+                Value::Codes(codes) => {
+                    let codes: Vec<_> = conditions(codes).collect();
+                    cell.push_str(&codes.join(" "));
+                }
+                plain => push_plain(plain, &mut cell),
+            }
+            cell
+        };
+        let row = self.columns.iter().zip(values).zip(&mut self.digits).map(cell).collect();
+        self.table.push(row);
+    }
+
+    fn table(&mut self) -> String {
+        let mut rows = std::mem::take(&mut self.table);
+        let mut most = 0;
+        for (index, column) in self.columns.iter().enumerate() {
+            let digits = self.digits[index];
+            let decimals = |row: &Vec<String>| row[index].split_once('.').map_or(0, |(_, part)| part.len());
+            let places = match column.of {
+                Type::Decimal => rows.iter().map(decimals).max().unwrap_or(0),
+                Type::Average => rows.iter().map(decimals).max().unwrap_or(0).min(most + 2),
+                _ => 0,
+            };
+            if column.of == Type::Decimal && !column.name.ends_with("size") && column.name != "volume" {
+                most = most.max(places);
+            }
+            for row in &mut rows {
+                let cell = &mut row[index];
+                match column.of {
+                    Type::Time | Type::Start => {
+                        if let Ok(nanos) = cell.parse() {
+                            *cell = self.zone.write(market::UnixNanos(nanos), digits);
+                        }
+                    }
+                    Type::Decimal | Type::Average if !cell.is_empty() => fix(cell, places),
+                    _ => {}
+                }
+            }
+        }
+        let align = |column: &Column| match column.of {
+            Type::Decimal | Type::Average | Type::Integer => Align::Right,
+            _ => Align::Left,
+        };
+        let alignment: Vec<Align> = self.columns.iter().map(align).collect();
+        // A column without any value only takes room.
+        let kept: Vec<bool> = (0..alignment.len())
+            .map(|index| rows.is_empty() || rows.iter().any(|row| !row[index].is_empty()))
+            .collect();
+        rows.insert(0, self.columns.iter().map(|column| column.name.to_owned()).collect());
+        let keep =
+            |row: Vec<String>| row.into_iter().zip(&kept).filter(|(_, keep)| **keep).map(|(cell, _)| cell);
+        let rows: Vec<Vec<String>> = rows.into_iter().map(|row| keep(row).collect()).collect();
+        let alignment: Vec<Align> =
+            alignment.into_iter().zip(&kept).filter(|(_, keep)| **keep).map(|(align, _)| align).collect();
+        aligned(&rows, &alignment)
+    }
+}
+
+fn digits(of: Type) -> u8 {
+    if of == Type::Time { NANOSECONDS } else { 0 }
+}
+
+/// 0, 3, 6 or 9: the decimals of a second that a time needs.
+fn needed(nanos: i64) -> u8 {
+    match nanos.rem_euclid(1_000_000_000) {
+        0 => 0,
+        n if n % 1_000_000 == 0 => 3,
+        n if n % 1_000 == 0 => 6,
+        _ => 9,
+    }
+}
+
+/// Cuts or pads a decimal to a number of places. What is cut is rounded half up, away from zero.
+fn fix(cell: &mut String, places: usize) {
+    let (whole, part) = cell.split_once('.').unwrap_or((cell, ""));
+    if part.len() <= places {
+        let padding = "0".repeat(places - part.len());
+        let dot = if part.is_empty() && places > 0 { "." } else { "" };
+        *cell = format!("{cell}{dot}{padding}");
+        return;
+    }
+    let up = part.as_bytes().get(places).is_some_and(|digit| *digit >= b'5');
+    let kept = format!("{whole}{}", &part[..places]);
+    let negative = kept.starts_with('-');
+    let Ok(number) = kept.trim_start_matches('-').parse::<u128>() else { return };
+    let digits = format!("{:0>width$}", number + u128::from(up), width = places + 1);
+    let (whole, part) = digits.split_at(digits.len() - places);
+    let dot = if places > 0 { "." } else { "" };
+    *cell = format!("{}{whole}{dot}{part}", if negative { "-" } else { "" });
+}
+
+fn push_plain(value: &Value<'_>, out: &mut String) {
+    // Writing to a String does not fail.
+    let _ = match value {
+        Value::Price(price) => write!(out, "{price}"),
+        Value::Size(size) => write!(out, "{size}"),
+        Value::Integer(number) => write!(out, "{number}"),
+        Value::Flag(flag) => write!(out, "{flag}"),
+        Value::Absent | Value::Time(_) | Value::Text(_) | Value::Codes(_) => Ok(()),
+    };
+}
+
+/// By RFC 4180: quoted if it has to be.
+fn csv_field(text: &str, out: &mut String) {
+    if text.contains([',', '"', '\n', '\r']) {
+        out.push('"');
+        out.push_str(&text.replace('"', "\"\""));
+        out.push('"');
+    } else {
+        out.push_str(text);
+    }
+}
+
+fn json_text(text: &str, out: &mut String) {
+    out.push_str(&serde_json::Value::from(text).to_string());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_are_padded_and_rounded() {
+        for (cell, places, expected) in [
+            ("167.4", 2, "167.40"),
+            ("167", 0, "167"),
+            ("167", 2, "167.00"),
+            ("167.446", 2, "167.45"),
+            ("-0.996", 2, "-1.00"),
+            ("0.004", 2, "0.00"),
+            ("99.95", 1, "100.0"),
+            ("0.05", 2, "0.05"),
+        ] {
+            let mut text = cell.to_owned();
+            fix(&mut text, places);
+            assert_eq!(text, expected, "{cell}");
+        }
+        assert_eq!([0, 500_000_000, 1_000, 7].map(needed), [0, 3, 6, 9]);
+    }
+
+    #[test]
+    fn fields_are_quoted_when_they_have_to_be() {
+        for (text, expected) in [("a b", "a b"), ("a,b", "\"a,b\""), ("a\"b", "\"a\"\"b\"")] {
+            let mut out = String::new();
+            csv_field(text, &mut out);
+            assert_eq!(out, expected);
+        }
+    }
+}

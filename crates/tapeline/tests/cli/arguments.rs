@@ -1,0 +1,253 @@
+//! Arguments: what is honoured, what is refused, with which exit code and which advice.
+
+use crate::{embedded_urls, finish, run, start, tape, tape_of_day, tapeline, url, with};
+use std::path::Path;
+
+const ROWS: &str = "34200000,1000000,100,P,1,0\n34200500,1000500,200,Q,1,0\n";
+
+/// Runs in a folder, so that default files are created there if at all.
+fn run_in(dir: &Path, arguments: &[&str]) -> (i32, String) {
+    finish(tapeline(arguments).current_dir(dir).output().unwrap())
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn flags_that_a_verb_would_ignore_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["demo", "--source", "tape:x"][..],
+        &["demo", "--store", "sqlite:x.db"],
+        &["demo", "--topic", "sqlite:x.db"],
+        &["query", "trades", "SPY", "--symbols", "IBM"],
+        &["query", "trades", "SPY", "--kinds", "quotes"],
+        &["plot", "SPY", "--out", "x.svg", "--source", "tape:x"],
+        &["explain", "SPY", "2013-10-08", "--kinds", "trades"],
+        &["count", "--source", "tape:x"],
+        &["gaps", "--symbols", "SPY"],
+        &["simulate", "alpaca", "--tape", "x", "--source", "tape:x"],
+    ] {
+        let (code, text) = run_in(dir.path(), arguments);
+        assert!(code == 2 && text.contains("cannot be used with"), "{arguments:?}: {code} {text}");
+    }
+    assert_eq!(names(dir.path()), [""; 0]);
+}
+
+#[test]
+fn count_takes_symbols_and_kinds() {
+    let dir = tempfile::tempdir().unwrap();
+    tape(dir.path(), ROWS);
+    let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
+    assert_eq!(run(&with("run", &urls)).0, 0);
+    let count = |more: &[&str]| {
+        let (code, text) = run(&[&["count", "--format", "json", &urls[4], &urls[5]], more].concat());
+        assert_eq!(code, 0, "{text}");
+        text
+    };
+    assert_eq!(count(&["--kinds", "trades"]), "{\"trades\":{\"XYZ\":2}}\n");
+    assert_eq!(count(&["--kinds", "quotes"]), "{\"quotes\":{}}\n");
+    assert_eq!(count(&["--symbols", "ABC"]), "{\"quotes\":{\"ABC\":0},\"trades\":{\"ABC\":0}}\n");
+    assert_eq!(count(&["--symbols", "XYZ", "--kinds", "trades"]), "{\"trades\":{\"XYZ\":2}}\n");
+    assert_eq!(run(&["count", &urls[4], &urls[5], "--kinds", "bars"]).0, 2);
+}
+
+#[test]
+fn wrong_arguments_exit_with_2_and_near_misses_get_the_right_name() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("folder")).unwrap();
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&["run", "--source", "polygon:?symbols=SPY"], 2, "did you mean massive:stocks"),
+        (&["run", "--source", "yahoo:?symbols=SPY"], 2, "did you mean poll:yahoo"),
+        (&["run", "--source", "folder"], 2, "did you mean tape:folder"),
+        (&["run", "--source", "kafka://h:9092"], 2, "--topic kafka://"),
+        (&["query", "bars", "SPY", "--policy", "foo"], 2, "known are sip, lean"),
+        (&["count", "--store", "foo"], 2, "unknown store URL"),
+        (&["plot", "SPY", "--out", "x.jpg"], 2, ".svg or .png"),
+        (&["simulate", "alpaca", "--tape", "folder", "--speed", "0"], 2, "--speed 0: expected max"),
+        (&["query", "trades", "SPY", "--to", "soon"], 2, "--to: `soon` is not a time"),
+        (&["explain", "SPY", "soon"], 2, "`soon` is not a time"),
+        (&["count", "--log", "x=y=z"], 2, "log.level"),
+        // The folder is the user's to name, and the flag is the verb's own.
+        (&["simulate", "alpaca", "--tape", "/no/such"], 1, "--tape DIR"),
+    ];
+    for (arguments, code, part) in cases {
+        let (got, text) = run_in(dir.path(), arguments);
+        assert!(got == *code && text.contains(part), "{arguments:?}: {got} {text}");
+    }
+    // Who has only the program has no source tree to run xtask in.
+    for arguments in [
+        &["count", "--store", "cassandra://127.0.0.77:9/k", "--wait", "1"][..],
+        &["init", "--topic", "kafka://127.0.0.77:9", "--wait", "1"],
+    ] {
+        let (code, text) = run_in(dir.path(), arguments);
+        assert!(code == 4 && text.contains("sqlite:FILE") && !text.contains("xtask"), "{text}");
+    }
+}
+
+#[test]
+fn wait_bounds_a_silent_server_and_a_live_source() {
+    // Accepts connections and never answers, as another protocol's server does.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let store = format!("cassandra://{}/k", listener.local_addr().unwrap());
+    let (code, text) = run(&["count", "--store", &store, "--wait", "2"]);
+    assert!(code == 4 && text.contains("no response within 2 s"), "{code} {text}");
+    let dir = tempfile::tempdir().unwrap();
+    let urls = embedded_urls(dir.path(), dir.path());
+    for (source, name, address) in [
+        ("kraken:?symbols=BTC/USD", "KRAKEN__STREAM", "ws://127.0.0.77:9"),
+        ("poll:yahoo?symbols=SPY", "POLL__YAHOO__REST", "http://127.0.0.77:9"),
+    ] {
+        let mut command = tapeline(&["run", "--source", source, "--wait", "1"]);
+        command.args(&urls[2..]).env(format!("TAPELINE__SOURCE__{name}"), address);
+        let (code, text) = finish(command.output().unwrap());
+        assert!(code == 4 && text.contains("--wait"), "{source}: {code} {text}");
+    }
+}
+
+#[test]
+fn verbs_that_read_create_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["gaps"][..],
+        &["verify"],
+        &["backfill", "--open", "--source", "kraken:?symbols=BTC/USD"],
+        &["count"],
+        &["query", "trades", "SPY"],
+        &["plot", "SPY", "--out", "x.svg"],
+    ] {
+        let (code, text) = run_in(dir.path(), arguments);
+        assert_eq!(code, 1, "{arguments:?}: {text}");
+        assert_eq!(names(dir.path()), [""; 0], "{arguments:?}: {text}");
+    }
+    // A topic's file is no store, and stays as it is.
+    tape(dir.path(), ROWS);
+    let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
+    assert_eq!(run(&with("produce", &urls)).0, 0);
+    let topic = dir.path().join("t.db");
+    let tables = || {
+        let connection = rusqlite::Connection::open(&topic).unwrap();
+        let count = "SELECT count(*) FROM sqlite_master";
+        connection.query_row(count, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let before = tables();
+    assert_eq!(run(&["count", "--store", &url("sqlite", &topic)]).0, 1);
+    assert_eq!(tables(), before);
+}
+
+#[test]
+fn another_folder_of_the_same_day_is_not_what_was_published() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    tape(one.path(), ROWS);
+    let urls = embedded_urls(one.path(), &one.path().join("tape"));
+    assert_eq!(run(&with("run", &urls)).0, 0);
+    tape_of_day(other.path(), "20131008", &format!("{ROWS}34201000,1000000,7,P,1,0\n"));
+    let mut urls = urls;
+    urls[1] = url("tape", &other.path().join("tape"));
+    let (code, text) = run(&with("run", &urls));
+    assert!(code == 0 && !text.contains("published before"), "{text}");
+    let (_, text) = run(&with("run", &urls));
+    assert!(text.contains("3 rows were published before"), "{text}");
+}
+
+#[test]
+fn a_capture_without_a_record_fails_and_says_what_to_check() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("README.md");
+    std::fs::write(&file, "# Not a capture\nat all\n").unwrap();
+    let mut urls = embedded_urls(dir.path(), dir.path());
+    urls[1] = format!("frames:{}?feed=alpaca.sip", file.display());
+    for verb in ["run", "produce"] {
+        let (code, text) = run(&[&with(verb, &urls)[..], &["--replay"]].concat());
+        assert_eq!(code, 1, "{text}");
+        assert!(
+            text.contains("all 2 rows are dead letters") && text.contains("one websocket frame a line"),
+            "{text}"
+        );
+        assert!(text.contains("tapeline dead-letters --topic"), "{text}");
+    }
+}
+
+#[test]
+fn a_tilde_is_the_home_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    tape(dir.path(), ROWS);
+    let arguments =
+        ["run", "--source", "tape:~/tape", "--topic", "sqlite:~/t.db", "--store", "sqlite:~/s.db"];
+    let (code, text) =
+        finish(tapeline(&arguments).current_dir(dir.path()).env("HOME", dir.path()).output().unwrap());
+    assert_eq!(code, 0, "{text}");
+    let found = names(dir.path());
+    assert!(["s.db", "t.db"].iter().all(|name| found.iter().any(|found| found == name)), "{found:?}");
+    assert!(!found.iter().any(|name| name.contains('~')), "{found:?}");
+}
+
+#[test]
+fn an_interrupted_run_says_that_it_is_not_at_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    tape(dir.path(), "34200000,1000000,100,P,1,0\n37800000,1000000,100,P,1,0");
+    let mut urls = embedded_urls(dir.path(), &dir.path().join("tape"));
+    urls[1].push_str("?speed=1");
+    let child = start(&with("run", &urls));
+    while !run(&["count", "--format", "json", &urls[4], &urls[5]]).1.contains("{\"XYZ\":1}") {}
+    crate::signal(&child, "-INT");
+    let (code, text) = finish(child.wait_with_output().unwrap());
+    assert!(code == 0 && text.contains("stopped before the end of tape:"), "{text}");
+    assert!(text.contains("start again to resume") && !text.contains("check it:"), "{text}");
+}
+
+#[test]
+fn help_version_completions_and_manual_are_there() {
+    let (code, text) = run(&["query", "--help"]);
+    let own = text.find("\nOptions:").unwrap();
+    let global = text.find("\nGlobal options:").unwrap();
+    let at = |flag: &str| text.find(flag).unwrap();
+    assert!(code == 0 && own < global, "{text}");
+    assert!((own..global).contains(&at("--limit <N>")) && at("--config <FILE>") > global, "{text}");
+    let (_, text) = run(&["--version"]);
+    assert!(text.contains("librdkafka 2.") && text.contains("SQLite 3."), "{text}");
+    assert_eq!(run(&["-V"]).1.lines().count(), 1);
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, text) = run(&["completions", shell]);
+        assert!(code == 0 && text.contains("explain") && text.contains("interval"), "{shell}: {text}");
+        let Ok(output) = std::process::Command::new(shell).arg("--version").output() else { continue };
+        assert!(output.status.success());
+        let dir = tempfile::tempdir().unwrap();
+        let script = dir.path().join("script");
+        std::fs::write(&script, &text).unwrap();
+        let checked = std::process::Command::new(shell).arg("-n").arg(&script).output().unwrap();
+        assert!(checked.status.success(), "{shell}: {}", finish(checked).1);
+    }
+    assert!(run(&["man"]).1.contains(".TH tapeline 1"));
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(run(&["man", "--out", dir.path().to_str().unwrap()]).0, 0);
+    let pages = names(dir.path());
+    assert!(
+        ["tapeline.1", "tapeline-query.1", "tapeline-alert-run.1"]
+            .iter()
+            .all(|page| pages.iter().any(|p| p == page))
+    );
+}
+
+#[test]
+fn quiet_prints_results_only_and_colour_is_a_choice() {
+    let dir = tempfile::tempdir().unwrap();
+    tape(dir.path(), ROWS);
+    let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
+    assert_eq!(run(&[&with("run", &urls)[..], &["--quiet"]].concat()), (0, String::new()));
+    let (code, text) = run(&[&with("verify", &urls)[..], &["-q"]].concat());
+    assert!(code == 0 && text.contains("verified: 2 records") && !text.contains("reading"), "{text}");
+    assert_eq!(run(&["count", "-q", "-v", &urls[4], &urls[5]]).0, 2);
+    // Without a terminal there is no colour, unless it is requested.
+    for (color, expected) in [("always", true), ("never", false), ("auto", false)] {
+        let arguments = [&with("run", &urls)[..], &["--replay", "-vv", "--color", color]].concat();
+        let (code, text) = run(&arguments);
+        assert!(code == 0 && text.contains("DEBUG"), "{text}");
+        assert_eq!(text.contains('\u{1b}'), expected, "{color}: {text}");
+    }
+}

@@ -1,0 +1,120 @@
+//! Charts: what they say and show, read from the SVG.
+
+use crate::{embedded_urls, run, tape, with};
+use std::path::Path;
+
+/// A trade a minute from 09:00 to 12:00 New York: half an hour of it before the open. Each bar opens where it closes.
+fn filled(dir: &Path) -> Vec<String> {
+    let row =
+        |minute: u32| format!("{},{},100,P,1,0\n", 32_400_000 + minute * 60_000, 1_000_000 + minute * 100);
+    tape(dir, &(0..180).map(row).collect::<String>());
+    let urls = embedded_urls(dir, &dir.join("tape"));
+    let (code, text) = run(&with("run", &urls));
+    assert_eq!(code, 0, "{text}");
+    urls[4..].to_vec()
+}
+
+/// The picture, and what was printed.
+fn plot(dir: &Path, store: &[String], more: &[&str]) -> (String, String) {
+    let path = dir.join("p.svg");
+    let arguments = ["plot", "XYZ", "--out", path.to_str().unwrap(), &store[0], &store[1]];
+    let (code, text) = run(&[&arguments[..], more].concat());
+    assert_eq!(code, 0, "{text}");
+    (std::fs::read_to_string(&path).unwrap(), text)
+}
+
+/// Contents of the text elements.
+fn texts(svg: &str) -> Vec<&str> {
+    let elements = svg.split("<text").skip(1);
+    elements.map(|text| text.split_once('>').unwrap().1.split("</text>").next().unwrap().trim()).collect()
+}
+
+/// Points of each line, and its colour.
+fn lines(svg: &str) -> Vec<(Vec<(i32, i32)>, &str)> {
+    let attribute = |text: &'static str, line: &str| -> String {
+        line.split_once(text).map_or("", |(_, rest)| rest.split('"').next().unwrap_or_default()).to_owned()
+    };
+    let point = |text: &str| {
+        let (x, y) = text.split_once(',').unwrap();
+        (x.parse().unwrap(), y.parse().unwrap())
+    };
+    let mut out = Vec::new();
+    for line in svg.split("<polyline").skip(1) {
+        let points = attribute("points=\"", line);
+        let color = line.split_once("stroke=\"").unwrap().1.split('"').next().unwrap();
+        out.push((points.split_whitespace().map(point).collect(), color));
+    }
+    out
+}
+
+#[test]
+fn a_chart_names_its_day_and_zone_and_has_ticks_on_round_times() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = filled(dir.path());
+    let (svg, text) = plot(dir.path(), &store, &[]);
+    let texts_of = texts(&svg);
+    assert!(texts_of.contains(&"XYZ 1m lean.sip, 2013-10-08, America/New_York"), "{texts_of:?}");
+    let ticks: Vec<&str> = texts_of.iter().copied().filter(|text| text.contains(':')).collect();
+    assert_eq!(
+        ticks,
+        ["09:30", "09:45", "10:00", "10:15", "10:30", "10:45", "11:00", "11:15", "11:30", "11:45"]
+    );
+    // Regular hours; the rest is counted, and drawn on request.
+    assert!(text.contains("150 bars drawn") && text.contains("--session extended adds 30 bars"), "{text}");
+    let (svg, text) = plot(dir.path(), &store, &["--session", "extended", "--tz", "UTC"]);
+    assert!(text.contains("180 bars drawn") && !text.contains("adds"), "{text}");
+    let texts_of = texts(&svg);
+    assert!(texts_of.contains(&"pre-market and post-market") && texts_of.contains(&"13:00"), "{texts_of:?}");
+    assert!(texts_of.contains(&"XYZ 1m lean.sip, 2013-10-08, UTC"), "{texts_of:?}");
+    // Every character is in the font that pictures of points are drawn with.
+    assert!(svg.is_ascii(), "{svg}");
+}
+
+#[test]
+fn a_bar_that_opens_where_it_closes_is_a_dash() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = filled(dir.path());
+    let (svg, _) = plot(dir.path(), &store, &["--from", "2013-10-08T10:00", "--to", "2013-10-08T10:30"]);
+    let dashes = lines(&svg)
+        .into_iter()
+        .filter(|(points, color)| {
+            *color == "#1B9E77"
+                && points.len() == 2
+                && points[0].1 == points[1].1
+                && points[1].0 - points[0].0 >= 5
+        })
+        .count();
+    assert_eq!(dashes, 30);
+}
+
+#[test]
+fn bars_narrower_than_a_pixel_have_volume() {
+    let dir = tempfile::tempdir().unwrap();
+    let row = |second: u32| format!("{},1000000,{},P,1,0\n", 34_200_000 + second * 1_000, 100 + second % 7);
+    tape(dir.path(), &(0..3_000).map(row).collect::<String>());
+    let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
+    assert_eq!(run(&with("run", &urls)).0, 0);
+    let (svg, text) = plot(dir.path(), &urls[4..], &["--interval", "1s", "--size", "800x400"]);
+    assert!(text.contains("3,000 bars drawn"), "{text}");
+    // Columns of the volume panel stand on its lower edge, at least one in each pixel's place.
+    let all = lines(&svg);
+    let vertical = all.iter().filter(|(points, color)| {
+        *color == "#1B9E77"
+            && points.len() == 2
+            && points[0].0 == points[1].0
+            && points[0].1 - points[1].1 > 20
+    });
+    let mut places: Vec<i32> = vertical.map(|(points, _)| points[0].0).collect();
+    places.sort_unstable();
+    places.dedup();
+    assert!(places.len() > 500, "{} columns of volume", places.len());
+}
+
+#[test]
+fn an_indicator_without_values_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = filled(dir.path());
+    let (_, text) = plot(dir.path(), &store, &["--indicator", "sma:5000,sma:20"]);
+    assert!(text.contains("nothing drawn for sma:5000: it needs more than the 150 bars"), "{text}");
+    assert!(!text.contains("nothing drawn for sma:20"), "{text}");
+}
