@@ -131,10 +131,7 @@ fn rebuild(
     let scan = Scan { kind, symbol: Some(symbol.to_owned()), from: first, to: last, limit: None };
     let mut place = Place::default();
     store.scan(&scan, &mut |record| {
-        let feed = match record {
-            market::Record::Trade(trade) => trade.feed,
-            market::Record::Quote(quote) => quote.feed,
-        };
+        let feed = *record.feed();
         if options.feed.as_ref().is_none_or(|only| only == feed) {
             aggregator.add(record, place);
             place.position += 1;
