@@ -4,7 +4,12 @@
     reason = "the comments are help texts, where brackets mean optional"
 )]
 
+use crate::command::config::options::ConfigVerb;
+use crate::command::dead_letters::options::DeadLetters;
+use crate::command::doctor::DoctorOptions;
 use crate::command::forecast::options::Forecast;
+use crate::command::messages::{LateOptions, NoticesOptions};
+use crate::command::status::StatusOptions;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ports::Error;
@@ -108,8 +113,22 @@ pub(crate) enum Verb {
     Alert(AlertVerb),
     /// Show what live feeds missed, and whether it was fetched
     Gaps(GapsOptions),
+    /// List, export and publish again what could not be stored
+    #[command(subcommand)]
+    DeadLetters(DeadLetters),
+    /// Show records that came too late for their bars
+    Late(LateOptions),
+    /// Show trading halts and price bands
+    Notices(NoticesOptions),
     /// Fetch a span, or what is open in the ledger, from the vendor's history
     Backfill(BackfillOptions),
+    /// Check source, topic and store link by link, and name what is broken
+    Doctor(DoctorOptions),
+    /// Show what a running process does: rates, lag, latency, retries, gaps
+    Status(StatusOptions),
+    /// Check and show the settings
+    #[command(subcommand)]
+    Config(ConfigVerb),
     /// Play a tape as a vendor's API, misbehaviour included, for those without an account
     Simulate(SimulateOptions),
     /// Play a bundled real session through the embedded engines; needs no server and no account

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tapeline::config::{self, Config};
+use tapeline::config::{Config, Layers};
 use tracing_subscriber::EnvFilter;
 
 #[derive(Clone)]
@@ -27,21 +27,26 @@ pub(crate) fn with(url: &str, name: &str, value: &str) -> String {
     format!("{url}{mark}{name}={value}")
 }
 
+/// The layers of settings that the arguments name: default values, the file, the environment, the flags.
+pub(crate) fn layers(common: &Common) -> Layers {
+    let in_folder = PathBuf::from("tapeline.toml");
+    let file: Option<&Path> = match &common.config {
+        Some(path) => Some(path),
+        None => in_folder.is_file().then_some(&in_folder),
+    };
+    let flags = [
+        ("source.url", common.source.clone()),
+        ("topic.url", common.topic.clone()),
+        ("topic.group", common.group.clone()),
+        ("store.url", common.store.clone()),
+        ("log.level", common.log.clone()),
+    ];
+    Layers::read(file, std::env::vars(), &flags)
+}
+
 impl Context {
     pub(crate) fn new(common: &Common) -> Result<Self> {
-        let beside = PathBuf::from("tapeline.toml");
-        let file: Option<&Path> = match &common.config {
-            Some(path) => Some(path),
-            None => beside.is_file().then_some(&beside),
-        };
-        let flags = [
-            ("source.url", common.source.clone()),
-            ("topic.url", common.topic.clone()),
-            ("topic.group", common.group.clone()),
-            ("store.url", common.store.clone()),
-            ("log.level", common.log.clone()),
-        ];
-        let mut config = config::load(file, std::env::vars(), &flags)?;
+        let mut config = layers(common).config()?;
         for (name, value) in [("symbols", &common.symbols), ("kinds", &common.kinds)] {
             if let Some(value) = value {
                 config.source.url = with(&config.source.url, name, value);
@@ -108,9 +113,14 @@ fn listen(stop: &CancelToken) -> Result<()> {
     Ok(())
 }
 
+/// What is logged.
+pub(crate) fn filter(config: &Config) -> Result<EnvFilter> {
+    EnvFilter::try_new(&config.log.level)
+        .map_err(|error| Error::user(format!("log.level `{}`: {error}", config.log.level)))
+}
+
 fn log(config: &Config) -> Result<()> {
-    let filter = EnvFilter::try_new(&config.log.level)
-        .map_err(|error| Error::user(format!("log.level `{}`: {error}", config.log.level)))?;
+    let filter = filter(config)?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

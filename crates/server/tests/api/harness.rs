@@ -122,6 +122,7 @@ impl Fixture {
             store,
             telemetry: None,
             verify: None,
+            probe: None,
         };
         let server = Server::start(settings, engines, &self.stop).unwrap();
         self.address = server.address();

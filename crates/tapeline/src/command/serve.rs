@@ -1,5 +1,6 @@
 //! `tapeline serve`: the dashboard and the REST API.
 
+use super::monitor::Watched;
 use super::verify;
 use crate::cli::ServeOptions;
 use crate::context::Context;
@@ -33,7 +34,10 @@ pub(crate) fn start(
         // The run loops of this process are about to create the topics: the reader need not complain first.
         super::flow::prepare(context, config, &*topics)?;
     }
+    let own = telemetry.clone().unwrap_or_default();
+    let probe = super::monitor::watch(config, &own, &context.stop, Watched::consumer(&config.topic.group))?;
     let engines = Engines {
+        probe: Some(probe),
         topics: Arc::from(topics),
         names: open::names(config),
         store: Arc::from(open::store(config)?),

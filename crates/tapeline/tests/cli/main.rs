@@ -4,11 +4,14 @@
 
 mod alert;
 mod bars;
+mod dead_letters;
+mod doctor;
 mod embedded;
 mod forecast;
 mod hot;
 mod kill;
 mod live;
+mod monitor;
 mod poll;
 mod real;
 mod rights;

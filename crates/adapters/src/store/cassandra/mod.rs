@@ -10,6 +10,7 @@
 //! | `read` | counts and scans |
 
 mod bars;
+mod check;
 mod cql;
 mod literal;
 mod order;
@@ -19,6 +20,7 @@ mod tls;
 mod write;
 
 use market::bar::Bar;
+use ports::check::Chain;
 use ports::secret::Secret;
 use ports::store::{BarScan, BarSink, Counts, Scan, Sink, Store, Writer};
 use ports::tls::Tls;
@@ -32,7 +34,7 @@ use scylla::statement::Consistency;
 use serde::Deserialize;
 use std::fmt::Display;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
@@ -67,6 +69,8 @@ pub struct CassandraStore {
     settings: Settings,
     session: OnceLock<(Arc<Runtime>, Arc<Session>)>,
     bar_statements: OnceLock<bars::Statements>,
+    /// The driver's words when a session could not be opened: what `check` finds the broken link by.
+    last_failure: Mutex<String>,
 }
 
 /// How long one request may take before it is tried again.
@@ -90,7 +94,14 @@ impl CassandraStore {
             .map(|node| if node.contains(':') { node.to_owned() } else { format!("{node}:9042") })
             .collect();
         let keyspace = keyspace.to_ascii_lowercase();
-        Ok(Self { nodes, keyspace, settings, session: OnceLock::new(), bar_statements: OnceLock::new() })
+        Ok(Self {
+            nodes,
+            keyspace,
+            settings,
+            session: OnceLock::new(),
+            bar_statements: OnceLock::new(),
+            last_failure: Mutex::default(),
+        })
     }
 
     fn consistency(&self) -> Result<Consistency> {
@@ -144,6 +155,7 @@ impl CassandraStore {
     fn unreachable(&self, error: &NewSessionError) -> Error {
         let place = format!("connect to {}", self.describe());
         let text = error.to_string();
+        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = causes(error);
         if text.contains("Authentication") || text.contains("credentials") {
             return Error::user(format!("{place}: {text}"))
                 .hint("set store.cassandra.username and TAPELINE__STORE__CASSANDRA__PASSWORD");
@@ -157,6 +169,20 @@ impl CassandraStore {
         let place = format!("{doing} in {}", self.describe());
         move |error| Error::external(format!("{place}: {error}"))
     }
+}
+
+/// An error with all its causes.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
 }
 
 /// Splits the causes of a failed request: missing schema and missing rights are the user's to mend.
@@ -213,6 +239,10 @@ impl Store for CassandraStore {
     fn scan_bars(&self, scan: &BarScan, sink: BarSink<'_>) -> Result<()> {
         schema::check(self)?;
         bars::scan(self, scan, sink)
+    }
+
+    fn check(&self) -> Chain {
+        check::check(self)
     }
 
     fn describe(&self) -> String {

@@ -72,6 +72,12 @@ fn outbox(config: &Config) -> Result<SqliteOutbox> {
     SqliteOutbox::open(Path::new(&config.alert.file), config.alert.most).map_err(Error::user)
 }
 
+/// Checks the rules and channels of the configuration.
+pub(crate) fn check(config: &Config) -> Result<()> {
+    engine(config, &config.alert.rules)?;
+    check_channels(config)
+}
+
 /// Names that rules send to and no channel has are errors, as are channels of the same name.
 fn check_channels(config: &Config) -> Result<()> {
     let mut names = BTreeSet::new();

@@ -2,14 +2,17 @@
 
 use crate::cli::AlertRunOptions;
 use crate::command::flow;
+use crate::command::monitor::{self, Watched};
 use crate::context::Context;
 use crate::output::thousands;
 use market::alert::{Alert, Fold};
 use notify::outbox::{OutboxStore, RetryPolicy, SqliteOutbox, deliver};
 use notify::{ChannelConfig, Message, Notifier};
 use pipeline::alert::{self, AlertSink};
+use ports::metrics::METRICS;
 use ports::{CancelToken, Error, Result, clock};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tapeline::open;
@@ -25,6 +28,7 @@ pub(crate) fn run(context: &Context, options: &AlertRunOptions) -> Result<ExitCo
     let engine = super::engine(config, &config.alert.rules)?;
     let topics = open::topics(config, &context.stop)?;
     flow::prepare(context, config, &*topics)?;
+    let _monitor = monitor::start(context, config, &Arc::default(), Watched::producer(config))?;
     let mut deliveries = Vec::new();
     for channel in open_channels(&config.alert.channels)? {
         deliveries.push((channel, super::outbox(config)?));
@@ -91,6 +95,7 @@ fn deliver_all(
         let sent = deliver(&mut outbox, &mut *channel, &policy, &|| clock::now().millis())
             .map_err(Error::external)?;
         if sent > 0 {
+            METRICS.alerts_sent(channel.name(), sent as u64);
             continue;
         }
         if last {
