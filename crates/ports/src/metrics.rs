@@ -211,8 +211,10 @@ impl Metrics {
                 "tapeline_last_verify_timestamp_seconds",
                 "Unix time of the last verify without a difference; 0 if none.",
             )?,
-            verify_differences: make
-                .gauge("tapeline_verify_differences", "Differences that the last verify found.")?,
+            verify_differences: make.gauge(
+                "tapeline_verify_differences",
+                "Symbols and kinds that differed in the last verify.",
+            )?,
             alerts_sent: make.counters(
                 "tapeline_alerts_sent_total",
                 "Messages that the notifier has accepted.",

@@ -49,7 +49,10 @@ impl Monitor {
             ))
             .hint("set TAPELINE__METRICS__TOKEN, or metrics.listen = \"127.0.0.1:9464\""));
         }
-        let socket = listen::bind(&settings).map_err(|error| error.context("metrics.listen"))?;
+        let socket = listen::bind(&settings).map_err(|error| {
+            Error::user(format!("metrics.listen: {}", error.what()))
+                .hint("choose another port: TAPELINE__METRICS__LISTEN=127.0.0.1:0 takes a free one")
+        })?;
         let address =
             socket.local_addr().map_err(|error| Error::internal(format!("read the address: {error}")))?;
         let token: Arc<str> = settings.token.as_str().into();

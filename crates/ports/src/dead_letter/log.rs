@@ -111,12 +111,14 @@ impl FromStr for Cut {
 /// A letter of the topic, without its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Where its newest copy lies.
+    /// Where its first copy lies.
     pub number: Number,
     /// Hash of origin and bytes: what markers name.
     pub id: String,
     /// When the newest copy was written, milliseconds since 1970.
     pub time_ms: i64,
+    /// Where the newest copy lies.
+    newest: Number,
     /// Copies of it in the topic.
     pub copies: u64,
     /// `source`, `decode` or `store`.
@@ -210,19 +212,24 @@ pub fn read(topics: &dyn Topics, names: &Names) -> Result<Vec<Entry>> {
             }
             return;
         }
-        let mut entry = entry(message, number);
-        if let Some(before) = entries.get(&entry.id) {
-            entry.copies += before.copies;
-            if after((before.time_ms, before.number), (entry.time_ms, entry.number)) {
-                entry = Entry { copies: entry.copies, ..before.clone() };
+        let copy = entry(message, number);
+        match entries.get_mut(&copy.id) {
+            Some(first) => {
+                first.copies += 1;
+                if after((copy.time_ms, number), (first.time_ms, first.newest)) {
+                    first.time_ms = copy.time_ms;
+                    first.newest = number;
+                }
+            }
+            None => {
+                entries.insert(copy.id.clone(), copy);
             }
         }
-        entries.insert(entry.id.clone(), entry);
     })?;
     let mut entries: Vec<Entry> = entries.into_values().collect();
     for entry in &mut entries {
         if let Some((written, state)) = markers.get(&entry.id)
-            && !(entry.of_source() && after((entry.time_ms, entry.number), *written))
+            && !(entry.of_source() && after((entry.time_ms, entry.newest), *written))
         {
             entry.state = *state;
             entry.settled_ms = Some(written.0);
@@ -256,6 +263,7 @@ fn entry(message: &dyn Fetched, number: Number) -> Entry {
         number,
         id: String::new(),
         time_ms: message.stamp_ms(),
+        newest: number,
         copies: 1,
         stage: String::new(),
         origin: String::new(),

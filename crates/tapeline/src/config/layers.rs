@@ -69,7 +69,7 @@ pub struct Layers {
 }
 
 impl Layers {
-    /// Reads all layers. What is wrong is kept for [`Layers::faults`].
+    /// Reads all layers. What is wrong is kept for [`Layers::checked`].
     pub fn read(
         file: Option<&Path>,
         environment: impl Iterator<Item = (String, String)>,
@@ -112,41 +112,37 @@ impl Layers {
     /// # Errors
     /// Everything that is wrong, a line each.
     pub fn config(&self) -> Result<Config> {
-        let faults = self.faults();
-        match faults.as_slice() {
-            [] => {}
-            [fault] => {
-                return Err(Error::user(format!("configuration: {fault}")).hint(HINT));
-            }
-            faults => {
-                let what = format!("configuration: {} errors\n  {}", faults.len(), faults.join("\n  "));
-                return Err(Error::user(what).hint(HINT));
-            }
-        }
-        let mut config = deserialize(&self.table).map_err(|error| Error::user(error).hint(HINT))?;
-        move_credentials(&mut config)?;
-        Ok(config)
+        self.checked().map_err(|faults| {
+            let what = match faults.as_slice() {
+                [fault] => format!("configuration: {fault}"),
+                faults => format!("configuration: {} errors\n  {}", faults.len(), faults.join("\n  ")),
+            };
+            Error::user(what).hint(HINT)
+        })
     }
 
-    /// What is wrong, a line each with the layer it comes from.
-    #[must_use]
-    pub fn faults(&self) -> Vec<String> {
+    /// The settings, or what is wrong, a line each with the layer it comes from.
+    ///
+    /// # Errors
+    /// What is wrong; at least one line.
+    pub fn checked(&self) -> Result<Config, Vec<String>> {
         let mut faults = self.faults.clone();
         let out_of_range = validate::check(&self.table);
-        faults.extend(out_of_range.into_iter().map(|(path, fault)| format!("{}{fault}", self.place(&path))));
-        if faults.is_empty()
-            && let Err(error) = deserialize(&self.table)
-        {
-            faults.extend(self.undeserializable(&error));
+        faults.extend(out_of_range.iter().map(|(path, fault)| format!("{}{fault}", self.place(path))));
+        match deserialize(&self.table) {
+            Ok(mut config) if faults.is_empty() => {
+                move_credentials(&mut config).map_err(|error| vec![error.to_string()])?;
+                Ok(config)
+            }
+            Ok(_) => Err(faults),
+            Err(error) => {
+                faults.extend(self.undeserializable(&out_of_range));
+                if faults.is_empty() {
+                    faults.push(error);
+                }
+                Err(faults)
+            }
         }
-        if faults.is_empty()
-            && let Err(error) = deserialize(&self.table)
-                .map_err(Error::user)
-                .and_then(|mut config| move_credentials(&mut config))
-        {
-            faults.push(error.to_string());
-        }
-        faults
     }
 
     /// `tapeline.toml: ` before a fault of that file; nothing for defaults and flags.
@@ -157,10 +153,10 @@ impl Layers {
         }
     }
 
-    /// Which values cannot be deserialised: each is tried alone over the defaults.
-    fn undeserializable(&self, whole: &str) -> Vec<String> {
+    /// Which values cannot be deserialised: each is tried alone over the defaults. Those out of range are named already.
+    fn undeserializable(&self, named: &[(String, String)]) -> Vec<String> {
         let mut faults = Vec::new();
-        for path in self.origins.keys() {
+        for path in self.origins.keys().filter(|path| named.iter().all(|(other, _)| other != *path)) {
             let mut table: Table = DEFAULT.parse().unwrap_or_default();
             if let (Some(value), Some((parent, key))) = (find(&self.table, path), parent_of(&mut table, path))
             {
@@ -170,13 +166,10 @@ impl Layers {
                 }
             }
         }
-        if faults.is_empty() {
-            faults.push(whole.to_owned());
-        }
         faults
     }
 
-    /// Every setting with its origin, in the order of the reference. Secrets are masked.
+    /// Every setting with its origin, sorted, values before sections. Secrets are masked.
     #[must_use]
     pub fn settings(&self) -> Vec<Setting> {
         let mut settings = Vec::new();
@@ -353,7 +346,7 @@ mod tests {
             &[("TAPELINE__TOPIC__KAFKA__REPLICATION", "x"), ("TAPELINE__NO__SUCH", "1")],
             &[("topic.group", "")],
         );
-        let faults = layers.faults();
+        let faults = layers.checked().unwrap_err();
         for part in [
             "unknown setting `topic.urll`",
             "topic.partitions: expected 1 to 10000, found 0",
@@ -373,7 +366,7 @@ mod tests {
     #[test]
     fn values_that_cannot_be_deserialised_are_each_named() {
         let text = "[topic.kafka.tls]\nverify = 'maybe'\n[store.cassandra.tls]\nverify = 'no'\n[store.cassandra]\npassword = { file = '/no/such' }";
-        let faults = read(text, &[], &[]).faults();
+        let faults = read(text, &[], &[]).checked().unwrap_err();
         assert_eq!(faults.len(), 3, "{faults:#?}");
         assert!(
             faults.iter().any(|fault| fault.contains("`topic.kafka.tls.verify`: unknown variant `maybe`")),
@@ -390,7 +383,7 @@ mod tests {
             &[("TAPELINE__TOPIC__PARTITIONS", "4"), ("FINNHUB_API_KEY", "hush")],
             &[("store.url", "cassandra://bob:hush@h/ks")],
         );
-        assert!(layers.faults().is_empty(), "{:#?}", layers.faults());
+        layers.checked().unwrap();
         let settings = layers.settings();
         let find = |path: &str| settings.iter().find(|setting| setting.path == path).unwrap();
         assert!(matches!(&find("topic.group").origin, Origin::File(_)));

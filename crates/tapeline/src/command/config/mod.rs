@@ -28,10 +28,7 @@ pub(crate) fn run(common: &Common, verb: &ConfigVerb) -> Result<ExitCode> {
 
 fn check(common: &Common, options: &CheckOptions) -> Result<ExitCode> {
     let layers = context::layers(common);
-    let mut faults = layers.faults();
-    if faults.is_empty() {
-        faults = unusable(&layers.config()?);
-    }
+    let faults = layers.checked().map_or_else(|faults| faults, |config| unusable(&config));
     let mut out = Out::new();
     match options.format {
         Shape::Json => {
@@ -82,7 +79,7 @@ fn unusable(config: &Config) -> Vec<String> {
 
 fn show(common: &Common, options: &ShowOptions) -> Result<ExitCode> {
     let layers: Layers = context::layers(common);
-    let faults = layers.faults();
+    let faults = layers.checked().err().unwrap_or_default();
     let mut settings = layers.settings();
     settings.retain(|setting| !options.changed || setting.origin != Origin::Default);
     let mut out = Out::new();

@@ -55,7 +55,7 @@ impl Letters {
     fn one(&self, number: Number) -> Result<&Entry> {
         self.entries.iter().find(|entry| entry.number == number).ok_or_else(|| {
             Error::user(format!("no dead letter {number} on {}", self.names.dead_letters()))
-                .hint("the newest copy of a letter has the number: tapeline dead-letters list --all")
+                .hint("list all numbers: tapeline dead-letters list --all")
         })
     }
 
