@@ -1,9 +1,9 @@
-"""Ten times the busiest second of quotes there is on record, through Alpaca's simulated stream into Kafka.
+"""Ten times the busiest second of quotes on record, through Alpaca's simulated stream into Kafka.
 
-That second is AIG's, 6,598 quotes, on a day that is not in every tape: so the busiest second of the tape at hand is played as many
-times as fast as makes 65,980 a second of it, with its neighbours. The topic is read with kafka-python: the broker's own time of
-appending less the time at which our program had read the frame from the socket. The first second, in which the producer
-makes its connections, is left out.
+That second is AIG's, 6,598 quotes, on a day that is not in every tape: so the busiest second of the
+available tape and its neighbours are sped up to 65,980 quotes per second. The topic is read with kafka-python; latency is the broker's
+append time minus the time at which Tapeline read the frame from the socket. The first second, in which the producer connects,
+is excluded.
 """
 import csv, io, json, os, signal, subprocess, tempfile, time, zipfile
 from collections import Counter
@@ -14,7 +14,7 @@ SYMBOL, DATE, RATE, SECONDS = "aig", "20131008", 65_980, 6
 
 
 def cut(tape, folder):
-    """A folder with a part of the tape; how many rows, how many its busiest second has, and how fast to play it."""
+    """A folder with a part of the tape; its number of rows, those of its busiest second, and the playback speed."""
     with zipfile.ZipFile(f"{tape}/tick/{SYMBOL}/{DATE}_quote.zip") as file:
         name = file.namelist()[0]
         rows = list(csv.reader(io.TextIOWrapper(file.open(name))))

@@ -1,4 +1,4 @@
-"""Every trade and quote of a tape folder through real Kafka and Cassandra: counted by somebody else's code, verified
+"""Every trade and quote of a tape folder through real Kafka and Cassandra: counted by independent code, verified
 field for field, again after a second full run, again after kill -9. `cargo xtask prove [DIR]` starts it."""
 import collections, glob, json, os, random, signal, subprocess, sys, time, zipfile
 from pathlib import Path
@@ -90,6 +90,6 @@ for name in ("BENCH_CASSANDRA_PID", "BENCH_KAFKA_PID"):
     os.kill(int(os.environ[name]), signal.SIGCONT)
 text = process.communicate(timeout=300)[0]
 assert process.returncode == 0, text
-told = [line for line in text.splitlines() if "WARN" in line]
-print(f"each server silent for 15 s in the middle; people were told {len(told)} times: {told[:1]}", flush=True)
+warnings = [line for line in text.splitlines() if "WARN" in line]
+print(f"each server paused for 15 s in the middle; {len(warnings)} warnings logged: {warnings[:1]}", flush=True)
 check("outage", trades, {"trades": want["trades"], "quotes": {}}, "after the outages")

@@ -1,6 +1,6 @@
-"""Every arm of the benchmarks in one run on one machine; `cargo xtask bench [ARM …]` starts it with fresh servers.
+"""All benchmarks in one run on one machine; `cargo xtask bench [NAME …]` starts it with fresh servers.
 
-Arms: store, topic, bars, decode, live, latency, embedded, memory. Rates are rows a second; ratios are taken between neighbours in time.
+Benchmarks: store, topic, bars, decode, live, latency, embedded, memory. Rates are rows per second; ratios compare consecutive runs.
 """
 import glob, os, re, shutil, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
@@ -67,9 +67,9 @@ def spark():
 
 
 def warm_up(what, measure):
-    """A JVM compiles what it does often: a write costs Cassandra several times as much at first as later, and the last tenth
-    of that takes some fifty million rows. Goes on until the rate no longer rises: eight runs not a fiftieth above the eight
-    before, by their medians; flushes, compactions and neighbours make single ones a third slower, so fewer tell nothing."""
+    """A JVM compiles hot code: at first a write costs Cassandra several times as much as later, and the last tenth
+    of that takes some fifty million rows. Continues until the rate no longer rises: eight runs not a fiftieth above the eight
+    before, by their medians; flushes, compactions and neighbours make single runs a third slower, so fewer prove nothing."""
     seen, middle = [], statistics.median
     while len(seen) < 64 and (len(seen) % 8 or len(seen) < 16 or middle(seen[-8:]) > middle(seen[-16:-8]) * 1.02):
         seen.append(measure())
@@ -77,7 +77,7 @@ def warm_up(what, measure):
 
 
 def in_turn(rounds):
-    """Ceiling, ours and the tutorials' in turn: the machine's speed drifts, and none is to have the better half of it."""
+    """Alternates the ceiling, Tapeline and the tutorial's consumer, because the machine's speed drifts."""
     top, ours, tutorial = zip(*rounds)
 
     def ratios(base):
@@ -88,7 +88,7 @@ def in_turn(rounds):
     show("tapeline consume", ours)
     show("ceiling: the same batches from memory", top)
     ratios(top)
-    show("Python as the tutorials write it", tutorial)
+    show("tutorial's Python consumer", tutorial)
     ratios(tutorial)
     return statistics.median(ours)
 
@@ -96,13 +96,13 @@ def in_turn(rounds):
 def store_arm():
     env = prefixed("bench")
     produce_to(env)
-    print(f"store arm: rows acknowledged by Cassandra a second, {TAPE}, median  min .. max  ratio", flush=True)
-    # The statement for a single row takes other ways through the server than the batch: both are to be warm.
+    print(f"store: rows per second acknowledged by Cassandra, {TAPE}, median  min .. max  ratio", flush=True)
+    # A single-row statement takes another path through the server than a batch: both must be warm.
     warm_up("tapeline consume", lambda: (ceiling(), python_consume(2, 0), consume(env, f"warm{time.time()}"))[2])
-    print("  rows that the table has, as after a replay:", flush=True)
+    print("  existing rows, as after a replay:", flush=True)
     middle = in_turn([(ceiling(), consume(env, f"g{i}"), python_consume(10, 0)) for i in range(3 * ROUNDS)])
     python = [python_consume(15, n) for n in (1, 200)]
-    show("Python, one prepared execute a row", [python[0]], middle / python[0])
+    show("Python, one prepared execute per row", [python[0]], middle / python[0])
     show("Python, prepared, 200 in flight", [python[1]], middle / python[1])
     warmed = spark()
     show("Spark Structured Streaming, warmed up", warmed, middle / statistics.median(warmed))
@@ -112,7 +112,7 @@ def store_arm():
         prefixed("bench", store)
         return store
 
-    print("  new rows, a keyspace for each run: what is flushed meanwhile was written by the runs before", flush=True)
+    print("  new rows, a keyspace for each run: flushes in the meantime are of earlier runs", flush=True)
     in_turn([(ceiling(new(f"ceiling{i}")), consume(env, f"n{i}", new(f"ours{i}")), python_consume(10, 0, new(f"python{i}")))
              for i in range(2 * ROUNDS)])
 
@@ -127,7 +127,7 @@ def topic_arm():
                   f"bootstrap.servers={KAFKA}", "acks=all", "compression.type=lz4", "linger.ms=5")
         rates["java"].append(float(re.search(r"1000000 records sent, ([\d.]+)", text)[1]))
         rates["tapeline"].append(produce_to(env))
-    print("topic arm: messages acknowledged by Kafka a second, acks=all, lz4, linger 5 ms", flush=True)
+    print("topic: messages per second acknowledged by Kafka, acks=all, lz4, linger 5 ms", flush=True)
     show("ProducerPerformance, 190 bytes, one payload", rates["java"])
     show("tapeline produce, unzipping and parsing", rates["tapeline"],
          statistics.median(t / j for t, j in zip(rates["tapeline"], rates["java"])))
@@ -137,7 +137,7 @@ def topic_arm():
 
 def bars_arm():
     bench = lambda *words: sh(BENCH, "aggregate", *words).strip().splitlines()
-    print(f"bars arm: trades a second into bars of 1s to 1d, {TAPE}", flush=True)
+    print(f"bars: trades per second aggregated into bars of 1s to 1d, {TAPE}", flush=True)
     memory = [int(line.split()[0]) for line in bench("memory", SOURCE, 5)]
     show("tapeline, in memory, one core, all intervals", memory)
     pandas = int(sh(PYTHON, "bench/peers/bars.py", "pandas", TAPE).split()[-1])
@@ -145,7 +145,7 @@ def bars_arm():
     spy = f"tape:{TAPE}?kinds=trades&symbols=SPY&dates=20131008"
     best = lambda n: min(float(line.split()[0]) for line in bench("symbols", spy, n, 5))
     cost = [{n: best(n) for n in (10, 100, 1_000, 10_000)} for _ in range(ROUNDS)]
-    print("  ns a trade by number of symbols, best of 5 passes, round by round: "
+    print("  ns per trade by number of symbols, best of 5 passes, round by round: "
           + "; ".join(", ".join(f"{n}: {ns:.0f}" for n, ns in row.items()) for row in cost), flush=True)
     grown = [row[10_000] / row[10] for row in cost]
     print(f"    10,000 / 10: {', '.join(f'{ratio:.2f}' for ratio in grown)}; median {statistics.median(grown):.2f}", flush=True)
@@ -157,17 +157,17 @@ def bars_arm():
     warm_up("tapeline aggregate", made)
     rounds = [(read(), read("make"), made()) for _ in range(2 * ROUNDS)]
     pairs = [(r, m) for r, _, m in rounds]
-    show("topic read and decoded, nothing else", [r for r, _ in pairs])
+    show("topic read and decoded only", [r for r, _ in pairs])
     for name, at in (("topic to bars, put nowhere", 1), ("tapeline aggregate: to bars on topic and table", 2)):
         show(name, [row[at] for row in rounds])
         print(f"    / read, round by round: {', '.join(f'{row[at] / row[0]:.2f}' for row in rounds)}; "
               f"median {statistics.median(row[at] / row[0] for row in rounds):.2f}", flush=True)
     python = int(sh(PYTHON, "bench/peers/bars.py", "window", KAFKA, "bars.trades", 15).split()[-1])
-    show("Python, a window a message and interval", [python], statistics.median(m for _, m in pairs) / python)
+    show("Python, a window per message and interval", [python], statistics.median(m for _, m in pairs) / python)
 
 
 def decode_arm():
-    print("decode arm: trades a second from frames as the vendors send them, one core: read; read and written in canonical form", flush=True)
+    print("decode: trades per second from frames in the vendors' formats, one core: decoded; decoded and encoded in canonical form", flush=True)
     spy = f"tape:{TAPE}?kinds=trades&symbols=SPY&dates=20131008"
     for messages in (100, 1):
         for vendor in ("alpaca", "massive", "finnhub", "coinbase", "kraken", "binance"):
@@ -175,8 +175,8 @@ def decode_arm():
                 continue
             rows = [list(map(int, line.split())) for line in sh(BENCH, "decode", vendor, spy, messages, 2 * ROUNDS - 1).splitlines()]
             column = lambda at: [row[at] for row in rows]
-            show(f"{vendor}, {messages} a frame", column(0))
-            show("    and written", column(1))
+            show(f"{vendor}, {messages} per frame", column(0))
+            show("    and encoded", column(1))
             if vendor == "alpaca":
                 show("    serde_json's generic value", column(2), statistics.median(column(0)) / statistics.median(column(2)))
                 with tempfile.NamedTemporaryFile("w") as file:
@@ -190,13 +190,13 @@ def decode_arm():
 def live_arm():
     import live
     for attempt in range(ROUNDS):
-        print("live arm: 65,980 quotes a second at the peak, Alpaca's stream to Kafka", flush=True)
+        print("live: peak of 65,980 quotes per second, Alpaca's stream to Kafka", flush=True)
         live.run(TAPE, TAPELINE, KAFKA, f"live{attempt}", prefixed(f"live{attempt}"))
 
 
 def latency_arm():
     env = prefixed("latency")
-    print("latency arm: 10,000 a second, from intended send time to Cassandra's answer, ms: p50 p99 p99.9", flush=True)
+    print("latency: 10,000 per second, from intended send time to Cassandra's acknowledgement, ms: p50 p99 p99.9", flush=True)
     for _ in range(ROUNDS):
         print("  ", sh(BENCH, "latency", SOURCE, TOPIC, STORE, 10_000, 25, env=env).strip().splitlines()[-1], flush=True)
 
@@ -207,13 +207,13 @@ def embedded():
 
 
 def embedded_arm():
-    print("embedded arm: source to store in SQLite, records a second", flush=True)
-    show("tapeline run, bars as well", [embedded() for _ in range(ROUNDS)])
-    show("tapeline demo, told by a stock API at 150,000", [rate(sh(TAPELINE, "demo", "--dir", "target/bench-demo")) for _ in range(ROUNDS)])
+    print("embedded: source to store in SQLite, records per second", flush=True)
+    show("tapeline run, including bars", [embedded() for _ in range(ROUNDS)])
+    show("tapeline demo, from a stock API at 150,000 per second", [rate(sh(TAPELINE, "demo", "--dir", "target/bench-demo")) for _ in range(ROUNDS)])
 
 
 def watch(name, *words, env):
-    """Runs to the end; resident MiB now and then, and the peak."""
+    """Runs to the end; samples resident MiB, and returns the peak."""
     process = subprocess.Popen([str(w) for w in words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **env})
     seen, peak = [], 0
     while process.poll() is None:
@@ -230,7 +230,7 @@ def watch(name, *words, env):
 
 def memory_arm():
     env = prefixed("memory")
-    print("memory arm: resident MiB, 10 M records and more", flush=True)
+    print("memory: resident MiB, 10 M records or more", flush=True)
     for i in range(9):
         produce_to(env)
     watch("produce (the tenth million)", TAPELINE, "produce", "--replay", "--source", SOURCE, "--topic", TOPIC, env=env)
@@ -240,6 +240,6 @@ def memory_arm():
 ARMS = {"topic": topic_arm, "store": store_arm, "bars": bars_arm, "decode": decode_arm, "live": live_arm, "latency": latency_arm, "embedded": embedded_arm, "memory": memory_arm}
 unknown = [arm for arm in sys.argv[1:] if arm not in ARMS]
 if unknown:
-    sys.exit(f"no arm {', '.join(unknown)}; there are: {' '.join(ARMS)}")
+    sys.exit(f"unknown benchmark {', '.join(unknown)}; expected: {' '.join(ARMS)}")
 for arm in sys.argv[1:] or ARMS:
     ARMS[arm]()

@@ -1,8 +1,8 @@
-"""Bars as others make them.
+"""Bars as other tools build them.
 
-bars.py pandas TAPE            resample of trades in memory to six intervals; rows a second, reading not counted
+bars.py pandas TAPE            resample of trades in memory to six intervals; rows per second, excluding reading
 bars.py window KAFKA TOPIC S   a tumbling window over a topic as stream processors in Python do it: one dict update a
-                               message and interval; messages a second, for S seconds
+                               message and interval; messages per second, for S seconds
 """
 import glob, json, sys, time, zipfile
 from decimal import Decimal

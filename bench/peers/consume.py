@@ -1,7 +1,7 @@
 """Kafka to Cassandra in Python. usage: consume.py KAFKA CASSANDRA TOPIC KEYSPACE SECONDS IN_FLIGHT
 
 IN_FLIGHT 0 is the consumer as the tutorials write it: one execute a row, the statement as a string with %s in it.
-1 prepares the statement, which few of them do. More is that one tuned: so many rows in flight."""
+1 prepares the statement, which few of them do. More is the tuned version: that many rows in flight."""
 import json, sys, time
 from datetime import datetime, timezone
 from decimal import Decimal

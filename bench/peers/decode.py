@@ -1,6 +1,6 @@
-"""How fast Python reads Alpaca's frames: json alone, and as alpaca-py does (MessagePack, a model a trade).
+"""How fast Python decodes Alpaca's frames: json alone, and like alpaca-py (MessagePack, one model per trade).
 
-decode.py FILE        a frame a line, JSON; prints trades a second of each
+decode.py FILE        one JSON frame per line; prints trades per second of each
 """
 import json, sys, time
 import msgpack
@@ -21,7 +21,7 @@ def stamped(m):
     return {**m, "t": msgpack.Timestamp(int(at.timestamp()), int((part or "0").ljust(9, "0")))}
 
 
-# As alpaca.data.live.websocket: unpackb, timestamps to datetime, a model.
+# Like alpaca.data.live.websocket: unpackb, timestamps to datetime, a model.
 packed = [msgpack.packb([stamped(m) for m in json.loads(frame)]) for frame in frames]
 start, count = time.perf_counter(), 0
 for data in packed:

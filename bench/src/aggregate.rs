@@ -1,4 +1,5 @@
-//! Making bars: in memory on one core, by number of symbols, and from the topic beside merely reading it.
+//! Bar aggregation: in memory on one core, by number of symbols, and from the topic, compared with only
+//! reading it.
 
 use anyhow::{Result, anyhow};
 use market::bar::{Aggregator, Place};
@@ -18,8 +19,8 @@ fn settings(source: &str) -> Result<config::Config> {
     config::load(None, std::env::vars(), &flags).map_err(|error| anyhow!("{error}"))
 }
 
-/// The source's trades in memory, each text once: what is measured is the making of bars, not a million scattered
-/// strings fetched from memory. A topic's reader decodes each trade into a buffer that is at hand.
+/// The source's trades in memory, each text once: this measures the aggregation, not a million scattered
+/// strings fetched from memory. A topic's reader decodes each trade into a buffer in the cache.
 fn load(config: &config::Config) -> Result<Vec<Trade<&'static str>>> {
     let mut source = open::source(config).map_err(|error| anyhow!("{error}"))?;
     let (mut trades, mut texts) = (Vec::new(), HashSet::<&'static str>::new());
@@ -43,7 +44,7 @@ fn load(config: &config::Config) -> Result<Vec<Trade<&'static str>>> {
     Ok(trades)
 }
 
-/// Looks at the clock now and then: whether bars are to be told, as often as the run loop tells them.
+/// Checks the clock now and then: whether to emit bars, as often as the run loop does.
 struct Teller {
     every: Duration,
     last: Instant,
@@ -63,7 +64,7 @@ impl Teller {
     }
 }
 
-/// Adds all trades, telling bars as the run loop does; seconds, and bars told.
+/// Adds all trades, emitting bars like the run loop; returns seconds, and bars emitted.
 fn once(config: &config::Config, trades: &[Trade<&str>]) -> Result<(f64, u64)> {
     let settings = open::bars(config).map_err(|error| anyhow!("{error}"))?;
     let mut aggregator = Aggregator::new(settings);
@@ -85,7 +86,7 @@ fn once(config: &config::Config, trades: &[Trade<&str>]) -> Result<(f64, u64)> {
     Ok((start.elapsed().as_secs_f64(), told))
 }
 
-/// `bench aggregate memory SOURCE PASSES`: trades a second on one core, all intervals.
+/// `bench aggregate memory SOURCE PASSES`: trades per second on one core, all intervals.
 pub(crate) fn memory(source: &str, passes: usize) -> Result<()> {
     let config = settings(source)?;
     let trades = load(&config)?;
@@ -96,9 +97,9 @@ pub(crate) fn memory(source: &str, passes: usize) -> Result<()> {
     Ok(())
 }
 
-/// `bench aggregate symbols SOURCE COUNT`: so many symbols trade in turn, each as the tape's one symbol did in the 400
-/// trades from 11:00 in New York on, over and over, four million trades in all. So each has as many trades a second
-/// whatever their number, and what grows is only how many there are. Nanoseconds a trade.
+/// `bench aggregate symbols SOURCE COUNT`: COUNT symbols trade in turn, each like the tape's one symbol in
+/// the 400 trades from 11:00 in New York, repeatedly, four million trades in all. Each symbol thus has the
+/// same trade rate, and only the number of symbols varies. Nanoseconds per trade.
 pub(crate) fn symbols(source: &str, count: usize, passes: usize) -> Result<()> {
     const TRADES: usize = 4_000_000;
     const EACH: usize = 400;
@@ -115,7 +116,7 @@ pub(crate) fn symbols(source: &str, count: usize, passes: usize) -> Result<()> {
     let settings = open::bars(&config).map_err(|error| anyhow!("{error}"))?;
     let mut aggregator = Aggregator::new(settings);
     let (mut position, mut told, mut teller) = (0_u64, 0_u64, Teller::new(&config));
-    // One aggregator goes on through all passes: the first ones only bring it to its size.
+    // One aggregator continues through all passes: the first ones only grow it to its full size.
     for pass in 0..passes {
         let start = Instant::now();
         for round in 0..rounds {
@@ -142,8 +143,8 @@ pub(crate) fn symbols(source: &str, count: usize, passes: usize) -> Result<()> {
     Ok(())
 }
 
-/// `bench aggregate read TOPIC`: reads and decodes all that is on the topic as `aggregate` does, and nothing else;
-/// `bench aggregate make TOPIC` makes bars of it as well, and puts them nowhere.
+/// `bench aggregate read TOPIC`: reads and decodes everything on the topic like `aggregate`, and nothing
+/// else; `bench aggregate make TOPIC` also aggregates bars, and discards them.
 pub(crate) fn read(topic: &str, make: bool) -> Result<()> {
     let flags = [("topic.url", Some(topic.to_owned()))];
     let config = config::load(None, std::env::vars(), &flags).map_err(|error| anyhow!("{error}"))?;

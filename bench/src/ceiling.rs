@@ -1,5 +1,5 @@
-//! The ceiling of the store arm: the same rows, in the same batches, through the same driver, but made in memory
-//! beforehand, with no topic and no decoding while the clock runs.
+//! The ceiling of the store benchmark: the same rows, in the same batches, through the same driver, but
+//! prepared in memory, without topic and decoding while the clock runs.
 
 use anyhow::{Result, anyhow};
 use ports::CancelToken;
@@ -50,8 +50,8 @@ fn load(config: &config::Config, stop: &CancelToken) -> Result<Vec<Batch>> {
     let mut source = open::source(config).map_err(|error| anyhow!("{error}"))?;
     let mut batches = vec![Batch::default()];
     let at = Partition { topic: 0, number: 0 };
-    // Older than any topic's: like the rows of a replay, these do not replace what the table has. Were they newer, the
-    // ceiling alone would pay for that.
+    // Older than any topic's: like the rows of a replay, these do not replace what the table has. If they
+    // were newer, only the ceiling would pay for that.
     let stamp = 1;
     while source
         .next(stop, &mut |event| {

@@ -1,4 +1,4 @@
-//! Reading the frames of vendors' streams, on one core.
+//! Decoding of vendors' stream frames, on one core.
 
 use anyhow::{Result, anyhow, bail};
 use market::UnixNanos;
@@ -20,7 +20,7 @@ fn frames(vendor: &str, source: &str, messages: usize) -> Result<Vec<String>> {
         "coinbase" => Vendor::Coinbase,
         "kraken" => Vendor::Kraken,
         "binance" => Vendor::Binance,
-        _ => bail!("`{vendor}` is no vendor"),
+        _ => bail!("unknown vendor `{vendor}`"),
     };
     let flags = [("source.url", Some(source.to_owned()))];
     let config = config::load(None, std::env::vars(), &flags).map_err(|error| anyhow!("{error}"))?;
@@ -29,14 +29,14 @@ fn frames(vendor: &str, source: &str, messages: usize) -> Result<Vec<String>> {
         .map_err(|error| anyhow!("{error}"))
 }
 
-/// `bench decode VENDOR SOURCE MESSAGES PASSES`: trades a second, one line a pass: read; read and written in canonical form;
-/// read into serde_json's generic value and its members looked up.
+/// `bench decode VENDOR SOURCE MESSAGES PASSES`: trades per second, one line per pass: decoded; decoded and
+/// encoded in canonical form; parsed into serde_json's generic value with its members looked up.
 pub(crate) fn run(vendor: &str, source: &str, messages: usize, passes: usize) -> Result<()> {
     let frames = frames(vendor, source, messages)?;
     for _ in 0..passes {
         let mut rates = Vec::new();
         for write in [false, true] {
-            let mut decoder = live::decoder(vendor).ok_or_else(|| anyhow!("no decoder of {vendor}"))?;
+            let mut decoder = live::decoder(vendor).ok_or_else(|| anyhow!("no decoder for {vendor}"))?;
             let (mut count, mut payload, start) = (0_u64, Vec::new(), Instant::now());
             for frame in &frames {
                 let read = decoder.frame(frame, UnixNanos(1), &mut |outcome, _| {
@@ -83,7 +83,7 @@ fn generic(frames: &[String]) -> Result<u64> {
     Ok((count as f64 / start.elapsed().as_secs_f64()) as u64)
 }
 
-/// `bench decode frames VENDOR SOURCE MESSAGES`: the frames themselves, one a line, for other programs to read.
+/// `bench decode frames VENDOR SOURCE MESSAGES`: prints the frames, one per line, for other programs to read.
 pub(crate) fn print(vendor: &str, source: &str, messages: usize) -> Result<()> {
     for frame in frames(vendor, source, messages)? {
         println!("{frame}");

@@ -1,5 +1,5 @@
-//! End-to-end latency at a fixed rate: from the moment a record was *meant* to be sent to the store's answer, so that
-//! a stall counts against every record it delays. The loops are the program's own.
+//! End-to-end latency at a fixed rate: from the time a record was *meant* to be sent to the store's
+//! acknowledgement, so that a stall counts against every record it delays. The loops are the program's own.
 
 use anyhow::{Result, anyhow};
 use market::codec::json;

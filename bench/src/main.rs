@@ -1,4 +1,5 @@
-//! What the benchmarks need beside the program itself: `bench ceiling …`, `bench latency …`, `bench aggregate …`. Run by `cargo xtask bench`.
+//! Benchmark programs besides Tapeline itself: `bench ceiling …`, `bench latency …`, `bench aggregate …`. Run
+//! by `cargo xtask bench`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for people")]
 
 mod aggregate;
@@ -8,7 +9,7 @@ mod latency;
 
 use anyhow::{Result, bail};
 
-/// As the program has it.
+/// The same allocator as in the program.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -22,7 +22,7 @@ CHANGED='' NODE=0
 step() { echo "tapeline: $*"; }
 fail() { echo "tapeline: error: $*" >&2; exit 1; }
 
-# Tells CloudFormation how it ended. On a replaced machine no stack waits, and the refusal does not matter.
+# Reports the result to CloudFormation. On a replaced machine no stack waits, and a refusal does not matter.
 finish() {
   local status=$?
   if [ -n "${INSTANCE:-}" ]; then

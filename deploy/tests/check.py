@@ -34,7 +34,7 @@ def templates():
 
 
 def unknown_types(name, resources):
-    """What no emulator knows or keeps is asserted on the template."""
+    """Asserts on the template what no emulator supports."""
     def of(kind):
         return [r["Properties"] for r in resources.values() if r["Type"] == kind]
 

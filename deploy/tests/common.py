@@ -1,4 +1,4 @@
-"""What the checks share."""
+"""Helpers shared by the checks."""
 
 import os
 import socket
@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Failed(Exception):
-    """A check that does not hold."""
+    """A failed check."""
 
 
 def expect(holds, what):

@@ -1,4 +1,4 @@
-"""The templates deployed on emulators of AWS, and what came of it read back.
+"""Deploys the templates on AWS emulators, and reads the result back.
 
 moto says CREATE_COMPLETE for a type it does not know and leaves its physical id empty; ministack refuses such a template.
 So each template is reduced by exactly the types listed here, and the check fails when the list no longer fits.
@@ -56,7 +56,7 @@ def template(variant):
 
 
 def reduced(variant, unknown):
-    """The template without the types in `unknown`; what refers to them gets a literal."""
+    """The template without the types in `unknown`; references to them become literals."""
     whole = template(variant)
     gone = {name for name, resource in whole["Resources"].items() if resource["Type"] in unknown}
 
@@ -139,7 +139,7 @@ def made(environment, name, variant, resources):
 
 
 def groups(environment, variant, have):
-    """Nobody gets in but the given ranges and the stack's own groups."""
+    """Access is limited to the given ranges and the stack's own groups."""
     ids = [have[n] for n, r in template(variant)["Resources"].items() if r["Type"] == "AWS::EC2::SecurityGroup"]
     doors = set()
     for group in client(environment, "ec2").describe_security_groups(GroupIds=ids)["SecurityGroups"]:
@@ -162,7 +162,7 @@ def preamble_of(data, name):
 
 
 def variables(preamble, *names):
-    """What bash makes of the preamble."""
+    """The variables that bash sets from the preamble."""
     shown = output(["bash", "-c", preamble + "\n" + "\n".join(f'printf "%s\\0" "${{{n}-}}"' for n in names)])
     return dict(zip(names, shown.split("\0")))
 
@@ -225,7 +225,7 @@ def moto():
 
 
 def refusals(environment):
-    """What `tapeline-aws` and the template must refuse."""
+    """Parameters that `tapeline-aws` and the template must reject."""
     for arguments, message in (
         (["up", "nothing"], "expected one of"),
         (["up", "single"], "missing: Source=... Store=... ClientCidr=... DashboardCidr=..."),
@@ -236,7 +236,7 @@ def refusals(environment):
         expect(run.returncode == 1 and message in run.stderr, f"tapeline-aws {' '.join(arguments)}: {message}")
     for variant in ("single", "cluster", "managed"):
         pattern = template(variant)["Parameters"]["DashboardCidr"]["AllowedPattern"]
-        expect(re.fullmatch(pattern, VIEWERS) and not re.fullmatch(pattern, "0.0.0.0/0"), f"{variant}: 0.0.0.0/0 is no range")
+        expect(re.fullmatch(pattern, VIEWERS) and not re.fullmatch(pattern, "0.0.0.0/0"), f"{variant}: 0.0.0.0/0 is not a valid range")
 
 
 def ministack():

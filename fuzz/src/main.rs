@@ -1,6 +1,7 @@
-//! Every decoder, given bytes that libFuzzer makes up from good ones (`seeds/`). `TAPELINE_FUZZ` names the decoder.
+//! Fuzz targets of all decoders; libFuzzer mutates valid input (`seeds/`). `TAPELINE_FUZZ` selects the
+//! decoder.
 //!
-//! Nothing may panic; what was read must be what is kept: written in canonical form and read again it is the same.
+//! Nothing may panic, and decoded records must survive encoding in canonical form and decoding again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -29,11 +30,11 @@ fuzz_target!(|data: &[u8]| {
         "lean" => tick(data),
         "bars" => bars(data),
         "poll" => polled(data),
-        other => panic!("TAPELINE_FUZZ={other}: it names no decoder"),
+        other => panic!("TAPELINE_FUZZ={other}: unknown decoder"),
     }
 });
 
-/// What is kept can be written and read again.
+/// A kept record can be encoded and decoded again.
 fn kept(record: &Record<&str>) {
     let mut text = Vec::new();
     json::encode(record, &mut text);
@@ -45,8 +46,8 @@ fn kept(record: &Record<&str>) {
     );
 }
 
-/// Lines of a stream: the state that a decoder keeps from one frame to the next is met too. A line that begins with
-/// `<` is of history.
+/// Lines of a stream: covers the state that a decoder keeps between frames. A line that starts with `<` is
+/// from history.
 fn feed(decoder: &mut dyn Decode, data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     for line in text.lines() {
@@ -71,7 +72,7 @@ fn take(outcome: Result<Message<'_>, String>, _: &str) {
     }
 }
 
-/// Messages of the topic: read on the fast way or on the tolerant one, it is the same record, and it can be kept.
+/// Messages of the topic: the fast and the tolerant decoder yield the same record, and it can be stored.
 fn canonical(data: &[u8]) {
     for kind in Kind::ALL {
         let (fast, mut text) = (json::decode(kind, data), Vec::new());
@@ -123,7 +124,7 @@ fn bars(data: &[u8]) {
     }
 }
 
-/// Replies of those who are polled.
+/// Replies of polled vendors.
 fn polled(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     use poll::Vendor::{Alpaca, AlphaVantage, Massive, TwelveData, Yahoo};
@@ -137,7 +138,7 @@ fn polled(data: &[u8]) {
     }
 }
 
-/// A bar can be written and read again.
+/// A bar can be encoded and decoded again.
 fn whole(bar: &Bar) {
     let text = serde_json::Value::Object(bar::to_json(bar)).to_string();
     assert_eq!(bar::from_json(text.as_bytes()).as_ref(), Ok(bar), "{text}");

@@ -1,4 +1,4 @@
-//! What CI runs, in the order that fails soonest.
+//! CI checks, the fastest to fail first.
 
 use crate::shell::{cargo, output, run};
 use crate::{test, tidy};
@@ -6,13 +6,13 @@ use anyhow::Result;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Pinned: it is built from its source.
+/// Pinned, because it is built from source.
 const DENY: &str = "0.20.2";
 
 pub(crate) fn ci() -> Result<()> {
     tidy::check()?;
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
-    // The fuzz targets are outside the workspace: their lock file must follow what `market` asks for.
+    // The fuzz targets are outside the workspace: their lock file must follow the dependencies of `market`.
     output(&mut cargo(&[
         "metadata",
         "--locked",

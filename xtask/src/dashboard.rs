@@ -9,11 +9,11 @@ use std::process::Command;
 /// Where Debian's package puts the browser.
 const CHROMIUM: &str = "/usr/bin/chromium";
 
-/// Drives `tapeline demo --serve` in Chromium; its pictures are left in `target/dashboard`.
+/// Drives `tapeline demo --serve` in Chromium; screenshots are written to `target/dashboard`.
 pub(crate) fn test() -> Result<()> {
     let (chromium, python) = (chromium()?, environment("python-browser")?);
-    run(&mut cargo(&["build", "--release", "-p", "tapeline"]))?;
-    let program = target().join("release/tapeline");
+    run(&mut cargo(&["build", "--profile", "ci", "-p", "tapeline"]))?;
+    let program = target().join("ci/tapeline");
     run(Command::new(python)
         .arg("crates/server/tests/browser/dashboard.py")
         .arg("--tapeline")
@@ -37,7 +37,7 @@ fn chromium() -> Result<PathBuf> {
         println!(
             "installing chromium and fonts-dejavu-core with apt-get: 124 MB to download, 414 MB on disk"
         );
-        let missing = "no Chromium: install it, or name its program in the environment variable CHROMIUM";
+        let missing = "no Chromium: install it, or set the environment variable CHROMIUM to its path";
         run(Command::new("apt-get").args(["update", "-qq"])).context(missing)?;
         let packages = ["install", "-y", "-qq", "--no-install-recommends", "chromium", "fonts-dejavu-core"];
         run(Command::new("apt-get").args(packages).env("DEBIAN_FRONTEND", "noninteractive"))

@@ -1,4 +1,4 @@
-//! What runs on other people's machines: templates, user data, units, monitoring.
+//! Deployment artefacts: templates, user data, units, monitoring.
 //!
 //! `render` puts `deploy/aws/user-data.sh` into the templates; the unit tests below need nothing but Rust; `test`
 //! installs the official checkers and two emulators of AWS and runs `deploy/tests/check.py`.
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(text, format!("a:\n  {BEGIN}\n  one\n\n  two\n  {END}\nb"));
     }
 
-    /// EC2 takes 16 KiB, variables included; the largest preamble is below 2 KiB.
+    /// EC2 accepts 16 KiB, including variables; the largest preamble is below 2 KiB.
     #[test]
     fn user_data_fits() {
         let script = read(SCRIPT).len();
@@ -133,7 +133,7 @@ mod tests {
         }
     }
 
-    /// `systemd-analyze` judges them in `deploy-test`; this holds without it.
+    /// `systemd-analyze` checks them in `deploy-test`; this test needs no systemd.
     #[test]
     fn units_are_complete() {
         for name in ["kafka", "cassandra", "tapeline-run", "tapeline-serve"] {

@@ -336,7 +336,7 @@ fn licences(packages: &[Value]) -> Result<String> {
             }
         }
     }
-    ensure!(texts.len() > 10, "expected licence texts beside the crates' sources, found {}", texts.len());
+    ensure!(texts.len() > 10, "expected licence texts next to the crates' sources, found {}", texts.len());
     for (text, crates) in texts {
         let crates: Vec<String> = crates.into_iter().collect();
         summary.push_str(&format!("\n{}\n{}\n\n{text}\n", "-".repeat(80), crates.join(", ")));

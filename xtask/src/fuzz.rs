@@ -1,4 +1,5 @@
-//! Fuzzes the decoders with libFuzzer, by coverage. Stable Rust has the counters; only `fuzz/` is built with them.
+//! Coverage-guided fuzzing of the decoders with libFuzzer. Stable Rust provides the counters; only `fuzz/` is
+//! built with them.
 
 use crate::shell::{cargo, run};
 use anyhow::{Context, Result, bail};
@@ -6,25 +7,27 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Every decoder there is: `fuzz/src/main.rs` knows them by these names, `fuzz/seeds` has good bytes for each.
+/// All decoders: `fuzz/src/main.rs` uses these names, and `fuzz/seeds` has valid input for each.
 const DECODERS: [&str; 10] =
     ["alpaca", "massive", "finnhub", "coinbase", "kraken", "binance", "json", "lean", "bars", "poll"];
 
-/// LLVM's edge counters and comparisons, which libFuzzer follows.
+/// LLVM's edge counters and comparisons, which libFuzzer uses.
 const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1";
 
-/// `[--seconds N] [DECODER …]`: so long each; a finding is left in `target/fuzz/DECODER-…` and ends it.
+/// `[--seconds N] [DECODER …]`: duration for each; a finding is written to `target/fuzz/DECODER-…` and ends
+/// the run.
 pub(crate) fn fuzz(words: &[&str]) -> Result<()> {
     let (seconds, names) = match words {
         ["--seconds", seconds, names @ ..] => (seconds.parse::<u64>().context("--seconds")?, names),
         names => (600, names),
     };
     if let Some(unknown) = names.iter().find(|name| !DECODERS.contains(name)) {
-        bail!("no decoder `{unknown}`: there are {}", DECODERS.join(", "));
+        bail!("unknown decoder `{unknown}`; expected {}", DECODERS.join(", "));
     }
-    // A target named makes the counters the fuzzed program's alone: build scripts and macros are not built with them.
+    // An explicit target restricts the counters to the fuzzed program: build scripts and macros are built
+    // without them.
     let host = host()?;
     run(cargo(&["build", "--release", "--locked", "--manifest-path", "fuzz/Cargo.toml"])
         .args(["--target", &host, "--target-dir", "target/fuzz/build"])
@@ -47,5 +50,5 @@ pub(crate) fn fuzz(words: &[&str]) -> Result<()> {
 pub(crate) fn host() -> Result<String> {
     let told = crate::shell::output(Command::new("rustc").arg("-vV"))?;
     let host = told.lines().find_map(|line| line.strip_prefix("host: "));
-    Ok(host.context("rustc -vV names no host")?.to_owned())
+    Ok(host.context("rustc -vV prints no host")?.to_owned())
 }

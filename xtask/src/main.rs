@@ -1,4 +1,4 @@
-//! Chores of the project: `cargo xtask <verb>`. Needs only cargo; what else it needs it fetches or names.
+//! Project tasks: `cargo xtask <verb>`. Needs only cargo; other requirements are downloaded or named.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for people")]
 
 mod checks;
@@ -10,24 +10,25 @@ mod shell;
 mod stack;
 mod test;
 mod tidy;
+mod words;
 
 use anyhow::{Result, bail};
 use std::process::ExitCode;
 
 const HELP: &str = "cargo xtask
-  test [WORD …]              every test, or those with a word in their name, real servers included (fetched, started
-                             and stopped)
-  test unit                  only what needs no server
+  test [WORD …]              all tests, or those with a word in their name, including those on real servers (which are
+                             downloaded, started and stopped)
+  test unit                  only tests that need no server
   test dashboard             only the dashboard, in Chromium (installed if it is missing)
-  ci                         fmt, clippy, docs, deny, every test, the demo: what CI runs
-  bench [ARM …]              the benchmarks against peers and ceiling (store, topic, latency, embedded, memory)
-  prove [DIR]                every trade and quote of a tape folder through real servers, with kills; see docs/guarantee.md
-  fuzz [--seconds N] [DECODER …]  every decoder, ten minutes each if not said (libFuzzer; needs a C++ compiler)
-  dist [--dev] [TARGET …]    release archives, a .deb, checksums and SBOM in target/dist (--dev: of debug builds)
-  deploy-render              put deploy/aws/user-data.sh into the CloudFormation templates
+  ci                         everything that CI runs: fmt, clippy, docs, deny, all tests, the demo
+  bench [NAME …]             benchmarks against peers and ceiling (store, topic, bars, decode, live, latency, ...)
+  prove [DIR]                proof on real servers: every trade and quote of a tape folder, with kills; see docs/guarantee.md
+  fuzz [--seconds N] [DECODER …]  fuzz all decoders, ten minutes each by default (libFuzzer; needs a C++ compiler)
+  dist [--dev] [TARGET …]    release archives, a .deb, checksums and SBOM in target/dist (--dev: debug builds)
+  deploy-render              render deploy/aws/user-data.sh into the CloudFormation templates
   deploy-test [CHECK …]      check deploy/ with official tools and emulators of AWS (installs about 900 MB; run dist first)
-  stack up [--nodes 3]       real Kafka and Cassandra on this machine
-  stack down|status|wipe     stop them; show them; stop them and delete their data";
+  stack up [--nodes 3] [--secure]   real Kafka and Cassandra on this machine; --secure: with TLS, passwords, access lists
+  stack down|status|wipe [--secure] stop the servers; show them; stop them and delete their data";
 
 fn main() -> ExitCode {
     match run() {
@@ -55,15 +56,29 @@ fn run() -> Result<()> {
         ["dist", ref targets @ ..] => dist::dist(targets),
         ["deploy-render"] => deploy::render(),
         ["deploy-test", ref words @ ..] => deploy::test(words),
-        ["stack", "up"] => stack::local(1)?.up(),
-        ["stack", "up", "--nodes", n] => stack::local(n.parse()?)?.up(),
-        ["stack", "down"] => stack::existing()?.down(),
-        ["stack", "status"] => stack::existing()?.status(),
-        ["stack", "wipe"] => stack::existing()?.wipe(),
+        ["stack", verb, ref options @ ..] => stack(verb, options),
         [] | ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             Ok(())
         }
         _ => bail!("unknown: {}\n{HELP}", words.join(" ")),
+    }
+}
+
+fn stack(verb: &str, options: &[&str]) -> Result<()> {
+    let is_secure = options.contains(&"--secure");
+    let rest: Vec<&str> = options.iter().copied().filter(|option| *option != "--secure").collect();
+    let nodes = match (verb, &rest[..]) {
+        ("up", ["--nodes", n]) => n.parse()?,
+        (_, []) => 1,
+        _ => bail!("unknown options of `stack {verb}`: {}\n{HELP}", rest.join(" ")),
+    };
+    match verb {
+        "up" if is_secure => stack::secure(nodes)?.up(),
+        "up" => stack::local(nodes)?.up(),
+        "down" => stack::existing(is_secure)?.down(),
+        "status" => stack::existing(is_secure)?.status(),
+        "wipe" => stack::existing(is_secure)?.wipe(),
+        _ => bail!("unknown: stack {verb}\n{HELP}"),
     }
 }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The project's root: where this workspace was built from, or, if it was moved since, where cargo runs.
+/// The project's root: where this workspace was built or, if it was moved since, where cargo runs.
 pub(crate) fn root() -> PathBuf {
     std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(
         || PathBuf::from("."),
@@ -12,7 +12,7 @@ pub(crate) fn root() -> PathBuf {
     )
 }
 
-/// Shows and runs a command; an error if it fails.
+/// Prints and runs a command; fails if it does.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let shown = shown(command);
     println!("\n$ {shown}");
@@ -42,7 +42,7 @@ fn shown(command: &Command) -> String {
     words.join(" ")
 }
 
-/// `cargo` as it runs us.
+/// The `cargo` that runs xtask.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(root());

@@ -7,23 +7,28 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What needs no server.
+/// Tests that need no server.
 pub(crate) fn unit() -> Result<()> {
     run(&mut cargo(&["test", "--workspace"]))
 }
 
-/// Every test, or those with one of these words in their name. Optimised, without what only makes linking longer.
+/// Runs every test, or those with one of these words in their name. Optimised, but without options that only
+/// make linking slower.
 pub(crate) fn all(words: &[&str]) -> Result<()> {
     let (python, coinbase) = (python()?, environment("python-coinbase")?);
     let tests = |stack: &Stack, guarded: &Stack| {
         run(cargo(
-            &[&["test", "--profile", "ci", "--workspace", "--no-fail-fast", "--", "--include-ignored"], words]
-                .concat(),
+            &[
+                &["test", "--profile", "ci", "--workspace", "--no-fail-fast", "--", "--include-ignored"],
+                words,
+            ]
+            .concat(),
         )
         .env("TAPELINE_TEST_KAFKA", stack.kafka_address())
         .env("TAPELINE_TEST_CASSANDRA", stack.cassandra_address())
         .env("TAPELINE_TEST_GUARDED_KAFKA", guarded.kafka_address())
         .env("TAPELINE_TEST_GUARDED_CASSANDRA", guarded.cassandra_address())
+        .env("TAPELINE_TEST_CERTIFICATES", guarded.certificate_folder())
         // Not in the repository; a test that needs it says so.
         .env("TAPELINE_TAPE", crate::shell::root().join("../shared/data/us-equities"))
         .env("TAPELINE_TEST_PYTHON", &python)
@@ -36,7 +41,7 @@ pub(crate) fn with_stack<T>(f: impl FnOnce(&Stack) -> Result<T>) -> Result<T> {
     with(|| stack::for_tests(1), f)
 }
 
-/// Starts servers of our own, fresh, and stops them whatever happens.
+/// Starts fresh servers, and stops them whatever happens.
 fn with<T>(make: fn() -> Result<Stack>, f: impl FnOnce(&Stack) -> Result<T>) -> Result<T> {
     make()?.wipe()?;
     let stack = make()?;
@@ -46,12 +51,12 @@ fn with<T>(make: fn() -> Result<Stack>, f: impl FnOnce(&Stack) -> Result<T>) -> 
     result
 }
 
-/// A Python with the clients that check us, at the versions of `xtask/python.txt`.
+/// A Python with the clients that the tests use, at the versions in `xtask/python.txt`.
 pub(crate) fn python() -> Result<PathBuf> {
     environment("python")
 }
 
-/// One of the Pythons: not all clients agree on what they need.
+/// One of the Pythons: the clients' requirements conflict.
 pub(crate) fn environment(name: &str) -> Result<PathBuf> {
     let dir = fs::canonicalize(".")?.join("target").join(name);
     let (python, done) = (dir.join("bin/python"), dir.join(".complete"));
@@ -60,7 +65,7 @@ pub(crate) fn environment(name: &str) -> Result<PathBuf> {
     if fs::read_to_string(&done).is_ok_and(|have| have == wanted) {
         return Ok(python);
     }
-    println!("installing the Python clients that check us into target/{name}");
+    println!("installing Python clients for the tests into target/{name}");
     output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&dir))
         .context("on Debian or Ubuntu: apt-get install python3-venv")?;
     output(Command::new(&python).args(["-m", "pip", "install", "-q", "-r", &list]))?;
@@ -68,7 +73,7 @@ pub(crate) fn environment(name: &str) -> Result<PathBuf> {
     Ok(python)
 }
 
-/// The benchmarks: `bench/run.py` drives every arm in one run on one machine.
+/// Runs the benchmarks: `bench/run.py` runs all of them on one machine.
 pub(crate) fn bench(arms: &[&str]) -> Result<()> {
     let python = python()?;
     run(&mut cargo(&["build", "--release", "-p", "tapeline", "-p", "bench"]))?;
@@ -88,7 +93,7 @@ pub(crate) fn bench(arms: &[&str]) -> Result<()> {
     })
 }
 
-/// The whole of a tape folder through real servers, twice, and through kills.
+/// Proves a whole tape folder on real servers: twice, and with kills.
 pub(crate) fn prove(dir: &[&str]) -> Result<()> {
     let dir = dir.first().copied().unwrap_or("../shared/data/us-equities");
     anyhow::ensure!(Path::new(dir).is_dir(), "no folder {dir}: cargo xtask prove DIR");

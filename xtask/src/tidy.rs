@@ -1,24 +1,33 @@
-//! House rules that no compiler keeps.
+//! Rules that no compiler checks.
 
 use crate::shell::output;
+use crate::words;
 use anyhow::{Result, ensure};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-/// Lines a source file may have. Beyond it, it holds more than one thing.
+/// Maximum number of lines of a source file: a longer one has more than one purpose.
 const LINES: usize = 600;
+
+/// Files whose words are not ours: recorded results and bundled libraries.
+const EXEMPT: &[&str] = &["bench/results/", "crates/server/assets/vendor/"];
 
 pub(crate) fn check() -> Result<()> {
     let files = output(Command::new("git").args(["ls-files"]))?;
-    let mut wrong = Vec::new();
+    let (mut wrong, mut types) = (Vec::new(), BTreeMap::new());
     for file in files.lines().filter(|file| Path::new(file).exists()) {
         let Ok(text) = std::fs::read_to_string(file) else { continue };
         if file.ends_with(".rs") && text.lines().count() > LINES {
-            wrong.push(format!("{file}: {} lines, {LINES} are the limit", text.lines().count()));
+            wrong.push(format!("{file}: expected at most {LINES} lines, found {}", text.lines().count()));
         }
         if file.ends_with(".md") {
             wrong.extend(dead_links(file, &text));
         }
+        if !EXEMPT.iter().any(|path| file.starts_with(path)) {
+            wrong.extend(words::banned(file, &text));
+        }
+        words::public_types(file, &text, &mut types);
     }
     let (index, adrs) = (std::fs::read_to_string("docs/adr/README.md")?, std::fs::read_dir("docs/adr")?);
     for adr in adrs.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()) {
@@ -26,12 +35,13 @@ pub(crate) fn check() -> Result<()> {
             wrong.push(format!("docs/adr/{adr} is not in docs/adr/README.md"));
         }
     }
+    wrong.extend(words::shared_names(&types));
     ensure!(wrong.is_empty(), "tidy:\n  {}", wrong.join("\n  "));
     println!("tidy: ok");
     Ok(())
 }
 
-/// Links to files of ours that do not exist.
+/// Links to files of the repository that do not exist.
 fn dead_links(file: &str, text: &str) -> Vec<String> {
     let folder = Path::new(file).parent().unwrap_or(Path::new("."));
     text.split("](")

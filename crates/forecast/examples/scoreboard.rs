@@ -4,7 +4,7 @@
 //! cargo run --release -p forecast --example scoreboard -- DATA/daily/spy.zip [MORE.zip ...]
 //! ```
 //! `--without MODEL` leaves a model out, for example `lstm`, which takes most of the time.
-//! A factor file beside the data (`../factor_files/spy.csv`) is applied to splits and dividends. Hourly files work too.
+//! A factor file next to the data (`../factor_files/spy.csv`) is applied to splits and dividends. Hourly files work too.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
 mod support;

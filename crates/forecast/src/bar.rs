@@ -2,7 +2,7 @@
 
 use crate::ForecastError;
 
-/// Bars without price movement at the end of a series from which on it counts as halted.
+/// Number of bars without price movement at the end of a series from which it counts as halted.
 const HALTED_BARS: usize = 22;
 
 /// One bar: prices in any positive unit, volume in any non-negative one.
@@ -58,7 +58,7 @@ impl Series {
         self.bars.len()
     }
 
-    /// Whether there is no bar.
+    /// Whether there are no bars.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bars.is_empty()

@@ -1,4 +1,4 @@
-//! What a training leaves: fitted models, the state of their intervals, and the record they earned walk-forward.
+//! Result of a training: fitted models, the state of their intervals, and their walk-forward scores.
 
 use crate::conformal::{Conformal, Interval, LEVELS};
 use crate::model::Kind;
@@ -7,7 +7,7 @@ use crate::walk_forward::{ModelSet, Step, WalkOptions, walk_forward};
 use crate::{Dataset, ForecastError, Task};
 use serde::{Deserialize, Serialize};
 
-/// What a bundle was trained on and how.
+/// Training data and options of a bundle.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Meta {
     /// Symbol.
@@ -38,10 +38,10 @@ pub struct Meta {
     pub scores: Vec<Score>,
 }
 
-/// A trained set of models with its record.
+/// A trained set of models with its scores.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bundle {
-    /// Origin and record.
+    /// Origin and scores.
     pub meta: Meta,
     /// Fitted on all bars.
     pub models: ModelSet,
@@ -54,15 +54,15 @@ pub struct Bundle {
 pub struct Prediction<'a> {
     /// The model.
     pub kind: Kind,
-    /// What is forecast.
+    /// The forecast task.
     pub task: Task,
     /// Start of the last bar known, nanoseconds.
     pub made_at_ns: i64,
     /// Forecast: a log return, a variance or a log range.
     pub point: f64,
-    /// One interval per level; `None` if the model has no record.
+    /// One interval per level; `None` if the model has no scores.
     pub intervals: Option<[Interval; LEVELS.len()]>,
-    /// The model's record on this task.
+    /// The model's score on this task.
     pub score: Option<&'a Score>,
 }
 

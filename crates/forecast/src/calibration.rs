@@ -6,7 +6,7 @@
 use crate::{Dataset, Target, Task};
 use std::ops::Range;
 
-/// Rows before the first forecast whose errors are looked at.
+/// Number of rows before the first forecast whose errors are used.
 pub(crate) const HISTORY: usize = 300;
 
 /// Weight of an error relative to that of the next one.
@@ -39,7 +39,7 @@ pub fn level(task: Task, truths: &[f64], forecasts: &[f64]) -> f64 {
 }
 
 /// Multiplies forecasts by the exponentially weighted [`level`] of those whose truth was known at each origin. Returns
-/// are left alone.
+/// are unchanged.
 ///
 /// `forecasts` are those of `from..rows.end`, where `from` lies up to 300 rows before `rows`; the result is of `rows`.
 pub(crate) fn track_level(

@@ -1,4 +1,4 @@
-//! Bad prints: wicks that no trade near them supports.
+//! Bad prints: wicks that no nearby trade supports.
 //!
 //! Consolidated tapes carry prints far from the market (late, mistyped, cancelled after the bar was made). One of them
 //! makes a bar's range and variance tens of times too large, as a target and as an input. A wick that reaches beyond the
@@ -10,7 +10,7 @@ use crate::{Bar, ForecastError, Series};
 /// Bars the usual range is measured on.
 const WINDOW: usize = 22;
 
-/// Fewest bars before a wick can be judged.
+/// Minimum number of bars before a wick can be judged.
 const MIN_BARS: usize = 5;
 
 /// Cuts the bad prints of `series`; also returns the indices of the bars that were cut. Each bar is judged by earlier

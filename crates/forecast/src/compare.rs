@@ -1,4 +1,4 @@
-//! Whether one forecast is better than another by more than chance.
+//! Tests whether one forecast is significantly better than another.
 
 use crate::special::student_t_two_sided;
 use serde::{Deserialize, Serialize};

@@ -14,7 +14,7 @@ pub const LEVELS: [f64; 3] = [0.5, 0.8, 0.9];
 /// Errors kept.
 pub const WINDOW: usize = 500;
 
-/// Fewest errors an interval is made of.
+/// Minimum number of errors for an interval.
 pub const MIN_ERRORS: usize = 50;
 
 /// Step of the adaptation for a horizon of one bar.
@@ -124,7 +124,7 @@ impl Conformal {
         }))
     }
 
-    /// Takes in an error and the bounds its forecast was given.
+    /// Adds an error and the bounds its forecast was given.
     pub fn observe(&mut self, error: f64, bounds: Option<[[f64; 2]; LEVELS.len()]>) {
         self.push(error);
         let Some(bounds) = bounds else { return };

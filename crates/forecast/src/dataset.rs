@@ -38,8 +38,8 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Cuts the bad prints of `series` and prepares it. `season` is the number of bars after which the calendar repeats: 5 for daily bars of a stock
-    /// exchange, the bars of a session for shorter ones.
+    /// Removes the bad prints of `series` and prepares it. `season` is the number of bars after which the
+    /// calendar repeats: 5 for daily bars of a stock exchange, the bars of a session for shorter ones.
     ///
     /// # Errors
     /// [`ForecastError::TooShort`] if not a single row has its features, [`ForecastError::Constant`] and
@@ -113,7 +113,7 @@ impl Dataset {
         self.series.len()
     }
 
-    /// Whether there is no bar; never true for a prepared series.
+    /// Whether there are no bars; never true for a prepared series.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.series.is_empty()
@@ -189,8 +189,8 @@ fn floored(values: impl Iterator<Item = f64>, least: f64) -> Vec<f64> {
         .collect()
 }
 
-/// Exponentially weighted mean up to and including each value. Starts with the plain mean of what is there, so that the
-/// first value does not dominate.
+/// Exponentially weighted mean up to and including each value. Starts with the plain mean of the values so
+/// far, so that the first value does not dominate.
 pub(crate) fn smoothed(values: &[f64], decay: f64) -> Vec<f64> {
     let mut mean = 0.0;
     let follow = |(index, value): (usize, &f64)| {

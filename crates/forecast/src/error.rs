@@ -1,4 +1,4 @@
-//! Everything that can be wrong with the input of a forecast.
+//! Errors of a forecast.
 
 /// Why a series cannot be forecast, or a model cannot be fitted or read.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -12,7 +12,7 @@ pub enum ForecastError {
         start_ns: i64,
         /// Name of the field.
         field: &'static str,
-        /// What was found.
+        /// The value found.
         value: f64,
     },
     /// A price is zero or negative, or a volume is negative.
@@ -26,7 +26,7 @@ pub enum ForecastError {
         field: &'static str,
         /// `positive` or `non-negative`.
         expected: &'static str,
-        /// What was found.
+        /// The value found.
         value: f64,
     },
     /// The open or the close lies outside the low and the high.

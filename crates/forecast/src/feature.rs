@@ -72,7 +72,7 @@ fn gap_return(data: &Dataset, t: usize) -> f64 {
     clamp((data.bars()[t].open / data.bars()[t - 1].close).ln() / data.return_scale(t - 1, 1))
 }
 
-/// Eight standard deviations carry no more news than fifty.
+/// Eight standard deviations are as informative as fifty.
 fn clamp(value: f64) -> f64 {
     value.clamp(-8.0, 8.0)
 }
@@ -92,7 +92,7 @@ fn close_place(bar: &Bar) -> f64 {
     if range > 0.0 { 2.0 * (bar.close - bar.low) / range - 1.0 } else { 0.0 }
 }
 
-/// Log of the mean volume of the last `bars` over that of the last 22; 0 where nothing was traded at all.
+/// Log of the mean volume of the last `bars` over that of the last 22; 0 without any volume.
 fn log_volume(data: &Dataset, t: usize, bars: usize) -> f64 {
     let mean =
         |count: usize| data.bars()[t + 1 - count..=t].iter().map(|b| b.volume).sum::<f64>() / count as f64;

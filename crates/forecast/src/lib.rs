@@ -7,7 +7,7 @@
 //! bar           validated input series
 //! clean         bad prints
 //! volatility    variance of one bar from its prices
-//! target        what is forecast, over which horizon
+//! target        the forecast quantity and horizon
 //! dataset       everything models read from a series; training rows
 //! feature       features of a row
 //! scale         common scales of features and targets
@@ -25,9 +25,9 @@
 //! score         RMSE, MASE, QLIKE, direction, coverage, CRPS
 //! compare       Diebold-Mariano test and Holm correction
 //! scoreboard    scores and verdicts of all models
-//! bundle        trained models, their intervals and record
+//! bundle        trained models, their intervals and scores
 //! file          bundle to bytes and back
-//! error         everything that can be wrong with the input
+//! error         errors of invalid input
 //! ```
 //!
 //! ```

@@ -110,7 +110,7 @@ pub struct Smoother {
     pub factor: f64,
 }
 
-/// A fitted model. [`Kind::Combination`] has no parameters of its own and is no variant.
+/// A fitted model. [`Kind::Combination`] has no parameters of its own and is not a variant.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Model {
     /// See [`Kind::RandomWalk`].
@@ -135,12 +135,12 @@ pub enum Model {
     Lstm(Box<Lstm>),
 }
 
-/// What a fit may use.
+/// Input of a fit.
 #[derive(Debug, Clone, Copy)]
 pub struct FitInput<'a> {
     /// The data; rows after `known` are not read.
     pub data: &'a Dataset,
-    /// What to forecast.
+    /// Tasks to forecast.
     pub tasks: &'a [Task],
     /// Last bar known.
     pub known: usize,
@@ -167,7 +167,7 @@ impl Model {
     /// Fits a model. `observe` is called after each epoch of a network.
     ///
     /// # Errors
-    /// As the model's own fit. [`Kind::Combination`] is [`ForecastError::Untrained`].
+    /// As for the model's own fit. [`Kind::Combination`] is [`ForecastError::Untrained`].
     pub fn fit(
         kind: Kind,
         input: FitInput<'_>,
@@ -213,7 +213,7 @@ impl Model {
         }
     }
 
-    /// Forecasts of `tasks` (those it knows) made at the close of each of `rows`.
+    /// Forecasts of `tasks` (those it supports) made at the close of each of `rows`.
     ///
     /// # Errors
     /// [`ForecastError::Untrained`] for a task it was not fitted for.

@@ -1,4 +1,4 @@
-//! Common scales: features with mean 0 and variance 1, targets without unit.
+//! Common scales: features with mean 0 and variance 1, dimensionless targets.
 
 use crate::{Dataset, Task};
 use ndarray::Array2;
@@ -29,21 +29,21 @@ impl Scaler {
         Self { means, deviations }
     }
 
-    /// Scales one value of `column`; beyond ten standard deviations it is cut.
+    /// Scales one value of `column`; clipped at ten standard deviations.
     #[must_use]
     pub fn apply(&self, column: usize, value: f64) -> f64 {
         let deviation = self.deviations[column];
         if deviation > 0.0 { ((value - self.means[column]) / deviation).clamp(-10.0, 10.0) } else { 0.0 }
     }
 
-    /// Undoes [`Scaler::apply`], except for the cut.
+    /// Undoes [`Scaler::apply`], except for the clipping.
     #[must_use]
     pub fn invert(&self, column: usize, value: f64) -> f64 {
         self.means[column] + value * self.deviations[column]
     }
 }
 
-/// A value of `task` for the forecast made at `origin`, without unit: a return in standard deviations as known then, a
+/// A dimensionless value of `task` for the forecast made at `origin`: a return in standard deviations as known then, a
 /// variance or range as the logarithm of its ratio to the mean variance over the last 22 bars.
 pub(crate) fn encode(data: &Dataset, task: Task, origin: usize, value: f64) -> f64 {
     if task.target.is_positive() {

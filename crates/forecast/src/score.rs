@@ -1,4 +1,4 @@
-//! How wrong forecasts were.
+//! Error measures of forecasts.
 
 use serde::{Deserialize, Serialize};
 
@@ -43,9 +43,9 @@ pub struct Share {
 }
 
 impl Share {
-    /// Share of `hits` in `trials`. Where trials overlap, as directions over several bars do, both are first divided by
-    /// `overlap`, so that the interval does not pretend to more independent trials than there are. `None` without
-    /// trials.
+    /// Share of `hits` in `trials`. If trials overlap, as directions over several bars do, both are first
+    /// divided by `overlap`, so that the interval does not assume more independent trials than there are.
+    /// `None` without trials.
     #[must_use]
     pub fn wilson(hits: usize, trials: usize, overlap: usize) -> Option<Self> {
         const Z: f64 = 1.959_963_984_540_054;

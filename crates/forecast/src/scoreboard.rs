@@ -9,7 +9,7 @@ use crate::{Dataset, Target, Task};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// First forecasts of a walk that only fill the windows of the intervals; no score counts them.
+/// Number of first forecasts of a walk that only fill the windows of the intervals; no score counts them.
 pub const CALIBRATION: usize = 250;
 
 /// Significance level of verdicts.
@@ -28,7 +28,7 @@ pub struct Score {
     pub rmse: f64,
     /// Mean absolute error in units of the naive forecast's on the training data; `None` if that made no error.
     pub mase: Option<f64>,
-    /// Mean of the loss that ranks: squared error (return), QLIKE (variance), squared log error (range).
+    /// Mean of the ranking loss: squared error (return), QLIKE (variance), squared log error (range).
     pub loss: f64,
     /// Share of correct directions: of the return, or of the change against the last realised value.
     pub direction: Option<Share>,
@@ -38,23 +38,23 @@ pub struct Score {
     pub width: [f64; LEVELS.len()],
     /// Mean continuous ranked probability score: in returns, or in log units for variance and range.
     pub crps: f64,
-    /// Against the reference: random walk for returns, the better EWMA for variance and range.
+    /// Comparison with the reference: random walk for returns, the better EWMA for variance and range.
     pub against_reference: Option<DieboldMariano>,
-    /// Against the best baseline, chosen in hindsight; for models only.
+    /// Comparison with the best baseline, chosen in hindsight; for models only.
     pub against_best: Option<DieboldMariano>,
     /// p value of `against_best` after Holm's correction for all models and tasks of the scoreboard.
     pub adjusted_p: Option<f64>,
-    /// What it comes to.
+    /// The verdict.
     pub verdict: Verdict,
 }
 
-/// What a comparison comes to.
+/// Verdict of a comparison.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// It is a baseline.
+    /// A baseline.
     Baseline,
-    /// It is the baseline with the smallest loss.
+    /// The baseline with the smallest loss.
     BestBaseline,
     /// Significantly better than the best baseline.
     Beats {
@@ -120,7 +120,7 @@ pub fn loss(target: Target, actual: f64, forecast: f64) -> f64 {
     }
 }
 
-/// Scores the tracks of one walk. Forecasts whose truth lies after the last bar are left out.
+/// Scores the tracks of one walk. Forecasts whose truth lies after the last bar are skipped.
 #[must_use]
 #[allow(clippy::needless_range_loop, reason = "indices of several arrays, as in the formulas")]
 pub fn score(data: &Dataset, tracks: &[Track]) -> Scoreboard {

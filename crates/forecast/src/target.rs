@@ -1,4 +1,4 @@
-//! What is forecast: a quantity over the next `horizon` bars.
+//! Forecast targets: quantities over the next `horizon` bars.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -25,7 +25,7 @@ impl Target {
         !matches!(self, Self::Return)
     }
 
-    /// Name for people. Variance is shown as its square root, volatility.
+    /// Display name. Variance is shown as its square root, volatility.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -35,7 +35,7 @@ impl Target {
         }
     }
 
-    /// Value for people, as a fraction: a variance becomes a volatility.
+    /// Displayed value, as a fraction: a variance becomes a volatility.
     #[must_use]
     pub fn shown(self, value: f64) -> f64 {
         match self {

@@ -6,7 +6,7 @@ use crate::model::{FitInput, Kind, Model, combine};
 use crate::{Dataset, ForecastError, Task};
 use std::ops::Range;
 
-/// How to walk.
+/// Options of a walk.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WalkOptions {
     /// Bars known to the first fit.
@@ -15,11 +15,11 @@ pub struct WalkOptions {
     pub refit_every: usize,
     /// Bars between the last training truth and the last known bar.
     pub embargo: usize,
-    /// What to forecast.
+    /// Tasks to forecast.
     pub tasks: Vec<Task>,
-    /// Which models.
+    /// Models to evaluate.
     pub kinds: Vec<Kind>,
-    /// How to train the network.
+    /// Training options of the network.
     pub lstm: LstmOptions,
 }
 
@@ -39,9 +39,9 @@ impl Default for WalkOptions {
 /// Models fitted at one time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelSet {
-    /// What they forecast.
+    /// Tasks they forecast.
     pub tasks: Vec<Task>,
-    /// Which, [`Kind::Combination`] included.
+    /// Their kinds, including [`Kind::Combination`].
     pub kinds: Vec<Kind>,
     /// The fitted ones.
     pub models: Vec<Model>,
@@ -52,7 +52,7 @@ pub struct ModelSet {
 pub struct Track {
     /// The model.
     pub kind: Kind,
-    /// What it forecast.
+    /// The task.
     pub task: Task,
     /// Index of the bar at whose close the first forecast was made.
     pub first: usize,
@@ -63,7 +63,7 @@ pub struct Track {
 /// Progress of a walk.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Step {
-    /// Fit under way, from 0.
+    /// Index of the current fit, from 0.
     pub fit: usize,
     /// Number of fits.
     pub fits: usize,
@@ -125,7 +125,7 @@ impl ModelSet {
 /// Rows forecast by each fit, in order. The fit for `rows` knows the bars up to and including `rows.start`.
 ///
 /// # Errors
-/// [`ForecastError::TooShort`] if not one forecast is left, [`ForecastError::Option`] for a step of 0.
+/// [`ForecastError::TooShort`] if no forecast is left, [`ForecastError::Option`] for a step of 0.
 pub fn folds(bars: usize, options: &WalkOptions) -> Result<Vec<Range<usize>>, ForecastError> {
     if options.refit_every == 0 || options.first_fit == 0 {
         let found = String::from("0");

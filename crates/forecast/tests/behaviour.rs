@@ -1,4 +1,5 @@
-//! What a caller relies on: no leak, the same bits for the same seed, clear errors, files that survive or say why not.
+//! What a caller relies on: no leak, the same bits for the same seed, clear errors, files that survive or
+//! explain why not.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use forecast::bundle::Bundle;

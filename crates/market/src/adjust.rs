@@ -1,6 +1,6 @@
-//! Splits and dividends, applied when bars are read: what is stored stays as it was traded.
+//! Split and dividend adjustment, applied when bars are read: stored bars stay unadjusted.
 //!
-//! Factor files as in Lean's data, a line for each date up to which its factors hold (inclusive):
+//! Factor files as in Lean's data: each line gives the last date (inclusive) to which its factors apply:
 //! `20140606,0.9011818,0.03571430,645.57` = date, price factor (dividends), split factor, reference price.
 
 use crate::bar::{Bar, Values};
@@ -12,7 +12,7 @@ use std::str::FromStr;
 /// What to adjust for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Adjust {
-    /// Nothing: as traded.
+    /// No adjustment.
     #[default]
     None,
     /// Splits: prices times the split factor, volume divided by it.
@@ -29,7 +29,7 @@ impl FromStr for Adjust {
             "none" | "raw" => Ok(Self::None),
             "split" => Ok(Self::Split),
             "all" => Ok(Self::All),
-            other => Err(format!("`{other}` is not none, split or all")),
+            other => Err(format!("expected none, split or all, found `{other}`")),
         }
     }
 }
@@ -37,29 +37,30 @@ impl FromStr for Adjust {
 /// The factors of one symbol, by date.
 #[derive(Debug, Clone, Default)]
 pub struct Factors {
-    /// Last date it holds for, price factor, split factor; ascending.
+    /// Last date of validity, price factor, split factor; ascending.
     rows: Vec<(u32, i128, i128)>,
 }
 
 impl Factors {
-    /// Reads a factor file.
+    /// Parses a factor file.
     ///
     /// # Errors
-    /// The line that is none, and why.
+    /// The invalid line, and why.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut rows = Vec::new();
         for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let fail = |what: &str| format!("line {}: {what}: `{line}`", number + 1);
             let mut fields = line.trim().split(',');
-            let date = fields.next().and_then(|field| field.parse().ok()).ok_or_else(|| fail("no date"))?;
+            let date =
+                fields.next().and_then(|field| field.parse().ok()).ok_or_else(|| fail("expected a date"))?;
             let mut factor = |what: &str| {
                 let field = fields.next().ok_or_else(|| fail(what))?;
                 fixed::parse(field.as_bytes()).ok().filter(|factor| *factor > 0).ok_or_else(|| fail(what))
             };
-            rows.push((date, factor("no price factor")?, factor("no split factor")?));
+            rows.push((date, factor("expected a price factor")?, factor("expected a split factor")?));
         }
         if rows.is_empty() {
-            return Err("no factors in it".to_owned());
+            return Err("the file has no factors".to_owned());
         }
         rows.sort_unstable();
         Ok(Self { rows })
@@ -72,7 +73,7 @@ impl Factors {
         self.rows.get(row).map_or((ONE, ONE), |(_, price, split)| (*price, *split))
     }
 
-    /// A bar as it would have been traded in today's shares.
+    /// A bar adjusted to today's shares.
     pub fn apply(&self, bar: &mut Bar, adjust: Adjust, yyyymmdd: u32) {
         let (price, split) = self.on(yyyymmdd);
         let factor = match adjust {
@@ -99,7 +100,7 @@ impl Factors {
     }
 }
 
-/// `value * by / over`, rounded half up; what does not fit is the largest number.
+/// `value * by / over`, rounded half up; saturates at the largest number.
 fn ratio(value: i128, by: i128, over: i128) -> i128 {
     Wide::product(value, by).divided(over).unwrap_or(fixed::MAX).clamp(-fixed::MAX, fixed::MAX)
 }
@@ -110,7 +111,8 @@ mod tests {
 
     const AAPL: &str = "20120808,0.8613657,0.03571430,619.86\n20140606,0.9011818,0.03571430,645.57\n20200828,0.98,0.25,499.23\n20501231,1,1,0";
 
-    /// The exact products to 40 digits, computed with Python's decimal: a factor that is cut to nine decimals misses them.
+    /// The exact products to 40 digits, computed with Python's decimal: a factor truncated to nine decimals
+    /// misses them.
     #[test]
     fn adjusted_prices_are_exact() {
         let factors = Factors::parse(AAPL).unwrap();

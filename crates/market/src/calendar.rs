@@ -1,4 +1,4 @@
-//! Exchange calendars: which days are sessions, and from when to when each part of a session lasts.
+//! Exchange calendars: which days are sessions, and when each part of a session starts and ends.
 //!
 //! Holidays and early closes of New York follow NYSE rule 7.2 and its published exceptions; the tests compare every
 //! day of 1998-2027 with an independent calendar.
@@ -9,7 +9,7 @@ use jiff::civil::{Date, Weekday, date};
 use jiff::tz::TimeZone;
 use std::str::FromStr;
 
-/// When a market trades.
+/// The trading calendar of a market.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Calendar(Kind);
 
@@ -39,35 +39,35 @@ pub struct Day {
     pub yyyymmdd: u32,
     /// Midnight of the exchange.
     pub start: i64,
-    /// The next midnight: 23 or 25 hours later when the clocks change.
+    /// The next midnight: 23 or 25 hours later on a daylight-saving change.
     pub end: i64,
-    /// When the pre-market begins, the regular session opens, it closes, and the post-market ends; all equal on a day
-    /// without a session.
+    /// Start of the pre-market, open and close of the regular session, end of the post-market; all equal on a
+    /// day without a session.
     pub parts: [i64; 4],
 }
 
 impl Day {
-    /// Whether a time falls in it.
+    /// Whether a time is on this day.
     #[must_use]
     #[inline]
     pub const fn holds(&self, ts: i64) -> bool {
         self.start <= ts && ts < self.end
     }
 
-    /// Whether a time falls in the regular session.
+    /// Whether a time is in the regular session.
     #[must_use]
     #[inline]
     pub const fn is_regular(&self, ts: i64) -> bool {
         self.parts[1] <= ts && ts < self.parts[2]
     }
 
-    /// Whether there is a session at all.
+    /// Whether the day has a session.
     #[must_use]
     pub const fn is_session(&self) -> bool {
         self.parts[1] < self.parts[2]
     }
 
-    /// Which part of the session a time falls in.
+    /// The part of the session that contains a time.
     #[must_use]
     pub fn phase(&self, ts: i64) -> Phase {
         let [pre, open, close, post] = self.parts;
@@ -80,7 +80,7 @@ impl Day {
     }
 }
 
-/// Closures outside the rules: attacks, storm, mourning.
+/// Closures outside the rules: attacks, storms, days of mourning.
 const CLOSED: &[Date] = &[
     date(2001, 9, 11),
     date(2001, 9, 12),
@@ -111,13 +111,13 @@ impl Calendar {
         }
     }
 
-    /// Whether it never closes: one day goes on where the other ended.
+    /// Whether it never closes: each day starts where the previous one ended.
     #[must_use]
     pub const fn is_continuous(self) -> bool {
         matches!(self.0, Kind::Always)
     }
 
-    /// The time zone its day is of.
+    /// The time zone of its days.
     #[must_use]
     pub const fn zone(self) -> &'static str {
         match self.0 {
@@ -126,7 +126,7 @@ impl Calendar {
         }
     }
 
-    /// The day that a time falls in.
+    /// The day that contains a time.
     #[must_use]
     pub fn day(self, ts: UnixNanos) -> Day {
         if self.0 == Kind::Always {
@@ -158,13 +158,13 @@ impl FromStr for Calendar {
         match text {
             "XNYS" => Ok(Self::XNYS),
             "24/7" => Ok(Self::ALWAYS),
-            other => Err(format!("unknown calendar `{other}`; known are XNYS and 24/7")),
+            other => Err(format!("unknown calendar `{other}`; expected XNYS or 24/7")),
         }
     }
 }
 
 fn new_york() -> TimeZone {
-    // The zone is compiled in; without it nothing would be right, so UTC is only for the type's sake.
+    // The time zone database is compiled in, so UTC is never used; the type requires it.
     TimeZone::get("America/New_York").unwrap_or(TimeZone::UTC)
 }
 
@@ -203,7 +203,7 @@ fn day_of(date: Date, zone: &TimeZone) -> Day {
     Day { yyyymmdd: number(date), start, end, parts }
 }
 
-/// The `nth` such weekday of a month, from 1.
+/// The `nth` given weekday of a month, from 1.
 fn nth(date: Date, weekday: Weekday, nth: i8) -> bool {
     date.weekday() == weekday && (date.day() - 1) / 7 + 1 == nth
 }
@@ -219,7 +219,7 @@ fn easter(year: i16) -> Option<Date> {
     Date::new(year, (day / 31) as i8, (day % 31 + 1) as i8).ok()
 }
 
-/// A fixed holiday is kept on Friday when it falls on Saturday, on Monday when on Sunday.
+/// A fixed holiday on a Saturday is observed on Friday, on a Sunday on Monday.
 fn observed(date: Date, month: i8, day: i8) -> bool {
     Date::new(date.year(), month, day).is_ok_and(|holiday| match holiday.weekday() {
         Weekday::Saturday => holiday.yesterday().is_ok_and(|friday| friday == date),
@@ -232,7 +232,7 @@ fn is_session(date: Date) -> bool {
     use Weekday::{Friday, Monday, Saturday, Sunday, Thursday};
     let (year, month, day) = (date.year(), date.month(), date.day());
     let holiday = match month {
-        // On a Saturday it is not kept: the year's last Friday closes the books.
+        // New Year's Day on a Saturday is not observed: the last Friday of the year is the year-end close.
         1 => (day == 1 || (day == 2 && date.weekday() == Monday)) || (year >= 1998 && nth(date, Monday, 3)),
         2 => nth(date, Monday, 3),
         5 => date.weekday() == Monday && day > 24,
@@ -267,7 +267,7 @@ fn closes_early(date: Date) -> bool {
 mod tests {
     use super::*;
 
-    /// Session dates and closing times (New York, hhmm) of another's calendar; see golden/README.md.
+    /// Session dates and closing times (New York, hhmm) of an independent calendar; see golden/README.md.
     const GOLDEN: &str = include_str!("../tests/golden/xnys.csv");
 
     #[test]
@@ -298,7 +298,7 @@ mod tests {
             ("2013-11-29T17:59:59.999Z", Phase::Regular),
             ("2013-11-29T18:00:00Z", Phase::Post),
             ("2013-11-29T22:00:00Z", Phase::Closed),
-            // The Fridays and Mondays round both changes: 09:30 is 13:30Z in summer, 14:30Z in winter.
+            // The Fridays and Mondays around both changes: 09:30 is 13:30Z in summer, 14:30Z in winter.
             ("2013-11-01T13:30:00Z", Phase::Regular),
             ("2013-11-04T13:30:00Z", Phase::Pre),
             ("2013-11-04T14:30:00Z", Phase::Regular),

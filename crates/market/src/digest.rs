@@ -1,18 +1,19 @@
-//! An order-free fingerprint of a set of records.
+//! An order-independent fingerprint of a set of records.
 //!
-//! Each record's canonical JSON is hashed to 128 bits (XXH3), and the hashes are added. Two sets with the same count
-//! and sum hold the same records, field for field, whatever order they were read in; a changed price, a lost trade or
-//! a second copy changes the sum. It guards against faults, not against someone who forges records.
+//! Each record's canonical JSON is hashed to 128 bits (XXH3), and the hashes are added. Two sets with the
+//! same count and sum contain the same records, field for field, in whatever order they were read; a changed
+//! price, a lost trade or a duplicate changes the sum. It detects faults, not deliberate forgery.
 
 use crate::codec::json;
 use crate::record::Record;
 use crate::time::UnixNanos;
 use std::fmt;
 
-/// Count and sum. Receive time is left out: it is ours, not the market's, and a second run receives anew.
+/// Count and sum. The receive time is excluded: it is ours, not the market's, and a second run receives
+/// again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Digest {
-    /// How many records were added.
+    /// Number of records added.
     pub count: u64,
     sum: u128,
 }
@@ -29,7 +30,7 @@ impl Digest {
         self.sum = self.sum.wrapping_add(hash);
     }
 
-    /// Adds what another digest has seen.
+    /// Adds another digest.
     pub fn merge(&mut self, other: &Self) {
         self.count += other.count;
         self.sum = self.sum.wrapping_add(other.sum);
@@ -42,7 +43,7 @@ impl fmt::Display for Digest {
     }
 }
 
-/// A 128-bit hash of all of a record but its receive time.
+/// A 128-bit hash of all fields of a record except its receive time.
 #[must_use]
 pub fn content<S: AsRef<str> + Copy>(record: &Record<S>, scratch: &mut Vec<u8>) -> u128 {
     let mut record = *record;
@@ -55,7 +56,7 @@ pub fn content<S: AsRef<str> + Copy>(record: &Record<S>, scratch: &mut Vec<u8>) 
     xxhash_rust::xxh3::xxh3_128(scratch)
 }
 
-/// A 64-bit hash of what makes a record this record and no other: (kind, feed, symbol, venue, id or seq, time).
+/// A 64-bit hash of a record's identity: (kind, feed, symbol, venue, id or seq, time).
 #[must_use]
 pub fn identity<S: AsRef<str>>(record: &Record<S>, scratch: &mut Vec<u8>) -> u64 {
     scratch.clear();

@@ -1,14 +1,14 @@
-//! Digits read eight at once, with no branch a digit. What is read so is read as [`crate::fixed`] reads it the long way; a
-//! property there holds the two together.
+//! Parses eight digits at a time (SWAR), without a branch per digit. The result equals that of
+//! [`crate::fixed`]; a property test there keeps the two in agreement.
 
 /// An ASCII zero in every byte.
 const ZEROS: u64 = 0x3030_3030_3030_3030;
 
-/// Eight digits read at once, the first in the lowest byte: as pairs, as fours, as one.
+/// Converts eight digits at once, the first in the lowest byte: as pairs, as fours, as one.
 #[inline]
 pub(crate) fn eight(word: u64) -> Option<i64> {
     const HIGH: u64 = 0xf0f0_f0f0_f0f0_f0f0;
-    // Digits are 0x30 to 0x39: six more leave the upper half of the byte as it is.
+    // Digits are 0x30 to 0x39: adding six leaves the upper half of the byte unchanged.
     if (word & HIGH) | ((word.wrapping_add(0x0606_0606_0606_0606) & HIGH) >> 4) != 0x3333_3333_3333_3333 {
         return None;
     }
@@ -19,15 +19,15 @@ pub(crate) fn eight(word: u64) -> Option<i64> {
     Some((upper.wrapping_add(lower) >> 32) as i64)
 }
 
-/// The digits of what most prices and sizes are, at most eight bytes without a sign, and how many of them stand behind the
-/// point. It has no branch a digit: the length of a price cannot be foreseen, and a branch taken wrongly costs more than
-/// all else here. `None` for anything else.
+/// The digits of most prices and sizes, at most eight bytes without a sign, and how many of them follow the
+/// decimal point. No branch per digit: the length of a price is unpredictable, and a mispredicted branch
+/// costs more than all else here. `None` for anything else.
 #[inline]
 pub(crate) fn short(text: &[u8]) -> Option<(u64, u32)> {
     const POINTS: u64 = 0x2e2e_2e2e_2e2e_2e2e;
     let length = text.len();
     let byte = |at: usize| u64::from(text[at]) << (8 * (length - 1 - at));
-    // The last byte in the lowest, zeros above the first.
+    // The last byte in the lowest position, zeros above the first.
     let bytes = match (text.first_chunk::<4>(), text.last_chunk::<4>()) {
         // The two halves may overlap: the same bytes in the same place.
         (Some(first), Some(last)) if length <= 8 => {
@@ -37,7 +37,7 @@ pub(crate) fn short(text: &[u8]) -> Option<(u64, u32)> {
         _ => return None,
     };
     let bytes = bytes | ZEROS.checked_shl(8 * length as u32).unwrap_or(0);
-    // The lowest bit set is of the lowest point there is.
+    // The lowest set bit belongs to the first decimal point.
     let other = bytes ^ POINTS;
     let point = other.wrapping_sub(0x0101_0101_0101_0101) & !other & 0x8080_8080_8080_8080;
     let (digits, places) = if point == 0 {

@@ -1,24 +1,24 @@
-//! Why a bar is what it is: what each print was allowed to update, by which condition, and which print set which price.
+//! Explains a bar: what each print was allowed to update and why, and which print set which price.
 
 use crate::Trade;
 use crate::bar::{Bar, Feed, Values};
 use crate::interval::Interval;
 use crate::policy::Updates;
 
-/// What one print did to its bar.
+/// Effect of one print on its bar.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExplainedPrint {
     /// What it was allowed to update.
     pub updates: Updates,
     /// Why: its conditions, and what each allows.
     pub reasons: Vec<String>,
-    /// Which of the bar's prices it set: `open`, `high`, `low`, `close`.
+    /// The prices of the bar that it set: `open`, `high`, `low`, `close`.
     pub sets: Vec<&'static str>,
 }
 
-/// Explains the prints of one bar, all of one symbol and feed, in the order of their time.
+/// Explains the prints of one bar, all of one symbol and feed, in time order.
 ///
-/// A price is attributed to the first print (the last one for the close) that has it and was allowed to set it.
+/// A price is attributed to the first print (for the close, the last) that has it and was allowed to set it.
 #[must_use]
 pub fn explain(
     rules: &Feed,

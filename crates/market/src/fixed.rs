@@ -1,17 +1,17 @@
 //! Exact decimals: a price or a size is an `i128` count of 1e-18 (its raw value), below 1e20 in magnitude.
 //!
-//! That holds what markets send: sizes of meme coins (1e15 units), prices with 18 decimals. Digits are read as digits,
-//! never through a float. A number that does not fit is an error, never a rounding. Why this representation, with
-//! measurements: `docs/adr`, "Prices and sizes are 128-bit fixed point".
+//! This range covers what markets send: sizes of meme coins (1e15 units), prices with 18 decimals. Digits are
+//! parsed as digits, never through a float. A number that does not fit is an error, never a rounding. For the
+//! reasons and measurements see `docs/adr`, "Prices and sizes are 128-bit fixed point".
 
 use crate::digits;
 use std::fmt;
 
-/// Decimal places kept.
+/// Number of decimal places.
 pub const SCALE: u32 = 18;
 /// The raw value of one.
 pub const ONE: i128 = 1_000_000_000_000_000_000;
-/// The largest raw value: 38 digits, as many as SQL's `decimal(38,18)` and Parquet's 128-bit decimals hold.
+/// The largest raw value: 38 digits, the capacity of SQL's `decimal(38,18)` and Parquet's 128-bit decimals.
 pub const MAX: i128 = 10_i128.pow(38) - 1;
 
 /// Powers of ten that fit 64 bits.
@@ -25,7 +25,7 @@ const POWERS: [u64; 20] = {
     powers
 };
 
-/// Why a text is not a number that fits.
+/// Why a text is not a valid number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FixedError {
     /// No digits at all.
@@ -34,7 +34,7 @@ pub enum FixedError {
     /// A byte that is not a digit, a sign or a decimal point.
     #[error("not a decimal number")]
     NotANumber,
-    /// More decimal places than are kept, and they are not zero.
+    /// More than 18 decimal places that are not zero.
     #[error("more than 18 decimal places")]
     TooFine,
     /// Beyond [`MAX`].
@@ -42,7 +42,7 @@ pub enum FixedError {
     TooLarge,
 }
 
-/// Reads `[-]digits[.digits]` as a raw value.
+/// Parses `[-]digits[.digits]` into a raw value.
 ///
 /// # Errors
 /// [`FixedError`] if the text is not such a number or does not fit exactly.
@@ -51,11 +51,11 @@ pub fn parse(text: &[u8]) -> Result<i128, FixedError> {
     parse_scaled(text, SCALE)
 }
 
-/// Reads a decimal multiplied by `10^scale`, `scale` at most 18: `parse_scaled(b"1674100", 14)` gives the raw value of
-/// a price in ten-thousandths, `parse_scaled(b"1.5", 6)` milliseconds in nanoseconds.
+/// Parses a decimal multiplied by `10^scale`, `scale` at most 18: `parse_scaled(b"1674100", 14)` gives the
+/// raw value of a price in ten-thousandths, `parse_scaled(b"1.5", 6)` milliseconds in nanoseconds.
 ///
 /// # Errors
-/// As [`parse`].
+/// Like [`parse`].
 #[inline]
 pub fn parse_scaled(text: &[u8], scale: u32) -> Result<i128, FixedError> {
     match digits::short(text) {
@@ -114,10 +114,10 @@ fn parse_long(text: &[u8], scale: u32) -> Result<i128, FixedError> {
     Ok(if negative { -value } else { value })
 }
 
-/// As [`parse`], and also numbers with an exponent, exactly: `1.5e-3`, `2E+16`.
+/// Like [`parse`], and also accepts numbers with an exponent, exactly: `1.5e-3`, `2E+16`.
 ///
 /// # Errors
-/// As [`parse`].
+/// Like [`parse`].
 pub fn parse_number(text: &[u8]) -> Result<i128, FixedError> {
     match text.iter().position(|byte| matches!(byte, b'e' | b'E')) {
         None => parse(text),
@@ -129,7 +129,7 @@ pub fn parse_number(text: &[u8]) -> Result<i128, FixedError> {
     }
 }
 
-/// `1.5`, `-3` as `0.0015`. Seldom needed, so that it may allocate.
+/// Rewrites `1.5`, `-3` as `0.0015`. Rarely needed, so it may allocate.
 fn without_exponent(digits: &str, exponent: &str) -> Result<String, FixedError> {
     let (sign, digits) = digits.strip_prefix('-').map_or(("", digits), |rest| ("-", rest));
     let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
@@ -240,7 +240,7 @@ macro_rules! quantity {
         pub struct $name(i128);
 
         impl $name {
-            /// Nothing.
+            /// Zero.
             pub const ZERO: Self = Self(0);
 
             /// From a raw value: a count of 1e-18.
@@ -268,7 +268,7 @@ macro_rules! quantity {
                 Self(value as i128 * 1_000_000_000)
             }
 
-            /// Reads the digits of a decimal.
+            /// Parses the digits of a decimal.
             ///
             /// # Errors
             /// [`FixedError`] if it is not a decimal or does not fit exactly.
@@ -277,10 +277,10 @@ macro_rules! quantity {
                 parse(text).map(Self)
             }
 
-            /// For people, plots and models only: the nearest double.
+            /// The nearest double, for display, plots and models only.
             #[must_use]
             pub fn to_f64(self) -> f64 {
-                // Both parts of most prices are exact doubles, so that the quotient is the nearest one.
+                // Both parts of most prices are exact doubles, so the quotient is the nearest one.
                 let (unscaled, places) = to_unscaled(self.0);
                 unscaled as f64 / POWERS[places as usize] as f64
             }
@@ -303,11 +303,11 @@ macro_rules! quantity {
 }
 
 quantity! {
-    /// What one unit of the instrument costs, in the instrument's currency.
+    /// Price of one unit of the instrument, in the instrument's currency.
     Price
 }
 quantity! {
-    /// How much was traded or is offered: shares, contracts or coins.
+    /// Amount traded or offered: shares, contracts or coins.
     Size
 }
 
@@ -424,7 +424,7 @@ mod tests {
                     prop_assert_eq!(long, Ok(widened(value, scale - places)));
                 }
                 _ => {
-                    // Signs, and zeros behind the last place there is, are left to the long way.
+                    // Signs, and zeros beyond the last decimal place, are left to the slow path.
                     let places = text.split_once('.').map_or(0, |(_, places)| places.len());
                     let left = text.len() > 8 || text.starts_with('-') || places > scale as usize;
                     prop_assert!(left || long.is_err(), "{:?}", long);

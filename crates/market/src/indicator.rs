@@ -1,7 +1,8 @@
-//! Indicators, streaming: one bar in, at most one value out. Values before the first are `None`, not zero.
+//! Streaming indicators: one bar in, at most one value out. Values before the first are `None`, not zero.
 //!
-//! Seeding follows TA-Lib: an EMA begins with the simple mean of its first `n` values, Wilder's averages (RSI, ATR) with
-//! the simple mean of the first `n` changes or ranges. They are plain 64-bit floats: indicators are estimates, not money.
+//! Seeding follows TA-Lib: an EMA starts with the simple mean of its first `n` values, Wilder's averages
+//! (RSI, ATR) with the simple mean of the first `n` changes or ranges. They are plain 64-bit floats:
+//! indicators are estimates, not money.
 
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -21,13 +22,13 @@ impl Sma {
         Self { n: n.max(1), window: VecDeque::new() }
     }
 
-    /// The mean once there are `n` values. Summed anew each time: a running sum would drift.
+    /// The mean once there are `n` values. Summed again each time: a running sum would drift.
     pub fn next(&mut self, value: f64) -> Option<f64> {
         push(&mut self.window, value, self.n);
         (self.window.len() == self.n).then(|| self.window.iter().sum::<f64>() / self.n as f64)
     }
 
-    /// Multiplies the values it holds, as after a split.
+    /// Scales the values it holds, as after a split.
     pub fn scale(&mut self, factor: f64) {
         self.window.iter_mut().for_each(|value| *value *= factor);
     }
@@ -40,7 +41,7 @@ fn push(window: &mut VecDeque<f64>, value: f64, n: usize) {
     window.push_back(value);
 }
 
-/// Exponential average with a given weight, begun with the simple mean of the first `n` values.
+/// Exponential average with a given weight, seeded with the simple mean of the first `n` values.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Smooth {
     n: usize,
@@ -83,7 +84,7 @@ impl Ema {
         self.0.next(value)
     }
 
-    /// Multiplies the average it holds, as after a split.
+    /// Scales the average it holds, as after a split.
     pub fn scale(&mut self, factor: f64) {
         self.0.sum *= factor;
         self.0.value *= factor;
@@ -109,7 +110,7 @@ impl Rsi {
         Self { last: None, gain: wilder(n), loss: wilder(n) }
     }
 
-    /// 0 to 100; 0 where nothing moved, as TA-Lib has it.
+    /// 0 to 100; 0 if nothing moved, as in TA-Lib.
     pub fn next(&mut self, close: f64) -> Option<f64> {
         let change = close - self.last.replace(close)?;
         let (gain, loss) = (self.gain.next(change.max(0.0)), self.loss.next((-change).max(0.0)));
@@ -118,7 +119,7 @@ impl Rsi {
     }
 }
 
-/// Moving average convergence/divergence: fast EMA less slow EMA, and the EMA of that.
+/// Moving average convergence/divergence: fast EMA minus slow EMA, and the EMA of the difference.
 #[derive(Debug, Clone)]
 pub struct Macd {
     skip: usize,
@@ -214,7 +215,7 @@ pub struct SessionVwap {
 }
 
 impl SessionVwap {
-    /// `session` is its date; a new one begins anew. `price` is the bar's VWAP, or its typical price.
+    /// `session` is its date; a new one starts over. `price` is the bar's VWAP, or its typical price.
     pub fn next(&mut self, session: u32, price: f64, volume: f64) -> Option<f64> {
         if self.session != Some(session) {
             *self = Self { session: Some(session), ..Self::default() };
@@ -225,7 +226,7 @@ impl SessionVwap {
     }
 }
 
-/// What an indicator is told of a bar.
+/// Input of an indicator from one bar.
 #[derive(Debug, Clone, Copy)]
 pub struct Input {
     /// The session's date.
@@ -253,7 +254,7 @@ enum Kind {
     Vwap(SessionVwap),
 }
 
-/// Any of them, by name: `sma:20`, `ema:50`, `rsi:14`, `macd:12:26:9`, `bollinger:20:2`, `atr:14`, `vwap`.
+/// Any indicator, by name: `sma:20`, `ema:50`, `rsi:14`, `macd:12:26:9`, `bollinger:20:2`, `atr:14`, `vwap`.
 #[derive(Debug, Clone)]
 pub struct Indicator {
     name: String,
@@ -261,19 +262,19 @@ pub struct Indicator {
 }
 
 impl Indicator {
-    /// As it was written, with its defaults.
+    /// Its specification with defaults filled in.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether it is drawn over the prices; the others have a scale of their own.
+    /// Whether it is drawn over the prices; the others have their own scale.
     #[must_use]
     pub const fn over_price(&self) -> bool {
         matches!(self.kind, Kind::Sma(_) | Kind::Ema(_) | Kind::Bollinger(_) | Kind::Vwap(_))
     }
 
-    /// Its values after this bar: one, or three of MACD and Bollinger; none while it is seeding.
+    /// Its values after this bar: one, or three for MACD and Bollinger; none while it is seeding.
     pub fn next(&mut self, bar: &Input) -> Vec<f64> {
         let one = |value: Option<f64>| value.into_iter().collect();
         match &mut self.kind {
@@ -294,7 +295,7 @@ impl FromStr for Indicator {
     fn from_str(text: &str) -> Result<Self, String> {
         let fail = || {
             format!(
-                "`{text}` is no indicator: write sma:20, ema:50, rsi:14, macd:12:26:9, bollinger:20:2, atr:14 or vwap"
+                "unknown indicator `{text}`; expected sma:20, ema:50, rsi:14, macd:12:26:9, bollinger:20:2, atr:14 or vwap"
             )
         };
         let mut parts = text.trim().split(':');
@@ -338,7 +339,7 @@ impl FromStr for Indicator {
 mod tests {
     use super::*;
 
-    /// Real daily bars of SPY and what TA-Lib makes of them; see golden/README.md.
+    /// Real daily bars of SPY and TA-Lib's results for them; see golden/README.md.
     const GOLDEN: &str = include_str!("../tests/golden/indicators.csv");
 
     #[test]
@@ -380,7 +381,7 @@ mod tests {
         assert!(compared > 50_000, "{compared}");
     }
 
-    /// TA-Lib exchanges the periods where fast is longer than slow; see golden/README.md.
+    /// TA-Lib exchanges the periods if fast is longer than slow; see golden/README.md.
     #[test]
     fn macd_of_any_periods_equals_ta_libs() {
         let golden = include_str!("../tests/golden/macd_periods.csv");

@@ -1,4 +1,4 @@
-//! How long a bar is: `1s`, `5m`, `1h`, `1d`.
+//! Bar intervals: `1s`, `5m`, `1h`, `1d`.
 
 use crate::UnixNanos;
 use crate::calendar::Day;
@@ -10,7 +10,7 @@ use std::str::FromStr;
 /// The width of a bar: whole seconds that divide a day evenly, or one session day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Interval {
-    /// Nanoseconds; [`i64::MAX`] for the session day, whose length changes with the clocks.
+    /// Nanoseconds; [`i64::MAX`] for the session day, whose length varies with daylight saving.
     nanos: i64,
 }
 
@@ -34,9 +34,9 @@ impl Interval {
         (!self.is_day()).then_some(self.nanos)
     }
 
-    /// The bar that a time falls in: start, inclusive, and end, exclusive. Bars of up to an hour begin at whole
-    /// multiples in UTC, as they do in every zone whose offset is whole hours; longer ones count from the midnight of
-    /// the exchange, and the last of a day ends with it.
+    /// The bar that contains a time: start, inclusive, and end, exclusive. Bars of up to an hour start at
+    /// whole multiples in UTC, as in every zone whose offset is whole hours; longer ones count from midnight
+    /// at the exchange, and the last of a day ends with it.
     #[must_use]
     #[inline]
     pub fn bounds(self, ts: i64, day: &Day) -> (i64, i64) {
@@ -49,8 +49,8 @@ impl Interval {
         (start, if origin == 0 { end } else { end.min(day.end) })
     }
 
-    /// Start of the store partition that a bar's start falls in: a day for bars below a minute, a month below an hour,
-    /// a year above: at most 86,400 rows.
+    /// Start of the store partition that contains a bar's start: a day for bars below a minute, a month below
+    /// an hour, otherwise a year: at most 86,400 rows.
     #[must_use]
     pub fn period(self, start: UnixNanos) -> UnixNanos {
         if self.nanos < MINUTE {
@@ -78,7 +78,7 @@ impl FromStr for Interval {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let fail = || format!("`{text}` is not an interval: write 1s, 30s, 1m, 5m, 15m, 1h, 4h or 1d");
+        let fail = || format!("`{text}` is not an interval: expected 1s, 30s, 1m, 5m, 15m, 1h, 4h or 1d");
         let text = text.trim();
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let count: i64 = text[..digits].parse().map_err(|_| fail())?;
@@ -127,7 +127,7 @@ mod tests {
             ("4h", "2013-10-08T13:30:00Z", "2013-10-08T12:00:00Z", "2013-10-08T16:00:00Z"),
             ("4h", "2013-12-04T13:30:00Z", "2013-12-04T13:00:00Z", "2013-12-04T17:00:00Z"),
             ("1d", "2013-10-09T01:30:00Z", "2013-10-08T04:00:00Z", "2013-10-09T04:00:00Z"),
-            // The clocks change: a day of 25 hours, one of 23.
+            // Daylight-saving changes: a day of 25 hours, one of 23.
             ("1d", "2013-11-03T12:00:00Z", "2013-11-03T04:00:00Z", "2013-11-04T05:00:00Z"),
             ("1d", "2014-03-09T12:00:00Z", "2014-03-09T05:00:00Z", "2014-03-10T04:00:00Z"),
         ] {

@@ -1,17 +1,33 @@
-//! The domain of Tapeline: what a trade and a quote are, what they cost, when they happened.
+//! The domain of Tapeline: trades, quotes, bars and alert rules, with exact prices and times.
 //!
-//! Pure: no I/O, no clock, no async. Everything that can be tested data-in, expectation-out lives here.
+//! Pure: no I/O, no clock, no async.
 //!
-//! | module | holds |
+//! | module | contents, in the order data flows |
 //! |---|---|
 //! | [`fixed`] | exact decimals: [`Price`] and [`Size`], 128-bit fixed point at 1e-18 |
 //! | [`time`] | [`UnixNanos`], RFC 3339 in and out, the exchange's session day |
-//! | [`record`] | [`Trade`], [`Quote`] and [`Record`], generic over how they hold text |
-//! | [`codec::json`] | the canonical JSON of the Kafka messages |
-//! | [`codec::lean`] | rows of recorded tick files |
-//! | [`alert`] | rules that watch the stream, evaluated in event time |
-//! | [`digest`] | an order-free fingerprint of a set of records: how `verify` proves equality |
+//! | [`calendar`] | exchange calendars: sessions, holidays, half days |
+//! | [`record`] | [`Trade`], [`Quote`] and [`Record`], generic over their text |
+//! | [`codec`] | decoders of vendors' formats; [`codec::json`], the canonical JSON of the messages |
 //! | [`version`] | which of two versions of a record replaces the other |
+//! | [`digest`] | an order-independent fingerprint of a set of records: how `verify` proves equality |
+//! | [`interval`] | bar intervals |
+//! | [`policy`] | condition policies: which print may update what |
+//! | [`bar`] | bars of trades and quotes, restated and made final |
+//! | [`explain`] | what each print contributed to a bar |
+//! | [`adjust`] | split and dividend adjustment |
+//! | [`returns`] | returns and correlations |
+//! | [`indicator`] | streaming indicators |
+//! | [`alert`] | alert rules, evaluated in event time |
+//!
+//! ```
+//! use market::{Price, UnixNanos};
+//!
+//! let price = Price::parse(b"167.41")?;
+//! assert_eq!(price.to_string(), "167.41");
+//! assert_eq!(UnixNanos::parse("1970-01-01T00:00:01Z")?.0, 1_000_000_000);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![deny(missing_docs)]
 
 pub mod adjust;

@@ -1,14 +1,14 @@
-//! What happened on a market: a [`Trade`], a [`Quote`].
+//! Market events: a [`Trade`], a [`Quote`].
 //!
-//! Records are generic over how they hold text: `&str` borrowed from the bytes they were read from (the hot way,
-//! no allocation), a span into an arena (batches), or `String` (what outlives its source). A record is never
-//! mutated; what an exchange takes back is a new record of a higher revision.
+//! Records are generic over their text: `&str` borrowed from the input (the hot path, no allocation), a span
+//! of an arena (batches), or `String` (records that outlive their input). A record is never mutated; a cancel
+//! is a new record of a higher revision.
 
 use crate::{Price, Size, UnixNanos};
 use std::fmt;
 use std::str::FromStr;
 
-/// What a record is of: the `kind` header of its message and the table it is kept in.
+/// Kind of a record: the `kind` header of its message and the table that stores it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// Something was bought and sold.
@@ -21,7 +21,7 @@ impl Kind {
     /// Every kind there is.
     pub const ALL: [Self; 2] = [Self::Trade, Self::Quote];
 
-    /// `trade`, `quote`: the word in message headers.
+    /// `trade`, `quote`: the name in message headers.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -30,7 +30,7 @@ impl Kind {
         }
     }
 
-    /// `trades`, `quotes`: the word for topics, tables and people.
+    /// `trades`, `quotes`: the name of topics and tables.
     #[must_use]
     pub const fn plural(self) -> &'static str {
         match self {
@@ -53,15 +53,15 @@ impl FromStr for Kind {
         match text.trim() {
             "trade" | "trades" => Ok(Self::Trade),
             "quote" | "quotes" => Ok(Self::Quote),
-            other => Err(format!("unknown record kind `{other}`; known are trades, quotes")),
+            other => Err(format!("unknown record kind `{other}`; expected trades or quotes")),
         }
     }
 }
 
-/// Which side of a trade was the aggressor: whose order met one that was waiting in the book.
+/// Aggressor side of a trade: the side of the incoming order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum Side {
-    /// The feed does not say.
+    /// Not provided by the feed.
     #[default]
     Unknown,
     /// A buyer took an offer.
@@ -93,32 +93,33 @@ impl Side {
 pub struct Trade<S> {
     /// The instrument, as the feed writes it: `SPY`, `BTC/USD`.
     pub symbol: S,
-    /// Which feed told us: `lean.sip`, `alpaca.iex`. A 2.5 % feed must never pass for the market.
+    /// The feed it was received from: `lean.sip`, `alpaca.iex`. A 2.5 % feed must never be mistaken for the
+    /// market.
     pub feed: S,
-    /// Where it traded, in the feed's own code: `P`.
+    /// Venue of the trade, in the feed's own code: `P`.
     pub venue: S,
-    /// The feed's id, unique with venue and symbol within a session; minted once where the feed has none.
+    /// The feed's id, unique with venue and symbol within a session; minted once if the feed has none.
     pub id: S,
     /// Event time: the exchange's.
     pub ts: UnixNanos,
     /// Receive time: ours.
     pub recv_ts: UnixNanos,
-    /// What one unit cost; negative at times, as oil was in April 2020.
+    /// Price per unit; negative at times, as oil was in April 2020.
     pub price: Price,
-    /// How many units.
+    /// Number of units.
     pub size: Size,
-    /// Who was the aggressor.
+    /// The aggressor side.
     pub side: Side,
-    /// Sale conditions as sent, and nothing else: the text of a JSON array of strings, `["@","I"]`. Raw, so that a rule
-    /// can change.
+    /// Sale conditions as sent, and nothing else: the text of a JSON array of strings, `["@","I"]`. Raw, so
+    /// that a policy can change later.
     pub conditions: S,
-    /// Which consolidated tape (`A`, `B`, `C`) carried it; empty where the feed does not say.
+    /// The consolidated tape (`A`, `B`, `C`) that carried it; empty if the feed does not provide it.
     pub tape: S,
-    /// The vendor's sequence number, which orders trades of one timestamp; 0 where there is none.
+    /// The vendor's sequence number, which orders trades of one timestamp; 0 if there is none.
     pub seq: i64,
-    /// 0 as first reported; each amendment counts up.
+    /// 0 as first reported; each amendment increments it.
     pub revision: u32,
-    /// The exchange took it back.
+    /// Whether the exchange canceled it.
     pub canceled: bool,
 }
 
@@ -129,7 +130,7 @@ pub struct QuoteSide<S> {
     pub price: Price,
     /// Shares offered at it.
     pub size: Size,
-    /// Where, in the feed's own code.
+    /// Venue, in the feed's own code.
     pub venue: S,
 }
 
@@ -138,23 +139,23 @@ pub struct QuoteSide<S> {
 pub struct Quote<S> {
     /// The instrument.
     pub symbol: S,
-    /// Which feed told us.
+    /// The feed it was received from.
     pub feed: S,
-    /// The feed's sequence number; minted once where the feed has none.
+    /// The feed's sequence number; minted once if the feed has none.
     pub seq: i64,
     /// Event time: the exchange's.
     pub ts: UnixNanos,
     /// Receive time: ours.
     pub recv_ts: UnixNanos,
-    /// What is bid.
+    /// Best bid.
     pub bid: Option<QuoteSide<S>>,
-    /// What is asked.
+    /// Best ask.
     pub ask: Option<QuoteSide<S>>,
     /// Quote conditions as sent, as in [`Trade::conditions`].
     pub conditions: S,
 }
 
-/// Either of them.
+/// A trade or a quote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Record<S> {
     /// A trade.
@@ -164,7 +165,7 @@ pub enum Record<S> {
 }
 
 impl<S> Trade<S> {
-    /// The same trade holding its text another way.
+    /// Converts the text of a trade.
     pub fn map<T>(self, mut f: impl FnMut(S) -> T) -> Trade<T> {
         Trade {
             symbol: f(self.symbol),
@@ -192,7 +193,7 @@ impl<S> QuoteSide<S> {
 }
 
 impl<S> Quote<S> {
-    /// The same quote holding its text another way.
+    /// Converts the text of a quote.
     pub fn map<T>(self, mut f: impl FnMut(S) -> T) -> Quote<T> {
         Quote {
             symbol: f(self.symbol),
@@ -207,7 +208,7 @@ impl<S> Quote<S> {
     }
 }
 
-/// Why a record cannot be true: a placeholder stands where a value should be.
+/// Why a record is implausible: a placeholder in the place of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRecord {
     /// Event time is missing (0), a sentinel (`i64::MAX`, `i64::MIN`) or outside [`EARLIEST`]..[`LATEST`].
@@ -221,9 +222,9 @@ pub enum InvalidRecord {
     Price(Price),
 }
 
-/// The earliest event time accepted: 1900.
+/// The earliest accepted event time: 1900.
 pub const EARLIEST: UnixNanos = UnixNanos(-2_208_988_800_000_000_000);
-/// The first event time no longer accepted: 2200.
+/// The first event time that is too late: 2200.
 pub const LATEST: UnixNanos = UnixNanos(7_258_118_400_000_000_000);
 
 fn check_time(ts: UnixNanos) -> Result<(), InvalidRecord> {
@@ -233,7 +234,7 @@ fn check_time(ts: UnixNanos) -> Result<(), InvalidRecord> {
 fn check_price(price: Price) -> Result<(), InvalidRecord> {
     const BILLIONTH: i128 = crate::fixed::ONE / 1_000_000_000;
     let raw = price.raw();
-    // Few prices are as large as the smallest of the placeholders.
+    // Few prices are as large as the smallest placeholder.
     if raw.unsigned_abs() >= i64::MAX.unsigned_abs() as u128 * BILLIONTH.unsigned_abs()
         && [i64::MAX, i64::MIN, i64::MIN + 1]
             .into_iter()
@@ -250,7 +251,7 @@ fn check_size(size: Size) -> Result<(), InvalidRecord> {
 }
 
 impl<S> Trade<S> {
-    /// Whether its numbers can be true. A negative price can: oil was traded at -37.
+    /// Checks that the numbers are plausible. A negative price is: oil traded at -37.
     ///
     /// # Errors
     /// [`InvalidRecord`] with the value.
@@ -263,7 +264,7 @@ impl<S> Trade<S> {
 }
 
 impl<S> Quote<S> {
-    /// Whether its numbers can be true.
+    /// Checks that the numbers are plausible.
     ///
     /// # Errors
     /// [`InvalidRecord`] with the value.
@@ -277,7 +278,7 @@ impl<S> Quote<S> {
 }
 
 impl<S> Record<S> {
-    /// Whether its numbers can be true.
+    /// Checks that the numbers are plausible.
     ///
     /// # Errors
     /// [`InvalidRecord`] with the value.
@@ -289,7 +290,7 @@ impl<S> Record<S> {
         }
     }
 
-    /// The same record holding its text another way.
+    /// Converts the text of a record.
     pub fn map<T>(self, f: impl FnMut(S) -> T) -> Record<T> {
         match self {
             Self::Trade(trade) => Record::Trade(trade.map(f)),
@@ -297,7 +298,7 @@ impl<S> Record<S> {
         }
     }
 
-    /// What it is of.
+    /// Its kind.
     pub const fn kind(&self) -> Kind {
         match self {
             Self::Trade(_) => Kind::Trade,
@@ -313,7 +314,7 @@ impl<S> Record<S> {
         }
     }
 
-    /// Which feed it came by.
+    /// Its feed.
     pub const fn feed(&self) -> &S {
         match self {
             Self::Trade(trade) => &trade.feed,
@@ -339,7 +340,7 @@ impl<S> Record<S> {
 }
 
 impl<S: AsRef<str>> Trade<S> {
-    /// The same trade, borrowed.
+    /// Borrows the trade.
     pub fn as_str(&self) -> Trade<&str> {
         Trade {
             symbol: self.symbol.as_ref(),
@@ -367,7 +368,7 @@ impl<S: AsRef<str>> QuoteSide<S> {
 }
 
 impl<S: AsRef<str>> Quote<S> {
-    /// The same quote, borrowed.
+    /// Borrows the quote.
     pub fn as_str(&self) -> Quote<&str> {
         Quote {
             symbol: self.symbol.as_ref(),
@@ -383,7 +384,7 @@ impl<S: AsRef<str>> Quote<S> {
 }
 
 impl<S: AsRef<str>> Record<S> {
-    /// The same record, borrowed.
+    /// Borrows the record.
     pub fn as_str(&self) -> Record<&str> {
         match self {
             Self::Trade(trade) => Record::Trade(trade.as_str()),

@@ -1,6 +1,6 @@
-//! Returns from bar to bar, and how those of two symbols go together.
+//! Bar-to-bar returns, and the correlation between two symbols.
 
-/// Logarithmic return, ln(next / last); `None` where a price is not above zero.
+/// Log return, ln(next / last); `None` if a price is not above zero.
 #[must_use]
 pub fn log_return(last: f64, next: f64) -> Option<f64> {
     (last > 0.0 && next > 0.0).then(|| (next / last).ln())
@@ -9,7 +9,7 @@ pub fn log_return(last: f64, next: f64) -> Option<f64> {
 /// Mean, standard deviation (n - 1), skewness and excess kurtosis (both of the population).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Moments {
-    /// How many values.
+    /// Number of values.
     pub count: usize,
     /// Arithmetic mean.
     pub mean: f64,
@@ -17,11 +17,11 @@ pub struct Moments {
     pub deviation: f64,
     /// Third standardised moment; 0 for the normal distribution.
     pub skewness: f64,
-    /// Fourth standardised moment less 3; 0 for the normal distribution.
+    /// Fourth standardised moment minus 3; 0 for the normal distribution.
     pub kurtosis: f64,
 }
 
-/// The moments of at least two values that are not all equal.
+/// Moments of at least two values that are not all equal.
 #[must_use]
 pub fn moments(values: &[f64]) -> Option<Moments> {
     let n = values.len() as f64;
@@ -37,9 +37,10 @@ pub fn moments(values: &[f64]) -> Option<Moments> {
     })
 }
 
-/// Logarithmic returns of two series over the same spans of time: from each instant that both have a price at to the next
-/// such instant. A bar that only one of them has does not shorten the other's return. Both are in the order of time;
-/// `same_session` says whether a return from one instant to another counts, so that nights can be left out.
+/// Log returns of two series over the same spans of time: from each time at which both have a price to the
+/// next such time. A bar that only one of them has does not shorten the other's return. Both are in time
+/// order; `same_session` decides whether a return between two times counts, so that overnight returns can be
+/// excluded.
 pub fn paired_returns(
     one: &[(i64, f64)],
     other: &[(i64, f64)],
@@ -57,7 +58,7 @@ pub fn paired_returns(
         .collect()
 }
 
-/// Pearson's correlation of pairs; `None` for fewer than two or where one side does not vary.
+/// Pearson correlation of pairs; `None` for fewer than two or if one side does not vary.
 #[must_use]
 pub fn correlation(pairs: &[(f64, f64)]) -> Option<f64> {
     let n = pairs.len() as f64;
@@ -79,7 +80,8 @@ mod tests {
 
     #[test]
     fn returns_are_paired_over_equal_spans() {
-        // The second has no bar at 2: its return from 1 to 3 goes with the other's from 1 to 3, not with that from 2 to 3.
+        // The second has no bar at 2: its return from 1 to 3 is paired with the other's from 1 to 3, not with
+        // that from 2 to 3.
         let one = [(1, 100.0), (2, 110.0), (3, 121.0), (4, 121.0), (10, 60.0)];
         let other = [(0, 1.0), (1, 50.0), (3, 60.5), (4, 60.5), (10, 121.0)];
         let pairs = paired_returns(&one, &other, |from, to| to - from < 5);

@@ -17,14 +17,14 @@ pub const SECOND: i64 = 1_000_000_000;
 /// Nanoseconds in a minute.
 pub const MINUTE: i64 = 60 * SECOND;
 
-/// Nanoseconds since 1970-01-01T00:00:00Z, leap seconds left out as in Unix time.
+/// Nanoseconds since 1970-01-01T00:00:00Z, without leap seconds as in Unix time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct UnixNanos(pub i64);
 
 /// Why a text is not a time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is not a time: {reason}; write 2013-10-08T13:30:00.123456789Z, 2013-10-08 (midnight UTC) or 2013-10-08T09:30[America/New_York]"
+    "`{text}` is not a time: {reason}; expected 2013-10-08T13:30:00.123456789Z, 2013-10-08 (midnight UTC) or 2013-10-08T09:30[America/New_York]"
 )]
 pub struct TimeError {
     text: String,
@@ -32,7 +32,7 @@ pub struct TimeError {
 }
 
 impl UnixNanos {
-    /// The start of the hour it falls in: the bucket of a store partition.
+    /// Start of its hour: the bucket of a store partition.
     #[must_use]
     pub const fn hour(self) -> Self {
         Self(self.0.div_euclid(HOUR) * HOUR)
@@ -56,7 +56,7 @@ impl UnixNanos {
         self.0.div_euclid(MILLI)
     }
 
-    /// Written by a `strftime` pattern in a zone's own time; in UTC where the zone is unknown.
+    /// Formats it with a `strftime` pattern in a zone's time; in UTC if the zone is unknown.
     #[must_use]
     pub fn local(self, pattern: &str, zone: &str) -> String {
         let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
@@ -79,11 +79,11 @@ impl UnixNanos {
         Self(i64::try_from(stamp).unwrap_or(0))
     }
 
-    /// Reads RFC 3339 (`2013-10-08T13:30:00Z`), a date (midnight UTC), or a time with a zone's name
-    /// (`2013-10-08T09:30[America/New_York]`). A time without a zone is refused: it is another instant in each.
+    /// Parses RFC 3339 (`2013-10-08T13:30:00Z`), a date (midnight UTC), or a time with a zone's name
+    /// (`2013-10-08T09:30[America/New_York]`). A time without a zone is rejected, because it is ambiguous.
     ///
     /// # Errors
-    /// [`TimeError`] with what was read and what would be.
+    /// [`TimeError`] with the text and the expected format.
     pub fn parse(text: &str) -> Result<Self, TimeError> {
         if let Some(instant) = zulu(text.as_bytes()) {
             return Ok(instant);
@@ -95,7 +95,7 @@ impl UnixNanos {
             Ok(stamp)
         } else {
             let civil = text.parse::<jiff::civil::DateTime>();
-            // A time of day means another instant in each zone.
+            // A time of day is a different instant in each zone.
             if civil.is_ok() && text.contains(':') {
                 return Err(fail("it has no time zone".to_owned()));
             }
@@ -104,12 +104,12 @@ impl UnixNanos {
         let stamp = stamp.map_err(|error| fail(error.to_string()))?;
         i64::try_from(stamp.as_nanosecond())
             .map(Self)
-            .map_err(|_| fail("outside 1677..2262, what nanoseconds in 64 bits can hold".to_owned()))
+            .map_err(|_| fail("outside 1677..2262, the range of nanoseconds in 64 bits".to_owned()))
     }
 }
 
-/// `2021-01-27T10:35:34[.82840127]Z`, what vendors' streams are full of, without the generality of [`UnixNanos::parse`];
-/// `None` for anything else. Days by H. Hinnant's `days_from_civil`.
+/// Fast path for `2021-01-27T10:35:34[.82840127]Z`, the common format of vendors' streams, without the
+/// generality of [`UnixNanos::parse`]; `None` for anything else. Days by H. Hinnant's `days_from_civil`.
 fn zulu(text: &[u8]) -> Option<UnixNanos> {
     let (head, tail) = text.split_at_checked(19)?;
     let digit = |at: usize| Some(i64::from(head[at].wrapping_sub(b'0'))).filter(|digit| *digit < 10);
@@ -164,7 +164,8 @@ impl fmt::Debug for UnixNanos {
     }
 }
 
-/// One session day of an exchange: turns "time since local midnight" into UTC, right across a change of clocks.
+/// One session day of an exchange: converts "time since local midnight" to UTC, correctly across
+/// daylight-saving changes.
 ///
 /// Clocks change on the hour, so one offset per hour of the day is exact.
 #[derive(Debug, Clone)]
@@ -178,7 +179,7 @@ impl SessionDay {
     /// The session of `yyyymmdd` (as `20131008`) on an exchange in `zone` (as `America/New_York`).
     ///
     /// # Errors
-    /// Says which of the two is wrong.
+    /// Either is invalid.
     pub fn new(yyyymmdd: u32, zone: &str) -> Result<Self, String> {
         let date = Date::new(
             i16::try_from(yyyymmdd / 10_000).unwrap_or(0),
@@ -205,7 +206,7 @@ impl SessionDay {
             + self.date.day().unsigned_abs() as u32
     }
 
-    /// UTC of the wall clock reading `nanos` after local midnight; `None` past the day and its tail of 8 hours.
+    /// UTC of the local time `nanos` after midnight; `None` beyond the day and its tail of 8 hours.
     #[must_use]
     #[inline]
     pub fn at(&self, nanos: i64) -> Option<UnixNanos> {
@@ -249,7 +250,7 @@ mod tests {
     #[test]
     fn the_session_is_right_across_both_changes_of_clocks() {
         let nine_thirty = 9 * HOUR + HOUR / 2;
-        // Summer, winter; then the Sundays the clocks change, before and after 02:00.
+        // Summer, winter; then the Sundays of the daylight-saving changes, before and after 02:00.
         let cases = [
             (20131008, nine_thirty, "2013-10-08T13:30:00Z"),
             (20131204, nine_thirty, "2013-12-04T14:30:00Z"),

@@ -4,8 +4,8 @@
 //! derived from the record itself, its revision before its content. Cassandra resolves every cell of a row by that
 //! number alone, so two versions with different numbers resolve as a whole, in whatever order they are written.
 //!
-//! Numbers are equal for one in 250 pairs of the same identity, millisecond and revision but different content. There
-//! SQLite and `verify` go on to compare the content; Cassandra compares cell by cell.
+//! Numbers collide for one in 250 pairs of the same identity, millisecond and revision but different content.
+//! SQLite and `verify` then compare the content; Cassandra compares cell by cell.
 
 use crate::digest;
 use crate::record::{QuoteSide, Record};
@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// Values of the tie-break below one millisecond.
 const PER_MILLISECOND: i64 = 1_000;
-/// Revisions told apart by the tie-break: 0, 1, 2, and 3 or more.
+/// Revisions distinguished by the tie-break: 0, 1, 2, and 3 or more.
 const REVISIONS: i64 = 4;
 /// Values left for the content of each revision.
 const CONTENTS: u64 = (PER_MILLISECOND / REVISIONS).unsigned_abs();
@@ -25,12 +25,12 @@ pub struct Version {
     pub write_us: i64,
     /// [`digest::content`].
     pub content: u128,
-    /// Receive time, nanoseconds since 1970: all that two versions of equal content differ in.
+    /// Receive time, nanoseconds since 1970: the only difference between two versions of equal content.
     recv_ts: i64,
 }
 
 impl Version {
-    /// Of a record whose message has this timestamp. `scratch` is a buffer to reuse.
+    /// Version of a record whose message has this timestamp. `scratch` is a buffer to reuse.
     #[must_use]
     pub fn of<S: AsRef<str> + Copy>(record: &Record<S>, stamp_ms: i64, scratch: &mut Vec<u8>) -> Self {
         Self {
@@ -70,7 +70,7 @@ fn tie_break<S: AsRef<str>>(record: &Record<S>) -> i64 {
     level * (PER_MILLISECOND / REVISIONS) + (hash % CONTENTS) as i64
 }
 
-/// A side of a quote, hashed on from `seed`; an absent one differs from every present one.
+/// Hash of one side of a quote, continued from `seed`; an absent side differs from every present one.
 fn side<S: AsRef<str>>(side: Option<&QuoteSide<S>>, seed: u64) -> u64 {
     let Some(side) = side else { return xxh3_64_with_seed(b"", seed) };
     let mut fixed = [0_u8; 32];

@@ -120,7 +120,7 @@ mod tests {
             prop_assume!(a > i128::MIN);
             let mut product = Wide::product(a, b);
             prop_assert_eq!(product.divided(b), Some(a));
-            // Less than half of the divisor more changes nothing.
+            // Less than half the divisor more changes nothing.
             let rest = rest.rem_euclid(b) / 2;
             product.add(Wide { high: 0, low: rest.cast_unsigned().saturating_sub(1) });
             prop_assert_eq!(product.divided(b), Some(a));

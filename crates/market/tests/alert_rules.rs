@@ -1,5 +1,5 @@
-//! Alerts, data in and expectation out, and what must hold whatever the data: restarts, duplicates and the interleaving
-//! of symbols change nothing.
+//! Alerts, data in and expectation out, and properties that hold for any data: restarts, duplicates and the
+//! interleaving of symbols change nothing.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use market::adjust::Factors;
@@ -123,7 +123,8 @@ fn a_move_within_the_window_fires_and_a_slow_one_does_not() {
 
 #[test]
 fn bad_prints_fire_nothing() {
-    // An average-price trade may not set the price; a lone outlier is not believed; nor is one outside the quote.
+    // An average-price trade may not set the price; a single outlier is not accepted, nor is a price outside
+    // the quote.
     let average = Print { conditions: r#"["W"]"#, ..print(2, 1, 100.45) };
     assert_eq!(shown(&run(&mut engine(SPIKE), &[print(1, 0, 100.0), average, print(3, 2, 100.0)])), []);
     let lone = [print(1, 0, 100.0), print(2, 1, 103.0), print(3, 2, 103.0), print(4, 3, 100.0)];
@@ -173,15 +174,15 @@ fn what_is_canceled_or_corrected_is_retracted() {
         Print { revision: 1, canceled: to.is_none(), price: to.unwrap_or(was.price), ..was.clone() }
     };
     for (change, retracted) in [
-        // The print that fired.
+        // The print that triggered it.
         (amended(2, None), true),
         (amended(2, Some(100.1)), true),
         (amended(2, Some(100.41)), false),
-        // What it was measured from.
+        // The reference print.
         (amended(1, None), true),
         (amended(1, Some(99.9)), false),
         (amended(1, Some(100.3)), true),
-        // One that has nothing to do with it.
+        // An unrelated print.
         (amended(3, None), false),
     ] {
         let mut engine = engine(SPIKE);
@@ -468,7 +469,7 @@ proptest! {
             let own: Vec<_> = prints.iter().filter(|print| print.symbol == symbol).cloned().collect();
             apart.extend(run(&mut engine(MANY), &own));
         }
-        // A silence shows when time moves on: with the others it shows after the last print, too.
+        // A silence is detected when time advances: in the other runs also after the last print.
         all.retain(|alert| alert.kind != "stall");
         apart.retain(|alert| alert.kind != "stall");
         let order = |a: &Alert, b: &Alert| a.key.cmp(&b.key);

@@ -1,5 +1,5 @@
-//! The engine against an oracle: the alerts that `golden/alerts.py` finds with pandas on a recorded tape, no more and no
-//! fewer.
+//! The engine against an oracle: exactly the alerts that `golden/alerts.py` computes with pandas on a
+//! recorded tape.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use market::alert::{Alert, Engine, RuleConfig, Settings};
@@ -68,7 +68,7 @@ impl Tape {
     }
 }
 
-/// Plays files in the order of time and returns what fired.
+/// Plays files in time order and returns the alerts.
 fn play(engine: &mut Engine, mut tapes: Vec<Tape>) -> Vec<Alert> {
     let mut order: Vec<(i64, usize, usize, u64)> = Vec::new();
     for (tape, file) in tapes.iter().enumerate() {
@@ -77,7 +77,7 @@ fn play(engine: &mut Engine, mut tapes: Vec<Tape>) -> Vec<Alert> {
     order.sort_unstable_by_key(|(ts, tape, _, number)| (*ts, *tape, *number));
     let mut out = Vec::new();
     for (ts, tape, start, number) in &order {
-        // Time moves on now and then: a silence that a record ends is seen without it.
+        // Time advances occasionally: a silence that a record ends is detected without it.
         if number % 1_000 == 0 {
             engine.advance(UnixNanos(*ts), &mut out);
         }
@@ -126,7 +126,7 @@ fn compare(run: &str, alerts: &[Alert]) -> usize {
     found.len()
 }
 
-/// The daily bars that the oracle gives for the day before.
+/// The daily bars that the oracle uses for the previous day.
 fn history(engine: &mut Engine) {
     for line in GOLDEN.lines().filter(|line| line.starts_with("daily,")) {
         let fields: Vec<&str> = line.split(',').collect();
@@ -163,10 +163,10 @@ fn a_day_of_trades_fires_what_the_oracle_finds() {
     let tapes = SYMBOLS.iter().map(|symbol| Tape::open(&folder, Kind::Trade, symbol, "20131008")).collect();
     let alerts = play(&mut engine, tapes);
     assert!(compare("one", &alerts) > 100);
-    // The closing price of the day before is printed ten times after the close: it fires nothing.
+    // The previous day's close is printed ten times after the close: it triggers nothing.
     let close = UnixNanos::parse("2013-10-08T20:00:00Z").unwrap();
     let after = alerts.iter().filter(|alert| alert.symbol == "SPY" && alert.ts() >= close);
-    // The volume of those blocks is real: a surge may fire on them.
+    // The volume of those blocks is real: a surge may trigger on them.
     let after = after.filter(|alert| alert.kind != "volume_surge");
     assert!(after.clone().count() > 0);
     assert!(after.filter_map(|alert| alert.price).all(|price| price < 167.0));

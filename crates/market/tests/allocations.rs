@@ -1,4 +1,4 @@
-//! Reading a stream's frames allocates nothing for each trade, once what is remembered has its size.
+//! Decoding a stream's frames allocates nothing per trade, once the decoder's memory has reached its size.
 #![allow(unsafe_code, reason = "an allocator that counts")]
 
 use market::UnixNanos;
@@ -11,7 +11,7 @@ struct Counting;
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: hands everything on to the system's allocator.
+// SAFETY: forwards everything to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         COUNT.fetch_add(1, Ordering::Relaxed);
@@ -69,7 +69,7 @@ fn a_trade_costs_no_allocation() {
         ("binance", Box::new(binance::Decoder::new("f"))),
     ];
     for (vendor, mut decoder) in decoders {
-        // What is remembered of 200,000 trades grows until then.
+        // The memory of 200,000 trades grows until then.
         let frames: Vec<String> = (0..2_600).map(|round| frame(vendor, round)).collect();
         let (warm, measured) = frames.split_at(2_400);
         let mut records = 0;

@@ -1,4 +1,4 @@
-//! From each vendor's frames to bars, under the rules that a fresh installation has for the feed.
+//! From each vendor's frames to bars, under the default rules for the feed.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use market::UnixNanos;
@@ -165,7 +165,7 @@ fn alpaca_conditions_are_letters() {
         {"T":"t","S":"SPY","i":4,"x":"V","p":11,"s":100,"c":[" "],"z":"B","t":"2021-01-27T15:00:04Z"}]"#;
     let (bars, aggregator) = made(&mut alpaca::Decoder::new("alpaca.sip"), &[frame.to_owned()]);
     assert_eq!(shown(&bars, "1m"), ["SPY 2021-01-27T15:00:00Z 10/11/10/11 309 4"]);
-    // An unknown letter does not set a price, and is said.
+    // An unknown letter does not set a price, and is reported.
     let counts = aggregator.condition_counts();
     let rows: Vec<_> = counts.rows().into_iter().map(|(_, name, c)| (name, c.unpriced, c.unknown)).collect();
     assert_eq!(rows, [("? (unknown)", 1, true), ("I odd lot", 1, false)]);

@@ -1,4 +1,4 @@
-//! What vendors' frames become: the right values for inputs that once failed (`N`, `F`, `V` and `B` number them).
+//! Decoded vendor frames: the right values for inputs that once failed (`N`, `F`, `V` and `B` number them).
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use market::bar::{Aggregator, Bar, Feed, Place, Settings, Values};
@@ -22,7 +22,7 @@ fn decoder(feed: &str) -> Box<dyn Decode> {
     }
 }
 
-/// What a frame becomes: trades and quotes, reasons of refusals, and the types of unknown messages.
+/// Result of a frame: trades and quotes, reasons for rejections, and the types of unknown messages.
 #[derive(Debug, Default)]
 struct Read {
     records: Vec<Record<String>>,
@@ -34,7 +34,7 @@ impl Read {
     fn take(&mut self, outcome: Result<Message<'_>, String>) {
         match outcome {
             Ok(Message::Record(record)) => {
-                // What is kept can be written and read again.
+                // What is kept can be encoded and decoded again.
                 let mut text = Vec::new();
                 json::encode(&record, &mut text);
                 assert_eq!(json::decode(record.kind(), &text), Some(record));
@@ -148,7 +148,7 @@ fn b3_coinbase_buys_and_sells_make_a_bar() {
         {"trade_id":"2","product_id":"BTC-USD","price":"68901","size":"0.5","side":"SELL","time":"2024-06-12T15:02:29.7Z"},
         {"trade_id":"1","product_id":"BTC-USD","price":"68900.50","size":"0.0015","side":"BUY","time":"2024-06-12T15:02:29.6Z"}]}]}"#;
     let read = frames(&mut *decoder("coinbase"), [frame]);
-    // The maker's side is sent: who bought from a seller that waited was the aggressor.
+    // The maker's side is sent: if a resting sell order was hit, the buyer was the aggressor.
     assert_eq!(read.trades().iter().map(|trade| trade.side).collect::<Vec<_>>(), [Side::Buy, Side::Sell]);
     assert_eq!(ohlcv(&bars(&read, "1m", Calendar::ALWAYS)[0]), "68900.5 68901 68900.5 68901 0.5015 2");
 }
@@ -186,7 +186,7 @@ fn n1_prices_and_sizes_of_small_coins_are_exact() {
         numbers,
         ["0.00000000123456 19500000000", "0.00000000123456 1950000000000000", "105944.2 0.00027625"]
     );
-    // Only the record that does not fit suffers.
+    // Only the record that does not fit is affected.
     assert_eq!(read.refused, ["`price`: more than 18 decimal places: 0.0000000000000000001"]);
     let bars = bars(&read, "1m", Calendar::ALWAYS);
     let small = bars.iter().find(|bar| bar.symbol == "BTT/USD").unwrap();
@@ -204,7 +204,7 @@ fn n4_numbers_that_cannot_be_true_are_refused_with_the_reason() {
         (
             "finnhub",
             r#"{"data":[{"p":1,"s":"A","t":1672348887,"v":1}],"type":"trade"}"#,
-            "`t` is in seconds, or long ago: 1672348887",
+            "`t`: expected milliseconds, found 1672348887",
         ),
         (
             "finnhub",
@@ -369,7 +369,7 @@ fn v13_massive_corrections_of_history_count_by_their_meaning() {
     }
     let unknown = past(&mut *decoder("massive.stocks"), "A", &[&row(1, r#","correction":99"#)]);
     assert_eq!(unknown.refused, ["`correction` is unknown: 99"]);
-    // What was canceled counts for nothing in the bars.
+    // A canceled trade does not count in the bars.
     let rows = [
         row(1, ""),
         row(2, r#","correction":8"#),
@@ -404,7 +404,7 @@ fn v14_massive_ids_are_unique_per_reporting_facility() {
 fn v16_kraken_gives_one_trade_by_stream_and_history() {
     let frame = r#"{"channel":"trade","type":"update","data":[{"symbol":"BTC/USD","side":"buy","price":100000.0,"qty":0.5,"ord_type":"market","trade_id":1000,"timestamp":"2025-05-28T13:30:00.123456Z"}]}"#;
     let stream = frames(&mut *decoder("kraken"), [frame]);
-    // The double nearest to the time, as JSON writes it, has a digit more than microseconds.
+    // The double nearest to the time, as JSON writes it, has one digit more than microseconds.
     for time in ["1748439000.1234560", "1748439000.123456", "1748439000.1234562", "1748439000.123455999"] {
         let row = format!(r#"["100000.00000","0.50000000",{time},"b","m","",1000]"#);
         assert_eq!(past(&mut *decoder("kraken"), "BTC/USD", &[&row]).records, stream.records, "{time}");
@@ -440,7 +440,7 @@ fn f2_messages_of_an_unknown_type_or_dialect_are_named() {
         let read = frames(&mut *decoder(feed), [frame]);
         assert_eq!((read.unknown.as_slice(), read.refused.len()), (&[class.to_owned()][..], 0), "{frame}");
     }
-    // Answers and signs of life are known.
+    // Acknowledgements and keep-alives are known.
     for (feed, frame) in [
         ("coinbase", r#"{"channel":"heartbeats","sequence_num":2,"events":[{"heartbeat_counter":"1"}]}"#),
         ("coinbase", r#"{"channel":"subscriptions","sequence_num":3,"events":[]}"#),

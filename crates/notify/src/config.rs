@@ -1,4 +1,4 @@
-//! Channels as they are written in the configuration.
+//! Alert channels as written in the configuration.
 
 use crate::log::Log;
 use crate::notifier::{Notifier, NotifyError};
@@ -20,7 +20,7 @@ pub struct ChannelConfig {
     /// Alerts below this severity are not sent to it.
     #[serde(default = "lowest")]
     pub min_severity: Severity,
-    /// What it is.
+    /// Its kind.
     #[serde(flatten)]
     pub kind: ChannelKind,
 }
@@ -29,7 +29,7 @@ const fn lowest() -> Severity {
     Severity::Info
 }
 
-/// Parameters of each kind of channel. `type` names it.
+/// Parameters of each kind of channel, selected by `type`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub enum ChannelKind {
@@ -39,7 +39,7 @@ pub enum ChannelKind {
     Smtp {
         /// Server.
         host: String,
-        /// Its port; the usual one of the encryption if absent.
+        /// Its port; the default of the encryption if absent.
         #[serde(default)]
         port: u16,
         /// `starttls`, `tls` or `none`.
@@ -61,12 +61,12 @@ pub enum ChannelKind {
     },
     /// A webhook.
     Webhook {
-        /// Where to.
+        /// URL.
         url: Secret,
         /// `json`, `slack`, `discord` or `teams`.
         #[serde(default)]
         format: Format,
-        /// Signs the JSON.
+        /// Key to sign the JSON with.
         #[serde(default)]
         secret: Secret,
     },
@@ -108,10 +108,10 @@ fn twilio() -> String {
 }
 
 impl ChannelConfig {
-    /// Opens it. `read` reads a file that it names.
+    /// Opens the channel. `read` reads a file that it names.
     ///
     /// # Errors
-    /// [`NotifyError::Permanent`]: what is wrong with the settings.
+    /// [`NotifyError::Permanent`]: the settings are invalid.
     pub fn open(
         &self,
         read: &dyn Fn(&str) -> std::io::Result<String>,

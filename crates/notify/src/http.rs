@@ -1,14 +1,14 @@
-//! One POST, and what its reply means for the message.
+//! One POST request, and what its response means for the message.
 
 use crate::notifier::NotifyError;
 use ports::secret::Secret;
 use std::time::Duration;
 
-/// How much of a reply is read, for the error text.
+/// Bytes of a response that are read, for the error text.
 const REPLY: u64 = 4_096;
 
-/// A client that keeps its connections and follows no redirects: a redirect would carry the message to a host that
-/// nobody configured.
+/// A client that keeps its connections open and follows no redirects: a redirect would send the message to a
+/// host that nobody configured.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     agent: ureq::Agent,
@@ -47,14 +47,14 @@ impl Client {
             .get("retry-after")
             .and_then(|value| value.to_str().ok()?.trim().parse().ok())
             .map(Duration::from_secs);
-        // A reply that breaks off after its status was accepted all the same.
+        // A truncated response after a success status still means acceptance.
         let reply = response.body_mut().with_config().limit(REPLY).read_to_string().unwrap_or_default();
         let reply: String = reply.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
         let reason = mask(&format!("HTTP {code}: {}", reply.trim()));
         match code {
             200..=299 => Ok(()),
             300..=399 => Err(NotifyError::Permanent(format!("HTTP {code}: redirects are not followed"))),
-            // Not allowed, or not there: the settings are at fault, not the message, and may be mended.
+            // Forbidden or not found: an error of the settings, not of the message, which may be corrected.
             401 | 403 | 404 | 407 | 408 | 410 | 425 | 429 | 500..=599 => {
                 Err(NotifyError::Retryable { reason, after })
             }
@@ -67,7 +67,8 @@ fn failed(error: &ureq::Error, mask: &dyn Fn(&str) -> String) -> NotifyError {
     let reason = mask(&error.to_string());
     match error {
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => NotifyError::Permanent(reason),
-        // A wrong certificate stays wrong until somebody acts, but it is the server that may be mended: keep trying.
+        // An invalid certificate stays invalid until somebody acts, but the server may be fixed: keep
+        // retrying.
         _ => NotifyError::retryable(reason),
     }
 }

@@ -1,11 +1,11 @@
-//! Alerts on their way to people: the notifier port, its adapters, and the outbox.
+//! Delivery of alerts to people: the notifier port, its adapters, and the outbox.
 //!
 //! | module | contents, in the order data flows |
 //! |---|---|
 //! | [`message`] | an alert as subject, text, HTML and SMS |
-//! | [`outbox`] | messages that are not delivered yet: durable, bounded, retried, dead-lettered |
+//! | [`outbox`] | undelivered messages: durable, bounded, retried, dead-lettered |
 //! | [`notifier`] | the port: send one message, check the channel |
-//! | [`config`] | a channel as written in the configuration, and how it is opened |
+//! | [`config`] | configuration of a channel, and how to open it |
 //! | [`log`] | the program's own log |
 //! | [`smtp`] | e-mail, over TLS |
 //! | [`webhook`] | Slack, Discord, Teams, and signed JSON |

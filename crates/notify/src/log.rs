@@ -9,7 +9,7 @@ use market::alert::Severity;
 pub struct Log(String);
 
 impl Log {
-    /// With the channel's name.
+    /// Creates a channel of this name.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self(name.to_owned())

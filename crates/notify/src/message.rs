@@ -1,21 +1,21 @@
-//! An alert as people read it.
+//! Rendering of alerts for people.
 
 use market::UnixNanos;
 use market::alert::{Alert, Severity};
 use serde::{Deserialize, Serialize};
 
-/// Characters of an SMS: what one segment of UCS-2 or two of GSM-7 hold.
+/// Maximum length of an SMS in characters: one segment of UCS-2 or two of GSM-7.
 const SMS: usize = 160;
-/// Longest subject.
+/// Maximum length of a subject.
 const SUBJECT: usize = 180;
 
-/// A message to people. `subject` and `sms` are one line without control characters: rule names and symbols come from
-/// outside, and a line break in a mail header would begin another header.
+/// A message to people. `subject` and `sms` are one line without control characters: rule names and symbols
+/// come from outside, and a line break in a mail header would start another header.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// Idempotency key: the same for every copy.
     pub key: String,
-    /// How urgent it is.
+    /// Its severity.
     pub severity: Severity,
     /// One line.
     pub subject: String,
@@ -29,7 +29,8 @@ pub struct Message {
     pub json: String,
 }
 
-/// A line: control characters, also those of Unicode that turn text round, become spaces; cut at `most` characters.
+/// Sanitises a line: control characters, including Unicode's bidirectional ones, become spaces; truncated to
+/// `most` characters.
 fn line(text: &str, most: usize) -> String {
     let turns =
         |c: char| matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -64,7 +65,7 @@ const fn color(severity: Severity) -> &'static str {
 }
 
 impl Message {
-    /// Of an alert. `zone` is the time zone that times are shown in.
+    /// Renders an alert. `zone` is the time zone of displayed times.
     #[must_use]
     pub fn new(alert: &Alert, zone: &str) -> Self {
         let sentence = line(&alert.message, 1_000);
@@ -118,7 +119,7 @@ impl Message {
         }
     }
 
-    /// A test of a channel.
+    /// A test message for a channel.
     #[must_use]
     pub fn test(channel: &str, now: i64) -> Self {
         let alert = Alert {
@@ -142,7 +143,7 @@ impl Message {
     }
 }
 
-/// Value against limit as two bars of table cells: mail programs show neither SVG nor scripts.
+/// Value and limit as two bars of table cells: mail programs render neither SVG nor scripts.
 fn bar(alert: &Alert) -> String {
     let (value, limit) = (alert.value.abs(), alert.threshold.abs());
     let most = value.max(limit);

@@ -3,18 +3,19 @@
 use crate::message::Message;
 use std::time::Duration;
 
-/// Why a message was not taken.
+/// Why a message was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotifyError {
-    /// It may be taken later: the server is away or busy, or the login or certificate is at fault and may be mended.
+    /// It may be accepted later: the server is unreachable or busy, or the login or certificate is wrong and
+    /// may be corrected.
     #[error("{reason}")]
     Retryable {
-        /// What the server said, without secrets.
+        /// The server's reply, without secrets.
         reason: String,
-        /// How long the server asks to wait.
+        /// How long the server requests to wait.
         after: Option<Duration>,
     },
-    /// It will never be taken as it is: a refused address, a faulty message.
+    /// It will never be accepted as it is: a rejected address, an invalid message.
     #[error("{0}")]
     Permanent(String),
 }
@@ -24,27 +25,28 @@ impl NotifyError {
         Self::Retryable { reason: reason.into(), after: None }
     }
 
-    /// Whether trying again is of no use.
+    /// Whether a retry is pointless.
     #[must_use]
     pub const fn is_permanent(&self) -> bool {
         matches!(self, Self::Permanent(_))
     }
 }
 
-/// A channel to people. It blocks; it is not asked to retry.
+/// A channel to people. Calls block and must not retry.
 pub trait Notifier: Send {
     /// Name of the channel, as configured.
     fn name(&self) -> &str;
 
-    /// Hands one message over. On success the server has accepted it.
+    /// Sends one message. On success the server has accepted it.
     ///
     /// # Errors
     /// [`NotifyError`]: what to do with the message.
     fn send(&mut self, message: &Message) -> Result<(), NotifyError>;
 
-    /// Whether the channel could send: connects and authenticates where the service allows it, and sends nothing.
+    /// Checks whether the channel could send: connects and authenticates if the service allows it, and sends
+    /// nothing.
     ///
     /// # Errors
-    /// As [`Notifier::send`].
+    /// Like [`Notifier::send`].
     fn check(&mut self) -> Result<(), NotifyError>;
 }

@@ -7,14 +7,14 @@ use market::UnixNanos;
 use ports::secret::Secret;
 use ring::{digest, hmac};
 
-/// Who signs, and for what.
+/// Credentials and scope of a signature.
 #[derive(Debug, Clone)]
 pub struct Signer {
     /// Access key id.
     pub access_key: String,
     /// Secret access key.
     pub secret_key: Secret,
-    /// Token of temporary credentials; empty for none.
+    /// Token of temporary credentials; empty: none.
     pub session_token: Secret,
     /// `us-east-1`.
     pub region: String,
@@ -22,16 +22,16 @@ pub struct Signer {
     pub service: String,
 }
 
-/// What is signed.
+/// The request to sign.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     /// `POST`.
     pub method: &'a str,
-    /// Host, with its port unless it is the scheme's own.
+    /// Host, with its port unless it is the scheme's default.
     pub host: &'a str,
     /// Path, encoded.
     pub path: &'a str,
-    /// Value of `Content-Type`; empty for none.
+    /// Value of `Content-Type`; empty: none.
     pub content_type: &'a str,
     /// The body.
     pub body: &'a str,

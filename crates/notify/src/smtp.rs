@@ -1,5 +1,5 @@
-//! E-mail by SMTP. TLS is required unless switched off by name; copies of a message have the same Message-ID, by which
-//! mail programs show one.
+//! E-mail over SMTP. TLS is required unless explicitly disabled; copies of a message share a Message-ID, so
+//! that mail programs show one.
 
 use crate::http::mask;
 use crate::message::Message;
@@ -17,25 +17,25 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Encryption {
-    /// STARTTLS, or nothing is sent; port 587.
+    /// STARTTLS, required; port 587.
     #[default]
     Starttls,
     /// TLS from the first byte; port 465.
     Tls,
-    /// None: for a server on this machine. Refused together with a password.
+    /// No encryption: for a server on this machine. Rejected together with a password.
     None,
 }
 
 /// Settings of a mail channel.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// Name of the server, as in its certificate.
+    /// Host name of the server, as in its certificate.
     pub host: String,
-    /// Its port; 0 for the usual one.
+    /// Its port; 0: the default.
     pub port: u16,
     /// How the connection is encrypted.
     pub encryption: Encryption,
-    /// Login; empty for none.
+    /// Login; empty: none.
     pub user: String,
     /// Password.
     pub password: Secret,
@@ -57,17 +57,18 @@ pub struct Smtp {
 }
 
 impl Smtp {
-    /// With its settings; connects when it first sends.
+    /// Creates the channel; connects when it first sends.
     ///
     /// # Errors
-    /// [`NotifyError::Permanent`]: what is wrong with the settings.
+    /// [`NotifyError::Permanent`]: the settings are invalid.
     pub fn new(name: &str, settings: &Settings) -> Result<Self, NotifyError> {
         let fail = |problem: String| NotifyError::Permanent(format!("channel {name}: {problem}"));
         let mailbox = |key: &str, text: &str| {
             if text.chars().any(char::is_control) {
-                return Err(fail(format!("`{key}`: an address has no control characters")));
+                return Err(fail(format!("`{key}`: control characters are not allowed in an address")));
             }
-            text.parse::<Mailbox>().map_err(|error| fail(format!("`{key}`: `{text}` is no address: {error}")))
+            text.parse::<Mailbox>()
+                .map_err(|error| fail(format!("`{key}`: `{text}` is not an address: {error}")))
         };
         let from = mailbox("from", &settings.from)?;
         let to = settings.to.iter().map(|text| mailbox("to", text)).collect::<Result<Vec<_>, _>>()?;
@@ -82,10 +83,10 @@ impl Smtp {
         let mut parameters = TlsParameters::builder(settings.host.clone());
         if let Some(pem) = &settings.ca {
             if !pem.contains("-----BEGIN CERTIFICATE-----") {
-                return Err(fail("`ca_file` holds no PEM certificate".to_owned()));
+                return Err(fail("`ca_file` contains no PEM certificate".to_owned()));
             }
             let certificate = Certificate::from_pem(pem.as_bytes())
-                .map_err(|error| fail(format!("`ca_file` is no PEM certificate: {error}")))?;
+                .map_err(|error| fail(format!("`ca_file` is not a PEM certificate: {error}")))?;
             parameters = parameters.add_root_certificate(certificate);
         }
         let parameters = parameters.build_rustls().map_err(|error| fail(format!("TLS: {error}")))?;
@@ -106,14 +107,14 @@ impl Smtp {
         Ok(Self { name, transport: transport.build(), from, to, password })
     }
 
-    /// The mail.
+    /// Builds the mail.
     fn mail(&self, message: &Message) -> Result<lettre::Message, lettre::error::Error> {
         let domain = self.from.email.domain();
         let mut mail = lettre::Message::builder()
             .from(self.from.clone())
             .subject(message.subject.clone())
             .message_id(Some(format!("<{}@{domain}>", message.key)))
-            // RFC 3834: nobody's holiday notice answers it.
+            // RFC 3834: suppresses automatic replies.
             .header(AutoSubmitted);
         if message.severity == Severity::Critical {
             mail = mail.header(Priority);
@@ -130,7 +131,8 @@ impl Smtp {
     fn failed(&self, error: &lettre::transport::smtp::Error) -> NotifyError {
         let cause = std::error::Error::source(error).map_or_else(String::new, |cause| format!(": {cause}"));
         let reason = mask(&self.password, &format!("{error}{cause}"));
-        // A refused login is the fault of the settings, not of the message: it waits until they are mended.
+        // A rejected login is an error of the settings, not of the message: it waits until they are
+        // corrected.
         let login = error.status().is_some_and(|code| matches!(u16::from(code), 530 | 534 | 535 | 538));
         if error.is_permanent() && !login {
             NotifyError::Permanent(reason)
@@ -177,7 +179,7 @@ impl Notifier for Smtp {
     fn check(&mut self) -> Result<(), NotifyError> {
         match self.transport.test_connection() {
             Ok(true) => Ok(()),
-            Ok(false) => Err(NotifyError::retryable("the server does not answer NOOP")),
+            Ok(false) => Err(NotifyError::retryable("the server does not respond to NOOP")),
             Err(error) => Err(self.failed(&error)),
         }
     }
@@ -224,7 +226,7 @@ mod tests {
             change(&mut settings);
             Smtp::new("mail", &settings).map(|_| ()).unwrap_err().to_string()
         };
-        assert!(faulty(&|s| s.from = "nobody".to_owned()).contains("`from`: `nobody` is no address"));
+        assert!(faulty(&|s| s.from = "nobody".to_owned()).contains("`from`: `nobody` is not an address"));
         assert!(faulty(&|s| s.to[0] = "a\r\nb@c.d".to_owned()).contains("`to`"));
         assert!(faulty(&|s| s.to.clear()).contains("`to` is empty"));
         assert!(faulty(&|s| s.ca = Some("x".to_owned())).contains("ca_file"));

@@ -1,4 +1,4 @@
-//! Amazon SNS: SMS to numbers, or a message to a topic, which may be subscribed by mail, queues and functions.
+//! Amazon SNS: SMS to numbers, or a message to a topic, to which mail, queues and functions may subscribe.
 
 use crate::http::{Client, form};
 use crate::message::Message;
@@ -9,12 +9,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
 
-/// Where messages go.
+/// Destination of messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// SMS to a number (E.164).
     Phone(String),
-    /// A topic, by its ARN. A FIFO topic (`.fifo`) drops copies by the alert's key.
+    /// A topic, by its ARN. A FIFO topic (`.fifo`) deduplicates by the alert's key.
     Topic(String),
 }
 
@@ -26,12 +26,12 @@ pub struct Sns {
     signer: Signer,
     targets: Vec<Target>,
     client: Client,
-    /// Key of the message under way, and how many targets have it.
+    /// Key of the current message, and how many targets have received it.
     done: (String, usize),
 }
 
 impl Sns {
-    /// With credentials. An empty `endpoint` is AWS's own of the region.
+    /// Creates the channel with credentials. An empty `endpoint` is the AWS default of the region.
     #[must_use]
     pub fn new(name: &str, endpoint: &str, mut signer: Signer, targets: Vec<Target>) -> Self {
         "sns".clone_into(&mut signer.service);
@@ -77,7 +77,7 @@ impl Sns {
     }
 }
 
-/// AWS answers a client that is too fast with 400.
+/// AWS responds with 400 to a client that exceeds the rate limit.
 fn throttled(error: NotifyError) -> NotifyError {
     match error {
         NotifyError::Permanent(reason) if reason.contains("<Code>Throttl") => NotifyError::retryable(reason),

@@ -1,4 +1,5 @@
-//! SMS by Twilio: a form to its Messages resource, with account and token as basic authentication.
+//! SMS through Twilio: a form posted to its Messages resource, with account and token as basic
+//! authentication.
 
 use crate::http::{Client, encode, form};
 use crate::message::Message;
@@ -7,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ports::secret::Secret;
 
-/// SMS to one or more numbers.
+/// Sends SMS to one or more numbers.
 #[derive(Debug)]
 pub struct Twilio {
     name: String,
@@ -17,12 +18,12 @@ pub struct Twilio {
     from: String,
     to: Vec<String>,
     client: Client,
-    /// Key of the message under way, and how many numbers have it: a retry goes on with the others.
+    /// Key of the current message, and how many numbers have received it: a retry continues with the others.
     done: (String, usize),
 }
 
 impl Twilio {
-    /// From a number to numbers (E.164). `base` is `https://api.twilio.com`, or a test server.
+    /// From one number to others (E.164). `base` is `https://api.twilio.com`, or a test server.
     #[must_use]
     pub fn new(name: &str, base: &str, account: &str, token: Secret, from: &str, to: &[String]) -> Self {
         let mut url = format!("{}/2010-04-01/Accounts/", base.trim_end_matches('/'));

@@ -1,7 +1,7 @@
-//! Webhooks: Slack, Discord, Microsoft Teams, and JSON that is signed.
+//! Webhooks: Slack, Discord, Microsoft Teams, and signed JSON.
 //!
-//! The generic form posts the alert as JSON with these headers, so that the receiver can tell who sent it, that it is
-//! not replayed, and whether it has it already:
+//! The generic format posts the alert as JSON with these headers, with which the receiver can verify the
+//! sender, detect replays, and deduplicate:
 //!
 //! ```text
 //! Tapeline-Timestamp: 1381240800                     seconds since 1970, when it was sent
@@ -19,7 +19,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Whose form the body has.
+/// Format of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
@@ -46,14 +46,14 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// To a URL. `secret` signs the generic form.
+    /// Creates the channel for a URL. `secret` signs the generic format.
     #[must_use]
     pub fn new(name: &str, url: Secret, format: Format, secret: Secret) -> Self {
         Self { name: name.to_owned(), url, format, secret, client: Client::default() }
     }
 }
 
-/// The signature of a body sent at a time: what a receiver compares with.
+/// The signature of a body sent at a time, for comparison by the receiver.
 #[must_use]
 pub fn signature(secret: &Secret, timestamp: u64, body: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.reveal().as_bytes());
@@ -62,7 +62,7 @@ pub fn signature(secret: &Secret, timestamp: u64, body: &str) -> String {
     format!("v1={hex}")
 }
 
-/// Slack's control characters: `&`, `<` and `>` would begin links and mentions.
+/// Slack's control characters: `&`, `<` and `>` would start links and mentions.
 fn slack(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
@@ -134,7 +134,7 @@ impl Notifier for Webhook {
     }
 
     fn check(&mut self) -> Result<(), NotifyError> {
-        // There is nothing to ask a webhook that would not be a message: only the configuration is checked.
+        // A webhook has no request that is not a message: only the configuration is checked.
         if self.format == Format::Json && self.secret.is_empty() {
             return Err(NotifyError::Permanent(format!("channel {}: `secret` is not set", self.name)));
         }

@@ -1,4 +1,4 @@
-//! Webhook, Twilio and SNS against a receiver on loopback: what arrives, and what each reply means.
+//! Webhook, Twilio and SNS against a receiver on loopback: what arrives, and how each response is handled.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use notify::sigv4::Signer;
@@ -26,7 +26,7 @@ impl Request {
     }
 }
 
-/// Answers each request with the next reply, and hands the requests over.
+/// Responds to each request with the next reply, and returns the requests.
 fn server(replies: Vec<String>) -> (String, Receiver<Request>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

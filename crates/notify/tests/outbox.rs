@@ -1,4 +1,4 @@
-//! The outbox: nothing is lost, and nothing is sent twice but where a crash hides the outcome of an attempt.
+//! The outbox: nothing is lost, and nothing is sent twice unless a crash hides the outcome of an attempt.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use market::alert::{Alert, Severity};
@@ -30,7 +30,7 @@ fn messages(alert: &Alert, channels: &[&str]) -> Vec<(String, Message)> {
     channels.iter().map(|name| ((*name).to_owned(), Message::new(alert, "UTC"))).collect()
 }
 
-/// A channel that answers as it is told, then accepts; it remembers what it accepted.
+/// A channel with scripted replies, which then accepts; it remembers what it accepted.
 struct Scripted {
     answers: Vec<NotifyError>,
     accepted: Vec<String>,
@@ -78,7 +78,7 @@ fn failures_that_may_pass_wait_and_keep_the_order() {
     assert_eq!(turn(500, &mut channel), 0);
     assert_eq!(channel.answers.len(), 1, "the wait was not kept");
     assert_eq!(turn(2_000, &mut channel), 0);
-    assert_eq!(turn(61_999, &mut channel), 0, "the server asked for 60 s");
+    assert_eq!(turn(61_999, &mut channel), 0, "the server requested 60 s");
     assert_eq!(turn(62_000, &mut channel), 3);
     assert_eq!(channel.accepted, [alert(0).key, alert(1).key, alert(2).key]);
     assert_eq!(outbox.counts().unwrap(), OutboxCounts { sent: 3, ..OutboxCounts::default() });
@@ -103,7 +103,7 @@ fn what_will_never_be_taken_is_a_dead_letter_and_holds_up_nothing() {
     assert_eq!(channel.accepted, [alert(1).key]);
     let state = &outbox.delivery(&alert(0).key).unwrap()[0];
     assert_eq!((state.state.as_str(), state.reason.as_deref()), ("dead", Some("550 no such user")));
-    // Given up after the third attempt.
+    // Abandoned after the third attempt.
     outbox.append(&alert(9), &messages(&alert(9), &["c"])).unwrap();
     channel.answers = vec![later(None), later(None), later(None), later(None)];
     for now in [0, 10_000, 20_000, 30_000] {
@@ -123,7 +123,7 @@ fn a_crash_repeats_the_attempt_whose_outcome_it_hid_and_no_other() {
         outbox.append(&alert, &messages(&alert, &["c"])).unwrap();
     }
     let due = outbox.due("c", 0, 10).unwrap();
-    // The first was noted as sent; the second was begun when the program died.
+    // The first was marked as sent; the second had started when the program crashed.
     outbox.begin(due[0].id).unwrap();
     outbox.sent(due[0].id, 0).unwrap();
     outbox.begin(due[1].id).unwrap();

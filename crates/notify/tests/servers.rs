@@ -66,7 +66,7 @@ fn certificate(folder: &Path) -> (String, String, String) {
             "2",
         ])
         .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
-        // A certificate authority is no server: its certificate would be refused.
+        // A certificate authority is not a server: its certificate would be rejected.
         .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .arg("-keyout")
         .arg(&key)
@@ -112,13 +112,13 @@ fn mail_goes_over_tls_with_a_login() {
     assert!(data.contains(&id) && copy["data"].as_str().unwrap().contains(&id), "{data}");
     assert!(data.contains("Test message of Tapeline to channel mail"), "{data}");
 
-    // A wrong password waits until it is mended, and is not shown.
+    // A wrong password waits until it is corrected, and is not shown.
     let mut wrong = settings(server.port, Some(pem));
     wrong.password = Secret::from("hunter2".to_owned());
     let error = Smtp::new("mail", &wrong).unwrap().send(&message).unwrap_err();
     assert!(!error.is_permanent() && error.to_string().contains("535"), "{error}");
     assert!(!error.to_string().contains("hunter2"), "{error}");
-    // A certificate that nobody vouches for: nothing is sent.
+    // An untrusted certificate: nothing is sent.
     let error = Smtp::new("mail", &settings(server.port, None)).unwrap().send(&message).unwrap_err();
     assert!(!error.is_permanent() && error.to_string().to_lowercase().contains("certificate"), "{error}");
 }

@@ -1,10 +1,11 @@
-//! Topic to bars. Trades and quotes become bars on the compacted bars topic and in the bars table; records that come
-//! when their bars can no longer change go to the late topic with the reason.
+//! Topic to bars. Aggregates trades and quotes into bars on the compacted bars topic and in the bars table;
+//! records that arrive after their bars became final go to the late topic with the reason.
 //!
-//! Bars follow from the order of each symbol's records alone, so nothing of them is kept but the topic's own offsets:
-//! committed is the first offset of the oldest session that may still change, and a start reads on from there and makes
-//! the same bars again. Sessions that are done with are kept by name (`Needs::floors`), so that a symbol whose records
-//! lie after the committed offset but belong to a finished session is not made into half a bar.
+//! Bars depend only on the order of each symbol's records, so no state is saved but the topic's own offsets:
+//! the loop commits the first offset of the oldest session that may still change, and a restart reads on from
+//! there and builds the same bars again. Low watermarks record the final sessions of each series, so that a
+//! symbol whose records lie after the committed offset but belong to a finished session does not yield half a
+//! bar.
 
 mod gaps;
 mod keeper;
@@ -25,36 +26,36 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How to run.
+/// Settings of a run.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The topics.
+    /// Topic names.
     pub names: Names,
-    /// The consumer group; not the one that stores.
+    /// The consumer group; not the one that stores records.
     pub group: String,
-    /// How bars are made.
+    /// How bars are built.
     pub bars: market::bar::Settings,
-    /// Records taken in one go.
+    /// Maximum number of records fetched at once.
     pub cycle: usize,
-    /// How often what has changed is told.
+    /// How often changed bars are emitted.
     pub tell_every: Duration,
     /// How often bars are written and offsets committed.
     pub commit_every: Duration,
 }
 
-/// Bars gathered before they are written, whatever the time.
+/// Number of bars after which they are written, whatever the time.
 const GATHER: usize = 8_192;
-/// Work handed over and not done at the most.
+/// Maximum number of submitted jobs that are not done.
 const AHEAD: usize = 2;
-/// Answers not looked at yet: more than the work that can be out.
+/// Capacity for unread results: more than the jobs that can be in flight.
 const ANSWERS: usize = 64;
-/// How long to wait for messages before other duties are looked after.
+/// How long to wait for messages before other work is checked.
 const WAIT: Duration = Duration::from_millis(20);
 
-/// Runs until a stop is asked for, or, once `until_end` is set, until every message is in its bars; those are final then.
+/// Runs until cancelled or, if `until_end` is set, until every message is in its bars, which are then final.
 ///
 /// # Errors
-/// The topic's or the store's, when waiting cannot help.
+/// A permanent error of topic or store.
 pub fn run(
     topics: &dyn Topics,
     store: &dyn Store,
@@ -70,8 +71,8 @@ pub fn run(
     std::thread::scope(|scope| {
         let thread = scope.spawn(move || keeper.run(&incoming, &outgoing));
         let result = make(topics, settings, telemetry, stop, until_end, work, done);
-        let kept = thread.join().map_err(|_| Error::internal("the thread that keeps bars panicked"))?;
-        // Its error is the cause where both have one.
+        let kept = thread.join().map_err(|_| Error::internal("the bar writer thread panicked"))?;
+        // If both failed, its error is the cause.
         kept.and(result)
     })
 }
@@ -89,7 +90,7 @@ fn make(
     let revoked = Arc::new(Revoked::default());
     let hook = Arc::clone(&revoked);
     consumer.on_revoke(Box::new(move |partitions| {
-        // What was read of them is read again by whoever gets them: nothing to commit.
+        // The new owner of revoked partitions reads their records again: nothing to commit.
         hook.list.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(partitions);
         hook.any.store(true, Ordering::SeqCst);
         Vec::new()

@@ -1,11 +1,11 @@
-//! Topic to alerts. Trades, quotes and halts are evaluated in event time; what fires is durable, with the messages to
-//! send, before the position of the records that caused it is committed.
+//! Topic to alerts. Trades, quotes and halts are evaluated in event time; alerts and the messages to send are
+//! durable before the position of the records that caused them is committed.
 //!
-//! A checkpoint holds the state of the engine and the next offset of each partition. Between checkpoints alerts are
-//! committed as they fire. After a crash the records since the checkpoint are evaluated again and fire the same alerts
-//! with the same keys, which the sink leaves out. So no alert is lost and none is sent twice.
+//! A checkpoint holds the state of the engine and the next offset of each partition. Between checkpoints
+//! alerts are stored as they fire. After a crash the records since the checkpoint are evaluated again and
+//! fire the same alerts with the same keys, which the sink skips. So no alert is lost and none is sent twice.
 //!
-//! One process of a group evaluates: the state lies beside its outbox, not on the topic.
+//! One process of a group evaluates: the state is stored next to its outbox, not on the topic.
 
 use market::alert::{Alert, Engine, Fold, State};
 use market::codec::json;
@@ -19,52 +19,52 @@ use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How to run.
+/// Settings of a run.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The topics.
+    /// Topic names.
     pub names: Names,
     /// The consumer group; not the one that stores.
     pub group: String,
-    /// Records taken in one go.
+    /// Maximum number of records fetched at once.
     pub cycle: usize,
     /// How often a checkpoint is written.
     pub checkpoint_every: Duration,
 }
 
-/// Where alerts go. What a method has taken is durable when it returns.
+/// Destination of alerts. Everything passed to a method is durable when it returns.
 pub trait AlertSink {
     /// The last checkpoint; `None` at the first start.
     ///
     /// # Errors
-    /// The storage's.
+    /// An error of the storage.
     fn checkpoint(&mut self) -> Result<Option<Vec<u8>>>;
 
-    /// Takes alerts, those to be sent (`true`) and those for the history alone, and, if given, a checkpoint, all or
-    /// none of them. An alert whose key it has is left out.
+    /// Stores alerts, those to send (`true`) and those for the history only, and a checkpoint if given,
+    /// atomically. An alert with a known key is skipped.
     ///
     /// # Errors
-    /// The storage's; [`Error::retryable`] while it is full.
+    /// An error of the storage; [`Error::retryable`] while it is full.
     fn commit(&mut self, alerts: &[(Alert, bool)], checkpoint: Option<&[u8]>) -> Result<()>;
 }
 
-/// What a run did.
+/// Result of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Report {
     /// Records evaluated.
     pub records: u64,
     /// Alerts and retractions that fired.
     pub alerts: u64,
-    /// Messages of the topics that are no records.
+    /// Messages of the topics that are not records.
     pub unreadable: u64,
 }
 
-/// How long to wait for messages before other duties are looked after.
+/// How long to wait for messages before other work is checked.
 const WAIT: Duration = Duration::from_millis(10);
 
-/// How far apart the records of partitions that are read as they come may lie in event time, nanoseconds.
+/// Maximum difference in event time between partitions that are read in arrival order, nanoseconds.
 const SLACK: i64 = 2 * market::interval::SECOND;
-/// How often it is looked whether there is a backlog.
+/// How often the backlog is checked.
 const LOOK: Duration = Duration::from_millis(250);
 
 #[derive(Serialize, Deserialize)]
@@ -91,19 +91,19 @@ struct Evaluation<'a> {
     next: FxHashMap<Partition, i64>,
     /// Latest event time of each partition.
     times: FxHashMap<Partition, i64>,
-    /// Latest event time of all.
+    /// Latest event time of all partitions.
     latest: i64,
-    /// Time of the stream, as far as silences and summaries are concerned.
+    /// Time of the stream for silences and summaries.
     now: i64,
     fired: Vec<Alert>,
     report: Report,
     text: Vec<u8>,
 }
 
-/// Runs until cancelled, or, once `until_end` is set, until every message is evaluated.
+/// Runs until cancelled or, if `until_end` is set, until every message is evaluated.
 ///
 /// # Errors
-/// The topic's or the sink's, when waiting cannot help.
+/// A permanent error of topic or sink.
 pub fn run(
     topics: &dyn Topics,
     engine: Engine,
@@ -143,7 +143,7 @@ pub fn run(
         if looked.elapsed() >= LOOK {
             looked = Instant::now();
             let ahead = consumer.ahead(&evaluation.position())?;
-            // Caught up once the end was seen, until a backlog builds up.
+            // Caught up once the end was reached, until a backlog builds up.
             let most = if caught_up { settings.cycle as u64 } else { 0 };
             caught_up = ahead.is_some_and(|ahead| ahead <= most);
         }
@@ -167,7 +167,7 @@ pub fn run(
 impl Evaluation<'_> {
     fn restore(&mut self, bytes: &[u8]) -> Result<()> {
         let checkpoint: Checkpoint = serde_json::from_slice(bytes)
-            .map_err(|error| Error::user(format!("alert checkpoint is not readable: {error}")))?;
+            .map_err(|error| Error::user(format!("alert checkpoint is unreadable: {error}")))?;
         for (topic, number, offset) in checkpoint.offsets {
             self.next.insert(Partition { topic, number }, offset);
         }
@@ -219,7 +219,7 @@ impl Evaluation<'_> {
         match record {
             Record::Trade(trade) => {
                 self.engine.trade(&trade, &mut self.fired);
-                // A future-dated print is not the time of the stream.
+                // A future-dated print does not advance the time of the stream.
                 Some(trade.ts.0.min(trade.recv_ts.0))
             }
             Record::Quote(quote) => {
@@ -239,8 +239,9 @@ impl Evaluation<'_> {
         Some(ts.0)
     }
 
-    /// Moves the time of silences on. While there is a backlog it is that of the slowest partition: the others are only
-    /// read sooner. Once caught up it is that of the latest record, less a little, and goes on with the clock.
+    /// Advances the time of silences. While there is a backlog it is that of the slowest partition: the
+    /// others are just ahead. Once caught up it is that of the latest record, minus a margin, and advances
+    /// with the clock.
     fn advance(&mut self, caught_up: bool, since: Duration) {
         let now = if caught_up {
             let since = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
@@ -254,7 +255,8 @@ impl Evaluation<'_> {
         }
     }
 
-    /// Hands what fired over, with a checkpoint if it is due; then commits the offsets of the checkpoint.
+    /// Stores the alerts that fired, with a checkpoint if one is due; then commits the offsets of the
+    /// checkpoint.
     fn commit(
         &mut self,
         sink: &mut dyn AlertSink,
@@ -289,7 +291,7 @@ impl Evaluation<'_> {
             if !error.retryable() || cancel.is_cancelled() {
                 return Err(error);
             }
-            tracing::warn!("alerts wait: {error}");
+            tracing::warn!("alerts are waiting: {error}");
             cancel.sleep(backoff.wait());
         }
         if due { consumer.commit(&offsets, end) } else { Ok(()) }
@@ -300,6 +302,6 @@ impl Evaluation<'_> {
             offsets.iter().map(|(partition, next)| (partition.topic, partition.number, *next)).collect();
         let checkpoint = Checkpoint { offsets, engine: self.engine.state(), fold: self.fold.clone() };
         serde_json::to_vec(&checkpoint)
-            .map_err(|error| Error::internal(format!("write the alert checkpoint: {error}")))
+            .map_err(|error| Error::internal(format!("encode the alert checkpoint: {error}")))
     }
 }

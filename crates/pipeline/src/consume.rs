@@ -1,10 +1,10 @@
 //! Topic to store: at-least-once delivery with idempotent writes, so that every record is in the store exactly once.
 //!
-//! The loop takes what has arrived, at most a cycle's worth, and submits it to the store under a ticket. Many tickets
-//! are out at the same time; there is no barrier between fetches. An offset is committed only after the store has
-//! answered for it and for everything fetched before it, and only after the dead letters of what it could not store
-//! are acknowledged. A store that is slow fills the window and stops the fetching; one that is away gets the
-//! partitions paused, so that the group goes on hearing from us.
+//! The loop fetches available messages, at most one cycle's worth, and submits them to the store as a batch.
+//! Many batches are in flight at once; there is no barrier between fetches. An offset is committed only after
+//! the store has acknowledged it and everything fetched before it, and after the dead letters of rejected
+//! records are acknowledged. A slow store fills the window, which stops fetching; if it is unreachable the
+//! partitions are paused, so that we keep polling and stay in the group.
 
 mod flight;
 
@@ -21,45 +21,45 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How to run.
+/// Settings of a run.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The topics.
+    /// Topic names.
     pub names: Names,
     /// The consumer group.
     pub group: String,
-    /// Records taken in one go.
+    /// Maximum number of records fetched at once.
     pub cycle: usize,
-    /// Records on their way to the store at the most.
+    /// Maximum number of records in flight to the store.
     pub in_flight: usize,
-    /// Bytes of records on their way to the store at most.
+    /// Maximum number of bytes in flight to the store.
     pub in_flight_bytes: usize,
     /// How often offsets are committed.
     pub commit_every: Duration,
-    /// How long to drain when told to stop.
+    /// How long to drain on shutdown.
     pub drain: Duration,
 }
 
-/// What came of it.
+/// Result of a run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Report {
-    /// Records that were not stored when the deadline for draining came: the next start takes them again.
+    /// Records that were not stored within the drain deadline: the next start consumes them again.
     pub undrained: usize,
-    /// Whether it ended because all of the topic is stored.
+    /// Whether it ended because the whole topic is stored.
     pub at_end: bool,
 }
 
 /// How long a full window is waited for before the partitions are paused.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long to wait for messages before other duties are looked after.
+/// How long to wait for messages before other work is checked.
 const WAIT: Duration = Duration::from_millis(50);
-/// How often the end is looked for when it is wished for.
+/// How often the end of the topic is checked, if requested.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Runs until a stop is asked for, or, once `until_end` is set, until the group has committed everything.
+/// Runs until cancelled or, if `until_end` is set, until the group has committed everything.
 ///
 /// # Errors
-/// The topic's or the store's, when waiting cannot help.
+/// A permanent error of topic or store.
 pub fn run(
     topics: &dyn Topics,
     store: &dyn Store,
@@ -93,7 +93,7 @@ struct Loop<'a> {
 }
 
 impl Loop<'_> {
-    /// Whether it ended at the end.
+    /// Whether the end was reached.
     fn run(&mut self, stop: &CancelToken, until_end: &AtomicBool) -> Result<bool> {
         let mut looked = Instant::now();
         let mut batch = Batch::default();
@@ -135,11 +135,11 @@ impl Loop<'_> {
             }
             if since.elapsed() > PATIENCE {
                 if !paused {
-                    tracing::info!("the store takes no records now; partitions are paused");
+                    tracing::info!("the store accepts no records; partitions are paused");
                     self.consumer.pause(true)?;
                     paused = true;
                 }
-                // The group must go on hearing from us, and a paused partition hands over nothing.
+                // Polling keeps us in the group, and a paused partition returns no messages.
                 self.cycle(&mut Batch::default())?;
                 if self.committed.elapsed() >= self.settings.commit_every {
                     self.commit(false)?;
@@ -152,7 +152,7 @@ impl Loop<'_> {
         Ok(())
     }
 
-    /// Takes what has arrived and submits it. Returns how many messages that were.
+    /// Fetches available messages and submits them. Returns their number.
     fn cycle(&mut self, batch: &mut Batch) -> Result<usize> {
         let mut ends = Vec::new();
         let mut dead: Vec<DeadLetter> = Vec::new();
@@ -192,7 +192,7 @@ impl Loop<'_> {
         match self.consumer.commit(&offsets, wait) {
             // A refused commit costs a replay, never a record.
             Err(error) if error.retryable() => {
-                tracing::info!("{error}; what came after the last commit is replayed");
+                tracing::info!("{error}; records after the last commit will be replayed");
                 Ok(())
             }
             other => other,
@@ -217,12 +217,12 @@ impl Loop<'_> {
     }
 }
 
-/// The record kind, from the headers; they also tell whether the schema is one we know.
+/// The record kind from the headers, which also carry the schema version.
 ///
 /// # Errors
-/// Why it is no record: for its dead letter.
+/// The message is not a record; the reason is for its dead letter.
 pub fn kind(message: &dyn Fetched) -> Result<Kind, String> {
-    // Nothing is put into words before something is wrong.
+    // Nothing is formatted unless something is wrong.
     let (mut kind, mut schema) = (None, None);
     message.headers(&mut |name, value| match name {
         "kind" => {
@@ -235,14 +235,14 @@ pub fn kind(message: &dyn Fetched) -> Result<Kind, String> {
         "schema" if READABLE.iter().any(|version| value == version.as_bytes()) => schema = Some(Ok(())),
         "schema" => {
             schema = Some(Err(format!(
-                "unknown schema version `{}`; this program knows {SCHEMA}",
+                "unknown schema version `{}`; expected {SCHEMA}",
                 String::from_utf8_lossy(value)
             )));
         }
         _ => {}
     });
-    schema.unwrap_or_else(|| Err("no `schema` header".to_owned()))?;
-    kind.unwrap_or_else(|| Err("no `kind` header".to_owned()))
+    schema.unwrap_or_else(|| Err("missing `schema` header".to_owned()))?;
+    kind.unwrap_or_else(|| Err("missing `kind` header".to_owned()))
 }
 
 #[cfg(test)]
@@ -252,7 +252,7 @@ mod tests {
     use adapters::topic::sqlite::SqliteTopics;
     use ports::topic::Message;
 
-    /// Publishes three trades and consumes with a wish to stop that is already there; returns how many were stored.
+    /// Publishes three trades and consumes with cancellation already requested; returns how many were stored.
     fn stored_after_stop(grace: Option<Duration>) -> (u64, bool) {
         let dir = tempfile::tempdir().unwrap();
         let (topics, names) = (SqliteTopics::new(dir.path().join("t.db")), Names::new("t"));

@@ -1,5 +1,5 @@
-//! Source to topic. Publishes each record under its symbol, what cannot be read as a dead letter, and keeps the
-//! source's position once everything before it is acknowledged: a producer that dies goes on from there.
+//! Source to topic. Publishes each record under its symbol and unreadable input as dead letters, and saves
+//! the source position once everything before it is acknowledged: after a crash the producer resumes there.
 
 use crate::vendor_bars;
 use market::Kind;
@@ -13,38 +13,38 @@ use ports::{CancelToken, Error, Result, clock};
 use rustc_hash::FxHashMap;
 use std::time::{Duration, Instant};
 
-/// How to run.
+/// Settings of a run.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The topics.
+    /// Topic names.
     pub names: Names,
-    /// How often the source's position is kept.
+    /// How often the source position is saved.
     pub position_every: Duration,
-    /// Publish everything again, whatever was published before.
+    /// Publish everything again, even what an earlier run published.
     pub replay: bool,
-    /// How long to wait for acknowledgements when told to stop.
+    /// How long to wait for acknowledgements on shutdown.
     pub drain: Duration,
 }
 
-/// How long what a gap missed may take to be acknowledged.
+/// How long backfilled records may take to be acknowledged.
 const FLUSH: Duration = Duration::from_secs(60);
 
-/// How often the feed's lag is looked at.
+/// How often the feed's lag is updated.
 const LAG: Duration = Duration::from_millis(500);
 
-/// What came of it.
+/// Result of a run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Report {
-    /// Rows left out because an earlier run published them.
+    /// Rows skipped because an earlier run published them.
     pub resumed: u64,
-    /// Whether the source came to its end.
+    /// Whether the source ended.
     pub finished: bool,
 }
 
-/// Runs until the source ends or a stop is asked for.
+/// Runs until the source ends or the run is cancelled.
 ///
 /// # Errors
-/// The source's or the topic's. What was published but not acknowledged is published again by the next run.
+/// An error of source or topic. Unacknowledged messages are published again by the next run.
 pub fn run(
     source: &mut dyn Source,
     topics: &dyn Topics,
@@ -89,7 +89,7 @@ pub fn run(
             "{waiting} messages are not acknowledged by {}",
             topics.describe()
         ))
-        .hint("they are sent again on the next start"));
+        .hint("the next start sends them again"));
     }
     Ok(report)
 }
@@ -121,9 +121,9 @@ impl<'a> Publisher<'a> {
         self.read += u64::from(!matches!(event, Event::Gap(_)));
         match event {
             Event::Gap(gap) => {
-                // What was fetched comes before the word that it was.
+                // The fetched records become durable before the closed gap.
                 if gap.state == State::Closed && self.producer.flush(FLUSH)? > 0 {
-                    return Err(Error::external("what a gap missed is not acknowledged by the topic")
+                    return Err(Error::external("the topic did not acknowledge backfilled records")
                         .hint("the next start finds the gap again"));
                 }
                 gap.send(&self.names, self.producer)?;
@@ -132,7 +132,7 @@ impl<'a> Publisher<'a> {
                 } else {
                     &self.telemetry.gaps
                 };
-                // Told twice: when it is found, and when it is fetched or not.
+                // Reported twice: when it is found, and when it is fetched or not.
                 self.telemetry.add(counter, u64::from(gap.to.is_none() || gap.state == State::Closed));
             }
             Event::Record { kind, symbol, recv_ts, payload } => {
@@ -163,7 +163,7 @@ impl<'a> Publisher<'a> {
         Ok(())
     }
 
-    /// Moves what was counted since the last call into the telemetry.
+    /// Moves the counts since the last call into the telemetry.
     fn count(&mut self) {
         self.telemetry.add(&self.telemetry.read, std::mem::take(&mut self.read));
         self.telemetry.add(&self.telemetry.published, self.counts.values().flatten().sum());

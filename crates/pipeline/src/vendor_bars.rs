@@ -1,4 +1,4 @@
-//! A vendor's own bars, from their topic into the bars table. They never mix with ours: their feed's name says whose they are.
+//! Topic to store for vendor bars. They never mix with ours: their feed's name says whose they are.
 
 use market::bar::Bar;
 use market::codec::{bar as codec, json};
@@ -14,16 +14,16 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Bars taken in one go.
+/// Maximum number of bars fetched at once.
 const AT_ONCE: usize = 5_000;
 const WAIT: Duration = Duration::from_millis(50);
-/// How long dead letters may take to be acknowledged.
+/// How long to wait for the acknowledgement of dead letters.
 const FLUSH: Duration = Duration::from_secs(30);
 
-/// Puts a bar on a topic under its key.
+/// Publishes a bar under its key.
 ///
 /// # Errors
-/// The topic's.
+/// The topic rejected it.
 pub fn send(bar: &Bar, topic: &str, stamp_ms: i64, producer: &mut dyn Producer) -> Result<()> {
     producer.send(&Message {
         topic,
@@ -34,10 +34,10 @@ pub fn send(bar: &Bar, topic: &str, stamp_ms: i64, producer: &mut dyn Producer) 
     })
 }
 
-/// Runs until a stop is asked for, or, once `until_end` is set, until every bar is stored.
+/// Runs until cancelled or, if `until_end` is set, until every bar is stored.
 ///
 /// # Errors
-/// The topic's or the store's, when waiting cannot help.
+/// A permanent error of topic or store.
 pub fn store(
     topics: &dyn Topics,
     store: &dyn Store,
@@ -68,7 +68,7 @@ pub fn store(
             let mut producer = topics.producer()?;
             Gap::of_lost(&range, &list, group).send(names, &mut *producer)?;
             if producer.flush(FLUSH)? > 0 {
-                return Err(Error::external("the gap ledger is not acknowledged by the topic"));
+                return Err(Error::external("the topic did not acknowledge the gap ledger"));
             }
             next.insert(range.partition, range.resume);
         }
@@ -89,7 +89,7 @@ pub fn store(
                 letter.send(&names.dead_letters(), &mut *producer)?;
             }
             if producer.flush(FLUSH)? > 0 {
-                return Err(Error::external("dead letters are not acknowledged by the topic"));
+                return Err(Error::external("the topic did not acknowledge dead letters"));
             }
         }
         if !bars.is_empty() {
@@ -99,7 +99,7 @@ pub fn store(
         let offsets: Vec<(Partition, i64)> =
             next.iter().map(|(partition, next)| (*partition, *next)).collect();
         match consumer.commit(&offsets, true) {
-            Err(error) if error.retryable() => tracing::info!("{error}; the same bars are stored again"),
+            Err(error) if error.retryable() => tracing::info!("{error}; the same bars will be stored again"),
             other => other?,
         }
     }

@@ -1,8 +1,8 @@
-//! The proof: source, topic and store hold the same records, field for field.
+//! Verification: proves that source, topic and store hold the same records, field for field.
 //!
-//! Records are compared by kind, feed and symbol, each identity once: of several versions the one counts that every
-//! store keeps ([`market::version`]). Where the places differ, [`difference`] finds the records and their fields, and
-//! [`repair`] writes what the store lacks from the topic.
+//! Records are compared by kind, feed and symbol, each identity once: of several versions, the one that every
+//! store keeps counts ([`market::version`]). If the sides differ, [`difference`] finds the records and their
+//! fields, and [`repair`] writes what the store lacks from the topic.
 
 pub mod difference;
 pub mod repair;
@@ -20,7 +20,7 @@ use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet, hash_map};
 use std::ops::ControlFlow;
 
-/// Records of one kind, feed and symbol.
+/// Identifies the records of one kind, feed and symbol.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// Trades or quotes.
@@ -37,17 +37,17 @@ impl Key {
     }
 }
 
-/// What one place holds.
+/// Contents of one side.
 pub type Content = BTreeMap<Key, Digest>;
 
-/// Which records are compared.
+/// Which records to compare.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Only {
-    /// Of this feed; of all if `None`.
+    /// This feed, or all if `None`.
     pub feed: Option<String>,
-    /// Earliest event time, inclusive.
+    /// Start of the event time range, inclusive.
     pub from: UnixNanos,
-    /// Latest event time, exclusive.
+    /// End of the event time range, exclusive.
     pub to: UnixNanos,
 }
 
@@ -64,21 +64,21 @@ impl Only {
     }
 }
 
-/// The winning version of each identity that a place holds. About 50 bytes a record.
+/// The winning version of each identity on one side. About 50 bytes per record.
 #[derive(Debug, Default)]
 pub struct Identities {
     keys: Vec<Key>,
     indices: FxHashMap<Key, u32>,
-    /// By [`digest::identity`].
+    /// Keyed by [`digest::identity`].
     records: FxHashMap<u64, Entry>,
-    /// Records that came again, in whatever version.
+    /// Repeats of a record, in any version.
     pub repeats: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     content: u128,
-    /// The greatest wins: a topic's [`Version::write_us`], a source's revision.
+    /// The greatest wins: on a topic [`Version::write_us`], in a source the revision.
     order: i64,
     /// Index of its key.
     key: u32,
@@ -133,24 +133,24 @@ impl Identities {
         records.map(|(identity, entry)| (*identity, entry.content))
     }
 
-    /// The feeds there are.
+    /// All feeds.
     #[must_use]
     pub fn feeds(&self) -> BTreeSet<String> {
         self.keys.iter().map(|key| key.feed.clone()).collect()
     }
 }
 
-/// What a topic holds.
+/// Contents of a topic.
 #[derive(Debug, Default)]
 pub struct TopicContent {
-    /// Each record once, in the version that stores keep. Messages that repeat one, as a producer that died or a second
-    /// run sends, are counted.
+    /// Each record once, in the version that stores keep. Repeats, which a crashed producer or a second run
+    /// publish, are counted.
     pub records: Identities,
     /// Messages that are not records.
     pub unreadable: u64,
 }
 
-/// What a source holds.
+/// Contents of a source.
 #[derive(Debug, Default)]
 pub struct SourceContent {
     /// Each record once, in its highest revision.
@@ -161,11 +161,11 @@ pub struct SourceContent {
     pub bars: u64,
 }
 
-/// Reads a source to its end. Where it holds several versions of one revision, the one counts that `topic` holds: which
-/// of them was published last is known only there.
+/// Reads a source to its end. Of several versions with one revision, the one on `topic` counts: only the
+/// topic knows which was published last.
 ///
 /// # Errors
-/// The source's.
+/// An error of the source.
 pub fn source(
     source: &mut dyn Source,
     only: &Only,
@@ -205,7 +205,7 @@ fn add_of_source(found: &mut Identities, record: &Record<&str>, topic: &Identiti
     }
 }
 
-/// What a source hands over, as far as it is compared.
+/// Collects what a source emits, as far as it is compared.
 enum SourceRow<'a, 'r> {
     Record(&'a Record<&'r str>),
     Unreadable,
@@ -237,10 +237,10 @@ fn each_of_source(
     Ok(())
 }
 
-/// Reads the record topics to their present end.
+/// Reads the record topics to their current end.
 ///
 /// # Errors
-/// The topic's.
+/// An error of the topic.
 pub fn topic(topics: &dyn Topics, names: &Names, only: &Only) -> Result<TopicContent> {
     let mut found = TopicContent::default();
     let mut unreadable = 0;
@@ -259,10 +259,10 @@ pub fn topic(topics: &dyn Topics, names: &Names, only: &Only) -> Result<TopicCon
     Ok(found)
 }
 
-/// Called with each message and its record, if it is one, and a scratch buffer.
+/// Callback with each message and its record, if it is one, and a scratch buffer.
 type EachMessage<'f> = &'f mut dyn FnMut(Option<&Record<&str>>, &dyn Fetched, &mut Vec<u8>);
 
-/// Calls `f` with each record of the topics, or nothing for a message that is not one.
+/// Calls `f` with each record of the topics, or `None` for a message that is not one.
 fn each_of_topic(topics: &dyn Topics, names: &Names, f: EachMessage<'_>) -> Result<()> {
     let (mut scratch, mut batch) = (Vec::new(), Batch::default());
     topics.read_all(&names.all_records(), &mut |message| {
@@ -281,7 +281,7 @@ fn each_of_topic(topics: &dyn Topics, names: &Names, f: EachMessage<'_>) -> Resu
 /// Reads the whole store.
 ///
 /// # Errors
-/// The store's.
+/// An error of the store.
 pub fn store(store: &dyn Store, only: &Only) -> Result<Content> {
     let (mut content, mut scratch) = (Content::new(), Vec::new());
     let mut last: Option<(Key, Digest)> = None;
@@ -289,7 +289,7 @@ pub fn store(store: &dyn Store, only: &Only) -> Result<Content> {
         store.scan(&Scan::all(kind), &mut |record| {
             if only.contains(record) {
                 let hash = digest::content(record, &mut scratch);
-                // Records of one key often follow each other.
+                // Consecutive records often have the same key.
                 match &mut last {
                     Some((key, digest)) if is_of(key, record) => digest.add_hash(hash),
                     _ => {
@@ -318,21 +318,21 @@ fn is_of(key: &Key, record: &Record<&str>) -> bool {
 /// One line of the comparison.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// Whose.
+    /// The records compared.
     pub key: Key,
-    /// What each place holds, in the order they were given.
+    /// Contents of each side, in the given order.
     pub places: Vec<Digest>,
 }
 
 impl Line {
-    /// Whether all places hold the same.
+    /// Whether all sides are equal.
     #[must_use]
     pub fn agrees(&self) -> bool {
         self.places.windows(2).all(|pair| pair[0] == pair[1])
     }
 }
 
-/// Puts the places next to each other, for every key that any of them has.
+/// Joins the sides, for every key that any of them has.
 #[must_use]
 pub fn compare(places: &[&Content]) -> Vec<Line> {
     let keys: BTreeSet<&Key> = places.iter().flat_map(|content| content.keys()).collect();

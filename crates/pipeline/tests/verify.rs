@@ -1,5 +1,5 @@
-//! `verify` checks itself: every way in which a topic or a store can be wrong is planted at random, with a fixed seed, on
-//! the embedded engines; it finds each, and accuses nothing else.
+//! `verify` is tested itself: every way in which a topic or a store can be wrong is planted at random, with a
+//! fixed seed, on the embedded engines; it finds each, and reports nothing else.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use adapters::store::sqlite::SqliteStore;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-/// Faults planted of each kind.
+/// Number of faults planted of each kind.
 const PLANTED: u64 = 50;
 const SYMBOLS: [&str; 3] = ["A", "B", "C"];
 const FEEDS: [&str; 2] = ["f.one", "f.two"];
@@ -186,7 +186,7 @@ struct Found {
 }
 
 impl Found {
-    /// The one record that is accused: whose, its number, and in which places it is.
+    /// The one reported record: its key, its number, and the sides that hold it.
     fn only(&self) -> (Key, i64, [bool; 3]) {
         assert_eq!(self.differences.len(), 1, "{:?}", self.differences);
         let (key, found) = self.differences.iter().next().unwrap();
@@ -236,7 +236,7 @@ impl Random {
     }
 }
 
-/// Plants a fault fifty times, each in a fresh copy of what is right.
+/// Plants a fault fifty times, each in a fresh copy of the correct state.
 fn planted(seed: u64, mut check: impl FnMut(&Place, &mut Random)) {
     let dir = tempfile::tempdir().unwrap();
     let right = Place::at(dir.path());
@@ -324,7 +324,7 @@ fn a_changed_field_is_found_named_and_repaired() {
         hidden += report.hidden;
         assert!(place.verify().nothing());
     });
-    // Some of the changed rows pass for a later version: they are written once more, under the present time.
+    // Some of the changed rows pass for a later version: they are written again, with the current time.
     assert!((1..PLANTED).contains(&hidden), "{hidden}");
 }
 

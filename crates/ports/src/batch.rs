@@ -1,45 +1,46 @@
-//! Records on their way from a topic to a store: one arena of text, one row each, read once, nothing allocated per record.
+//! Records in transit from a topic to a store: one text arena and one row per record, decoded once, without
+//! an allocation per record.
 //!
-//! A batch is filled by one fetch cycle of `consume`, travels to the store under a ticket, and comes back to be
-//! filled again. Rows keep their message's raw bytes and origin, so that a record the store refuses can become a
-//! dead letter with both.
+//! A batch is filled by one fetch cycle of `consume`, submitted to the store under an id, and returned for
+//! reuse. Rows keep their message's raw bytes and origin, so that a record that the store rejects can become
+//! a dead letter with both.
 
 use market::codec::json;
 use market::{Kind, Record, UnixNanos};
 use std::cmp::Ordering;
 
-/// A piece of a batch's arena.
+/// A slice of a batch's arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Span {
     start: u32,
     end: u32,
 }
 
-/// Where a record came from: topic (by its place in the consumer's list), partition and offset.
+/// Origin of a record: topic (by its index in the consumer's list), partition and offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Partition {
     /// Index into the consumer's list of topics.
     pub topic: u16,
-    /// Number within the topic.
+    /// Partition number within the topic.
     pub number: i32,
 }
 
-/// One record of a batch, read once: its numbers as they are, its texts as pieces of the arena.
+/// A decoded record of a batch: its numbers by value, its texts as slices of the arena.
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
     /// The record.
     pub record: Record<Span>,
-    /// The message's timestamp, milliseconds since 1970: the store's write timestamp.
+    /// The message's timestamp in milliseconds since 1970, from which the store's write timestamp is derived.
     pub stamp_ms: i64,
-    /// Whence it came.
+    /// Topic and partition of the message.
     pub partition: Partition,
-    /// Its offset there.
+    /// Offset of the message.
     pub offset: i64,
     raw: Span,
 }
 
 impl Span {
-    /// Whether it is of no text.
+    /// Whether the slice is empty.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.start == self.end
@@ -69,7 +70,7 @@ impl Row {
     }
 }
 
-/// Records and the arena that holds their text.
+/// Records, and the arena that holds their text.
 #[derive(Debug, Default)]
 pub struct Batch {
     arena: String,
@@ -77,10 +78,10 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Takes a message in. What is not in canonical form is brought into it first.
+    /// Decodes a message and adds it. A message not in canonical form is normalised first.
     ///
     /// # Errors
-    /// Why it is no record: for its dead letter.
+    /// The message is not a valid record; the reason is for its dead letter.
     pub fn push(
         &mut self,
         kind: Kind,
@@ -102,7 +103,7 @@ impl Batch {
             self.arena.truncate(start);
             return Err("its canonical form does not decode".to_owned());
         };
-        // A short message holds no long text.
+        // A short message cannot contain a long text.
         if payload.len() > MAX_NAME
             && let Err(reason) = check_lengths(&record.map(|span| self.text(span)))
         {
@@ -113,12 +114,12 @@ impl Batch {
         Ok(())
     }
 
-    /// The record that a canonical text of the arena holds.
+    /// The record that a canonical text in the arena encodes.
     #[inline]
     fn read(&self, kind: Kind, text: Span) -> Option<Record<Span>> {
         let record = json::decode_text(kind, self.text(text))?;
         let arena = self.arena.as_ptr() as usize;
-        // All texts but an empty one lie within this one, whose ends are known to fit.
+        // Every non-empty text lies within this one, whose bounds are known to fit.
         Some(record.map(|text| match text.len() {
             0 => Span::default(),
             length => {
@@ -149,7 +150,7 @@ impl Batch {
         &self.arena[span.start as usize..span.end as usize]
     }
 
-    /// The rows, in the order they came.
+    /// The rows, in arrival order.
     #[must_use]
     pub fn rows(&self) -> &[Row] {
         &self.rows
@@ -179,7 +180,7 @@ impl Batch {
         })
     }
 
-    /// The order of two rows of one symbol and time by what tells their records apart.
+    /// Compares two rows of one symbol and time by the fields that distinguish their records.
     #[must_use]
     #[inline]
     pub fn by_identity(&self, a: &Row, b: &Row) -> Ordering {
@@ -198,44 +199,45 @@ impl Batch {
         &self.arena.as_bytes()[span.start as usize..span.end as usize]
     }
 
-    /// The message as it came.
+    /// The raw message.
     #[must_use]
     pub fn raw(&self, row: &Row) -> &str {
         self.text(row.raw)
     }
 
-    /// Bytes of text it holds.
+    /// Bytes of text in the arena.
     #[must_use]
     pub fn bytes_held(&self) -> usize {
         self.arena.len()
     }
 
-    /// How many records.
+    /// Number of records.
     #[must_use]
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether there are none.
+    /// Whether the batch is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// Empties it, keeping its memory for the next.
+    /// Clears the batch but keeps its memory for reuse.
     pub fn clear(&mut self) {
         self.arena.clear();
         self.rows.clear();
     }
 }
 
-/// Longest symbol or feed, bytes: they name topics' keys, partitions and bars. Other texts are the store's to refuse.
+/// Maximum length of a symbol or feed, in bytes: they are part of topic keys, partition keys and bars. The
+/// store checks the other texts.
 pub const MAX_NAME: usize = 1_024;
 
-/// Why a record can be stored nowhere, whatever its numbers are.
+/// Checks what no store can accept, whatever the record's numbers.
 ///
 /// # Errors
-/// Its symbol or feed is too long: which, and how long it may be.
+/// Symbol or feed is too long.
 pub fn check_lengths<S: AsRef<str>>(record: &Record<S>) -> Result<(), String> {
     for (name, text) in [("symbol", record.symbol()), ("feed", record.feed())] {
         let length = text.as_ref().len();
@@ -246,7 +248,7 @@ pub fn check_lengths<S: AsRef<str>>(record: &Record<S>) -> Result<(), String> {
     Ok(())
 }
 
-/// As slices compare, without a call for short ones: feeds, venues and ids are.
+/// Compares like slices, but without a call for short ones, as feeds, venues and ids are.
 #[inline]
 fn compare(a: &[u8], b: &[u8]) -> Ordering {
     let (Some((x, a)), Some((y, b))) = (a.split_first_chunk::<8>(), b.split_first_chunk::<8>()) else {

@@ -31,7 +31,7 @@ pub struct Link {
     /// What to do next.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
-    /// Whether a server is away, so that waiting can help.
+    /// Whether a server cannot be reached, so that waiting can help.
     pub away: bool,
 }
 

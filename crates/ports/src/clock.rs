@@ -1,4 +1,4 @@
-//! The one place that reads the clock. The domain never does.
+//! The only place that reads the clock. The domain never does.
 
 use market::UnixNanos;
 use std::time::SystemTime;

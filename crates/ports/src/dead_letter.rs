@@ -1,4 +1,4 @@
-//! Dead letters: what can never be stored, kept with its reason, origin and raw bytes.
+//! Dead letters: messages that can never be stored, kept with reason, origin and raw bytes.
 
 use crate::Result;
 use crate::clock;
@@ -6,7 +6,7 @@ use crate::topic::{Fetched, Message, Producer};
 
 pub mod log;
 
-/// Where the trouble was found.
+/// The stage at which a record was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Stage {
     /// Reading the source.
@@ -19,7 +19,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// The word in the dead letter's `stage` header.
+    /// Value of the dead letter's `stage` header.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -33,7 +33,7 @@ impl Stage {
 /// One dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DeadLetter {
-    /// Where it was found.
+    /// The stage that rejected it.
     pub stage: Stage,
     /// `file:row 12, byte 345` or `topic/partition@offset`.
     pub origin: String,
@@ -41,9 +41,9 @@ pub struct DeadLetter {
     pub reason: String,
     /// The message key, or empty.
     pub key: String,
-    /// The record kind it claimed to be, or empty.
+    /// The record kind it claims to be, or empty.
     pub kind: String,
-    /// The bytes as they came.
+    /// The raw bytes as received.
     pub raw: Vec<u8>,
     /// The message's headers other than `kind`, so that it can be published again as it was; empty for rows of a source.
     pub headers: Vec<(String, Vec<u8>)>,
@@ -51,7 +51,8 @@ pub struct DeadLetter {
     pub stamp_ms: Option<i64>,
 }
 
-/// Raw bytes that a dead letter keeps whole. Kafka's default limit is 1,000,000 bytes for a message with its headers.
+/// Maximum length of a raw message that is kept in full, in bytes. Kafka's default limit is 1,000,000 bytes
+/// for a message with its headers.
 pub const MAX_RAW: usize = 900_000;
 /// Bytes kept of a longer message, and of each header.
 const CUT_RAW: usize = 64 * 1_024;
@@ -62,7 +63,7 @@ const KEPT_HEADER: usize = 1_024;
 /// Before the name of each header of the message.
 const HEADER: &str = "header.";
 
-/// The beginning of `text`, at most `max` bytes, cut at a character.
+/// Returns the longest prefix of `text` of at most `max` bytes that ends at a character boundary.
 fn cut(text: &str, max: usize) -> &str {
     &text[..text.floor_char_boundary(max)]
 }
@@ -88,11 +89,11 @@ impl DeadLetter {
         }
     }
 
-    /// Appends it to the dead-letter topic; it is durable once the producer is next flushed. A message longer than
-    /// [`MAX_RAW`] is cut, and its length and XXH3-128 hash go into the header `cut`.
+    /// Appends the dead letter to its topic; it is durable once the producer is next flushed. A message
+    /// longer than [`MAX_RAW`] is truncated, and the header `cut` holds its length and XXH3-128 hash.
     ///
     /// # Errors
-    /// The topic's.
+    /// The topic rejected it.
     pub fn send(&self, topic: &str, producer: &mut dyn Producer) -> Result<()> {
         let whole = self.raw.len() <= MAX_RAW;
         let hash = || xxhash_rust::xxh3::xxh3_128(&self.raw);

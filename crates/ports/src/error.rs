@@ -1,42 +1,42 @@
-//! What went wrong, whose it is to mend, and what to do next.
+//! Errors for people: what failed, who can fix it, and what to do next.
 
 use std::fmt;
 
-/// Whose it is to mend: decides whether waiting can help.
+/// Who can fix an error: decides whether a retry can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Domain {
-    /// A flag, a setting, a missing table: waiting does not help.
+    /// A flag, a setting, a missing table: retries do not help.
     User,
-    /// A server that is down or slow: waiting can help.
+    /// A server that is down or slow: retries can help.
     External,
-    /// Ours.
+    /// A bug in Tapeline.
     Internal,
 }
 
-/// An error for people: what failed and where, why, and the next command.
+/// An error for people: what failed, where and why, and the next command.
 #[derive(Debug, Clone)]
 pub struct Error {
-    /// Whose it is.
+    /// Who can fix it.
     pub domain: Domain,
     what: String,
     hint: Option<String>,
 }
 
-/// The result of everything here.
+/// Result of this workspace's fallible functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// The user can mend it.
+    /// An error that the user can fix.
     pub fn user(what: impl Into<String>) -> Self {
         Self { domain: Domain::User, what: what.into(), hint: None }
     }
 
-    /// A server or the network; trying again can help.
+    /// An error of a server or the network; a retry can help.
     pub fn external(what: impl Into<String>) -> Self {
         Self { domain: Domain::External, what: what.into(), hint: None }
     }
 
-    /// A fault of ours.
+    /// A bug in Tapeline.
     pub fn internal(what: impl Into<String>) -> Self {
         Self { domain: Domain::Internal, what: what.into(), hint: None }
     }
@@ -48,7 +48,7 @@ impl Error {
         self
     }
 
-    /// What was being done when it happened, put before the rest.
+    /// Prepends what was being done when the error occurred.
     #[must_use]
     pub fn context(mut self, doing: &str) -> Self {
         self.what = format!("{doing}: {}", self.what);
@@ -67,7 +67,7 @@ impl Error {
         self.hint.as_deref()
     }
 
-    /// Whether trying again later can help.
+    /// Whether a later retry can help.
     #[must_use]
     pub fn retryable(&self) -> bool {
         self.domain == Domain::External

@@ -1,6 +1,6 @@
-//! The gap ledger: what a feed is known to have missed, from when to when and why, until it is proven to be fetched.
+//! The gap ledger: the spans that a feed may have missed, and why, until they are proven to be backfilled.
 //!
-//! Each gap is a message of the compacted `gaps` topic under its id; the newest says how it stands:
+//! Each gap is a message of the compacted `gaps` topic, keyed by its id; the newest message holds its state:
 //!
 //! ```text
 //! {"id":"alpaca.iex|2013-10-08T13:31:02.5Z|3","feed":"alpaca.iex","symbols":["SPY"],"from":"2013-10-08T13:31:02.5Z",
@@ -16,52 +16,52 @@ use market::UnixNanos;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// How a gap stands.
+/// State of a gap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Records may be missing.
     Open,
-    /// What was missing was fetched from the vendor and counted again.
+    /// The missing records were fetched from the vendor, and a second request confirmed them.
     Closed,
 }
 
-/// Why a closed gap is held to be closed.
+/// Proof that a closed gap is complete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
-    /// Records of the span that the vendor's history holds, all of them published.
+    /// Records of the span in the vendor's history, all of them published.
     pub fetched: u64,
-    /// How many it held when asked again.
+    /// Records of the span when requested again.
     pub counted_again: u64,
-    /// Of their symbols, venues, ids and times, in any order.
+    /// Digest of their symbols, venues, ids and times, independent of order.
     pub digest: String,
 }
 
 /// A span in which records of a feed may be missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
-    /// Its name, the message's key.
+    /// Its id, the message's key.
     pub id: String,
-    /// Which feed.
+    /// The feed.
     pub feed: String,
-    /// Whose records.
+    /// The affected symbols.
     pub symbols: Vec<String>,
     /// Event time of the last record before it, RFC 3339.
     pub from: String,
-    /// Event time of the first record after it; absent while there is none.
+    /// Event time of the first record after it; absent if there is none yet.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub to: Option<String>,
-    /// What happened.
+    /// Cause of the gap.
     pub cause: String,
-    /// How it stands.
+    /// Its state.
     pub state: State,
-    /// Once it is closed.
+    /// Proof, once it is closed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub proof: Option<Proof>,
     /// Why it is still open.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note: Option<String>,
-    /// The messages lost, where a topic lost them and not a feed.
+    /// Range of messages, if a topic lost them rather than a feed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub offsets: Option<LostOffsets>,
 }
@@ -71,33 +71,33 @@ pub struct Gap {
 pub struct LostOffsets {
     /// The topic's full name.
     pub topic: String,
-    /// The partition's number.
+    /// The partition number.
     pub partition: i32,
     /// First offset lost.
     pub from: i64,
-    /// First offset after the range; absent where it is unknown.
+    /// First offset after the range; absent if unknown.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub to: Option<i64>,
 }
 
 impl Gap {
-    /// The instant of `from`.
+    /// The time `from`.
     ///
     /// # Errors
-    /// It is none: somebody else wrote it.
+    /// The text is not a time: another program wrote it.
     pub fn instant_from(&self) -> Result<UnixNanos> {
         instant(&self.from)
     }
 
-    /// The instant of `to`; of `from` while it is not known.
+    /// The time `to`, or `from` if the end is unknown.
     ///
     /// # Errors
-    /// As [`Self::instant_from`].
+    /// Like [`Self::instant_from`].
     pub fn instant_to(&self) -> Result<UnixNanos> {
         instant(self.to.as_deref().unwrap_or(&self.from))
     }
 
-    /// The entry of a range of offsets that `group` lost; the same range found again is the same entry.
+    /// The gap for a range of offsets that `group` lost; finding the same range again yields the same gap.
     #[must_use]
     pub fn of_lost(range: &LostRange, topics: &[String], group: &str) -> Self {
         let topic = topics.get(range.partition.topic as usize).map_or("?", String::as_str);
@@ -118,23 +118,23 @@ impl Gap {
         }
     }
 
-    /// Publishes how it stands now.
+    /// Publishes the current state.
     ///
     /// # Errors
-    /// The topic's.
+    /// The topic rejected it.
     pub fn send(&self, names: &Names, producer: &mut dyn Producer) -> Result<()> {
         send_json(producer, &names.gaps(), &self.id, "gap", self)
     }
 }
 
 fn instant(text: &str) -> Result<UnixNanos> {
-    UnixNanos::parse(text).map_err(|error| Error::internal(format!("a gap of the ledger: {error}")))
+    UnixNanos::parse(text).map_err(|error| Error::internal(format!("invalid gap in the ledger: {error}")))
 }
 
-/// All gaps as they stand, oldest first.
+/// All gaps in their current state, oldest first.
 ///
 /// # Errors
-/// The topic's, or a message that is no gap.
+/// The topic cannot be read, or a message is not a gap.
 pub fn ledger(topics: &dyn Topics, names: &Names) -> Result<Vec<Gap>> {
     let (mut gaps, mut wrong) = (BTreeMap::new(), None);
     topics.read_all(
@@ -147,7 +147,7 @@ pub fn ledger(topics: &dyn Topics, names: &Names) -> Result<Vec<Gap>> {
         },
     )?;
     if let Some(wrong) = wrong {
-        return Err(Error::user(format!("a message that is no gap: {wrong}"))
+        return Err(Error::user(format!("not a gap: {wrong}"))
             .hint("another program writes to this topic; choose another topic.prefix"));
     }
     let mut gaps: Vec<Gap> = gaps.into_values().collect();

@@ -1,5 +1,5 @@
-//! What a vendor says about trading itself: halts, and the prices a symbol must stay between. Kept as messages of the
-//! notices topic under the symbol:
+//! Trading notices from a vendor: halts, and limit up-limit down price bands. They are messages of the
+//! notices topic, keyed by symbol:
 //!
 //! ```text
 //! {"feed":"alpaca.sip","symbol":"IONM","what":"bands","ts":"2022-04-06T20:06:09.9Z","upper":"3.24","lower":"2.65","indicator":"B"}
@@ -12,7 +12,7 @@ use market::UnixNanos;
 use market::codec::aside::Bands;
 use serde::Serialize;
 
-/// One of them.
+/// A notice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Notice {
     feed: String,
@@ -28,7 +28,7 @@ pub struct Notice {
 }
 
 impl Notice {
-    /// A symbol is halted, or traded again.
+    /// A symbol is halted or resumes trading.
     #[must_use]
     pub fn halt(feed: &str, symbol: &str, ts: UnixNanos, halted: bool) -> Self {
         let what = if halted { "halted" } else { "resumed" };
@@ -50,10 +50,10 @@ impl Notice {
         }
     }
 
-    /// Publishes it.
+    /// Publishes the notice.
     ///
     /// # Errors
-    /// The topic's.
+    /// The topic rejected it.
     pub fn send(&self, names: &Names, producer: &mut dyn Producer) -> Result<()> {
         send_json(producer, &names.notices(), &self.symbol, "notice", self)
     }

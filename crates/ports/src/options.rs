@@ -30,7 +30,7 @@ impl<'a> Options<'a> {
         Self(query)
     }
 
-    /// Whether there are none.
+    /// Whether there are no options.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0.is_empty()

@@ -39,7 +39,7 @@ struct ByCommand {
 }
 
 impl Origin {
-    /// The secret, or why it cannot be had; the reason never holds it.
+    /// Resolves the secret; the error never contains it.
     fn resolve(self) -> Result<String, String> {
         let text = match self {
             Self::Text(text) => return Ok(text),

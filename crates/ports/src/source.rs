@@ -1,4 +1,4 @@
-//! The source port: a stream of records, in the canonical form of the topic, and of what could not be read.
+//! The source port: a stream of records in the topic's canonical form, and of input that could not be read.
 
 use crate::Result;
 use crate::cancel::CancelToken;
@@ -9,54 +9,56 @@ use market::bar::Bar;
 use market::{Kind, UnixNanos};
 use std::collections::BTreeMap;
 
-/// What a source hands over; valid only during the call.
+/// An event of a source; valid only during the call.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A record as canonical JSON.
     Record {
         /// Trade or quote.
         kind: Kind,
-        /// The message key.
+        /// Trade or quote.
         symbol: &'a str,
-        /// When we received it: the message's timestamp.
+        /// Receive time: the message's timestamp.
         recv_ts: UnixNanos,
         /// Canonical JSON.
         payload: &'a [u8],
     },
     /// A vendor's own bar.
     Bar(&'a Bar),
-    /// A halt, or price bands.
+    /// A halt or price bands.
     Notice(&'a crate::notice::Notice),
-    /// What could not be read.
+    /// Input that could not be read.
     Dead(DeadLetter),
-    /// Records may be missing, or were and are fetched.
+    /// A span in which records may be missing, or were fetched since.
     Gap(&'a crate::gap::Gap),
 }
 
-/// How far a source has been read: names and positions, kept by the topic.
+/// How far a source has been read: names and positions, saved on the topic.
 pub type Positions = BTreeMap<String, Vec<u8>>;
 
 /// A stream of records.
 pub trait Source: Send {
-    /// Goes on where the kept positions say. Returns how many rows are left out.
+    /// Resumes at the saved positions. Returns the number of rows skipped.
     ///
     /// # Errors
     /// The source cannot be opened.
     fn resume(&mut self, positions: &Positions) -> Result<u64>;
 
-    /// Hands over some events; false when there will be no more. Paces itself, and ends early when asked to stop.
+    /// Emits some events; returns false once the source is exhausted. Paces itself, and returns early when
+    /// cancelled.
     ///
     /// # Errors
-    /// The source is broken for good.
+    /// The source failed permanently.
     fn next(&mut self, stop: &CancelToken, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool>;
 
-    /// Positions that have changed since the last call; everything handed over so far is behind them.
+    /// Positions that changed since the last call; everything emitted so far lies before them.
     fn positions(&mut self) -> Positions;
 
-    /// Rows in all, where it can be known: for progress.
+    /// Total number of rows, if known: for progress.
     fn size(&self) -> Option<u64>;
 
-    /// Adds how far behind the market each record came, receipt less event time, since the last call. A recording has none.
+    /// Records the lag of each record (receive time minus event time) since the last call. A recording has
+    /// none.
     fn lag(&mut self, _into: &mut Latency) {}
 
     /// Checks what must hold before records come, up to the first broken link. Does not log in: some vendors allow one
@@ -67,6 +69,6 @@ pub trait Source: Send {
         chain
     }
 
-    /// For people.
+    /// Display name.
     fn describe(&self) -> String;
 }

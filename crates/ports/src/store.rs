@@ -1,8 +1,8 @@
 //! The store port: idempotent upsert by natural key, range scan.
 //!
-//! Writing is by ticket: a batch is submitted, and later, in any order, comes back as [`Done`]. The caller bounds how
-//! many are out. An adapter tries again, with back-off and without end, what cannot be stored *now*; what can never
-//! be stored it names in [`Done::refused`].
+//! Writes are identified by id: a batch is submitted and later, in any order, returned as [`Done`]. The
+//! caller bounds the number in flight. An adapter retries transient failures indefinitely, with back-off;
+//! rows that can never be stored are listed in [`Done::refused`].
 
 use crate::Result;
 use crate::batch::Batch;
@@ -14,12 +14,12 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-/// The store's answer for a ticket.
+/// The store's acknowledgement of a batch.
 #[derive(Debug)]
 pub struct Done {
-    /// The ticket it was submitted under.
+    /// The id it was submitted under.
     pub ticket: u64,
-    /// The batch, for its refused rows and to be filled again.
+    /// The batch, for its rejected rows and for reuse.
     pub batch: Batch,
     /// Rows (by index) that can never be stored, and why. All others are stored.
     pub refused: Vec<(usize, String)>,
@@ -27,16 +27,16 @@ pub struct Done {
 
 /// The writing side.
 pub trait Writer: Send {
-    /// Takes a batch. Every row of it is answered for by one [`Done`].
+    /// Submits a batch. Exactly one [`Done`] acknowledges all of its rows.
     ///
     /// # Errors
-    /// The writer is broken for good.
+    /// The writer failed permanently.
     fn submit(&mut self, ticket: u64, batch: Batch) -> Result<()>;
 
-    /// The next answer, if one comes within `wait`.
+    /// Returns the next acknowledgement, if one arrives within `wait`.
     ///
     /// # Errors
-    /// The writer is broken for good.
+    /// The writer failed permanently.
     fn completed(&mut self, wait: Duration) -> Result<Option<Done>>;
 }
 
@@ -45,86 +45,87 @@ pub trait Writer: Send {
 pub struct Scan {
     /// Trades or quotes.
     pub kind: Kind,
-    /// Of one symbol, or of all.
+    /// One symbol, or all.
     pub symbol: Option<String>,
-    /// Event time from, inclusive.
+    /// Start of the event time range, inclusive.
     pub from: UnixNanos,
-    /// Event time to, exclusive.
+    /// End of the event time range, exclusive.
     pub to: UnixNanos,
-    /// Of each key only the first, in key order, where set.
+    /// Maximum number of records of each key, in key order.
     pub limit: Option<u64>,
 }
 
 impl Scan {
-    /// Everything of a kind.
+    /// All records of a kind.
     #[must_use]
     pub fn all(kind: Kind) -> Self {
         Self { kind, symbol: None, from: UnixNanos(i64::MIN), to: UnixNanos(i64::MAX), limit: None }
     }
 }
 
-/// Counts by kind and symbol.
+/// Record counts by kind and symbol.
 pub type Counts = BTreeMap<Kind, BTreeMap<String, u64>>;
 
-/// What is called with each record read; it may end the scan.
+/// Callback for each record read; it may end the scan.
 pub type Sink<'a> = &'a mut dyn FnMut(&Record<&str>) -> ControlFlow<()>;
 
 /// Which bars to read.
 #[derive(Debug, Clone)]
 pub struct BarScan {
-    /// Of trades or of quotes.
+    /// Bars of trades or of quotes.
     pub kind: Kind,
-    /// Of one symbol.
+    /// Symbol.
     pub symbol: String,
-    /// Of one length.
+    /// Interval.
     pub interval: Interval,
-    /// Of one feed, or of all.
+    /// One feed, or all.
     pub feed: Option<String>,
-    /// Start from, inclusive.
+    /// Start of the range, inclusive.
     pub from: UnixNanos,
-    /// Start to, exclusive.
+    /// End of the range, exclusive.
     pub to: UnixNanos,
-    /// At most so many.
+    /// Maximum number of bars.
     pub limit: Option<u64>,
 }
 
-/// What is called with each bar read; it may end the scan.
+/// Callback for each bar read; it may end the scan.
 pub type BarSink<'a> = &'a mut dyn FnMut(Bar) -> ControlFlow<()>;
 
-/// The store engine as a whole.
+/// A store engine.
 pub trait Store: Send + Sync {
-    /// Creates what is missing and brings tables up to date; says what it did, a line each.
+    /// Creates missing tables and migrates existing ones; returns one line per table on what was done.
     ///
     /// # Errors
-    /// The server refused, or a table that exists does not fit: the column is named.
+    /// The server refused, or an existing table does not match: the column is named.
     fn init(&self) -> Result<Vec<String>>;
 
-    /// A writing side.
+    /// Opens the writing side.
     ///
     /// # Errors
-    /// The server is away, or tables are missing or do not fit.
+    /// The server is unreachable, or tables are missing or do not match.
     fn writer(&self, stop: &crate::CancelToken) -> Result<Box<dyn Writer>>;
 
-    /// How many records there are.
+    /// Counts the records.
     ///
     /// # Errors
     /// The store cannot be read.
     fn count(&self) -> Result<Counts>;
 
-    /// Reads records; those of one symbol in the order of their event time.
+    /// Reads records; those of one symbol in event time order.
     ///
     /// # Errors
     /// The store cannot be read.
     fn scan(&self, scan: &Scan, sink: Sink<'_>) -> Result<()>;
 
-    /// Writes bars over what is there of the same symbol, interval, start and feed; removes those without prices. The
-    /// last of several revisions in one call counts. Waits for a server that is away, until a stop is asked for.
+    /// Writes bars, replacing existing ones of the same symbol, interval, start and feed; deletes those
+    /// without prices. Of several revisions in one call the last counts. Retries until an unreachable server
+    /// returns or `cancel` is set.
     ///
     /// # Errors
-    /// What waiting cannot help, or the stop.
+    /// A permanent failure, or cancellation.
     fn write_bars(&self, bars: &[Bar], stop: &crate::CancelToken) -> Result<()>;
 
-    /// Reads bars in the order of their start, then feed.
+    /// Reads bars ordered by start, then feed.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -134,6 +135,6 @@ pub trait Store: Send + Sync {
     /// nothing.
     fn check(&self) -> Chain;
 
-    /// For people: `cassandra://127.0.0.1:9042/tapeline`.
+    /// Display name: `cassandra://127.0.0.1:9042/tapeline`.
     fn describe(&self) -> String;
 }

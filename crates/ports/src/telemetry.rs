@@ -1,4 +1,4 @@
-//! Every count and latency there is. Names live here and nowhere else.
+//! All counters and latencies of the program. Their names are defined only here.
 
 use crate::metrics::METRICS;
 use hdrhistogram::Histogram;
@@ -7,42 +7,42 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Counts shared by the run loops of a process and whoever shows them.
+/// Counters shared by the run loops of a process and their displays.
 #[derive(Debug, Default)]
 pub struct Telemetry {
     /// Rows read from the source.
     pub read: AtomicU64,
-    /// Records handed to the topic.
+    /// Records passed to the topic.
     pub published: AtomicU64,
-    /// Records the store has answered for.
+    /// Records that the store has acknowledged.
     pub stored: AtomicU64,
-    /// Dead letters, whatever the stage.
+    /// Dead letters of all stages.
     pub dead: AtomicU64,
-    /// Writes tried again.
+    /// Retried writes.
     pub retries: AtomicU64,
-    /// Records that bars were made of, whatever their verdict.
+    /// Records seen by the aggregator, whatever their verdict.
     pub aggregated: AtomicU64,
-    /// Bars told, every revision.
+    /// Bars emitted, counting every revision.
     pub bars: AtomicU64,
-    /// A vendor's own bars handed to the topic.
+    /// Vendor bars passed to the topic.
     pub vendor_bars: AtomicU64,
-    /// A vendor's own bars stored.
+    /// Vendor bars stored.
     pub vendor_bars_stored: AtomicU64,
-    /// Records that came when their bars could no longer change: on the late topic.
+    /// Records that arrived after their bars became final: on the late topic.
     pub late: AtomicU64,
-    /// Records that were in their bars already.
+    /// Records already contained in their bars.
     pub duplicates: AtomicU64,
     /// Gaps found in a live feed.
     pub gaps: AtomicU64,
-    /// Gaps fetched and counted again.
+    /// Gaps that were backfilled and confirmed.
     pub gaps_closed: AtomicU64,
-    /// Messages that are no records; `consume` keeps them as dead letters.
+    /// Messages that are not records; `consume` keeps them as dead letters.
     pub unreadable: AtomicU64,
-    /// Ranges of offsets that could not be read any more.
+    /// Ranges of offsets that could not be read.
     pub lost_ranges: AtomicU64,
-    /// Messages in those ranges, as far as they could be counted.
+    /// Messages in those ranges, if countable.
     pub lost_messages: AtomicU64,
-    /// How far a live feed was behind the market of late, microseconds: the median.
+    /// Recent median lag of a live feed behind the market, microseconds.
     pub lag_us: AtomicU64,
     tables: Mutex<Tables>,
 }
@@ -60,7 +60,7 @@ struct Tables {
     conditions: market::policy::ConditionCounts,
 }
 
-/// How many dead letters a summary names; all of them are on their topic.
+/// Maximum number of dead letters named in a summary; all of them are on their topic.
 const NAMED: usize = 10;
 
 impl Telemetry {
@@ -79,12 +79,12 @@ impl Telemetry {
         counter.load(Ordering::Relaxed)
     }
 
-    /// Why trades set no price.
+    /// Sets why trades set no price.
     pub fn set_condition_counts(&self, counts: market::policy::ConditionCounts) {
         self.tables().conditions = counts;
     }
 
-    /// Why trades set no price, as last set: at the end of a run.
+    /// Why trades set no price, as last set at the end of a run.
     #[must_use]
     pub fn condition_counts(&self) -> market::policy::ConditionCounts {
         self.tables().conditions.clone()
@@ -95,7 +95,7 @@ impl Telemetry {
         self.add(&self.dead, 1);
         METRICS.dead_letter(letter.stage);
         let mut tables = self.tables();
-        // A file full of them must not fill the log as well: all are on their topic.
+        // A file full of dead letters must not flood the log: all are on their topic.
         if tables.letters.len() < NAMED {
             let (origin, stage, reason) = (&letter.origin, letter.stage.name(), &letter.reason);
             tracing::warn!(origin, stage, reason, "dead letter");
@@ -113,13 +113,13 @@ impl Telemetry {
         self.tables().lost.push(line);
     }
 
-    /// The ranges that can no longer be read, a line each.
+    /// The ranges that could not be read, one line each.
     #[must_use]
     pub fn lost_lines(&self) -> Vec<String> {
         self.tables().lost.clone()
     }
 
-    /// The first few dead letters, a line each.
+    /// The first few dead letters, one line each.
     #[must_use]
     pub fn letters(&self) -> Vec<String> {
         self.tables().letters.clone()
@@ -152,7 +152,7 @@ impl Telemetry {
         (sum(&tables.published), sum(&tables.stored))
     }
 
-    /// Published and stored, by (symbol, kind).
+    /// Records published and stored, by (symbol, kind).
     #[must_use]
     pub fn by_symbol(&self) -> BTreeMap<(String, &'static str), (u64, u64)> {
         let tables = self.tables();
@@ -166,31 +166,32 @@ impl Telemetry {
         out
     }
 
-    /// Work was begun or answered now.
+    /// Marks that work was started or acknowledged now.
     pub fn mark(&self) {
         let now = Instant::now();
         self.tables().busy.get_or_insert((now, now)).1 = now;
     }
 
-    /// From the first work begun to the last answered: what a rate is per, without start-up and waiting.
+    /// Time from the first work started to the last acknowledged, which excludes start-up and waiting: the
+    /// divisor of rates.
     #[must_use]
     pub fn busy(&self) -> Duration {
         self.tables().busy.map_or(Duration::ZERO, |(first, last)| last - first)
     }
 
-    /// As [`Telemetry::mark`], of the making of bars.
+    /// Like [`Telemetry::mark`], for bar aggregation.
     pub fn mark_bars(&self) {
         let now = Instant::now();
         self.tables().busy_bars.get_or_insert((now, now)).1 = now;
     }
 
-    /// As [`Telemetry::busy`], of the making of bars.
+    /// Like [`Telemetry::busy`], for bar aggregation.
     #[must_use]
     pub fn busy_bars(&self) -> Duration {
         self.tables().busy_bars.map_or(Duration::ZERO, |(first, last)| last - first)
     }
 
-    /// Adds how far records of a live feed were behind the market.
+    /// Adds the lag of records of a live feed behind the market.
     pub fn lagged(&self, lag: &Latency) {
         if lag.count() > 0 {
             self.lag_us.store(lag.percentile(0.5), Ordering::Relaxed);
@@ -198,20 +199,20 @@ impl Telemetry {
         }
     }
 
-    /// From event time to receive time, of a live feed.
+    /// Latency from event time to receive time of a live feed.
     #[must_use]
     pub fn lag(&self) -> Latency {
         self.tables().lag.clone()
     }
 
-    /// From receive time to the store's answer.
+    /// Latency from receive time to the store's acknowledgement.
     #[must_use]
     pub fn latency(&self) -> Latency {
         self.tables().latency.clone()
     }
 }
 
-/// A histogram of microseconds, two significant digits, up to an hour.
+/// Histogram of microseconds with two significant digits, up to one hour.
 #[derive(Clone)]
 pub struct Latency(Histogram<u64>);
 
@@ -236,7 +237,7 @@ impl Latency {
 
     /// Adds another histogram's values.
     pub fn merge(&mut self, other: &Self) {
-        // Both have the same bounds: it cannot fail.
+        // Both have the same bounds: this cannot fail.
         let _ = self.0.add(&other.0);
     }
 
@@ -245,7 +246,7 @@ impl Latency {
         self.0.reset();
     }
 
-    /// Values seen.
+    /// Number of values.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.0.len()
@@ -264,7 +265,8 @@ impl Latency {
         values.map(|value| value.value_iterated_to().saturating_mul(value.count_since_last_iteration())).sum()
     }
 
-    /// The value, in microseconds, that a share of all values does not exceed.
+    /// The smallest recorded value, in microseconds, that at least the given share of all values does not
+    /// exceed.
     #[must_use]
     pub fn percentile(&self, share: f64) -> u64 {
         self.0.value_at_quantile(share)

@@ -1,7 +1,7 @@
 //! The topic port: keyed append, consumer groups, offsets, replay.
 //!
-//! A message's key picks its partition and order is kept within a partition, so all records of a symbol stay in
-//! order. Calls are blocking; each side is driven by one thread.
+//! A message's key determines its partition, and order is preserved within a partition, so all records of a
+//! symbol stay in order. Calls are blocking; each side is driven by one thread.
 
 use crate::Error;
 use crate::Result;
@@ -15,17 +15,17 @@ use std::time::Duration;
 pub struct Message<'a> {
     /// The topic's full name.
     pub topic: &'a str,
-    /// What picks the partition: the symbol.
+    /// Key that determines the partition: the symbol.
     pub key: &'a str,
-    /// Names and values.
+    /// Header names and values.
     pub headers: &'a [(&'a str, &'a [u8])],
-    /// The bytes.
+    /// Message value.
     pub payload: &'a [u8],
     /// The message timestamp, milliseconds since 1970.
     pub stamp_ms: i64,
 }
 
-/// Appends something of ours as JSON, under the time it is said.
+/// Appends a message of Tapeline's own as JSON, with the current time as its timestamp.
 pub fn send_json(
     producer: &mut dyn Producer,
     topic: &str,
@@ -34,22 +34,22 @@ pub fn send_json(
     what: &impl serde::Serialize,
 ) -> Result<()> {
     let payload = serde_json::to_vec(what)
-        .map_err(|error| Error::internal(format!("write down a {kind} as JSON: {error}")))?;
+        .map_err(|error| Error::internal(format!("encode a {kind} as JSON: {error}")))?;
     let (headers, stamp_ms) = ([("kind", kind.as_bytes())], clock::now().millis());
     producer.send(&Message { topic, key, headers: &headers, payload: &payload, stamp_ms })
 }
 
-/// A message as fetched; valid only during the call that hands it over.
+/// A fetched message; valid only during the call that passes it.
 pub trait Fetched {
-    /// Where it lay.
+    /// Partition of the message.
     fn partition(&self) -> Partition;
-    /// Its offset there.
+    /// Offset of the message.
     fn offset(&self) -> i64;
-    /// Its timestamp, milliseconds since 1970.
+    /// Message timestamp, milliseconds since 1970.
     fn stamp_ms(&self) -> i64;
-    /// Its key.
+    /// Message key.
     fn key(&self) -> &[u8];
-    /// Its bytes.
+    /// Message value.
     fn payload(&self) -> &[u8];
     /// Calls `f` with each header.
     fn headers(&self, f: &mut dyn FnMut(&str, &[u8]));
@@ -57,31 +57,33 @@ pub trait Fetched {
 
 /// The appending side.
 pub trait Producer: Send {
-    /// Hands a message over. Blocks while the bounded queue is full; does not wait for the answer.
+    /// Enqueues a message. Blocks while the bounded queue is full; does not wait for the acknowledgement.
     ///
     /// # Errors
-    /// What can never succeed (no such topic, message too large). A server that is away is waited for.
+    /// The message can never be appended (unknown topic, message too large). An unreachable server is waited
+    /// for.
     fn send(&mut self, message: &Message<'_>) -> Result<()>;
 
-    /// The source has no more for the moment: what was sent is to become visible soon.
+    /// Called when the source has no more records for the moment: messages sent so far become visible soon.
     ///
     /// # Errors
-    /// What can never succeed.
+    /// A permanent failure.
     fn rest(&mut self) -> Result<()>;
 
-    /// Waits until everything sent is kept by the topic, at most `deadline`. Returns how many are still not.
+    /// Waits up to `deadline` until the topic has acknowledged everything sent. Returns the number of
+    /// unacknowledged messages.
     ///
     /// # Errors
-    /// What can never succeed.
+    /// A permanent failure.
     fn flush(&mut self, deadline: Duration) -> Result<usize>;
 
-    /// Keeps how far a source has been read, under its name, after everything sent before is kept.
+    /// Saves how far a source has been read, under its name, after everything sent before is durable.
     ///
     /// # Errors
     /// As [`Producer::flush`].
     fn save_position(&mut self, source: &str, position: &[u8]) -> Result<()>;
 
-    /// All positions kept, by source name.
+    /// All saved positions, by source name.
     ///
     /// # Errors
     /// The topic cannot be read.
@@ -97,19 +99,19 @@ pub enum LossCause {
     Recreated,
     /// An unclean leader election cut the log off.
     Truncated,
-    /// The group's offset lies beyond the end of the log.
+    /// The group's offset is beyond the end of the log.
     BeyondEnd,
 }
 
 impl LossCause {
-    /// The cause in a few words.
+    /// Short description of the cause.
     #[must_use]
     pub const fn describe(self) -> &'static str {
         match self {
             Self::Retention => "deleted by retention before it was read",
             Self::Recreated => "the topic was deleted and recreated",
             Self::Truncated => "the log was truncated by an unclean leader election",
-            Self::BeyondEnd => "the group's offset lies beyond the end of the log",
+            Self::BeyondEnd => "the group's offset is beyond the end of the log",
         }
     }
 }
@@ -117,26 +119,26 @@ impl LossCause {
 /// A range of offsets that the group can never read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LostRange {
-    /// Where.
+    /// Partition of the range.
     pub partition: Partition,
     /// First offset that was not read.
     pub from: i64,
-    /// First offset after the range; `None` where it is unknown, as with a recreated topic.
+    /// First offset after the range; `None` if unknown, as for a recreated topic.
     pub to: Option<i64>,
-    /// Offset from which the partition is read on.
+    /// Offset at which reading resumes.
     pub resume: i64,
-    /// Why.
+    /// Cause of the loss.
     pub cause: LossCause,
 }
 
 impl LostRange {
-    /// How many offsets the range has, where that is known.
+    /// Number of offsets in the range, if known.
     #[must_use]
     pub fn count(&self) -> Option<u64> {
         self.to.map(|to| u64::try_from(to - self.from).unwrap_or(0))
     }
 
-    /// A line for people: `tapeline.trades/3: offsets 0 to 3999 …`.
+    /// One line for people: `tapeline.trades/3: offsets 0 to 3999 …`.
     #[must_use]
     pub fn describe(&self, topics: &[String]) -> String {
         let place = origin(topics, self.partition, 0);
@@ -145,67 +147,69 @@ impl LostRange {
             Some(to) => format!("offsets {} to {} ({} messages)", self.from, to - 1, to - self.from),
             None => format!("offsets from {}", self.from),
         };
-        format!("{place}: {range} cannot be read: {}; reading on at {}", self.cause.describe(), self.resume)
+        format!("{place}: {range} cannot be read: {}; resuming at {}", self.cause.describe(), self.resume)
     }
 }
 
-/// Called before partitions are taken away: drains what is in flight and answers with offsets to commit for them.
+/// Called before partitions are revoked: drains what is in flight and returns the offsets to commit for them.
 pub type OnRevoke = Box<dyn FnMut(&[Partition]) -> Vec<(Partition, i64)> + Send>;
 
-/// The reading side, a member of a group.
+/// The reading side: a member of a consumer group.
 pub trait Consumer: Send {
-    /// The topics' names, in the order that [`Partition::topic`] counts.
+    /// Topic names, in the order that [`Partition::topic`] indexes.
     fn topics(&self) -> &[String];
 
-    /// Hands over what has arrived, at most `max` messages, waiting up to `wait` for the first. Returns how many.
+    /// Passes fetched messages to the sink, at most `max`, waiting up to `wait` for the first. Returns their
+    /// number.
     ///
     /// # Errors
-    /// What can never succeed. A server that is away is waited for.
+    /// A permanent failure. An unreachable server is waited for.
     fn fetch(&mut self, max: usize, wait: Duration, sink: &mut dyn FnMut(&dyn Fetched)) -> Result<usize>;
 
-    /// Commits next offsets. `wait` for the answer, or not.
+    /// Commits the next offsets. With `wait`, waits for the response.
     ///
     /// # Errors
-    /// With `wait`, that it was refused. A refused commit costs a replay, never a record.
+    /// With `wait`, the commit was refused. A refused commit costs a replay, never a record.
     fn commit(&mut self, offsets: &[(Partition, i64)], wait: bool) -> Result<()>;
 
-    /// Stops or restarts fetching without leaving the group: [`Consumer::fetch`] must still be called.
+    /// Pauses or resumes fetching without leaving the group: [`Consumer::fetch`] must still be called.
     ///
     /// # Errors
-    /// The group refused.
+    /// The group refused the request.
     fn pause(&mut self, paused: bool) -> Result<()>;
 
-    /// Sets what is called before partitions are taken away.
+    /// Sets the callback invoked before partitions are revoked.
     fn on_revoke(&mut self, hook: OnRevoke);
 
-    /// Messages of all partitions of all topics that the group has not committed yet, whoever owns them.
+    /// Number of messages that the group has not committed yet, in all partitions of all topics, whoever owns
+    /// them.
     ///
     /// # Errors
-    /// The server did not answer.
+    /// The server did not respond.
     fn lag(&mut self) -> Result<u64>;
 
-    /// Takes the ranges found since the last call that the group can never read. The caller records them before it
-    /// commits anything beyond.
+    /// Returns the ranges, found since the last call, that the group can never read. The caller records them
+    /// before it commits anything beyond.
     fn lost(&mut self) -> Vec<LostRange> {
         Vec::new()
     }
 
-    /// Messages of the partitions this member owns that lie at or after `next`, or, where that tells nothing, after
-    /// what the group committed. `None` while it owns no partition.
+    /// Number of messages at or after `next` in the partitions this member owns; if `next` has no entry,
+    /// after the group's committed offset. `None` while the member owns no partition.
     ///
     /// # Errors
-    /// The server did not answer.
+    /// The server did not respond.
     fn ahead(&mut self, next: &dyn Fn(Partition) -> Option<i64>) -> Result<Option<u64>>;
 }
 
-/// What a topic is to be.
+/// Specification of a topic to create.
 #[derive(Debug, Clone)]
 pub struct TopicSpec {
     /// Full name.
     pub name: String,
-    /// How many partitions.
+    /// Number of partitions.
     pub partitions: i32,
-    /// Keeps only the newest message of each key.
+    /// Whether to keep only the newest message of each key.
     pub compact: bool,
 }
 
@@ -250,43 +254,44 @@ impl PartitionLag {
     }
 }
 
-/// The topic engine as a whole.
+/// A topic engine.
 pub trait Topics: Send + Sync {
-    /// Creates what is missing; says what it did, a line each.
+    /// Creates missing topics; returns one line per topic on what was done.
     ///
     /// # Errors
-    /// The server refused, or a topic that exists does not fit.
+    /// The server refused, or an existing topic has the wrong settings.
     fn init(&self, specs: &[TopicSpec]) -> Result<Vec<String>>;
 
-    /// An appending side.
+    /// Opens the appending side.
     ///
     /// # Errors
-    /// The settings are wrong or the server is away.
+    /// The settings are wrong or the server is unreachable.
     fn producer(&self) -> Result<Box<dyn Producer>>;
 
-    /// A reading side in `group`, or, without one, a reader of everything from the beginning that commits nothing.
+    /// Opens the reading side as a member of `group`, or without a group a reader of everything from the
+    /// beginning that commits nothing.
     ///
     /// # Errors
-    /// The settings are wrong, the server is away, or a topic is missing.
+    /// The settings are wrong, the server is unreachable, or a topic is missing.
     fn consumer(&self, group: &str, topics: &[String]) -> Result<Box<dyn Consumer>>;
 
-    /// Reads the topics from their beginning to where they end now.
+    /// Reads the topics from their beginning to their current end.
     ///
     /// # Errors
-    /// The server is away or a topic is missing.
+    /// The server is unreachable or a topic is missing.
     fn read_all(&self, topics: &[String], sink: &mut dyn FnMut(&dyn Fetched)) -> Result<u64>;
 
     /// How far `group` is behind in each partition of the topics, whoever owns them. The group is not joined.
     ///
     /// # Errors
-    /// The server is away or a topic is missing.
+    /// The server is unreachable or a topic is missing.
     fn partition_lag(&self, group: &str, topics: &[String]) -> Result<Vec<PartitionLag>>;
 
     /// Checks everything that must hold, from the address to the group's lag, up to the first broken link. Changes
     /// nothing.
     fn check(&self, names: &Names, group: &str) -> Chain;
 
-    /// For people: `kafka://127.0.0.1:9092`.
+    /// Display name: `kafka://127.0.0.1:9092`.
     fn describe(&self) -> String;
 }
 
@@ -337,7 +342,7 @@ impl Names {
         self.under("bars")
     }
 
-    /// `<prefix>.vendor-bars`: bars that a vendor made, the newest revision of each.
+    /// `<prefix>.vendor-bars`: vendors' own bars, the newest revision of each.
     #[must_use]
     pub fn vendor_bars(&self) -> String {
         self.under("vendor-bars")
@@ -349,7 +354,7 @@ impl Names {
         self.under("notices")
     }
 
-    /// `<prefix>.late`: records that came when their bars could no longer change.
+    /// `<prefix>.late`: records that arrived after their bars became final.
     #[must_use]
     pub fn late(&self) -> String {
         self.under("late")
@@ -361,7 +366,7 @@ impl Names {
         self.under("gaps")
     }
 
-    /// All of them as they are to be created.
+    /// Specifications of all of them.
     #[must_use]
     pub fn specs(&self, partitions: i32) -> Vec<TopicSpec> {
         let mut specs: Vec<TopicSpec> = self
@@ -380,7 +385,7 @@ impl Names {
     }
 }
 
-/// Displays the place of a message: `tapeline.trades/3@42`.
+/// Displays the origin of a message: `tapeline.trades/3@42`.
 #[must_use]
 pub fn origin(topics: &[String], partition: Partition, offset: i64) -> String {
     let name = topics.get(partition.topic as usize).map_or("?", String::as_str);

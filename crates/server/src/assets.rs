@@ -40,6 +40,7 @@ assets! {
     ("/js/explain.js", SCRIPT, "js/explain.js"),
     ("/js/proof.js", SCRIPT, "js/proof.js"),
     ("/js/pipeline.js", SCRIPT, "js/pipeline.js"),
+    ("/js/alerts.js", SCRIPT, "js/alerts.js"),
     ("/vendor/lightweight-charts.js", SCRIPT, "vendor/lightweight-charts.js"),
     ("/vendor/LICENSE", TEXT, "vendor/LICENSE"),
     ("/vendor/NOTICE", TEXT, "vendor/NOTICE"),

@@ -6,7 +6,7 @@
 //! ```
 //! Everything runs on one runtime thread of its own; reads of topics and stores block, and run on other threads.
 //!
-//! | module | holds |
+//! | module | contents, in the order data flows |
 //! |---|---|
 //! | [`settings`] | address, token, limits |
 //! | `hub` | the one reader of the topics, the state of each symbol, frames for streams |
@@ -35,6 +35,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+pub use api::alerts::AlertLog;
 pub use api::verify::{Proof, ProofLine, Verify};
 pub use settings::Settings;
 
@@ -53,6 +54,8 @@ pub struct Engines {
     pub verify: Option<Verify>,
     /// What `/metrics` and `/ready` tell, if they are served here.
     pub probe: Option<Arc<dyn monitor::Probe>>,
+    /// The alerts that the configured rules fired; `None` without rules.
+    pub alerts: Option<AlertLog>,
 }
 
 /// A running server.
@@ -66,7 +69,7 @@ impl Server {
     /// Binds the address and starts serving.
     ///
     /// # Errors
-    /// The address is taken or not allowed without a token, or a thread cannot be started.
+    /// The address is in use or not allowed without a token, or a thread cannot be started.
     pub fn start(settings: Settings, engines: Engines, stop: &CancelToken) -> Result<Self> {
         let settings = Arc::new(settings);
         let socket = http::listen::bind(&settings)?;
@@ -86,16 +89,16 @@ impl Server {
         Ok(Self { address, threads: vec![reader, listener] })
     }
 
-    /// Where it listens.
+    /// Its listening address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Waits for the end after a stop.
+    /// Waits for the end after cancellation.
     ///
     /// # Errors
-    /// What ended a thread before that.
+    /// The error that ended a thread before.
     pub fn join(self) -> Result<()> {
         for thread in self.threads {
             thread.join().map_err(|_| Error::internal("a server thread panicked"))??;

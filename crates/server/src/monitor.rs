@@ -1,4 +1,4 @@
-//! `/metrics`, `/health` and `/ready`: what monitoring asks of a process, on a listener of its own or beside the API.
+//! `/metrics`, `/health` and `/ready`: what monitoring asks of a process, on a listener of its own or next to the API.
 
 use crate::http::guard::{credentials, is_local, same};
 use crate::http::listen;

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How the server listens and what it allows.
+/// Listening address and limits of the server.
 #[derive(Clone)]
 pub struct Settings {
-    /// `HOST:PORT`; port 0 takes a free one.
+    /// `HOST:PORT`; port 0 chooses a free one.
     pub listen: String,
-    /// What a client must present; required where `listen` is not a loopback address. Empty: none.
+    /// Token that clients must present; required if `listen` is not a loopback address. Empty: none.
     pub token: String,
-    /// How bars are made: intervals, and policy and calendar by feed.
+    /// How bars are built: intervals, and policy and calendar by feed.
     pub bars: market::bar::Settings,
     /// Folder of factor files for adjusted bars.
     pub factors: Option<PathBuf>,
@@ -18,24 +18,24 @@ pub struct Settings {
     pub limits: Limits,
 }
 
-/// What one client, or all of them, may take.
+/// Limits of one client, or of all.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Open connections.
     pub connections: usize,
     /// Open streams.
     pub streams: usize,
-    /// Requests a second from one address, on average.
+    /// Requests per second from one address, on average.
     pub requests_per_second: u32,
     /// Requests from one address at once.
     pub burst: u32,
-    /// Store queries at a time.
+    /// Concurrent store queries.
     pub queries: usize,
-    /// How long a query may take, waiting included.
+    /// Maximum duration of a query, including waiting.
     pub query_deadline: Duration,
     /// Rows of one reply.
     pub rows: usize,
-    /// How long a client may take to send its request, or to read what was sent.
+    /// How long a client may take to send its request, or to read a response.
     pub io_timeout: Duration,
     /// Time between two frames of a stream.
     pub frame_every: Duration,

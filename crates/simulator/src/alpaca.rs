@@ -1,5 +1,6 @@
-//! As Alpaca speaks: a JSON or MessagePack stream with greeting, subscriptions and numbered errors; history in pages,
-//! sorted by symbol and then by time. Crypto has addresses of its own, no venue, no conditions, and amends nothing.
+//! Simulates Alpaca: a JSON or MessagePack stream with handshake, subscriptions and numbered errors; history
+//! in pages, sorted by symbol and then by time. Crypto has addresses of its own, no venues, conditions or
+//! amendments.
 
 mod amend;
 
@@ -16,7 +17,7 @@ pub(super) struct Alpaca {
     pub(super) crypto: bool,
 }
 
-/// Where crypto is.
+/// Path of crypto.
 const CRYPTO: &str = "/v1beta3/crypto/us";
 
 /// Alpaca's trade ids are numbers; a tape's `20131008-17` becomes 2013100800000017.
@@ -27,7 +28,7 @@ fn id(text: &str, out: &mut String) {
     };
 }
 
-/// The same of crypto.
+/// The same for crypto.
 fn crypto_members(record: &Record<&str>, out: &mut String) {
     let _ = match record {
         Record::Trade(trade) => {
@@ -47,7 +48,7 @@ fn crypto_members(record: &Record<&str>, out: &mut String) {
     };
 }
 
-/// The members that stream and history have in common. Writing to memory does not fail.
+/// Members shared by stream and history. Writing to memory does not fail.
 fn stock_members(record: &Record<&str>, out: &mut String) {
     match record {
         Record::Trade(trade) => {
@@ -214,7 +215,7 @@ impl Face for Alpaca {
         }
         symbols.sort_unstable();
         symbols.dedup();
-        // A page goes on after so many records of a symbol.
+        // A page resumes after this many records of a symbol.
         let (after, skip) = match request.text("page_token").and_then(|token| token.rsplit_once('|')) {
             Some((symbol, count)) => {
                 (symbol, count.parse().map_err(|_| (400, "invalid page_token".to_owned()))?)

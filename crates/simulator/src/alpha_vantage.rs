@@ -1,4 +1,4 @@
-//! As Alpha Vantage answers: everything under HTTP 200, numbers in text, newest first, exchange-local time.
+//! Simulates Alpha Vantage: always HTTP 200, numbers as text, newest first, exchange-local time.
 
 use super::face::{Face, Refused, Request};
 use super::{Shared, bars};
@@ -12,7 +12,7 @@ pub(super) struct AlphaVantage;
 const ZONE: &str = "US/Eastern";
 /// Rows of a compact reply.
 const COMPACT: usize = 100;
-/// How far back a reply goes for which no month is named.
+/// How far back a reply without a month goes.
 const RECENT: i64 = 30 * 24 * 60 * MINUTE;
 
 impl Face for AlphaVantage {

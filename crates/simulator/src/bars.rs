@@ -1,5 +1,5 @@
-//! Bars of the tape, for vendors that give them over REST; made when first asked for. All of the tape is told at once: no
-//! stream sets a clock.
+//! Bars of the tape, for vendors that offer them over REST; built on first request. The whole tape is
+//! available at once: no stream sets a clock.
 
 use super::Shared;
 use super::face::{Refused, Request};
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 /// All bars, by symbol, length and start.
 pub(super) type Made = BTreeMap<(String, Interval, i64), TradeValues>;
 
-/// Makes the bars of a tape.
+/// Builds the bars of a tape.
 pub(super) fn make(shared: &Shared) -> Made {
     let mut aggregator = Aggregator::new(shared.bars.clone());
     let mut made = Made::new();
@@ -28,7 +28,7 @@ pub(super) fn make(shared: &Shared) -> Made {
     made
 }
 
-/// Bars of a symbol that begin between two instants, both included.
+/// Bars of a symbol that start between two times, both included.
 pub(super) fn between<'a>(
     shared: &'a Shared,
     symbol: &str,
@@ -46,7 +46,7 @@ pub(super) fn knows(shared: &Shared, symbol: &str) -> bool {
     shared.symbols.iter().any(|known| known == symbol)
 }
 
-/// An interval by a vendor's word for it.
+/// An interval by a vendor's name for it.
 pub(super) fn interval(word: &str, words: &[(&str, &str)]) -> Result<Interval, Refused> {
     let found = words.iter().find(|(theirs, _)| *theirs == word).and_then(|(_, ours)| ours.parse().ok());
     found.ok_or_else(|| (400, format!("invalid interval {word}")))
@@ -56,7 +56,7 @@ fn number(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_default()
 }
 
-/// As numbers of JSON: open, high, low, close.
+/// As JSON numbers: open, high, low, close.
 pub(super) fn ohlc(values: &TradeValues) -> [Value; 4] {
     values.ohlc.map(|price| number(&price.to_string()))
 }
@@ -65,7 +65,7 @@ pub(super) fn volume(values: &TradeValues) -> Value {
     number(&values.volume.to_string())
 }
 
-/// As stream and history have it in common.
+/// The members that stream and history share.
 pub(super) fn short(start: &Value, values: &TradeValues) -> Value {
     let [o, h, l, c] = ohlc(values);
     let mut row =
@@ -76,7 +76,7 @@ pub(super) fn short(start: &Value, values: &TradeValues) -> Value {
     row
 }
 
-/// Alpaca's `/v2/stocks/bars`: pages over symbols in order, then time.
+/// Alpaca's `/v2/stocks/bars`: pages by symbol in order, then time.
 pub(super) fn alpaca(shared: &Shared, request: &Request<'_>) -> Result<String, Refused> {
     let words = [("1Min", "1m"), ("5Min", "5m"), ("15Min", "15m"), ("1Hour", "1h"), ("1Day", "1d")];
     let interval = interval(request.text("timeframe").unwrap_or_default(), &words)?;

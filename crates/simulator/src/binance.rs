@@ -1,4 +1,4 @@
-//! As Binance speaks: combined streams, numbered trades; history from a number on, and sums by time.
+//! Simulates Binance: combined streams, numbered trades; history from a number on, and aggregates by time.
 
 use super::face::{Answer, Client, Face, Refused, Request};
 use super::{Item, Shared};
@@ -40,7 +40,7 @@ impl Face for Binance {
         }
     }
 
-    /// A frame a trade.
+    /// One frame per trade.
     fn history(&self, shared: &Shared, request: &Request<'_>) -> Result<String, Refused> {
         let symbol = request.text("symbol").unwrap_or_default();
         if !shared.symbols.iter().any(|known| known == symbol) {

@@ -1,4 +1,4 @@
-//! As Coinbase Advanced Trade speaks: counted messages, a snapshot first, heartbeats; history newest first.
+//! Simulates Coinbase Advanced Trade: counted messages, a snapshot first, heartbeats; history newest first.
 
 use super::face::{Answer, Client, Face, Refused, Request, Trouble, last_segment};
 use super::{Item, Shared};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 #[derive(Debug)]
 pub(super) struct Coinbase;
 
-/// A tape does not say who took: even numbers bought. The maker's side is sent.
+/// A tape has no aggressor side: even numbers are buys. The maker's side is sent.
 const fn side(number: u64) -> &'static str {
     if number.is_multiple_of(2) { "SELL" } else { "BUY" }
 }
@@ -26,7 +26,7 @@ fn trade(item: &Item, record: &Record<&str>) -> Option<String> {
     ))
 }
 
-/// A message under the next number.
+/// A message with the next number.
 fn told(client: &mut Client, channel: &str, events: &str) -> String {
     let number = client.sent;
     client.sent += 1;
@@ -68,7 +68,7 @@ impl Face for Coinbase {
         }
         let mut frames = Vec::new();
         if channel == "market_trades" && wanted {
-            // The newest trades, of before the subscription.
+            // The newest trades from before the subscription.
             let before =
                 shared.played().iter().rev().filter(|item| client.wants(item.kind, shared.symbol(item)));
             let trades: Vec<String> =
@@ -102,7 +102,7 @@ impl Face for Coinbase {
     }
 
     fn beat(&self, client: &mut Client) -> Option<String> {
-        // `authenticated` is whether heartbeats were asked for: this vendor knows no other state.
+        // `authenticated` means that heartbeats were requested: this vendor has no other state.
         let event =
             format!("{{\"current_time\":\"{}\",\"heartbeat_counter\":{}}}", ports::clock::now(), client.sent);
         client.authenticated.then(|| told(client, "heartbeats", &event))

@@ -1,4 +1,4 @@
-//! How a vendor speaks. A file for each.
+//! The interface of a simulated vendor. Each has a file.
 
 use super::{Fault, Item, Shared};
 use market::bar::TradeValues;
@@ -7,22 +7,22 @@ use market::{Kind, Record, UnixNanos};
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
 
-/// What is known of a client of the stream.
+/// State of a stream client.
 #[derive(Debug, Default)]
 pub(super) struct Client {
     pub(super) authenticated: bool,
-    /// Of trades and of quotes; `*` is all.
+    /// Symbols subscribed to trades and to quotes; `*` is all.
     pub(super) symbols: [BTreeSet<String>; 2],
-    /// Whose halts it wants to be told of.
+    /// Symbols subscribed to halts.
     pub(super) statuses: BTreeSet<String>,
-    /// Whose bars of which length it wants.
+    /// Symbols subscribed to bars of each interval.
     pub(super) bars: BTreeSet<(Interval, String)>,
-    /// Messages sent so far, where the vendor counts them.
+    /// Messages sent so far, if the vendor counts them.
     pub(super) sent: u64,
 }
 
 impl Client {
-    /// Subscribes, or the contrary.
+    /// Subscribes or unsubscribes.
     pub(super) fn set(&mut self, kind: Kind, symbol: &str, wanted: bool) {
         let symbols = &mut self.symbols[kind as usize];
         if wanted {
@@ -42,7 +42,7 @@ impl Client {
     }
 }
 
-/// What is answered, and whether the connection ends then.
+/// The response, and whether the connection then ends.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
     pub(super) frames: Vec<String>,
@@ -59,7 +59,7 @@ impl Answer {
     }
 }
 
-/// Why a connection is ended that was well-behaved.
+/// Why a well-behaved connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trouble {
     /// Too many connections.
@@ -73,9 +73,9 @@ pub(super) enum Trouble {
 pub(super) struct Request<'a> {
     pub(super) path: &'a str,
     pub(super) query: HashMap<String, String>,
-    /// Names in small letters.
+    /// Header names in lower case.
     pub(super) headers: HashMap<String, String>,
-    /// What the client takes us for.
+    /// The host name that the client used.
     pub(super) host: String,
 }
 
@@ -88,7 +88,7 @@ impl Request<'_> {
         self.headers.get(name).map_or("", String::as_str)
     }
 
-    /// A whole number, or what is assumed.
+    /// An integer parameter, or its default.
     pub(super) fn number<T: std::str::FromStr>(&self, name: &str, or: T) -> Result<T, Refused> {
         match self.text(name) {
             Some(text) => text.parse().map_err(|_| (400, format!("invalid {name}"))),
@@ -102,42 +102,42 @@ pub(super) type Refused = (u16, String);
 
 /// A vendor.
 pub(super) trait Face: Send + Sync + std::fmt::Debug {
-    /// Said first.
+    /// Sent first.
     fn hello(&self) -> Option<String> {
         None
     }
 
-    /// Whether the stream's address is answered, by its path and query.
+    /// Whether the stream has this path and query.
     fn admits(&self, _shared: &Shared, _path: &str) -> bool {
         true
     }
 
-    /// Trades are numbered without leaving one out, so that a client knows of a hole.
+    /// Whether trade numbers are consecutive, so that a client can detect a gap.
     fn numbered(&self) -> bool {
         false
     }
 
-    /// Trades have an id, so that one sent twice can be told from two equal ones.
+    /// Whether trades have an id, so that duplicates can be distinguished from equal trades.
     fn identified(&self) -> bool {
         true
     }
 
-    /// Trades are corrected and taken back.
+    /// Whether trades are corrected and canceled.
     fn amends(&self) -> bool {
         false
     }
 
-    /// The messages of a trade that is amended: what comes first, in its place, and what amends it.
+    /// Messages of an amended trade: what is sent first in its place, and what amends it.
     fn amended(&self, _amended: Fault, _item: &Item, _record: &Record<&str>) -> [Vec<String>; 2] {
         [Vec::new(), Vec::new()]
     }
 
-    /// Says that a symbol is halted, or traded again; `None` where the vendor does not say.
+    /// Reports that a symbol is halted or resumes; `None` if the vendor does not report halts.
     fn status(&self, _symbol: &str, _halted: bool, _at: UnixNanos) -> Option<String> {
         None
     }
 
-    /// A bar that has just ended; `None` where the vendor's stream has none.
+    /// A bar that has just ended; `None` if the vendor's stream has no bars.
     fn bar(
         &self,
         _symbol: &str,
@@ -148,7 +148,7 @@ pub(super) trait Face: Send + Sync + std::fmt::Debug {
         None
     }
 
-    /// Answers what a client says; `None` is what cannot be read. A vendor that is only asked has no stream.
+    /// Responds to a client's message; `None` is an unreadable one. A vendor with only REST has no stream.
     fn hear(&self, _shared: &Shared, _client: &mut Client, _said: Option<&Value>) -> Answer {
         Answer::last("there is no stream")
     }
@@ -156,17 +156,17 @@ pub(super) trait Face: Send + Sync + std::fmt::Debug {
     /// Appends a message of the stream.
     fn live(&self, _item: &Item, _record: &Record<&str>, _out: &mut String) {}
 
-    /// Frames of messages.
+    /// Frames for messages.
     fn frames(&self, _client: &mut Client, messages: Vec<String>) -> Vec<String> {
         messages
     }
 
-    /// Said before a connection is ended; `None` ends it without a word.
+    /// Sent before a connection is closed; `None` closes it silently.
     fn trouble(&self, _trouble: Trouble) -> Option<String> {
         None
     }
 
-    /// Said once a second.
+    /// Sent once a second.
     fn beat(&self, _client: &mut Client) -> Option<String> {
         None
     }
@@ -174,18 +174,18 @@ pub(super) trait Face: Send + Sync + std::fmt::Debug {
     /// A page of history.
     fn history(&self, shared: &Shared, request: &Request<'_>) -> Result<String, Refused>;
 
-    /// The body of a refused request.
+    /// Body of a refused request.
     fn refused(&self, (status, message): &Refused) -> String {
         serde_json::json!({"code": status, "message": message}).to_string()
     }
 }
 
-/// The path of a request with its last segment taken off, and that.
+/// Splits the last segment off the path of a request.
 pub(super) fn last_segment(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("", path))
 }
 
-/// As `?a=b&c=d`, decoded.
+/// A query such as `?a=b&c=d`, decoded.
 pub(super) fn query(text: &str) -> HashMap<String, String> {
     form_urlencoded::parse(text.as_bytes()).into_owned().collect()
 }

@@ -1,33 +1,33 @@
-//! What goes wrong and when. The same seed makes the same faults at the same records.
+//! Injected faults. The same seed injects the same faults at the same records.
 
 use super::face::Face;
 
-/// A way to misbehave, each seen at a real vendor (issue trackers named in docs/sources.md).
+/// A fault, each seen at a real vendor (issue trackers are listed in docs/sources.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The connection ends without a word.
+    /// The connection ends silently.
     Drop,
-    /// The connection stays, pings are answered, and no record comes any more.
+    /// The connection stays open and pings are answered, but no more records arrive.
     Stall,
-    /// A frame comes twice.
+    /// A frame is sent twice.
     Duplicate,
-    /// The records of a frame come in the wrong order.
+    /// The records of a frame are in the wrong order.
     Reorder,
-    /// A frame is cut off in the middle.
+    /// A frame is truncated.
     Cut,
     /// 407 slow client, and the connection ends.
     Slow,
     /// The connection ends, and the next is refused with 406 connection limit exceeded.
     Limit,
-    /// The connection ends, and the next handshake is answered with HTTP 429.
+    /// The connection ends, and the next handshake gets HTTP 429.
     TooMany,
-    /// A frame is left out: only where the vendor's numbers tell.
+    /// A frame is omitted: only if the vendor has sequence numbers.
     Hole,
-    /// A frame is larger than any client takes.
+    /// A frame is larger than any client accepts.
     Giant,
-    /// A trade comes with a wrong price, and is corrected: only where the vendor tells of that.
+    /// A trade has a wrong price and is corrected: only if the vendor sends corrections.
     Correction,
-    /// A trade comes that never was, and is taken back.
+    /// A false trade is sent, and canceled.
     Cancel,
 }
 
@@ -47,7 +47,7 @@ const ALL: [Fault; 12] = [
 ];
 
 impl Fault {
-    /// For people.
+    /// Display name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -59,21 +59,21 @@ impl Fault {
             Self::Slow => "slow client",
             Self::Limit => "connection limit",
             Self::TooMany => "HTTP 429",
-            Self::Hole => "hole",
+            Self::Hole => "sequence gap",
             Self::Giant => "giant frame",
             Self::Correction => "correction",
             Self::Cancel => "cancel",
         }
     }
 
-    /// It is about a trade, and stands in history too.
+    /// Whether it concerns a trade and appears in history too.
     pub(super) const fn amends(self) -> bool {
         matches!(self, Self::Correction | Self::Cancel)
     }
 }
 
-/// The faults that a client can notice: a hole only where trades are numbered, a duplicate only where they have an id,
-/// an amendment only where there are any.
+/// Faults that a client can notice: a sequence gap only if trades are numbered, a duplicate only if they have
+/// an id, an amendment only if the vendor sends any.
 pub(super) fn kinds(face: &dyn Face) -> Vec<Fault> {
     let noticed = |fault: &Fault| match fault {
         Fault::Hole => face.numbered(),
@@ -84,8 +84,8 @@ pub(super) fn kinds(face: &dyn Face) -> Vec<Fault> {
     ALL.into_iter().filter(noticed).collect()
 }
 
-/// Where in a tape of so many records which faults are made: every kind in turn, at places from the seed, none in the
-/// first or last tenth.
+/// Positions of the faults in a tape of this many records: every kind in turn, at positions derived from the
+/// seed, none in the first or last tenth.
 pub(super) fn plan(seed: u64, count: usize, records: usize, kinds: &[Fault]) -> Vec<(usize, Fault)> {
     let mut state = seed.wrapping_mul(2).wrapping_add(1);
     let mut next = || {

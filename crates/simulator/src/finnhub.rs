@@ -1,4 +1,5 @@
-//! As Finnhub speaks: the key in the address, no answers, `ping` now and then; a day of ticks in columns.
+//! Simulates Finnhub: the key in the address, no acknowledgements, an occasional `ping`; a day of ticks in
+//! columns.
 
 use super::face::{Answer, Client, Face, Refused, Request, query};
 use super::{Item, Shared};
@@ -63,7 +64,7 @@ impl Face for Finnhub {
             return Err((401, "Invalid API key".to_owned()));
         }
         let symbol = request.text("symbol").unwrap_or_default();
-        // One client of the vendor's writes two slashes.
+        // One of the vendor's clients writes two slashes.
         match request.path.trim_start_matches("/api/v1").trim_start_matches('/') {
             "quote" => {
                 let newest = shared.played().iter().rev().find(|item| shared.symbol(item) == symbol);

@@ -1,11 +1,11 @@
-//! Requests for what has been played.
+//! Requests for records played so far.
 
 use super::Shared;
 use super::face::{Request, query};
 use std::io::Write;
 use std::net::TcpStream;
 
-/// Answers a request and lets the connection end.
+/// Responds to a request and closes the connection.
 pub(super) fn answer(shared: &Shared, request: &[u8], stream: &mut TcpStream) {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut head = httparse::Request::new(&mut headers);

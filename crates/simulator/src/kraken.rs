@@ -1,4 +1,5 @@
-//! As Kraken speaks (websocket, version 2): an answer for each symbol, heartbeats, numbered trades; history from a time on.
+//! Simulates Kraken (websocket, version 2): one acknowledgement per symbol, heartbeats, numbered trades;
+//! history from a time on.
 
 use super::face::{Answer, Client, Face, Refused, Request, Trouble};
 use super::{Item, Shared};
@@ -8,10 +9,10 @@ use serde_json::{Value, json};
 #[derive(Debug)]
 pub(super) struct Kraken;
 
-/// Trades of a page of history at the most.
+/// Maximum number of trades per page of history.
 const LIMIT: usize = 1_000;
 
-/// A tape does not say who took: even numbers bought.
+/// A tape has no aggressor side: even numbers are buys.
 const fn side(number: u64) -> [&'static str; 2] {
     if number.is_multiple_of(2) { ["buy", "b"] } else { ["sell", "s"] }
 }
@@ -84,7 +85,7 @@ impl Face for Kraken {
         }
         let since = request.number("since", i64::MIN)?;
         let limit = request.number("count", LIMIT)?.clamp(1, LIMIT);
-        // What shares the last instant of a page would be left out of the next: it belongs to this one.
+        // Trades with the last time of a page would be skipped by the next: they belong to this one.
         let mut last = since;
         let mut rows = Vec::new();
         for item in shared.of(Kind::Trade, symbol, since.saturating_add(1), i64::MAX) {

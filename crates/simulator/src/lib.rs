@@ -1,18 +1,18 @@
-//! A vendor's API played from a tape: its stream, its history, and, when asked, its misbehaviour. For tests, for the
-//! demo, for anyone without an account.
+//! Simulated vendor APIs, played from a tape: stream, history and, on request, injected faults. For tests,
+//! for the demo, and for users without an account.
 //!
-//! | file | holds |
+//! | file | contents |
 //! |---|---|
-//! | `face` | what a vendor must say of how it speaks |
-//! | `alpaca` and so on | how each does |
-//! | `player` | the tape's clock: what is due goes to every session that subscribed to it |
-//! | `shared` | what all of these know |
+//! | `face` | the interface of a simulated vendor |
+//! | `alpaca` and so on | one vendor each |
+//! | `player` | the tape's clock: sends due records to every subscribed session |
+//! | `shared` | state shared by all threads |
 //! | `session` | one stream connection: limits, subscriptions, faults |
-//! | `bars` | bars of the tape, for those who give them |
-//! | `history` | requests for what has been played |
-//! | `faults` | what goes wrong and when, from a seed |
+//! | `bars` | bars of the tape, for vendors that offer them |
+//! | `history` | requests for records played so far |
+//! | `faults` | injected faults, reproducible by seed |
 //!
-//! The clock starts with the first subscription and waits for nobody: what a client misses it must fetch.
+//! The clock starts with the first subscription and waits for nobody: clients must backfill what they miss.
 
 mod alpaca;
 mod alpha_vantage;
@@ -48,16 +48,16 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-/// What was done.
+/// Result of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
     /// Records of the tape.
     pub records: usize,
-    /// Faults made, by name.
+    /// Faults injected, by name.
     pub faults: Vec<(String, usize)>,
 }
 
-/// A simulator that listens.
+/// A listening simulator.
 #[derive(Debug)]
 pub struct Simulator {
     shared: Arc<Shared>,
@@ -91,10 +91,10 @@ fn read(tape: &mut dyn Source, stop: &CancelToken) -> Result<(Vec<String>, Vec<I
     Ok((symbols, items))
 }
 
-/// A tape as the frames a vendor sends, so many messages in each.
+/// Encodes a tape as the frames a vendor sends, with this many messages in each.
 ///
 /// # Errors
-/// The tape's.
+/// An error of the tape.
 pub fn frames(
     vendor: Vendor,
     tape: &mut dyn Source,
@@ -116,10 +116,10 @@ pub fn frames(
 }
 
 impl Simulator {
-    /// Reads the tape into memory and listens.
+    /// Reads the tape into memory and starts to listen.
     ///
     /// # Errors
-    /// The tape's, or the address is taken.
+    /// An error of the tape, or the address is in use.
     pub fn new(
         tape: &mut dyn Source,
         settings: Settings,
@@ -157,12 +157,14 @@ impl Simulator {
         Ok(Self { shared: Arc::new(shared), listener })
     }
 
-    /// Where it listens.
+    /// Its listening address.
     ///
     /// # Errors
-    /// The system does not say.
+    /// The system does not report it.
     pub fn address(&self) -> Result<SocketAddr> {
-        self.listener.local_addr().map_err(|error| Error::internal(format!("ask for the address: {error}")))
+        self.listener
+            .local_addr()
+            .map_err(|error| Error::internal(format!("get the listening address: {error}")))
     }
 
     /// Symbols and number of records of the tape.
@@ -178,7 +180,7 @@ impl Simulator {
         (ts(self.shared.items.first()), ts(self.shared.items.last()))
     }
 
-    /// Serves until a stop is asked for.
+    /// Serves until cancelled.
     ///
     /// # Errors
     /// A thread cannot be started.
@@ -197,7 +199,7 @@ impl Simulator {
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                     std::thread::sleep(Duration::from_millis(5));
                 }
-                Err(error) => tracing::warn!("a connection could not be taken: {error}"),
+                Err(error) => tracing::warn!("could not accept a connection: {error}"),
             }
         }
         let made = player.join().map_err(|_| Error::internal("the thread that plays the tape panicked"))?;
@@ -212,7 +214,7 @@ impl Simulator {
     }
 }
 
-/// A connection is a stream's or a request to history: its first lines tell.
+/// Dispatches a connection, by its first lines, to the stream or the history.
 fn serve(shared: &Shared, mut stream: TcpStream) {
     let _ = stream.set_nodelay(true);
     let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));

@@ -1,4 +1,5 @@
-//! As Massive (Polygon.io) speaks: `ev` messages, topics as `T.SPY`; history by symbol with a `next_url`.
+//! Simulates Massive (Polygon.io): `ev` messages, topics such as `T.SPY`; history by symbol with a
+//! `next_url`.
 
 use super::face::{Answer, Client, Face, Refused, Request, Trouble, last_segment};
 use super::{Item, Shared, bars};
@@ -12,12 +13,12 @@ use std::fmt::Write;
 #[derive(Debug)]
 pub(super) struct Massive;
 
-/// Exchanges are numbers: a letter's place in the alphabet.
+/// Exchanges are numbers: a letter's position in the alphabet.
 fn venue(letters: &str) -> u32 {
     letters.bytes().next().map_or(0, |letter| u32::from(letter.to_ascii_uppercase().saturating_sub(b'@')))
 }
 
-/// Condition codes are numbers: a mask written in hex becomes its value, capped to what the vendor's clients hold.
+/// Condition codes are numbers: a hex mask becomes its value, capped to the range of the vendor's clients.
 fn codes(array: &str) -> String {
     let numbers: Vec<String> = conditions(array)
         .map(|code| (u32::from_str_radix(code, 16).unwrap_or(0) & 0x7fff_ffff).to_string())
@@ -122,7 +123,7 @@ impl Face for Massive {
     fn trouble(&self, trouble: Trouble) -> Option<String> {
         match trouble {
             Trouble::Limit => Some(status("max_connections", "Maximum number of connections exceeded.")),
-            // What waits for too long is thrown away with the connection.
+            // A client that waits too long is disconnected without its queue.
             Trouble::Slow => None,
         }
     }
@@ -144,7 +145,7 @@ impl Face for Massive {
         let (from, to) =
             (request.number("timestamp.gte", i64::MIN)?, request.number("timestamp.lte", i64::MAX)?);
         let limit = request.number("limit", 1_000_usize)?.clamp(1, 50_000);
-        // A cursor is where to go on: how many have been told, and the first page's query.
+        // A cursor says where to resume: the number of records returned so far, and the first page's query.
         let skip = request.number("cursor", 0_usize)?;
         let mut items = shared.of(kind, symbol, from, to).skip(skip).peekable();
         let mut rows = Vec::new();

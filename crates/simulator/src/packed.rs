@@ -1,9 +1,10 @@
-//! MessagePack, as Alpaca speaks it beside JSON.
+//! MessagePack, which Alpaca offers besides JSON.
 
 use market::UnixNanos;
 use serde_json::{Map, Value};
 
-/// A JSON frame as MessagePack: what clients get that ask for `application/msgpack`. Times are of its own type.
+/// Encodes a JSON frame as MessagePack, for clients that request `application/msgpack`. Times have a type of
+/// their own.
 pub(super) fn packed(frame: &str) -> Vec<u8> {
     let value: Value = serde_json::from_str(frame).unwrap_or_default();
     let mut out = Vec::new();
@@ -37,7 +38,7 @@ fn pack(name: Option<&str>, value: &Value) -> rmpv::Value {
     }
 }
 
-/// What a client says in MessagePack.
+/// Decodes a client's MessagePack message.
 pub(super) fn unpacked(bytes: &[u8]) -> Option<Value> {
     fn value(packed: rmpv::Value) -> Value {
         match packed {

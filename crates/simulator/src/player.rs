@@ -7,10 +7,10 @@ use market::Kind;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// How often the clock is looked at.
+/// How often the clock is read.
 const TICK: Duration = Duration::from_millis(2);
 
-/// Plays the tape to all sessions; the faults that were made.
+/// Plays the tape to all sessions; returns the faults that were injected.
 pub(super) fn play(shared: &Shared) -> Vec<Fault> {
     while !shared.sessions().iter().any(super::session::Handle::subscribed) {
         if shared.stop.sleep(TICK) {
@@ -43,7 +43,7 @@ pub(super) fn play(shared: &Shared) -> Vec<Fault> {
             std::thread::sleep(TICK);
             continue;
         }
-        // One that would meet nobody waits for somebody, and an amendment for a trade.
+        // A fault without a client waits for one, and an amendment for a trade.
         let met = shared.sessions().iter().any(super::session::Handle::subscribed);
         let trade = (from..to).find(|place| shared.items[*place].kind == Kind::Trade);
         let meets = |fault: Fault| met && (trade.is_some() || !fault.amends());
@@ -56,11 +56,11 @@ pub(super) fn play(shared: &Shared) -> Vec<Fault> {
         if let Some(fault) = fault {
             plan.pop();
             made.push(fault);
-            // Those that had to wait do not all meet the client at once when it is back.
+            // Postponed faults do not all hit the client at once when it is back.
             if let Some((place, _)) = plan.last_mut() {
                 *place = (*place).max(to + apart);
             }
-            tracing::info!(fault = fault.name(), at = to, "misbehaving");
+            tracing::info!(fault = fault.name(), at = to, "injecting a fault");
             if matches!(fault, Fault::Limit | Fault::TooMany) {
                 shared.refuse.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(fault);
             }
@@ -74,7 +74,7 @@ pub(super) fn play(shared: &Shared) -> Vec<Fault> {
 fn send(shared: &Shared, out: &Out) {
     let sessions = shared.sessions().clone();
     for session in sessions.iter().filter(|session| session.subscribed()) {
-        // At its own pace the tape waits for nobody; as fast as clients read, it waits for all.
+        // At its own pace the tape waits for nobody; at the clients' pace it waits for all.
         let taken = match shared.settings.speed {
             Some(_) => session.offer(*out),
             None => session.give(*out, &shared.stop),

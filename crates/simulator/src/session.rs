@@ -14,14 +14,14 @@ use std::time::Duration;
 use tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tungstenite::{Message, WebSocket};
 
-/// Frames that wait for a client at the most; then it is too slow.
+/// Maximum number of frames queued for a client, beyond which it is too slow.
 const QUEUE: usize = 2_048;
-/// Bytes of a frame that no client takes.
+/// Bytes of a frame that every client rejects.
 const GIANT: usize = 17 << 20;
-/// How often a sign of life is given.
+/// Keep-alive interval.
 const BEAT: Duration = Duration::from_secs(1);
 
-/// Items to send, and what goes wrong with them.
+/// Items to send, and the faults to inject.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Out {
     pub(super) from: usize,
@@ -29,7 +29,7 @@ pub(super) struct Out {
     pub(super) fault: Option<Fault>,
 }
 
-/// What the player knows of a session.
+/// The player's handle to a session.
 #[derive(Debug, Clone)]
 pub(super) struct Handle {
     queue: Sender<Out>,
@@ -42,7 +42,7 @@ impl Handle {
         self.subscribed.load(Ordering::Acquire)
     }
 
-    /// False when the client is too slow.
+    /// Returns false if the client is too slow.
     pub(super) fn offer(&self, out: Out) -> bool {
         !matches!(self.queue.try_send(out), Err(crossbeam_channel::TrySendError::Full(_)))
     }
@@ -62,7 +62,7 @@ impl Handle {
     }
 }
 
-/// Why a session ends; nothing is said of it to the client but what was sent.
+/// Why a session ends; the client learns only what was sent.
 struct Ended;
 type Step = Result<(), Ended>;
 
@@ -72,7 +72,7 @@ struct Session<'a> {
     packed: bool,
     client: Client,
     handle: Handle,
-    /// No record is sent any more.
+    /// No more records are sent.
     stalled: bool,
 }
 
@@ -153,7 +153,7 @@ impl Session<'_> {
                     self.say(&frame)?;
                 }
             }
-            // Many frames between two looks at what the client says.
+            // Many frames between two checks for client messages.
             for _ in 0..64 {
                 match outs.recv_timeout(wait) {
                     Ok(out) => self.send(out)?,
@@ -170,7 +170,7 @@ impl Session<'_> {
                 }
                 Ok(Message::Binary(bytes)) => self.heard(packed::unpacked(&bytes).as_ref())?,
                 Ok(Message::Close(_)) => {
-                    // The library has an answer ready.
+                    // The library has a response ready.
                     let _ = self.socket.flush();
                     return Err(Ended);
                 }
@@ -196,7 +196,7 @@ impl Session<'_> {
         if end { Err(Ended) } else { Ok(()) }
     }
 
-    /// Halts that begin or end with these items, in order of time.
+    /// Halts that start or end with these items, in time order.
     fn statuses(&self, out: &Out) -> Vec<(UnixNanos, String)> {
         let ts = |place: usize| self.shared.items.get(place).map_or(i64::MIN, |item| item.ts);
         let now = ts(out.from.wrapping_sub(1)) + 1..=ts(out.to - 1);
@@ -279,7 +279,7 @@ impl Session<'_> {
             Some(Fault::Duplicate) => frames.extend(frames.clone()),
             Some(Fault::Hole) => frames.clear(),
             Some(Fault::Giant) => {
-                // White space may stand before any message; nobody takes so much of it.
+                // White space may precede any message; no client accepts this much.
                 if let Some(frame) = frames.last_mut() {
                     frame.insert_str(0, &" ".repeat(GIANT));
                 }

@@ -1,10 +1,10 @@
-//! Whose API is played, and how.
+//! Which API is simulated, and how.
 
 use super::face::Face;
 use super::{alpaca, alpha_vantage, binance, coinbase, finnhub, kraken, massive, twelve_data, yahoo};
 use market::UnixNanos;
 
-/// Whose API.
+/// A vendor's API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Vendor {
@@ -20,25 +20,25 @@ pub enum Vendor {
     Yahoo,
 }
 
-/// What people and clients know a vendor by.
+/// The names of a vendor for people and clients.
 #[derive(Debug, Clone, Copy)]
 pub struct Known {
-    /// Its word on the command line.
+    /// Its name on the command line.
     pub word: &'static str,
-    /// What there is.
+    /// Description.
     pub about: &'static str,
-    /// What it is called, and its section of the settings in capitals.
+    /// Its display name, in capitals its section of the settings.
     pub name: &'static str,
-    /// What a source's URL begins with.
+    /// Prefix of its source URL.
     pub source: &'static str,
-    /// Variables a client wants to be set.
+    /// Variables that a client needs.
     pub keys: &'static str,
 }
 
 const APCA: &str = "APCA_API_KEY_ID=any APCA_API_SECRET_KEY=any";
 
 impl Vendor {
-    /// All of them.
+    /// All vendors.
     pub const ALL: [Self; 10] = [
         Self::Alpaca,
         Self::AlpacaCrypto,
@@ -52,14 +52,14 @@ impl Vendor {
         Self::Yahoo,
     ];
 
-    /// What it is known by.
+    /// Its names.
     #[must_use]
     pub const fn known(self) -> Known {
         let (word, about, name, source, keys) = match self {
             Self::Alpaca => {
                 ("alpaca", "Stocks: stream as JSON or MessagePack, and history", "Alpaca", "alpaca:sip", APCA)
             }
-            Self::AlpacaCrypto => ("alpaca-crypto", "The same of crypto", "Alpaca", "alpaca:crypto", APCA),
+            Self::AlpacaCrypto => ("alpaca-crypto", "The same for crypto", "Alpaca", "alpaca:crypto", APCA),
             Self::Massive => (
                 "massive",
                 "Stocks (Polygon.io until 2025)",
@@ -107,54 +107,54 @@ impl std::str::FromStr for Vendor {
 
     fn from_str(word: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|vendor| vendor.known().word == word);
-        found.ok_or_else(|| format!("`{word}` is no vendor whose API can be simulated"))
+        found.ok_or_else(|| format!("unknown vendor `{word}`"))
     }
 }
 
-/// A symbol is not traded for a while, and its vendor says so.
+/// A trading halt of a symbol, which its vendor reports.
 #[derive(Debug, Clone)]
 pub struct Halt {
-    /// Which.
+    /// The symbol.
     pub symbol: String,
-    /// From when on.
+    /// Start, inclusive.
     pub from: UnixNanos,
-    /// Until then.
+    /// End, exclusive.
     pub to: UnixNanos,
 }
 
 impl std::str::FromStr for Halt {
     type Err = String;
 
-    /// As `IBM,2013-10-08T15:00:00Z,2013-10-08T15:30:00Z`.
+    /// For example `IBM,2013-10-08T15:00:00Z,2013-10-08T15:30:00Z`.
     fn from_str(text: &str) -> Result<Self, String> {
         let parts: Vec<&str> = text.split(',').collect();
-        let [symbol, from, to] = parts[..] else { return Err("it is SYMBOL,FROM,TO".to_owned()) };
+        let [symbol, from, to] = parts[..] else { return Err("expected SYMBOL,FROM,TO".to_owned()) };
         let time = |text: &str| UnixNanos::parse(text).map_err(|error| format!("{text}: {error}"));
         Ok(Self { symbol: symbol.to_owned(), from: time(from)?, to: time(to)? })
     }
 }
 
-/// How to play.
+/// Settings of a simulator.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Whose API.
+    /// The vendor's API.
     pub vendor: Vendor,
-    /// Where to listen, as `127.0.0.1:8900`; port 0 takes a free one.
+    /// Address to listen on, for example `127.0.0.1:8900`; port 0 chooses a free one.
     pub listen: String,
-    /// Times as fast as the tape; `None` as fast as clients read.
+    /// Speed relative to the tape; `None`: as fast as clients read.
     pub speed: Option<f64>,
-    /// Records a second at the most.
+    /// Maximum number of records per second.
     pub rate: Option<f64>,
     /// Seed and number of faults.
     pub faults: Option<(u64, usize)>,
-    /// Key and secret that are let in; any without.
+    /// Accepted key and secret; any if absent.
     pub keys: Option<(String, String)>,
-    /// Connections at a time.
+    /// Maximum number of connections.
     pub connections: usize,
-    /// Symbols a connection may subscribe to, of each kind.
+    /// Maximum number of symbols per connection, of each kind.
     pub symbols: usize,
-    /// What is not traded for a while: those records are taken from the tape.
+    /// Halts: their records are removed from the tape.
     pub halts: Vec<Halt>,
-    /// Messages a frame at the most.
+    /// Maximum number of messages per frame.
     pub frame: usize,
 }

@@ -1,4 +1,4 @@
-//! What all threads of a simulator know.
+//! State shared by all threads of a simulator.
 
 use super::face::Face;
 use super::faults::Fault;
@@ -16,9 +16,9 @@ pub(super) struct Item {
     pub(super) ts: i64,
     pub(super) symbol: u32,
     pub(super) kind: Kind,
-    /// The how manieth of its symbol and kind it is, from 1 on.
+    /// Its number within its symbol and kind, from 1.
     pub(super) number: u64,
-    /// In canonical form.
+    /// Canonical form.
     pub(super) payload: Box<[u8]>,
 }
 
@@ -28,20 +28,20 @@ impl Item {
     }
 }
 
-/// What all threads know.
+/// Shared state.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) face: Box<dyn Face>,
     pub(super) settings: Settings,
-    /// How bars are made of the tape, and what was made.
+    /// How to build bars of the tape, and the bars built.
     pub(super) bars: market::bar::Settings,
     pub(super) made: OnceLock<bars::Made>,
     pub(super) symbols: Vec<String>,
     pub(super) items: Vec<Item>,
-    /// Items before this have been played.
+    /// Number of items played.
     pub(super) played: AtomicUsize,
     pub(super) sessions: Mutex<Vec<session::Handle>>,
-    /// Trades that were corrected or taken back, by their place.
+    /// Trades that were corrected or canceled, by index.
     pub(super) amended: Mutex<HashMap<usize, Fault>>,
     /// Handshakes still to be refused, and how.
     pub(super) refuse: Mutex<Vec<Fault>>,
@@ -65,12 +65,12 @@ impl Shared {
         self.amended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What has been played of a symbol between two instants, both included.
+    /// Records of a symbol played between two times, both included.
     pub(super) fn of(&self, kind: Kind, symbol: &str, from: i64, to: i64) -> impl Iterator<Item = &Item> {
         self.placed(kind, symbol, from, to).map(|(_, item)| item)
     }
 
-    /// The same, and the place of each.
+    /// The same, with the index of each.
     pub(super) fn placed(
         &self,
         kind: Kind,
@@ -86,7 +86,7 @@ impl Shared {
         items.filter(move |(_, item)| item.kind == kind && Some(item.symbol as usize) == place)
     }
 
-    /// Of vendors with a key and no secret.
+    /// For vendors with a key and no secret.
     pub(super) fn admits_key(&self, key: &str) -> bool {
         self.settings.keys.as_ref().map_or(!key.is_empty(), |(known, _)| known == key)
     }

@@ -1,4 +1,4 @@
-//! As Twelve Data answers over REST: errors under HTTP 200, numbers in text, exchange-local time.
+//! Simulates Twelve Data's REST API: errors with HTTP 200, numbers as text, exchange-local time.
 
 use super::face::{Face, Refused, Request};
 use super::{Shared, bars};
@@ -30,11 +30,11 @@ impl Face for TwelveData {
         let pattern = if interval.is_day() { "%Y-%m-%d" } else { "%Y-%m-%d %H:%M:%S" };
         let rows = request.number("outputsize", 30_usize)?.clamp(1, 5_000);
         let within = |time: &str| {
-            // Times are compared as they are written: a date alone is its first instant.
+            // Times are compared as text: a date alone is its first instant.
             request.text("start_date").is_none_or(|from| time >= &from[..from.len().min(time.len())])
                 && request.text("end_date").is_none_or(|to| time <= to)
         };
-        // Days are the exchange's, whatever is asked for.
+        // Dates are in exchange time, whatever was requested.
         let zone = if interval.is_day() { ZONE } else { request.text("timezone").unwrap_or(ZONE) };
         let all = bars::between(shared, text("symbol"), interval, i64::MIN, i64::MAX);
         let ascending = text("order").eq_ignore_ascii_case("asc");

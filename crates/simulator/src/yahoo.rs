@@ -1,4 +1,4 @@
-//! As Yahoo's chart answers: arrays beside each other, prices of 32 bits.
+//! Simulates Yahoo's chart endpoint: parallel arrays, 32-bit prices.
 
 use super::face::{Face, Refused, Request};
 use super::{Shared, bars};
@@ -23,7 +23,7 @@ impl Face for Yahoo {
         };
         let (from, to) = (request.number("period1", 0_i64)?, request.number("period2", i64::MAX / SECOND)?);
         let (from, to) = (from.saturating_mul(SECOND), to.saturating_mul(SECOND));
-        // A day is told at its opening.
+        // A day is timestamped at its open.
         let opening = if interval.is_day() { 570 * MINUTE } else { 0 };
         let rows: Vec<_> = bars::between(shared, symbol, interval, from, to).collect();
         let times: Vec<i64> = rows.iter().map(|(at, _)| (at.0 + opening) / SECOND).collect();

@@ -1,25 +1,26 @@
-//! A live source that ends: once so many records have come, nothing is missing and nothing more comes. For a stream
-//! that is known to have an end, as a simulator's.
+//! Ends a live source after a number of records, once nothing is missing and no more arrive. For streams that
+//! are known to end, such as a simulator's.
 
 use ports::Result;
 use ports::cancel::CancelToken;
 use ports::source::{Event, Positions, Source};
 use ports::telemetry::Latency;
 
-/// Calls without a record, one after the other, after which nothing more is expected.
+/// Consecutive calls without a record after which no more are expected.
 const QUIET: u32 = 4;
 
-/// A source of at least so many records.
+/// A source of at least this many records.
 pub struct Whole {
     inner: Box<dyn Source>,
     expected: u64,
     handed: u64,
-    /// A gap is known that is not yet fetched.
+    /// Whether a known gap has not been fetched yet.
     missing: bool,
 }
 
 impl Whole {
-    /// Ends when `expected` records or more have come. What is sent twice counts twice: it ends no earlier than it is quiet.
+    /// Ends after `expected` or more records. Duplicates count too: it still ends only once the stream is
+    /// quiet.
     #[must_use]
     pub fn new(inner: Box<dyn Source>, expected: u64) -> Self {
         Self { inner, expected, handed: 0, missing: false }

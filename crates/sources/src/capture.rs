@@ -1,4 +1,4 @@
-//! A capture of a vendor's stream: a text file with one websocket frame a line, as the vendor sent it.
+//! A capture of a vendor's stream: a text file with one websocket frame per line, as sent by the vendor.
 
 use crate::live::bars_of;
 use crate::unknown::UnknownMessages;
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// Opens `FILE?feed=LABEL`.
 ///
 /// # Errors
-/// The feed is missing or of no known vendor, an option is unknown, or the file cannot be opened.
+/// The feed is missing or its vendor unknown, an option is unknown, or the file cannot be opened.
 pub fn open(rest: &str) -> Result<Frames> {
     const EXAMPLE: &str = "--source 'frames:FILE?feed=alpaca.sip', one frame a line";
     let (path, options) = options::split(rest);
@@ -26,7 +26,7 @@ pub fn open(rest: &str) -> Result<Frames> {
             option.value.clone_into(&mut feed);
             Ok(())
         }
-        _ => Err(option.error("unknown option; known is feed").hint(EXAMPLE)),
+        _ => Err(option.error("unknown option; expected feed").hint(EXAMPLE)),
     })?;
     let Some(decoder) = crate::live::decoder(&feed) else {
         let found = if feed.is_empty() { "none".to_owned() } else { format!("`{feed}`") };
@@ -38,7 +38,7 @@ pub fn open(rest: &str) -> Result<Frames> {
     Frames::open(path.as_ref(), &feed, decoder)
 }
 
-/// Frames handed over in one go.
+/// Maximum number of frames emitted at once.
 const AT_ONCE: usize = 256;
 
 /// The frames of one file.
@@ -48,21 +48,22 @@ pub struct Frames {
     feed: String,
     decoder: Box<dyn Decode>,
     lines: std::io::Lines<BufReader<std::fs::File>>,
-    /// Frames handed over.
+    /// Number of frames emitted.
     done: u64,
-    /// Frames an earlier run published: decoded, so that later corrections find their trades, but not handed over.
+    /// Frames that an earlier run published: decoded, so that later corrections find their trades, but not
+    /// emitted.
     skip: u64,
     changed: bool,
     unknown: UnknownMessages,
 }
 
 impl Frames {
-    /// Frames of a feed that `decoder` reads.
+    /// Frames of a feed, decoded by `decoder`.
     ///
     /// # Errors
     /// The file cannot be opened.
     pub fn open(path: &Path, feed: &str, decoder: Box<dyn Decode>) -> Result<Self> {
-        let file = std::fs::File::open(path).map_err(ports::error::io("open the capture", path))?;
+        let file = crate::files::open(path).map_err(ports::error::io("open the capture", path))?;
         Ok(Self {
             path: path.to_owned(),
             feed: feed.to_owned(),
@@ -97,7 +98,7 @@ impl Source for Frames {
             let Some(line) = self.lines.next() else { return Ok(false) };
             self.done += 1;
             self.changed = true;
-            // A blank line holds no frame.
+            // A blank line contains no frame.
             if line.as_ref().is_ok_and(|line| line.trim().trim_start_matches('\u{feff}').is_empty()) {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! A few lines of HTTP server on loopback, which plays a script: for tests.
+//! A minimal HTTP server on loopback that plays a script: for tests.
 
 use crossbeam_channel::{Receiver, bounded};
 use std::io::{BufRead, BufReader, Write};
@@ -7,16 +7,16 @@ use std::net::TcpListener;
 /// A reply: status, additional header lines, body.
 pub(crate) type Scripted = (u16, String, String);
 
-/// A reply under 200.
+/// A reply with status 200.
 pub(crate) fn ok(body: &str) -> Scripted {
     (200, String::new(), body.to_owned())
 }
 
-/// A server that answers requests one after the other by the script; the last reply is repeated.
+/// A server that replies to requests in script order; the last reply is repeated.
 pub(crate) struct FakeHttp {
-    /// As `http://127.0.0.1:1234`.
+    /// For example `http://127.0.0.1:1234`.
     pub(crate) url: String,
-    /// Request lines and headers, as they came.
+    /// Request lines and headers, as received.
     pub(crate) requests: Receiver<String>,
 }
 

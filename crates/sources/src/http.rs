@@ -1,20 +1,20 @@
-//! Requests to a vendor's history: waits when it says so, tries again what may pass.
+//! Requests to a vendor's history: honours rate limits and retries transient failures.
 
 use crate::live::vendor::Told;
 use crate::shown::Mask;
 use ports::cancel::CancelToken;
 use std::time::Duration;
 
-/// Times a request is tried.
+/// Maximum number of attempts.
 const TRIES: u32 = 6;
 /// Larger replies are refused.
 const LARGEST: u64 = 256 << 20;
 
-/// Redirects followed, all within the host that was asked.
+/// Maximum number of redirects, all within the requested host.
 const REDIRECTS: u32 = 5;
 
-/// A client that keeps its connections. Credentials go to the host that was asked and to no other: a redirect elsewhere is
-/// refused. Secrets are masked in whatever it says.
+/// A client that keeps its connections open. Credentials go only to the requested host: a redirect elsewhere
+/// is refused. Secrets are masked in everything it returns or logs.
 #[derive(Debug, Clone)]
 pub struct Http {
     agent: ureq::Agent,
@@ -33,15 +33,15 @@ impl Http {
         Self { agent: config.into(), mask }
     }
 
-    /// A vendor's text as it may be shown.
+    /// A vendor's text in displayable form.
     pub(crate) fn shown(&self, text: &str) -> String {
         self.mask.shown(text)
     }
 
-    /// Status, `Retry-After` and body of one request's reply.
+    /// Status, `Retry-After` and body of the reply to one request.
     ///
     /// # Errors
-    /// No reply, or one that redirects to another host.
+    /// No reply, or a redirect to another host.
     pub fn once(
         &self,
         url: &str,
@@ -51,7 +51,7 @@ impl Http {
         let mut at = url.to_owned();
         for hop in 0..=REDIRECTS {
             let mut request = self.agent.get(&at);
-            // The address that a redirect names is complete.
+            // The address in a redirect is complete.
             for (name, value) in query.iter().filter(|_| hop == 0) {
                 request = request.query(*name, *value);
             }
@@ -64,7 +64,7 @@ impl Http {
             if let (300..=399, Some(location)) = (code, header("location")) {
                 at = within_host(&at, location).ok_or_else(|| {
                     format!(
-                        "HTTP {code} redirects to {}, another host, which is not followed",
+                        "HTTP {code} redirects to another host, which is not followed: {}",
                         self.shown(location.split(['?', '#']).next().unwrap_or_default())
                     )
                 })?;
@@ -77,7 +77,7 @@ impl Http {
         Err(format!("more than {REDIRECTS} redirects"))
     }
 
-    /// The body of a reply, or why there is none; keys belong into headers, which are never printed.
+    /// The body of a reply, or why there is none; keys belong in headers, which are never printed.
     pub fn get(
         &self,
         url: &str,
@@ -109,7 +109,7 @@ impl Http {
     }
 }
 
-/// Where a redirect leads, if it stays within scheme, host and port.
+/// Target of a redirect, if it stays within scheme, host and port.
 fn within_host(at: &str, location: &str) -> Option<String> {
     let end = at.find("://")? + 3;
     let origin = &at[..at[end..].find(['/', '?', '#']).map_or(at.len(), |slash| end + slash)];
@@ -120,7 +120,7 @@ fn within_host(at: &str, location: &str) -> Option<String> {
     (rest.is_empty() || rest.starts_with(['/', '?', '#'])).then(|| location.to_owned())
 }
 
-/// Why a reply under HTTP 200 is to be asked for again: it says that too much was asked, or is the page of a proxy.
+/// Why a reply with HTTP 200 must be requested again: it reports a rate limit, or is a proxy's page.
 fn throttled(body: &str) -> Option<String> {
     let start = body.trim_start();
     if start.starts_with('<') {
@@ -139,7 +139,7 @@ fn throttled(body: &str) -> Option<String> {
         .then(|| errors.split(']').next().unwrap_or_default().replace('"', ""))
 }
 
-/// A segment of a path, percent-encoded: symbols hold spaces, slashes, `&` and letters of any script.
+/// A percent-encoded path segment: symbols contain spaces, slashes, `&` and letters of any script.
 pub(crate) fn segment(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -153,15 +153,15 @@ pub(crate) fn segment(text: &str) -> String {
     out
 }
 
-/// A reply as it should be, or that it is not.
+/// Parses a reply, or describes why it is invalid.
 pub(super) fn read<'a, T: serde::Deserialize<'a>>(url: &str, body: &'a str) -> Result<T, String> {
     serde_json::from_str(body).map_err(|error| {
         let start: String = body.chars().take(200).collect();
-        format!("{url}: a reply that cannot be read: {error}: {start}")
+        format!("{url}: unreadable reply: {error}: {start}")
     })
 }
 
-/// The vendor does not tell, and why.
+/// The vendor cannot provide the data, and why.
 pub(super) const fn untold(reason: String) -> Told {
     Ok(Err(reason))
 }

@@ -8,6 +8,7 @@
 //! | [`live`] | vendors' streams, with gap detection and backfill |
 //! | [`poll`] | vendors' bars, requested on a schedule |
 //! | [`http`] | the HTTP client of `live` and `poll` |
+//! | `files` | input files: regular ones, zips with one file in them |
 //! | `shown` | vendors' text without secrets and control characters |
 //! | `unknown` | counts messages of unknown types |
 //! | [`bounded`] | ends any source after a number of records |
@@ -21,6 +22,7 @@ pub mod bounded;
 pub mod capture;
 #[cfg(test)]
 mod fake;
+mod files;
 pub mod http;
 pub mod live;
 pub mod poll;

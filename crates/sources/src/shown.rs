@@ -1,11 +1,12 @@
-//! Text of a vendor as it may be shown: without secrets, and without control characters that a terminal obeys.
+//! Vendor text in displayable form: without secrets, and without control characters that a terminal would
+//! interpret.
 
 use ports::secret::Secret;
 
-/// Stands for a secret.
+/// Replacement for a secret.
 const MASK: &str = "***";
 
-/// Secrets to keep out of whatever is shown.
+/// Secrets to mask in displayed text.
 #[derive(Clone, Default)]
 pub(crate) struct Mask(Vec<String>);
 
@@ -16,14 +17,14 @@ impl std::fmt::Debug for Mask {
 }
 
 impl Mask {
-    /// Of these secrets; empty ones hide nothing.
+    /// Masks these secrets; empty ones are ignored.
     pub(crate) fn new<'s>(secrets: impl IntoIterator<Item = &'s Secret>) -> Self {
         let mut texts: Vec<String> = secrets
             .into_iter()
             .map(|secret| secret.reveal().trim().to_owned())
             .filter(|text| !text.is_empty())
             .collect();
-        // A secret may hold another one.
+        // A secret may contain another one.
         texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
         Self(texts)
     }

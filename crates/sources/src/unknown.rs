@@ -1,9 +1,9 @@
-//! Messages of a type that a feed is not known to send: counted by type and reported, never dropped in silence. A capture
-//! under the wrong label, or a vendor's new dialect, shows here.
+//! Messages of types that a feed is not known to send: counted by type and reported, never silently dropped.
+//! They reveal a capture with the wrong label, or a change of the vendor's API.
 
 use std::collections::BTreeMap;
 
-/// Types that are counted one by one; the rest share a count.
+/// Number of types counted individually; the rest share a count.
 const TYPES: usize = 64;
 const OTHERS: &str = "(other types)";
 
@@ -15,12 +15,12 @@ pub(super) struct UnknownMessages {
 }
 
 impl UnknownMessages {
-    /// None received yet from a feed.
+    /// Creates empty counts for a feed.
     pub(super) fn new(feed: &str) -> Self {
         Self { feed: feed.to_owned(), counts: BTreeMap::new() }
     }
 
-    /// Counts a message of a type. The first one of each, and every tenfold, is reported at once.
+    /// Counts a message of a type. The first of each type, and every tenfold, is reported at once.
     pub(super) fn count(&mut self, class: &str) {
         let class: String = class.chars().take(40).flat_map(char::escape_debug).collect();
         let class = if self.counts.len() < TYPES || self.counts.contains_key(&class) {
@@ -40,7 +40,7 @@ impl UnknownMessages {
         }
     }
 
-    /// `match 3, ticker 17`; nothing if there were none.
+    /// `match 3, ticker 17`; `None` if there were none.
     pub(super) fn summary(&self) -> Option<String> {
         let parts: Vec<String> =
             self.counts.iter().map(|(class, count)| format!("{class} {count}")).collect();

@@ -12,9 +12,9 @@ pub use schema::json_schema;
 use serde::Deserialize;
 use std::path::Path;
 
-/// The lowest layer and the reference.
+/// The lowest layer, and the reference.
 pub const DEFAULT: &str = include_str!("../../../config/default.toml");
-/// What settings in the environment begin with.
+/// Prefix of settings in the environment.
 pub const ENV: &str = "TAPELINE__";
 
 /// All settings. Each is described in `config/default.toml`.
@@ -30,7 +30,7 @@ pub struct Config {
     pub aggregate: Aggregate,
     pub alert: Alert,
     pub serve: Serve,
-    pub metrics: Metrics,
+    pub metrics: MetricsListener,
     pub log: Log,
 }
 
@@ -120,7 +120,7 @@ pub struct Alert {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
-pub struct Metrics {
+pub struct MetricsListener {
     pub listen: String,
     pub token: Secret,
 }
@@ -133,7 +133,7 @@ pub struct Log {
     pub format: String,
 }
 
-/// Lays the layers over each other.
+/// Merges the layers.
 ///
 /// # Errors
 /// Everything that is wrong, a line each with the layer it comes from: a layer that is no TOML, an unknown key, a value of
@@ -146,7 +146,7 @@ pub fn load(
     Layers::read(file, environment, flags).config()
 }
 
-/// Takes user and password out of the store's URL, so that no message that shows the URL shows them.
+/// Moves user and password out of the store's URL, so that no message that shows the URL shows them.
 fn move_credentials(config: &mut Config) -> Result<()> {
     if let Some((login, _)) = config.topic.url.strip_prefix("kafka://").and_then(|rest| rest.rsplit_once('@'))
     {
@@ -231,7 +231,7 @@ mod tests {
             (
                 "",
                 ("TAPELINE__TOPIC__PARTITIONS", "x"),
-                "environment variable TAPELINE__TOPIC__PARTITIONS: `x` is not a whole number",
+                "environment variable TAPELINE__TOPIC__PARTITIONS: expected a whole number, found `x`",
             ),
             ("", ("TAPELINE__NO__SUCH", "x"), "unknown setting `no.such`"),
         ] {
@@ -273,6 +273,14 @@ mod tests {
         let error =
             with_file("[store.cassandra]\npassword = hush\nport = 1", &[], &[]).unwrap_err().to_string();
         assert!(error.contains("t.toml is not TOML: line 2") && !error.contains("hush"), "{error}");
+    }
+
+    #[test]
+    fn a_variable_beats_a_secret_that_the_file_keeps_elsewhere() {
+        let text = "[topic.kafka.sasl]\npassword = { file = \"/no/such\" }";
+        let config = with_file(text, &[("TAPELINE__TOPIC__KAFKA__SASL__PASSWORD", "hush")], &[]).unwrap();
+        assert_eq!(config.topic.kafka.sasl.password.reveal(), "hush");
+        assert!(with_file(text, &[], &[]).unwrap_err().to_string().contains("/no/such"));
     }
 
     #[test]

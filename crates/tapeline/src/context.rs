@@ -1,4 +1,4 @@
-//! What every verb needs: settings, log, and the wish to stop.
+//! What every verb needs: settings, log and cancellation.
 
 use crate::cli::Common;
 use ports::cancel::Backoff;
@@ -16,12 +16,12 @@ use tracing_subscriber::EnvFilter;
 pub(crate) struct Context {
     pub(crate) config: Config,
     pub(crate) stop: CancelToken,
-    /// Those of `--symbols`.
+    /// Symbols of `--symbols`.
     pub(crate) symbols: Vec<String>,
     wait: Option<Duration>,
 }
 
-/// A source's URL with an option more.
+/// Appends an option to a source URL.
 pub(crate) fn with(url: &str, name: &str, value: &str) -> String {
     let mark = if url.contains('?') { '&' } else { '?' };
     format!("{url}{mark}{name}={value}")
@@ -60,12 +60,12 @@ impl Context {
         Ok(Self { config, stop, symbols, wait: common.wait.map(Duration::from_secs) })
     }
 
-    /// Tries again while a server is away: a minute for what runs long.
+    /// Retries while a server is unreachable: for a minute by default, in long-running verbs.
     pub(crate) fn retry_long<T>(&self, f: impl FnMut() -> Result<T>) -> Result<T> {
         self.retry(self.wait.unwrap_or(Duration::from_secs(60)), f)
     }
 
-    /// The same for what a person waits for.
+    /// The same for interactive verbs.
     pub(crate) fn retry_short<T>(&self, f: impl FnMut() -> Result<T>) -> Result<T> {
         self.retry(self.wait.unwrap_or(Duration::from_secs(5)), f)
     }
@@ -93,7 +93,7 @@ impl Context {
     }
 }
 
-/// The first Ctrl-C or SIGTERM asks everything to drain; another, half a second later or more, ends at once.
+/// The first Ctrl-C or SIGTERM requests a drain; another, half a second later or more, exits immediately.
 fn listen(stop: &CancelToken) -> Result<()> {
     let twice = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
@@ -101,7 +101,8 @@ fn listen(stop: &CancelToken) -> Result<()> {
         signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&twice)).map_err(fail)?;
         signal_hook::flag::register(signal, stop.flag()).map_err(fail)?;
     }
-    // `timeout` and some shells send a signal to the process and to its group: the second is the same wish.
+    // `timeout` and some shells signal both the process and its group: the second signal belongs to the
+    // first.
     let stop = stop.clone();
     std::thread::spawn(move || {
         while !stop.is_cancelled() {
@@ -115,7 +116,10 @@ fn listen(stop: &CancelToken) -> Result<()> {
 
 /// What is logged.
 pub(crate) fn filter(config: &Config) -> Result<EnvFilter> {
-    EnvFilter::try_new(&config.log.level)
+    // What the Cassandra driver logs of a lost connection is logged once, in our words; at debug level it is shown too.
+    let is_plain = ["off", "error", "warn", "info"].contains(&config.log.level.as_str());
+    let filter = if is_plain { format!("{},scylla=off", config.log.level) } else { config.log.level.clone() };
+    EnvFilter::try_new(filter)
         .map_err(|error| Error::user(format!("log.level `{}`: {error}", config.log.level)))
 }
 
@@ -129,7 +133,7 @@ fn log(config: &Config) -> Result<()> {
     let set = match config.log.format.as_str() {
         "text" => log.try_init(),
         "json" => log.json().try_init(),
-        other => return Err(Error::user(format!("log.format `{other}` is neither text nor json"))),
+        other => return Err(Error::user(format!("log.format: expected text or json, found `{other}`"))),
     };
     set.map_err(|error| Error::internal(format!("start the log: {error}")))
 }

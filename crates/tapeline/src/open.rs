@@ -1,4 +1,4 @@
-//! The one place that knows every adapter: sources, topics and stores by URL.
+//! Opens sources, topics and stores by URL. The only module that knows every adapter.
 
 use crate::config::Config;
 use adapters::store::cassandra::CassandraStore;
@@ -16,7 +16,7 @@ use sources::{capture, live, poll, tape};
 /// The topic adapter of `topic.url`.
 ///
 /// # Errors
-/// The URL names no topic adapter.
+/// The URL scheme is not a topic adapter's.
 pub fn topics(config: &Config, stop: &CancelToken) -> Result<Box<dyn Topics>> {
     let url = &config.topic.url;
     if let Some(path) = url.strip_prefix("sqlite:") {
@@ -39,7 +39,7 @@ pub fn topics(config: &Config, stop: &CancelToken) -> Result<Box<dyn Topics>> {
 /// The store adapter of `store.url`.
 ///
 /// # Errors
-/// The URL names no store adapter.
+/// The URL scheme is not a store adapter's.
 pub fn store(config: &Config) -> Result<Box<dyn Store>> {
     let url = &config.store.url;
     if let Some(path) = url.strip_prefix("sqlite:") {
@@ -53,10 +53,10 @@ pub fn store(config: &Config) -> Result<Box<dyn Store>> {
         .hint("--store sqlite:FILE or cassandra://HOST[:PORT]/KEYSPACE"))
 }
 
-/// How bars are made, as the settings have it.
+/// Aggregator settings from the configuration.
 ///
 /// # Errors
-/// An interval, policy or calendar that is none.
+/// An interval, policy or calendar is invalid.
 pub fn bars(config: &Config) -> Result<market::bar::Settings> {
     let aggregate = &config.aggregate;
     let mut intervals = aggregate
@@ -69,8 +69,8 @@ pub fn bars(config: &Config) -> Result<market::bar::Settings> {
     intervals.dedup();
     let (policies, calendars) = (pairs(&aggregate.policies), pairs(&aggregate.calendars));
     let mut keys: Vec<&str> = policies.iter().chain(&calendars).map(|(key, _)| *key).collect();
-    // A key with a part of the symbol, then the longer prefix says more: `finnhub/:` before `finnhub`, `alpaca.crypto`
-    // before `alpaca`, and what is empty last.
+    // A key with part of a symbol is more specific, then a longer prefix: `finnhub/:` before `finnhub`,
+    // `alpaca.crypto` before `alpaca`, and the empty prefix last.
     let rank = |key: &str| (key.contains('/'), key.len());
     keys.sort_unstable_by(|a, b| rank(b).cmp(&rank(a)).then(a.cmp(b)));
     keys.dedup();
@@ -100,12 +100,13 @@ pub fn bars(config: &Config) -> Result<market::bar::Settings> {
     })
 }
 
-/// `lean=lean,finnhub/:=all,=sip`: beginnings of feed names, some with a part of the symbol, and what holds for them.
+/// Parses `lean=lean,finnhub/:=all,=sip`: feed-name prefixes, optionally with part of a symbol, and their
+/// values.
 fn pairs(text: &str) -> Vec<(&str, &str)> {
     text.split(',').filter_map(|pair| pair.trim().split_once('=')).collect()
 }
 
-/// The names of the topics.
+/// Topic names from the configuration.
 #[must_use]
 pub fn names(config: &Config) -> Names {
     Names::new(&config.topic.prefix)
@@ -114,7 +115,7 @@ pub fn names(config: &Config) -> Names {
 fn file<'a>(flag: &str, url: &str, path: &'a str) -> Result<&'a str> {
     let path = path.strip_prefix("//").unwrap_or(path);
     if path.is_empty() {
-        return Err(Error::user(format!("`{url}` names no file")).hint(format!("{flag} sqlite:FILE")));
+        return Err(Error::user(format!("missing file name in `{url}`")).hint(format!("{flag} sqlite:FILE")));
     }
     Ok(path)
 }
@@ -122,7 +123,7 @@ fn file<'a>(flag: &str, url: &str, path: &'a str) -> Result<&'a str> {
 /// The source of `source.url`.
 ///
 /// # Errors
-/// The URL names no source, an option of it is unknown or wrong, or the folder cannot be read.
+/// The URL scheme is not a source's, an option is unknown or invalid, or the folder cannot be read.
 pub fn source(config: &Config) -> Result<Box<dyn Source>> {
     let url = &config.source.url;
     if let Some(rest) = url.strip_prefix("frames:") {
@@ -137,10 +138,10 @@ pub fn source(config: &Config) -> Result<Box<dyn Source>> {
     Ok(Box::new(tape::Tape::open(tape_settings(config)?)?))
 }
 
-/// A simulator of a vendor's API, playing the tape of `url`.
+/// Opens a simulator of a vendor's API that plays the tape of `url`.
 ///
 /// # Errors
-/// The tape's, or the address is taken.
+/// An error of the tape, or the address is in use.
 pub fn simulator(
     config: &Config,
     url: &str,
@@ -179,7 +180,7 @@ fn tape_settings(config: &Config) -> Result<tape::Settings> {
         match option.name.as_str() {
             "speed" => {
                 settings.speed = speed(&option.value)
-                    .ok_or_else(|| bad("expected max or a number above 0, as 1 or 50"))?;
+                    .ok_or_else(|| bad("expected max or a number above 0, such as 1 or 50"))?;
             }
             "symbols" => settings.symbols = option.list(),
             "kinds" => {
@@ -189,16 +190,16 @@ fn tape_settings(config: &Config) -> Result<tape::Settings> {
             "dates" => {
                 let dates: Result<_, std::num::ParseIntError> =
                     option.list().iter().map(|date| date.replace('-', "").parse()).collect();
-                settings.dates = dates.map_err(|_| bad("expected dates as yyyymmdd"))?;
+                settings.dates = dates.map_err(|_| bad("expected dates such as 20131008"))?;
             }
-            _ => return Err(bad("unknown option; known are speed, symbols, kinds, dates")),
+            _ => return Err(bad("unknown option; expected speed, symbols, kinds or dates")),
         }
         Ok(())
     })?;
     Ok(settings)
 }
 
-/// `max` is no pacing at all.
+/// `max` means no pacing.
 fn speed(text: &str) -> Option<Option<f64>> {
     if text == "max" {
         return Some(None);

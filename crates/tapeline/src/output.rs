@@ -1,9 +1,9 @@
-//! Printing: numbers, tables, and a pipe that is closed early.
+//! Printing of numbers and tables, and handling of closed pipes.
 
 use ports::{Error, Result};
 use std::io::{self, BufWriter, StdoutLock, Write};
 
-/// Thousands set apart: `1,042,549`.
+/// With thousands separators: `1,042,549`.
 pub(crate) fn thousands(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
@@ -16,7 +16,7 @@ pub(crate) fn thousands(n: u64) -> String {
     out
 }
 
-/// Microseconds for people; no more than an hour is measured.
+/// Microseconds in readable form; an hour is the maximum measured.
 pub(crate) fn duration(micros: u64) -> String {
     match micros {
         0..1_000 => format!("{micros} us"),
@@ -42,7 +42,7 @@ pub(crate) fn printable(text: &str, max: usize) -> String {
     out
 }
 
-/// Columns padded to their widest cell; the first `left` to the left, the others to the right.
+/// Columns padded to their widest cell; the first `left` left-aligned, the others right-aligned.
 pub(crate) fn table(rows: &[Vec<String>], left: usize) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width =
@@ -62,7 +62,7 @@ pub(crate) fn table(rows: &[Vec<String>], left: usize) -> String {
     out
 }
 
-/// Standard output, buffered. A reader that has seen enough (`| head`) is no error.
+/// Standard output, buffered. A reader that closes the pipe early (`| head`) is not an error.
 pub(crate) struct Out(BufWriter<StdoutLock<'static>>);
 
 impl Out {
@@ -70,7 +70,7 @@ impl Out {
         Self(BufWriter::with_capacity(64 * 1024, io::stdout().lock()))
     }
 
-    /// Writes text; false once the reader is gone.
+    /// Writes text; returns false once the reader is gone.
     pub(crate) fn put(&mut self, text: &str) -> Result<bool> {
         self.bytes(text.as_bytes())
     }
@@ -89,7 +89,7 @@ fn gone(result: io::Result<()>) -> Result<bool> {
     match result {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(Error::user(format!("write the output: {error}"))),
+        Err(error) => Err(Error::user(format!("write to standard output: {error}"))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! How far a long job is: a bar on a terminal, a line now and then elsewhere.
+//! Progress of long jobs: a bar on a terminal, otherwise an occasional line.
 
 use crate::output::{duration, thousands};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -18,7 +18,7 @@ pub(crate) struct Progress {
 /// Which counter to show.
 pub(crate) type Counter = fn(&Telemetry) -> &AtomicU64;
 
-/// How often a line is written where there is no terminal.
+/// Interval between lines without a terminal.
 const LINE: Duration = Duration::from_secs(10);
 
 impl Progress {
@@ -75,7 +75,7 @@ impl Drop for Progress {
         self.over.store(true, Ordering::SeqCst);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            // A panic there was told already.
+            // A panic there has already been reported.
             let _ = thread.join();
         }
     }

@@ -1,4 +1,4 @@
-"""Reads bars with other people's clients: the newest message of each key must be the row of the table.
+"""Reads bars with independent clients: the newest message of each key must be the row of the table.
 
 usage: foreign_bars.py KAFKA CASSANDRA NAME
 """

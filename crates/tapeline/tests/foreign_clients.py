@@ -1,4 +1,4 @@
-"""Reads what tapeline wrote with other people's clients and compares all of it with the tape.
+"""Reads everything that tapeline wrote with independent clients and compares it with the tape.
 
 usage: foreign_clients.py KAFKA CASSANDRA NAME TAPE SYMBOL…
 """

@@ -25,7 +25,7 @@ client.open()
 client.subscribe(product_ids=symbols, channels=["heartbeats", "market_trades"])
 done.wait(120)
 client.close()
-assert numbers == list(range(len(numbers))), "messages are not counted without a hole"
+assert numbers == list(range(len(numbers))), "message numbers are not consecutive"
 
 
 def text(time):

@@ -1,4 +1,4 @@
-"""Lays down who may do what on servers that ask: an account of Cassandra that may only read, topics and a group of Kafka
+"""Sets permissions on servers that enforce them: an account of Cassandra that may only read, topics and a group of Kafka
 that may only be read, only be written, or not be joined.
 
 foreign_rights.py CASSANDRA KAFKA KEYSPACE PREFIX

@@ -1,4 +1,4 @@
-"""The tape's trades, read by other code than ours: (number, time, price, size, venue), one list a symbol.
+"""The tape's trades, read by independent code: (number, time, price, size, venue), one list per symbol.
 
 Scripts are called as: foreign_VENDOR.py HOST:PORT TICK_FOLDER SYMBOL,SYMBOL DATE
 """

@@ -1,10 +1,10 @@
-//! Dependencies between the crates run one way, as ARCHITECTURE.md draws them.
+//! Dependencies between the crates run one way, as drawn in ARCHITECTURE.md.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-/// What each crate may depend on.
+/// Permitted dependencies of each crate.
 const ALLOWED: [(&str, &[&str]); 10] = [
     ("market", &[]),
     ("forecast", &[]),

@@ -1,82 +1,86 @@
 //! Real Kafka and Cassandra on this machine, from their published jars, without containers.
 
+mod certificates;
 mod jars;
 mod process;
+mod security;
 
 use anyhow::{Context, Result, bail};
 use process::Node;
+use security::Access;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// A cluster of each, and where it lives.
+/// A Kafka and a Cassandra cluster, and their folder.
 pub(crate) struct Stack {
     dir: PathBuf,
     nodes: u8,
     kafka_port: u16,
     cassandra_port: u16,
-    /// Its servers ask who may do what.
-    guarded: bool,
-    /// Its Cassandra has the heap and the collector that its own start script gives it, not the little that tests need.
+    access: Access,
+    /// Whether its Cassandra uses the packaged heap and collector settings instead of the small ones for
+    /// tests.
     measured: bool,
 }
 
-/// A write is acknowledged once the commit log that holds it is synced: at most one sync per window. Killed or without
-/// power, a node then has every acknowledged row.
+/// A write is acknowledged once the commit log with it is synced: at most one sync per window. A node that is
+/// killed or loses power then still has every acknowledged row.
 const DURABLE_SYNC: &str = "commitlog_sync: group\ncommitlog_sync_group_window: 10ms";
-/// As the package ships it: a killed machine loses the acknowledged rows of up to ten seconds.
+/// The packaged setting: a killed machine loses the acknowledged rows of up to ten seconds.
 const SHIPPED_SYNC: &str = "commitlog_sync: periodic\ncommitlog_sync_period: 10000ms";
 
 /// A cluster id is 16 bytes in url-safe base64; this is `tapeline-local-0`.
 const CLUSTER_ID: &str = "dGFwZWxpbmUtbG9jYWwtMA";
-
-/// What nobody has listed anybody may do.
-const KAFKA_RIGHTS: &str = "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-allow.everyone.if.no.acl.found=true";
-const CASSANDRA_RIGHTS: &str = "authenticator: PasswordAuthenticator
-authorizer: CassandraAuthorizer";
 
 /// The stack people use, on the servers' usual ports.
 pub(crate) fn local(nodes: u8) -> Result<Stack> {
     Stack::new("target/stack/local", nodes, 9092, 9042)
 }
 
-/// The one the tests start for themselves.
+/// The same with TLS, passwords and access lists.
+pub(crate) fn secure(nodes: u8) -> Result<Stack> {
+    Ok(Stack { access: Access::Secured, ..Stack::new("target/stack/secure", nodes, 9192, 9142)? })
+}
+
+/// The stack that the tests start.
 pub(crate) fn for_tests(nodes: u8) -> Result<Stack> {
     Stack::new("target/stack/test", nodes, 19092, 19042)
 }
 
-/// One more for the tests, whose Cassandra wants a password and whose Kafka keeps to access lists.
+/// One more for the tests, whose Cassandra demands a password and whose Kafka enforces access lists; both accept TLS.
 pub(crate) fn guarded() -> Result<Stack> {
-    Ok(Stack { guarded: true, ..Stack::new("target/stack/guarded", 1, 29092, 29042)? })
+    Ok(Stack { access: Access::Guarded, ..Stack::new("target/stack/guarded", 1, 29092, 29042)? })
 }
 
-/// The one that is measured: Cassandra as its package starts it.
+/// The benchmark stack: Cassandra with its packaged settings.
 pub(crate) fn for_bench() -> Result<Stack> {
     Ok(Stack { measured: true, ..Stack::new("target/stack/bench", 1, 19092, 19042)? })
 }
 
-/// The folder of a server's or peer's jars, fetched if need be.
+/// The folder of a server's or peer's jars, downloaded if necessary.
 pub(crate) fn jars(of: &str) -> Result<PathBuf> {
     jars::fetch(of)
 }
 
-/// The local stack with as many nodes as it was started with.
-pub(crate) fn existing() -> Result<Stack> {
-    let nodes = (1..=3).rev().find(|n| Path::new(&format!("target/stack/local/kafka-{n}")).exists());
-    local(nodes.unwrap_or(1))
+/// The local stack, or the secured one, with as many nodes as it was started with.
+pub(crate) fn existing(is_secure: bool) -> Result<Stack> {
+    let (name, make): (_, fn(u8) -> Result<Stack>) =
+        if is_secure { ("secure", secure) } else { ("local", local) };
+    let nodes = (1..=3).rev().find(|n| Path::new(&format!("target/stack/{name}/kafka-{n}")).exists());
+    make(nodes.unwrap_or(1))
 }
 
 impl Stack {
     fn new(dir: &str, nodes: u8, kafka_port: u16, cassandra_port: u16) -> Result<Self> {
         if !matches!(nodes, 1 | 3) {
-            bail!("a stack has 1 or 3 nodes, not {nodes}");
+            bail!("expected 1 or 3 nodes, found {nodes}");
         }
         fs::create_dir_all(dir).with_context(|| format!("create {dir}"))?;
         let dir = fs::canonicalize(dir)?;
-        Ok(Self { dir, nodes, kafka_port, cassandra_port, guarded: false, measured: false })
+        Ok(Self { dir, nodes, kafka_port, cassandra_port, access: Access::Open, measured: false })
     }
 
     /// `kafka://…`
@@ -102,7 +106,7 @@ impl Stack {
     /// The process id of the first node of a kind.
     pub(crate) fn pid(&self, kind: &'static str) -> Result<String> {
         let node = self.node(kind, 1);
-        node.pid().map(|pid| pid.to_string()).with_context(|| format!("{} does not run", node.name()))
+        node.pid().map(|pid| pid.to_string()).with_context(|| format!("{} is not running", node.name()))
     }
 
     fn node(&self, kind: &'static str, number: u8) -> Node {
@@ -142,7 +146,10 @@ impl Stack {
         for number in 1..=self.nodes {
             self.wait_for(&self.node("kafka", number), Duration::from_secs(60))?;
         }
-        println!("up: --topic {} --store {}", self.topic_url(), self.store_url("tapeline"));
+        match self.access {
+            Access::Secured => println!("up: --config {}", self.write_client_configuration()?.display()),
+            _ => println!("up: --topic {} --store {}", self.topic_url(), self.store_url("tapeline")),
+        }
         Ok(())
     }
 
@@ -208,6 +215,7 @@ impl Stack {
     fn kafka(&self, java: &Path, libs: &Path, node: &Node) -> Result<Command> {
         let voters: Vec<String> =
             (1..=self.nodes).map(|n| format!("{n}@127.0.0.{n}:{}", self.kafka_port + 1)).collect();
+        let certificates = self.certificates(java)?;
         let properties = node.fill(
             "deploy/local/kafka/server.properties",
             &[
@@ -217,7 +225,9 @@ impl Stack {
                 ("port", &self.kafka_port.to_string()),
                 ("controller_port", &(self.kafka_port + 1).to_string()),
                 ("replicas", &self.nodes.to_string()),
-                ("rights", if self.guarded { KAFKA_RIGHTS } else { "" }),
+                ("listeners", &self.listeners(node)),
+                ("broker_listener", self.access.broker_listener()),
+                ("rights", &self.access.kafka(certificates.as_deref())?),
             ],
         )?;
         let classpath = format!("{}/*", libs.display());
@@ -225,7 +235,8 @@ impl Stack {
             crate::shell::output(
                 Command::new(java)
                     .args(["-cp", &classpath, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
-                    .arg(&properties),
+                    .arg(&properties)
+                    .args(security::accounts(certificates.as_deref())?),
             )?;
         }
         let mut command = Command::new(java);
@@ -237,6 +248,7 @@ impl Stack {
     }
 
     fn cassandra(&self, java: &Path, libs: &Path, node: &Node) -> Result<Command> {
+        let certificates = self.certificates(java)?;
         let yaml = node.fill(
             "deploy/local/cassandra/cassandra.yaml",
             &[
@@ -245,7 +257,7 @@ impl Stack {
                 ("storage_port", &(self.cassandra_port - 2042).to_string()),
                 ("seeds", &self.addresses().join(",")),
                 ("sync", if self.measured { SHIPPED_SYNC } else { DURABLE_SYNC }),
-                ("rights", if self.guarded { CASSANDRA_RIGHTS } else { "" }),
+                ("rights", &self.access.cassandra(certificates.as_deref())),
             ],
         )?;
         let logback = node.fill("deploy/local/cassandra/logback.xml", &[])?;

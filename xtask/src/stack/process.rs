@@ -1,5 +1,5 @@
-//! One server process: started apart from our terminal, known by its process id, and by a mark on its command line
-//! so that a number used again is never taken for it.
+//! One server process: detached from our terminal, identified by its process id and by a marker on its
+//! command line, so that a reused id is never mistaken for it.
 
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
@@ -23,12 +23,12 @@ impl Node {
         format!("{}-{}", self.kind, self.number)
     }
 
-    /// What its command line carries.
+    /// The marker on its command line.
     pub(super) fn mark(&self) -> String {
         format!("-Dtapeline.node={}", self.dir.display())
     }
 
-    /// Its process id, if it runs.
+    /// Its process id, if it is running.
     pub(super) fn pid(&self) -> Option<u32> {
         let pid: u32 = fs::read_to_string(self.dir.join("pid")).ok()?.trim().parse().ok()?;
         let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
@@ -41,7 +41,7 @@ impl Node {
         kib.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).unwrap_or(0) / 1024
     }
 
-    /// A template of `deploy/local` with its braces filled in, beside the node's data.
+    /// Fills in a template of `deploy/local`, next to the node's data.
     pub(super) fn fill(&self, template: &str, values: &[(&str, &str)]) -> Result<PathBuf> {
         let mut text = fs::read_to_string(template).with_context(|| format!("read {template}"))?;
         let data = self.dir.join("data");
@@ -68,7 +68,7 @@ impl Node {
         Ok(())
     }
 
-    /// Accepting connections comes a little before being ready.
+    /// The port accepts connections a little before the server is ready.
     pub(super) fn log_says_ready(&self) -> bool {
         let line = match self.kind {
             "kafka" => "Kafka Server started",
@@ -96,6 +96,6 @@ impl Node {
                 std::thread::sleep(Duration::from_millis(100));
             }
         }
-        bail!("{} (pid {pid}) does not stop", self.name())
+        bail!("{} (pid {pid}) did not stop", self.name())
     }
 }

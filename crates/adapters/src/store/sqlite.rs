@@ -1,4 +1,4 @@
-//! A store in a SQLite file: the embedded default, no server and no set-up.
+//! A store in a SQLite file: the embedded default, without a server or set-up.
 //!
 //! The same keys as in Cassandra. One thread writes; each transaction takes all batches that are waiting. Rows carry
 //! the timestamp of their message; a row is replaced as a whole, and only by a later [`Version`].
@@ -19,11 +19,11 @@ use rusqlite::{CachedStatement, Connection, OpenFlags, Params, params};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Batches waiting for the writing thread.
+/// Batches queued for the writing thread.
 const QUEUE: usize = 64;
 
-/// The version that [`TABLES`] make. Earlier ones kept numbers in billionths, and the sides of trades among their
-/// conditions: they are refused.
+/// Schema version that [`TABLES`] creates. Earlier versions stored numbers in billionths, and the sides of
+/// trades among their conditions: they are refused.
 const FIRST_VERSION: usize = 3;
 
 /// Migrations, oldest first; `user_version` is the version of the last one applied.
@@ -64,7 +64,7 @@ const REPLACE_QUOTE: &str = "
 INSERT OR REPLACE INTO quotes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 const SELECT_QUOTE: &str = "SELECT * FROM quotes WHERE symbol = ? AND ts = ? AND feed = ? AND seq = ?";
 
-/// A store in one SQLite file. Prices and sizes are kept as decimal text, times as nanoseconds UTC.
+/// A store in one SQLite file. Prices and sizes are decimal text, times are nanoseconds UTC.
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     path: PathBuf,
@@ -74,19 +74,18 @@ fn sql(path: &Path, doing: &str) -> impl Fn(rusqlite::Error) -> Error + use<> {
     let place = format!("{doing} in store file {}", path.display());
     move |error| match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
-            Error::external(format!("{place}: {error}"))
-                .hint("another process holds the file; it is tried again")
+            Error::external(format!("{place}: {error}")).hint("another process has locked the file; retrying")
         }
         Some(rusqlite::ErrorCode::DiskFull | rusqlite::ErrorCode::SystemIoFailure) => {
-            Error::external(format!("{place}: {error}")).hint("free some disk space; it is tried again")
+            Error::external(format!("{place}: {error}")).hint("free some disk space; retrying")
         }
         _ => Error::user(format!("{place}: {error}"))
-            .hint("check the path, its rights and that it is a store file of tapeline"),
+            .hint("check the path, its permissions, and that it is a Tapeline store file"),
     }
 }
 
 impl SqliteStore {
-    /// A store in the file at `path`, made by `init` or the first writer.
+    /// Creates a store for the file at `path`, which `init` or the first writer creates.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
@@ -102,11 +101,11 @@ impl SqliteStore {
         Ok(connection)
     }
 
-    /// For reading: neither a file nor a table is created.
+    /// Opens for reading: creates neither file nor tables.
     fn open_existing(&self) -> Result<Connection> {
         if !self.path.is_file() {
             return Err(Error::user(format!("no store file {}", self.path.display())).hint(format!(
-                "check the path, or fill one: tapeline run --source tape:DIR --store {}",
+                "check the path, or create one: tapeline run --source tape:DIR --store {}",
                 self.describe()
             )));
         }
@@ -117,9 +116,11 @@ impl SqliteStore {
         let version = version as usize;
         self.check_version(version)?;
         if version < VERSION {
-            return Err(Error::user(format!("{} has no tables of a store", self.path.display())).hint(
-                format!("check the path; create the tables: tapeline init --store {}", self.describe()),
-            ));
+            return Err(Error::user(format!(
+                "{} is not a store file: it has no tables",
+                self.path.display()
+            ))
+            .hint(format!("check the path; create the tables: tapeline init --store {}", self.describe())));
         }
         self.check(&connection)?;
         Ok(connection)
@@ -129,16 +130,16 @@ impl SqliteStore {
     fn check_version(&self, version: usize) -> Result<()> {
         if (1..FIRST_VERSION).contains(&version) {
             return Err(Error::user(format!(
-                "store file {} is of version {version}, written by an earlier tapeline; this one reads version {VERSION}",
+                "store file {} has version {version}, written by an earlier tapeline; expected version {VERSION}",
                 self.path.display()
             ))
             .hint(
-                "move the file away, run `tapeline init` for a fresh one, and fetch or import the records again",
+                "rename the file, run `tapeline init` for a fresh one, and fetch or import the records again",
             ));
         }
         if version > VERSION {
             return Err(Error::user(format!(
-                "store file {} is of version {version}, newer than this program knows ({VERSION})",
+                "store file {} has version {version}, newer than the supported version {VERSION}",
                 self.path.display()
             ))
             .hint("use the newer tapeline that wrote it"));
@@ -154,7 +155,7 @@ impl SqliteStore {
         let version = version as usize;
         self.check_version(version)?;
         let before = tables(connection).map_err(&fail)?;
-        // All of them: each creates what is missing, a table that was dropped too.
+        // All statements: each creates what is missing, including dropped tables.
         for migration in MIGRATIONS {
             connection.execute_batch(migration).map_err(&fail)?;
         }
@@ -176,7 +177,7 @@ impl SqliteStore {
         Ok(vec![said])
     }
 
-    /// Compares the tables with those a fresh file would get.
+    /// Compares the tables with those of a new file.
     fn check(&self, connection: &Connection) -> Result<()> {
         let fail = sql(&self.path, "read the tables' columns");
         let fresh = Connection::open_in_memory().map_err(&fail)?;
@@ -188,7 +189,7 @@ impl SqliteStore {
                 (columns(&fresh, table).map_err(&fail)?, columns(connection, table).map_err(&fail)?);
             if let Some(problem) = first_difference(table, &want, &have) {
                 return Err(Error::user(format!("store file {}: {problem}", self.path.display()))
-                    .hint("move the file away and run `tapeline init` for a fresh one"));
+                    .hint("rename the file and run `tapeline init` for a fresh one"));
             }
         }
         Ok(())
@@ -196,7 +197,7 @@ impl SqliteStore {
 }
 
 fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
-    // A database in WAL mode needs its index files to be read: read-only where the folder allows no more.
+    // SQLite needs the index files to read a database in WAL mode: read-only if the folder permits no more.
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
         .or_else(|_| Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY))?;
     connection.busy_timeout(Duration::from_secs(30))?;
@@ -217,7 +218,7 @@ fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<(String
         .collect()
 }
 
-/// The first column that is missing, of another type, or too many.
+/// The first column that is missing, unexpected, or of another type.
 pub(super) fn first_difference(
     table: &str,
     want: &[(String, String)],
@@ -227,14 +228,14 @@ pub(super) fn first_difference(
         match have.iter().find(|(other, _)| other == name) {
             None => return Some(format!("table {table} has no column `{name}` ({kind})")),
             Some((_, other)) if other != kind => {
-                return Some(format!("table {table}: column `{name}` is {other}, not {kind}"));
+                return Some(format!("table {table}: column `{name}`: expected {kind}, found {other}"));
             }
             Some(_) => {}
         }
     }
-    have.iter().find(|(name, kind)| kind.contains("key") && !want.iter().any(|(other, _)| other == name)).map(
-        |(name, kind)| format!("table {table}: column `{name}` ({kind}) is not ours and is part of the key"),
-    )
+    have.iter()
+        .find(|(name, kind)| kind.contains("key") && !want.iter().any(|(other, _)| other == name))
+        .map(|(name, kind)| format!("table {table}: unexpected key column `{name}` ({kind})"))
 }
 
 impl Store for SqliteStore {
@@ -307,7 +308,7 @@ impl Store for SqliteStore {
                 return Err(error);
             }
             METRICS.retried(Port::Store);
-            tracing::warn!("{error}; trying again");
+            tracing::warn!("{error}; retrying");
         }
     }
 
@@ -343,7 +344,7 @@ fn text<'a>(row: &'a rusqlite::Row<'_>, index: usize) -> rusqlite::Result<&'a st
     Ok(row.get_ref(index)?.as_str()?)
 }
 
-/// The raw value of a decimal in text.
+/// The raw value of a decimal stored as text.
 pub(super) fn decimal(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<i128> {
     fixed::parse(text(row, index)?.as_bytes()).map_err(|error| unreadable(index, error.to_string()))
 }
@@ -405,7 +406,7 @@ struct SqliteWriter {
 }
 
 fn broken<T>(_: T) -> Error {
-    Error::internal("the store's thread ended")
+    Error::internal("the store's thread has ended")
 }
 
 impl Writer for SqliteWriter {
@@ -440,7 +441,7 @@ fn write_all(
                 Err(error) => {
                     // The guard has rolled the transaction back; all of it is written again.
                     METRICS.retried(Port::Store);
-                    tracing::warn!("{}; trying again", sql(path, "write")(error));
+                    tracing::warn!("{}; retrying", sql(path, "write")(error));
                     if stop.sleep(backoff.wait()) {
                         return;
                     }
@@ -475,7 +476,7 @@ fn write(connection: &Connection, batches: &[(u64, Batch)]) -> rusqlite::Result<
                 };
                 match result {
                     Ok(()) => {}
-                    // The row itself is at fault: too big, or against a constraint.
+                    // The row itself is invalid: too large, or it violates a constraint.
                     Err(error)
                         if matches!(
                             error.sqlite_error_code(),
@@ -494,7 +495,7 @@ fn write(connection: &Connection, batches: &[(u64, Batch)]) -> rusqlite::Result<
     Ok(refused)
 }
 
-/// Statements of one table: most rows are new, so that the row that is there is read only on a conflict.
+/// Statements of one table: most rows are new, so an existing row is read only on a conflict.
 struct Table<'c> {
     insert: CachedStatement<'c>,
     replace: CachedStatement<'c>,
@@ -510,7 +511,7 @@ impl<'c> Table<'c> {
         })
     }
 
-    /// Inserts a row, or replaces the one of its key if that holds an earlier version.
+    /// Inserts a row, or replaces the existing row if that holds an earlier version.
     fn write(
         &mut self,
         values: impl Params + Copy,
@@ -523,7 +524,7 @@ impl<'c> Table<'c> {
             return Ok(());
         }
         let new = version(scratch);
-        // A row that cannot be read was not written by us, and is replaced.
+        // An unreadable row was not written by Tapeline, and is replaced.
         let old = self.select.query_row(key, |row| Ok(stored(row, scratch).ok()))?;
         if old.is_none_or(|old| new > old) {
             self.replace.execute(values)?;

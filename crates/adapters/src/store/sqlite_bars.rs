@@ -8,7 +8,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 use std::ops::ControlFlow;
 
-/// The tables, as a literal to be joined with others.
+/// The tables, as a literal to be concatenated with others.
 macro_rules! tables {
     () => {
         "
@@ -36,7 +36,7 @@ pub(super) const fn table(kind: Kind) -> &'static str {
     }
 }
 
-/// Writes all of them in one transaction.
+/// Writes all bars in one transaction.
 pub(super) fn write(connection: &Connection, bars: &[Bar]) -> rusqlite::Result<()> {
     let tx = rusqlite::Transaction::new_unchecked(connection, rusqlite::TransactionBehavior::Immediate)?;
     for bar in bars {

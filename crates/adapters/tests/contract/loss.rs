@@ -1,4 +1,4 @@
-//! What Kafka can lose or change under a group: each is reported, none is passed over in silence.
+//! What Kafka can lose or change under a group: each case is reported, none is silently skipped.
 
 use crate::topic::{fetch, send};
 use crate::{kafka, kafka_with, server, unique};
@@ -41,7 +41,7 @@ fn commit(topics: &dyn Topics, records: &[String], group: &str, next: i64) {
     consumer.commit(&[(first, next)], true).unwrap();
 }
 
-/// Fetches until nothing has come for a second; payloads of the first topic.
+/// Fetches until nothing has arrived for a second; payloads of the first topic.
 fn rest(consumer: &mut dyn Consumer) -> Vec<usize> {
     let (mut got, mut last) = (Vec::new(), Instant::now());
     let mut joined = false;
@@ -88,7 +88,7 @@ fn what_retention_deleted_is_reported() {
     let group = unique("slow");
     commit(&topics, &records, &group, 3);
     delete_before(&records[0], 40);
-    // A group that had committed, and one that is new.
+    // A group that had committed, and a new one.
     for (group, from) in [(group, 3), (unique("new"), 0)] {
         let mut consumer = topics.consumer(&group, &records).unwrap();
         let got = rest(&mut *consumer);
@@ -111,12 +111,12 @@ fn a_topic_recreated_while_nobody_read_starts_over() {
     let (records, group) = (names.all_records(), unique("old"));
     commit(&topics, &records, &group, 30);
     recreate(&records[0]);
-    // More than was committed of the old topic: by its number alone the offset would fit.
+    // More than was committed of the old topic: by its number alone the offset would be valid.
     send(&topics, &names, 1_000, 1_200);
     let mut consumer = topics.consumer(&group, &records).unwrap();
     let got = rest(&mut *consumer);
     assert!(got.iter().copied().eq((1_000..1_200).step_by(2)), "{got:?}");
-    // Kafka deletes a topic's committed offsets with it: where it did, nothing tells that there was an earlier topic.
+    // Kafka deletes a topic's committed offsets with it: nothing then shows that there was an earlier topic.
     for range in consumer.lost() {
         assert_eq!((range.from, range.to, range.cause), (30, None, LossCause::Recreated));
     }
@@ -149,7 +149,7 @@ fn recreate(topic: &str) {
     admin(async |admin| {
         admin.delete_topics(&[&name], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
         let new = NewTopic::new(&name, 1, TopicReplication::Fixed(1));
-        // The broker forgets the old one a moment after its answer.
+        // The broker forgets the old topic a moment after its response.
         for _ in 0..100 {
             let answers = admin.create_topics([&new], &AdminOptions::new()).await.unwrap();
             if answers[0].is_ok() {

@@ -1,12 +1,13 @@
-//! One contract suite per port, run against every adapter. Those of real servers are started by `cargo xtask test`,
-//! which names them in the environment.
+//! One contract suite per port, run against every adapter. `cargo xtask test` starts the real servers and
+//! names them in the environment.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value, clippy::type_complexity, reason = "tests")]
 
 mod loss;
+mod secured;
 mod store;
 mod topic;
 
-/// A name nobody else uses.
+/// A unique name.
 fn unique(what: &str) -> String {
     format!("{what}_{}_{}", std::process::id(), ports::clock::now().0 % 1_000_000_000_000)
 }
@@ -20,7 +21,7 @@ fn kafka(prefix: &str) -> adapters::topic::kafka::KafkaTopics {
     kafka_with(prefix, "lz4", &[])
 }
 
-/// Kafka's topics, packed as told; librdkafka itself fetches when it is given any property.
+/// Kafka topics with the given compression; librdkafka itself fetches if any property is set.
 fn kafka_with(
     prefix: &str,
     compression: &str,

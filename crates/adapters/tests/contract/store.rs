@@ -1,4 +1,4 @@
-//! What every store must do.
+//! The contract of every store.
 
 use crate::{cassandra, server, unique};
 use adapters::store::sqlite::SqliteStore;
@@ -54,13 +54,13 @@ fn read(store: &dyn Store, scan: &Scan) -> Vec<String> {
     out
 }
 
-fn suite(store: &dyn Store) {
+pub(crate) fn suite(store: &dyn Store) {
     store.init().unwrap();
     store.init().unwrap();
     let stop = ports::CancelToken::default();
     let mut writer = store.writer(&stop).unwrap();
     let last_of_day = DAY_START + 24 * HOUR - 1;
-    // Two equal-looking trades are two trades; text, decimals and times come back as they went.
+    // Two equal-looking trades are two trades; text, decimals and times are read as they were written.
     let trades = [
         trade("A", DAY_START + 5, "1", ""),
         trade("A", DAY_START + 5, "2", ""),
@@ -115,7 +115,7 @@ fn ranges(store: &dyn Store, trades: &[String], last_of_day: i64) {
     assert_eq!(read(store, &of_a(i64::MIN, i64::MAX, Some(3))), trades[..3]);
 }
 
-/// A correction beats what it corrects, and a stale retry does not beat the correction.
+/// A correction replaces what it corrects, and a stale retry does not replace the correction.
 fn newer_beats_older(store: &dyn Store, writer: &mut dyn Writer) {
     let ts = DAY_START + 5 * HOUR;
     let scan = Scan { kind: Kind::Trade, symbol: Some("C".into()), ..Scan::all(Kind::Trade) };
@@ -126,8 +126,8 @@ fn newer_beats_older(store: &dyn Store, writer: &mut dyn Writer) {
     assert_eq!(read(store, &scan), [corrected]);
 }
 
-/// Two versions of one identity and one message timestamp: the row is one of them, whichever came first, and the one that
-/// [`Version`] names; a higher revision wins.
+/// Two versions of one identity and one message timestamp: the row is one of them, whichever came first, and
+/// the one that [`Version`] selects; a higher revision wins.
 fn a_row_is_one_version(store: &dyn Store, writer: &mut dyn Writer) {
     let ts = DAY_START + 6 * HOUR;
     let text = |symbol: &str, price: u32, size: u32, more: &str| {
@@ -198,7 +198,7 @@ fn absent_fields_replace_present_ones(store: &dyn Store, writer: &mut dyn Writer
     }
 }
 
-/// Bars come back as they went; a later revision replaces, one without prices removes.
+/// Bars are read as they were written; a later revision replaces them, one without prices deletes them.
 fn bars(store: &dyn Store) {
     let stop = ports::CancelToken::default();
     let line = |symbol: &str, interval: &str, start: &str, rest: &str| {
@@ -247,7 +247,7 @@ fn bars(store: &dyn Store) {
     assert_eq!(trades("2000-01-01", "2100-01-01", Some(2)), all[..2]);
     assert_eq!(trades("2013-11-01", "2014-01-01", None), all[1..2]);
     assert_eq!(read(Kind::Quote, "2000-01-01", "2100-01-01", None), quotes);
-    // Without the average price that the earlier revision has.
+    // Without the VWAP of the earlier revision.
     let mut newer = line("A", "1m", "2013-10-31T23:59:00Z", trade);
     newer.revision = 3;
     let gone = line("A", "1m", "2013-11-01T00:00:00Z", r#""kind":"trade""#);
@@ -255,7 +255,7 @@ fn bars(store: &dyn Store) {
     assert_eq!(trades("2000-01-01", "2100-01-01", None), [newer, all[2].clone()]);
 }
 
-/// Many tickets at once, of many partitions, some empty: each comes back once.
+/// Many batches at once, of many partitions, some empty: each is acknowledged once.
 fn every_ticket_is_answered(writer: &mut dyn Writer) {
     for round in 0..20_u64 {
         for ticket in 0..50 {
@@ -268,8 +268,9 @@ fn every_ticket_is_answered(writer: &mut dyn Writer) {
         }
         let mut seen = [false; 50];
         for _ in 0..50 {
-            let done = writer.completed(Duration::from_secs(30)).unwrap().expect("a ticket is not answered");
-            assert!(!std::mem::replace(&mut seen[done.ticket as usize], true), "answered twice");
+            let done =
+                writer.completed(Duration::from_secs(30)).unwrap().expect("a batch is not acknowledged");
+            assert!(!std::mem::replace(&mut seen[done.ticket as usize], true), "acknowledged twice");
         }
     }
 }
@@ -300,7 +301,7 @@ fn a_sqlite_store_of_an_earlier_version_is_refused_and_left_as_it_is() {
     let errors = [store.init().unwrap_err(), store.count().unwrap_err(), store.writer(&stop).err().unwrap()];
     for error in errors {
         let text = error.to_string();
-        assert!(text.contains("is of version 2") && text.contains("this one reads version 3"), "{text}");
+        assert!(text.contains("has version 2") && text.contains("expected version 3"), "{text}");
     }
     let connection = rusqlite::Connection::open(&path).unwrap();
     let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
@@ -335,10 +336,10 @@ fn reading_a_sqlite_file_creates_neither_files_nor_tables() {
             && store.scan(&Scan::all(Kind::Trade), &mut |_| ControlFlow::Continue(())).is_err()
     );
     assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "a file was created");
-    // A topic's file is not a store's, nor the other way round.
+    // A topic file is not a store file, and vice versa.
     ports::topic::Topics::init(&topics, &ports::topic::Names::new("t").specs(1)).unwrap();
     let error = store.count().unwrap_err().to_string();
-    assert!(error.contains("has no tables of a store"), "{error}");
+    assert!(error.contains("is not a store file: it has no tables"), "{error}");
     let other = dir.path().join("store.db");
     SqliteStore::new(&other).init().unwrap();
     let error = read(&adapters::topic::sqlite::SqliteTopics::new(&other));
@@ -377,7 +378,7 @@ fn cql(statements: &[String]) {
 #[test]
 #[ignore = "needs real Cassandra: cargo xtask test"]
 fn records_wait_while_a_column_or_the_table_is_missing() {
-    let keyspace = unique("mended");
+    let keyspace = unique("fixed");
     let store = cassandra(&keyspace, 100);
     store.init().unwrap();
     let mut writer = store.writer(&ports::CancelToken::default()).unwrap();
@@ -497,7 +498,7 @@ fn conditions_that_come_often_stand_in_the_statement_and_come_back_as_they_went(
         }
     }
     assert!(!learned("rare"));
-    // Written by what was learned of those before.
+    // Written with the statements learned from the previous ones.
     (12..14).for_each(&mut round);
     let all = Scan {
         kind: Kind::Trade,
@@ -525,6 +526,6 @@ fn a_cassandra_that_is_away_is_worth_waiting_for() {
     let store = adapters::store::cassandra::CassandraStore::new("127.0.0.77:9", "k", settings).unwrap();
     let error = store.init().unwrap_err();
     assert!(error.retryable());
-    assert!(error.to_string().contains("cassandra://127.0.0.77:9/k: no node answers"), "{error}");
+    assert!(error.to_string().contains("cassandra://127.0.0.77:9/k: no node responds"), "{error}");
     assert!(!error.to_string().contains("hush"));
 }

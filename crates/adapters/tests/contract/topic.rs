@@ -1,4 +1,4 @@
-//! What every topic must do.
+//! The contract of every topic.
 
 use crate::{kafka, kafka_with, unique};
 use adapters::topic::sqlite::SqliteTopics;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 const PARTITIONS: i32 = 4;
 
-fn suite(topics: &dyn Topics, names: &Names) {
+pub(crate) fn suite(topics: &dyn Topics, names: &Names) {
     init_is_safe_to_repeat(topics, names);
     keys_keep_their_order(topics, names);
     a_group_goes_on_where_it_committed(topics, names);
@@ -71,7 +71,7 @@ fn keys_keep_their_order(topics: &dyn Topics, names: &Names) {
     assert!(seen.values().all(|list| list.is_sorted() && list.len() == 50));
 }
 
-/// Fetches until so many have come; the next offset of each partition, and the payloads.
+/// Fetches until this many have arrived; returns the next offset of each partition, and the payloads.
 pub(crate) fn fetch(consumer: &mut dyn Consumer, count: usize) -> (BTreeMap<Partition, i64>, Vec<usize>) {
     let (mut ends, mut got) = (BTreeMap::new(), Vec::new());
     let start = Instant::now();
@@ -101,7 +101,7 @@ fn a_group_goes_on_where_it_committed(topics: &dyn Topics, names: &Names) {
     all.extend(rest);
     all.sort_unstable();
     assert_eq!(all, (0..700).collect::<Vec<_>>());
-    // Paused: nothing comes; resumed: it does.
+    // Paused: nothing arrives; resumed: it does.
     second.pause(true).unwrap();
     send(topics, names, 700, 707);
     let mut paused = 0;
@@ -148,7 +148,7 @@ fn a_group_shares_and_takes_over(topics: &dyn Topics, names: &Names) {
     let hook = Arc::clone(&lost);
     first.on_revoke(Box::new(move |partitions| {
         hook.lock().unwrap().extend_from_slice(partitions);
-        // What the hook answers with is committed: the next owner starts there.
+        // The offsets that the hook returns are committed: the next owner starts there.
         partitions.iter().map(|partition| (*partition, 1)).collect()
     }));
     fetch(&mut *first, 1);
@@ -176,7 +176,7 @@ fn a_group_shares_and_takes_over(topics: &dyn Topics, names: &Names) {
                 firsts.entry(message.partition()).or_insert(message.offset());
             })
             .unwrap();
-        // Keys leave some partitions empty; they cannot show themselves.
+        // Keys leave some partitions empty, which cannot be observed.
         if firsts.len() == occupied(topics, names) {
             break;
         }
@@ -214,7 +214,7 @@ fn readers_without_a_group_each_see_everything(topics: &dyn Topics, names: &Name
     }
 }
 
-/// One that ends while it is being given its partitions is not given them any more.
+/// A member that ends while partitions are being assigned to it no longer gets them.
 fn a_member_may_leave_at_any_moment(topics: &dyn Topics, names: &Names) {
     for delay in 0..16 {
         let mut member = topics.consumer(&format!("left-{delay}"), &names.all_records()).unwrap();
@@ -270,5 +270,5 @@ fn kafka_that_is_away_is_worth_waiting_for() {
     );
     let error = topics.init(&Names::new("t").specs(1)).unwrap_err();
     assert!(error.retryable());
-    assert!(error.to_string().contains("kafka://127.0.0.77:9: no broker answers"), "{error}");
+    assert!(error.to_string().contains("kafka://127.0.0.77:9: no broker responds"), "{error}");
 }

@@ -1,11 +1,11 @@
 //! ETS(A,N,N): simple exponential smoothing with additive errors (Hyndman and Athanasopoulos, section 8.1). The smoothing
 //! weight minimises the squared one-step errors; the level starts at the first value.
 //!
-//! No trend and no season: on log variances, log ranges and log prices neither pays.
+//! No trend and no season: neither improves forecasts of log variances, log ranges and log prices.
 
 use crate::{ForecastError, simplex};
 
-/// Fewest values a fit makes sense for.
+/// Minimum number of values for a fit.
 const MIN_VALUES: usize = 30;
 
 /// A fitted smoother.

@@ -2,7 +2,7 @@
 
 use crate::{ForecastError, simplex};
 
-/// Fewest returns a fit makes sense for.
+/// Minimum number of returns for a fit.
 const MIN_RETURNS: usize = 100;
 
 /// `variance[t+1] = omega + alpha * (return[t] - mean)^2 + beta * variance[t]`, in units of the returns given.

@@ -1,4 +1,4 @@
-//! Baselines: forecasts that cost nothing or little. What a model does not beat, it has not earned.
+//! Baselines: simple forecasts that a model must beat to be worth its cost.
 
 pub mod ets;
 pub mod garch;

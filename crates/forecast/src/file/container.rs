@@ -124,7 +124,7 @@ impl Container {
         let found = digest(&table, &meta, data);
         if found != expected {
             return Err(file(format!(
-                "expected digest {expected}, found {found}: the file is cut or damaged"
+                "expected digest {expected}, found {found}: the file is truncated or damaged"
             )));
         }
         let mut tensors = BTreeMap::new();
@@ -140,22 +140,22 @@ impl Container {
 /// Header and values of a file.
 fn split(bytes: &[u8]) -> Result<(Map<String, Value>, &[u8]), ForecastError> {
     let Some((length, rest)) = bytes.split_first_chunk::<8>() else {
-        return Err(file(format!("expected at least 8 bytes, found {}: the file is cut", bytes.len())));
+        return Err(file(format!("expected at least 8 bytes, found {}: the file is truncated", bytes.len())));
     };
     let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
     if length > LONGEST_HEADER {
-        return Err(file("the first 8 bytes are no header length: not a model file".to_owned()));
+        return Err(file("the first 8 bytes are not a header length: not a model file".to_owned()));
     }
     let Some((header, data)) = rest.split_at_checked(length) else {
         return Err(file(format!(
-            "expected a header of {length} bytes, found {}: the file is cut",
+            "expected a header of {length} bytes, found {}: the file is truncated",
             rest.len()
         )));
     };
     match serde_json::from_slice(header) {
         Ok(Value::Object(table)) => Ok((table, data)),
-        Ok(_) => Err(file("the header is no JSON object: not a model file".to_owned())),
-        Err(error) => Err(file(format!("the header is no JSON ({error}): not a model file"))),
+        Ok(_) => Err(file("the header is not a JSON object: not a model file".to_owned())),
+        Err(error) => Err(file(format!("the header is not JSON ({error}): not a model file"))),
     }
 }
 
@@ -182,7 +182,7 @@ fn read_tensor(entry: &Value, data: &[u8]) -> Option<(Vec<usize>, Values)> {
 }
 
 fn digest(table: &Map<String, Value>, meta: &str, data: &[u8]) -> String {
-    // Sorted here: the order of a JSON map depends on features other crates turn on.
+    // Sorted here: the order of a JSON map depends on features that other crates enable.
     let sorted: BTreeMap<&String, String> =
         table.iter().map(|(name, entry)| (name, entry_text(entry))).collect();
     let mut hasher = Xxh3::new();

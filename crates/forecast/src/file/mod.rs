@@ -3,11 +3,11 @@
 //! ```text
 //! 8 bytes            length of the header, little-endian
 //! header             JSON: name, type, shape and offsets of each tensor; "__metadata__" with format, version, the
-//!                    bundle's origin and record ("meta"), and a digest
+//!                    bundle's origin and scores ("meta"), and a digest
 //! the rest           values, little-endian, F64 before F32
 //! ```
-//! The digest (XXH3, 128 bits) covers the tensor table, the metadata and the values: it finds a cut, damaged or mixed-up
-//! file. It is no signature.
+//! The digest (XXH3, 128 bits) covers the tensor table, the metadata and the values: it detects a truncated,
+//! damaged or mixed-up file. It is not a signature.
 
 mod container;
 mod tensors;
@@ -19,7 +19,7 @@ use crate::{ForecastError, Task};
 use container::Container;
 use serde::{Deserialize, Serialize};
 
-/// Everything of a bundle but its numbers.
+/// Everything in a bundle except its numbers.
 #[derive(Serialize, Deserialize)]
 struct Description {
     meta: Meta,
@@ -27,7 +27,7 @@ struct Description {
     kinds: Vec<Kind>,
 }
 
-/// Writes a bundle. The same bundle gives the same bytes.
+/// Encodes a bundle. The same bundle gives the same bytes.
 ///
 /// # Errors
 /// [`ForecastError::File`] if a score cannot be written as JSON.
@@ -44,10 +44,11 @@ pub fn encode(bundle: &Bundle) -> Result<Vec<u8>, ForecastError> {
     container.encode()
 }
 
-/// Reads a bundle back.
+/// Decodes a bundle.
 ///
 /// # Errors
-/// [`ForecastError::File`]: what was expected and what was found, for a cut, damaged or foreign file or another version.
+/// [`ForecastError::File`]: what was expected and what was found, for a truncated, damaged or foreign file or
+/// another version.
 pub fn decode(bytes: &[u8]) -> Result<Bundle, ForecastError> {
     let container = Container::decode(bytes)?;
     let description: Description = serde_json::from_str(container.meta())
@@ -67,7 +68,7 @@ pub fn decode(bytes: &[u8]) -> Result<Bundle, ForecastError> {
     Ok(Bundle { meta: description.meta, models, intervals })
 }
 
-/// Digest of an encoded bundle, as it stands in its header.
+/// Digest of an encoded bundle, as in its header.
 ///
 /// # Errors
 /// As [`decode`].

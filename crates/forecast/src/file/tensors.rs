@@ -116,7 +116,7 @@ fn read_model(from: &Container, tasks: &[Task], kind: Kind, window: usize) -> Re
             Model::Ridge(known().map(read).collect::<Result<_, _>>()?)
         }
         Kind::Lstm => Model::Lstm(Box::new(read_lstm(from, tasks, window)?)),
-        Kind::Combination => return Err(file("a combination holds no numbers".to_owned())),
+        Kind::Combination => return Err(file("a combination has no parameters".to_owned())),
     })
 }
 

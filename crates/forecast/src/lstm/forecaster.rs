@@ -9,17 +9,17 @@ use crate::{Dataset, ForecastError, Task, calibration};
 use ndarray::Array2;
 use std::ops::Range;
 
-/// Fewest windows a training makes sense for.
+/// Minimum number of windows for a training.
 const MIN_WINDOWS: usize = 100;
 
-/// How to train.
+/// Training options.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LstmOptions {
     /// Rows per window.
     pub window: usize,
     /// Hidden units.
     pub hidden: usize,
-    /// Most epochs.
+    /// Maximum number of epochs.
     pub epochs: usize,
     /// Epochs without a better validation loss after which training stops.
     pub patience: usize,

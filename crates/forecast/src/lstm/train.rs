@@ -5,7 +5,7 @@ use super::network::{Pass, Weights};
 use super::real::Real;
 use crate::rng::Rng;
 
-/// Windows and what is to be learnt from them.
+/// Windows and their targets.
 pub trait Samples<F> {
     /// Steps of each window.
     fn steps(&self) -> usize;

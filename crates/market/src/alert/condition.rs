@@ -116,7 +116,7 @@ impl Condition {
         }
     }
 
-    /// Whether rising and falling are two different things to this kind.
+    /// Whether rising and falling are distinct for this kind.
     pub(super) const fn has_sides(&self) -> bool {
         matches!(
             self,

@@ -21,27 +21,27 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-/// How the records of some feeds are read.
+/// How the records of some feeds are interpreted.
 #[derive(Debug, Clone)]
 pub struct FeedSettings {
-    /// What the feeds' names begin with; empty for all others.
+    /// Feed-name prefix; empty for all others.
     pub prefix: String,
-    /// Which print may set what.
+    /// Condition policy.
     pub policy: Policy,
-    /// Sessions.
+    /// Exchange calendar.
     pub calendar: Calendar,
 }
 
 /// Settings of an engine.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// By the feed's name, the first that matches; the last is for all others. At least one.
+    /// By feed name, the first that matches; the last is for all others. At least one.
     pub feeds: Vec<FeedSettings>,
-    /// Prices that are not believed.
+    /// Implausible prices.
     pub filter: FilterSettings,
     /// How long after an alert a cancel or correction retracts it, in event time.
     pub retract_within: Span,
-    /// Splits by symbol: prices of before are scaled when the day changes, so that a split fires nothing.
+    /// Splits by symbol: earlier prices are scaled when the day changes, so that a split triggers no alert.
     pub splits: FxHashMap<String, Factors>,
 }
 
@@ -58,14 +58,14 @@ impl Settings {
     }
 }
 
-/// State of an engine, for a snapshot. Its text is JSON.
+/// State of an engine, for a snapshot, serialised as JSON.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct State {
     now: i64,
     series: Vec<SeriesState>,
 }
 
-/// What is kept of a feed.
+/// State of a feed.
 struct FeedState {
     name: Box<str>,
     settings: usize,
@@ -81,7 +81,7 @@ pub struct Engine {
     series: Vec<Series>,
     /// Series by subject, feed and symbol.
     index: HashTable<u32>,
-    /// When a series will have been silent for too long: time, series, check.
+    /// Deadlines at which a series will have been silent for too long: time, series, check.
     deadlines: BinaryHeap<Reverse<(i64, u32, u32)>>,
     now: i64,
 }
@@ -99,10 +99,10 @@ fn hash(subject: u8, feed: &str, symbol: &str) -> u64 {
 }
 
 impl Engine {
-    /// With rules.
+    /// Creates an engine with rules.
     ///
     /// # Errors
-    /// The first rule that cannot be evaluated, or whose name another has too.
+    /// The first rule that cannot be evaluated, or whose name is not unique.
     pub fn new(rules: &[RuleConfig], settings: Settings) -> Result<Self, RuleError> {
         let rules = rules.iter().map(Rule::new).collect::<Result<Vec<_>, _>>()?;
         let mut names = rustc_hash::FxHashSet::default();
@@ -188,8 +188,8 @@ impl Engine {
         self.series[series].roll(day.yyyymmdd, split);
     }
 
-    /// Evaluates a trade. A `canceled` one takes back the trade of the same venue and id; one of a higher revision
-    /// corrects it.
+    /// Evaluates a trade. A `canceled` one cancels the trade of the same venue and id; one of a higher
+    /// revision corrects it.
     pub fn trade(&mut self, trade: &Trade<&str>, out: &mut Vec<Alert>) {
         let feed = self.feed(trade.feed);
         let ts = trade.ts.0;
@@ -222,7 +222,7 @@ impl Engine {
             self.series[index].amend(&incoming, trade.canceled, &mut context);
             return;
         }
-        // A price of zero or below is no reference: nothing is a percentage of it.
+        // A price of zero or below is not a reference: no percentage can be computed from it.
         if incoming.price > 0.0 {
             self.overdue(index, ts, out);
             let mut context = Context { rules: &self.rules, settings: &self.settings, out };
@@ -231,7 +231,7 @@ impl Engine {
         self.wait(index);
     }
 
-    /// Evaluates a quote. A side that was not sent stays as it was; crossed quotes are left out.
+    /// Evaluates a quote. A side that was not sent is unchanged; crossed quotes are skipped.
     pub fn quote(&mut self, quote: &Quote<&str>, out: &mut Vec<Alert>) {
         let ts = quote.ts.0;
         let feed = self.feed(quote.feed);
@@ -242,8 +242,8 @@ impl Engine {
         self.series[index].quote(ts, sides, quote.seq as u64, regular, &mut context);
     }
 
-    /// Takes a bar in. A bar of a day is history: its high, low and close are those of its session. Any other is, for
-    /// feeds that send no trades, a print of its close and volume at its end; it is taken when it is final.
+    /// Adds a bar. A daily bar is history: its high, low and close are those of its session. For feeds
+    /// without trades, any other final bar is a print of its close and volume at its end.
     pub fn bar(&mut self, bar: &Bar, out: &mut Vec<Alert>) {
         let Values::Trades(values) = &bar.values else { return };
         if bar.kind != Kind::Trade {
@@ -284,7 +284,7 @@ impl Engine {
         self.wait(index);
     }
 
-    /// Evaluates a reading of a sensor. Values that are no number are left out.
+    /// Evaluates a sensor reading. Values that are not numbers are skipped.
     pub fn reading(&mut self, feed: &str, series: &str, ts: UnixNanos, value: f64, out: &mut Vec<Alert>) {
         self.value(Subject::Reading, feed, series, ts.0, value, out);
     }
@@ -311,7 +311,8 @@ impl Engine {
         self.wait(index);
     }
 
-    /// Time of the stream: no record before it is still to come. Fires what has been silent for too long by then.
+    /// Time of the stream: no earlier record will arrive. Fires for series that have been silent for too long
+    /// by then.
     pub fn advance(&mut self, now: UnixNanos, out: &mut Vec<Alert>) {
         self.now = self.now.max(now.0);
         while let Some(Reverse((deadline, index, check))) = self.deadlines.peek().copied() {
@@ -334,13 +335,13 @@ impl Engine {
         }
     }
 
-    /// Fires the silences that a record at `ts` ends, so that they are seen however late time moves on.
+    /// Fires the silences that a record at `ts` ends, so that they are detected even if time advances late.
     #[inline]
     fn overdue(&mut self, index: usize, ts: i64, out: &mut Vec<Alert>) {
         for check in 0..self.series[index].checks.len() {
             let series = &self.series[index];
             let Some(window) = silence(&series.checks[check].condition) else { continue };
-            // The session can only move a deadline back: most records need no calendar.
+            // The session can only postpone a deadline: most records need no calendar.
             if !series.checks[check].waits || ts.saturating_sub(series.data.seen) < window {
                 continue;
             }
@@ -365,7 +366,8 @@ impl Engine {
         }
     }
 
-    /// When a series will have been silent for the window of a check: the window counts while the market is open.
+    /// When a series will have been silent for the window of a check: the window counts only while the market
+    /// is open.
     fn due(&mut self, index: usize, check: usize) -> i64 {
         let series = &self.series[index];
         let check = &series.checks[check];
@@ -392,13 +394,13 @@ impl Engine {
         from
     }
 
-    /// Its state; read it back by [`Engine::restore`].
+    /// Its state; restore it with [`Engine::restore`].
     #[must_use]
     pub fn state(&self) -> State {
         State { now: self.now, series: self.series.iter().map(|series| series.state(&self.rules)).collect() }
     }
 
-    /// Takes a state over. Rules may have changed since: what belongs to others begins afresh.
+    /// Restores a state. Rules may have changed since: those that did start from scratch.
     pub fn restore(&mut self, state: State) {
         self.now = state.now;
         for saved in state.series {

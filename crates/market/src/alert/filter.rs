@@ -1,21 +1,21 @@
-//! Prices that are not believed: far outside a fresh quote, or far from the last price and alone there.
+//! Implausible prices: far outside a fresh quote, or isolated and far from the last price.
 
 use super::span::Span;
 use crate::interval::SECOND;
 use serde::{Deserialize, Serialize};
 
-/// When a price is not believed, beside the feed's condition policy.
+/// When a price is implausible, in addition to the feed's condition policy.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FilterSettings {
-    /// A price this many percent from the last one is an outlier until confirmed; 0 switches the check off.
+    /// A price this many percent from the last one is an outlier until confirmed; 0 disables the check.
     pub outlier_percent: f64,
-    /// How many prints in a row must stand there to confirm it.
+    /// Number of consecutive prints at that price that confirm it.
     pub confirm: u32,
-    /// A price this many percent of the mid price outside bid and ask (twice the spread if that is wider) is ignored;
-    /// 0 switches the check off.
+    /// A price this many percent of the mid price outside bid and ask (twice the spread if that is wider) is
+    /// ignored; 0 disables the check.
     pub quote_band_percent: f64,
-    /// How old a quote may be to be compared with.
+    /// Maximum age of a quote used for the comparison.
     pub quote_age: Span,
     /// A print dated this far after its receive time is ignored.
     pub future: Span,
@@ -41,7 +41,7 @@ pub(super) struct Quoted {
     pub(super) ask: f64,
 }
 
-/// The last believed price, and an outlier that waits to be confirmed.
+/// The last accepted price, and an outlier awaiting confirmation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Filter {
     pub(super) last: Option<f64>,
@@ -50,7 +50,7 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// Whether a price is believed.
+    /// Whether a price is accepted.
     #[inline]
     pub(super) fn accepts(
         &mut self,

@@ -1,4 +1,5 @@
-//! Folding of storms: when one rule fires for many symbols at once, people get the first few alerts and one summary.
+//! Folding of alert storms: if one rule fires for many symbols at once, people get the first few alerts and
+//! one summary.
 
 use super::span::Span;
 use super::{Alert, Severity};
@@ -11,9 +12,9 @@ use xxhash_rust::xxh3::xxh3_128;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FoldSettings {
-    /// How long alerts of a rule are counted together, from the first.
+    /// Length of the window over which alerts of a rule are counted, from the first.
     pub window: Span,
-    /// How many of them are sent one by one; 0 sends all.
+    /// Number of alerts sent individually; 0 sends all.
     pub limit: u32,
 }
 
@@ -23,7 +24,7 @@ impl Default for FoldSettings {
     }
 }
 
-/// How many symbols a summary names.
+/// Number of symbols that a summary names.
 const NAMED: usize = 20;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,7 +34,7 @@ struct Group {
     folded: Vec<Alert>,
 }
 
-/// Alerts of each rule in its present window.
+/// Alerts of each rule in its current window.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Fold {
     #[serde(skip)]
@@ -42,13 +43,13 @@ pub struct Fold {
 }
 
 impl Fold {
-    /// Without alerts.
+    /// Creates a folder without alerts.
     #[must_use]
     pub const fn new(settings: FoldSettings) -> Self {
         Self { settings, groups: BTreeMap::new() }
     }
 
-    /// Sets the settings of a restored state.
+    /// Replaces the settings of a restored state.
     #[must_use]
     pub fn with(self, settings: FoldSettings) -> Self {
         Self { settings, ..self }
@@ -60,7 +61,7 @@ impl Fold {
         self.settings
     }
 
-    /// Takes an alert in, and puts out what is to be sent now: the alert, or nothing if it waits for the summary.
+    /// Adds an alert, and emits what is to be sent now: the alert, or nothing if it waits for the summary.
     pub fn push(&mut self, alert: Alert, out: &mut Vec<Alert>) {
         self.advance(alert.event_time, out);
         if self.settings.limit == 0 || alert.quiet {
@@ -78,7 +79,7 @@ impl Fold {
         }
     }
 
-    /// Event time has come this far: puts out the summaries of the windows that are over.
+    /// Advances event time: emits the summaries of the windows that are over.
     pub fn advance(&mut self, now: i64, out: &mut Vec<Alert>) {
         let window = self.settings.window.0;
         if self.groups.values().all(|group| now.saturating_sub(group.start) < window) {
@@ -93,14 +94,14 @@ impl Fold {
         });
     }
 
-    /// Alerts that wait for a summary.
+    /// Number of alerts waiting for a summary.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.groups.values().map(|group| group.folded.len()).sum()
     }
 }
 
-/// One alert as it is; more than one as a summary.
+/// One alert unchanged; several as a summary.
 fn summary(group: &Group, window: Span) -> Option<Alert> {
     let first = group.folded.first()?;
     if group.folded.len() == 1 {
@@ -185,7 +186,7 @@ mod tests {
             out[0].message
         );
         assert!(out[0].message.ends_with("S21 and 8 more"), "{}", out[0].message);
-        // The next window begins afresh.
+        // The next window starts empty.
         out.clear();
         fold.push(alert("crash", 1, 200), &mut out);
         assert_eq!(out.len(), 1);

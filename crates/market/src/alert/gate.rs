@@ -1,15 +1,16 @@
-//! When a condition that holds may fire: hysteresis, cooldown, once per bar.
+//! When a condition that is met may fire: hysteresis, cooldown, once per bar.
 
 use serde::{Deserialize, Serialize};
 
 /// How often a rule may fire for one symbol.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Pace {
-    /// Nanoseconds of event time after an alert in which none fires; 0 for none.
+    /// Nanoseconds of event time after an alert in which no other fires; 0: no limit.
     pub(super) cooldown: i64,
-    /// Length of a bar in nanoseconds in which at most one alert fires; 0 for no limit.
+    /// Length of a bar in nanoseconds in which at most one alert fires; 0: no limit.
     pub(super) once_per: i64,
-    /// The condition must have been seen unmet before it may fire: a level is crossed, not stood upon.
+    /// Whether the condition must have been seen unmet before it may fire: a level must be crossed, not just
+    /// held.
     pub(super) crossing: bool,
 }
 
@@ -31,8 +32,8 @@ impl Default for Gate {
 }
 
 impl Gate {
-    /// Takes an evaluation in; true if the rule fires now. `met`: the value is at or beyond the threshold; `released`:
-    /// it is back by more than the hysteresis.
+    /// Adds an evaluation; returns true if the rule fires now. `met`: the value is at or beyond the
+    /// threshold; `released`: it is back by more than the hysteresis.
     #[inline]
     pub(super) fn fires(&mut self, met: bool, released: bool, ts: i64, pace: &Pace) -> bool {
         if !self.seen {
@@ -57,13 +58,13 @@ impl Gate {
         true
     }
 
-    /// Arms it again whatever the value: a new session, a record after silence.
+    /// Re-arms it whatever the value: a new session, a record after silence.
     pub(super) fn rearm(&mut self) {
         self.armed = true;
         self.seen = true;
     }
 
-    /// Whether the last alert still stands.
+    /// Whether the last alert is still valid.
     pub(super) const fn is_armed(&self) -> bool {
         self.armed
     }
@@ -73,7 +74,7 @@ impl Gate {
 mod tests {
     use super::*;
 
-    /// Times at which values fire, threshold 10, rearmed below 10 - hysteresis.
+    /// Times at which values fire, threshold 10, re-armed below 10 - hysteresis.
     fn fired(values: &[(i64, f64)], hysteresis: f64, pace: Pace) -> Vec<i64> {
         let mut gate = Gate::default();
         let fires =

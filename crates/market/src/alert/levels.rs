@@ -1,4 +1,4 @@
-//! What prices are compared with: VWAP of the session, moving averages, highs and lows of the days before.
+//! Reference levels of prices: VWAP of the session, moving averages, highs and lows of previous days.
 
 use super::condition::AverageSpec;
 use crate::indicator::{Ema, Sma};
@@ -13,7 +13,7 @@ pub(super) struct Vwap {
 }
 
 impl Vwap {
-    /// Adds a print, or takes it away with a negative sign.
+    /// Adds a print, or subtracts it with a negative sign.
     #[inline]
     pub(super) fn add(&mut self, price: f64, size: f64, sign: f64) {
         self.notional += sign * price * size;
@@ -32,12 +32,12 @@ enum Kind {
     Ema(Ema),
 }
 
-/// Moving average of the closes of bars, of the bars that are over.
+/// Moving average of the closes of completed bars.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Average {
     pub(super) spec: AverageSpec,
     kind: Kind,
-    /// Number of the bar that the last print fell in, and its price.
+    /// Number of the bar of the last print, and its price.
     open: Option<(i64, f64)>,
     pub(super) level: Option<f64>,
 }
@@ -48,7 +48,7 @@ impl Average {
         Self { spec, kind, open: None, level: None }
     }
 
-    /// Takes a price in. Bars without prints are left out.
+    /// Adds a price. Bars without prints are skipped.
     #[inline]
     pub(super) fn observe(&mut self, ts: i64, price: f64) {
         let bar = ts.div_euclid(self.spec.interval);
@@ -63,7 +63,7 @@ impl Average {
         self.open = Some((bar, price));
     }
 
-    /// Multiplies what it has: a split.
+    /// Scales the values it holds: a split.
     pub(super) fn scale(&mut self, factor: f64) {
         match &mut self.kind {
             Kind::Sma(sma) => sma.scale(factor),
@@ -74,7 +74,7 @@ impl Average {
     }
 }
 
-/// What a session day has shown.
+/// Prices of a session day.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct DayRange {
     pub(super) yyyymmdd: u32,
@@ -96,7 +96,7 @@ pub(super) struct Days {
 }
 
 impl Days {
-    /// Begins another day; keeps `keep` of those before.
+    /// Starts another day; keeps `keep` previous days.
     pub(super) fn roll(&mut self, yyyymmdd: u32, keep: usize) {
         if let (Some((high, low)), Some(close)) = (self.range, self.close) {
             self.add(DayRange { yyyymmdd: self.today, high, low, close }, keep);
@@ -107,7 +107,7 @@ impl Days {
         self.opened = false;
     }
 
-    /// A day known from elsewhere. One that is known already is replaced.
+    /// A day known from elsewhere. An already known day is replaced.
     pub(super) fn add(&mut self, day: DayRange, keep: usize) {
         let at = self.past.partition_point(|known| known.yyyymmdd < day.yyyymmdd);
         match self.past.get_mut(at) {
@@ -134,7 +134,7 @@ impl Days {
         self.close = Some(price);
     }
 
-    /// The close of the day before.
+    /// The close of the previous day.
     pub(super) fn previous_close(&self) -> Option<f64> {
         self.before().next_back().map(|day| day.close)
     }
@@ -143,7 +143,7 @@ impl Days {
         self.past.iter().filter(|day| day.yyyymmdd < self.today)
     }
 
-    /// Highest or lowest of the `n` days before; `None` if fewer are known.
+    /// Highest or lowest of the `n` previous days; `None` if fewer are known.
     pub(super) fn extreme_of(&self, n: usize, up: bool) -> Option<f64> {
         let mut days = 0;
         let pick = |sum: Option<f64>, day: &DayRange| {
@@ -154,7 +154,7 @@ impl Days {
         found.filter(|_| days == n)
     }
 
-    /// Multiplies what it has: a split.
+    /// Scales the values it holds: a split.
     pub(super) fn scale(&mut self, factor: f64) {
         for day in &mut self.past {
             day.high *= factor;

@@ -1,6 +1,6 @@
 //! Alerts: rules evaluated on trades, quotes, bars and readings in event time.
 //!
-//! | file | holds |
+//! | file | contents |
 //! |---|---|
 //! | `rule` | a rule as written in TOML, and its validation |
 //! | `span` | durations (`60s`), quiet hours, patterns of symbols |
@@ -9,15 +9,15 @@
 //! | `prints` | recent prints of a series: price windows, volume windows, duplicates |
 //! | `filter` | bad prints: conditions, quote band, unconfirmed outliers |
 //! | `levels` | VWAP, moving averages, highs and lows of days |
-//! | `series` | all of one symbol of one feed, and the evaluation of its rules |
+//! | `series` | one symbol of one feed, and the evaluation of its rules |
 //! | `retract` | alerts whose cause was canceled or corrected |
 //! | `report` | the alert of a rule that fired, its key and its message |
-//! | `engine` | all series of a stream; what is silent |
+//! | `engine` | all series of a stream; silence detection |
 //! | `fold` | folding of storms: many symbols at once become one message |
 //!
-//! Evaluation is deterministic: the same records of a series in the same order fire the same alerts with the same
-//! keys, at any speed and however other series are interleaved. So a run loop may replay from an earlier position
-//! and drop what it has by its key. A record that is older than its series' latest cannot be the current price; it
+//! Evaluation is deterministic: the same records of a series in the same order fire the same alerts with the
+//! same keys, at any speed and however series are interleaved. So a run loop may replay from an earlier
+//! position and drop known keys. A record older than its series' latest cannot be the current price; it
 //! counts towards volume and VWAP only, at the time of the latest.
 
 mod condition;
@@ -55,17 +55,17 @@ pub struct Alert {
     pub feed: String,
     /// The instrument, the series of readings or the pipeline stage. `*` in a folded alert.
     pub symbol: String,
-    /// How urgent it is.
+    /// Its severity.
     pub severity: Severity,
     /// Event time of the cause, nanoseconds since 1970.
     pub event_time: i64,
-    /// What was measured, in `unit`.
+    /// Measured value, in `unit`.
     pub value: f64,
-    /// What it was compared with, in `unit`.
+    /// Value it was compared with, in `unit`.
     pub threshold: f64,
     /// `%`, `x`, `bp`, `s`, or empty for a price or a reading.
     pub unit: String,
-    /// Price at the time; absent where the rule does not look at prices.
+    /// Price at the time; absent if the rule does not use prices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<f64>,
     /// One sentence for people.
@@ -73,7 +73,7 @@ pub struct Alert {
     /// Fired within the rule's quiet hours: recorded, not sent.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub quiet: bool,
-    /// Channels it goes to; empty for all.
+    /// Channels it is sent to; all if empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub channels: Vec<String>,
     /// Key of the alert that this one retracts.

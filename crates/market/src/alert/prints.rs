@@ -1,10 +1,11 @@
-//! Recent prints of a series: lowest and highest price of a window, volume of a window and before it, duplicates.
+//! Recent prints of a series: lowest and highest price of a window, volume of a window and its baseline,
+//! duplicates.
 
 use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// What a print counts towards, a bit each.
+/// What a print counts towards, as bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Uses(pub(super) u8);
 
@@ -26,7 +27,7 @@ impl Uses {
     }
 }
 
-/// A trade, or a reading, as rules see it. `ts` is never below that of the print before.
+/// A trade or a reading, as used by rules. `ts` is never below the previous print's.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(from = "(i64, u64, f64, f64, u8)", into = "(i64, u64, f64, f64, u8)")]
 pub(super) struct Print {
@@ -51,13 +52,13 @@ impl From<Print> for (i64, u64, f64, f64, u8) {
 }
 
 impl Print {
-    /// Its volume as a whole number of billionths, so that sums lose nothing when it leaves them again.
+    /// Its volume as a whole number of billionths, so that sums stay exact when it is subtracted again.
     fn volume(&self) -> i128 {
         if self.uses.has(Uses::VOLUME) { (self.size * 1e9).round() as i128 } else { 0 }
     }
 }
 
-/// A price in a window: where it stands in time, and which print it is.
+/// A price in a window: its time, and the print it belongs to.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Reference {
     pub(super) ts: i64,
@@ -65,7 +66,7 @@ pub(super) struct Reference {
     pub(super) key: u64,
 }
 
-/// Lowest and highest of the last `len` nanoseconds, by monotonic queues: constant time a print, on average.
+/// Lowest and highest of the last `len` nanoseconds, by monotonic queues: amortised constant time per print.
 #[derive(Debug, Clone)]
 struct PriceWindow {
     len: i64,
@@ -127,7 +128,7 @@ impl Prints {
         self.horizon = self.horizon.max(horizon);
     }
 
-    /// The slot of a price window.
+    /// Index of a price window.
     pub(super) fn price_window(&mut self, len: i64) -> usize {
         self.extend(len);
         self.prices.iter().position(|window| window.len == len).unwrap_or_else(|| {
@@ -136,7 +137,7 @@ impl Prints {
         })
     }
 
-    /// The slot of a volume window.
+    /// Index of a volume window.
     pub(super) fn volume_window(&mut self, window: i64, baseline: i64) -> usize {
         self.extend(window.saturating_add(baseline));
         let same = |known: &VolumeWindow| known.window == window && known.baseline == baseline;
@@ -148,7 +149,7 @@ impl Prints {
         })
     }
 
-    /// Whether the ring holds a print of that identity.
+    /// Whether the ring contains a print of that identity.
     pub(super) fn contains(&self, key: u64) -> bool {
         self.keys.contains(&key)
     }
@@ -195,7 +196,7 @@ impl Prints {
         (if up { &window.low } else { &window.high }).front().copied()
     }
 
-    /// Volume of a window, and the mean volume of as long a time in its baseline; in billionths.
+    /// Volume of a window, and the mean volume per window length of its baseline; in billionths.
     #[inline]
     pub(super) fn volume(&self, slot: usize) -> Option<(f64, f64)> {
         let window = self.volumes.get(slot)?;
@@ -203,7 +204,8 @@ impl Prints {
         (window.before > 0).then_some((window.recent as f64, window.before as f64 * share))
     }
 
-    /// Removes a print or sets its price and size, then counts the windows anew. Returns what it was.
+    /// Removes a print or replaces its price and size, then recomputes the windows. Returns its previous
+    /// state.
     pub(super) fn amend(&mut self, key: u64, to: Option<(f64, f64)>) -> Option<Print> {
         let at = self.ring.iter().rposition(|print| print.key == key)?;
         let was = self.ring[at];
@@ -212,7 +214,7 @@ impl Prints {
                 self.ring[at].price = price;
                 self.ring[at].size = size;
             }
-            // Its identity stays known, so that the print is not counted if it comes again.
+            // Its identity is kept, so that a repeat of the print is not counted.
             None => self.ring[at].uses = Uses(0),
         }
         self.recount();
@@ -250,17 +252,17 @@ impl Prints {
         reaches.then(|| self.ring.iter().filter(move |print| from < print.ts && print.ts <= to))
     }
 
-    /// The current price: of the latest print that may be.
+    /// The current price: that of the latest print that may set it.
     pub(super) fn last_price(&self) -> Option<f64> {
         self.ring.iter().rev().find(|print| print.uses.has(Uses::PRICE)).map(|print| print.price)
     }
 
-    /// All of them, for a snapshot.
+    /// All prints, for a snapshot.
     pub(super) const fn ring(&self) -> &VecDeque<Print> {
         &self.ring
     }
 
-    /// Takes the prints of a snapshot over.
+    /// Restores the prints of a snapshot.
     pub(super) fn restore(&mut self, ring: VecDeque<Print>) {
         self.keys = ring.iter().map(|print| print.key).collect();
         self.ring = ring;

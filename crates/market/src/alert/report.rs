@@ -1,4 +1,4 @@
-//! An alert from a rule and what was measured.
+//! Builds an alert from a rule and a measurement.
 
 use super::Alert;
 use super::condition::Condition;
@@ -13,10 +13,10 @@ pub(super) struct Event<'a> {
     pub(super) feed: &'a str,
     pub(super) symbol: &'a str,
     pub(super) ts: i64,
-    /// Identity of the record that made it fire; 0 for none.
+    /// Identity of the record that triggered it; 0 for none.
     pub(super) cause: u64,
     pub(super) up: bool,
-    /// Signed, as people read it.
+    /// Signed, for display.
     pub(super) value: f64,
     pub(super) threshold: f64,
     pub(super) price: Option<f64>,

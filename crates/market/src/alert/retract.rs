@@ -5,26 +5,26 @@ use super::prints::{Prints, Uses};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// What made a rule fire.
+/// Cause of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) enum Cause {
     /// A print at or beyond a price.
     Price {
         /// Its identity.
         key: u64,
-        /// Prices from here on (`up`), or down to here, meet the condition.
+        /// Prices from here upwards (`up`) or downwards meet the condition.
         limit: f64,
         up: bool,
     },
-    /// A print against the extreme of a window.
+    /// A print compared with the extreme of a window.
     Move { key: u64, price: f64, reference: u64, from: i64, to: i64, threshold: f64, up: bool },
     /// Volume of a window.
     Volume { from: i64, to: i64, volume: f64, needed: f64 },
-    /// Nothing that can be taken back.
+    /// A cause that cannot be canceled.
     Other,
 }
 
-/// An amendment of a print: what it was, and its new price and size; `None` if it was canceled.
+/// An amendment of a print: its previous state, and its new price and size; `None` if it was canceled.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Amendment {
     pub(super) key: u64,
@@ -34,7 +34,7 @@ pub(super) struct Amendment {
 }
 
 impl Cause {
-    /// Whether the condition still was met, had the amendment been known.
+    /// Whether the condition would still have been met with the amendment applied.
     fn stands(&mut self, change: &Amendment, prints: &Prints) -> bool {
         let to = change.to.map(|(price, _)| price);
         match self {
@@ -51,7 +51,8 @@ impl Cause {
                     return true;
                 }
                 let far = |other: f64| percent(*price, other, *up) >= *threshold;
-                // The amended prints are in the ring. If it does not reach back, the alert goes with its reference.
+                // The amended prints are in the ring. If it does not reach back far enough, the alert is
+                // retracted with its reference.
                 match prints.within(*from, *end) {
                     Some(mut window) => window.any(|print| print.uses.has(Uses::PRICE) && far(print.price)),
                     None => *reference != change.key,
@@ -89,7 +90,7 @@ impl Recent {
         }
     }
 
-    /// The alerts that an amendment leaves without a cause; they are forgotten.
+    /// Returns and forgets the alerts whose cause an amendment removes.
     pub(super) fn retract(&mut self, change: &Amendment, prints: &Prints) -> Vec<Alert> {
         let mut gone = Vec::new();
         self.0.retain_mut(|(cause, alert)| {

@@ -1,4 +1,4 @@
-//! Rules as they are written in TOML.
+//! Alert rules as written in TOML.
 
 use super::condition::Condition;
 use super::gate::Pace;
@@ -6,7 +6,7 @@ use super::span::{QuietHours, Span, SymbolPattern};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What a rule looks at.
+/// Kind of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleKind {
@@ -38,7 +38,7 @@ pub enum RuleKind {
     Silence,
 }
 
-/// Which way.
+/// Direction of a movement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
@@ -46,12 +46,12 @@ pub enum Direction {
     Up,
     /// Falling, below.
     Down,
-    /// Either.
+    /// Either direction.
     #[default]
     Both,
 }
 
-/// How urgent.
+/// Severity of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
@@ -74,7 +74,7 @@ impl fmt::Display for Severity {
     }
 }
 
-/// In which part of the session a rule is evaluated.
+/// Part of the session in which a rule is evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Session {
@@ -98,7 +98,7 @@ impl Session {
     }
 }
 
-/// Which of the two a halt rule reports.
+/// Which changes a halt rule reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HaltEvent {
@@ -117,24 +117,24 @@ pub enum HaltEvent {
 pub struct RuleConfig {
     /// Its name, unique.
     pub name: String,
-    /// What it looks at.
+    /// Kind of the rule.
     pub kind: RuleKind,
     /// Symbols and patterns (`SPY`, `*/USD`, `!TEST*`); all if empty.
     #[serde(default)]
     pub symbols: Vec<String>,
-    /// How urgent it is.
+    /// Severity of its alerts.
     #[serde(default)]
     pub severity: Severity,
-    /// Which way.
+    /// Direction.
     #[serde(default)]
     pub direction: Direction,
     /// The limit, in the unit of the kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f64>,
-    /// Over which time.
+    /// Length of time evaluated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Span>,
-    /// Volume surge: the time before the window that it is compared with.
+    /// Volume surge: the time before the window used as reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Span>,
     /// Cross: a price.
@@ -143,25 +143,25 @@ pub struct RuleConfig {
     /// Cross: a moving average.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub indicator: Option<String>,
-    /// Cross: the bars whose closes the moving average is of; `1m` if absent.
+    /// Cross: interval of the bars whose closes are averaged; `1m` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Span>,
-    /// New extreme: how many sessions.
+    /// New extreme: number of sessions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub days: Option<u32>,
-    /// Halt: which of the two.
+    /// Halt: which changes to report.
     #[serde(default)]
     pub on: HaltEvent,
-    /// In which part of the session.
+    /// Part of the session.
     #[serde(default)]
     pub session: Session,
-    /// How far the value must come back before the rule fires again, in the unit of the threshold.
+    /// How far the value must return before the rule fires again, in the unit of the threshold.
     #[serde(default)]
     pub hysteresis: f64,
-    /// Time after an alert in which the rule does not fire again for the symbol.
+    /// Time after an alert during which the rule does not fire again for the symbol.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cooldown: Option<Span>,
-    /// At most one alert in each bar of this length (whole multiples since 1970 UTC).
+    /// Fires at most one alert per bar of this length (whole multiples since 1970 UTC).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub once_per: Option<Span>,
     /// When alerts are recorded but not sent.
@@ -170,7 +170,7 @@ pub struct RuleConfig {
     /// Names of the channels it is sent to; all if empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub channels: Vec<String>,
-    /// Switched off without being deleted.
+    /// Whether the rule is disabled.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub disabled: bool,
 }
@@ -181,23 +181,23 @@ pub struct RuleConfig {
 pub struct RuleError {
     /// Name of the rule.
     pub rule: String,
-    /// What is wrong, and what to write.
+    /// The problem, and what to write instead.
     pub problem: String,
 }
 
-/// A rule, checked.
+/// A validated rule.
 #[derive(Debug, Clone)]
 pub(super) struct Rule {
     pub(super) config: RuleConfig,
     pub(super) condition: Condition,
     pub(super) pace: Pace,
     pub(super) patterns: Vec<SymbolPattern>,
-    /// Changes with anything that decides when it fires: state of another fingerprint is not taken over.
+    /// Changes with anything that affects when it fires: state with another fingerprint is not restored.
     pub(super) fingerprint: u64,
 }
 
 impl Rule {
-    /// Checks a rule.
+    /// Validates a rule.
     pub(super) fn new(config: &RuleConfig) -> Result<Self, RuleError> {
         let fail = |problem: String| RuleError { rule: config.name.clone(), problem };
         if config.name.trim().is_empty() || config.name.chars().any(char::is_control) {

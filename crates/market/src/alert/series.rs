@@ -13,7 +13,7 @@ use super::rule::{Direction, HaltEvent, Rule, Session};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// A rule and direction for one series. What is needed for each record is kept here, side by side.
+/// A rule and direction for one series, with the state that every record needs.
 #[derive(Debug, Clone)]
 pub(super) struct Check {
     pub(super) rule: u32,
@@ -24,14 +24,14 @@ pub(super) struct Check {
     pub(super) condition: Condition,
     pace: Pace,
     hysteresis: f64,
-    /// Of the days before: the extreme, or the close.
+    /// From the previous days: the extreme, or the close.
     before: Option<f64>,
     gate: Gate,
     /// A deadline is set.
     pub(super) waits: bool,
 }
 
-/// What a restart needs besides the prints and the gates.
+/// State that a restart needs besides the prints and the gates.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Data {
     pub(super) subject: u8,
@@ -72,7 +72,7 @@ pub(super) struct Context<'a> {
     pub(super) out: &'a mut Vec<Alert>,
 }
 
-/// A trade, ready to be evaluated.
+/// A trade ready for evaluation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Incoming {
     pub(super) ts: i64,
@@ -96,7 +96,7 @@ pub(super) struct Series {
     keep_days: usize,
 }
 
-/// The least time for which prints are remembered: to know duplicates and cancels.
+/// Minimum time for which prints are remembered: to detect duplicates and cancels.
 const REMEMBER: i64 = 60 * crate::interval::SECOND;
 
 impl Series {
@@ -171,7 +171,7 @@ impl Series {
         }
     }
 
-    /// Begins another session day. `split` multiplies the prices of before.
+    /// Starts a new session day. `split` multiplies earlier prices.
     pub(super) fn roll(&mut self, yyyymmdd: u32, split: f64) {
         let data = &mut self.data;
         data.days.roll(yyyymmdd, self.keep_days);
@@ -217,7 +217,7 @@ impl Series {
         ts < self.data.latest
     }
 
-    /// Takes a print in.
+    /// Adds a print.
     pub(super) fn print(&mut self, incoming: &Incoming, context: &mut Context<'_>) {
         if self.prints.contains(incoming.key) {
             return;
@@ -260,7 +260,7 @@ impl Series {
         }
     }
 
-    /// Takes a reading in: any number is believed.
+    /// Adds a reading: every number is accepted.
     pub(super) fn value(&mut self, incoming: &Incoming, context: &mut Context<'_>) {
         if self.prints.contains(incoming.key) {
             return;
@@ -288,7 +288,7 @@ impl Series {
             }
             let Some(measure) = measure(check, print, &self.prints, &self.data) else { continue };
             let met = measure.value >= measure.limit;
-            // Once a session: what re-arms these is the next day alone.
+            // Once per session: only the next day re-arms these.
             let daily = matches!(check.condition, Condition::NewExtreme { .. } | Condition::OpenGap { .. });
             let released = !daily && measure.value < measure.limit - check.hysteresis;
             if check.gate.fires(met, released, print.ts, &check.pace) {
@@ -365,7 +365,7 @@ impl Series {
         let to = (!canceled).then_some((incoming.price, incoming.size));
         let was = self.prints.amend(incoming.key, to);
         if let Some(was) = was.filter(|was| was.uses.has(Uses::VOLUME)) {
-            // Older prints are beyond reach: their VWAP stays as it was.
+            // Older prints are out of reach: their VWAP is unchanged.
             let count = if was.uses.has(Uses::REGULAR) { 2 } else { 1 };
             for vwap in &mut self.data.vwap[..count] {
                 vwap.add(was.price, was.size, -1.0);
@@ -384,7 +384,7 @@ impl Series {
         }
     }
 
-    /// Takes a quote in: the sides that were sent. `regular` is the session.
+    /// Adds a quote: the sides that were sent. `regular` is the session.
     pub(super) fn quote(
         &mut self,
         ts: i64,
@@ -453,7 +453,7 @@ impl Series {
         self.emit(index, (due, self.data.seen as u64), (seconds, seconds), None, Cause::Other, context);
     }
 
-    /// Its state.
+    /// Its state, for a snapshot.
     pub(super) fn state(&self, rules: &[Rule]) -> SeriesState {
         let gate = |check: &Check| {
             let rule = &rules[check.rule as usize];
@@ -466,7 +466,7 @@ impl Series {
         }
     }
 
-    /// Takes a state over; what belongs to rules that are gone or changed is left behind.
+    /// Restores a state; what belongs to removed or changed rules is dropped.
     pub(super) fn restore(&mut self, state: SeriesState, rules: &[Rule]) {
         let SeriesState { mut data, prints, gates } = state;
         let mut averages = std::mem::take(&mut self.data.averages);
@@ -491,7 +491,8 @@ impl Series {
     }
 }
 
-/// What a check compares on a print; `None` if the print does not concern it or nothing is known to compare with.
+/// What a check compares for a print; `None` if the print does not concern it or there is nothing to compare
+/// with.
 #[inline]
 fn measure(check: &Check, print: &Print, prints: &Prints, data: &Data) -> Option<Measure> {
     let sign = if check.up { 1.0 } else { -1.0 };
@@ -510,7 +511,7 @@ fn measure(check: &Check, print: &Print, prints: &Prints, data: &Data) -> Option
         Condition::Average { .. } => {
             has(Uses::PRICE)?;
             let level = data.averages.get(check.slot)?.level?;
-            // Strictly beyond: a price that stands still is its own average and crosses nothing.
+            // Strictly beyond: an unchanged price equals its own average and crosses nothing.
             Some(Measure { value: sign * price, limit: (sign * level).next_up() })
         }
         Condition::VolumeSurge { window, baseline, threshold } => {

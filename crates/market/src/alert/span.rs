@@ -1,4 +1,4 @@
-//! Durations, quiet hours and symbol patterns, as they are written in rules.
+//! Durations, quiet hours and symbol patterns, as written in rules.
 
 use crate::UnixNanos;
 use crate::interval::{MINUTE, SECOND};
@@ -65,7 +65,7 @@ pub struct QuietHours {
 }
 
 impl QuietHours {
-    /// Whether a time falls in them.
+    /// Whether a time is within the quiet hours.
     #[must_use]
     pub fn contains(&self, ts: UnixNanos) -> bool {
         let clock = ts.local("%H:%M", &self.zone);
@@ -119,7 +119,7 @@ impl From<QuietHours> for String {
     }
 }
 
-/// A symbol, or a pattern of symbols in which `*` stands for any text: `SPY`, `*/USD`, `*`. A leading `!` excludes.
+/// A symbol, or a pattern in which `*` matches any text: `SPY`, `*/USD`, `*`. A leading `!` excludes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SymbolPattern {
     text: String,
@@ -127,7 +127,7 @@ pub struct SymbolPattern {
 }
 
 impl SymbolPattern {
-    /// From its text.
+    /// Parses a pattern.
     #[must_use]
     pub fn new(text: &str) -> Self {
         let text = text.trim();
@@ -157,8 +157,8 @@ impl SymbolPattern {
         true
     }
 
-    /// Whether a list of patterns takes a symbol: one includes it and none excludes it. A list of exclusions alone
-    /// takes all others.
+    /// Whether a list of patterns matches a symbol: one includes it and none excludes it. A list of only
+    /// exclusions matches all other symbols.
     #[must_use]
     pub fn any(patterns: &[Self], symbol: &str) -> bool {
         let mut included = patterns.iter().all(|pattern| pattern.excludes);

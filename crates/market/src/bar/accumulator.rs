@@ -1,24 +1,24 @@
-//! What prints add up to. Cells merge in any order: seconds into minutes, minutes into days.
+//! Sums of prints. Accumulators merge in any order: seconds into minutes, minutes into days.
 
 use crate::policy::Updates;
 use crate::wide::Wide;
 use crate::{Price, Size};
 
-/// A print's place in time: two at the same nanosecond keep the order of the tape.
+/// Order of a print: two at the same nanosecond keep the order of the tape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct EventOrder {
     pub(crate) ts: i64,
     pub(crate) order: u64,
 }
 
-/// What merges and can be asked whether it is a bar yet.
+/// An accumulator that merges and knows whether it forms a bar yet.
 pub(crate) trait Accumulator: Clone + Default + PartialEq {
-    /// A bar shows nothing of the bars before it.
+    /// Whether a bar shows nothing of the bars before it.
     const ALONE: bool;
     fn merge(&mut self, other: &Self);
     /// Whether there is a price to show.
     fn is_bar(&self) -> bool;
-    /// Whether what came before it does not reach past it.
+    /// Whether nothing before it carries over to what follows.
     fn shields(&self) -> bool;
 }
 
@@ -28,7 +28,7 @@ struct Mark {
     price: i128,
 }
 
-/// Prices of a bar: an extreme time stands for "none yet".
+/// Prices of a bar; an extreme time means "none yet".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Prices {
     open: Mark,
@@ -85,7 +85,7 @@ impl Prices {
         self.open.at != ALWAYS
     }
 
-    /// Open, high, low, close. A print may set the extremes without being open or close, not the other way round.
+    /// Open, high, low, close. A print may set the extremes without being open or close, but not vice versa.
     pub(crate) fn ohlc(&self) -> Option<[Price; 4]> {
         self.any().then(|| {
             let (high, low) = if self.high == i128::MIN {
@@ -98,7 +98,7 @@ impl Prices {
     }
 }
 
-/// A trade as the bars need it.
+/// A trade as needed for bars.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Print {
     pub(crate) at: EventOrder,
@@ -108,31 +108,31 @@ pub(crate) struct Print {
     pub(crate) price: i128,
     pub(crate) size: i128,
     pub(crate) revision: u32,
-    /// For bars below a day, and for the day.
+    /// Permitted updates of intraday bars, and of the daily bar.
     pub(crate) updates: Updates,
     pub(crate) day: Updates,
-    /// It takes one back.
+    /// Whether it cancels a trade.
     pub(crate) canceled: bool,
 }
 
 const _: () = assert!(size_of::<Print>() == 64);
 
-/// Trades of a time.
+/// Trades of a span of time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct TradeAccumulator {
     pub(crate) prices: Prices,
-    /// The day's bar takes fewer prints for its prices.
+    /// The daily bar uses fewer prints for its prices.
     pub(crate) day: Prices,
     /// Raw; saturates.
     pub(crate) volume: i128,
-    /// Price times size, raw by raw.
+    /// Sum of price times size, raw by raw.
     pub(crate) notional: Wide,
     pub(crate) trades: u64,
-    /// What the day closes with officially. Few seconds have one.
+    /// Official close of the day. Few seconds have one.
     official: Option<Box<Official>>,
 }
 
-/// The largest print that reports an official close, the later of two of one size.
+/// The largest print that reports an official close; of two equal sizes the later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Official {
     size: i128,
@@ -201,7 +201,7 @@ impl Accumulator for TradeAccumulator {
     }
 }
 
-/// One side of the quotes of a time: prices, and the size at the last.
+/// One side of the quotes of a span of time: prices, and the last size.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct SideAccumulator {
     prices: Prices,
@@ -235,7 +235,7 @@ impl SideAccumulator {
         self.any().then_some((close.at, price, size))
     }
 
-    /// As a bar that begins with what was quoted before it.
+    /// As a bar that opens with the quote before it.
     pub(crate) fn after(&self, before: Option<&Self>) -> Option<([Price; 4], Size)> {
         let carried = before.filter(|before| before.any());
         if !self.any() {
@@ -252,7 +252,7 @@ impl SideAccumulator {
     }
 }
 
-/// Quotes of a time.
+/// Quotes of a span of time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct QuoteAccumulator {
     pub(crate) bid: SideAccumulator,

@@ -15,29 +15,29 @@ use crate::{Kind, Quote, QuoteSide, Record, Trade, UnixNanos};
 use rustc_hash::FxHasher;
 use std::hash::Hasher;
 
-/// How bars are made.
+/// Settings of an aggregator.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Which bars.
+    /// Bar intervals.
     pub intervals: Vec<Interval>,
-    /// How long after its end a bar is closed, nanoseconds: what comes later restates it.
+    /// How long after its end a bar is closed, nanoseconds; later records restate it.
     pub emit_delay: i64,
-    /// How long after its end a bar may be restated, nanoseconds: what comes later goes to the late topic.
+    /// How long after its end a bar may be restated, nanoseconds; later records go to the late topic.
     pub allowed_lateness: i64,
-    /// Condition policy and calendar by feed and symbol; the first that fits, or the last.
+    /// Condition policy and calendar by feed and symbol; the first that matches, or the last.
     pub feeds: Vec<Feed>,
 }
 
-/// The rules of some feeds.
+/// Rules for some feeds.
 #[derive(Debug, Clone)]
 pub struct Feed {
-    /// What the feeds' names begin with.
+    /// Feed-name prefix.
     pub prefix: String,
-    /// What the symbols contain: `:` for Finnhub's `BINANCE:BTCUSDT`. Empty: any symbol.
+    /// Text that the symbols contain: `:` for Finnhub's `BINANCE:BTCUSDT`. Empty: any symbol.
     pub symbols: String,
-    /// Which print may set what.
+    /// Condition policy.
     pub policy: Policy,
-    /// Sessions.
+    /// Exchange calendar.
     pub calendar: Calendar,
 }
 
@@ -48,15 +48,15 @@ impl Feed {
 }
 
 impl Settings {
-    /// The rules of a symbol on a feed. `None` only where there are no rules at all.
+    /// The rules for a symbol on a feed. `None` only if there are no rules at all.
     #[must_use]
     pub fn rules(&self, feed: &str, symbol: &str) -> Option<&Feed> {
         self.feeds.get(self.index(feed, symbol))
     }
 
-    /// The span of time whose records make all bars that begin in a span, whatever the feed: whole session days, because
-    /// volume and quotes are carried within one. Where a market never closes, quotes are carried over its days too: the
-    /// span begins a day earlier.
+    /// The span of time whose records are needed for all bars that start in a span, whatever the feed: whole
+    /// session days, because volume and quotes carry over within one. In a market that never closes, quotes
+    /// carry over its days too: the span starts a day earlier.
     #[must_use]
     pub fn reading_span(&self, from: UnixNanos, to: UnixNanos) -> (UnixNanos, UnixNanos) {
         let (mut first, mut last) = (from, to);
@@ -88,7 +88,7 @@ impl Settings {
     }
 }
 
-/// A feed's name and rules, looked up once; once for each of its rules where they differ by symbol.
+/// A feed's name and rules, looked up once per feed, or once per rule if they differ by symbol.
 #[derive(Debug, Clone)]
 struct KnownFeed {
     name: Box<str>,
@@ -98,7 +98,7 @@ struct KnownFeed {
     by_symbol: bool,
 }
 
-/// Makes bars of trades and quotes. Each partition of a topic has one of its own.
+/// Aggregates trades and quotes into bars. Each partition of a topic has its own.
 #[derive(Debug, Clone)]
 pub struct Aggregator {
     settings: Settings,
@@ -114,14 +114,14 @@ pub struct Aggregator {
     read: u64,
 }
 
-/// What became of the records taken so far.
+/// Counts of the records so far, by verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Trades read, whatever became of them.
+    /// Trades read, whatever their verdict.
     pub trades: u64,
-    /// Counted before.
+    /// Duplicates.
     pub duplicates: u64,
-    /// Replaced or took back a record counted before.
+    /// Records that corrected or canceled an earlier one.
     pub amended: u64,
 }
 
@@ -130,7 +130,7 @@ fn series_name(kind: Kind, feed: &str, symbol: &str) -> String {
 }
 
 impl Aggregator {
-    /// Without any records yet. `settings.feeds` has at least one entry.
+    /// Creates an aggregator without records. `settings.feeds` has at least one entry.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self {
@@ -147,14 +147,14 @@ impl Aggregator {
         }
     }
 
-    /// Goes on after an earlier run: what [`Aggregator::needs`] returned then.
+    /// Resumes after an earlier run, from what [`Aggregator::needs`] returned then.
     #[must_use]
     pub fn with_floors(mut self, floors: Floors) -> Self {
         self.floors = floors;
         self
     }
 
-    /// Takes a record in.
+    /// Adds a record.
     #[inline]
     pub fn add(&mut self, record: &Record<&str>, place: Place) -> Verdict {
         self.latest_ms = self.latest_ms.max(place.stamp_ms);
@@ -166,7 +166,7 @@ impl Aggregator {
         added.err().unwrap_or(Verdict::Taken)
     }
 
-    /// The place of a feed's rules for a symbol in `feeds`: nearly always the last record's.
+    /// Index in `feeds` of a feed's rules for a symbol: nearly always the last record's.
     #[inline]
     fn feed(&mut self, name: &str, symbol: &str) -> usize {
         let known = self.feeds.get(self.feed);
@@ -254,7 +254,7 @@ impl Aggregator {
         Ok(())
     }
 
-    /// From where to read again after what was emitted so far is kept. Comes after [`Aggregator::take`].
+    /// Where to resume reading once everything emitted so far is durable. Called after [`Aggregator::take`].
     pub fn needs(&mut self) -> Needs {
         let mut needs = Needs { position: None, floors: self.floors.clone() };
         let Needs { position, floors } = &mut needs;
@@ -276,7 +276,7 @@ impl Aggregator {
         self.market.now()
     }
 
-    /// What became of records up to the last [`Aggregator::take`].
+    /// Counts up to the last [`Aggregator::take`].
     #[must_use]
     pub fn counts(&self) -> Counts {
         Counts {
@@ -286,7 +286,7 @@ impl Aggregator {
         }
     }
 
-    /// Why trades set no price, so that there may be no bar of them; and conditions no vocabulary has.
+    /// Why trades set no price, so that they may yield no bar; and unknown conditions.
     #[must_use]
     pub fn condition_counts(&self) -> ConditionCounts {
         let mut counts = ConditionCounts::default();
@@ -294,15 +294,15 @@ impl Aggregator {
         counts
     }
 
-    /// Emits the bars that have closed, changed or become final. `idle` nanoseconds have passed since the last record:
-    /// a stream that has gone quiet does not keep its bars open.
+    /// Emits bars that have closed, changed or become final. `idle` nanoseconds have passed since the last
+    /// record: a stream that has gone quiet does not keep its bars open.
     pub fn take(&mut self, idle: i64, emit: &mut dyn FnMut(Bar)) {
         let market = Some(self.market.now().saturating_add(idle));
         self.trades.take(market, emit);
         self.quotes.take(market, emit);
     }
 
-    /// Emits all bars there are, as final: the stream has ended.
+    /// Emits all bars, as final: the stream has ended.
     pub fn finish(&mut self, emit: &mut dyn FnMut(Bar)) {
         self.trades.take(None, emit);
         self.quotes.take(None, emit);

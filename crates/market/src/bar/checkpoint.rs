@@ -1,24 +1,24 @@
-//! Where a stream continues after a restart.
+//! Where a stream resumes after a restart.
 
 use super::accumulator::{EventOrder, QuoteAccumulator};
 use crate::{Price, Size};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Where a record stands in its stream.
+/// Position of a record in its stream.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Place {
     /// Its position: an offset.
     pub position: u64,
-    /// When it was put there, milliseconds.
+    /// When it was appended, milliseconds since 1970.
     pub stamp_ms: i64,
 }
 
-/// From where a stream is to be read again so that all bars that may still change come out the same, and which event
-/// times are done with until then, by series.
+/// Where to resume reading so that all bars that may still change come out the same, and up to which event
+/// time the bars of each series are final.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Needs {
-    /// The first position; `None` when nothing is needed again.
+    /// The first position needed; `None` if none is.
     pub position: Option<u64>,
     /// Series (`trade|feed|symbol`) whose records before a time are in final bars.
     pub floors: Floors,
@@ -27,14 +27,14 @@ pub struct Needs {
 /// Low watermarks by series.
 pub type Floors = BTreeMap<String, Floor>;
 
-/// Low watermark of a series: its records before this time are in final bars. In JSON the time alone, or an object where
-/// quotes are carried on.
+/// Low watermark of a series: its records before this time are in final bars. In JSON the time alone, or an
+/// object if quotes are carried over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Stored", into = "Stored")]
 pub struct Floor {
     /// Event time, nanoseconds.
     pub time: i64,
-    /// What was quoted last before it, where a market without sessions carries its quotes on.
+    /// The last quote before it, in markets without sessions, whose quotes carry over.
     pub carried: CarriedQuote,
 }
 
@@ -84,7 +84,7 @@ impl CarriedQuote {
         Self { bid, ask }
     }
 
-    /// An accumulator that closes with it; nothing where a number cannot be read.
+    /// An accumulator that closes with it; nothing if a number cannot be parsed.
     pub(super) fn accumulator(&self) -> QuoteAccumulator {
         let mut acc = QuoteAccumulator::default();
         for (side, acc) in [(&self.bid, &mut acc.bid), (&self.ask, &mut acc.ask)] {

@@ -1,13 +1,13 @@
-//! Event time as a stream of records tells it.
+//! Event time, as derived from a stream of records.
 
-/// How far a single record may move the clock on: a print dated further ahead must be confirmed.
+/// Maximum advance by a single record: a print dated further ahead must be confirmed.
 const STEP: i64 = 10 * crate::interval::SECOND;
-/// How many records in a row must stand that far ahead before the clock follows them.
+/// Number of consecutive records that must be that far ahead before the clock follows them.
 const CONFIRM: u8 = 3;
 
-/// The latest event time that can be trusted. One future-dated print does not move it: a leap of more than ten seconds
-/// needs three records in a row, none of them back at the old time, and then goes to the earliest of the three. It
-/// depends on nothing but the records' order.
+/// The latest trusted event time. One future-dated print does not advance it: a jump of more than ten seconds
+/// needs three records in a row, none of them back at the old time, and then advances to the earliest of the
+/// three. It depends only on the order of records.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     now: i64,
@@ -22,14 +22,14 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// The time; [`i64::MIN`] before it is known.
+    /// Current event time; [`i64::MIN`] before it is known.
     #[must_use]
     #[inline]
     pub const fn now(&self) -> i64 {
         self.now
     }
 
-    /// Takes a record's time in.
+    /// Advances with a record's time.
     #[inline]
     pub fn observe(&mut self, ts: i64) {
         if ts <= self.now.saturating_add(STEP) {
@@ -70,9 +70,9 @@ mod tests {
         // The next morning.
         assert_eq!(after(&[100, 101, 102, 60_000, 60_001, 60_005]), 60_000);
         assert_eq!(after(&[100, 101, 102, 60_000, 60_001, 60_005, 60_006]), 60_006);
-        // The very first record may be the bad one.
+        // The very first record may be the wrong one.
         assert_eq!(after(&[90_000, 100, 101, 102]), 102);
-        // Late records do not turn it back.
+        // Late records do not move it back.
         assert_eq!(after(&[100, 101, 102, 103, 50]), 103);
     }
 }

@@ -5,14 +5,14 @@ use crate::calendar::Day;
 use crate::interval::Interval;
 use std::collections::VecDeque;
 
-/// When bars close and when they can no longer change, nanoseconds.
+/// When bars close and when they become final, nanoseconds after their end.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Times {
     pub(crate) emit_delay: i64,
     pub(crate) allowed_lateness: i64,
 }
 
-/// So many ends of session days are kept: a floor is never further behind.
+/// Number of session day ends kept: a low watermark is never further behind.
 const DAYS: usize = 8;
 
 /// A bar that may still change.
@@ -20,15 +20,15 @@ const DAYS: usize = 8;
 pub(crate) struct OpenBar<C> {
     pub(crate) start: i64,
     pub(crate) end: i64,
-    /// Its session day's end: volume is not carried across.
+    /// End of its session day: volume is not carried across it.
     pub(crate) day_end: i64,
-    /// Seconds that can no longer change.
+    /// Accumulated seconds that can no longer change.
     pub(super) base: Option<Box<C>>,
-    /// All of its seconds but the hot one.
+    /// All of its seconds except the current one.
     pub(super) acc: C,
     pub(crate) late: u32,
     pub(crate) revision: u32,
-    /// What comes now restates it.
+    /// Later records restate it.
     pub(super) closed: bool,
     /// Its own clock is past the allowed lateness.
     pub(super) settled: bool,
@@ -36,7 +36,7 @@ pub(crate) struct OpenBar<C> {
     pub(super) dirty: bool,
     pub(super) emitted: bool,
     emitted_final: bool,
-    /// Emitted with values, not only found empty.
+    /// Emitted with values, not just found empty.
     shown: bool,
 }
 
@@ -45,24 +45,24 @@ pub(crate) struct OpenBar<C> {
 pub(crate) struct IntervalBars<C> {
     pub(crate) interval: Interval,
     pub(super) bars: VecDeque<OpenBar<C>>,
-    /// Quotes go on from one session day to the next: the market never closes.
+    /// Whether quotes carry over from one session day to the next: the market never closes.
     pub(super) continuous: bool,
-    /// The bars that were released, merged, and the end of the newest one's session day: quotes go on from them.
+    /// The released bars, merged, and the end of the newest one's session day: quotes continue from them.
     before: Option<(i64, C)>,
-    /// What `before` was at the end of each of the last session days.
+    /// Value of `before` at the end of each of the last session days.
     day_ends: VecDeque<(i64, C)>,
-    /// How many of the oldest are settled.
+    /// Number of oldest bars that are settled.
     pub(super) settled: usize,
-    /// How many of the oldest are emitted as final: those before the first that is not.
+    /// Number of oldest bars emitted as final: those before the first that is not.
     finals: usize,
-    /// Start of the first bar that is to be emitted.
+    /// Start of the first bar to emit.
     pub(super) dirty_from: i64,
 }
 
-/// Hands accumulators, newest first, to a function until it answers that it has seen enough.
+/// Passes accumulators, newest first, to a function until it returns that it has seen enough.
 pub(crate) type Before<'a, C> = &'a dyn Fn(&mut dyn FnMut(&C) -> bool);
 
-/// What is emitted of a bar: its merged accumulator, and what came before and after it.
+/// Input for emitting a bar: its merged accumulator, and what came before and after it.
 pub(crate) struct Emitted<'a, C> {
     pub(crate) interval: Interval,
     pub(crate) bar: &'a OpenBar<C>,
@@ -101,7 +101,7 @@ impl<C: Accumulator> IntervalBars<C> {
         self.place(start).ok().map(|place| &mut self.bars[place])
     }
 
-    /// A bar that begins only when its time is over is closed from the start: its first record is late.
+    /// A bar that starts after its end has passed is closed from the start: its first record is late.
     pub(super) fn find_or_open(&mut self, ts: i64, day: &Day, now: i64, emit_delay: i64) -> &mut OpenBar<C> {
         let (start, end) = self.interval.bounds(ts, day);
         let place = self.place(start).unwrap_or_else(|place| {
@@ -147,7 +147,8 @@ impl<C: Accumulator> IntervalBars<C> {
         hot: Option<(i64, &C)>,
         emit: &mut dyn FnMut(Emitted<'_, C>),
     ) {
-        // Finality by the market's clock goes from the oldest on, what is dirty or not emitted may lie anywhere after it.
+        // The market's clock makes bars final from the oldest on; dirty or unemitted bars may be anywhere
+        // after it.
         let oldest = self.finals;
         let dirty = match self.dirty_from {
             i64::MAX => self.bars.len(),
@@ -160,7 +161,7 @@ impl<C: Accumulator> IntervalBars<C> {
             let bar = &self.bars[index];
             let is_final = end || bar.settled || market >= bar.end.saturating_add(times.allowed_lateness);
             if index < dirty.min(not_emitted) && !is_final {
-                // Nothing to emit before the first that is dirty.
+                // Nothing to emit before the first dirty bar.
                 index = dirty.min(not_emitted).max(index + 1);
                 continue;
             }
@@ -201,7 +202,7 @@ impl<C: Accumulator> IntervalBars<C> {
                 unpriced_after.merge(&later_acc);
             }
         }
-        // Carried volume is known only once the next bar with a price is, or the session is over.
+        // Carried volume is known only once there is a next bar with a price, or the session is over.
         let known = next.is_some_and(|next| next.settled || past(next.end))
             || past(bar.day_end)
             || market == i64::MAX;
@@ -243,7 +244,8 @@ impl<C: Accumulator> IntervalBars<C> {
         bar.dirty = false;
     }
 
-    /// Lets bars go that are emitted as final and can no longer change. With carried volume a bar stays until the next one
+    /// Releases bars that are emitted as final and can no longer change. With carried volume a bar stays
+    /// until the next one with a price has settled too.
     /// with a price has settled too.
     pub(super) fn release(&mut self, carries: bool) {
         while let Some(front) = self.bars.front() {
@@ -269,7 +271,7 @@ impl<C: Accumulator> IntervalBars<C> {
         }
     }
 
-    /// Later bars begin with what a released bar ended with.
+    /// Later bars open with what a released bar ended with.
     fn carry(&mut self, bar: &OpenBar<C>) {
         let mut merged = match self.before.take() {
             Some((day_end, acc)) if day_end == bar.day_end => acc,
@@ -286,7 +288,7 @@ impl<C: Accumulator> IntervalBars<C> {
         self.before = Some((bar.day_end, merged));
     }
 
-    /// What a market without sessions carries over the end of a session day that is done.
+    /// What a market without sessions carries across the end of a completed session day.
     pub(super) fn carried(&self, day_end: i64, hot: Option<(i64, &C)>) -> Option<C> {
         if !self.continuous {
             return None;
@@ -300,7 +302,7 @@ impl<C: Accumulator> IntervalBars<C> {
         Some(carried)
     }
 
-    /// Begins with what an earlier run carried over the end of a session day.
+    /// Starts with what an earlier run carried across the end of a session day.
     pub(super) fn resume(&mut self, day_end: i64, carried: C) {
         self.before = Some((day_end, carried));
     }

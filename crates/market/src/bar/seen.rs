@@ -1,8 +1,8 @@
-//! Which records were seen before: exactly for the newest, by number for those of long ago.
+//! Duplicate detection: exact for the newest records, by sequence number for old ones.
 
 use super::accumulator::EventOrder;
 
-/// Which records of a series were seen.
+/// The records of a series seen so far.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Seen {
     last: Option<EventOrder>,
@@ -10,19 +10,19 @@ pub(super) struct Seen {
     sessions: Vec<(i64, Numbers)>,
 }
 
-/// Numbers seen, as ranges. Feeds that number each symbol's records one after the other need only a few; where they
-/// become many, or a number comes twice, they say nothing.
+/// Numbers seen, as ranges. Feeds with consecutive numbers per symbol need only a few; if they become many,
+/// or a number repeats, the ranges are unusable.
 #[derive(Debug, Clone, Default)]
 struct Numbers {
     ranges: Vec<(u64, u64)>,
     useless: bool,
 }
 
-/// More ranges are given up.
+/// Limit on ranges, beyond which they are discarded.
 const RANGES: usize = 64;
 
 impl Numbers {
-    /// False where it was there already.
+    /// Returns false if it was already present.
     #[inline]
     fn add(&mut self, number: u64) {
         match self.ranges.last_mut() {
@@ -62,7 +62,7 @@ impl Numbers {
 }
 
 impl Seen {
-    /// Whether it stands after all others: the usual case, and then certainly new.
+    /// Whether it follows all others: the usual case, and then certainly new.
     #[inline]
     pub(super) fn is_next(&mut self, at: EventOrder) -> bool {
         let next = self.last.is_none_or(|last| at > last);
@@ -92,7 +92,7 @@ impl Seen {
         }
     }
 
-    /// Whether a record of long ago was certainly counted.
+    /// Whether an old record was certainly counted.
     pub(super) fn surely(&self, number: u64, session: i64) -> bool {
         self.sessions.iter().any(|(start, numbers)| *start == session && numbers.has(number))
     }

@@ -12,32 +12,33 @@ use crate::policy::Updates;
 use crate::{Kind, Size, Trade, UnixNanos, fixed};
 use std::collections::VecDeque;
 
-/// What became of a record.
+/// Verdict on a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It goes into its bars, as far as it is new and its conditions let it.
+    /// Accepted: it goes into its bars if it is new and its conditions allow it.
     Taken,
-    /// It was counted before.
+    /// A duplicate.
     Duplicate,
-    /// Its bars can no longer change: for the late topic.
+    /// Late: its bars are final, so it goes to the late topic.
     TooLate,
-    /// Its bars were final in an earlier run; whether it was counted then is not known.
+    /// Its bars were final in an earlier run; whether they contain it is unknown.
     Past,
 }
 
-/// What a record taken did.
+/// Effect of an accepted record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effected {
     /// It is in its bars, or may update nothing.
     Counted,
-    /// It was counted before.
+    /// A duplicate.
     Duplicate,
-    /// It replaced or took back a record counted before.
+    /// It corrected or canceled an earlier record.
     Amended,
 }
 
 impl EventOrder {
-    /// When a trade happened, and where it stands among those of its instant: by the vendor's sequence number, or else by
+    /// Order of a trade: its time, then the vendor's sequence number or, without one, the last digits of the
+    /// id, because feeds number upwards.
     /// the last digits of the id, for feeds count up.
     #[inline]
     pub(super) fn of(trade: &Trade<&str>) -> Self {
@@ -73,24 +74,25 @@ fn bar<C>(kind: Kind, name: &Name, emitted: &Emitted<'_, C>, values: Values) -> 
     }
 }
 
-/// What all series of a kind have in common.
+/// What the series of both kinds share.
 pub(super) trait Series {
-    /// What they keep of a record.
+    /// What is kept of a record.
     type Item;
     fn name(&self) -> &Name;
-    /// The session day of a time.
+    /// The session day that contains a time.
     fn day(&mut self, ts: i64) -> Day;
-    /// Adds a record that is not too late; after it the series' time is `now`.
+    /// Adds a record that is not late; the series' time is then `now`.
     fn add(&mut self, item: &Self::Item, now: i64) -> Effected;
-    /// Whether a record of long ago was certainly counted.
+    /// Whether an old record was certainly counted.
     fn surely(&mut self, ts: i64, number: u64) -> bool;
-    /// What later bars need to know of those before the end of a session day that is done.
+    /// What later bars need to know from before the end of a completed session day.
     fn carried(&self, day_end: i64) -> CarriedQuote;
-    /// Emits the bars that have closed, changed or become final as of the market's time; without it, all as final.
+    /// Emits bars that have closed, changed or become final as of the market's time; without one, all as
+    /// final.
     fn take(&mut self, market: Option<i64>, emit: &mut dyn FnMut(Bar));
 }
 
-/// A quote on its way into its bars: raw values of price and size.
+/// A quote during aggregation: raw values of price and size.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Quoted {
     pub(super) at: EventOrder,
@@ -102,7 +104,7 @@ pub(super) struct Quoted {
 pub(super) struct TradeSeries {
     name: Name,
     timeline: Timeline<TradeAccumulator>,
-    /// What may still be amended or come again, in order.
+    /// Records that may still be amended or repeated, in order.
     prints: VecDeque<Print>,
     pruned: i64,
     seen: Seen,
@@ -151,12 +153,12 @@ impl TradeSeries {
         }
     }
 
-    /// A print that is late, came before, or changes one that did.
+    /// A print that is late, a duplicate, or an amendment.
     #[inline(never)]
     fn amend(&mut self, mut print: Print, session: i64) -> Effected {
         let amends = print.revision > 0 || print.canceled;
         if print.canceled {
-            // It stays, so that what it took back is not counted when it comes again.
+            // It is kept, so that the print it canceled is not counted if it is repeated.
             (print.updates, print.day) = (Updates::default(), Updates::default());
             print.revision = print.revision.max(1);
         }
@@ -184,7 +186,7 @@ impl TradeSeries {
         }
         let place = self.prints.partition_point(|other| other.at < print.at);
         self.prints.insert(place, print);
-        // The print that a cancel is of may still come.
+        // The print that a cancel refers to may still arrive.
         self.seen.is_next(print.at);
         if print.canceled {
             return Effected::Amended;
@@ -193,7 +195,7 @@ impl TradeSeries {
         Effected::Counted
     }
 
-    /// The prints of a second, added up anew.
+    /// The prints of a second, summed again.
     fn second(&self, ts: i64) -> TradeAccumulator {
         let start = second_of(ts);
         let first = self.prints.partition_point(|print| print.at.ts < start);

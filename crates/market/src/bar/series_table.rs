@@ -1,9 +1,10 @@
 //! All series of trades, or of quotes.
 //!
-//! What decides whether a record is taken is small and lies together (`SeriesState`): that of ten thousand series stays
-//! in the processor's cache. The series themselves are large. So records that are taken wait, at most until bars are asked
-//! for, and are worked in series by series: each series' own order is kept, and it is fetched once for many records.
-//! Records of so many series wait together that they stay in the cache too.
+//! The state that decides whether to accept a record is small and contiguous (`SeriesState`): that of ten
+//! thousand series stays in the processor's cache. The series themselves are large. So accepted records wait,
+//! at most until bars are requested, and are processed series by series: each series keeps its own order and
+//! is fetched once for many records. The number of series that wait together is limited so that they stay in
+//! the cache too.
 
 use super::Bar;
 use super::checkpoint::{Floor, Place};
@@ -16,26 +17,26 @@ use rustc_hash::{FxHashMap, FxHasher};
 use std::collections::VecDeque;
 use std::hash::Hasher;
 
-/// This many series wait together, and this many of their records at the most: 256 kB, beside which the series themselves
-/// stay in a core's cache. Of each there are so many that fetching it counts for little.
+/// Number of series that wait together, and of their records: 256 kB, so that the series themselves stay in a
+/// core's cache as well. There are enough records of each series that fetching it is cheap.
 const TOGETHER: usize = 32;
 const WAITING: usize = 4_096;
 
-/// After so long without a record of a series, its bars are done with although its own clock stands still.
+/// After this long without a record of a series, its bars are final although its own clock stands still.
 const STALE_MS: i64 = 24 * 3_600_000;
 
-/// Where a series stands: what every record asks for, in one line of the cache.
+/// State of a series: what every record needs, in one cache line.
 #[derive(Debug, Clone)]
 #[repr(align(64))]
 pub(super) struct SeriesState {
-    /// The symbol; of more than 15 bytes: nothing.
+    /// The symbol; nothing if longer than 15 bytes.
     symbol: u128,
     clock: Clock,
     /// Records before this are in final bars of an earlier run.
     floor: i64,
     stamp_ms: i64,
     feed: u32,
-    /// The last record's, in `SeriesTable::days`.
+    /// Index of the last record's session in `SeriesTable::days`.
     day: u32,
 }
 
@@ -48,7 +49,7 @@ struct Hours {
     regular: (i64, i64),
 }
 
-/// A record that waits.
+/// A waiting record.
 #[derive(Debug, Clone)]
 struct Waiting<I> {
     item: I,
@@ -65,21 +66,21 @@ pub(super) struct SeriesTable<S: Series> {
     allowed_lateness: i64,
     /// Series by symbol and feed. The symbol is in its state, which is fetched anyway.
     short: HashTable<u32>,
-    /// All feeds' series of a symbol of more than 15 bytes.
+    /// Series of all feeds of a symbol of more than 15 bytes.
     long: FxHashMap<Box<str>, Vec<u32>>,
     states: Vec<SeriesState>,
     days: Vec<Hours>,
     series: Vec<S>,
     open: Vec<OpenSessions>,
-    /// The records of the first [`TOGETHER`] series, of the next, and so on.
+    /// Waiting records of the first [`TOGETHER`] series, of the next, and so on.
     waiting: Vec<Vec<Waiting<S::Item>>>,
-    /// The order to work them in.
+    /// Processing order.
     order: Vec<u32>,
     pub(super) duplicates: u64,
     pub(super) amended: u64,
 }
 
-/// A symbol of up to 15 bytes as a number: found without a look at text elsewhere in memory.
+/// A symbol of up to 15 bytes as a number: compared without reading text elsewhere in memory.
 #[inline]
 fn packed(symbol: &str) -> Option<u128> {
     let length = symbol.len();
@@ -95,12 +96,12 @@ fn hash(symbol: u128, feed: u32) -> u64 {
     hasher.finish()
 }
 
-/// What stands before an instant that can no longer change.
+/// Position up to which nothing can change any more.
 fn bound(now: i64, allowed_lateness: i64) -> i64 {
     now.saturating_sub(allowed_lateness)
 }
 
-/// Called with a series, the first position it needs again, and the end of what is final of it.
+/// Callback with a series, the first position it still needs, and the end of its final bars.
 type Emit<'a> = &'a mut dyn FnMut(&Name, Option<u64>, Option<Floor>);
 
 impl<S: Series> SeriesTable<S> {
@@ -110,7 +111,7 @@ impl<S: Series> SeriesTable<S> {
             short: HashTable::new(),
             long: FxHashMap::default(),
             states: Vec::new(),
-            // Of none yet.
+            // No session yet.
             days: vec![Hours { session: (0, 0), regular: (0, 0) }],
             series: Vec::new(),
             open: Vec::new(),
@@ -121,7 +122,7 @@ impl<S: Series> SeriesTable<S> {
         }
     }
 
-    /// The series of a symbol and feed; `make` tells a new one and its floor.
+    /// The series of a symbol and feed; `make` creates a new one with its low watermark.
     #[inline]
     pub(super) fn find(&mut self, symbol: &str, feed: u32, make: impl FnOnce() -> (S, i64)) -> u32 {
         let packed = packed(symbol);
@@ -164,7 +165,7 @@ impl<S: Series> SeriesTable<S> {
         at
     }
 
-    /// Whether a record may change bars: its series' time after it, and whether it is of the regular session.
+    /// Whether a record may change bars: its series' time after it, and whether it is in the regular session.
     #[inline]
     pub(super) fn admit(
         &mut self,
@@ -193,7 +194,7 @@ impl<S: Series> SeriesTable<S> {
 
     #[cold]
     fn too_late(&mut self, series: u32, known: impl FnOnce(&mut S) -> bool) -> Verdict {
-        // What waits may be the record itself, seen the first time.
+        // The waiting record may be the same one, seen for the first time.
         self.work(series as usize / TOGETHER);
         if known(&mut self.series[series as usize]) {
             self.duplicates += 1;
@@ -223,7 +224,7 @@ impl<S: Series> SeriesTable<S> {
         hours
     }
 
-    /// Takes a record that was admitted.
+    /// Adds a record that was admitted.
     #[inline]
     pub(super) fn push(&mut self, series: u32, now: i64, item: S::Item) {
         let together = series as usize / TOGETHER;
@@ -234,7 +235,7 @@ impl<S: Series> SeriesTable<S> {
         }
     }
 
-    /// Works in what waits, series by series.
+    /// Processes the waiting records, series by series.
     #[inline(never)]
     fn work(&mut self, together: usize) {
         let waiting = &mut self.waiting[together];
@@ -267,9 +268,10 @@ impl<S: Series> SeriesTable<S> {
         waiting.clear();
     }
 
-    /// Emits the bars that have closed, changed or become final as of the market's time; at the end of the stream all.
+    /// Emits bars that have closed, changed or become final as of the market's time; at the end of the stream
+    /// all.
     pub(super) fn take(&mut self, market: Option<i64>, emit: &mut dyn FnMut(Bar)) {
-        // A series that was just worked on is at hand.
+        // The series processed last is in the cache.
         for together in 0..self.waiting.len() {
             self.work(together);
             let (from, to) = (together * TOGETHER, self.series.len().min((together + 1) * TOGETHER));
@@ -277,7 +279,7 @@ impl<S: Series> SeriesTable<S> {
         }
     }
 
-    /// Of each series the first position needed again, and before when its records are in final bars.
+    /// For each series, the first position it still needs, and the time before which its bars are final.
     pub(super) fn needs(&mut self, market: i64, latest_ms: i64, emit: Emit<'_>) {
         for ((state, open), series) in self.states.iter_mut().zip(&mut self.open).zip(&mut self.series) {
             let stale = state.stamp_ms < latest_ms.saturating_sub(STALE_MS);

@@ -1,9 +1,9 @@
 //! The seconds and bars of one series that may still change.
 //!
-//! Records are added to one accumulator per second. The second being filled is `hot`; when another begins it is merged
-//! into the bars of every interval, so that a record in order costs one addition whatever the number of intervals. A
-//! second is kept until the allowed lateness is past; then it is part of its bars for good (`base`), and a bar whose
-//! seconds all are is final.
+//! Records are added to one accumulator per second. The current second is `hot`; when another starts it is
+//! merged into the bars of every interval, so that a record in order costs one addition, however many
+//! intervals there are. A second is kept until the allowed lateness has passed; it then belongs to its bars
+//! permanently (`base`), and a bar whose seconds all do is final.
 
 use super::accumulator::Accumulator;
 use super::interval_bars::{Emitted, IntervalBars, OpenBar, Times};
@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 pub(crate) struct Timeline<C> {
     times: Times,
     calendar: Calendar,
-    /// A bar waits for the volume that may be carried back to it.
+    /// A bar waits for volume that may be carried back to it.
     carries: bool,
     /// The series' own time.
     now: i64,
@@ -27,16 +27,16 @@ pub(crate) struct Timeline<C> {
     hot_closed: bool,
     seconds: VecDeque<(i64, C)>,
     intervals: Vec<IntervalBars<C>>,
-    /// The own clock's next duty.
+    /// Next deadline of the series' own clock.
     next: i64,
-    /// The market clock's next duty.
+    /// Next deadline of the market's clock.
     due: i64,
     dirty: bool,
 }
 
 const NONE: i64 = i64::MIN;
 
-/// Where the second of a time begins.
+/// Start of the second that contains a time.
 #[inline]
 pub(crate) fn second_of(ts: i64) -> i64 {
     ts.saturating_sub(ts.rem_euclid(SECOND))
@@ -70,7 +70,7 @@ impl<C: Accumulator> Timeline<C> {
         self.now.saturating_sub(self.times.allowed_lateness)
     }
 
-    /// The session day of a time.
+    /// The session day that contains a time.
     #[inline]
     pub(crate) fn day(&mut self, ts: i64) -> &Day {
         if !self.day.holds(ts) {
@@ -79,7 +79,7 @@ impl<C: Accumulator> Timeline<C> {
         &self.day
     }
 
-    /// Adds to the second of a time that is not sealed.
+    /// Adds to the second that contains a time and is not sealed.
     #[inline]
     pub(crate) fn add(&mut self, ts: i64, f: impl Fn(&mut C)) {
         let second = second_of(ts);
@@ -96,7 +96,7 @@ impl<C: Accumulator> Timeline<C> {
         }
     }
 
-    /// The series' time has come to `now`.
+    /// Advances the series' time to `now`.
     #[inline]
     pub(crate) fn advance(&mut self, now: i64) {
         self.now = now;
@@ -105,7 +105,7 @@ impl<C: Accumulator> Timeline<C> {
         }
     }
 
-    /// Where a second is, or belongs.
+    /// Index of a second, or where to insert it.
     #[inline]
     fn at(&self, second: i64) -> Result<usize, usize> {
         match self.seconds.back() {
@@ -172,7 +172,7 @@ impl<C: Accumulator> Timeline<C> {
         self.hot_closed = false;
     }
 
-    /// A record changed what is at `ts`: bars that were closed are to be emitted again.
+    /// A record changed the data at `ts`: closed bars are to be emitted again.
     fn restate(&mut self, ts: i64, late: u32) {
         let day = *self.day(ts);
         for interval_bars in &mut self.intervals {
@@ -197,7 +197,7 @@ impl<C: Accumulator> Timeline<C> {
             {
                 touch(earlier, 0);
             }
-            // What a bar of quotes closes with is what the next ones begin with.
+            // The next quote bars open with what this one closes with.
             for later in bars.range_mut(place + 1..) {
                 if C::ALONE || !(continuous || later.day_end == day_end) {
                     break;
@@ -231,7 +231,7 @@ impl<C: Accumulator> Timeline<C> {
         self.restate(ts, 0);
     }
 
-    /// The own clock has come to something: bars close, seconds are sealed, bars settle.
+    /// A deadline of the own clock has passed: bars close, seconds are sealed, bars settle.
     fn turn(&mut self) {
         let now = self.now;
         let Times { emit_delay, allowed_lateness } = self.times;
@@ -249,7 +249,7 @@ impl<C: Accumulator> Timeline<C> {
             let day = *self.day(second);
             for interval_bars in &mut self.intervals {
                 let (start, end) = interval_bars.interval.bounds(second, &day);
-                // A bar that is sealed whole is never added up anew.
+                // A fully sealed bar is never summed again.
                 if end <= bound {
                     continue;
                 }
@@ -296,20 +296,20 @@ impl<C: Accumulator> Timeline<C> {
         }
     }
 
-    /// What a market without sessions carries over the end of a session day that is done.
+    /// What a market without sessions carries across the end of a completed session day.
     pub(crate) fn carried(&self, day_end: i64) -> Option<C> {
         let hot = (self.hot_start != NONE).then_some((self.hot_start, &self.hot));
         self.intervals.first().and_then(|interval_bars| interval_bars.carried(day_end, hot))
     }
 
-    /// Begins with what an earlier run carried over the end of a session day.
+    /// Starts with what an earlier run carried across the end of a session day.
     pub(crate) fn resume(&mut self, day_end: i64, carried: &C) {
         for interval_bars in self.intervals.iter_mut().filter(|interval_bars| interval_bars.continuous) {
             interval_bars.resume(day_end, carried.clone());
         }
     }
 
-    /// Emits all there is, as final.
+    /// Emits everything, as final.
     pub(crate) fn finish(&mut self, emit: &mut dyn FnMut(Emitted<'_, C>)) {
         self.intervals.iter_mut().for_each(|interval_bars| interval_bars.dirty_from = NONE);
         self.emit(i64::MAX, true, emit);
@@ -326,7 +326,7 @@ impl<C: Accumulator> Timeline<C> {
             let due = interval_bars.due(self.times);
             self.due = self.due.min(due);
         }
-        // Those emitted by the market's clock are closed from now on.
+        // Bars emitted by the market's clock are closed from now on.
         if self.hot_start != NONE {
             let (second, day) = (self.hot_start, *self.day(self.hot_start));
             self.hot_closed = self.intervals.iter().any(|interval_bars| {

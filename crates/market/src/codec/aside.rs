@@ -1,12 +1,12 @@
-//! What stock streams tell beside trades and quotes: bars and price bands. They come seldom, so they are read again from
-//! their text, the slow way, and cost nothing where there are none.
+//! Bars and price bands in stock streams. They are rare, so they are parsed again from their text, slowly,
+//! and cost nothing when absent.
 //!
 //! ```text
 //! Alpaca:  {"T":"b","S":"SPY","o":388.985,"h":389.13,"l":388.975,"c":389.12,"v":49378,"n":461,"vw":389.062639,"t":"2021-02-22T19:15:00Z"}
-//!          `u` is a bar told again, `d` is of the day so far
+//!          `u` is an updated bar, `d` the daily bar so far
 //!          {"T":"l","S":"IONM","u":3.24,"d":2.65,"i":"B","t":"2022-04-06T20:06:09.9Z","z":"A"}
 //! Massive: {"ev":"AM","sym":"GTE","v":4110,"o":0.4488,"c":0.4486,"h":0.4489,"l":0.4486,"vw":0.4487,"s":1610144640000,"e":1610144700000}
-//!          `A` is of a second
+//!          `A` is a second bar
 //!          {"ev":"LULD","T":"MSFT","h":218.12,"l":215.04,"i":[21],"z":3,"t":1610144700000,"q":8}
 //! ```
 
@@ -18,7 +18,7 @@ use crate::interval::Interval;
 use crate::{Price, UnixNanos};
 use serde_json::Value;
 
-/// A vendor's bar in a stream.
+/// A vendor's bar from a stream.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Given<'a> {
     symbol: &'a str,
@@ -29,7 +29,7 @@ pub struct Given<'a> {
 }
 
 impl Given<'_> {
-    /// As a bar of a feed.
+    /// Converts it to a bar of a feed.
     ///
     /// # Errors
     /// Its prices contradict each other.
@@ -40,23 +40,23 @@ impl Given<'_> {
     }
 }
 
-/// Prices between which a symbol may be traded (limit up, limit down).
+/// Limit up-limit down band: the prices between which a symbol may trade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bands<'a> {
-    /// Whose.
+    /// The symbol.
     pub symbol: &'a str,
-    /// From when on.
+    /// Time from which it applies.
     pub ts: UnixNanos,
-    /// The highest.
+    /// Upper limit.
     pub upper: Price,
-    /// The lowest.
+    /// Lower limit.
     pub lower: Price,
-    /// The vendor's word for why.
+    /// The vendor's indicator code.
     pub indicator: &'a str,
 }
 
 fn text<'v>(value: &'v Value, name: &str) -> Result<&'v str, String> {
-    value[name].as_str().filter(|text| !text.is_empty()).ok_or_else(|| format!("no `{name}`"))
+    value[name].as_str().filter(|text| !text.is_empty()).ok_or_else(|| format!("missing `{name}`"))
 }
 
 fn bands<'v>(
@@ -102,10 +102,10 @@ pub(super) fn massive(event: &str, raw: &str, sink: Sink<'_>) {
         Ok(value) => value,
         Err(error) => return sink(Err(error.to_string()), raw),
     };
-    // Milliseconds as documented; price bands come in microseconds.
+    // Milliseconds as documented; price bands have microseconds.
     let instant = |name: &str| {
         let digits = value[name].as_i64().map(|number| number.to_string());
-        let digits = digits.ok_or_else(|| format!("`{name}` is no time in milliseconds"))?;
+        let digits = digits.ok_or_else(|| format!("`{name}`: expected a time in milliseconds"))?;
         scan::Value::Number(&digits).epoch(name)
     };
     let indicator = value["i"].to_string();
@@ -118,7 +118,7 @@ pub(super) fn massive(event: &str, raw: &str, sink: Sink<'_>) {
             interval: if event == "A" { Interval::S1 } else { Interval::M1 },
             row: short(&value, instant("s")?.0)?,
             revision: 0,
-            // It is told once.
+            // Reported once.
             is_final: true,
         }))
     };
@@ -193,7 +193,7 @@ mod tests {
                 "MSFT 2021-01-08T22:25:00Z 218.12 215.04 [21]",
                 "MSFT 2021-01-08T22:25:00Z 218.12 215.04 [21]",
                 "GTE 1m 2021-01-08T22:24:00Z 1 1 1 1 10.5 0 0 true",
-                "Err(\"`t` is no time in milliseconds\")",
+                "Err(\"`t`: expected a time in milliseconds\")",
             ]
         );
     }

@@ -6,8 +6,8 @@
 //!  "late":0,"revision":0,"final":true,"complete":true}
 //! {… "kind":"quote" … "bid_open":…,"bid_high":…,"bid_low":…,"bid_close":…,"bid_size":…, the same with ask_ …}
 //! ```
-//! Prices, sizes and volume are exact decimals in strings; a number that does not apply is left out. A bar whose prints
-//! were all canceled has no prices: it is to be removed.
+//! Prices, sizes and volume are exact decimals in strings; numbers that do not apply are omitted. A bar whose
+//! prints were all canceled has no prices: it is to be deleted.
 
 use crate::bar::{Bar, QuoteValues, TradeValues, Values};
 use crate::{Kind, Price, Size, UnixNanos};
@@ -15,13 +15,13 @@ use serde_json::{Map, Value};
 
 const OHLC: [&str; 4] = ["open", "high", "low", "close"];
 
-/// The key of a bar's message: the same bar has the same key whatever its revision, so the topic can be compacted.
+/// Message key of a bar: the same for all of its revisions, so that the topic can be compacted.
 #[must_use]
 pub fn key(bar: &Bar) -> String {
     format!("{}|{}|{}|{}|{}", bar.symbol, bar.feed, bar.kind.name(), bar.interval, bar.start)
 }
 
-/// As a JSON object.
+/// Encodes a bar as a JSON object.
 #[must_use]
 pub fn to_json(bar: &Bar) -> Map<String, Value> {
     let mut map = Map::new();
@@ -62,14 +62,14 @@ pub fn to_json(bar: &Bar) -> Map<String, Value> {
     map
 }
 
-/// Reads a message of the bars topic.
+/// Decodes a message of the bars topic.
 ///
 /// # Errors
-/// The field that is missing or wrong.
+/// Names the missing or invalid field.
 pub fn from_json(bytes: &[u8]) -> Result<Bar, String> {
     let map: Map<String, Value> =
         serde_json::from_slice(bytes).map_err(|error| format!("not a bar: {error}"))?;
-    let fail = |name: &str| format!("not a bar: `{name}` is missing or wrong");
+    let fail = |name: &str| format!("not a bar: `{name}` is missing or invalid");
     let text = |name: &str| map.get(name).and_then(Value::as_str).ok_or_else(|| fail(name));
     let price = |name: &str| Price::parse(text(name)?.as_bytes()).map_err(|_| fail(name));
     let number = |name: &str| map.get(name).and_then(Value::as_u64).ok_or_else(|| fail(name));
@@ -118,7 +118,7 @@ pub fn from_json(bytes: &[u8]) -> Result<Bar, String> {
 mod tests {
     use super::*;
 
-    /// The form other programs read: not to be changed without a new schema version.
+    /// Other programs read this format: it must not change without a new schema version.
     #[test]
     fn bars_have_one_form() {
         let lines = [

@@ -5,8 +5,8 @@
 //!  "T":1672515782136,"m":true,"M":true}}
 //! {"id":12345,"price":"0.001","qty":"100","quoteQty":"0.1","time":1672515782136,"isBuyerMaker":true,"isBestMatch":true}
 //! ```
-//! (binance-spot-api-docs.) A symbol's trade numbers leave none out, so a jump is a hole. A buyer who is the
-//! maker was hit by a seller.
+//! (binance-spot-api-docs.) A symbol's trade numbers are consecutive, so a jump is a gap. If the buyer is the
+//! maker, the aggressor is the seller.
 
 use super::feed::{Decode, Message, Numbers, Outcome, Sink, emit_trade};
 use super::placeholder::{IdMint, Origin};
@@ -17,7 +17,7 @@ use crate::{Kind, UnixNanos};
 #[derive(Debug, Clone, Copy, Default)]
 struct Members<'a> {
     event: Value<'a>,
-    /// Of acknowledgements, which have no event.
+    /// Member of acknowledgements, which have no event.
     result: Value<'a>,
     error: Value<'a>,
     data: Value<'a>,
@@ -60,7 +60,7 @@ impl<'a> Members<'a> {
     }
 }
 
-/// Reads frames and history.
+/// Decodes frames and history.
 #[derive(Debug, Default)]
 pub struct Decoder {
     feed: String,
@@ -69,7 +69,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Of a feed, as `binance`.
+    /// Creates a decoder for a feed, for example `binance`.
     #[must_use]
     pub fn new(feed: &str) -> Self {
         Self { feed: feed.to_owned(), ..Self::default() }
@@ -94,7 +94,7 @@ impl Decoder {
             side: match of.maker {
                 Value::Bool(true) => Side::Sell,
                 Value::Bool(false) => Side::Buy,
-                _ => return Err("`m` is neither true nor false".to_owned()),
+                _ => return Err("`m`: expected true or false".to_owned()),
             },
             conditions: "[]",
             tape: "",

@@ -4,8 +4,9 @@
 //! {"channel":"market_trades","client_id":"","timestamp":"…","sequence_num":5,"events":[{"type":"update","trades":[
 //!  {"trade_id":"995098700","product_id":"BTC-USD","price":"68900.50","size":"0.0015","side":"BUY","time":"2024-…Z"}]}]}
 //! ```
-//! (docs.cdp.coinbase.com, Advanced Trade websocket; coinbase-advanced-py.) `sequence_num` counts a connection's messages
-//! over all channels, so a jump is a hole. `side` is the maker's: the aggressor is on the other one. A `snapshot` repeats trades of before the subscription: they are passed over.
+//! (docs.cdp.coinbase.com, Advanced Trade websocket; coinbase-advanced-py.) `sequence_num` counts a
+//! connection's messages across all channels, so a jump is a gap. `side` is the maker's: the aggressor has
+//! the other side. A `snapshot` repeats trades from before the subscription and is skipped.
 
 use super::feed::{Decode, Message, Outcome, Sink, emit_trade, not_an_object};
 use super::placeholder::{IdMint, Origin};
@@ -37,7 +38,7 @@ impl<'a> Members<'a> {
     }
 }
 
-/// Reads frames and history.
+/// Decodes frames and history.
 #[derive(Debug, Default)]
 pub struct Decoder {
     feed: String,
@@ -46,7 +47,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Of a feed, as `coinbase`.
+    /// Creates a decoder for a feed, for example `coinbase`.
     #[must_use]
     pub fn new(feed: &str) -> Self {
         Self { feed: feed.to_owned(), ..Self::default() }
@@ -71,7 +72,7 @@ impl Decoder {
             side: match of.side.text("side")? {
                 "BUY" => Side::Sell,
                 "SELL" => Side::Buy,
-                other => return Err(format!("`side` is neither BUY nor SELL: {other}")),
+                other => return Err(format!("`side`: expected BUY or SELL, found {other}")),
             },
             conditions: "[]",
             tape: "",
@@ -156,7 +157,7 @@ impl Decode for Decoder {
                 }
                 (_, Value::Text("snapshot"), _) | (.., Value::Null) => Ok(()),
                 (.., Value::Array(trades)) => self.trades(trades, recv_ts, sink),
-                _ => Err("an event without `trades`".to_owned()),
+                _ => Err("event without `trades`".to_owned()),
             }
         })
     }

@@ -1,4 +1,4 @@
-//! What every vendor's decoder offers: frames in, records out.
+//! The interface of all vendor decoders: frames in, records out.
 
 use super::aside::{Bands, Given};
 use super::placeholder::{IdMint, Origin};
@@ -8,42 +8,42 @@ use crate::{Kind, UnixNanos};
 use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::Xxh3;
 
-/// What a message of a frame is.
+/// A decoded message of a frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Message<'a> {
     /// A trade or quote, borrowed from the frame.
     Record(Record<&'a str>),
-    /// Nothing to keep: an answer, a sign of life.
+    /// Nothing to keep: an acknowledgement or a keep-alive.
     Silent,
-    /// Valid JSON, but not a message that this feed is known to send, by its type: counted and reported.
+    /// Valid JSON, but not of a message type that this feed is known to send: counted and reported.
     Unknown(&'a str),
     /// The vendor's own bar.
     Bar(Given<'a>),
-    /// Prices that a symbol must stay between.
+    /// Limit up-limit down price bands.
     Bands(Bands<'a>),
-    /// A symbol is halted, or traded again.
+    /// A symbol is halted or resumes trading.
     Halted {
-        /// Whose.
+        /// The symbol.
         symbol: &'a str,
-        /// From when on.
+        /// Time of the change.
         ts: UnixNanos,
-        /// Or traded again.
+        /// Whether it is halted; otherwise it resumes.
         halted: bool,
     },
-    /// The vendor's own numbers tell that something was not sent: which ones.
+    /// The vendor's sequence numbers show that something was not sent: a description of it.
     Missed(&'a str),
 }
 
-/// A message, or why it cannot be read.
+/// A message, or why it cannot be decoded.
 pub type Outcome<'a> = Result<Message<'a>, String>;
 
-/// Takes each message of a frame with its text.
+/// Callback for each message of a frame, with its text.
 pub type Sink<'s> = &'s mut dyn FnMut(Outcome<'_>, &str);
 
-/// Hands over a record whose numbers can be true.
+/// Emits a record whose numbers are plausible.
 ///
 /// # Errors
-/// They cannot.
+/// The numbers are not plausible.
 #[inline]
 pub(super) fn emit(record: Record<&str>, take: &mut dyn FnMut(Outcome<'_>)) -> Result<(), String> {
     record.check().map_err(|error| error.to_string())?;
@@ -51,7 +51,7 @@ pub(super) fn emit(record: Record<&str>, take: &mut dyn FnMut(Outcome<'_>)) -> R
     Ok(())
 }
 
-/// Hands over a trade. One whose id identifies nothing gets one.
+/// Emits a trade. A trade whose id identifies nothing gets one.
 #[inline]
 pub(super) fn emit_trade(
     trade: Trade<&str>,
@@ -62,14 +62,14 @@ pub(super) fn emit_trade(
     if !IdMint::is_placeholder(trade.id) {
         return emit(Record::Trade(trade), take);
     }
-    // What is refused is not counted.
+    // A rejected trade is not counted.
     trade.check().map_err(|error| error.to_string())?;
     let id = mint.mint(&trade, origin);
     take(Ok(Message::Record(Record::Trade(Trade { id, ..trade }))));
     Ok(())
 }
 
-/// An element of a frame that is not an object: `null` is passed over, anything else is refused.
+/// An element of a frame that is not an object: `null` is skipped, anything else is an error.
 pub(super) fn not_an_object(element: Value<'_>, raw: &str, sink: Sink<'_>) {
     match element {
         Value::Null => sink(Ok(Message::Silent), raw),
@@ -77,25 +77,25 @@ pub(super) fn not_an_object(element: Value<'_>, raw: &str, sink: Sink<'_>) {
     }
 }
 
-/// Reads a vendor's frames and history.
+/// Decodes a vendor's frames and history.
 pub trait Decode: Send + std::fmt::Debug {
-    /// Hands over each message of a frame.
+    /// Emits each message of a frame.
     ///
     /// # Errors
-    /// The frame is not what the vendor sends, from some point on: messages before it have been handed over.
+    /// The frame is malformed from some point on: messages before it have been emitted.
     fn frame(&mut self, frame: &str, recv_ts: UnixNanos, sink: Sink<'_>) -> Result<(), String>;
 
-    /// Hands over a record of history, which is the one the stream would have brought.
+    /// Emits a record from history, equal to the one the stream would have delivered.
     fn past(&mut self, kind: Kind, symbol: &str, raw: &str, recv_ts: UnixNanos, sink: Sink<'_>);
 
-    /// A connection begins: numbers that count its messages begin anew.
+    /// A new connection: numbers that count its messages restart.
     fn connected(&mut self) {}
 
-    /// History is read from some instant on, anew.
+    /// History is read again from some time on.
     fn rewind(&mut self) {}
 }
 
-/// Reads nothing: stands in for a decoder that is at work.
+/// Decodes nothing: a placeholder while the decoder is in use elsewhere.
 #[derive(Debug)]
 pub struct Idle;
 
@@ -107,12 +107,12 @@ impl Decode for Idle {
     fn past(&mut self, _: Kind, _: &str, _: &str, _: UnixNanos, _: Sink<'_>) {}
 }
 
-/// Numbers a vendor gives to the trades of a symbol without leaving one out: a jump is a hole.
+/// Consecutive trade numbers of a vendor, by symbol: a jump is a gap.
 #[derive(Debug, Default)]
 pub(super) struct Numbers(FxHashMap<Box<str>, i64>);
 
 impl Numbers {
-    /// What was not sent before this number, if any was.
+    /// The trades missing before this number, if any.
     pub(super) fn hole(&mut self, symbol: &str, number: i64) -> Option<String> {
         let Some(last) = self.0.get_mut(symbol) else {
             self.0.insert(symbol.into(), number);
@@ -124,9 +124,9 @@ impl Numbers {
     }
 }
 
-/// Quotes of many vendors carry no number. A hash of all they say stands for it, so that the same quote has the same
-/// number whether it came by the stream, from history, or to another program on the same feed. `salt` is the vendor's own
-/// number where it has one.
+/// Sequence number for vendors whose quotes have none: a hash of all fields, so that the same quote has the
+/// same number from the stream, from history, and in another program on the same feed. `salt` is the vendor's
+/// own number if there is one.
 pub(super) fn quote_number<S: AsRef<str>>(quote: &Quote<S>, salt: i64) -> i64 {
     let mut hasher = Xxh3::new();
     hasher.update(&quote.ts.0.to_le_bytes());
@@ -164,7 +164,7 @@ pub(super) mod tests {
         out
     }
 
-    /// All that a frame tells, as text.
+    /// Everything that a frame yields, as text.
     pub(crate) fn all(decoder: &mut dyn Decode, text: &str) -> Vec<String> {
         let mut out = Vec::new();
         decoder.frame(text, UnixNanos(7), &mut |outcome, _| out.push(format!("{outcome:?}"))).unwrap();
@@ -190,7 +190,7 @@ pub(super) mod tests {
         ]
     }
 
-    /// Frames as the vendors send them: what damage is done to.
+    /// Frames as the vendors send them, which the tests corrupt.
     const GOOD: [&str; 6] = [
         r#"[{"T":"t","S":"A","i":1,"x":"V","p":1.5,"s":9,"c":["@","I"],"z":"C","t":"2021-01-27T10:35:34.8Z"}]"#,
         r#"[{"ev":"T","sym":"A","x":4,"i":"1","z":3,"p":1.5,"s":9,"c":[0,12],"t":1536036818784,"q":3}]"#,
@@ -210,7 +210,7 @@ pub(super) mod tests {
                 let _ = decoder.frame(&text, UnixNanos(0), &mut |outcome, _| {
                     if let Ok(Message::Record(record)) = outcome {
                         records += 1;
-                        // What is kept can be written and read again.
+                        // Everything kept can be encoded and decoded again.
                         let mut json = Vec::new();
                         crate::codec::json::encode(&record, &mut json);
                         assert_eq!(crate::codec::json::decode(record.kind(), &json), Some(record), "{text}");

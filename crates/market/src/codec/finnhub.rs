@@ -3,9 +3,10 @@
 //! ```text
 //! {"data":[{"c":["1","8","24","12"],"p":122.1,"s":"TSLA","t":1672348887195,"v":1}],"type":"trade"}
 //! ```
-//! (finnhub.io docs; finnhub-python.) Trades have neither id nor venue, and equal ones are common. The id is a hash of
-//! price, size and conditions and how many such trades of that symbol and millisecond came before: never another one than
-//! history gives. A trade that the vendor sent twice cannot be told from two equal ones.
+//! (finnhub.io docs; finnhub-python.) Trades have neither id nor venue, and equal ones are common. The id is
+//! a hash of price, size and conditions, and the number of equal trades of that symbol and millisecond before
+//! it: the same as from history. A trade that the vendor sent twice cannot be distinguished from two equal
+//! ones.
 
 use super::feed::{Decode, Message, Outcome, Sink, emit_trade, not_an_object};
 use super::placeholder::{IdMint, Origin};
@@ -35,7 +36,7 @@ impl<'a> Members<'a> {
     }
 }
 
-/// Reads frames and history.
+/// Decodes frames and history.
 #[derive(Debug, Default)]
 pub struct Decoder {
     feed: String,
@@ -44,7 +45,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Of a feed, as `finnhub`.
+    /// Creates a decoder for a feed, for example `finnhub`.
     #[must_use]
     pub fn new(feed: &str) -> Self {
         Self { feed: feed.to_owned(), ..Self::default() }
@@ -120,7 +121,7 @@ impl Decode for Decoder {
         })
     }
 
-    /// A row of a day's ticks, as `{"p":…,"v":…,"t":…,"c":[…]}`: history has them column by column.
+    /// A row of a day's ticks, as `{"p":…,"v":…,"t":…,"c":[…]}`: history is in columns.
     fn past(&mut self, _: Kind, symbol: &str, raw: &str, recv_ts: UnixNanos, sink: Sink<'_>) {
         let raw = &*unescaped(raw);
         let (mut of, mut scanner) = (Members::default(), Scanner::new(raw));

@@ -1,4 +1,4 @@
-//! The canonical JSON of the Kafka messages: one record a message, one way to write each record.
+//! Canonical JSON of the Kafka messages: one record per message, one representation per record.
 //!
 //! ```text
 //! trade  {"symbol":"SPY","feed":"lean.sip","venue":"P","id":"20131008-7","ts":1381219200464000000,
@@ -8,12 +8,12 @@
 //!         [,"bid":"180.01","bid_size":"200","bid_venue":"P"][,"ask":"182.62","ask_size":"100","ask_venue":"P"]
 //!         ,"conditions":["1"]}
 //! ```
-//! One line, no spaces, the fields in this order. `ts` and `recv_ts` are nanoseconds since 1970 UTC; prices and sizes
-//! are exact decimals in strings, so that no reader rounds them; what is in brackets is left out where it does not
-//! apply. Names and codes hold no quote, backslash or control character.
+//! One line, no spaces, the fields in this order. `ts` and `recv_ts` are nanoseconds since 1970 UTC; prices
+//! and sizes are exact decimals in strings, so that no reader rounds them; fields in brackets are omitted if
+//! they do not apply. Names and codes contain no quotes, backslashes or control characters.
 //!
-//! [`decode`] reads the canonical form without allocating. What another producer wrote in another order, with spaces
-//! or with prices as bare numbers is brought into that form by [`normalize`], or refused with the reason.
+//! [`decode`] reads the canonical form without allocating. [`normalize`] converts what other producers write
+//! (another order, spaces, bare numbers) to that form, or rejects it with the reason.
 
 use crate::record::{Kind, Quote, QuoteSide, Record, Side, Trade};
 use crate::{Price, Size, UnixNanos};
@@ -21,9 +21,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// The version of this form: the `schema` header of its messages.
+/// Version of this format: the `schema` header of its messages.
 pub const SCHEMA: &str = "2";
-/// The versions that are read: the first had neither `side` nor `seq` of trades.
+/// Versions that can be read: the first lacks `side` and `seq` of trades.
 pub const READABLE: [&str; 2] = ["1", SCHEMA];
 
 /// Why some bytes are not a record.
@@ -118,10 +118,11 @@ fn eight(digits: &[u8; 8]) -> Option<i64> {
     crate::digits::eight(u64::from_le_bytes(*digits))
 }
 
-/// Walks the canonical form; every step that does not fit ends it.
+/// Walks the canonical form; the first mismatch ends it.
 struct Cursor<'a>(&'a str);
 
-// Inlined by force: a literal's length must be known for its comparison to be a few instructions and no call.
+// Forced inlining: only with a known length does comparing a literal compile to a few instructions instead of
+// a call.
 impl<'a> Cursor<'a> {
     #[inline(always)]
     fn skip(&mut self, literal: &str) -> Option<()> {
@@ -136,7 +137,7 @@ impl<'a> Cursor<'a> {
         Some(head)
     }
 
-    /// Up to the closing quote, which is taken too.
+    /// Reads up to the closing quote and consumes it.
     #[inline(always)]
     fn text(&mut self) -> Option<&'a str> {
         let mut end = 0;
@@ -160,7 +161,7 @@ impl<'a> Cursor<'a> {
         let start = usize::from(negative);
         let mut end = start;
         let mut value: i64 = 0;
-        // Times are of nineteen digits.
+        // Times have nineteen digits.
         if let Some(([first, second], _)) = bytes
             .get(start..)
             .map(|rest| rest.as_chunks::<8>())
@@ -180,7 +181,7 @@ impl<'a> Cursor<'a> {
             value = value.checked_mul(10)?.checked_add(i64::from(digit))?;
             end += 1;
         }
-        // One way to write each number: no empty one, no leading zero, no minus zero.
+        // Each number has one representation: not empty, no leading zero, no minus zero.
         if end == start || (bytes[start] == b'0' && (end > start + 1 || negative)) {
             return None;
         }
@@ -292,14 +293,14 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Reads the canonical form; `None` for anything else, for [`normalize`] to repair or to explain.
+/// Decodes the canonical form; `None` for anything else, which [`normalize`] converts or explains.
 #[must_use]
 #[inline]
 pub fn decode(kind: Kind, payload: &[u8]) -> Option<Record<&str>> {
     decode_text(kind, std::str::from_utf8(payload).ok()?)
 }
 
-/// [`decode`] of what is known to be text.
+/// [`decode`] for valid UTF-8 text.
 #[must_use]
 #[inline]
 pub fn decode_text(kind: Kind, text: &str) -> Option<Record<&str>> {
@@ -314,7 +315,8 @@ pub fn decode_text(kind: Kind, text: &str) -> Option<Record<&str>> {
 /// The elements of a conditions array in canonical form.
 #[inline]
 pub fn conditions(array: &str) -> impl Iterator<Item = &str> {
-    // Elements hold no quotes, so every second piece between quotes is one. They are too short for a search by vectors.
+    // Elements contain no quotes, so every second piece between quotes is one. They are too short for a
+    // vectorised search.
     let mut rest = array;
     std::iter::from_fn(move || {
         let (_, from) = rest.split_at(rest.bytes().position(|byte| byte == b'"')? + 1);
@@ -385,7 +387,9 @@ fn number(field: &str, raw: &RawValue) -> Result<i128, DecodeError> {
 
 fn plain(field: &str, text: &str) -> Result<(), DecodeError> {
     match text.chars().find(|c| matches!(c, '"' | '\\' | '\0'..='\x1f')) {
-        Some(c) => Err(DecodeError(format!("{field} {text:?} holds {c:?}, which names and codes may not"))),
+        Some(c) => Err(DecodeError(format!(
+            "{field} {text:?} contains {c:?}, which is not allowed in names and codes"
+        ))),
         None => Ok(()),
     }
 }
@@ -460,10 +464,10 @@ fn loose_quote(loose: LooseQuote<'_>) -> Result<Quote<String>, DecodeError> {
     })
 }
 
-/// Appends the canonical form of a record written some other way: other order, spaces, escapes, bare numbers.
+/// Appends the canonical form of a record in any other JSON form: other order, spaces, escapes, bare numbers.
 ///
 /// # Errors
-/// [`DecodeError`] with the field and the reason: the record's dead letter carries it.
+/// [`DecodeError`] with the field and the reason, for the record's dead letter.
 pub fn normalize(kind: Kind, payload: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let text = std::str::from_utf8(payload).map_err(|error| DecodeError(format!("not UTF-8: {error}")))?;
     let bad = |error: serde_json::Error| DecodeError(format!("not a {kind}: {error}"));

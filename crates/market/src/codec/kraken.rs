@@ -1,12 +1,12 @@
-//! Kraken's websocket, version 2: the `trade` channel; and its history (`/0/public/Trades`).
+//! Kraken's websocket API, version 2: the `trade` channel; and its history (`/0/public/Trades`).
 //!
 //! ```text
 //! {"channel":"trade","type":"update","data":[{"symbol":"BTC/USD","side":"buy","price":105944.20,"qty":0.00027625,
 //!  "ord_type":"market","trade_id":10218208,"timestamp":"2025-05-28T13:39:36.123456Z"}]}
 //! {"error":[],"result":{"XXBTZUSD":[["105944.20000","0.00027625",1748439576.123456,"b","m","",10218208]],"last":"…"}}
 //! ```
-//! (docs.kraken.com, API v2; python-kraken-sdk.) A pair's trade numbers leave none out, so a jump is a hole. History has
-//! times as seconds: both are cut to microseconds.
+//! (docs.kraken.com, API v2; python-kraken-sdk.) A pair's trade numbers are consecutive, so a jump is a gap.
+//! History has times in seconds: both are truncated to microseconds.
 
 use super::feed::{Decode, Message, Numbers, Outcome, Sink, emit_trade, not_an_object};
 use super::placeholder::{IdMint, Origin};
@@ -24,7 +24,7 @@ struct Members<'a> {
     time: Value<'a>,
 }
 
-/// Reads frames and history.
+/// Decodes frames and history.
 #[derive(Debug, Default)]
 pub struct Decoder {
     feed: String,
@@ -32,21 +32,23 @@ pub struct Decoder {
     mint: IdMint,
 }
 
-/// The taker's side: as the stream writes it, or history.
+/// The taker's side, as written by the stream or by history.
 fn side(text: &str) -> Result<Side, String> {
     match text {
         "buy" | "b" => Ok(Side::Buy),
         "sell" | "s" => Ok(Side::Sell),
-        other => Err(format!("`side` is neither buy nor sell: {other}")),
+        other => Err(format!("`side`: expected buy or sell, found {other}")),
     }
 }
 
-/// The instant of a row of history: seconds since 1970, which passed through a double, cut to microseconds as in the stream.
+/// Time of a history row: seconds since 1970 that passed through a double, truncated to microseconds like the
+/// stream's.
 ///
 /// # Errors
 /// The digits are not a number.
 pub fn seconds(digits: &str) -> Result<UnixNanos, String> {
-    /// Half the distance between two doubles of our time, nanoseconds: what an instant may have lost.
+    /// Half the distance between two adjacent doubles of the present day, nanoseconds: the largest possible
+    /// rounding error.
     const LOST: i128 = 120;
     let short = digits.get(..20).unwrap_or(digits);
     fixed::parse_scaled(short.as_bytes(), 9)
@@ -58,7 +60,7 @@ pub fn seconds(digits: &str) -> Result<UnixNanos, String> {
 }
 
 impl Decoder {
-    /// Of a feed, as `kraken`.
+    /// Creates a decoder for a feed, for example `kraken`.
     #[must_use]
     pub fn new(feed: &str) -> Self {
         Self { feed: feed.to_owned(), ..Self::default() }
@@ -172,7 +174,7 @@ impl Decode for Decoder {
         let done = read
             .and_then(|()| match time {
                 Value::Number(digits) => seconds(digits),
-                _ => Err("no time".to_owned()),
+                _ => Err("missing time".to_owned()),
             })
             .and_then(|ts| self.trade(Origin::History, &of, ts, recv_ts, &mut |outcome| sink(outcome, raw)));
         if let Err(reason) = done {

@@ -1,25 +1,25 @@
-//! Rows of recorded tick files in the shape of QuantConnect's Lean data: one session and symbol a file, no header,
-//! the exchange's local time, prices in ten-thousandths.
+//! Rows of recorded tick files in the format of QuantConnect's Lean data: one session and symbol per file, no
+//! header, exchange-local time, prices in ten-thousandths.
 //!
 //! ```text
 //! trade  milliseconds after local midnight, price * 10,000, size, venue, condition mask (hex), suspicious (0|1)
 //! quote  milliseconds, bid * 10,000, bid size, ask * 10,000, ask size, venue, condition, suspicious
 //! ```
-//! Formats: QuantConnect/Lean, `Data/equity/readme.md`. The rows carry no id. Their order in the file is the tape's,
-//! so (session date, row number from 1) is the identity of a trade or quote here.
+//! Formats: QuantConnect/Lean, `Data/equity/readme.md`. The rows have no id. Their order in the file is the
+//! tape's, so (session date, row number from 1) identifies a trade or quote here.
 
 use crate::record::{Kind, Quote, QuoteSide, Record, Side, Trade};
 use crate::time::SessionDay;
 use crate::{Price, Size, UnixNanos, fixed};
 
-/// Milliseconds have six more decimals before nanoseconds end.
+/// Decimal places between milliseconds and nanoseconds.
 const MILLI_PLACES: u32 = 6;
-/// Lean's prices are ten-thousandths: four decimals fewer than the raw value's.
+/// Lean's prices are ten-thousandths: four decimals.
 const PRICE_PLACES: u32 = fixed::SCALE - 4;
-/// Rows a session may have: the sequence number is date * this + row.
+/// Maximum number of rows per session: the sequence number is date * this + row.
 const ROWS: i64 = 1_000_000_000;
 
-/// Turns the rows of one file into records, reusing its buffers.
+/// Decodes the rows of one file into records, reusing its buffers.
 #[derive(Debug)]
 pub struct RowReader {
     kind: Kind,
@@ -32,7 +32,7 @@ pub struct RowReader {
 }
 
 impl RowReader {
-    /// For the rows of `symbol` in `session`, of one kind, labelled with `feed`.
+    /// Creates a decoder for the rows of `symbol` in `session`, of one kind, labelled with `feed`.
     #[must_use]
     pub fn new(kind: Kind, symbol: &str, feed: &str, session: SessionDay) -> Self {
         let id = format!("{:08}-", session.yyyymmdd()).into_bytes();
@@ -47,19 +47,19 @@ impl RowReader {
         }
     }
 
-    /// The session the rows are of.
+    /// The session of the rows.
     #[must_use]
     pub const fn session(&self) -> &SessionDay {
         &self.session
     }
 
-    /// The event time alone: enough to merge files in time order.
+    /// Decodes only the event time: enough to merge files in time order.
     ///
     /// # Errors
     /// The reason, when the row has no readable time.
     pub fn time(&self, row: &[u8]) -> Result<UnixNanos, String> {
         if row.is_empty() {
-            return Err("an empty row".to_owned());
+            return Err("empty row".to_owned());
         }
         let end = memchr::memchr(b',', row).unwrap_or(row.len());
         self.at(&row[..end])
@@ -73,10 +73,10 @@ impl RowReader {
             .ok_or_else(|| refuse("time", field, &"not within the session's day"))
     }
 
-    /// Reads one row, without its line end. `number` counts from 1.
+    /// Decodes one row, without its line end. `number` counts from 1.
     ///
     /// # Errors
-    /// The reason, naming the field: what the dead letter says.
+    /// Names the invalid field, for the dead letter.
     pub fn read<'a>(
         &'a mut self,
         row: &'a [u8],
@@ -155,7 +155,7 @@ impl RowReader {
     }
 }
 
-/// Zeros for both price and size mean that the row says nothing of this side.
+/// Zero price and size mean that the row does not contain this side.
 fn side<'a>(
     names: [&str; 2],
     price: &[u8],
@@ -184,7 +184,7 @@ fn columns<const N: usize>(row: &[u8]) -> Result<[&[u8]; N], String> {
             None if index + 1 == N => *slot = rest,
             _ => {
                 let found = row.iter().filter(|b| **b == b',').count() + usize::from(!row.is_empty());
-                return Err(format!("{found} columns where {N} are due"));
+                return Err(format!("expected {N} columns, found {found}"));
             }
         }
     }
@@ -250,9 +250,9 @@ mod tests {
     #[test]
     fn bad_rows_are_refused_by_field() {
         let cases: &[(Kind, &[u8], &str)] = &[
-            (Kind::Trade, b"", "0 columns where 6 are due"),
-            (Kind::Trade, b"14400464,1674100,100", "3 columns where 6 are due"),
-            (Kind::Trade, b"14400464,1674100,100,P,1,0,9", "7 columns where 6 are due"),
+            (Kind::Trade, b"", "expected 6 columns, found 0"),
+            (Kind::Trade, b"14400464,1674100,100", "expected 6 columns, found 3"),
+            (Kind::Trade, b"14400464,1674100,100,P,1,0,9", "expected 6 columns, found 7"),
             (Kind::Trade, b"x,1674100,100,P,1,0", "time \"x\": not a decimal number"),
             (Kind::Trade, b"-5,1674100,100,P,1,0", "time \"-5\": not within the session's day"),
             (Kind::Trade, b"999999999,1674100,100,P,1,0", "time \"999999999\": not within"),
@@ -271,7 +271,7 @@ mod tests {
             (Kind::Trade, b"1,1674100,1,,1,0", "venue \"\": not a printable code"),
             (Kind::Trade, b"1,1674100,1,P,\"1,0", "conditions \"\\\"1\": not a printable code"),
             (Kind::Trade, b"1,1674100,1,P,1,2", "suspicious \"2\": neither 0 nor 1"),
-            (Kind::Quote, b"14400464,1674100,100,P,20002000,0", "6 columns where 8 are due"),
+            (Kind::Quote, b"14400464,1674100,100,P,20002000,0", "expected 8 columns, found 6"),
         ];
         for (kind, row, reason) in cases {
             let error = shown(*kind, row).unwrap_err();

@@ -1,4 +1,4 @@
-//! Rows of a data vendor's own bars in the shape of Lean's data.
+//! Rows of a data vendor's own bars, in the format of Lean's data.
 //!
 //! ```text
 //! second, minute  milliseconds after local midnight, then the columns; a file for each session
@@ -13,28 +13,29 @@ use crate::interval::{Interval, MINUTE};
 use crate::time::SessionDay;
 use crate::{Kind, Price, Size, UnixNanos, fixed};
 
-/// Turns rows into bars: final, complete, and without a VWAP or a count of trades, which the vendor does not give.
+/// Decodes rows into bars: final, complete, and without VWAP or trade count, which the vendor does not
+/// provide.
 #[derive(Debug)]
 pub struct BarReader {
-    /// Of trades or of quotes.
+    /// Kind of the bars: trades or quotes.
     pub kind: Kind,
-    /// The symbol of all rows.
+    /// Symbol of all rows.
     pub symbol: String,
-    /// The label of all rows.
+    /// Feed label of all rows.
     pub feed: String,
-    /// How long the bars are.
+    /// Interval of the bars.
     pub interval: Interval,
     /// The exchange's time zone.
     pub zone: String,
-    /// The session, where a file holds only one.
+    /// The session, if a file holds only one.
     pub session: Option<SessionDay>,
 }
 
 impl BarReader {
-    /// Reads one row.
+    /// Decodes one row.
     ///
     /// # Errors
-    /// The field that is wrong.
+    /// Names the invalid field.
     pub fn read(&self, row: &str) -> Result<Bar, String> {
         let mut fields = row.trim_end().split(',');
         let time = fields.next().unwrap_or_default();
@@ -85,7 +86,7 @@ impl BarReader {
     }
 
     fn start(&self, time: &str) -> Result<UnixNanos, String> {
-        let fail = || format!("column 1: no time of a {} bar: `{time}`", self.interval);
+        let fail = || format!("column 1: invalid time of a {} bar: `{time}`", self.interval);
         if let Some(session) = &self.session {
             let nanos =
                 fixed::parse_scaled(time.as_bytes(), 6).ok().and_then(|nanos| i64::try_from(nanos).ok());
@@ -124,7 +125,7 @@ mod tests {
         assert_eq!(second.start.to_string(), "2013-10-08T08:00:00Z");
         let Values::Quotes(values) = second.values else { panic!() };
         assert!(values.bid.is_none() && values.ask.unwrap().0[0].to_string() == "167.55");
-        // Found by fuzzing: no side at all is an empty bar, and hours beyond all measure are none.
+        // Found by fuzzing: a row without either side is an empty bar, and hours out of range are rejected.
         let second = reader(Kind::Quote, "1s", Some(20131008)).read("14400000,,,,,,,,,,").unwrap();
         assert_eq!(second.values, Values::Empty);
         for (row, part) in [

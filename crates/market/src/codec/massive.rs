@@ -1,22 +1,23 @@
 //! Massive's (until 2025 Polygon.io's) stocks stream and history: trades and quotes.
 //!
-//! A frame is a JSON array of messages, told apart by `ev` (massive.com docs, stocks websocket; client-python
-//! `massive/websocket/models`):
+//! A frame is a JSON array of messages, distinguished by `ev` (massive.com docs, stocks websocket;
+//! client-python `massive/websocket/models`):
 //!
 //! ```text
 //! {"ev":"T","sym":"MSFT","x":4,"i":"12345","z":3,"p":114.125,"s":100,"c":[0,12],"t":1536036818784,"q":3681328}
 //! {"ev":"Q","sym":"MSFT","bx":4,"bp":114.125,"bs":100,"ax":7,"ap":114.128,"as":160,"c":0,"t":1536036818784,"q":50385480,"z":3}
 //! ```
-//! `t` is the consolidated feed's time in milliseconds; history (`/v3/trades`, `/v3/quotes`) has it in nanoseconds
-//! (`sip_timestamp`) and is cut to milliseconds here, so that a trade is the same one by either way. Trades of one
-//! millisecond are ordered by `q` (`sequence_number`). Ids are unique per ticker, exchange and trade reporting facility, so
-//! that the facility (`trfi`, `trf_id`) is part of ours. Fractional sizes stand beside the whole ones, as text: `ds`,
-//! `decimal_size`. Quote sizes are kept as sent: documented as round lots.
+//! `t` is the consolidated feed's time in milliseconds; history (`/v3/trades`, `/v3/quotes`) has it in
+//! nanoseconds (`sip_timestamp`), truncated to milliseconds here so that a trade is the same from both.
+//! Trades of one millisecond are ordered by `q` (`sequence_number`). Ids are unique per ticker, exchange and
+//! trade reporting facility, so the facility (`trfi`, `trf_id`) is part of our id. Fractional sizes are given
+//! next to the whole ones, as text: `ds`, `decimal_size`. Quote sizes are kept as sent: documented as round
+//! lots.
 //!
-//! `correction` of history is the tapes' indicator, as in the NYSE TAQ client specification: 0 is a regular trade; 1 one
-//! that was corrected, with the corrected data; 7 one that was later marked as an error; 8 one that was later canceled; 10,
-//! 11 and 12 the records of a cancel, an error and a correction (which holds the wrong data). So 0 and 1 count, and the
-//! others do not.
+//! `correction` in history is the tapes' indicator, as in the NYSE TAQ client specification: 0 is a regular
+//! trade; 1 a corrected one, with the corrected data; 7 one later marked as an error; 8 one later canceled;
+//! 10, 11 and 12 the records of a cancel, an error and a correction (which contains the wrong data). So 0 and
+//! 1 count, and the others do not.
 
 use super::aside;
 use super::feed::{Decode, Message, Outcome, Sink, emit, emit_trade, not_an_object, quote_number};
@@ -47,7 +48,7 @@ struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    /// Of the stream, or of history: no name means different things in the two.
+    /// Members of the stream or of history: no name has different meanings in the two.
     fn set(&mut self, name: &str, value: Value<'a>) {
         let place = match name {
             "ev" => &mut self.event,
@@ -86,7 +87,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Revision, and whether it is taken back.
+    /// Revision, and whether the trade is canceled.
     fn state(&self) -> Result<(u32, bool), String> {
         Ok(match self.correction {
             Value::Absent | Value::Null => (0, false),
@@ -95,13 +96,13 @@ impl<'a> Members<'a> {
                 // It replaces the record of its correction, which may have the same id.
                 1 => (2, false),
                 7 | 8 | 10 | 11 | 12 => (1, true),
-                other => return Err(format!("`correction` is unknown: {other}")),
+                other => return Err(format!("unknown `correction` {other}")),
             },
         })
     }
 }
 
-/// A side of a quote; one without a price is empty.
+/// One side of a quote; without a price it is absent.
 fn side<'a>([price, size, venue]: [Value<'a>; 3]) -> Result<Option<QuoteSide<&'a str>>, String> {
     if matches!(price, Value::Absent | Value::Null) {
         return Ok(None);
@@ -118,7 +119,7 @@ fn side<'a>([price, size, venue]: [Value<'a>; 3]) -> Result<Option<QuoteSide<&'a
     Ok(Some(QuoteSide { price, size, venue }))
 }
 
-/// Reads frames and history.
+/// Decodes frames and history.
 #[derive(Debug, Default)]
 pub struct Decoder {
     feed: String,
@@ -128,7 +129,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Of a feed, as `massive.stocks`.
+    /// Creates a decoder for a feed, for example `massive.stocks`.
     #[must_use]
     pub fn new(feed: &str) -> Self {
         Self { feed: feed.to_owned(), ..Self::default() }
@@ -243,7 +244,7 @@ impl Decode for Decoder {
                     return Ok(());
                 }
                 _ => {
-                    sink(Err("not a message: no `ev`".to_owned()), raw);
+                    sink(Err("not a message: missing `ev`".to_owned()), raw);
                     return Ok(());
                 }
             };

@@ -1,4 +1,4 @@
-//! How records are written and read. Sans-I/O: bytes in, records out.
+//! Encoding and decoding of records. Sans-I/O: bytes in, records out.
 
 pub mod alpaca;
 pub mod aside;

@@ -1,19 +1,20 @@
-//! Ids for trades that come without one: minted once, on first receipt.
+//! Ids for trades that arrive without one: minted once, on first receipt.
 //!
-//! Some feeds send no id, or the same one (`0`) with every trade. A trade's content then stands for it, and how many equal
-//! trades of its symbol and instant came before: two equal trades are two rows, and history gives the same ids as the
-//! stream. A trade that the vendor sent twice cannot be distinguished from two equal ones.
+//! Some feeds send no id, or the same one (`0`) with every trade. The id is then derived from the trade's
+//! content and the number of equal trades of its symbol and time before it: two equal trades are two rows,
+//! and history yields the same ids as the stream. A trade that the vendor sent twice cannot be distinguished
+//! from two equal ones.
 
 use crate::Trade;
 use rustc_hash::FxHashMap;
 use std::fmt::Write;
 use xxhash_rust::xxh3::Xxh3;
 
-/// Trades of a symbol to remember before those older than ten seconds are forgotten.
+/// Number of trades of a symbol after which those older than ten seconds are forgotten.
 const MANY: usize = 8_192;
 const TEN_SECONDS: i64 = 10_000_000_000;
 
-/// Equal trades of each symbol and instant so far, over the last seconds: trades may come in any order.
+/// Counts of equal trades of each symbol and time over the last seconds: trades may arrive in any order.
 #[derive(Debug, Default)]
 struct Counts(FxHashMap<Box<str>, Recent>);
 
@@ -40,7 +41,7 @@ impl Counts {
     }
 }
 
-/// Whether the records come from the stream or from history: each counts its own.
+/// Whether the records come from the stream or from history: each has its own counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
     Stream,
@@ -81,7 +82,7 @@ impl IdMint {
         &self.id
     }
 
-    /// History is read again from some instant.
+    /// History is read again from some time on.
     pub(super) fn rewind(&mut self) {
         self.history = Counts::default();
     }

@@ -1,27 +1,27 @@
-//! Walks JSON once, from left to right, without allocating: what a vendor's frames are read with.
+//! Parses JSON in one pass without allocating: the parser of vendors' frames.
 //!
-//! Values are handed over as the text they have, so that no number goes through a float. Texts with a backslash are
-//! handed over as they are written ([`Value::Escaped`]): names, codes and times have none. Grammar is checked as far as
-//! it is walked; a value that nobody asks for is passed over by its brackets and quotes.
+//! Values are passed as their text, so that no number goes through a float. Texts with a backslash are passed
+//! as written ([`Value::Escaped`]): names, codes and times have none. The grammar is checked only where it is
+//! walked; an unused value is skipped by its brackets and quotes.
 
 use crate::{Price, Size, UnixNanos, fixed};
 use std::borrow::Cow;
 
-/// A value as it is written.
+/// A value as written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Value<'a> {
-    /// The member is not there.
+    /// The member is absent.
     #[default]
     Absent,
-    /// What is between the quotes, without a backslash.
+    /// The text between the quotes, without a backslash.
     Text(&'a str),
-    /// What is between the quotes, with one.
+    /// The text between the quotes, with a backslash.
     Escaped(&'a str),
     /// The digits of a number.
     Number(&'a str),
-    /// With its brackets.
+    /// An array, with its brackets.
     Array(&'a str),
-    /// With its braces.
+    /// An object, with its braces.
     Object(&'a str),
     /// `true`, `false`.
     Bool(bool),
@@ -29,22 +29,22 @@ pub enum Value<'a> {
     Null,
 }
 
-/// Not JSON, and from where on.
+/// Invalid JSON, and where it starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Broken {
-    /// Byte of the text.
+    /// Byte offset in the text.
     pub at: usize,
 }
 
 impl From<Broken> for String {
     fn from(broken: Broken) -> Self {
-        format!("not JSON from byte {} on", broken.at)
+        format!("not JSON from byte {}", broken.at)
     }
 }
 
 type Walk<T> = Result<T, Broken>;
 
-/// Where the walk is.
+/// Position of the parser.
 #[derive(Debug, Clone)]
 pub struct Scanner<'a> {
     text: &'a str,
@@ -52,19 +52,19 @@ pub struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
-    /// At the beginning of a text.
+    /// Starts at the beginning of a text.
     #[must_use]
     pub const fn new(text: &'a str) -> Self {
         Self { text, at: 0 }
     }
 
-    /// The byte it is at.
+    /// Current byte offset.
     #[must_use]
     pub const fn at(&self) -> usize {
         self.at
     }
 
-    /// The text since a byte.
+    /// The text from a byte offset to the current one.
     #[must_use]
     pub fn since(&self, from: usize) -> &'a str {
         self.text.get(from..self.at).unwrap_or_default()
@@ -96,18 +96,18 @@ impl<'a> Scanner<'a> {
         if self.eat(byte) { Ok(()) } else { self.broken() }
     }
 
-    /// Nothing but spaces is left.
+    /// Checks that only spaces are left.
     ///
     /// # Errors
-    /// Something is.
+    /// Something else is left.
     pub fn end(&mut self) -> Walk<()> {
         if self.peek().is_none() { Ok(()) } else { self.broken() }
     }
 
-    /// Hands each element of an array to `f`, which must walk it.
+    /// Passes each element of an array to `f`, which must walk it.
     ///
     /// # Errors
-    /// Not JSON; or what `f` says.
+    /// Invalid JSON, or the error of `f`.
     #[inline]
     pub fn array<E: From<Broken>>(&mut self, mut f: impl FnMut(&mut Self) -> Result<(), E>) -> Result<(), E> {
         self.expect(b'[')?;
@@ -123,19 +123,19 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Hands each member of an object to `f`; anything else is passed over and returned.
+    /// Passes each member of an object to `f`; anything else is skipped and returned.
     ///
     /// # Errors
-    /// Not JSON.
+    /// Invalid JSON.
     #[inline]
     pub fn object_or_value(&mut self, f: impl FnMut(&'a str, Value<'a>)) -> Walk<Option<Value<'a>>> {
         if self.peek() == Some(b'{') { self.object(f).map(|()| None) } else { self.value().map(Some) }
     }
 
-    /// Hands each member of an object to `f`.
+    /// Passes each member of an object to `f`.
     ///
     /// # Errors
-    /// Not JSON.
+    /// Invalid JSON.
     #[inline]
     pub fn object(&mut self, mut f: impl FnMut(&'a str, Value<'a>)) -> Walk<()> {
         self.expect(b'{')?;
@@ -156,7 +156,7 @@ impl<'a> Scanner<'a> {
     /// The next value.
     ///
     /// # Errors
-    /// Not JSON.
+    /// Invalid JSON.
     #[inline]
     pub fn value(&mut self) -> Walk<Value<'a>> {
         match self.peek() {
@@ -213,7 +213,7 @@ impl<'a> Scanner<'a> {
         Ok(if escaped { Value::Escaped(text) } else { Value::Text(text) })
     }
 
-    /// A nested value, passed over.
+    /// A nested value, skipped.
     fn nested(&mut self) -> Walk<&'a str> {
         let start = self.at;
         let mut depth = 0_u32;
@@ -240,30 +240,31 @@ impl<'a> Scanner<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// A text that may be kept as it is; empty when the member is absent or null.
+    /// A text that can be used as it is; empty if the member is absent or null.
     ///
     /// # Errors
-    /// Something else, or a text with a backslash.
+    /// The value is not a text, or contains a backslash.
     pub fn text(self, name: &str) -> Result<&'a str, String> {
         match self {
             Self::Text(text) => Ok(text),
             Self::Absent | Self::Null => Ok(""),
-            other => Err(format!("`{name}` is no plain text: {}", other.written())),
+            other => Err(format!("`{name}`: expected plain text, found {}", other.written())),
         }
     }
 
-    /// A text that must be there.
+    /// A text that must be present.
     ///
     /// # Errors
-    /// It is not, or as [`Self::text`].
+    /// It is absent, or as in [`Self::text`].
     pub fn needed(self, name: &str) -> Result<&'a str, String> {
-        self.text(name).and_then(|text| if text.is_empty() { Err(format!("no `{name}`")) } else { Ok(text) })
+        self.text(name)
+            .and_then(|text| if text.is_empty() { Err(format!("missing `{name}`")) } else { Ok(text) })
     }
 
     /// An id: a text, or the digits of a number.
     ///
     /// # Errors
-    /// Neither.
+    /// The value is neither.
     pub fn id(self, name: &str) -> Result<&'a str, String> {
         match self {
             Self::Number(digits) => Ok(digits),
@@ -271,19 +272,19 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The raw value of a decimal, of a number or of digits in a text; exponents are worked out on the digits.
+    /// Raw value of a decimal, from a number or from digits in a text; exponents are applied to the digits.
     ///
     /// # Errors
-    /// It is none, or does not fit.
+    /// The value is not a decimal, or does not fit.
     #[inline]
     pub fn decimal(self, name: &str) -> Result<i128, String> {
         let (Self::Number(digits) | Self::Text(digits)) = self else {
             return Err(match self {
-                Self::Absent => format!("no `{name}`"),
-                other => format!("`{name}` is no number: {}", other.written()),
+                Self::Absent => format!("missing `{name}`"),
+                other => format!("`{name}`: expected a number, found {}", other.written()),
             });
         };
-        // Digits nearly always; only if they are refused it matters why.
+        // Nearly always plain digits; only if those are rejected does the reason matter.
         fixed::parse(digits.as_bytes())
             .or_else(|_| fixed::parse_number(digits.as_bytes()))
             .map_err(|error| format!("`{name}`: {error}: {digits}"))
@@ -292,7 +293,7 @@ impl<'a> Value<'a> {
     /// A price.
     ///
     /// # Errors
-    /// As [`Self::decimal`].
+    /// Like [`Self::decimal`].
     #[inline]
     pub fn price(self, name: &str) -> Result<Price, String> {
         self.decimal(name).map(Price::from_raw)
@@ -301,44 +302,46 @@ impl<'a> Value<'a> {
     /// A size.
     ///
     /// # Errors
-    /// As [`Self::decimal`].
+    /// Like [`Self::decimal`].
     #[inline]
     pub fn size(self, name: &str) -> Result<Size, String> {
         self.decimal(name).map(Size::from_raw)
     }
 
-    /// A whole number.
+    /// An integer.
     ///
     /// # Errors
-    /// It is none.
+    /// The value is not an integer.
     pub fn whole(self, name: &str) -> Result<i64, String> {
         match self {
             Self::Number(digits) | Self::Text(digits) => {
-                digits.parse().map_err(|_| format!("`{name}` is no whole number: {digits}"))
+                digits.parse().map_err(|_| format!("`{name}`: expected a whole number, found {digits}"))
             }
-            Self::Absent => Err(format!("no `{name}`")),
-            other => Err(format!("`{name}` is no number: {}", other.written())),
+            Self::Absent => Err(format!("missing `{name}`")),
+            other => Err(format!("`{name}`: expected a number, found {}", other.written())),
         }
     }
 
-    /// An instant, written as RFC 3339.
+    /// A time in RFC 3339.
     ///
     /// # Errors
-    /// It is none.
+    /// The value is not a time.
     pub fn time(self, name: &str) -> Result<UnixNanos, String> {
         let text = self.needed(name)?;
         UnixNanos::parse(text).map_err(|error| format!("`{name}`: {error}"))
     }
 
-    /// An instant, written as milliseconds since 1970; microseconds and nanoseconds are known by their size.
+    /// A time in milliseconds since 1970; microseconds and nanoseconds are recognised by their magnitude.
     ///
     /// # Errors
-    /// It is none.
+    /// The value is not a time.
     pub fn epoch(self, name: &str) -> Result<UnixNanos, String> {
         let number = self.whole(name)?;
         // Milliseconds of 1973 are the seconds of the year 5138.
         if (1..100_000_000_000).contains(&number) {
-            return Err(format!("`{name}` is in seconds, or long ago: {number}; milliseconds are expected"));
+            return Err(format!(
+                "`{name}`: expected milliseconds, found {number}, which is in seconds or long ago"
+            ));
         }
         // Until the year 5138 milliseconds are below 1e14.
         let unit = match number.unsigned_abs() {
@@ -346,10 +349,10 @@ impl<'a> Value<'a> {
             100_000_000_000_000..100_000_000_000_000_000 => 1_000,
             _ => 1,
         };
-        number.checked_mul(unit).map(UnixNanos).ok_or_else(|| format!("`{name}` is no instant: {number}"))
+        number.checked_mul(unit).map(UnixNanos).ok_or_else(|| format!("`{name}`: {number} is out of range"))
     }
 
-    /// As it is written, for messages.
+    /// The value as written, for messages.
     #[must_use]
     pub fn written(self) -> String {
         match self {
@@ -362,8 +365,9 @@ impl<'a> Value<'a> {
     }
 }
 
-/// The same JSON without escapes in its texts (`\\u0026`, `\\/`, `\\ud83d\\ude00`), so that names and codes are plain text. Escapes
-/// of quotes, backslashes and control characters, which records do not hold, stay. A byte-order mark is dropped.
+/// The same JSON without escapes in its texts (`\\u0026`, `\\/`, `\\ud83d\\ude00`), so that names and codes
+/// are plain text. Escapes of quotes, backslashes and control characters, which records do not contain, are
+/// kept. A byte-order mark is dropped.
 #[must_use]
 pub fn unescaped(text: &str) -> Cow<'_, str> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -384,7 +388,7 @@ pub fn unescaped(text: &str) -> Cow<'_, str> {
                     rest = &from[length..];
                     continue;
                 }
-                // The escaped character belongs to it: it does not end the text.
+                // The escaped character is part of the text: it does not end it.
                 None => 1 + from[1..].chars().next().map_or(0, char::len_utf8),
             }
         };
@@ -395,7 +399,7 @@ pub fn unescaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The character that an escape stands for, and the escape's length.
+/// The character that an escape represents, and the escape's length.
 fn escape(text: &str) -> Option<(char, usize)> {
     if text.starts_with("\\/") {
         return Some(('/', 2));
@@ -412,11 +416,11 @@ fn escape(text: &str) -> Option<(char, usize)> {
         .then_some((character, 6 * character.len_utf16()))
 }
 
-/// Condition codes as the canonical array of texts. Most vendors write just that: then it is taken as it stands; numbers,
-/// spaces and a lone code are rewritten into `scratch`.
+/// Condition codes as a canonical array of texts. Most vendors send exactly that: it is then used as it is;
+/// numbers, spaces and a single code are rewritten into `scratch`.
 ///
 /// # Errors
-/// Something else than codes.
+/// The value is not a list of codes.
 pub fn conditions<'s>(value: Value<'s>, name: &str, scratch: &'s mut String) -> Result<&'s str, String> {
     let array = match value {
         Value::Absent | Value::Null => return Ok("[]"),
@@ -427,13 +431,13 @@ pub fn conditions<'s>(value: Value<'s>, name: &str, scratch: &'s mut String) -> 
             scratch.extend(["[\"", code, "\"]"]);
             return Ok(scratch);
         }
-        other => return Err(format!("`{name}` is no list of codes: {}", other.written())),
+        other => return Err(format!("`{name}`: expected a list of codes, found {}", other.written())),
     };
     scratch.clear();
     scratch.push('[');
     Scanner::new(array).array(|scanner| {
         let (Value::Text(code) | Value::Number(code)) = scanner.value()? else {
-            return Err(format!("`{name}` is no list of codes: {array}"));
+            return Err(format!("`{name}`: expected a list of codes, found {array}"));
         };
         scratch.extend([if scratch.len() > 1 { ",\"" } else { "\"" }, code, "\""]);
         Ok(())
@@ -442,7 +446,7 @@ pub fn conditions<'s>(value: Value<'s>, name: &str, scratch: &'s mut String) -> 
     Ok(scratch)
 }
 
-/// `["a","b"]`, without a space between.
+/// `["a","b"]`, without spaces.
 fn canonical(text: &str) -> bool {
     let bytes = text.as_bytes();
     if bytes == b"[]" {

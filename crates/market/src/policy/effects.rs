@@ -1,4 +1,4 @@
-//! Effects worked out once for each set of conditions, and how many trades carried which.
+//! Caches the effects of each set of conditions, and counts how many trades carried which.
 
 use super::{Effect, Policy, Updates};
 use crate::Trade;
@@ -7,16 +7,16 @@ use rustc_hash::FxHasher;
 use std::collections::BTreeMap;
 use std::hash::Hasher;
 
-/// The effects of a policy, cached: trades carry the same few sets of conditions over and over.
+/// The effects of a policy, cached: trades carry the same few sets of conditions again and again.
 #[derive(Debug, Clone)]
 pub struct Effects {
     policy: Policy,
     cache: Vec<Option<Cached>>,
     /// Trades smaller than the policy's minimum.
     small: u64,
-    /// Counts of sets of conditions that left the cache.
+    /// Counts of sets of conditions evicted from the cache.
     evicted: ConditionCounts,
-    /// The conditions of the last quote, how they are written, and whether it is left out.
+    /// The conditions of the last quote, as text, and whether it is excluded.
     quote: (Box<str>, Vocabulary, bool),
 }
 
@@ -41,7 +41,7 @@ fn same(one: &str, other: &str) -> bool {
 const SLOTS: usize = 1_024;
 
 impl Effects {
-    /// Of a policy.
+    /// Creates the cache of a policy.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         let (cache, evicted) = (vec![None; SLOTS], ConditionCounts::default());
@@ -54,7 +54,7 @@ impl Effects {
         &self.policy
     }
 
-    /// What a trade may update in bars below a day, and in the day's; counts it.
+    /// What a trade may update in intraday and in daily bars; counts it.
     #[inline]
     pub fn of(&mut self, trade: &Trade<&str>, vocabulary: Vocabulary, regular: bool) -> (Updates, Updates) {
         if trade.size < self.policy.minimum_size {
@@ -107,7 +107,7 @@ impl Effects {
         !self.quote.2
     }
 
-    /// Trades that set no price, and conditions the vocabulary lacks, so far.
+    /// Trades that set no price and unknown conditions so far.
     #[must_use]
     pub fn counts(&self) -> ConditionCounts {
         let mut counts = self.evicted.clone();
@@ -138,14 +138,14 @@ fn count(policy: &Policy, known: &Cached, counts: &mut ConditionCounts) {
     }
 }
 
-/// How many trades carried certain conditions.
+/// Number of trades that carried certain conditions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ConditionCount {
-    /// All of them.
+    /// All trades.
     pub trades: u64,
-    /// Those that set no price: without others there is no bar.
+    /// Those that set no price: if all do, there is no bar.
     pub unpriced: u64,
-    /// The vocabulary lacks one of the conditions.
+    /// Whether one of the conditions is unknown.
     pub unknown: bool,
 }
 
@@ -168,7 +168,7 @@ impl ConditionCounts {
         }
     }
 
-    /// Policy, conditions and their count; those with the most trades without a price first.
+    /// Policy, conditions and their count; most trades without a price first.
     #[must_use]
     pub fn rows(&self) -> Vec<(&str, &str, ConditionCount)> {
         let rows = self.0.iter().map(|((policy, conditions), count)| (&**policy, &**conditions, *count));
@@ -177,7 +177,7 @@ impl ConditionCounts {
         rows
     }
 
-    /// How many trades set no price.
+    /// Number of trades that set no price.
     #[must_use]
     pub fn unpriced(&self) -> u64 {
         self.0.values().map(|count| count.unpriced).sum()

@@ -1,8 +1,8 @@
-//! Which print may set what: the condition policies, as data.
+//! Condition policies, as data: which print may update what.
 //!
-//! A policy is a table (`crates/market/policy/*.toml`): for each sale condition, whether a print that carries it may
-//! set high and low, open and last, and volume. A print updates what all of its conditions allow. Conditions are
-//! stored as the feed sent them and brought into one vocabulary (`conditions.csv`) here.
+//! A policy is a table (`crates/market/policy/*.toml`): for each sale condition, whether a print with it may
+//! set high and low, open and last, and volume. A print updates what all of its conditions allow. Conditions
+//! are stored as the feed sent them and mapped to one vocabulary (`conditions.csv`) here.
 
 mod effects;
 mod vocabulary;
@@ -23,7 +23,7 @@ const POLICIES: [(&str, &str); 4] = [
     ("official", include_str!("../../policy/official.toml")),
 ];
 
-/// What a print may update, a bit each.
+/// Fields that a print may update, as bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Updates(u8);
 
@@ -32,28 +32,28 @@ impl Updates {
     pub const HIGH_LOW: Self = Self(1);
     /// Open and last, which is the close.
     pub const LAST: Self = Self(2);
-    /// Volume, VWAP and the count of trades.
+    /// Volume, VWAP and trade count.
     pub const VOLUME: Self = Self(4);
     /// All of them.
     pub const ALL: Self = Self(7);
 
-    /// Whether it has all of the others' bits.
+    /// Whether all of the other's bits are set.
     #[must_use]
     #[inline]
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// The day's close, as the official one of the largest such print.
+    /// The day's close, from the largest print that reports an official close.
     pub const OFFICIAL_CLOSE: Self = Self(8);
 
-    /// Whether it has none.
+    /// Whether no bit is set.
     #[must_use]
     pub const fn is_none(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether it may set any price of a bar below a day.
+    /// Whether it may set any price of an intraday bar.
     #[must_use]
     #[inline]
     pub const fn sets_price(self) -> bool {
@@ -76,7 +76,7 @@ impl Updates {
                         "high_low" => 1,
                         "last" => 2,
                         "volume" => 4,
-                        other => return Err(format!("`{other}` is not high_low, last or volume")),
+                        other => return Err(format!("expected high_low, last or volume, found `{other}`")),
                     },
             ))
         })
@@ -98,16 +98,16 @@ impl fmt::Display for Updates {
     }
 }
 
-/// What a print may update, by when it happened.
+/// Fields that a print may update, by time of day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Effect {
-    /// Bars below a day, in the regular session.
+    /// Intraday bars, in the regular session.
     pub regular: Updates,
-    /// Bars below a day, outside it.
+    /// Intraday bars, outside it.
     pub extended: Updates,
-    /// The day's bar, outside the regular session; within it, `regular` holds.
+    /// The daily bar, outside the regular session; within it, `regular` applies.
     pub day: Updates,
-    /// The day's close, whenever it happened: [`Updates::OFFICIAL_CLOSE`] or nothing.
+    /// The daily close, at any time: [`Updates::OFFICIAL_CLOSE`] or nothing.
     pub official: Updates,
 }
 
@@ -128,7 +128,7 @@ impl Effect {
         }
     }
 
-    /// For bars below a day and for the day.
+    /// Resolved for intraday and daily bars.
     #[must_use]
     #[inline]
     pub const fn at(self, regular_session: bool) -> (Updates, Updates) {
@@ -142,7 +142,7 @@ impl Effect {
 #[serde(deny_unknown_fields)]
 struct File {
     name: String,
-    /// The policy whose rules hold where this one has none.
+    /// The policy whose rules apply if this one has none.
     #[serde(default)]
     extends: String,
     unknown: Vec<String>,
@@ -168,10 +168,10 @@ struct RuleFile {
     codes: Vec<String>,
     updates: Vec<String>,
     extended: Option<Vec<String>>,
-    /// The rule holds only beside all of these.
+    /// The rule applies only together with all of these.
     #[serde(default)]
     with: Vec<String>,
-    /// The rule does not hold beside any of these.
+    /// The rule does not apply together with any of these.
     #[serde(default)]
     unless: Vec<String>,
 }
@@ -189,12 +189,12 @@ pub struct Policy {
     name: String,
     unknown: Effect,
     minimum_size: Size,
-    /// Volume of a bar without a price goes to the latest earlier bar of the session.
+    /// Whether volume without a price goes to the latest earlier bar of the session.
     pub carries_volume: bool,
     day_regular_only: bool,
-    /// Conditions of prints that the day's official close is taken from.
+    /// Conditions of prints that may set the day's official close.
     official_close: Vec<String>,
-    /// Conditions of quotes that count for nothing, and flags of Lean's mask.
+    /// Conditions of quotes that are excluded, and flags of Lean's mask.
     leave_out_quotes: Vec<String>,
     leave_out_lean_quotes: u32,
     rules: FxHashMap<String, Rule>,
@@ -204,18 +204,18 @@ impl Policy {
     /// `sip`, `lean`, `all` or `official`.
     ///
     /// # Errors
-    /// There is no policy of that name.
+    /// Unknown policy name.
     pub fn named(name: &str) -> Result<Self, String> {
         let (_, text) = POLICIES.iter().find(|(known, _)| *known == name).ok_or_else(|| {
-            format!("unknown condition policy `{name}`; known are sip, lean, all, official")
+            format!("unknown condition policy `{name}`; expected sip, lean, all or official")
         })?;
         Self::parse(text)
     }
 
-    /// Reads a policy's table.
+    /// Parses a policy's table.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The table is invalid.
     pub fn parse(text: &str) -> Result<Self, String> {
         let file: File =
             toml::from_str(text).map_err(|error| format!("condition policy: {}", error.message()))?;
@@ -240,9 +240,10 @@ impl Policy {
         let one_of = |what: &str, value: &str, word: &str| match value {
             "" => Ok(false),
             value if value == word => Ok(true),
-            other => {
-                Err(format!("condition policy {}: {what} is `{word}` or absent, not `{other}`", file.name))
-            }
+            other => Err(format!(
+                "condition policy {}: {what}: expected `{word}` or nothing, found `{other}`",
+                file.name
+            )),
         };
         Ok(Self {
             carries_volume: one_of("volume_without_price", &file.volume_without_price, "previous")?,
@@ -269,7 +270,7 @@ impl Policy {
         self.explain(trade, &mut |_, _| {})
     }
 
-    /// The same, calling `each` with each condition's name and what it allows.
+    /// The same, calling `each` with the name of each condition and what it allows.
     pub fn explain(&self, trade: &Trade<&str>, each: &mut dyn FnMut(&str, Effect)) -> Effect {
         if trade.size < self.minimum_size {
             each(&format!("smaller than {}", self.minimum_size), Effect::NONE);
@@ -286,7 +287,8 @@ impl Policy {
         self.explain_codes(conditions, tape, vocabulary, &mut |_, _, _| {})
     }
 
-    /// The same, calling `each` with each condition's name, what it allows, and whether the vocabulary has it.
+    /// The same, calling `each` with each condition's name, what it allows, and whether the vocabulary
+    /// contains it.
     fn explain_codes(
         &self,
         conditions: &str,
@@ -301,7 +303,7 @@ impl Policy {
             let allowed = match code.code.map(|code| self.rules.get(code)) {
                 Some(Some(rule)) if rule.unless.iter().any(has) || !rule.with.iter().all(has) => Effect::ALL,
                 Some(Some(rule)) => rule.effect,
-                // A condition nobody knows in a list that is not complete restricts nothing.
+                // An unknown condition restricts nothing if the vendor's list is incomplete.
                 None if !vocabulary.is_complete() => Effect::ALL,
                 Some(None) | None => self.unknown,
             };
@@ -317,7 +319,7 @@ impl Policy {
         effect
     }
 
-    /// Whether there are quotes that count for nothing.
+    /// Whether the policy excludes any quotes.
     const fn leaves_out_quotes(&self) -> bool {
         !self.leave_out_quotes.is_empty() || self.leave_out_lean_quotes != 0
     }
@@ -362,7 +364,7 @@ mod tests {
         let trade = trade(feed, conditions, tape, size);
         let policy = Policy::named(policy).unwrap();
         let effect = policy.effect(&trade);
-        // The cache must not change an effect, worked out for the first time or the second.
+        // The cache must not change an effect, whether computed for the first time or the second.
         let mut effects = Effects::new(policy);
         for regular in [true, false, true] {
             let vocabulary = Vocabulary::of(feed, trade.symbol);
@@ -396,13 +398,13 @@ mod tests {
             ("lean", "lean.sip", r#"["20000020"]"#, "", 100, 4, 4, 4),
             ("lean", "lean.sip", r#"["20002020"]"#, "", 100, 7, 7, 4),
             ("lean", "lean.sip", r#"["20000040"]"#, "", 100, 0, 0, 0),
-            // A suspicious print counts for volume.
+            // A suspicious print counts towards volume.
             ("lean", "lean.sip", r#"["1","suspicious"]"#, "", 100, 4, 4, 4),
-            // An average price print sets prices, but for one that is exempt from the trade-through rule.
+            // An average price print sets prices, unless it is exempt from the trade-through rule.
             ("lean", "lean.sip", r#"["100000"]"#, "", 100, 7, 7, 4),
             ("lean", "lean.sip", r#"["20100000"]"#, "", 100, 4, 4, 4),
             ("lean", "lean.sip", r#"["20100200"]"#, "", 100, 4, 4, 4),
-            // Crosses of the opening and the close.
+            // Crosses of the open and the close.
             ("lean", "lean.sip", r#"["20200040"]"#, "", 100, 0, 0, 0),
             ("sip", "lean.sip", r#"["20200040"]"#, "", 100, 7, 7, 7),
             ("sip", "lean.sip", r#"["20200080"]"#, "", 100, 7, 7, 7),
@@ -413,7 +415,7 @@ mod tests {
             ("sip", "lean.sip", r#"["18000000"]"#, "", 100, 7, 7, 7),
             ("sip", "lean.sip", r#"["800000"]"#, "", 100, 7, 7, 7),
             ("sip", "lean.sip", r#"["400000"]"#, "", 100, 4, 4, 4),
-            // Finnhub's numbers; one that is not known restricts nothing.
+            // Finnhub's numbers; an unknown one restricts nothing.
             ("sip", "finnhub", r#"["1"]"#, "", 100, 7, 7, 7),
             ("sip", "finnhub", r#"["8"]"#, "", 100, 7, 7, 7),
             ("sip", "finnhub", r#"["24"]"#, "", 100, 4, 7, 4),
@@ -511,6 +513,6 @@ mod tests {
         ] {
             assert!(Policy::parse(bad).is_err(), "{bad}");
         }
-        assert!(Policy::named("cta").unwrap_err().contains("known are sip, lean, all, official"));
+        assert!(Policy::named("cta").unwrap_err().contains("expected sip, lean, all or official"));
     }
 }

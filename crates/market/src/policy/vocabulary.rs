@@ -1,10 +1,10 @@
-//! How each feed writes sale conditions, and the one vocabulary they are brought into.
+//! How feeds encode sale conditions, and the vocabulary to which they are mapped.
 
 use crate::codec::json::conditions;
 
 const TABLE: &str = include_str!("../../policy/conditions.csv");
 
-/// How a feed writes sale conditions.
+/// How a feed encodes sale conditions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Vocabulary {
     /// Letters of the consolidated tapes: Alpaca.
@@ -15,14 +15,14 @@ pub enum Vocabulary {
     Lean,
     /// Numbers of Finnhub, which are neither Massive's nor letters.
     Finnhub,
-    /// The feed has no sale conditions: crypto and currencies. Whatever stands in the field restricts nothing.
+    /// No sale conditions: crypto and currencies. The contents of the field restrict nothing.
     Absent,
 }
 
 /// A condition of a trade.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Code {
-    /// Its code in the vocabulary; `None` where the vocabulary lacks it.
+    /// Its code in the vocabulary; `None` if it has none.
     pub(super) code: Option<&'static str>,
     /// The feed's own text and the condition's name.
     pub(super) name: String,
@@ -66,8 +66,8 @@ fn word(is: impl Fn(&Word) -> bool) -> Option<&'static Word> {
 }
 
 impl Vocabulary {
-    /// By the feed's vendor, which is what stands before the dot, and by the symbol: Finnhub's symbols of other venues,
-    /// `BINANCE:BTCUSDT` or `OANDA:EUR_USD`, carry no sale conditions.
+    /// Chosen by the feed's vendor, the part before the dot, and by the symbol: Finnhub's symbols of other
+    /// venues, `BINANCE:BTCUSDT` or `OANDA:EUR_USD`, carry no sale conditions.
     #[must_use]
     pub fn of(feed: &str, symbol: &str) -> Self {
         match feed.split('.').next() {
@@ -81,13 +81,14 @@ impl Vocabulary {
         }
     }
 
-    /// Whether the table has all of the vendor's conditions. Where it has not, an unknown one is reported and restricts
-    /// nothing: Finnhub's list is not public, only the codes that its own examples prove are in the table.
+    /// Whether the table contains all of the vendor's conditions. If not, an unknown one is reported and
+    /// restricts nothing: Finnhub's list is not public, and the table has only the codes that its examples
+    /// prove.
     pub(super) const fn is_complete(self) -> bool {
         !matches!(self, Self::Finnhub)
     }
 
-    /// The conditions of a trade, as named in the JSON array `array`, on a tape.
+    /// The conditions of a trade, from the JSON array `array`, on a tape.
     pub(super) fn codes(self, array: &str, tape: &str) -> Vec<Code> {
         let mut out = Vec::new();
         if self == Self::Absent {
@@ -132,7 +133,7 @@ impl Vocabulary {
 mod tests {
     use super::*;
 
-    /// Every bit of QuantConnect's TradeConditionFlags but the one that it calls undocumented.
+    /// Every bit of QuantConnect's TradeConditionFlags except the one that it calls undocumented.
     #[test]
     fn every_flag_of_lean_has_a_name() {
         let names: Vec<String> = (0..32)

@@ -1,4 +1,4 @@
-//! What a feed's vocabulary, calendar and policy make of its trades.
+//! How a feed's vocabulary, calendar and policy turn its trades into bars.
 
 use super::*;
 
@@ -29,7 +29,7 @@ fn feeds_without_conditions_make_bars_of_every_trade() {
     {
         let trade = |(id, price): (u32, i64)| Trade {
             feed: feed.into(),
-            // What earlier versions stored: the side among the conditions.
+            // As stored by earlier versions: the side among the conditions.
             conditions: if id % 2 == 0 { conditions.into() } else { "[]".into() },
             ..one("BTC/USD", i64::from(id), price, id)
         };
@@ -112,7 +112,7 @@ fn the_official_close_is_that_of_the_largest_such_print() {
         let bars: Vec<Bar> = bars.0.into_values().collect();
         assert_eq!(shown(&bars, "1d"), [day], "{policy}");
     }
-    // An official close alone: under `sip` it counts for nothing.
+    // An official close alone: `sip` ignores it.
     let trades = [of(0, 40, 1, 100, "Q", "@"), of(2, 60, 3, 300, "P", "M"), of(3, 30, 5, 500, "Q", "@")];
     for (policy, day) in [("official", "40/60/30/60"), ("sip", "40/40/30/30")] {
         let records: Vec<_> = trades.iter().map(record).collect();
@@ -122,7 +122,7 @@ fn the_official_close_is_that_of_the_largest_such_print() {
     }
 }
 
-/// A span that cuts a session: its bars made of the reading span are those made of everything.
+/// A range that cuts a session: its bars built from the reading span equal those built from everything.
 #[test]
 fn bars_of_a_span_are_whole() {
     let mut settings = in_calendar("lean", Calendar::XNYS);
@@ -133,7 +133,7 @@ fn bars_of_a_span_are_whole() {
     let trades: Vec<Trade<String>> = (0..6_000)
         .map(|n| Trade {
             feed: if n % 2 == 0 { "lean.sip".into() } else { "kraken".into() },
-            // Now and then only volume, which goes to an earlier bar.
+            // Occasionally only volume, which goes to an earlier bar.
             conditions: if n % 7 < 3 { r#"["20000020"]"#.into() } else { r#"["1"]"#.into() },
             ..one("A", i64::from(n) * 60, 10 + i64::from(n % 11), n)
         })

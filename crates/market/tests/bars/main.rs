@@ -1,4 +1,5 @@
-//! What must hold of bars whatever the trades: order, cuts, speed, repetition, restarts and amendments change nothing.
+//! Properties of bars for any trades: order, batch boundaries, speed, repeats, restarts and amendments change
+//! nothing.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod feeds;
@@ -11,7 +12,7 @@ use market::{Kind, Price, Quote, QuoteSide, Record, Side, Size, Trade, UnixNanos
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-/// 2013-10-08 09:25 in New York: the opening is within reach.
+/// 2013-10-08 09:25 in New York, shortly before the open.
 const START: i64 = 1_381_238_700 * SECOND;
 const ALLOWED_LATENESS: i64 = 15 * MINUTE;
 
@@ -52,7 +53,7 @@ impl Bars {
         self.0.insert(key, bar);
     }
 
-    /// What a market did, without how often it was told.
+    /// The market data of a bar, without the number of emissions.
     fn content(&self) -> BTreeMap<Key, Values> {
         self.0
             .iter()
@@ -66,7 +67,7 @@ fn record(trade: &Trade<String>) -> Record<&str> {
     Record::Trade(trade.as_str())
 }
 
-/// Bars of records; `cut` says after which ones bars are told in between.
+/// Bars of records; `cut` says after which records bars are emitted in between.
 fn bars(policy: &str, records: &[Record<&str>], cut: impl Fn(usize) -> bool) -> Bars {
     let mut aggregator = Aggregator::new(settings(policy));
     let mut out = Bars::default();
@@ -81,7 +82,7 @@ fn bars(policy: &str, records: &[Record<&str>], cut: impl Fn(usize) -> bool) -> 
     out
 }
 
-/// Bars of a run that is killed after some records and begun again where its last checkpoint said.
+/// Bars of a run that is killed after some records and restarted from its last checkpoint.
 fn with_restarts(settings: &Settings, all: &[Record<&str>], stops: &[usize], cut: usize) -> Bars {
     let mut stops: Vec<usize> = stops.iter().map(|stop| stop % all.len()).collect();
     stops.sort_unstable();
@@ -91,7 +92,7 @@ fn with_restarts(settings: &Settings, all: &[Record<&str>], stops: &[usize], cut
     let mut from = 0;
     for stop in stops {
         let mut aggregator = Aggregator::new(settings.clone()).with_floors(floors);
-        // What was emitted stays; the next run emits it again from where the last one said.
+        // What was emitted stays; the next run emits it again from the last checkpoint.
         let mut again = Bars::default();
         for (index, record) in all.iter().enumerate().take(stop).skip(from) {
             aggregator.add(record, Place { position: index as u64, stamp_ms: 0 });
@@ -102,7 +103,7 @@ fn with_restarts(settings: &Settings, all: &[Record<&str>], stops: &[usize], cut
         aggregator.take(0, &mut |bar| again.keep(bar));
         let needs = aggregator.needs();
         from = needs.position.map_or(stop, |position| position as usize);
-        // As it is kept between two runs.
+        // In its saved form.
         let kept = serde_json::to_string(&needs.floors).unwrap();
         floors = serde_json::from_str(&kept).unwrap();
         assert_eq!(floors, needs.floors);
@@ -169,7 +170,7 @@ fn policy() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec!["sip", "lean", "all"])
 }
 
-/// An order from random numbers.
+/// A random permutation.
 fn shuffled<T: Clone>(list: &[T], keys: &[u32]) -> Vec<T> {
     let mut order: Vec<usize> = (0..list.len()).collect();
     order.sort_by_key(|index| (keys[index % keys.len()].wrapping_mul(*index as u32 + 1), *index));
@@ -200,7 +201,7 @@ proptest! {
         let expected = bars(policy, &all, |_| false);
         prop_assert!(expected.0.values().all(|bar| bar.revision == 0 && bar.late == 0));
         prop_assert_eq!(bars(policy, &all, |i| i % cut == 0).content(), expected.content());
-        // Each symbol by itself, as in a partition of its own.
+        // Each symbol separately, as in its own partition.
         let mut alone = Bars::default();
         for symbol in ["S0", "S1", "S2"] {
             let own: Vec<_> = all.iter().filter(|record| *record.symbol() == symbol).copied().collect();
@@ -293,7 +294,8 @@ proptest! {
         quotes.iter().for_each(|quote| { whole.add(quote, Place::default()); });
         whole.finish(&mut |bar| expected.keep(bar));
         prop_assert_eq!(with_restarts(&settings, &quotes, &stops, cut).content(), expected.content());
-        // A session's first bar opens with the session's first quote; round the clock one day goes on where the last ended.
+        // A session's first bar opens with the session's first quote; in a market that never closes, one day
+        // continues from the previous one.
         let mut last: Option<(i64, Price)> = None;
         for ((.., interval, start), bar) in &expected.0 {
             let (Values::Quotes(values), "1s") = (&bar.values, interval.as_str()) else { continue };
@@ -327,7 +329,7 @@ proptest! {
         let expected = bars("sip", &all, |_| false);
         let mixed = shuffled(&all, &keys);
         prop_assert_eq!(bars("sip", &mixed, |i| i % cut == 0).content(), expected.content());
-        // A bar begins with what was quoted before it.
+        // A bar opens with the previous quote.
         let mut last = None;
         for ((.., interval, _), bar) in &expected.0 {
             if let (Values::Quotes(values), "1s") = (&bar.values, interval.as_str()) {
@@ -369,7 +371,7 @@ impl Run {
         Self { aggregator: Aggregator::new(settings("sip")), told: Vec::new() }
     }
 
-    /// The verdict, and how many duplicates and amendments were found.
+    /// The verdict, and the number of duplicates and amendments.
     fn add(&mut self, trade: &Trade<String>) -> (Verdict, u64, u64) {
         let before = self.aggregator.counts();
         let verdict = self.aggregator.add(&record(trade), Place::default());
@@ -379,7 +381,7 @@ impl Run {
         (verdict, counts.duplicates - before.duplicates, counts.amended - before.amended)
     }
 
-    /// The last telling of a bar.
+    /// The last emission of a bar.
     fn bar(&self, symbol: &str, interval: &str, second: i64) -> Option<&Bar> {
         let start = UnixNanos(START + second * SECOND);
         self.told
@@ -436,10 +438,10 @@ fn a_future_print_poisons_nothing_and_a_quiet_symbol_stalls_nothing() {
     }
     assert_eq!(close(run.bar("A", "1m", 120)).as_deref(), Some("10"));
     assert_eq!(run.bar("A", "1m", 120).unwrap().late, 0);
-    // The quiet symbol's only trade is in bars that its neighbour's progress closed.
+    // The quiet symbol's only trade is in bars closed by its neighbour's progress.
     assert_eq!(close(run.bar("QUIET", "1s", 10)).as_deref(), Some("7"));
     assert_eq!(close(run.bar("QUIET", "1m", 0)).as_deref(), Some("7"));
-    // The future print is lost to nobody.
+    // The future print is not lost.
     let mut told = Vec::new();
     run.aggregator.finish(&mut |bar| told.push(bar));
     assert!(told.iter().any(|bar| bar.start.0 == START + 86_400 * SECOND));
@@ -475,13 +477,13 @@ fn a_correction_and_a_cancel_restate_every_interval() {
     assert_eq!(five(&run)[..3], [(1, "12"), (1, "12"), (1, "12")].map(|(r, h)| Some((r, h.to_owned()))));
     let canceled = Trade { revision: 2, canceled: true, ..corrected };
     assert_eq!(run.add(&canceled), (Verdict::Taken, 0, 1));
-    // The second had no other trade: its bar is to be removed; the minute lives on without it.
+    // The second had no other trade: its bar is deleted; the minute remains without it.
     assert_eq!(
         run.bar("A", "1s", 3_900).map(|bar| (bar.revision, bar.values.clone())),
         Some((2, Values::Empty))
     );
     assert_eq!(five(&run)[2], Some((2, "10".to_owned())));
-    // What was taken back does not come in again.
+    // A canceled trade is not restored by a repeat.
     assert_eq!(run.add(&wrong), (Verdict::Taken, 1, 0));
     let mut day = None;
     run.aggregator.finish(&mut |bar| {
@@ -495,7 +497,8 @@ fn a_correction_and_a_cancel_restate_every_interval() {
 
 #[test]
 fn half_days_and_changed_clocks_bucket_rightly() {
-    // (time, policy effect on the day's bar): after a half day's close a Form T print sets no price of the day.
+    // (time, policy effect on the daily bar): after a half day's close a Form T print sets no price of the
+    // day.
     for (day, print, session_start) in [
         ("2013-11-29T17:59:59Z", true, "2013-11-29T05:00:00Z"),
         ("2013-11-29T18:30:00Z", false, "2013-11-29T05:00:00Z"),
@@ -520,14 +523,14 @@ fn half_days_and_changed_clocks_bucket_rightly() {
         };
         assert_eq!(find("1d").start.to_string(), session_start, "{day}");
         assert_eq!(high(find("1d")), "11", "{day}");
-        // Below a day Form T counts outside the regular session only.
+        // In intraday bars Form T counts only outside the regular session.
         assert_eq!(high(find("1m")), if print { "11" } else { "12" }, "{day}");
     }
 }
 
 #[test]
 fn many_series_stay_apart_by_symbol_and_feed() {
-    // More than are worked in together, more records than wait, and symbols of either length.
+    // More series than are processed together, more records than wait, and symbols of either length.
     let symbols: Vec<String> = (0..90)
         .map(|n| if n % 3 == 0 { format!("A-VERY-LONG-SYMBOL-{n}") } else { format!("S{n}") })
         .collect();

@@ -1,4 +1,4 @@
-"""Writes alerts.csv: what the rules of alerts.toml fire on a recorded tape, computed from the definitions with pandas.
+"""Writes alerts.csv: the alerts of the rules of alerts.toml on a recorded tape, computed from the definitions with pandas.
 
     python alerts.py TAPE QUOTES     folders us-equities (2013-10-07 and 08) and quotes of the data folder
 

@@ -1,6 +1,6 @@
-//! Bars made of the tape's ticks against the data vendor's own bars of the same days.
+//! Bars built from the tape's ticks, compared with the data vendor's own bars of the same days.
 //!
-//! Runs on the bundled session, and on every other day of `../shared/data` where that is present.
+//! Runs on the bundled session, and on every other day of `../shared/data` if present.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 use market::bar::{Aggregator, Bar, Feed, Place, Settings, Values};
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Folders in the shape of the recorded data: the bundled one first.
+/// Folders in the recorded data's layout: the bundled one first.
 fn roots() -> Vec<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     [here.join("data/us-equities"), here.join("data/quotes"), here.join("../shared/data/us-equities")]
@@ -34,7 +34,7 @@ fn day_of(path: &Path) -> u32 {
     path.file_name().unwrap().to_str().unwrap()[..8].parse().unwrap()
 }
 
-/// Tick files of a kind that have a vendor's bar file beside them: (symbol, ticks, bars).
+/// Tick files of a kind for which there is a vendor's bar file: (symbol, ticks, bars).
 fn pairs(kind: Kind, resolution: &str) -> Vec<(String, PathBuf, PathBuf)> {
     let mut out: BTreeMap<(String, u32), (PathBuf, PathBuf)> = BTreeMap::new();
     for root in roots() {
@@ -68,7 +68,7 @@ fn aggregator(intervals: &[Interval], policy: &str) -> Aggregator {
     })
 }
 
-/// Bars of a tick file by interval and start; the last telling of each.
+/// Bars of a tick file by interval and start; the last emission of each.
 fn bars_of(
     symbol: &str,
     ticks: &Path,
@@ -111,7 +111,7 @@ fn cents(price: Price) -> String {
     (price.raw() / (fixed::ONE / 10_000)).to_string()
 }
 
-/// The columns of one of our bars as the vendor writes them.
+/// The columns of one of our bars in the vendor's format.
 fn columns(bar: &Bar) -> Vec<String> {
     match &bar.values {
         Values::Trades(trades) => trades
@@ -141,11 +141,11 @@ struct Score {
     theirs: usize,
     equal: usize,
     prices: usize,
-    /// Symbol and start, and what both sides have.
+    /// Symbol and start, and the values of both.
     differences: Vec<(String, UnixNanos, String)>,
 }
 
-/// Why a bar of the days known here differs: a difference that is not in this list fails the test.
+/// Why a bar of the known days differs: a difference that is not in this list fails the test.
 const EXPLAINED: &str = include_str!("explained.csv");
 
 fn explained(resolution: &str, kind: Kind) -> std::collections::BTreeSet<(String, UnixNanos)> {
@@ -221,7 +221,7 @@ fn quote_second_bars_equal_the_vendors() {
     assert!(score.equal as f64 >= 0.9999 * score.theirs as f64);
 }
 
-/// The close of the vendor's daily bars on the days whose ticks are at hand.
+/// The close of the vendor's daily bars on the days for which ticks are available.
 const DAILY_CLOSE: &str = include_str!("daily_close.csv");
 
 #[test]

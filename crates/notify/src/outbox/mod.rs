@@ -1,9 +1,10 @@
-//! Messages that are not delivered yet.
+//! The outbox: messages that are not delivered yet.
 //!
-//! A message is in the outbox, durably, before the position of the records that caused it is committed. It is sent
-//! until the server accepts it, then noted as sent. Before each attempt the start of the attempt is noted, too: an
-//! attempt that was begun and never ended is one where the program died, and the only case in which a message may
-//! arrive twice, with the same key. So a message is never lost, and never repeated but there.
+//! A message is stored durably in the outbox before the position of the records that caused it is committed.
+//! It is sent until the server accepts it, then marked as sent. The start of each attempt is recorded first:
+//! an attempt that started and never ended is one during which the program crashed, and the only case in
+//! which a message may arrive twice, with the same key. So a message is never lost, and never duplicated
+//! otherwise.
 
 mod sqlite;
 
@@ -14,77 +15,77 @@ use crate::notifier::{Notifier, NotifyError};
 use market::alert::Alert;
 use std::time::Duration;
 
-/// A message on its way to one channel.
+/// A message to be delivered to one channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pending {
-    /// Place in the order of delivery.
+    /// Position in the order of delivery.
     pub id: i64,
     /// Name of the channel.
     pub channel: String,
-    /// What is sent.
+    /// The message.
     pub message: Message,
-    /// Attempts that were begun.
+    /// Attempts started.
     pub attempts: u32,
-    /// The last attempt was begun by a program that died before it knew the outcome.
+    /// Whether the program crashed during the last attempt.
     pub uncertain: bool,
 }
 
-/// What the outbox holds.
+/// Counts of messages by state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OutboxCounts {
-    /// Not delivered yet.
+    /// Pending.
     pub pending: u64,
-    /// Accepted by their servers.
+    /// Accepted by the server.
     pub sent: u64,
-    /// Given up: their servers will never take them.
+    /// Abandoned: the server will never accept them.
     pub dead: u64,
     /// Sent again because a crash hid the outcome of an attempt.
     pub repeated: u64,
 }
 
-/// Where messages wait. Every method that changes something is durable when it returns.
+/// Storage of messages. Every method that changes something is durable when it returns.
 pub trait OutboxStore: Send {
-    /// Adds an alert's messages, one for each channel, with the alert for the history. A key that is known is left out:
-    /// so records may be evaluated again.
+    /// Adds an alert's messages, one for each channel, with the alert for the history. A known key is
+    /// skipped, so records may be evaluated again.
     ///
     /// # Errors
-    /// What the storage says.
+    /// An error of the storage.
     fn append(&mut self, alert: &Alert, messages: &[(String, Message)]) -> Result<bool, String>;
 
     /// The oldest messages of a channel that are due at a time (Unix milliseconds).
     ///
     /// # Errors
-    /// What the storage says.
+    /// An error of the storage.
     fn due(&mut self, channel: &str, now_ms: i64, most: usize) -> Result<Vec<Pending>, String>;
 
-    /// An attempt begins.
+    /// Marks the start of an attempt.
     ///
     /// # Errors
-    /// What the storage says.
+    /// An error of the storage.
     fn begin(&mut self, id: i64) -> Result<(), String>;
 
-    /// The server has accepted it.
+    /// Marks a message as accepted by the server.
     ///
     /// # Errors
-    /// What the storage says.
+    /// An error of the storage.
     fn sent(&mut self, id: i64, now_ms: i64) -> Result<(), String>;
 
-    /// It is tried again at a time.
+    /// Schedules a retry.
     ///
     /// # Errors
-    /// What the storage says.
+    /// An error of the storage.
     fn retry(&mut self, id: i64, at_ms: i64, reason: &str) -> Result<(), String>;
 
-    /// It is given up.
+    /// Marks a message as abandoned.
     ///
     /// # Errors
-    /// What the storage says.
+    /// An error of the storage.
     fn dead(&mut self, id: i64, reason: &str) -> Result<(), String>;
 
-    /// What it holds.
+    /// Counts the messages.
     ///
     /// # Errors
-    /// What the storage says.
+    /// An error of the storage.
     fn counts(&mut self) -> Result<OutboxCounts, String>;
 }
 
@@ -95,7 +96,7 @@ pub struct RetryPolicy {
     pub first: Duration,
     /// Longest wait.
     pub most: Duration,
-    /// Attempts after which a message that still fails is given up, so that it does not hold up those behind it.
+    /// Attempts after which a failing message is abandoned, so that it does not block those behind it.
     pub attempts: u32,
 }
 
@@ -107,7 +108,7 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Wait after so many attempts, spread by ±25 % so that channels do not retry in step.
+    /// Delay after a number of attempts, with ±25 % jitter so that channels do not retry in step.
     #[must_use]
     pub fn wait(&self, attempts: u32, seed: u64) -> Duration {
         let doubled = self.first.saturating_mul(1_u32 << attempts.saturating_sub(1).min(20));
@@ -116,14 +117,14 @@ impl RetryPolicy {
     }
 }
 
-/// Messages handed over in one turn.
+/// Maximum number of messages sent per call.
 const TURN: usize = 32;
 
-/// Hands what is due to one channel. Stops at the first failure that may pass: the server is asked again after the
-/// wait, not once for each message. Returns how many were accepted.
+/// Sends due messages to one channel. Stops at the first retryable failure: the server is contacted again
+/// after the delay, not once for each message. Returns the number of accepted messages.
 ///
 /// # Errors
-/// What the storage says; failures of the channel are noted in the outbox.
+/// An error of the storage; failures of the channel are recorded in the outbox.
 pub fn deliver(
     store: &mut dyn OutboxStore,
     channel: &mut dyn Notifier,
@@ -143,11 +144,11 @@ pub fn deliver(
                 accepted += 1;
             }
             Err(NotifyError::Permanent(reason)) => {
-                tracing::error!(channel = channel.name(), key = %pending.message.key, "alert given up: {reason}");
+                tracing::error!(channel = channel.name(), key = %pending.message.key, "alert abandoned: {reason}");
                 store.dead(id, &reason)?;
             }
             Err(NotifyError::Retryable { reason, .. }) if attempts + 1 >= policy.attempts => {
-                tracing::error!(channel = channel.name(), attempts, "alert given up: {reason}");
+                tracing::error!(channel = channel.name(), attempts, "alert abandoned: {reason}");
                 store.dead(id, &format!("after {} attempts: {reason}", attempts + 1))?;
             }
             Err(NotifyError::Retryable { reason, after }) => {

@@ -1,5 +1,5 @@
-//! The outbox in a SQLite file, with the history of alerts and the state of the engine beside it: one transaction
-//! takes all of them.
+//! The outbox in a SQLite file, together with the history of alerts and the state of the engine, all updated
+//! in one transaction.
 
 use super::{OutboxCounts, OutboxStore, Pending};
 use crate::message::Message;
@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS silences (
 );
 ";
 
-/// An alert that is not sent for a time.
+/// A period in which alerts are not sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Silence {
     /// Its number.
@@ -36,7 +36,7 @@ pub struct Silence {
     pub symbol: String,
     /// End, Unix milliseconds.
     pub until_ms: i64,
-    /// Why.
+    /// Reason.
     pub reason: String,
 }
 
@@ -49,14 +49,14 @@ impl Silence {
     }
 }
 
-/// What became of a message.
+/// Delivery state of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     /// Name of the channel.
     pub channel: String,
     /// `pending`, `sent` or `dead`.
     pub state: String,
-    /// Attempts that were begun.
+    /// Attempts started.
     pub attempts: u32,
     /// Why the last attempt failed.
     pub reason: Option<String>,
@@ -66,22 +66,22 @@ pub struct Delivery {
 #[derive(Debug)]
 pub struct SqliteOutbox {
     connection: Connection,
-    /// Messages that may wait.
+    /// Maximum number of undelivered messages.
     most: u64,
 }
 
 fn text(error: rusqlite::Error) -> String {
-    // By value: `map_err` hands it over.
+    // By value, as `map_err` passes it.
     let problem = error.to_string();
     drop(error);
     problem
 }
 
 impl SqliteOutbox {
-    /// Opens or creates a file that holds at most `most` messages that wait.
+    /// Opens or creates a file for at most `most` undelivered messages.
     ///
     /// # Errors
-    /// What SQLite says, with the path.
+    /// A SQLite error, with the path.
     pub fn open(path: &Path, most: u64) -> Result<Self, String> {
         let fail = |error: rusqlite::Error| format!("alert outbox {}: {error}", path.display());
         let connection = Connection::open(path).map_err(fail)?;
@@ -93,11 +93,11 @@ impl SqliteOutbox {
         Ok(Self { connection, most })
     }
 
-    /// Adds alerts with their messages, and the state to go on from, in one transaction. Returns how many alerts were
-    /// not known yet.
+    /// Adds alerts with their messages, and the state to resume from, in one transaction. Returns the number
+    /// of new alerts.
     ///
     /// # Errors
-    /// What SQLite says; that the outbox is full.
+    /// A SQLite error, or the outbox is full.
     pub fn commit(
         &mut self,
         alerts: &[(Alert, Vec<(String, Message)>)],
@@ -125,7 +125,7 @@ impl SqliteOutbox {
                 })
                 .map_err(text)?;
             new += added;
-            // Also of an alert that is known: one that waited for a summary may be sent on its own after all.
+            // Also for a known alert: one that waited for a summary may be sent individually after all.
             for (channel, message) in messages {
                 let json = serde_json::to_string(message).map_err(|error| error.to_string())?;
                 transaction
@@ -144,10 +144,10 @@ impl SqliteOutbox {
         Ok(new)
     }
 
-    /// A part of the state that was committed.
+    /// A part of the committed state.
     ///
     /// # Errors
-    /// What SQLite says.
+    /// A SQLite error.
     pub fn state(&self, name: &str) -> Result<Option<Vec<u8>>, String> {
         let query = "SELECT value FROM state WHERE name = ?";
         self.connection.query_row(query, [name], |row| row.get(0)).optional().map_err(text)
@@ -156,7 +156,7 @@ impl SqliteOutbox {
     /// Alerts of a span of event time (nanoseconds, end exclusive), oldest first.
     ///
     /// # Errors
-    /// What SQLite says.
+    /// A SQLite error.
     pub fn history(&self, from: i64, to: i64) -> Result<Vec<Alert>, String> {
         let query =
             "SELECT json FROM alerts WHERE event_time >= ? AND event_time < ? ORDER BY event_time, key";
@@ -165,10 +165,10 @@ impl SqliteOutbox {
         rows.map(|row| serde_json::from_str(&row.map_err(text)?).map_err(|error| error.to_string())).collect()
     }
 
-    /// What became of an alert's messages, by channel.
+    /// Delivery state of an alert's messages, by channel.
     ///
     /// # Errors
-    /// What SQLite says.
+    /// A SQLite error.
     pub fn delivery(&self, key: &str) -> Result<Vec<Delivery>, String> {
         let query = "SELECT channel, state, begun, reason FROM outbox WHERE key = ? ORDER BY channel";
         let mut statement = self.connection.prepare_cached(query).map_err(text)?;
@@ -180,10 +180,10 @@ impl SqliteOutbox {
         rows.collect::<Result<_, _>>().map_err(text)
     }
 
-    /// Messages of a channel that are not delivered yet.
+    /// Number of undelivered messages of a channel.
     ///
     /// # Errors
-    /// What SQLite says.
+    /// A SQLite error.
     pub fn waiting(&self, channel: &str) -> Result<u64, String> {
         let query = "SELECT COUNT(*) FROM outbox WHERE channel = ? AND state = 'pending'";
         let count = self.connection.query_row(query, [channel], |row| row.get::<_, i64>(0));
@@ -193,25 +193,25 @@ impl SqliteOutbox {
     /// Adds a silence; returns its number.
     ///
     /// # Errors
-    /// What SQLite says.
+    /// A SQLite error.
     pub fn silence(&mut self, rule: &str, symbol: &str, until_ms: i64, reason: &str) -> Result<i64, String> {
         let insert = "INSERT INTO silences (rule, symbol, until_ms, reason) VALUES (?, ?, ?, ?)";
         self.connection.execute(insert, params![rule, symbol, until_ms, reason]).map_err(text)?;
         Ok(self.connection.last_insert_rowid())
     }
 
-    /// Ends a silence; whether there was one.
+    /// Ends a silence; returns whether it existed.
     ///
     /// # Errors
-    /// What SQLite says.
+    /// A SQLite error.
     pub fn unsilence(&mut self, id: i64) -> Result<bool, String> {
         self.connection.execute("DELETE FROM silences WHERE id = ?", [id]).map(|gone| gone > 0).map_err(text)
     }
 
-    /// The silences that last.
+    /// Active silences.
     ///
     /// # Errors
-    /// What SQLite says.
+    /// A SQLite error.
     pub fn silences(&self, now_ms: i64) -> Result<Vec<Silence>, String> {
         let query = "SELECT id, rule, symbol, until_ms, reason FROM silences WHERE until_ms > ? ORDER BY id";
         let mut statement = self.connection.prepare_cached(query).map_err(text)?;
@@ -228,7 +228,7 @@ impl SqliteOutbox {
             self.connection.prepare_cached(statement).and_then(|mut statement| statement.execute(values));
         match changed.map_err(text)? {
             1 => Ok(()),
-            other => Err(format!("alert outbox: expected 1 message to change, {other} did")),
+            other => Err(format!("alert outbox: expected 1 changed message, found {other}")),
         }
     }
 }
@@ -239,7 +239,8 @@ impl OutboxStore for SqliteOutbox {
     }
 
     fn due(&mut self, channel: &str, now_ms: i64, most: usize) -> Result<Vec<Pending>, String> {
-        // The oldest first. While one waits for its next attempt, those behind it wait too: the order is kept.
+        // Oldest first. While one waits for its next attempt, those behind it wait too, to preserve the
+        // order.
         let query = "SELECT id, message, begun, begun > ended, due_ms FROM outbox
              WHERE channel = ? AND state = 'pending' ORDER BY id LIMIT ?";
         let mut statement = self.connection.prepare_cached(query).map_err(text)?;

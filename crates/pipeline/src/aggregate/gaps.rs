@@ -1,7 +1,9 @@
-//! Which bars are complete: those that no open gap touches, and that no record fetched for a gap came too late for.
+//! Tracks which bars are complete: no open gap overlaps them, and no record fetched for a gap arrived too
+//! late for them.
 //!
-//! A gap lies between the last record before it and the first after it; neither is missing. What was told of a bar before its
-//! gap was known, or closed, is told again: the numbers stay, the mark changes.
+//! A gap lies between the last record before it and the first after it; neither is missing. Bars emitted
+//! before their gap was known, or closed, are emitted again with the same numbers and the new `complete`
+//! flag.
 
 use market::bar::Bar;
 use market::codec::json;
@@ -15,9 +17,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const DAY: i64 = 24 * 3_600 * SECOND;
-/// How far back bars are looked at again when a symbol is first heard of: before that a gap has been settled.
+/// How far back bars are checked again when a symbol is first seen: older gaps are settled.
 const WEEK: i64 = 7 * DAY;
-/// Gap messages taken in one go.
+/// Maximum number of gap messages read at once.
 const AT_ONCE: usize = 1_000;
 
 /// Feed and symbol.
@@ -43,27 +45,28 @@ impl Hole {
         })
     }
 
-    /// Whether a record from `from` on and before `to` may be missing; of the very instants at its ends, too.
+    /// Whether a record from `from` up to but excluding `to` may be missing, including records at exactly its
+    /// ends.
     fn touches(&self, feed: &str, symbol: &str, from: i64, to: i64) -> bool {
         self.from < to && from <= self.to && self.feed == feed && self.symbols.contains(symbol)
     }
 }
 
-/// What is known of gaps.
+/// Known gaps.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ledger {
     holes: BTreeMap<String, Hole>,
-    /// Seconds for which a record of a gap came when their bars were final.
+    /// Seconds for which records of a gap arrived when their bars were final.
     late: BTreeMap<Whose, BTreeSet<i64>>,
 }
 
-/// First instant after a bar; a day's is at most so long.
+/// End of a bar, exclusive; a day is at most this long.
 fn end(interval: Interval, start: i64) -> i64 {
     start.saturating_add(interval.nanos().unwrap_or(DAY))
 }
 
 impl Ledger {
-    /// Whether all is in a bar that should be.
+    /// Whether the bar contains every record it should.
     pub(super) fn complete(&self, bar: &Bar) -> bool {
         let (from, to) = (bar.start.0, end(bar.interval, bar.start.0));
         !self.holes.values().any(|hole| hole.open && hole.touches(&bar.feed, &bar.symbol, from, to))
@@ -73,7 +76,7 @@ impl Ledger {
                 }))
     }
 
-    /// Whether a record is one that a gap missed.
+    /// Whether a record belongs to a gap.
     pub(super) fn misses(&self, record: &Record<&str>) -> bool {
         let ts = record.ts().0;
         self.holes.values().any(|hole| {
@@ -85,7 +88,7 @@ impl Ledger {
     }
 }
 
-/// Bars to be looked at again: of these, from then to then.
+/// Bars to check again: series, start and end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Again {
     pub(super) feed: String,
@@ -98,14 +101,14 @@ pub(super) struct Again {
 pub(super) struct Gaps {
     reader: Box<dyn Consumer>,
     pub(super) ledger: Arc<Ledger>,
-    /// Whose bars are made here.
+    /// Series whose bars are built here.
     met: BTreeSet<Whose>,
-    /// For the keeper.
+    /// Jobs for the bar writer.
     pub(super) again: Vec<Again>,
 }
 
 impl Gaps {
-    /// Reads the ledger as it stands, and what came too late for it.
+    /// Reads the current ledger, and the records that arrived too late for it.
     pub(super) fn open(topics: &dyn Topics, names: &Names) -> Result<Self> {
         let mut ledger = Ledger::default();
         for gap in gap::ledger(topics, names)? {
@@ -127,18 +130,18 @@ impl Gaps {
         Ok(Self { reader, ledger: Arc::new(ledger), met: BTreeSet::new(), again: Vec::new() })
     }
 
-    /// Takes what is new in the ledger.
+    /// Reads new entries of the ledger.
     pub(super) fn hear(&mut self) -> Result<()> {
         let mut news = Vec::new();
         while self.reader.fetch(AT_ONCE, Duration::ZERO, &mut |message| {
-            // One that is no gap is told of by `tapeline gaps`.
+            // An invalid entry is reported by `tapeline gaps`.
             news.extend(serde_json::from_slice::<Gap>(message.payload()).ok());
         })? > 0
         {}
         news.iter().try_for_each(|gap| self.add(gap))
     }
 
-    /// Takes one entry of the ledger.
+    /// Adds one entry of the ledger.
     pub(super) fn add(&mut self, gap: &Gap) -> Result<()> {
         let hole = Hole::of(gap)?;
         if self.ledger.holes.get(&gap.id) == Some(&hole) {
@@ -151,7 +154,7 @@ impl Gaps {
         Ok(())
     }
 
-    /// Bars of a symbol are told: what is known of its gaps may be news to those that were told before.
+    /// Bars of a symbol are emitted for the first time: earlier ones may need another `complete` flag.
     pub(super) fn meet(&mut self, bar: &Bar) {
         let whose = (bar.feed.clone(), bar.symbol.clone());
         if !self.met.contains(&whose) {
@@ -163,7 +166,7 @@ impl Gaps {
         }
     }
 
-    /// A record came when its bars could no longer change. Whether it is one that a gap missed.
+    /// A record arrived after its bars became final. Returns whether it belongs to a gap.
     pub(super) fn too_late(&mut self, record: &Record<&str>) -> bool {
         let missed = self.ledger.misses(record);
         if missed {
@@ -181,7 +184,7 @@ fn whose(record: &Record<&str>) -> Whose {
 }
 
 fn again((feed, symbol): &Whose, hole: &Hole) -> Again {
-    // While its end is not known, nothing was told that begins much later.
+    // While its end is unknown, no bar that starts much later has been emitted.
     let to = hole.to.min(hole.from.saturating_add(if hole.to == i64::MAX { DAY } else { WEEK }));
     Again { feed: feed.clone(), symbol: symbol.clone(), from: hole.from, to }
 }
@@ -237,7 +240,7 @@ mod tests {
         let minute = bar("A", "1m", "2013-10-08T15:00:00Z");
         gaps.meet(&minute);
         assert!(gaps.ledger.complete(&minute) && gaps.again.is_empty());
-        // Open, and nobody knows until when.
+        // Open, with unknown end.
         send(&gap("2013-10-08T15:00:59.9Z", None, State::Open));
         gaps.hear().unwrap();
         let list = std::mem::take(&mut gaps.again);
@@ -249,13 +252,13 @@ mod tests {
         assert_eq!(complete(&gaps, "2013-10-08T14:59:00Z", "1m"), [true; 3]);
         assert_eq!(complete(&gaps, "2013-10-08T17:00:00Z", "1s"), [false, false, true]);
         assert_eq!(complete(&gaps, "2013-10-08T04:00:00Z", "1d"), [false, false, true]);
-        // Its end is the first record after it: that one is not missing.
+        // Its end is the first record after it, which is not missing.
         send(&gap("2013-10-08T15:00:59.9Z", Some("2013-10-08T15:01:59.9Z"), State::Open));
         gaps.hear().unwrap();
         assert_eq!(complete(&gaps, "2013-10-08T15:01:00Z", "1m"), [false, false, true]);
         assert_eq!(complete(&gaps, "2013-10-08T15:02:00Z", "1m"), [true; 3]);
         assert_eq!(gaps.again.pop().unwrap().to, UnixNanos::parse("2013-10-08T15:01:59.9Z").unwrap().0);
-        // Fetched: but one of it came too late for its bars.
+        // Fetched, but one of its records arrived too late for its bars.
         let text = |second: &str| {
             format!(
                 r#"{{"feed":"f","symbol":"A","venue":"V","id":"1","ts":{},"recv_ts":0,"price":"1","size":"1","conditions":[],"tape":"A"}}"#,
@@ -275,7 +278,7 @@ mod tests {
         assert_eq!(complete(&gaps, "2013-10-08T15:01:00Z", "1m"), [false, true, true]);
         assert_eq!(complete(&gaps, "2013-10-08T15:01:30Z", "1s"), [false, true, true]);
         assert_eq!(complete(&gaps, "2013-10-08T15:01:29Z", "1s"), [true; 3]);
-        // A start reads the same, and looks again at the bars of whom it meets.
+        // A restart reads the same ledger, and checks the bars of the series it meets.
         let mut anew = Gaps::open(&topics, &names).unwrap();
         anew.meet(&minute);
         assert_eq!(anew.again.len(), 1);

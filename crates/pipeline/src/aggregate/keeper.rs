@@ -1,5 +1,6 @@
-//! Keeps what the loop tells, in a thread of its own: while bars are on their way to topic and table, the next records
-//! are read. Work is done in the order it was handed over, so offsets that come with it are ready when it is done.
+//! Writes emitted bars in a thread of its own: while bars are sent to topic and table, the next records are
+//! read. Jobs are processed in submission order, so the offsets that belong to a job are ready when it is
+//! done.
 
 use super::gaps::{Again, Ledger};
 use crate::vendor_bars;
@@ -20,7 +21,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long the topic may take to acknowledge before people are told.
+/// How long the topic may take to acknowledge before a warning is logged.
 const FLUSH: Duration = Duration::from_secs(30);
 
 /// A record for the late topic.
@@ -33,20 +34,20 @@ pub(super) struct Late {
     pub(super) stamp_ms: i64,
 }
 
-/// What is to be kept together.
+/// A job: everything that becomes durable together.
 #[derive(Default)]
 pub(super) struct Work {
     pub(super) ticket: u64,
     pub(super) late: Vec<Late>,
-    /// The newest revision of each.
+    /// The newest revision of each bar.
     pub(super) bars: Vec<Bar>,
-    /// Told before, and perhaps not as complete as they are.
+    /// Emitted before, possibly with an outdated `complete` flag.
     pub(super) again: Vec<Again>,
     /// Entries for the gap ledger.
     pub(super) gaps: Vec<Gap>,
-    /// By which to tell.
+    /// Producer to publish with.
     pub(super) ledger: Arc<Ledger>,
-    /// Positions to be kept after all of that: name and bytes.
+    /// Positions to save after everything else: name and bytes.
     pub(super) floors: Vec<(String, Vec<u8>)>,
 }
 
@@ -60,7 +61,7 @@ pub(super) struct Keeper<'a> {
 }
 
 impl Keeper<'_> {
-    /// Works until there is no more to come; answers with the tickets that are done.
+    /// Runs until there are no more jobs; returns the ids of completed jobs.
     pub(super) fn run(mut self, work: &Receiver<Work>, done: &Sender<u64>) -> Result<()> {
         for work in work {
             self.keep(&work)?;
@@ -72,8 +73,8 @@ impl Keeper<'_> {
         Ok(())
     }
 
-    /// An embedded topic's file is locked for everybody, our own consumer too, from the first message to the flush: all
-    /// is sent in one go.
+    /// From the first message to the flush, an embedded topic's file is locked for everybody, including our
+    /// own consumer: everything is sent at once.
     fn keep(&mut self, work: &Work) -> Result<()> {
         let late_topic = self.names.late();
         for late in &work.late {
@@ -100,7 +101,7 @@ impl Keeper<'_> {
             let changed = loop {
                 match self.changed(again, &work.ledger) {
                     Err(error) if error.retryable() && !self.stop.sleep(backoff.wait()) => {
-                        tracing::warn!("{error}; bars of a gap are looked at again when the store is back");
+                        tracing::warn!("{error}; bars of a gap will be checked again once the store is back");
                     }
                     other => break other?,
                 }
@@ -113,11 +114,11 @@ impl Keeper<'_> {
         self.flush()
     }
 
-    /// Stored bars that are to be marked otherwise.
+    /// Stored bars whose `complete` flag changes.
     fn changed(&self, again: &Again, ledger: &Ledger) -> Result<Vec<Bar>> {
         let mut out = Vec::new();
         for interval in self.intervals {
-            // A bar that began before may reach into it.
+            // A bar that started earlier may overlap it.
             let length = interval.nanos().unwrap_or(25 * 60 * MINUTE);
             for kind in Kind::ALL {
                 let scan = BarScan {
@@ -142,7 +143,7 @@ impl Keeper<'_> {
         Ok(out)
     }
 
-    /// To topic and table.
+    /// Writes bars to topic and table.
     fn bars(&mut self, bars: &[Bar]) -> Result<()> {
         let (topic, stamp_ms) = (self.names.bars(), clock::now().millis());
         for bar in bars {
@@ -165,7 +166,7 @@ impl Keeper<'_> {
         Ok(())
     }
 
-    /// A topic that is away is waited for, until a stop is asked.
+    /// Waits for an unreachable topic until cancelled.
     fn flush(&mut self) -> Result<()> {
         let mut backoff = Backoff::default();
         loop {
@@ -173,10 +174,10 @@ impl Keeper<'_> {
             if waiting == 0 {
                 return Ok(());
             }
-            tracing::warn!(waiting, "bars are not acknowledged by the topic yet; waiting");
+            tracing::warn!(waiting, "waiting for the topic to acknowledge bars");
             if self.stop.sleep(backoff.wait()) {
                 return Err(Error::external(format!("{waiting} bars are not acknowledged by the topic"))
-                    .hint("the next start makes and sends them again"));
+                    .hint("the next start builds and sends them again"));
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Makes bars of what has arrived, a partition each, and hands them to the keeper in the order they were told.
+//! Aggregates fetched records into bars, one aggregator per partition, and passes them to the bar writer in
+//! emission order.
 
 use super::gaps::Gaps;
 use super::keeper::{Late, Work};
@@ -33,9 +34,9 @@ pub(super) struct Revoked {
 pub(super) struct Part {
     aggregator: Aggregator,
     next: i64,
-    /// What was last kept and committed of it.
+    /// What was last saved and committed of it.
     needs: Needs,
-    /// Duplicates reported so far.
+    /// Number of duplicates reported so far.
     duplicates: u64,
 }
 
@@ -47,28 +48,28 @@ pub(super) struct Maker<'a> {
     /// The topics read.
     pub(super) names: Vec<String>,
     pub(super) parts: FxHashMap<Partition, Part>,
-    /// Why trades set no price, of partitions that others read now.
+    /// Why trades set no price, for partitions that other members read now.
     pub(super) conditions: ConditionCounts,
-    /// Floors by partition, as an earlier run kept them.
+    /// Low watermarks by partition, as saved by an earlier run.
     pub(super) kept: BTreeMap<String, Floors>,
-    /// The newest revision of each bar that is to be written.
+    /// The newest revision of each bar to be written.
     pub(super) told: BTreeMap<(String, Kind, Interval, i64, String), Bar>,
     /// Records for the late topic.
     pub(super) late: Vec<Late>,
     pub(super) gaps: Gaps,
     pub(super) work: Sender<Work>,
     pub(super) done: Receiver<u64>,
-    /// Offsets to commit once a ticket is done.
+    /// Offsets to commit once a job is done.
     pub(super) tickets: VecDeque<(u64, Vec<(Partition, i64)>)>,
     pub(super) ticket: u64,
     pub(super) revoked: Arc<Revoked>,
-    /// Partitions of which messages were lost, with the feeds and symbols met since.
+    /// Partitions that lost messages, with the feeds and symbols seen since.
     pub(super) lossy: FxHashMap<Partition, BTreeSet<(String, String)>>,
     /// Entries for the gap ledger.
     pub(super) found: Vec<Gap>,
 }
 
-/// Floors are kept under this and the partition's name.
+/// Low watermarks are saved under this prefix and the partition's name.
 fn position_name(group: &str, topics: &[String], partition: Partition) -> String {
     format!("bars:{group}:{}", origin(topics, partition, 0).trim_end_matches("@0"))
 }
@@ -76,11 +77,11 @@ fn position_name(group: &str, topics: &[String], partition: Partition) -> String
 impl Maker<'_> {
     pub(super) fn read_kept(&mut self) -> Result<()> {
         let topics = self.topics;
-        let kept = retry(self.cancel, "read kept positions", || topics.producer()?.positions())?;
+        let kept = retry(self.cancel, "read saved positions", || topics.producer()?.positions())?;
         for (name, bytes) in kept {
             if name.starts_with("bars:") {
                 let floors = serde_json::from_slice(&bytes).map_err(|error| {
-                    Error::user(format!("the kept position `{name}` cannot be read: {error}"))
+                    Error::user(format!("the saved position `{name}` is unreadable: {error}"))
                         .hint("another version of tapeline wrote it; use another --group")
                 })?;
                 self.kept.insert(name, floors);
@@ -89,7 +90,7 @@ impl Maker<'_> {
         Ok(())
     }
 
-    /// Takes what has arrived. Returns how many messages that were.
+    /// Processes fetched messages. Returns their number.
     pub(super) fn cycle(&mut self, consumer: &mut dyn Consumer) -> Result<usize> {
         let mut failed = None;
         let mut counts = [0_u64; 3];
@@ -125,7 +126,7 @@ impl Maker<'_> {
             }
         }
         self.tickets.iter_mut().for_each(|(_, offsets)| offsets.retain(|(p, _)| !lost.contains(p)));
-        // Another member may have had them in between.
+        // Another member may have owned them in between.
         self.read_kept()
     }
 
@@ -145,7 +146,7 @@ impl Maker<'_> {
         let place = Place { position: offset.unsigned_abs(), stamp_ms: message.stamp_ms() };
         let mut loose = Vec::new();
         let record = kind(message).ok().and_then(|kind| decode(kind, message.payload(), &mut loose));
-        // What `consume` sends to the dead-letter topic makes no bar either.
+        // What `consume` sends to the dead-letter topic is not aggregated either.
         let fits =
             |record: &Record<&str>| message.payload().len() <= MAX_NAME || check_lengths(record).is_ok();
         let Some(record) = record.filter(fits) else {
@@ -166,9 +167,9 @@ impl Maker<'_> {
             Verdict::TooLate => {
                 self.gaps.too_late(&record);
                 let behind = part.aggregator.now().saturating_sub(record.ts().0) / 1_000_000_000;
-                format!("{behind} s behind the stream, beyond the horizon of its bars")
+                format!("{behind} s behind the stream, beyond the allowed lateness of its bars")
             }
-            // Read again it is nothing new; of a gap that was fetched it is.
+            // Repeats of known records are ignored, unless they belong to a gap that was fetched.
             Verdict::Past if self.gaps.too_late(&record) => "fetched after its bars were final".to_owned(),
             Verdict::Past => return Ok(()),
         };
@@ -186,7 +187,7 @@ impl Maker<'_> {
 
     pub(super) fn tell(&mut self, idle: Duration) -> Result<()> {
         self.gaps.hear()?;
-        // Up to a grace's length the silence may be the network's.
+        // Up to the emit delay, the silence may be the network's.
         let idle = i64::try_from(idle.as_nanos())
             .unwrap_or(i64::MAX)
             .saturating_sub(self.settings.bars.emit_delay)
@@ -201,7 +202,7 @@ impl Maker<'_> {
         Ok(())
     }
 
-    /// Why trades set no price, so far: for the summary.
+    /// Why trades set no price so far: for the summary.
     pub(super) fn condition_counts(&self) -> ConditionCounts {
         let mut counts = self.conditions.clone();
         self.parts.values().for_each(|part| counts.merge(&part.aggregator.condition_counts()));
@@ -217,11 +218,11 @@ impl Maker<'_> {
         Ok(())
     }
 
-    /// Hands over what was told; with `commit`, what is to be read again after it is kept. Waits while the keeper is
-    /// behind.
+    /// Submits emitted bars; with `commit`, also the positions to resume from once they are durable. Blocks
+    /// while the bar writer is behind.
     pub(super) fn hand_over(&mut self, commit: bool) -> Result<()> {
         if commit {
-            // What the needs leave out must have been told.
+            // Everything that the checkpoint excludes must have been emitted.
             self.tell(Duration::ZERO)?;
         }
         self.ticket += 1;
@@ -243,7 +244,7 @@ impl Maker<'_> {
             if needs.floors != part.needs.floors {
                 let name = position_name(&self.settings.group, &self.names, *partition);
                 let bytes = serde_json::to_vec(&needs.floors)
-                    .map_err(|error| Error::internal(format!("write down floors: {error}")))?;
+                    .map_err(|error| Error::internal(format!("encode low watermarks: {error}")))?;
                 work.floors.push((name, bytes));
             }
             let from =
@@ -260,7 +261,7 @@ impl Maker<'_> {
         self.work.send(work).map_err(|_| ended())
     }
 
-    /// Commits offsets of what is done; with `wait`, of all that was handed over.
+    /// Commits the offsets of completed jobs; with `wait`, of all submitted jobs.
     pub(super) fn commit(&mut self, consumer: &mut dyn Consumer, wait: bool) -> Result<()> {
         while !self.tickets.is_empty() {
             let done = match (wait, self.done.try_recv()) {
@@ -273,7 +274,7 @@ impl Maker<'_> {
                 let Some((_, offsets)) = self.tickets.pop_front() else { break };
                 match consumer.commit(&offsets, wait) {
                     Err(error) if error.retryable() => {
-                        tracing::info!("{error}; what came after the last commit is read again");
+                        tracing::info!("{error}; records after the last commit will be read again");
                     }
                     other => other?,
                 }
@@ -291,7 +292,8 @@ impl Maker<'_> {
     }
 }
 
-/// What may be missing of a symbol when messages of its partition were lost before this record, the first since: at most
+/// What may be missing of a symbol if messages of its partition were lost before this record, its first
+/// since: at most the day before it, because older bars were final.
 /// the day before it, for older bars were final.
 fn after_loss(record: &Record<&str>, origin: &str) -> Gap {
     let (feed, symbol, ts) = (*record.feed(), *record.symbol(), record.ts());
@@ -311,7 +313,7 @@ fn after_loss(record: &Record<&str>, origin: &str) -> Gap {
 }
 
 fn ended() -> Error {
-    Error::internal("the thread that keeps bars ended")
+    Error::internal("the bar writer thread has ended")
 }
 
 fn keep(told: &mut BTreeMap<(String, Kind, Interval, i64, String), Bar>, gaps: &mut Gaps, mut bar: Bar) {
@@ -321,7 +323,7 @@ fn keep(told: &mut BTreeMap<(String, Kind, Interval, i64, String), Bar>, gaps: &
     told.insert(key, bar);
 }
 
-/// A message's record; what is not in canonical form is brought into it first.
+/// A message's record; a message not in canonical form is normalised first.
 fn decode<'m>(kind: Kind, payload: &'m [u8], loose: &'m mut Vec<u8>) -> Option<Record<&'m str>> {
     match json::decode(kind, payload) {
         Some(record) => Some(record),

@@ -1,7 +1,7 @@
-//! What is on its way to the store, and which offsets may be committed.
+//! Tracks the batches in flight to the store, and which offsets may be committed.
 //!
-//! Tickets complete in any order; offsets become ready in the order of submission. Offsets have holes, so "ready" is
-//! not counting up by one: it is "everything fetched before is answered for".
+//! Batches complete in any order; offsets become ready in submission order. Offsets are not consecutive, so
+//! "ready" does not mean counting up by one: it means that everything fetched before is acknowledged.
 
 use market::Kind;
 use ports::Error;
@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Batches kept to be filled again.
+/// Maximum number of batches kept for reuse.
 const SPARE: usize = 16;
 
 pub(super) fn lock(flight: &Mutex<Flight>) -> MutexGuard<'_, Flight> {
@@ -35,27 +35,27 @@ struct Ticket {
     rows: usize,
     bytes: usize,
     submitted: Instant,
-    /// Next offsets of the partitions it read from.
+    /// Next offsets of the partitions that were read.
     ends: Vec<(Partition, i64)>,
 }
 
 pub(super) struct Flight {
     writer: Box<dyn Writer>,
     letters: Box<dyn Producer>,
-    /// Dead letters sent but not yet known to be kept.
+    /// Dead letters sent but not yet acknowledged.
     unflushed: bool,
     dead_letters: String,
     topics: Vec<String>,
     tickets: VecDeque<Ticket>,
-    /// The number of `tickets[0]`.
+    /// Id of `tickets[0]`.
     first: u64,
     rows: usize,
-    /// Bytes of the rows that the store has not answered for.
+    /// Bytes of the rows that the store has not acknowledged.
     bytes: usize,
     ready: BTreeMap<Partition, i64>,
-    /// The last that was told of each partition: a commit that got lost is made good by the next one that waits.
+    /// Last committed offset of each partition: the next waiting commit makes up for a lost one.
     told: BTreeMap<Partition, i64>,
-    /// Partitions handed over while a cycle was being filled.
+    /// Partitions revoked while a cycle was being filled.
     lost: Vec<Partition>,
     spare: Vec<Batch>,
     telemetry: Arc<Telemetry>,
@@ -90,12 +90,12 @@ impl Flight {
         }
     }
 
-    /// Records that the store has not answered for.
+    /// Number of records that the store has not acknowledged.
     pub(super) fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Bytes that the store has not answered for.
+    /// Bytes that the store has not acknowledged.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -106,7 +106,8 @@ impl Flight {
     }
 
     pub(super) fn submit(&mut self, batch: Batch, mut ends: Vec<(Partition, i64)>) -> Result<()> {
-        // What was handed over while this cycle was filled is stored but no longer ours to commit.
+        // Messages of partitions revoked while this cycle was filled are stored, but no longer ours to
+        // commit.
         let lost = std::mem::take(&mut self.lost);
         ends.retain(|(partition, _)| !lost.contains(partition));
         let ticket = self.first + self.tickets.len() as u64;
@@ -126,18 +127,18 @@ impl Flight {
         self.writer.submit(ticket, batch)
     }
 
-    /// Records a range that can no longer be read in the gap ledger. The offset after it is committed like any other, once
-    /// the entry is durable.
+    /// Records a range that can no longer be read in the gap ledger. The offset after it is committed like
+    /// any other, once the entry is durable.
     pub(super) fn lost(&mut self, range: &LostRange, names: &Names, group: &str) -> Result<()> {
         self.telemetry.lost(range, &self.topics);
         self.unflushed = true;
         Gap::of_lost(range, &self.topics, group).send(names, &mut *self.letters)?;
-        // What was ready of this partition lies before the range, or in a topic that is gone.
+        // Ready offsets of this partition lie before the range, or in a topic that is gone.
         self.ready.insert(range.partition, range.resume);
         Ok(())
     }
 
-    /// Takes the store's answers, waiting up to `wait` for the first.
+    /// Processes the store's acknowledgements, waiting up to `wait` for the first.
     pub(super) fn collect(&mut self, wait: Duration) -> Result<()> {
         let mut wait = wait;
         let mut any = false;
@@ -167,8 +168,10 @@ impl Flight {
         }
         self.measure(&batch, &refused);
         let index = (ticket - self.first) as usize;
-        let ticket =
-            self.tickets.get_mut(index).ok_or_else(|| Error::internal("the store answered twice"))?;
+        let ticket = self
+            .tickets
+            .get_mut(index)
+            .ok_or_else(|| Error::internal("the store acknowledged a batch twice"))?;
         ticket.done = true;
         METRICS.batch_done(ticket.submitted.elapsed());
         self.rows -= ticket.rows;
@@ -192,7 +195,7 @@ impl Flight {
             Some(counts) => counts[kind as usize] += rows,
             None => self.counts.entry(symbol.to_owned()).or_default()[kind as usize] += rows,
         };
-        // Rows of one symbol often follow each other.
+        // Consecutive rows often have the same symbol.
         let (mut last, mut run) = (("", Kind::Trade), 0);
         for (index, row) in batch.rows().iter().enumerate() {
             if !refused.is_empty() && refused.iter().any(|(bad, _)| *bad == index) {
@@ -227,15 +230,15 @@ impl Flight {
         }
     }
 
-    /// Sends a dead letter. It is known to be kept before any offset behind it is ready.
+    /// Sends a dead letter. It is durable before any offset behind it is ready.
     pub(super) fn bury(&mut self, letter: &DeadLetter) -> Result<()> {
         self.telemetry.dead_letter(letter);
         self.unflushed = true;
         letter.send(&self.dead_letters, &mut *self.letters)
     }
 
-    /// Waits until dead letters are kept. At once, and not only before a commit: an embedded topic's file is locked
-    /// for everybody, our own consumer too, while they are being appended.
+    /// Waits until dead letters are durable. Immediately, not only before a commit: while they are being
+    /// appended, an embedded topic's file is locked for everybody, including our own consumer.
     fn keep_letters(&mut self) -> Result<()> {
         if self.unflushed {
             self.unflushed = self.letters.flush(Duration::from_secs(30))? > 0;
@@ -243,11 +246,11 @@ impl Flight {
         Ok(())
     }
 
-    /// Offsets that may be committed: those not told before, or all.
+    /// Offsets that may be committed: those not committed before, or all.
     pub(super) fn ready(&mut self, all: bool) -> Result<Vec<(Partition, i64)>> {
         self.keep_letters()?;
         if self.unflushed {
-            // Not now: without the letters the offsets behind them are not ready.
+            // Not now: the offsets behind the dead letters are not ready.
             tracing::warn!("dead letters are not acknowledged yet; offsets are not committed");
             return Ok(Vec::new());
         }
@@ -256,7 +259,7 @@ impl Flight {
         Ok(if all { self.told.clone() } else { new }.into_iter().collect())
     }
 
-    /// Waits until nothing is out, at most `deadline`. Returns how many records still are.
+    /// Waits until nothing is in flight, at most `deadline`. Returns the number of records that still are.
     pub(super) fn drain(&mut self, deadline: Duration) -> Result<usize> {
         let end = Instant::now() + deadline;
         while !self.tickets.is_empty() && Instant::now() < end {
@@ -265,7 +268,7 @@ impl Flight {
         Ok(self.rows)
     }
 
-    /// Drains what is out of some partitions and answers with their offsets to commit; forgets them.
+    /// Drains what is in flight of some partitions, returns their offsets to commit, and forgets them.
     pub(super) fn hand_over(
         &mut self,
         partitions: &[Partition],
@@ -301,10 +304,10 @@ mod tests {
     use market::Kind;
     use ports::topic::{Message, Producer, Topics};
 
-    /// Tickets, each with the rows to refuse.
+    /// Batch ids, each with the rows to reject.
     type Answers = Arc<Mutex<VecDeque<(u64, Vec<usize>)>>>;
 
-    /// Answers tickets in the order the test says.
+    /// Acknowledges batches in the order given by the test.
     struct Scripted {
         taken: Arc<Mutex<BTreeMap<u64, Batch>>>,
         answers: Answers,
@@ -389,7 +392,7 @@ mod tests {
         let mut bench = Bench::new();
         bench.submit(0, 10);
         bench.submit(1, 7);
-        bench.submit(0, 25); // a hole between 10 and 24 is no gap: nothing was fetched there
+        bench.submit(0, 25); // offsets 10 to 24 are unused: nothing was fetched there
         bench.answer(2, &[]);
         bench.answer(1, &[]);
         assert_eq!(bench.flight.ready(false).unwrap(), []);
@@ -420,7 +423,8 @@ mod tests {
         let mut bench = Bench::with(topics.producer().unwrap());
         bench.submit(0, 10);
         bench.answer(0, &[0]);
-        // No offset was asked for yet, and others can write: without the letter being kept at once this waits in vain.
+        // No offset was requested yet, and others can write: if the dead letter were not flushed at once,
+        // this would never return.
         let mut other = topics.producer().unwrap();
         let message = Message { topic: &names.late(), key: "A", headers: &[], payload: b"{}", stamp_ms: 0 };
         other.send(&message).unwrap();
@@ -439,7 +443,7 @@ mod tests {
         bench.answer(0, &[]);
         let offsets = bench.flight.hand_over(&[part(0)], Duration::ZERO);
         assert_eq!(offsets, [(part(0), 10)]);
-        bench.submit(0, 30); // its cycle was being filled when the partition went
+        bench.submit(0, 30); // its cycle was being filled when the partition was revoked
         for ticket in [1, 2, 3] {
             bench.answer(ticket, &[]);
         }

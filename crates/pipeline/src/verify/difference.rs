@@ -12,14 +12,14 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-/// Opens a source anew.
+/// Opens a source again.
 pub type OpenSource<'a> = &'a dyn Fn() -> Result<Box<dyn Source>>;
 
-/// The places that were compared, to be read again.
+/// The compared sides, to be read again.
 pub struct Places<'a> {
-    /// Opens the source anew, and what it held.
+    /// Reopens the source, and its contents.
     pub source: Option<(OpenSource<'a>, &'a Identities)>,
-    /// The topic, and what it held.
+    /// The topic, and its contents.
     pub topic: (&'a dyn Topics, &'a Names, &'a Identities),
     /// The store.
     pub store: &'a dyn Store,
@@ -27,28 +27,28 @@ pub struct Places<'a> {
     pub only: &'a Only,
 }
 
-/// A record that the places do not all hold, or not alike.
+/// A record that some sides lack, or that differs between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// Its event time.
     pub ts: UnixNanos,
-    /// Its canonical JSON in each place, in the order source (if compared), topic, store; `None` where it is missing.
+    /// Its canonical JSON on each side, in the order source (if compared), topic, store; `None` if missing.
     pub places: Vec<Option<String>>,
 }
 
 /// The differing records of one key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Differences {
-    /// How many there are.
+    /// Number of differing records.
     pub count: u64,
     /// The first of them by event time.
     pub first: Vec<Difference>,
 }
 
-/// Finds the records of `keys` that differ, and the first `show` of each key.
+/// Finds the records of `keys` that differ, and returns the first `show` of each key.
 ///
 /// # Errors
-/// A place's.
+/// An error of a side.
 pub fn find(
     places: &Places<'_>,
     keys: &BTreeSet<Key>,
@@ -92,7 +92,7 @@ pub fn find(
 struct Collector<'a> {
     keys: &'a BTreeSet<Key>,
     wanted: &'a FxHashSet<u64>,
-    /// Content by identity, of each place.
+    /// Content by identity, for each side.
     maps: &'a [FxHashMap<u64, u128>],
     show: usize,
     found: BTreeMap<Key, Collected>,
@@ -102,14 +102,14 @@ struct Collector<'a> {
 #[derive(Default)]
 struct Collected {
     identities: FxHashSet<u64>,
-    /// The first of them by event time and identity: their text in each place.
+    /// The first of them by event time and identity: their text on each side.
     first: BTreeMap<(UnixNanos, u64), Vec<Option<String>>>,
 }
 
 impl Collector<'_> {
     fn add(&mut self, place: usize, record: &Record<&str>, scratch: &mut Vec<u8>) {
         let identity = digest::identity(record, scratch);
-        // Of several versions only the one that counts.
+        // Of several versions only the winning one.
         if !self.wanted.contains(&identity)
             || self.maps[place].get(&identity) != Some(&digest::content(record, scratch))
         {
@@ -166,8 +166,8 @@ fn each_stored(store: &dyn Store, keys: &BTreeSet<Key>, f: &mut dyn FnMut(&Recor
 }
 
 impl Difference {
-    /// The fields that differ between the places that hold the record, each with its value in every place: JSON, `-`
-    /// where the record lacks the field. Empty if the record is merely missing somewhere.
+    /// The fields that differ between the sides that hold the record, each with its value on every side:
+    /// JSON, or `-` if the record lacks the field. Empty if the record is only missing somewhere.
     ///
     /// # Errors
     /// A text is not a JSON object.

@@ -1,4 +1,4 @@
-//! Fills the store from the topic: exactly the records that it lacks or holds otherwise.
+//! Repairs the store from the topic: writes exactly the records that it lacks or that differ.
 
 use super::difference::stored;
 use super::{Identities, Key, Only, each_of_topic};
@@ -15,23 +15,23 @@ use std::time::Duration;
 /// Rows written at a time.
 const ROWS: usize = 1_000;
 
-/// What was done.
+/// Result of a repair.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     /// Records of the topic that the store lacked.
     pub missing: u64,
-    /// Records that the store held otherwise than the topic.
+    /// Records that differed from the topic's.
     pub changed: u64,
-    /// Of both, those that a later deletion or change in the store hid: written under the present time.
+    /// Of both, those that a later deletion or change in the store had hidden: written with the current time.
     pub hidden: u64,
     /// Why rows could not be stored.
     pub refused: Vec<String>,
 }
 
-/// Writes the records of `keys` that the store lacks or holds otherwise than `topic`, which was read before.
+/// Writes the records of `keys` that the store lacks, or that differ from `topic`, which was read before.
 ///
 /// # Errors
-/// The topic's or the store's.
+/// An error of topic or store.
 pub fn run(
     (topics, names, topic): (&dyn Topics, &Names, &Identities),
     store: &dyn Store,
@@ -56,7 +56,7 @@ pub fn run(
     if wanted.is_empty() || !report.refused.is_empty() {
         return Ok(report);
     }
-    // A row that somebody deleted or changed later than its message hides what is written under the message's time.
+    // A row deleted or changed later than its message's timestamp would hide a write with that timestamp.
     let held = stored(store, only, keys)?;
     wanted.retain(|identity, content| held.get(identity) != Some(content));
     report.hidden = wanted.len() as u64;
@@ -64,7 +64,7 @@ pub fn run(
     Ok(report)
 }
 
-/// Writes the winning messages of these identities. Returns why rows were refused.
+/// Writes the winning messages of these identities. Returns why rows were rejected.
 fn write(
     (topics, names, topic): (&dyn Topics, &Names, &Identities),
     writer: &mut dyn Writer,

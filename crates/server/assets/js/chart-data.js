@@ -1,11 +1,11 @@
-// The bars on the page: in order of time, one for each start, at most 10,000.
+// The bars on the page: in time order, one per start, at most 10,000.
 
 import { offset } from "/js/format.js";
 
 export const MOST = 10000;
 const SPARE = 500;
 
-/** A row of the API as the chart needs it; `time` is the zone's clock, as the chart knows no zones. */
+/** A row of the API in the chart's form; `time` is local time, because the chart has no time zones. */
 export function toBar(row, zone) {
   const seconds = Math.floor(Date.parse(row.start) / 1000);
   return {
@@ -27,7 +27,7 @@ export class Bars {
     this.list = this.#unique(rows);
   }
 
-  /** Puts older bars before the others; false if there is no room. */
+  /** Prepends older bars; false if there is no room. */
   prepend(rows) {
     const first = this.list[0]?.time ?? Infinity;
     const older = this.#unique(rows).filter((bar) => bar.time < first);
@@ -38,11 +38,11 @@ export class Bars {
 
   #unique(rows) {
     const bars = rows.filter((row) => row.open !== undefined).map((row) => toBar(row, this.zone));
-    // Where clocks are set back an hour is there twice; the later bar is shown.
+    // When clocks are set back, an hour occurs twice; the later bar is shown.
     return bars.filter((bar, index) => index + 1 === bars.length || bar.time < bars[index + 1].time);
   }
 
-  /** Takes one bar in: "append", "last", "older", "trimmed" (the oldest were dropped), "removed" or "ignored". */
+  /** Adds or updates one bar: "append", "last", "older", "trimmed" (the oldest were dropped), "removed" or "ignored". */
   take(row) {
     const bar = toBar(row, this.zone);
     const at = this.find(bar.time);
@@ -53,7 +53,7 @@ export class Bars {
       return "removed";
     }
     if (found) {
-      // What the aggregator emitted is never replaced by a provisional bar.
+      // Bars emitted by the aggregator are never replaced by provisional ones.
       if (bar.forming && !this.list[at].forming) return "ignored";
       this.list[at] = bar;
       return at === this.list.length - 1 ? "last" : "older";

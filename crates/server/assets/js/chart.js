@@ -6,7 +6,7 @@ import { colour, onTheme } from "/js/theme.js";
 
 const MARKS = 200;
 
-/** Shades what lies outside the regular session. */
+/** Shades times outside the regular session. */
 class Shading {
   constructor(bars) {
     this.bars = bars;
@@ -102,7 +102,7 @@ export class Chart {
     return { time: bar.time, value: bar.volume, color: bar.close >= bar.open ? this.tones.volumeUp : this.tones.volumeDown };
   }
 
-  /** Draws everything anew. */
+  /** Redraws everything. */
   setAll() {
     const { list } = this.bars();
     const row = list[list.length - 1]?.row;
@@ -116,7 +116,7 @@ export class Chart {
     this.#mark();
   }
 
-  /** Draws what `Bars.take` did. */
+  /** Redraws after `Bars.take`. */
   update(change, bar) {
     if (change === "ignored") return;
     if (change === "append" || change === "last" || change === "older") {
@@ -126,7 +126,7 @@ export class Chart {
     } else this.setAll();
   }
 
-  /** Renews the indicators after updates of the last bars. */
+  /** Recomputes the indicators after updates of the last bars. */
   refreshLines() {
     this.#computeLines(true);
   }

@@ -3,7 +3,7 @@
 import { announce } from "/js/dom.js";
 import { price, short } from "/js/format.js";
 
-/** What a bar says, in one sentence. */
+/** Describes a bar in one sentence. */
 export function sentence(bar, when) {
   const { row } = bar;
   const marks = [

@@ -1,6 +1,6 @@
-// Elements without markup text: what a feed sends is only ever text.
+// Elements without markup text: feed data is only ever inserted as text.
 
-/** Makes an element; attributes that are functions become listeners, `null` and `false` are left out. */
+/** Creates an element; attributes that are functions become listeners, `null` and `false` are omitted. */
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -28,7 +28,7 @@ export function table(columns, rows, { caption, rowClass, label } = {}) {
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label ?? caption ?? "Table" }, element);
 }
 
-/** Says something to a screen reader, politely. */
+/** Announces a text to screen readers, politely. */
 export function announce(text) {
   document.getElementById("live").textContent = text;
 }

@@ -1,4 +1,4 @@
-// Why a bar is what it is: its prints, what each was allowed to update, and which one set which price.
+// Explains a bar: its prints, what each was allowed to update, and which one set which price.
 
 import { get } from "/js/api.js";
 import { h, notice, table } from "/js/dom.js";

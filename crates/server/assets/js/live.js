@@ -4,7 +4,7 @@ const FIRST_WAIT = 500;
 const LONGEST_WAIT = 5000;
 
 /**
- * Events: `frame` (data), `refetch` (what was missed must be fetched anew), `state` ("live", "catching-up", "down").
+ * Events: `frame` (data), `refetch` (what was missed must be fetched again), `state` ("live", "catching-up", "down").
  */
 class Live extends EventTarget {
   #source = null;
@@ -16,7 +16,7 @@ class Live extends EventTarget {
   state = "connecting";
   status = null;
 
-  /** Chooses whose trades and bars to receive. */
+  /** Selects the symbol whose trades and bars to receive. */
   subscribe(params) {
     if (this.#source && JSON.stringify(params) === JSON.stringify(this.#params)) return;
     this.#params = params;

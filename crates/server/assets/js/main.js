@@ -1,5 +1,6 @@
 // Start: navigation, views, status, keys.
 
+import { Alerts } from "/js/alerts.js";
 import { h, notice } from "/js/dom.js";
 import { Explain } from "/js/explain.js";
 import { live } from "/js/live.js";
@@ -25,7 +26,7 @@ const views = {
   explain: ["Explain", Explain],
   proof: ["Proof", Proof],
   pipeline: ["Pipeline", Pipeline],
-  alerts: ["Alerts", placeholder("Alerts", "This server runs without alert rules, so there is nothing to show.")],
+  alerts: ["Alerts", Alerts],
   forecasts: ["Forecasts", placeholder("Forecasts", "This server runs without a forecast model, so there is nothing to show.")],
 };
 

@@ -108,13 +108,13 @@ export class Market {
     go("explain", { symbol: this.symbol, time: bar.row.start, interval: this.interval });
   }
 
-  /** Fetches anew, but not more than once a second however often the stream asks for it. */
+  /** Fetches again, at most once a second however often the stream requests it. */
   #soon() {
     clearTimeout(this.#refetch);
     this.#refetch = setTimeout(() => this.#load(), this.bars.list.length ? 1000 : 0);
   }
 
-  /** Fetches everything of the chosen symbol; a newer call ends an older one. */
+  /** Fetches everything of the selected symbol; a newer call aborts an older one. */
   async #load() {
     this.#loading?.abort();
     const loading = new AbortController();
@@ -132,7 +132,7 @@ export class Market {
       this.watchlist.select(this.symbol);
       replace("market", this.#link());
       document.title = `${this.symbol} · Tapeline`;
-      // First the stream, then the past: what comes in between is in both and counted once.
+      // First the stream, then history: what arrives in between is in both and counted once.
       live.subscribe({ symbol: this.symbol, interval: this.interval });
       this.pending = { bars: [], trades: [] };
       if (this.filled !== this.#key()) {
@@ -156,7 +156,7 @@ export class Market {
     }
   }
 
-  /** No store file yet is no error: the chart fills from the stream. */
+  /** A missing store file is not an error: the chart fills from the stream. */
   #missing(problem) {
     if (problem.status === 422 || problem.status === 404) return { rows: [], next: null };
     throw problem;
@@ -181,12 +181,12 @@ export class Market {
     this.tape.take(newer, 0);
     this.zoneNote.textContent = `${this.zone} (${zoneName(this.bars.last?.row.start, this.zone)})`;
     this.surface.setAttribute("aria-label", `${this.symbol}, ${this.interval} bars, ${this.bars.list.length} loaded`);
-    this.#message(this.bars.list.length ? null : notice(`No ${this.interval} bars of ${this.symbol} yet`, "Bars appear when the aggregator emits them. If it does not run: tapeline aggregate."));
+    this.#message(this.bars.list.length ? null : notice(`No ${this.interval} bars of ${this.symbol} yet`, "Bars appear when the aggregator emits them. If the aggregator is not running, start it: tapeline aggregate."));
     this.#legend(null);
     this.#table();
   }
 
-  /** The store is a little behind the stream: what was on its way when the bars were fetched is in it soon after. */
+  /** The store lags a little behind the stream: bars missing when they were fetched are stored soon after. */
   #reconcile() {
     for (const timer of this.#again) clearTimeout(timer);
     const { bars } = this;

@@ -1,11 +1,11 @@
-// The pipeline as it runs: rates, lag, latency.
+// State of the pipeline: rates, lag, latency.
 
 import { h, notice, table } from "/js/dom.js";
 import { duration, grouped } from "/js/format.js";
 import { live } from "/js/live.js";
 
 const KEPT = 120;
-/** The longest latency that is measured: a replayed session is behind by more. */
+/** Maximum latency measured: a replayed session is further behind. */
 const AN_HOUR = 3600e6;
 const SVG = "http://www.w3.org/2000/svg";
 /** Kept while other views are shown. */
@@ -74,7 +74,7 @@ export class Pipeline {
     const latency = h("section", { class: "panel", "aria-label": "Latency" }, h("header", {}, h("h2", {}, "Latency")),
       rows.length ? table(columns, rows, { caption: "Since the start of this process" }) : notice("No latency measured here", "Latency is measured by the consumer. It is shown when this page is served by tapeline run --serve or demo --serve."));
     const bars = h("section", { class: "panel stage", "aria-label": "Aggregation" }, h("header", {}, h("h2", {}, "Aggregation and health")), h("div", { class: "body" }, list([
-      ...(loops ? [["Records aggregated", `${grouped(loops.aggregated)} · ${per(loops.aggregated_per_second)}`], ["Bars emitted", grouped(loops.bars)], ["Too late for their bars", grouped(loops.late)], ["Duplicates", grouped(loops.duplicates)], ["Messages lost by the topic", grouped(loops.lost_messages ?? 0)]] : []),
+      ...(loops ? [["Records aggregated", `${grouped(loops.aggregated)} · ${per(loops.aggregated_per_second)}`], ["Bars emitted", grouped(loops.bars)], ["Late records", grouped(loops.late)], ["Duplicates", grouped(loops.duplicates)], ["Messages lost by the topic", grouped(loops.lost_messages ?? 0)]] : []),
       ["Symbols", grouped(status.symbols)], ["Open gaps", grouped(status.open_gaps)], ["Dead letters", grouped(status.dead_letters)], ["Open pages", grouped(status.streams)], ["Serving for", `${grouped(status.uptime_s)} s`]])));
     this.body.replaceChildren(...(status.error ? [notice("The topics cannot be read", status.error, "bad")] : []), flow, h("div", { class: "columns" }, bars, latency));
   }

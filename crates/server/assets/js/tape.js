@@ -19,7 +19,7 @@ export class Tape {
       h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Trades" }, this.message, this.table));
   }
 
-  /** Starts anew with trades of the API, newest first. */
+  /** Restarts with trades of the API, newest first. */
   reset(rows, zone) {
     this.zone = zone;
     this.#last = null;
@@ -39,7 +39,7 @@ export class Tape {
     this.message.replaceChildren(notice("The trades could not be loaded", `${problem.message} ${problem.hint ?? ""}`, "bad"));
   }
 
-  /** Takes trades in, oldest first. */
+  /** Adds trades, oldest first. */
   take(trades, skipped) {
     if (trades.length) this.message.replaceChildren();
     const rows = trades.slice(-SHOWN).map((trade) => {

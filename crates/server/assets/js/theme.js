@@ -1,4 +1,4 @@
-// Light and dark: as the system says, unless chosen here.
+// Light and dark theme: the system's setting, unless chosen here.
 
 const key = "tapeline-theme";
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -15,7 +15,7 @@ function apply() {
 /** A colour of the style sheet. */
 export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
-/** Calls back when the theme changes; returns how to stop that. */
+/** Calls back when the theme changes; returns a function to stop that. */
 export function onTheme(listener) {
   listeners.add(listener);
   return () => listeners.delete(listener);

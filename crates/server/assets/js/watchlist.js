@@ -1,4 +1,4 @@
-// The watchlist: a row for each symbol.
+// The watchlist: one row per symbol.
 
 import { h, notice } from "/js/dom.js";
 import { age, price, short, signed } from "/js/format.js";
@@ -39,7 +39,7 @@ export class Watchlist {
     return this.#data.get(symbol);
   }
 
-  /** Takes rows of the API or the stream in. */
+  /** Adds or updates rows from the API or the stream. */
   take(rows) {
     for (const row of rows) {
       this.#data.set(row.symbol, row);
@@ -70,7 +70,7 @@ export class Watchlist {
     const button = h("button", { type: "button", class: "sym" }, symbol);
     const element = h("tr", { click: () => this.choose(symbol) }, h("td", {}, button, cells.note), cells.last, cells.change);
     this.#rows.set(symbol, { symbol, element, button, cells });
-    // In order of the alphabet, wherever the symbol first came from.
+    // Alphabetical order, wherever the symbol first appeared.
     const next = [...this.#rows.keys()].sort().find((other) => other > symbol);
     this.body.insertBefore(element, next ? this.#rows.get(next).element : null);
     this.select(this.#selected);

@@ -44,7 +44,7 @@ const QUOTES: [&str; 19] = [
     "session",
 ];
 
-/// What bars are made of.
+/// Kind of bars.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Of {
@@ -59,7 +59,7 @@ pub(crate) enum Of {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct BarParams {
-    /// The instrument, as `SPY`.
+    /// The instrument, for example `SPY`.
     symbol: String,
     /// `1s`, `1m`, `5m`, `1h`, `1d`; `1m` if absent.
     interval: Option<String>,
@@ -79,16 +79,16 @@ pub(crate) struct BarParams {
     /// Part of the day.
     #[serde(default)]
     session: Session,
-    /// Oldest or newest first.
+    /// Order: oldest or newest first.
     #[serde(default)]
     order: Order,
-    /// Rows of a page; 1,000 if absent.
+    /// Maximum number of rows per page; 1,000 if absent.
     limit: Option<u64>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     cursor: Option<String>,
     /// Time zone of `start` in the reply; UTC if absent.
     tz: Option<String>,
-    /// How to write the list.
+    /// Format of the list.
     #[serde(default)]
     format: Format,
 }
@@ -152,7 +152,7 @@ pub(crate) async fn bars(
     Ok(list(&headers, params.format, &List { columns, rows, next }))
 }
 
-/// An interval; a minute if absent.
+/// An interval; one minute if absent.
 pub(crate) fn interval(text: Option<&str>) -> Result<Interval, Problem> {
     text.map_or(Ok(Interval::M1), str::parse).map_err(|error| Problem::bad(format!("interval: {error}")))
 }
@@ -163,7 +163,7 @@ struct Adjustment {
     folder: std::path::PathBuf,
 }
 
-/// The factors of one symbol; none if bars are shown as they traded.
+/// The factors of one symbol; none if bars are unadjusted.
 struct SymbolFactors(Option<(Adjust, Factors)>);
 
 impl Adjustment {
@@ -173,8 +173,8 @@ impl Adjustment {
         match (&settings.factors, adjust) {
             (Some(folder), _) => Ok(Self { adjust, folder: folder.clone() }),
             (None, Adjust::None) => Ok(Self { adjust, folder: std::path::PathBuf::new() }),
-            (None, _) => Err(Problem::bad("adjust: this server has no factors of splits and dividends")
-                .hint("set serve.factors to a folder of SYMBOL.csv files; their form: docs/bars.md")),
+            (None, _) => Err(Problem::bad("adjust: this server has no split and dividend factors")
+                .hint("set serve.factors to a folder of SYMBOL.csv files; their format: docs/bars.md")),
         }
     }
 
@@ -182,9 +182,10 @@ impl Adjustment {
         if self.adjust == Adjust::None {
             return Ok(SymbolFactors(None));
         }
-        // A symbol is a name of a file here: nothing but letters, digits, dot and dash may reach the file system.
+        // The symbol is part of a file name here: only letters, digits, dot and dash may reach the file
+        // system.
         let plain = symbol.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
-        let missing = || Problem::missing(format!("no factors of splits and dividends for {symbol}"));
+        let missing = || Problem::missing(format!("no split and dividend factors for {symbol}"));
         if !plain || symbol.starts_with('.') {
             return Err(missing());
         }

@@ -1,4 +1,4 @@
-//! `GET /api/v1/explain`: which prints of a bar counted for what, and why.
+//! `GET /api/v1/explain`: which prints of a bar counted towards what, and why.
 
 use super::App;
 use crate::http::params::{self, Params};
@@ -20,26 +20,26 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 use utoipa::IntoParams;
 
-/// Prints of one bar that are read.
+/// Maximum number of prints read for one bar.
 const PRINTS: usize = 2_000_000;
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ExplainParams {
-    /// The instrument, as `SPY`.
+    /// The instrument, for example `SPY`.
     symbol: String,
     /// A time within the bar.
     time: String,
-    /// Length of the bar; `1m` if absent.
+    /// Interval of the bar; `1m` if absent.
     interval: Option<String>,
-    /// Under this condition policy, `sip`, `lean`, `all` or `official`; the feed's own if absent.
+    /// Condition policy, `sip`, `lean`, `all` or `official`; the feed's own if absent.
     policy: Option<String>,
-    /// Prints in the reply: those that set a price first, then in order of time. 500 if absent.
+    /// Prints in the reply: those that set a price first, then in time order. 500 if absent.
     limit: Option<u64>,
 }
 
-/// What is to be explained.
+/// A request for an explanation.
 struct Question {
     symbol: String,
     interval: Interval,
@@ -74,7 +74,8 @@ pub(crate) async fn explain(
     let value = query::run(&app, move |store, end| {
         let deadline = settings.limits.query_deadline;
         let (from, to) = (UnixNanos(question.from), UnixNanos(question.to));
-        // A bar of another policy is rebuilt, and volume may be carried into it from elsewhere in the session.
+        // A bar of another policy is rebuilt, and volume may carry over into it from elsewhere in the
+        // session.
         let span = if question.policy.is_some() { settings.bars.reading_span(from, to) } else { (from, to) };
         let trades = question.trades(store, span, end, deadline)?;
         let mut by_feed: BTreeMap<&str, Vec<Trade<&str>>> = BTreeMap::new();
@@ -200,7 +201,7 @@ impl Question {
         Ok(found)
     }
 
-    /// The bar that these prints make.
+    /// The bar built from these prints.
     fn rebuild(&self, bars: &market::bar::Settings, rules: &Feed, trades: &[Trade<&str>]) -> Option<Bar> {
         let mut settings = bars.clone();
         settings.intervals = vec![self.interval];

@@ -1,4 +1,4 @@
-//! `GET /api/v1/gaps` and `/api/v1/dead-letters`: what is known to be missing or unusable.
+//! `GET /api/v1/gaps` and `/api/v1/dead-letters`: data known to be missing or unusable.
 
 use super::App;
 use crate::http::params::{self, Params};
@@ -18,7 +18,7 @@ pub(crate) struct GapParams {
     /// Only open gaps.
     #[serde(default)]
     open: bool,
-    /// How to write the list.
+    /// Format of the list.
     #[serde(default)]
     format: Format,
 }
@@ -27,9 +27,9 @@ pub(crate) struct GapParams {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct LetterParams {
-    /// Rows; the last 100 if absent. At most the last 1,000 are kept in memory, all of them on their topic.
+    /// Maximum number of rows; 100 if absent. The last 1,000 are kept in memory; all are on their topic.
     limit: Option<u64>,
-    /// How to write the list.
+    /// Format of the list.
     #[serde(default)]
     format: Format,
 }

@@ -1,5 +1,6 @@
-//! The REST API, version 1. Described for machines in `/api/v1/openapi.json`.
+//! The REST API, version 1. Its OpenAPI description is at `/api/v1/openapi.json`.
 
+pub(crate) mod alerts;
 pub(crate) mod bars;
 pub(crate) mod explain;
 pub(crate) mod ledger;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::Semaphore;
 
-/// What every handler sees.
+/// State available to every handler.
 #[derive(Clone)]
 pub(crate) struct App(Arc<Inner>);
 
@@ -67,6 +68,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/api/v1/trades", get(records::trades))
         .route("/api/v1/quotes", get(records::quotes))
         .route("/api/v1/bars", get(bars::bars))
+        .route("/api/v1/alerts", get(alerts::alerts))
         .route("/api/v1/explain", get(explain::explain))
         .route("/api/v1/gaps", get(ledger::gaps))
         .route("/api/v1/dead-letters", get(ledger::dead_letters))

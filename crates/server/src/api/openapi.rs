@@ -1,6 +1,6 @@
 //! `GET /api/v1/openapi.json`: the description of the API.
 
-use super::{bars, explain, ledger, pipeline, records, stream, symbols, verify};
+use super::{alerts, bars, explain, ledger, pipeline, records, stream, symbols, verify};
 use crate::http::problem::Problem;
 use crate::http::reply::{Answer, Format, tagged};
 use crate::query::range::{Order, Session};
@@ -11,9 +11,9 @@ use utoipa::OpenApi;
 #[openapi(
     info(title = "Tapeline", version = "1", description = "Market data from the pipeline's own store and topics. \
         Decimals are strings, exact to the last digit; times are RFC 3339 in UTC unless `tz` says otherwise. \
-        Lists are JSON or CSV; `next` is the cursor of the page after. Errors are RFC 9457 problem details."),
+        Lists are JSON or CSV; `next` is the cursor of the next page. Errors are RFC 9457 problem details."),
     paths(
-        symbols::symbols, records::trades, records::quotes, bars::bars, explain::explain, ledger::gaps,
+        symbols::symbols, records::trades, records::quotes, bars::bars, alerts::alerts, explain::explain, ledger::gaps,
         ledger::dead_letters, verify::result, verify::start, pipeline::pipeline, pipeline::health, stream::stream,
     ),
     components(schemas(Problem, Format, Order, Session, bars::Of)),

@@ -1,4 +1,4 @@
-//! `GET /api/v1/pipeline` and `/api/v1/health`: how the stream flows.
+//! `GET /api/v1/pipeline` and `/api/v1/health`: rates, lag and liveness.
 
 use super::App;
 use crate::http::reply::{Answer, json_body};
@@ -10,7 +10,7 @@ use ports::telemetry::{Latency, Telemetry};
 use serde_json::{Value, json};
 use std::time::Instant;
 
-/// Computes rates between two looks.
+/// Computes rates between two samples.
 pub(crate) struct Rates {
     at: Instant,
     read: Read,
@@ -95,15 +95,15 @@ impl Rates {
     }
 }
 
-/// State of the pipeline, renewed once a second.
+/// State of the pipeline, updated once a second.
 #[utoipa::path(get, path = "/api/v1/pipeline", tag = "pipeline",
-    responses((status = 200, description = "Rates, lag and latency from source to store; `loops` is null where no run loop shares this process")))]
+    responses((status = 200, description = "Rates, lag and latency from source to store; `loops` is null if no run loop is in this process")))]
 pub(crate) async fn pipeline(State(app): State<App>, headers: HeaderMap) -> Answer {
     let text = app.hub.state().status.clone();
     Ok(json_body(&headers, &serde_json::from_str(&text).unwrap_or_else(|_| json!({ "live": false }))))
 }
 
-/// Whether the topics are read and have been caught up with.
+/// Whether the topics are readable and fully read.
 #[utoipa::path(get, path = "/api/v1/health", tag = "pipeline",
     responses((status = 200, description = "Live"), (status = 503, description = "Catching up, or the topics cannot be read")))]
 pub(crate) async fn health(State(app): State<App>) -> impl IntoResponse {

@@ -19,7 +19,7 @@ use utoipa::IntoParams;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct RecordParams {
-    /// The instrument, as `SPY`.
+    /// The instrument, for example `SPY`.
     symbol: String,
     /// Start, inclusive: `2013-10-08T13:30:00Z`, `2013-10-08`, `2013-10-08T09:30[America/New_York]`.
     from: Option<String>,
@@ -27,16 +27,16 @@ pub(crate) struct RecordParams {
     to: Option<String>,
     /// Only records of this feed.
     feed: Option<String>,
-    /// Oldest or newest first. Newest first without `from` reaches back ten days.
+    /// Order: oldest or newest first. Newest first without `from` reaches back ten days.
     #[serde(default)]
     order: Order,
-    /// Rows of a page; 1,000 if absent.
+    /// Maximum number of rows per page; 1,000 if absent.
     limit: Option<u64>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     cursor: Option<String>,
-    /// Time zone of times in the reply, as `America/New_York`; UTC if absent.
+    /// Time zone of times in the reply, for example `America/New_York`; UTC if absent.
     tz: Option<String>,
-    /// How to write the list.
+    /// Format of the list.
     #[serde(default)]
     format: Format,
 }

@@ -20,20 +20,20 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use utoipa::IntoParams;
 
-/// Symbols of one watchlist.
+/// Maximum number of symbols in one watchlist.
 const WATCH: usize = 500;
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct StreamParams {
-    /// Whose trades and bars to send.
+    /// Symbol of the trades and bars to send.
     symbol: Option<String>,
     /// Interval of the bars.
     interval: Option<String>,
     /// Symbols of the watchlist, separated by commas; all if absent.
     watch: Option<String>,
-    /// Id of the last event seen, for a client that cannot send the header `Last-Event-ID`.
+    /// Id of the last event received, for a client that cannot send the header `Last-Event-ID`.
     last_event_id: Option<String>,
 }
 
@@ -75,7 +75,7 @@ impl Client {
 /// Live changes: watchlist rows, trades, bars, gaps, dead letters, state of the pipeline.
 #[utoipa::path(get, path = "/api/v1/stream", params(StreamParams), tag = "market",
     responses((status = 200, content_type = "text/event-stream",
-        description = "Events `frame` (what changed), `lagged` (frames were missed: fetch anew), `resync` (the event id is unknown or too old: fetch anew)")))]
+        description = "Events `frame` (what changed), `lagged` (frames were missed: fetch everything again), `resync` (the event id is unknown or too old: fetch everything again)")))]
 pub(crate) async fn stream(
     State(app): State<App>,
     headers: HeaderMap,
@@ -83,7 +83,7 @@ pub(crate) async fn stream(
 ) -> Result<Response, Problem> {
     let limit = app.settings.limits.streams;
     if app.hub.streams() >= limit {
-        let detail = format!("{limit} streams are open, which is the limit (serve.streams)");
+        let detail = format!("the limit of {limit} open streams is reached (serve.streams)");
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(10));
     }
     let symbol = params.symbol.as_deref().map(params::symbol).transpose()?;

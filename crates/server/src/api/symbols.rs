@@ -41,12 +41,12 @@ const COLUMNS: [&str; 22] = [
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct SymbolParams {
-    /// Only symbols that contain this text, in any case.
+    /// Only symbols that contain this text, case-insensitive.
     search: Option<String>,
-    /// Also count what the store holds of each. Reads the whole store.
+    /// Whether to count the stored records of each symbol. Reads the whole store.
     #[serde(default)]
     stored: bool,
-    /// How to write the list.
+    /// Format of the list.
     #[serde(default)]
     format: Format,
 }

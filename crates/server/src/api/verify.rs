@@ -16,13 +16,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use utoipa::IntoParams;
 
-/// Compares what source, topic and store hold of a range of event time.
+/// Compares source, topic and store over a range of event time.
 pub type Verify = Arc<dyn Fn(Range<UnixNanos>, &CancelToken) -> ports::Result<Proof> + Send + Sync>;
 
-/// What a comparison found.
+/// Result of a comparison.
 #[derive(Debug, Clone, Serialize)]
 pub struct Proof {
-    /// Names of what was compared: `source`, `topic`, `store`.
+    /// Names of the compared sides: `source`, `topic`, `store`.
     pub places: Vec<String>,
     /// One line for each symbol and kind.
     pub lines: Vec<ProofLine>,
@@ -37,15 +37,15 @@ pub struct ProofLine {
     pub kind: String,
     /// The instrument.
     pub symbol: String,
-    /// Records in each place.
+    /// Number of records on each side.
     pub counts: Vec<u64>,
-    /// Fingerprint of the records in each place.
+    /// Fingerprint of the records on each side.
     pub fingerprints: Vec<String>,
-    /// Whether all places hold the same.
+    /// Whether all sides are equal.
     pub equal: bool,
 }
 
-/// The last comparison, or the one that runs.
+/// The last or the running comparison.
 #[derive(Default)]
 pub(crate) struct Verification(Mutex<Progress>);
 
@@ -88,7 +88,7 @@ pub(crate) async fn result(State(app): State<App>, headers: HeaderMap) -> Answer
 
 /// Starts a comparison.
 #[utoipa::path(post, path = "/api/v1/verify", params(VerifyParams), tag = "proof",
-    responses((status = 202, description = "Started"), (status = 409, body = Problem, description = "One runs already")))]
+    responses((status = 202, description = "Started"), (status = 409, body = Problem, description = "A comparison is already running")))]
 pub(crate) async fn start(
     State(app): State<App>,
     Params(params): Params<VerifyParams>,

@@ -1,4 +1,5 @@
-//! `/v2/stocks/{bars,trades,quotes}` in the shape of Alpaca's market data API: its clients read this store.
+//! `/v2/stocks/{bars,trades,quotes}` in the format of Alpaca's market data API: its clients can read this
+//! store.
 
 use super::number;
 use crate::api::App;
@@ -20,7 +21,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// Symbols of one request.
+/// Maximum number of symbols in one request.
 const SYMBOLS: usize = 100;
 
 pub(crate) fn routes() -> Router<App> {
@@ -30,7 +31,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/v2/stocks/quotes", get(quotes))
 }
 
-/// What Alpaca's clients send; parameters that mean nothing here are taken and left.
+/// Parameters that Alpaca's clients send; those without meaning here are ignored.
 #[derive(Deserialize)]
 struct StockParams {
     symbols: String,
@@ -62,7 +63,9 @@ async fn bars(State(app): State<App>, headers: HeaderMap, Params(params): Params
         params.timeframe.as_deref().ok_or_else(|| Problem::bad("timeframe: expected 1Min, 1Hour or 1Day"))?;
     let interval = timeframe(text)?;
     if params.adjustment.as_deref().is_some_and(|adjustment| adjustment != "raw") {
-        return Err(Problem::bad("adjustment: only raw here").hint("/api/v1/bars takes adjust=split or all"));
+        return Err(
+            Problem::bad("adjustment: expected raw").hint("use /api/v1/bars with adjust=split or all")
+        );
     }
     answer(&app, &headers, "bars", What::Bars(interval), &params).await
 }
@@ -119,7 +122,7 @@ async fn answer(app: &App, headers: &HeaderMap, name: &str, what: What, params: 
     let (mut left, mut token) = (limit, None);
     for symbol in symbols.into_iter().skip(first) {
         if left == 0 {
-            // The page is full; the next one begins with this symbol.
+            // The page is full; the next one starts with this symbol.
             token = Some(format!("{symbol} "));
             break;
         }
@@ -231,7 +234,8 @@ fn fields(what: What, row: &Map<String, Value>) -> Fields {
     names.iter().filter_map(|(short, long)| row.get(*long).map(|value| (*short, raw(short, value)))).collect()
 }
 
-/// Alpaca's ids are numbers, and its clients read nothing else: of an id that is none, 53 bits of its hash.
+/// Alpaca's ids are numbers, and its clients read nothing else: an id that is not a number is replaced by 53
+/// bits of its hash.
 fn id(text: &str) -> u64 {
     text.parse().unwrap_or_else(|_| xxhash_rust::xxh3::xxh3_64(text.as_bytes()) >> 11)
 }

@@ -1,4 +1,4 @@
-//! Other programs' APIs over the same store.
+//! Other programs' APIs, served from the same store.
 
 mod alpaca;
 mod udf;
@@ -11,9 +11,9 @@ pub(crate) fn routes() -> Router<App> {
     alpaca::routes().merge(udf::routes())
 }
 
-/// A decimal as a JSON number with all of its digits; `null` where it is none.
+/// A decimal as a JSON number with all of its digits; `null` if it is not one.
 fn number(text: &str) -> Box<RawValue> {
-    // Digits as the API writes decimals: anything else must not get into the reply unquoted.
+    // Only digits as the API writes decimals: anything else must not get into the reply unquoted.
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     let plain = unsigned.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let text = if plain { text } else { "null" };

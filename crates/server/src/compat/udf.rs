@@ -1,4 +1,4 @@
-//! `/udf/*`: TradingView's Universal Data Feed, so that its charting library draws from this store.
+//! `/udf/*`: TradingView's Universal Data Feed, so that its charting library can read this store.
 
 use super::number;
 use crate::api::App;
@@ -19,9 +19,9 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// Hours of a session as the library writes them, by calendar.
+/// Session hours in the library's format, by calendar.
 const STOCK_HOURS: &str = "0400-2000";
-/// Symbols of one search.
+/// Maximum number of symbols in one search.
 const FOUND: usize = 50;
 
 pub(crate) fn routes() -> Router<App> {
@@ -156,7 +156,7 @@ async fn history(
     let limit = params::limit(params.countback, app.settings.limits.rows, app.settings.limits.rows)?;
     let deadline = app.settings.limits.query_deadline;
     let mut range = Range {
-        // The count, where there is one, decides how far back.
+        // The count, if given, decides how far back.
         from: if params.countback.is_some() { None } else { params.from.map(nanos) },
         to: Some(nanos(params.to)),
         order: Order::Desc,

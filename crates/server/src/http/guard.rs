@@ -1,4 +1,4 @@
-//! Who may ask, how often, and the headers of every reply.
+//! Access control, rate limits, and the headers of every reply.
 
 use super::problem::Problem;
 use crate::api::App;
@@ -15,9 +15,9 @@ use std::time::Instant;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
-/// Bytes of a path and query.
+/// Maximum length of path and query in bytes.
 const TARGET: usize = 4_096;
-/// Addresses whose rate is remembered.
+/// Maximum number of addresses whose rate is remembered.
 const ADDRESSES: usize = 10_000;
 
 const HEADERS: [(&str, &str); 7] = [
@@ -34,17 +34,17 @@ const HEADERS: [(&str, &str); 7] = [
     ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 ];
 
-/// Requests by address: a token bucket each.
+/// Requests by address: one token bucket each.
 #[derive(Default)]
 pub(crate) struct Rates(Mutex<HashMap<IpAddr, (f64, Instant)>>);
 
 impl Rates {
-    /// Takes one request; false if the address is over its rate.
+    /// Counts one request; returns false if the address exceeds its rate.
     fn take(&self, address: IpAddr, per_second: u32, burst: u32, now: Instant) -> bool {
         let (per_second, burst) = (f64::from(per_second), f64::from(burst));
         let mut rates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if rates.len() >= ADDRESSES && !rates.contains_key(&address) {
-            // Whoever has a full bucket again need not be remembered.
+            // An address with a full bucket need not be remembered.
             rates.retain(|_, (left, at)| *left + now.duration_since(*at).as_secs_f64() * per_second < burst);
             if rates.len() >= ADDRESSES {
                 return false;
@@ -85,13 +85,13 @@ fn refuse(app: &App, request: &Request) -> Option<Problem> {
     }
     let peer = request.extensions().get::<Peer>().map_or(IpAddr::from([127, 0, 0, 1]), |peer| peer.0);
     if !app.rates.take(peer, limits.requests_per_second, limits.burst, Instant::now()) {
-        let detail = format!("more than {} requests a second", limits.requests_per_second);
+        let detail = format!("more than {} requests per second", limits.requests_per_second);
         return Some(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(1));
     }
     if app.settings.token.is_empty() {
         // A page of another site that resolves its name to 127.0.0.1 must not read the store.
         if !headers.get(header::HOST).and_then(|host| host.to_str().ok()).is_some_and(is_local) {
-            let detail = "this server answers to localhost only: the Host header names another machine";
+            let detail = "this server accepts only localhost: the Host header names another machine";
             return Some(Problem::new(StatusCode::MISDIRECTED_REQUEST, detail));
         }
     } else if !credentials(headers).is_some_and(|given| same(given.as_bytes(), app.settings.token.as_bytes()))
@@ -122,7 +122,7 @@ fn same_origin(headers: &HeaderMap) -> bool {
     }
 }
 
-/// What a client presents: a bearer token, the password of basic authentication, or Alpaca's secret.
+/// The client's credential: a bearer token, the password of basic authentication, or Alpaca's secret.
 pub(crate) fn credentials(headers: &HeaderMap) -> Option<String> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(secret) = text("apca-api-secret-key") {
@@ -155,7 +155,7 @@ fn base64(text: &str) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// Compares without telling by its time how much is right.
+/// Compares in constant time.
 pub(crate) fn same(given: &[u8], wanted: &[u8]) -> bool {
     let mut different = given.len() ^ wanted.len();
     for (index, byte) in given.iter().enumerate() {

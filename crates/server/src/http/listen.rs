@@ -22,7 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const SEND_BUFFER: usize = 256 << 10;
 /// Bytes of a request's head.
 const HEAD: usize = 32 << 10;
-/// How long open requests may take after a stop.
+/// How long open requests may take after cancellation.
 const DRAIN: Duration = Duration::from_millis(500);
 
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\nretry-after: 5\r\n\
@@ -31,7 +31,7 @@ content-length: 51\r\nconnection: close\r\n\r\ntoo many connections (serve.conne
 /// Binds the address of the settings.
 ///
 /// # Errors
-/// The address is none, is taken, or is open to the network while there is no token.
+/// The address is invalid or in use, or open to the network without a token.
 pub(crate) fn bind(settings: &Settings) -> Result<TcpListener> {
     let text = &settings.listen;
     let address = text.to_socket_addrs().ok().and_then(|mut found| found.next());
@@ -56,7 +56,7 @@ pub(crate) fn bind(settings: &Settings) -> Result<TcpListener> {
     Ok(listener)
 }
 
-/// Serves until a stop.
+/// Serves until cancelled.
 pub(crate) fn run(
     listener: TcpListener,
     router: Router,

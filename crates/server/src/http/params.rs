@@ -19,10 +19,10 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Params<
     }
 }
 
-/// Bytes of a symbol.
+/// Maximum length of a symbol in bytes.
 const SYMBOL: usize = 64;
 
-/// A symbol as a feed may write it.
+/// A symbol as written by a feed.
 pub(crate) fn symbol(text: &str) -> Result<String, Problem> {
     if text.is_empty() || text.len() > SYMBOL || text.chars().any(char::is_control) {
         return Err(Problem::bad(format!(
@@ -33,7 +33,7 @@ pub(crate) fn symbol(text: &str) -> Result<String, Problem> {
     Ok(text.to_owned())
 }
 
-/// A time; `None` where the parameter is absent.
+/// A time; `None` if the parameter is absent.
 pub(crate) fn time(name: &str, text: Option<&str>) -> Result<Option<UnixNanos>, Problem> {
     match text {
         None | Some("") => Ok(None),
@@ -54,7 +54,7 @@ pub(crate) fn range(from: Option<&str>, to: Option<&str>) -> Result<(Option<i64>
     Ok((from.map(|time| time.0), to.map(|time| time.0)))
 }
 
-/// How many rows of at most `most`.
+/// A number of rows, at most `most`.
 pub(crate) fn limit(asked: Option<u64>, default: usize, most: usize) -> Result<usize, Problem> {
     match asked {
         None => Ok(default.min(most)),
@@ -69,9 +69,11 @@ pub(crate) fn limit(asked: Option<u64>, default: usize, most: usize) -> Result<u
 /// A time zone by its IANA name.
 pub(crate) fn zone(text: Option<&str>) -> Result<Option<String>, Problem> {
     let Some(name) = text.filter(|name| !name.is_empty()) else { return Ok(None) };
-    // A time in a zone is read only if the zone is known.
+    // A time in a zone parses only if the zone is known.
     match UnixNanos::parse(&format!("2024-01-02T03:04[{name}]")) {
         Ok(_) => Ok(Some(name.to_owned())),
-        Err(_) => Err(Problem::bad(format!("tz: expected a time zone as America/New_York, found `{name}`"))),
+        Err(_) => {
+            Err(Problem::bad(format!("tz: expected a time zone such as America/New_York, found `{name}`")))
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! A connection that fails when the client has not taken what was written for too long.
+//! A connection that fails if the client does not read what was written for too long.
 
 use std::future::Future;
 use std::io;

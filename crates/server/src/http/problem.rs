@@ -8,11 +8,11 @@ use serde::Serialize;
 /// Why a request failed.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub(crate) struct Problem {
-    /// The status' words.
+    /// Reason phrase of the status.
     title: String,
     /// The HTTP status.
     status: u16,
-    /// What was expected and found.
+    /// What was expected and what was found.
     detail: String,
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,19 +32,19 @@ impl Problem {
         }
     }
 
-    /// A parameter is wrong.
+    /// A parameter is invalid.
     pub(crate) fn bad(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    /// There is no such thing.
+    /// The resource does not exist.
     pub(crate) fn missing(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
     /// The token is missing or wrong.
     pub(crate) fn unauthorized() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "a token is required: none was sent, or another one").hint(
+        Self::new(StatusCode::UNAUTHORIZED, "a token is required, but none or a different one was sent").hint(
             "send `Authorization: Bearer TOKEN`, or in a browser any user name and the token as password",
         )
     }

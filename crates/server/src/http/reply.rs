@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_128;
 /// Header with the cursor of the next page.
 pub(crate) const NEXT: HeaderName = HeaderName::from_static("x-next-cursor");
 
-/// How a list is written.
+/// Format of a list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Format {
@@ -20,7 +20,7 @@ pub(crate) enum Format {
     Csv,
 }
 
-/// A list of objects, and where it goes on.
+/// A list of objects, and the cursor of the next page.
 pub(crate) struct List {
     pub(crate) columns: Vec<&'static str>,
     pub(crate) rows: Vec<Map<String, Value>>,
@@ -57,7 +57,7 @@ pub(crate) fn json_body(request: &HeaderMap, value: &Value) -> Response {
     tagged(request, "application/json", value.to_string().into_bytes())
 }
 
-/// A list in the format asked for.
+/// A list in the requested format.
 pub(crate) fn list(request: &HeaderMap, format: Format, list: &List) -> Response {
     let next = list.next.as_deref().and_then(|next| HeaderValue::from_str(next).ok());
     let mut response = match format {

@@ -41,14 +41,14 @@ impl PolicyEffects {
     }
 }
 
-/// What a print did to a symbol's figures.
+/// Effect of a print on a symbol's figures.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Counted {
     /// It set the last price.
     pub(crate) last: bool,
     /// It may set high and low.
     pub(crate) high_low: bool,
-    /// It counts for volume.
+    /// It counts towards volume.
     pub(crate) volume: bool,
 }
 
@@ -79,7 +79,7 @@ impl FormingBars {
         &self.day
     }
 
-    /// Takes a print in.
+    /// Adds a print.
     pub(crate) fn add(&mut self, trade: &Trade<&str>, effects: &mut PolicyEffects) -> Counted {
         let ts = trade.ts.0;
         if !self.day.holds(ts) {

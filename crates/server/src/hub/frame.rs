@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// Trades of one symbol in one frame; of more only the last are in it, with the number left out.
+/// Maximum number of trades of one symbol in one frame; only the last are included, with the number omitted.
 pub(crate) const TAPE: usize = 50;
 
 /// Changes of one symbol.
@@ -13,13 +13,13 @@ pub(crate) struct Changes {
     pub(crate) row: String,
     /// Its last trades, JSON objects separated by commas.
     pub(crate) trades: String,
-    /// Trades that are not in `trades`.
+    /// Number of trades omitted from `trades`.
     pub(crate) skipped: u64,
     /// Bars by interval, JSON objects separated by commas.
     pub(crate) bars: BTreeMap<String, String>,
 }
 
-/// One step of all streams.
+/// One update of all streams.
 #[derive(Debug, Default)]
 pub(crate) struct Frame {
     /// Counts from 1.
@@ -28,20 +28,20 @@ pub(crate) struct Frame {
     pub(crate) symbols: BTreeMap<String, Changes>,
     /// Gaps that changed, JSON objects separated by commas.
     pub(crate) gaps: String,
-    /// Dead letters that came, JSON objects separated by commas.
+    /// New dead letters, JSON objects separated by commas.
     pub(crate) dead: String,
     /// State of the pipeline, a JSON object, once a second.
     pub(crate) status: String,
 }
 
-/// What a client asked for.
+/// Subscription of a client.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Filter {
-    /// Whose trades and bars.
+    /// Symbol of its trades and bars.
     pub(crate) symbol: Option<String>,
-    /// Of which interval.
+    /// Interval of its bars.
     pub(crate) interval: Option<String>,
-    /// Whose watchlist rows; all if empty.
+    /// Symbols of its watchlist; all if empty.
     pub(crate) watch: Vec<String>,
 }
 
@@ -54,7 +54,7 @@ pub(crate) fn append(list: &mut String, object: &str) {
 }
 
 impl Frame {
-    /// About how much memory it takes.
+    /// Approximate memory use in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let changes = |changes: &Changes| {
             changes.row.len()
@@ -65,7 +65,7 @@ impl Frame {
         symbols + self.gaps.len() + self.dead.len() + self.status.len() + 128
     }
 
-    /// The data of a client's event; `None` if there is nothing in it for this client.
+    /// The data of a client's event; `None` if there is nothing for this client.
     pub(crate) fn data(&self, filter: &Filter) -> Option<String> {
         let mut rows = String::new();
         let watched = |name: &String| filter.watch.is_empty() || filter.watch.contains(name);

@@ -1,4 +1,4 @@
-//! Records and bars as the API shows them: times as RFC 3339, decimals as strings, what is absent left out.
+//! Records and bars in the API's form: times as RFC 3339, decimals as strings, absent values omitted.
 
 use market::{Kind, Record, UnixNanos};
 use serde_json::{Map, Value};
@@ -54,7 +54,7 @@ pub(crate) fn record(record: &Record<&str>, scratch: &mut Vec<u8>) -> Map<String
     map
 }
 
-/// What tells records of one instant apart, in a fixed order.
+/// The fields that distinguish records of one time, in a fixed order.
 pub(crate) fn identity(record: &Record<&str>) -> String {
     match record {
         Record::Trade(trade) => format!("{}|{}|{}", trade.feed, trade.venue, trade.id),
@@ -62,7 +62,7 @@ pub(crate) fn identity(record: &Record<&str>) -> String {
     }
 }
 
-/// A time in the zone's own clock, with its offset.
+/// A time in a zone, with its offset.
 pub(crate) fn local(time: UnixNanos, zone: &str) -> String {
     time.local("%Y-%m-%dT%H:%M:%S%.f%:z", zone)
 }

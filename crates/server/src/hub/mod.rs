@@ -1,7 +1,8 @@
 //! The one reader of the topics, and what all clients share: state of each symbol, gaps, dead letters, frames.
 //!
-//! Clients never read a topic. Every [`crate::settings::Limits::frame_every`] the reader publishes what has changed as
-//! one [`Frame`]; a bounded channel holds the last of them, and a client that falls behind it is told so.
+//! Clients never read a topic. Every [`crate::settings::Limits::frame_every`] the reader publishes what has
+//! changed as one [`Frame`]; a bounded channel holds the last of them, and a client that falls behind it
+//! receives `lagged`.
 
 pub(crate) mod forming;
 pub(crate) mod frame;
@@ -17,16 +18,16 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
 
-/// Frames a client may be behind before it is told to fetch anew.
+/// Maximum number of frames a client may be behind before it must fetch everything again.
 const CHANNEL: usize = 64;
 /// Frames kept for clients that reconnect, if they fit in [`REPLAY_BYTES`].
 const REPLAY: usize = 600;
 /// Bytes of frames kept for clients that reconnect.
 const REPLAY_BYTES: usize = 16 << 20;
 
-/// What clients share.
+/// State shared by clients.
 pub(crate) struct Hub {
-    /// Tells this server from the one before it: event ids of another are not ours.
+    /// Distinguishes this server from earlier ones: event ids of another are invalid.
     pub(crate) epoch: u64,
     state: Mutex<State>,
     replay: Mutex<Replay>,
@@ -39,11 +40,11 @@ struct Replay {
     bytes: usize,
 }
 
-/// Where a stream starts.
+/// Start of a stream.
 pub(crate) struct Subscription {
     /// Frames after the event id the client named.
     pub(crate) missed: Vec<Arc<Frame>>,
-    /// Whether the client must fetch anew, because its event id is unknown or too old.
+    /// Whether the client must fetch everything again, because its event id is unknown or too old.
     pub(crate) resync: bool,
     /// Frames from now on.
     pub(crate) frames: broadcast::Receiver<Arc<Frame>>,
@@ -60,17 +61,17 @@ impl Hub {
         Self { epoch, state: Mutex::new(State::new(settings)), replay: Mutex::default(), frames }
     }
 
-    /// The state; hold it briefly.
+    /// The state; hold the lock only briefly.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
 
-    /// How many streams are open.
+    /// Number of open streams.
     pub(crate) fn streams(&self) -> usize {
         self.frames.receiver_count()
     }
 
-    /// Hands a frame to all clients.
+    /// Sends a frame to all clients.
     pub(crate) fn publish(&self, frame: Frame) {
         let frame = Arc::new(frame);
         let mut replay = lock(&self.replay);

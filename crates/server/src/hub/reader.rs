@@ -11,13 +11,13 @@ use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// Messages taken at once; a topic engine may share them out among all partitions, of which few are busy.
+/// Messages fetched at once; a topic engine may divide them among all partitions, few of which are busy.
 const AT_ONCE: usize = 10_000;
-/// Pause after nothing came.
+/// Pause after an empty fetch.
 const IDLE: Duration = Duration::from_millis(20);
 /// Pause before the topics are opened again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Messages not read yet with which the stream counts as live.
+/// Maximum number of unread messages with which the stream counts as live.
 const NEARLY: u64 = 500;
 /// Bytes of a dead letter's payload shown to people.
 const EXCERPT: usize = 500;
@@ -27,7 +27,7 @@ const QUOTES: u16 = 1;
 const BARS: u16 = 2;
 const GAPS: u16 = 3;
 
-/// Reads until a stop. A topic engine that is away, or topics that do not exist yet, are retried.
+/// Reads until cancelled. Retries while the topic engine is unreachable, or topics do not exist yet.
 pub(crate) fn run(app: &App, stop: &CancelToken) -> Result<()> {
     let names = &app.engines.names;
     let topics = [

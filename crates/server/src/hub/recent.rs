@@ -1,4 +1,4 @@
-//! Which records were counted lately, so that a repeated message does not count twice.
+//! Recently counted records, so that a repeated message does not count twice.
 
 use rustc_hash::FxHashSet;
 
@@ -13,7 +13,7 @@ pub(crate) struct Recent {
 }
 
 impl Recent {
-    /// Notes an identity; false if it is known.
+    /// Adds an identity; returns false if it is known.
     pub(crate) fn insert(&mut self, identity: u64) -> bool {
         if self.old.contains(&identity) || self.new.contains(&identity) {
             return false;

@@ -1,4 +1,4 @@
-//! What is known of each symbol, of gaps and of dead letters, from the topics alone.
+//! State of symbols, gaps and dead letters, from the topics alone.
 
 use super::forming::{Counted, FormingBars, PolicyEffects, number};
 use super::frame::{Changes, Frame, TAPE, append};
@@ -10,7 +10,7 @@ use market::{Price, Quote, Record, Trade, UnixNanos};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Dead letters kept for the page; all of them are on their topic.
+/// Maximum number of dead letters kept for the page; all of them are on their topic.
 const DEAD_LETTERS: usize = 1_000;
 
 /// One symbol, all feeds together.
@@ -38,7 +38,7 @@ pub(crate) struct Symbol {
     skipped: u64,
 }
 
-/// Counts of messages read, by what they are.
+/// Messages read, by kind.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Read {
     pub(crate) trades: u64,
@@ -64,15 +64,15 @@ pub(crate) struct State {
     scratch: Vec<u8>,
     /// Messages read so far.
     pub(crate) read: Read,
-    /// Whether everything published so far was read.
+    /// Whether everything published so far has been read.
     pub(crate) live: bool,
-    /// State of the pipeline as last told.
+    /// State of the pipeline as last published.
     pub(crate) status: String,
     /// Why the topics cannot be read at the moment.
     pub(crate) error: Option<String>,
 }
 
-/// The word for a part of a session.
+/// Name of a part of a session.
 pub(crate) fn phase(day: &Day, ts: i64) -> &'static str {
     match day.phase(ts) {
         Phase::Closed => "closed",
@@ -103,14 +103,14 @@ impl State {
         }
     }
 
-    /// Takes a record in.
+    /// Adds a record.
     pub(crate) fn record(&mut self, record: &Record<&str>) {
         match record {
             Record::Trade(_) => self.read.trades += 1,
             Record::Quote(_) => self.read.quotes += 1,
         }
         let identity = market::digest::identity(record, &mut self.scratch);
-        // A correction repeats the identity of what it corrects, and must be shown.
+        // A correction has the identity of what it corrects, and must be shown.
         let amends = matches!(record, Record::Trade(trade) if trade.revision > 0 || trade.canceled);
         if !amends && !self.recent.insert(identity) {
             self.read.repeats += 1;
@@ -140,7 +140,7 @@ impl State {
         }
     }
 
-    /// Takes a message of the bars topic in.
+    /// Adds a message of the bars topic.
     pub(crate) fn bar(&mut self, payload: &[u8]) {
         self.read.bars += 1;
         if !self.live {
@@ -163,7 +163,7 @@ impl State {
         append(bars, &Value::Object(bar).to_string());
     }
 
-    /// Takes a message of the gap ledger in.
+    /// Adds a message of the gap ledger.
     pub(crate) fn gap(&mut self, payload: &[u8]) {
         let Ok(gap) = serde_json::from_slice::<Value>(payload) else {
             self.read.unreadable += 1;
@@ -174,7 +174,7 @@ impl State {
         self.gaps.insert(id, gap);
     }
 
-    /// Takes a dead letter in.
+    /// Adds a dead letter.
     pub(crate) fn dead_letter(&mut self, letter: Map<String, Value>) {
         self.read.dead_letters += 1;
         let letter = Value::Object(letter);
@@ -183,7 +183,7 @@ impl State {
         if self.dead_letters.len() > DEAD_LETTERS {
             self.dead_letters.pop_front();
         }
-        // Without clients in between, a flood of them must not pile up.
+        // Without clients, a flood of them must not accumulate.
         if self.new_dead.len() > 1 << 20 {
             self.new_dead.clear();
         }
@@ -234,12 +234,12 @@ impl State {
         self.dead_letters.iter().cloned().collect()
     }
 
-    /// How many gaps are open.
+    /// Number of open gaps.
     pub(crate) fn open_gaps(&self) -> usize {
         self.gaps.values().filter(|gap| gap.get("state").and_then(Value::as_str) == Some("open")).count()
     }
 
-    /// How many symbols are known.
+    /// Number of known symbols.
     pub(crate) fn symbol_count(&self) -> usize {
         self.symbols.len()
     }

@@ -23,7 +23,7 @@ pub(crate) async fn run<T: Send + 'static>(
     };
     let store = Arc::clone(&app.engines.store);
     let work = tokio::task::spawn_blocking(move || {
-        // The slot is held until the store has answered, even if the client has gone.
+        // The slot is held until the store has responded, even if the client is gone.
         let _slot = slot;
         read(&*store, end)
     });
@@ -39,5 +39,5 @@ pub(crate) async fn run<T: Send + 'static>(
 pub(crate) fn late(limit: std::time::Duration) -> Problem {
     let detail = format!("the query took longer than {} s", limit.as_secs_f64());
     Problem::new(StatusCode::GATEWAY_TIMEOUT, detail)
-        .hint("ask for a shorter range, or raise serve.query_deadline_ms")
+        .hint("request a shorter range, or raise serve.query_deadline_ms")
 }

@@ -1,27 +1,27 @@
-//! Pages of rows in the order of time, then identity.
+//! Pages of rows ordered by time, then identity.
 //!
-//! A cursor names the last row of a page by both, `TIME~IDENTITY`, so that rows of equal time are neither skipped nor
-//! repeated, whatever was written meanwhile.
+//! A cursor names the last row of a page by both, `TIME~IDENTITY`, so that rows of equal time are neither
+//! skipped nor repeated, whatever was written in the meantime.
 
 use crate::http::problem::Problem;
 use axum::http::StatusCode;
 use serde_json::{Map, Value};
 
-/// Rows that may share one instant.
+/// Maximum number of rows with one time.
 const SAME_INSTANT: usize = 100_000;
 
-/// A row and its place in the order.
+/// A row and its sort key.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Row {
     /// Time, nanoseconds.
     pub(crate) ts: i64,
-    /// What tells rows of one time apart.
+    /// Distinguishes rows of one time.
     pub(crate) identity: String,
-    /// The object to be shown.
+    /// The object to show.
     pub(crate) value: Map<String, Value>,
 }
 
-/// Where a page ended.
+/// End of a page.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Cursor {
     pub(crate) ts: i64,
@@ -47,7 +47,7 @@ fn key(row: &Row) -> (i64, &str) {
     (row.ts, &row.identity)
 }
 
-/// The first rows of a scan in ascending order of time.
+/// The first rows of a scan in ascending time order.
 pub(crate) struct Ascending {
     limit: usize,
     after: Option<Cursor>,
@@ -59,12 +59,12 @@ impl Ascending {
         Self { limit, after, rows: Vec::new() }
     }
 
-    /// Takes a row; false when no later row can be on the page.
+    /// Adds a row; returns false once no later row can be on the page.
     pub(crate) fn push(&mut self, row: Row) -> Result<bool, Problem> {
         if self.after.as_ref().is_some_and(|after| key(&row) <= (after.ts, after.identity.as_str())) {
             return Ok(true);
         }
-        // All rows of the last instant are needed: the scan may give them in any order.
+        // All rows of the last time are needed: the scan may return them in any order.
         if self.rows.get(self.limit).is_some_and(|beyond| row.ts > beyond.ts) {
             return Ok(false);
         }
@@ -107,7 +107,7 @@ impl Descending {
         }
     }
 
-    /// A row with as many newer ones as the page holds is never on it, in whatever order they come.
+    /// A row with as many newer ones as the page holds is never on it, in any order of arrival.
     fn trim(&mut self) {
         self.rows.sort_by(|a, b| key(b).cmp(&key(a)));
         self.rows.truncate(self.limit + 1);
@@ -136,7 +136,7 @@ mod tests {
         Row { ts, identity: identity.to_owned(), value: Map::new() }
     }
 
-    /// Rows of a few instants, many of the same, not in the order of identity.
+    /// Rows of a few times, many equal, not in order of identity.
     fn rows() -> Vec<Row> {
         let names = ["c", "a", "e", "b", "d"];
         (0..7).flat_map(|ts| names.iter().map(move |name| row(ts, name))).collect()

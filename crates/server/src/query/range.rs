@@ -1,7 +1,7 @@
 //! Reading a range of records or bars, forward or backward.
 //!
-//! Stores scan forward only. Backward, ranges before the end are scanned, each twice as long as the one after it, until
-//! the page is full.
+//! Stores scan forward only. Backward queries scan ranges before the end, each twice as long as the later
+//! one, until the page is full.
 
 use super::page::{Ascending, Cursor, Descending, Row};
 use crate::http::problem::Problem;
@@ -17,14 +17,14 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 const DAY: i64 = market::time::DAY;
-/// How far back a page without a start reaches: records.
+/// How far back a page of records without a start reaches.
 const RECORDS_BACK: i64 = 10 * DAY;
-/// How far back a page without a start reaches: bars, in bars, and at least ten days.
+/// How far back a page of bars without a start reaches, in bars, and at least ten days.
 const BARS_BACK: i64 = 4_000;
-/// Rows between two looks at the clock.
+/// Rows between two checks of the deadline.
 const CLOCK: u64 = 512;
 
-/// Which way a page goes.
+/// Direction of a page.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Order {
@@ -35,7 +35,7 @@ pub(crate) enum Order {
     Desc,
 }
 
-/// Which rows of a symbol.
+/// Rows of a symbol to read.
 #[derive(Debug, Clone)]
 pub(crate) struct Range {
     pub(crate) from: Option<i64>,
@@ -43,15 +43,15 @@ pub(crate) struct Range {
     pub(crate) order: Order,
     pub(crate) limit: usize,
     pub(crate) cursor: Option<Cursor>,
-    /// Where to begin backward without `to` and cursor.
+    /// Where a backward query without `to` and cursor starts.
     pub(crate) newest: Option<i64>,
-    /// How long the query may take.
+    /// Maximum duration of the query.
     pub(crate) deadline: std::time::Duration,
-    /// When the query must end.
+    /// Deadline of the query.
     pub(crate) end: Instant,
 }
 
-/// What is called with each row; false ends the scan.
+/// Callback for each row; false ends the scan.
 type Push<'a> = &'a mut dyn FnMut(Row) -> bool;
 /// Scans [from, to).
 type ScanRange<'a> = &'a mut dyn FnMut(i64, i64, Push<'_>) -> Result<(), Problem>;
@@ -113,7 +113,7 @@ fn page(
         width = width.saturating_mul(2);
     }
     if late {
-        // A range cut short would leave a hole between it and the rows after it.
+        // A truncated range would leave a gap between it and the later rows.
         return Err(super::late(range.deadline));
     }
     Ok(page.finish(false))
@@ -151,20 +151,20 @@ pub(crate) fn records(
     })
 }
 
-/// Which part of the day bars are shown of.
+/// Part of the day to show bars of.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Session {
     /// All bars.
     #[default]
     All,
-    /// Those that start in the regular session; days are always shown.
+    /// Those that start in the regular session; daily bars are always shown.
     Regular,
     /// Those that start before or after it.
     Extended,
 }
 
-/// Which bars of a symbol.
+/// Bars of a symbol to read.
 #[derive(Debug, Clone)]
 pub(crate) struct BarQuery {
     pub(crate) kind: Kind,
@@ -178,7 +178,7 @@ impl BarQuery {
     /// Whether to show a bar, and the part of the session it starts in.
     pub(crate) fn session(&self, settings: &Settings, bar: &Bar) -> (bool, &'static str) {
         let day = settings.calendar(&bar.feed, &bar.symbol).day(bar.start);
-        // A day's bar starts at midnight and is of the regular session.
+        // A daily bar starts at midnight and belongs to the regular session.
         let phase = if bar.interval.is_day() && day.is_session() {
             "regular"
         } else {
@@ -192,7 +192,7 @@ impl BarQuery {
         (show, phase)
     }
 
-    /// How long a first look back should be for a number of bars.
+    /// Length of the first scan backwards for a number of bars.
     fn width(&self, bars: i64) -> i64 {
         self.interval.nanos().unwrap_or(DAY).saturating_mul(bars)
     }
@@ -205,7 +205,7 @@ pub(crate) fn bar_row(bar: &Bar, session: &'static str) -> Row {
     Row { ts: bar.start.0, identity: bar.feed.clone(), value }
 }
 
-/// Source of bars: the store, or one that makes them from the store's trades.
+/// Source of bars: the store, or a rebuild from the store's trades.
 pub(crate) type BarScanner<'a> =
     &'a mut dyn FnMut(i64, i64, &mut dyn FnMut(Bar) -> ControlFlow<()>) -> Result<(), Problem>;
 

@@ -1,4 +1,4 @@
-//! Bars made from the stored trades under another condition policy.
+//! Bars rebuilt from the stored trades under another condition policy.
 
 use super::range::BarQuery;
 use crate::http::problem::Problem;
@@ -11,7 +11,7 @@ use ports::store::{Scan, Store};
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-/// The longest range that is rebuilt in one request: all of its trades are read.
+/// Maximum range rebuilt in one request: all of its trades are read.
 const LONGEST: i64 = 7 * market::time::DAY;
 
 /// How bars are rebuilt.
@@ -31,8 +31,7 @@ impl Rebuild {
         let Some(policy) = policy else { return Ok(None) };
         let policy = Policy::named(policy).map_err(|error| Problem::bad(format!("policy: {error}")))?;
         if from.zip(to).is_none_or(|(from, to)| to.saturating_sub(from) > LONGEST) {
-            return Err(Problem::bad("policy: bars are rebuilt from trades for a range of at most 7 days")
-                .hint("give from and to"));
+            return Err(Problem::bad("policy: expected a range of at most 7 days").hint("give from and to"));
         }
         let deadline = settings.limits.query_deadline;
         let mut settings = settings.bars.clone();
@@ -40,7 +39,7 @@ impl Rebuild {
         Ok(Some(Self { settings, deadline }))
     }
 
-    /// Scans as a store would.
+    /// Scans like a store.
     pub(crate) fn scanner<'a>(
         &'a self,
         store: &'a dyn Store,
@@ -50,7 +49,8 @@ impl Rebuild {
         move |from, to, sink| {
             let mut settings = self.settings.clone();
             settings.intervals = vec![query.interval];
-            // A bar is made of all of its time, and of what is carried into it, whatever part of it was asked for.
+            // A bar needs all of its records, and what carries over into it, whatever part of it was
+            // requested.
             let (first, last) = settings.reading_span(UnixNanos(from), UnixNanos(to));
             let start_of_first = |feed: &str| {
                 let calendar =

@@ -1,4 +1,4 @@
-//! TradingView's and Alpaca's shapes.
+//! The formats of TradingView and Alpaca.
 
 use crate::harness::{Fixture, OPEN, bars, trade};
 use market::bar::{Aggregator, Place};

@@ -2,6 +2,8 @@
 
 use adapters::store::sqlite::SqliteStore;
 use adapters::topic::sqlite::SqliteTopics;
+use market::UnixNanos;
+use market::alert::Alert;
 use market::bar::{Feed, Settings as Bars};
 use market::calendar::Calendar;
 use market::policy::Policy;
@@ -17,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Longest wait for what must come.
+/// Maximum wait for an expected event.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// 2013-10-08T13:30:00Z.
 pub(crate) const OPEN: i64 = 1_381_239_000_000_000_000;
@@ -32,7 +34,7 @@ pub(crate) struct Fixture {
     server: Option<Server>,
 }
 
-/// How bars are made here.
+/// How bars are built here.
 pub(crate) fn bars() -> Bars {
     let feed = Feed {
         prefix: String::new(),
@@ -48,7 +50,7 @@ pub(crate) fn bars() -> Bars {
     }
 }
 
-/// A trade as the topic holds it.
+/// A trade in the topic's form.
 pub(crate) fn trade(symbol: &str, id: &str, ts: i64, price: &str) -> String {
     format!(
         r#"{{"symbol":"{symbol}","feed":"test","venue":"P","id":"{id}","ts":{ts},"recv_ts":{ts},"price":"{price}","size":"100","conditions":["@"]}}"#
@@ -77,6 +79,20 @@ impl Reply {
     pub(crate) fn rows(&self) -> Vec<Value> {
         self.json()["rows"].as_array().unwrap().clone()
     }
+}
+
+/// A drop of SPY, and a second later a spike of IBM.
+fn alerts(range: std::ops::Range<UnixNanos>) -> ports::Result<Vec<Alert>> {
+    let alert = |symbol: &str, kind: &str, event_time: i64| {
+        serde_json::json!({
+            "key": format!("key-{symbol}"), "rule": "move", "kind": kind, "feed": "f", "symbol": symbol,
+            "severity": "warning", "event_time": event_time, "value": 0.31, "threshold": 0.25, "unit": "%",
+            "message": format!("{symbol} moved"),
+        })
+    };
+    let all = [alert("SPY", "drop", OPEN), alert("IBM", "spike", OPEN + 1_000_000_000)];
+    let all = all.map(|alert| serde_json::from_value::<Alert>(alert).unwrap());
+    Ok(all.into_iter().filter(|alert| range.contains(&alert.ts())).collect())
 }
 
 impl Fixture {
@@ -123,6 +139,7 @@ impl Fixture {
             telemetry: None,
             verify: None,
             probe: None,
+            alerts: Some(Arc::new(alerts)),
         };
         let server = Server::start(settings, engines, &self.stop).unwrap();
         self.address = server.address();
@@ -169,7 +186,7 @@ impl Fixture {
         self.get_with(path, "")
     }
 
-    /// Sends a request as it is and reads to the end.
+    /// Sends a request unchanged and reads to the end.
     pub(crate) fn send(&self, request: &str) -> Reply {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();

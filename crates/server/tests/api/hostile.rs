@@ -145,6 +145,7 @@ fn an_open_address_needs_a_token() {
         telemetry: None,
         verify: None,
         probe: None,
+        alerts: None,
     };
     let error = Server::start(settings, engines, &CancelToken::default()).unwrap_err().to_string();
     assert!(error.contains("without a token"), "{error}");
@@ -231,7 +232,7 @@ fn a_slow_store_meets_the_deadline_and_blocks_nobody() {
     let fixture = Fixture::with(change, Some(|file| Arc::new(Slow(file)) as Arc<dyn Store>));
     let late = fixture.get("/api/v1/trades?symbol=SPY");
     assert_eq!(late.status, 504, "{}", late.text());
-    // The only slot is still taken by the query that nobody waits for any more.
+    // The only slot is still occupied by the abandoned query.
     assert_eq!(fixture.get("/api/v1/trades?symbol=SPY").status, 503);
     assert_eq!(fixture.get("/api/v1/gaps").status, 200);
     eventually("the slot is free again", || fixture.get("/api/v1/bars?symbol=SPY").status == 200);

@@ -1,4 +1,4 @@
-//! The stream: live changes, reconnecting, clients that are too slow.
+//! The stream: live changes, reconnects, slow clients.
 
 use crate::harness::{Fixture, OPEN, PATIENCE, eventually, trade};
 use std::io::Write;
@@ -89,7 +89,7 @@ fn a_frozen_client_is_dropped_and_harms_nobody() {
     // More than the buffers between the two hold, which differs from machine to machine.
     while streams() != Some(1) {
         assert!(std::time::Instant::now() < end, "the frozen client is still there after {published} rounds");
-        // A watchlist row each, and one that the other client waits for.
+        // One watchlist row each, and one that the other client waits for.
         let mut trades: Vec<String> =
             (0..500).map(|n| trade(&format!("S{n}"), &published.to_string(), OPEN, "1.5")).collect();
         trades.extend(numbered(published, published + 1));

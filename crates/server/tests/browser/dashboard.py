@@ -3,7 +3,7 @@
     dashboard.py --tapeline target/release/tapeline [--chromium /usr/bin/chromium] [--out DIR] [--rate N]
 
 Checks that the page moves, that its numbers are those of the API and of `tapeline query`, that it can be used by
-keyboard, that a restarted server is picked up without a hole, that a gap and its backfill appear, that axe finds nothing,
+keyboard, that a restarted server is picked up without a gap, that a gap and its backfill appear, that axe finds nothing,
 that the console stays empty and that no request leaves this machine. Leaves pictures of every view in DIR.
 """
 
@@ -216,6 +216,18 @@ def verifies(page):
     check("the same in" in page.text("section[aria-label='Source = topic = store']"), "verify now finds source, topic and store equal")
 
 
+def alerts(page, base):
+    """What the rules fired is listed, newest first, and leads to its symbol."""
+    page.go("alerts")
+    page.page.wait_for_selector("#alerts tbody tr")
+    rows = fetch(base, "alerts?limit=500")["rows"]
+    shown = page.page.locator("#alerts tbody tr").all_inner_texts()
+    check(rows and len(shown) == len(rows) and rows[0]["message"] in shown[0], f"the page lists all {len(rows)} alerts")
+    page.page.locator("#alerts tbody tr a").first.click()
+    page.page.wait_for_selector(".legend span")
+    check(rows[0]["symbol"] in page.page.title(), "an alert leads to its symbol")
+
+
 def restarts(browser, tapeline, files, port):
     """The server goes and comes back: the page reconnects by itself and shows what it showed."""
     command = [tapeline, "serve", "--listen", f"127.0.0.1:{port}", "--topic", f"sqlite:{files / 'topic.db'}", "--store", f"sqlite:{files / 'market.db'}"]
@@ -244,7 +256,7 @@ def pictures(browser, base, out):
             page = Page(browser, base, size, scheme)
             for view in VIEWS:
                 page.go(view)
-                ready = {"market": ".legend span", "explain": "#why-high", "proof": "section[aria-label='Dead letters'] .body, section[aria-label='Dead letters'] .notice", "pipeline": ".flow", "alerts": ".notice"}
+                ready = {"market": ".legend span", "explain": "#why-high", "proof": "section[aria-label='Dead letters'] .body, section[aria-label='Dead letters'] .notice", "pipeline": ".flow", "alerts": "#alerts tbody tr"}
                 page.page.wait_for_selector(ready[view])
                 page.page.wait_for_timeout(300)
                 page.page.screenshot(path=out / f"{view}-{size}-{scheme}.png")
@@ -278,6 +290,7 @@ def main():
             explains(page, demo.address)
             keyboard(page)
             verifies(page)
+            alerts(page, demo.address)
             gap_appears(page, files / "topic.db")
             page.close()
             pictures(browser, demo.address, out)

@@ -1,19 +1,19 @@
-//! Corrections and cancels: a trade that never was is told in the place of the true one or beside it, and then amended, or
-//! taken back.
+//! Corrections and cancels: a false trade is sent in the place of the true one or next to it, and later
+//! corrected or canceled.
 
 use super::super::{Fault, Item};
 use super::id;
 use market::{Price, Record, Trade, fixed};
 use std::fmt::Write;
 
-/// The record of a trade that never was: another price and id.
+/// The record of a false trade: another price and id.
 fn wrong(record: &Record<&str>, id: &str, take: &mut dyn FnMut(&Record<&str>)) {
     let Record::Trade(trade) = record else { return };
     let price = Price::from_raw(trade.price.raw() + fixed::ONE);
     take(&Record::Trade(Trade { id, price, ..*trade }));
 }
 
-/// Its id: no tape has so many rows.
+/// Its id: no tape has this many rows.
 fn wrong_id(record: &Record<&str>) -> String {
     let Record::Trade(trade) = record else { return String::new() };
     let mut out = String::from("9");
@@ -21,7 +21,8 @@ fn wrong_id(record: &Record<&str>) -> String {
     out
 }
 
-/// What the stream tells in the trade's place, and what amends it later; `live` writes a record as the stream does.
+/// What the stream sends in the trade's place, and what amends it later; `live` encodes a record for the
+/// stream.
 pub(super) fn streamed(
     amended: Fault,
     record: &Record<&str>,
@@ -54,7 +55,7 @@ pub(super) fn streamed(
     [vec![never, true_one], vec![amends]]
 }
 
-/// A record of history; two where it was amended.
+/// A record of history; two if it was amended.
 pub(super) fn past(item: &Item, amended: Option<Fault>, members: fn(&Record<&str>, &mut String)) -> String {
     let mut text = String::from("{");
     item.read(|record| {

@@ -1,7 +1,7 @@
-//! Alpaca's side: addresses, greeting, what its errors mean, and its history over REST.
+//! Client for Alpaca: addresses, handshake, error classification, and its history over REST.
 //!
-//! Stream and history as in docs.alpaca.markets (market data v2) and alpacahq/alpaca-py; error codes as there:
-//! 402 401 403 409 410 411 cannot be mended by waiting, 404 406 407 408 429 500 can.
+//! Stream and history according to docs.alpaca.markets (market data v2) and alpacahq/alpaca-py, and so are
+//! the error codes: 402 401 403 409 410 411 are permanent, 404 406 407 408 429 500 are not.
 
 use super::vendor::{Account, Refusal, Span, Step, Take, Told, Vendor};
 use crate::http::{Http, read, untold};
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 #[derive(Debug)]
 pub(super) struct Alpaca(pub(super) Account);
 
-/// Where crypto is, of stream and history.
+/// Path of crypto, for stream and history.
 const CRYPTO: &str = "/v1beta3/crypto/us";
 
 #[derive(Deserialize)]
@@ -38,7 +38,7 @@ impl Alpaca {
         let fatal = |hint: &str| self.fatal(&format!("{code} {text}"), hint);
         match code {
             401..=403 => fatal("check APCA_API_KEY_ID and APCA_API_SECRET_KEY; paper and live keys differ"),
-            405 => fatal("the plan allows fewer symbols: shorten symbols=; the free plan has 30"),
+            405 => fatal("the plan allows fewer symbols: shorten symbols=; the free plan allows 30"),
             409 | 411 => fatal("the plan does not include this feed: try alpaca:iex"),
             400 | 410 => fatal("the feed does not know this subscription; see docs/sources.md"),
             406 => Refusal::Again("406 connection limit exceeded: another program uses this key".to_owned()),
@@ -75,7 +75,7 @@ impl Vendor for Alpaca {
         if self.0.bands {
             also("lulds");
         }
-        // A halted symbol's silence is no stall.
+        // A halted symbol's silence is not a stall.
         if self.0.feed != "test" && !self.crypto() {
             subscribe["statuses"] = self.0.symbols.clone().into();
         }
@@ -90,7 +90,7 @@ impl Vendor for Alpaca {
 
     fn answered(&self, answer: &str) -> Result<usize, Refusal> {
         let told: Vec<Control> = serde_json::from_str(answer)
-            .map_err(|error| Refusal::Again(format!("an answer that cannot be read: {error}: {answer}")))?;
+            .map_err(|error| Refusal::Again(format!("unreadable response: {error}: {answer}")))?;
         match told.iter().find(|told| told.class == "error") {
             Some(told) => Err(self.meant(told.code, &told.msg)),
             None => Ok(told.iter().filter(|told| matches!(&*told.class, "success" | "subscription")).count()),
@@ -98,13 +98,13 @@ impl Vendor for Alpaca {
     }
 
     fn told(&self, frame: &str) -> Option<Refusal> {
-        // Errors are arrays of one; data is not looked at twice.
+        // Errors are arrays of one element; data is not parsed twice.
         if !frame.starts_with("[{\"T\":\"error\"") {
             return None;
         }
         let told: Vec<Control> = serde_json::from_str(frame).ok()?;
         told.first().map(|told| match self.meant(told.code, &told.msg) {
-            // It was subscribed: what is refused now was once allowed.
+            // The subscription was accepted: what is refused now was allowed before.
             Refusal::Fatal(_) => Refusal::Again(format!("Alpaca says {}: {}", told.code, told.msg)),
             again @ Refusal::Again(_) => again,
         })

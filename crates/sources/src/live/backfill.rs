@@ -1,5 +1,5 @@
-//! Fetches what a gap missed from the vendor's history, and proves it: all of the span is published, the records at both
-//! ends of the gap are among it, and the vendor, asked again, counts the same.
+//! Backfills a gap from the vendor's history, and proves it: the whole span is published and includes the
+//! records at both ends of the gap, and a second request returns the same records.
 
 use super::vendor::{Span, Vendor};
 use crate::http::Http;
@@ -13,19 +13,19 @@ use std::time::Duration;
 
 /// Nanoseconds fetched beyond both ends.
 const MARGIN: i64 = 1_000_000_000;
-/// The vendor's history may lag behind its stream: asked again so often, a second apart.
+/// Number of attempts, a second apart: the vendor's history may lag behind its stream.
 const TRIES: u32 = 5;
 
 /// A record of history.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Past<'a> {
-    /// It can be kept.
+    /// A valid record.
     Record(&'a Record<&'a str>),
-    /// It cannot: why, and its text, for a dead letter.
+    /// An invalid record: the reason and its text, for a dead letter.
     Refused(&'a str, &'a str),
 }
 
-/// Fetches a gap's span and hands it over. How many records it has, or why the gap stays open.
+/// Fetches a gap's span and emits it. Returns the number of records, or why the gap stays open.
 pub(super) fn fill(
     vendor: &dyn Vendor,
     http: &Http,
@@ -61,7 +61,7 @@ pub(super) fn fill(
             return Ok(Ok(fetched.digest.count));
         }
         last = format!(
-            "the vendor's history has {} records of it, {} when asked again, and {} the records at its ends",
+            "the vendor's history has {} records of the gap, {} when requested again, and {} the records at its ends",
             fetched.digest.count,
             again.digest.count,
             if ends { "has" } else { "lacks" }
@@ -82,7 +82,8 @@ pub(super) fn last(
     Ok(walk(vendor, http, symbols, (from, to), decoder, stop, &mut |_| Ok(()))?.map(|found| found.last))
 }
 
-/// Hands over all that history has of a span, and up to a second more at both ends. How many, or why it does not tell.
+/// Emits the full history of a span, and up to a second more at both ends. Returns the number of records, or
+/// why it is unavailable.
 pub(super) fn all(
     vendor: &dyn Vendor,
     http: &Http,
@@ -102,7 +103,7 @@ struct Found {
     last: Option<UnixNanos>,
 }
 
-/// Reads all of a span's records; those within the gap's ends, margins included, are handed over.
+/// Reads all of a span's records; emits those within the gap's ends, including margins.
 fn walk(
     vendor: &dyn Vendor,
     http: &Http,
@@ -112,7 +113,7 @@ fn walk(
     stop: &CancelToken,
     take: &mut dyn FnMut(Past<'_>) -> Result<()>,
 ) -> Result<std::result::Result<Found, String>> {
-    // Fetched beyond both ends: records of one instant may come in any order.
+    // Fetched beyond both ends: records of one time may come in any order.
     let (start, end) = (UnixNanos(from.0.saturating_sub(MARGIN)), UnixNanos(to.0.saturating_add(MARGIN)));
     let (mut found, mut scratch) = (Found::default(), Vec::new());
     decoder.rewind();
@@ -129,7 +130,8 @@ fn walk(
                     done = take(Past::Record(&record));
                 }
                 Ok(_) => {}
-                // A record that can never be kept is a dead letter, and so accounted for: its gap does not stay open for it.
+                // An invalid record becomes a dead letter and is thus accounted for: its gap does not stay
+                // open because of it.
                 Err(reason) => done = take(Past::Refused(&reason, raw)),
             });
             done

@@ -1,7 +1,8 @@
-//! Binance's side: spot trades, combined streams; no key. History over `/api/v3/historicalTrades`, from the number that
-//! `/api/v3/aggTrades` gives for a time. It closes each connection after a day, which is a gap like any other.
+//! Client for Binance: spot trades, combined streams; no key. History over `/api/v3/historicalTrades`, from
+//! the number that `/api/v3/aggTrades` returns for a time. It closes each connection after a day, which is a
+//! gap like any other.
 //!
-//! As in binance-spot-api-docs.
+//! According to binance-spot-api-docs.
 
 use super::vendor::{Account, Refusal, Span, Step, Take, Told, Vendor};
 use crate::http::{Http, read, untold};
@@ -23,9 +24,9 @@ struct Control {
     error: Option<serde_json::Value>,
 }
 
-/// Trades of a page of history.
+/// Trades per page of history.
 const LIMIT: usize = 1_000;
-/// How far ahead the first trade of a span is looked for at a time, ms: what `aggTrades` allows.
+/// Length of the span searched for its first trade at a time, ms: the limit of `aggTrades`.
 const AHEAD: i64 = 3_600_000;
 
 impl Binance {
@@ -79,9 +80,11 @@ impl Vendor for Binance {
 
     fn answered(&self, answer: &str) -> Result<usize, Refusal> {
         let told: Control = serde_json::from_str(answer)
-            .map_err(|error| Refusal::Again(format!("an answer that cannot be read: {error}: {answer}")))?;
+            .map_err(|error| Refusal::Again(format!("unreadable response: {error}: {answer}")))?;
         match told.error {
-            Some(error) => Err(self.fatal(&error.to_string(), "symbols are as BTCUSDT: see docs/sources.md")),
+            Some(error) => {
+                Err(self.fatal(&error.to_string(), "expected symbols such as BTCUSDT; see docs/sources.md"))
+            }
             None => Ok(usize::from(told.id.is_some())),
         }
     }

@@ -1,7 +1,7 @@
-//! Coinbase Advanced Trade's side: `market_trades` beside `heartbeats`, which keep it open; no key. History over the
-//! public `ticker` of a product, which tells the newest trades of a span first.
+//! Client for Coinbase Advanced Trade: `market_trades`, with `heartbeats` to keep the connection open; no
+//! key. History over a product's public `ticker`, which returns the newest trades of a span first.
 //!
-//! As in docs.cdp.coinbase.com and coinbase-advanced-py.
+//! According to docs.cdp.coinbase.com and coinbase-advanced-py.
 
 use super::vendor::{Account, Refusal, Span, Step, Take, Told, Vendor};
 use crate::http::{Http, read, segment, untold};
@@ -27,7 +27,7 @@ struct Control {
     message: String,
 }
 
-/// Trades of a page of history.
+/// Trades per page of history.
 const LIMIT: usize = 1_000;
 
 impl Vendor for Coinbase {
@@ -50,12 +50,14 @@ impl Vendor for Coinbase {
 
     fn answered(&self, answer: &str) -> Result<usize, Refusal> {
         let told: Control = serde_json::from_str(answer)
-            .map_err(|error| Refusal::Again(format!("an answer that cannot be read: {error}: {answer}")))?;
+            .map_err(|error| Refusal::Again(format!("unreadable response: {error}: {answer}")))?;
         match (told.class.as_str(), told.channel.as_str()) {
             ("error", _) if told.message.contains("rate") => {
                 Err(Refusal::Again(format!("Coinbase says {}", told.message)))
             }
-            ("error", _) => Err(self.fatal(&told.message, "symbols are as BTC-USD: see docs/sources.md")),
+            ("error", _) => {
+                Err(self.fatal(&told.message, "expected symbols such as BTC-USD; see docs/sources.md"))
+            }
             (_, "subscriptions") => Ok(1),
             _ => Ok(0),
         }
@@ -104,7 +106,7 @@ impl Vendor for Coinbase {
                         Err(reason) => return untold(reason),
                     };
                     let Ok(ts) = UnixNanos::parse(&row.time) else {
-                        return untold(format!("{url}: a time that is none: {}", row.time));
+                        return untold(format!("{url}: invalid time {}", row.time));
                     };
                     oldest = oldest.min(ts.0);
                     if seen.insert(row.trade_id) && (span.from..=span.to).contains(&ts) {
@@ -114,11 +116,11 @@ impl Vendor for Coinbase {
                 if reply.trades.len() < LIMIT {
                     break;
                 }
-                // Older ones are behind the oldest; its own second is asked for again, whole.
+                // Older trades are before the oldest one; its whole second is requested again.
                 let next = oldest.div_euclid(1_000_000_000) + 1;
                 if next >= end {
                     return untold(format!(
-                        "{url}: more than {LIMIT} trades in a second, which it does not tell"
+                        "{url}: more than {LIMIT} trades in one second, the limit of the endpoint"
                     ));
                 }
                 end = next;

@@ -1,5 +1,5 @@
-//! The socket: connects, restores the subscriptions, enqueues each frame and does nothing else; connects anew by the
-//! vendor's rules when it is lost.
+//! The socket: connects, subscribes, enqueues each frame and does nothing else; reconnects by the vendor's
+//! rules.
 
 use super::vendor::{Refusal, Step, Vendor};
 use crossbeam_channel::Sender;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tungstenite::stream::MaybeTlsStream;
 use tungstenite::{Message, WebSocket};
 
-/// What the thread tells.
+/// Event from the reading thread.
 #[derive(Debug)]
 pub(super) enum Wire {
     Connected,
@@ -21,7 +21,7 @@ pub(super) enum Wire {
     Fatal(Error),
 }
 
-/// A wish that the connection be closed and made anew, and why.
+/// Request to close the connection and reconnect, with the reason.
 #[derive(Debug, Clone, Default)]
 pub(super) struct HangUp(Arc<Mutex<Option<String>>>);
 
@@ -37,10 +37,10 @@ impl HangUp {
 
 /// A handshake step, and a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A connection that lived so long, or brought so many frames, was a good one.
+/// A connection that lasted this long, or delivered this many frames, was stable.
 const LIVED: Duration = Duration::from_secs(1);
 const MANY: u64 = 50;
-/// How often a quiet socket is looked at for other duties.
+/// How often a quiet socket is interrupted for other work.
 const LOOK: Duration = Duration::from_millis(100);
 const PING: Duration = Duration::from_secs(10);
 /// Larger frames are refused: a frame of 100 quotes has 20 kB.
@@ -48,7 +48,7 @@ const LARGEST: usize = 16 << 20;
 
 type Socket = WebSocket<MaybeTlsStream<TcpStream>>;
 
-/// Starts the thread; it ends when a stop is asked or nobody listens any more.
+/// Starts the thread; it ends when cancelled or when the receiver is gone.
 pub(super) fn start(
     vendor: Arc<dyn Vendor>,
     hang_up: HangUp,
@@ -69,7 +69,7 @@ pub(super) fn start(
                     let (since, mut frames) = (Instant::now(), 0);
                     let ended = read(vendor.as_ref(), &mut socket, &hang_up, &stop, &wires, &mut frames);
                     drop(socket);
-                    // One that is lost at once is not tried without ever longer pauses.
+                    // One that is lost immediately does not reset the back-off.
                     if since.elapsed() > LIVED || frames > MANY {
                         backoff.reset();
                     }
@@ -86,11 +86,11 @@ pub(super) fn start(
                 None => None,
             };
             let Some(cause) = wire else { return };
-            // Nobody listens any longer: nothing is lost.
+            // The receiver is gone: nothing is lost.
             if wires.send(Wire::Lost(cause.clone())).is_err() {
                 return;
             }
-            tracing::warn!(cause, tries = backoff.tries(), "the stream is away; trying again");
+            tracing::warn!(cause, tries = backoff.tries(), "stream disconnected; reconnecting");
             stop.sleep(backoff.wait());
         }
     };
@@ -101,14 +101,14 @@ pub(super) fn start(
         .map_err(|error| Error::internal(format!("start the thread that reads the stream: {error}")))
 }
 
-/// A connection and what was heard on it before it stood.
+/// A connection, and the frames received before it was subscribed.
 type Opened = (Socket, Vec<Wire>);
 
 fn connect(vendor: &dyn Vendor) -> std::result::Result<Opened, Refusal> {
     let again = |what: &str, error: &dyn std::fmt::Display| Refusal::Again(format!("{what}: {error}"));
     let (host, port) = address(&vendor.url());
     let addresses =
-        (host.as_str(), port).to_socket_addrs().map_err(|error| again("find the host", &error))?;
+        (host.as_str(), port).to_socket_addrs().map_err(|error| again("resolve the host", &error))?;
     let mut last = None;
     for address in addresses {
         match TcpStream::connect_timeout(&address, PATIENCE) {
@@ -123,7 +123,7 @@ fn connect(vendor: &dyn Vendor) -> std::result::Result<Opened, Refusal> {
             Err(error) => last = Some(error),
         }
     }
-    Err(last.map_or_else(|| again("find the host", &"no address"), |error| again("connect", &error)))
+    Err(last.map_or_else(|| again("resolve the host", &"no address"), |error| again("connect", &error)))
 }
 
 /// Host and port of a stream's address.
@@ -147,9 +147,11 @@ fn subscribe(vendor: &dyn Vendor, stream: TcpStream) -> std::result::Result<Open
                 vendor.status(response.status().as_u16())
             }
             tungstenite::HandshakeError::Failure(error) => Refusal::Again(format!("handshake: {error}")),
-            tungstenite::HandshakeError::Interrupted(_) => Refusal::Again("handshake: no answer".to_owned()),
+            tungstenite::HandshakeError::Interrupted(_) => {
+                Refusal::Again("handshake: no response".to_owned())
+            }
         })?;
-    let lost = |error: tungstenite::Error| Refusal::Again(format!("while greeting: {error}"));
+    let lost = |error: tungstenite::Error| Refusal::Again(format!("during the handshake: {error}"));
     let (mut early, mut heard) = (Vec::new(), 0);
     for step in vendor.greeting() {
         match step {
@@ -159,7 +161,8 @@ fn subscribe(vendor: &dyn Vendor, stream: TcpStream) -> std::result::Result<Open
                     match socket.read().map_err(lost)? {
                         Message::Text(text) => {
                             heard += vendor.answered(&text)?;
-                            // The first symbol's data may come before the last one's answer; and answers may be counted.
+                            // The first symbol's data may arrive before the last acknowledgement; and
+                            // acknowledgements may be numbered.
                             early.push(Wire::Frame(text.to_string(), clock::now()));
                         }
                         Message::Binary(bytes) => {
@@ -167,7 +170,9 @@ fn subscribe(vendor: &dyn Vendor, stream: TcpStream) -> std::result::Result<Open
                             heard += vendor.answered(text)?;
                             early.push(Wire::Frame(text.to_owned(), clock::now()));
                         }
-                        Message::Close(_) => return Err(Refusal::Again("closed while greeting".to_owned())),
+                        Message::Close(_) => {
+                            return Err(Refusal::Again("closed during the handshake".to_owned()));
+                        }
                         _ => {}
                     }
                 }
@@ -188,13 +193,13 @@ fn subscribe(vendor: &dyn Vendor, stream: TcpStream) -> std::result::Result<Open
     Ok((socket, early))
 }
 
-/// JSON is text, also where a vendor sends it in binary frames.
+/// JSON is text, even if a vendor sends it in binary frames.
 fn text_of(bytes: &[u8]) -> std::result::Result<&str, String> {
     std::str::from_utf8(bytes)
         .map_err(|error| format!("a binary frame of {} bytes is not JSON text: {error}", bytes.len()))
 }
 
-/// Enqueues frames until the connection is lost: why; `None` when it is to end.
+/// Enqueues frames until the connection is lost, and returns why; `None` when it is to end.
 fn read(
     vendor: &dyn Vendor,
     socket: &mut Socket,
@@ -237,10 +242,10 @@ fn read(
             Ok(_) => heard = Instant::now(),
             Err(tungstenite::Error::Io(error))
                 if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
-            Err(error) => return again(format!("the connection was lost: {error}")),
+            Err(error) => return again(format!("connection lost: {error}")),
         }
         if heard.elapsed() > 2 * PING {
-            return again(format!("no answer to a ping for {} s", heard.elapsed().as_secs()));
+            return again(format!("no pong for {} s", heard.elapsed().as_secs()));
         }
         if pinged.elapsed() > PING {
             pinged = Instant::now();
@@ -248,7 +253,7 @@ fn read(
                 .send(Message::Ping(Vec::new().into()))
                 .and_then(|()| vendor.beat().map_or(Ok(()), |line| socket.send(Message::text(line))));
             if let Err(error) = said {
-                return again(format!("the connection was lost: {error}"));
+                return again(format!("connection lost: {error}"));
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Asked by a person: fetches spans from the vendor's history, or the ledger's open gaps once more, and ends; or reads a
-//! span once, to compare.
+//! History on request: fetches spans, or the ledger's open gaps again, and ends; or reads a span once, to
+//! compare.
 
 use super::backfill::Past;
 use super::{Settings, backfill, hand_over_past};
@@ -18,12 +18,12 @@ pub struct Fetch {
     decoder: Box<dyn Decode>,
     http: Http,
     gaps: VecDeque<Gap>,
-    /// As they stand afterwards.
+    /// Their state afterwards.
     pub done: Vec<Gap>,
 }
 
 impl Fetch {
-    /// Of gaps that a ledger holds.
+    /// Fetches gaps from a ledger.
     #[must_use]
     pub fn new(settings: Settings, gaps: Vec<Gap>) -> Self {
         let decoder = settings.vendor.decoder(&settings.feed);
@@ -31,7 +31,7 @@ impl Fetch {
         Self { settings, decoder, http, gaps: gaps.into(), done: Vec::new() }
     }
 
-    /// Of a span, both ends included.
+    /// Fetches a span, both ends included.
     #[must_use]
     pub fn span(settings: Settings, from: UnixNanos, to: UnixNanos) -> Self {
         let gap = Gap {
@@ -81,14 +81,14 @@ impl Source for Fetch {
     }
 }
 
-/// A span of the vendor's history, read once: what topic and store should hold of it.
+/// A span of the vendor's history, read once: what topic and store should contain.
 pub struct History {
     settings: Settings,
     span: (UnixNanos, UnixNanos),
 }
 
 impl History {
-    /// Of a span, and up to a second more at both ends.
+    /// Reads a span, and up to a second more at both ends.
     #[must_use]
     pub fn new(settings: Settings, from: UnixNanos, to: UnixNanos) -> Self {
         Self { settings, span: (from, to) }
@@ -114,8 +114,8 @@ impl Source for History {
             &mut take,
         )?
         .map_err(|reason| {
-            Error::user(format!("the history of {} does not tell: {reason}", vendor.name()))
-                .hint("choose a span that the plan covers, with --from and --to")
+            Error::user(format!("the history of {} is unavailable: {reason}", vendor.name()))
+                .hint("choose a span that the plan covers with --from and --to")
         })?;
         Ok(false)
     }

@@ -1,7 +1,7 @@
-//! Finnhub's side: trades; it answers no subscription, and says `ping` when there is nothing to say. History over
-//! `/stock/tick`, a day in columns, where the plan has it.
+//! Client for Finnhub: trades; it acknowledges no subscription, and sends `ping` when idle. History over
+//! `/stock/tick`, one day in columns, if the plan includes it.
 //!
-//! As in finnhub.io/docs/api and Finnhub-Stock-API/finnhub-python.
+//! According to finnhub.io/docs/api and Finnhub-Stock-API/finnhub-python.
 
 use super::vendor::{Account, Refusal, Span, Step, Take, Told, Vendor};
 use crate::http::{Http, read, untold};
@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 #[derive(Debug)]
 pub(super) struct Finnhub(pub(super) Account);
 
-/// Ticks of a page of history.
+/// Ticks per page of history.
 const LIMIT: usize = 25_000;
 
 impl Vendor for Finnhub {
@@ -54,9 +54,9 @@ impl Vendor for Finnhub {
         let told: Control = serde_json::from_str(frame).ok()?;
         (told.class == "error").then(|| {
             let hint = if told.msg.contains("too many") {
-                "shorten symbols=; the free plan has 50"
+                "shorten symbols=; the free plan allows 50"
             } else {
-                "symbols are as AAPL or BINANCE:BTCUSDT: see docs/sources.md"
+                "expected symbols such as AAPL or BINANCE:BTCUSDT; see docs/sources.md"
             };
             self.fatal(&told.msg, hint)
         })
@@ -74,7 +74,7 @@ impl Vendor for Finnhub {
     }
 
     fn describe(&self) -> String {
-        // The address holds the key.
+        // The address contains the key.
         format!("{} for {}", self.0.stream, self.0.symbols.join(","))
     }
 

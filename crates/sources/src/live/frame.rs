@@ -1,4 +1,4 @@
-//! A frame: its records are handed over, what else it tells is told, and what cannot be read is kept.
+//! Processes a frame: emits its records, reports its other messages, and keeps what cannot be decoded.
 
 use super::{Live, bars_of, hand_over};
 use market::codec::feed::{Idle, Message};
@@ -23,8 +23,8 @@ impl Live {
         stop: &CancelToken,
         sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
     ) -> Result<()> {
-        // The decoder is lent to its own frame. What comes while a gap is open waits for the frame's end: the gap is
-        // filled first, and needs the decoder.
+        // The decoder is borrowed by its own frame. Messages after an open gap wait for the end of the frame:
+        // the gap is filled first, and needs the decoder.
         let mut decoder = std::mem::replace(&mut self.decoder, Box::new(Idle));
         let (mut done, mut later) = (Ok(()), Vec::new());
         let read = decoder.frame(text, recv_ts, &mut |outcome, raw| {
@@ -37,9 +37,9 @@ impl Live {
                     later.push(Later::Record(record.map(str::to_owned)));
                     Ok(())
                 }
-                Ok(Message::Missed(what)) => self.missed(&format!("a hole: {what}"), sink),
+                Ok(Message::Missed(what)) => self.missed(&format!("sequence gap: {what}"), sink),
                 Ok(Message::Halted { symbol, ts, halted }) => {
-                    // As loud as a gap: it explains a silence that would otherwise look like one.
+                    // As prominent as a gap: it explains a silence that would otherwise look like one.
                     tracing::warn!(symbol, halted, "trading status");
                     self.watch.halt(symbol, ts, halted);
                     sink(Event::Notice(&Notice::halt(&self.settings.feed, symbol, ts, halted)))
@@ -54,7 +54,7 @@ impl Live {
                     self.unknown.count(class);
                     Ok(())
                 }
-                Err(reason) if self.open.is_none() => self.unreadable("a message", reason, raw, sink),
+                Err(reason) if self.open.is_none() => self.unreadable("message", reason, raw, sink),
                 Err(reason) => {
                     later.push(Later::Unreadable(reason, raw.to_owned()));
                     Ok(())
@@ -66,12 +66,12 @@ impl Live {
         for outcome in later {
             match outcome {
                 Later::Record(record) => self.record(&record.as_str(), stop, sink)?,
-                Later::Unreadable(reason, raw) => self.unreadable("a message", reason, &raw, sink)?,
+                Later::Unreadable(reason, raw) => self.unreadable("message", reason, &raw, sink)?,
             }
         }
         match read {
             Ok(()) => Ok(()),
-            Err(reason) => self.unreadable("a frame", reason, text, sink),
+            Err(reason) => self.unreadable("frame", reason, text, sink),
         }
     }
 
@@ -86,7 +86,7 @@ impl Live {
             self.fill(ts, sink, stop)?;
         }
         self.watch.hear(record.symbol(), ts);
-        // A simulator's time is of another day.
+        // A simulator's time is on another day.
         if self.settings.speed == 1.0 {
             self.lag.record(u64::try_from(record.recv_ts().0.saturating_sub(ts.0) / 1_000).unwrap_or(0));
         }
@@ -95,7 +95,7 @@ impl Live {
         hand_over(record, &mut self.payload, sink)
     }
 
-    /// What cannot be read may have been a record: it is kept, and a gap.
+    /// An unreadable message may have been a record: it is kept, and a gap.
     fn unreadable(
         &mut self,
         what: &str,
@@ -103,7 +103,7 @@ impl Live {
         raw: &str,
         sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
     ) -> Result<()> {
-        let cause = format!("{what} that cannot be read: {reason}");
+        let cause = format!("unreadable {what}: {reason}");
         self.dead(reason, raw, sink)?;
         self.missed(&cause, sink)
     }

@@ -1,6 +1,6 @@
-//! Kraken's side: spot trades of its websocket, version 2; no key. History over `/0/public/Trades`.
+//! Client for Kraken: spot trades of its websocket API, version 2; no key. History over `/0/public/Trades`.
 //!
-//! As in docs.kraken.com and python-kraken-sdk.
+//! According to docs.kraken.com and python-kraken-sdk.
 
 use super::vendor::{Account, Refusal, Span, Step, Take, Told, Vendor};
 use crate::http::{Http, read, untold};
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
-/// Trades of a page.
+/// Trades per page.
 const LIMIT: usize = 1_000;
 
 /// Kraken spot.
@@ -39,22 +39,24 @@ impl Vendor for Kraken {
     }
 
     fn greeting(&self) -> Vec<Step> {
-        // A snapshot would repeat trades of before the subscription.
+        // A snapshot would repeat trades from before the subscription.
         let params = serde_json::json!({"channel": "trade", "symbol": self.0.symbols, "snapshot": false});
         let subscribe = serde_json::json!({"method": "subscribe", "params": params, "req_id": 1});
-        // An answer for each symbol.
+        // One acknowledgement per symbol.
         vec![Step::Say(subscribe.to_string()), Step::Hear(self.0.symbols.len())]
     }
 
     fn answered(&self, answer: &str) -> Result<usize, Refusal> {
         let told: Control = serde_json::from_str(answer)
-            .map_err(|error| Refusal::Again(format!("an answer that cannot be read: {error}: {answer}")))?;
+            .map_err(|error| Refusal::Again(format!("unreadable response: {error}: {answer}")))?;
         match (told.method.as_deref(), told.success, told.error) {
             (Some("subscribe"), Some(true), _) => Ok(1),
             (_, _, Some(error)) if error.contains("rate") => {
                 Err(Refusal::Again(format!("Kraken says {error}")))
             }
-            (_, _, Some(error)) => Err(self.fatal(&error, "symbols are as BTC/USD: see docs/sources.md")),
+            (_, _, Some(error)) => {
+                Err(self.fatal(&error, "expected symbols such as BTC/USD; see docs/sources.md"))
+            }
             _ => Ok(0),
         }
     }
@@ -81,9 +83,9 @@ impl Vendor for Kraken {
         }
         let url = format!("{}/0/public/Trades", self.0.rest.trim_end_matches('/'));
         for symbol in span.symbols {
-            // `since` leaves out its own instant.
+            // `since` excludes its own time.
             let mut since = span.from.0.saturating_sub(1);
-            // A pair's trade numbers leave none out: the next one is known from the second trade on.
+            // A pair's trade numbers are consecutive: the next one is known from the second trade on.
             let mut next: Option<i64> = None;
             loop {
                 let from = since.to_string();
@@ -111,7 +113,7 @@ impl Vendor for Kraken {
                     for raw in rows {
                         let (ts, number) = key(raw.get());
                         match (next, number) {
-                            // Of the page before: it shares the instant of that page's end.
+                            // From the previous page: it has the time of that page's end.
                             (Some(next), Some(number)) if number < next => {
                                 known += 1;
                                 continue;
@@ -132,11 +134,11 @@ impl Vendor for Kraken {
                         }
                     }
                 }
-                // Trades that share the last instant may be beyond the page's end: it is asked for again.
+                // Trades with the last time may be beyond the page's end: that time is requested again.
                 match last {
                     Some(last) if fresh > 0 && !beyond => since = last.saturating_sub(1).max(since),
-                    // All of a full page is known: the next one begins behind its instant. A trade that this leaves out is
-                    // missed by its number.
+                    // The whole page is known: the next one starts after its time. A trade that this skips is
+                    // detected by its number.
                     Some(last) if known >= LIMIT && last > since => since = last,
                     _ => break,
                 }
@@ -146,7 +148,7 @@ impl Vendor for Kraken {
     }
 }
 
-/// The instant of a row, nanoseconds, and its trade number.
+/// Time of a row, nanoseconds, and its trade number.
 fn key(row: &str) -> (Option<i64>, Option<i64>) {
     let (mut at, mut ts, mut number) = (0, None, None);
     let read = Scanner::new(row).array(|scanner| {
@@ -211,7 +213,7 @@ mod tests {
     fn v15_trades_of_one_instant_across_a_page_edge_are_all_read_and_a_hole_is_named() {
         let early = |n: u32| row(n, &format!("1748439000.{n:06}"));
         let edge = |n: u32| row(n, "1748439001.5");
-        // Ten of one instant, five on each page; the second page begins with that instant again.
+        // Ten trades of one time, five on each page; the second page starts with that time again.
         let first: Vec<String> = (1..=995).map(early).chain((996..=1_000).map(edge)).collect();
         let second: Vec<String> =
             (996..=1_005).map(edge).chain((1_006..=1_500).map(|n| row(n, "1748439002.5"))).collect();

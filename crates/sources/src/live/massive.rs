@@ -1,6 +1,7 @@
-//! Massive's (Polygon.io's) side: stocks, delayed or not; history over `/v3/trades` and `/v3/quotes`.
+//! Client for Massive (Polygon.io): stocks, delayed or not; history over `/v3/trades` and `/v3/quotes`.
 //!
-//! As in massive.com/docs and massive-com/client-python. One connection a key: a newer one closes the older.
+//! According to massive.com/docs and massive-com/client-python. One connection per key: a newer one closes
+//! the older.
 
 use super::vendor::{Account, Refusal, Span, Step, Take, Told, Vendor};
 use crate::http::{Http, read, segment, untold};
@@ -33,7 +34,7 @@ impl Massive {
             "auth_failed" => self.fatal(&text, "check MASSIVE_API_KEY"),
             "error" => self
                 .fatal(&text, "the plan does not include this, or a symbol is unknown: see docs/sources.md"),
-            // `max_connections`, `auth_timeout` and what is yet to come.
+            // `max_connections`, `auth_timeout` and future statuses.
             _ => Refusal::Again(format!("Massive says {text}")),
         })
     }
@@ -79,7 +80,7 @@ impl Vendor for Massive {
 
     fn answered(&self, answer: &str) -> Result<usize, Refusal> {
         let told: Vec<Control> = serde_json::from_str(answer)
-            .map_err(|error| Refusal::Again(format!("an answer that cannot be read: {error}: {answer}")))?;
+            .map_err(|error| Refusal::Again(format!("unreadable response: {error}: {answer}")))?;
         let states: Vec<&Control> = told.iter().filter(|told| told.ev == "status").collect();
         match states.iter().find_map(|told| self.meant(told)) {
             Some(refusal) => Err(refusal),
@@ -109,7 +110,7 @@ impl Vendor for Massive {
         }
         let rest = self.0.rest.trim_end_matches('/');
         let bearer = format!("Bearer {}", self.0.key.reveal());
-        // The stream's times are cut to milliseconds: the last one is whole.
+        // The stream's times are truncated to milliseconds: the last one is included fully.
         let (from, to) = (span.from.0.to_string(), span.to.0.saturating_add(999_999).to_string());
         for symbol in span.symbols {
             let mut url = format!("{rest}/v3/{}/{}", span.kind.plural(), segment(symbol));
@@ -134,9 +135,9 @@ impl Vendor for Massive {
                     take(symbol, raw.get())?;
                 }
                 let Some(next) = reply.next_url else { break };
-                // The key goes to the host of our settings and to no other.
+                // The key goes to the host in our settings and to no other.
                 let Some(path) = next.split_once("://").and_then(|(_, rest)| rest.split_once('/')) else {
-                    return untold(format!("{url}: a next_url that is none: {next}"));
+                    return untold(format!("{url}: invalid next_url {next}"));
                 };
                 (url, query) = (format!("{rest}/{}", path.1), &[]);
             }

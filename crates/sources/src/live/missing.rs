@@ -1,4 +1,4 @@
-//! What may have been missed: the gap that is open, the silence that may be a stall, and how either ends.
+//! Tracks what may have been missed: the open gap, silences that may be stalls, and how each ends.
 
 use super::backfill::Past;
 use super::vendor::Span;
@@ -11,18 +11,18 @@ use ports::gap::{Gap, State};
 use ports::source::Event;
 use std::time::Instant;
 
-/// A record of history that is no older may still come by the stream.
+/// A record of history younger than this may still arrive on the stream.
 const ON_ITS_WAY_S: f64 = 2.0;
 
 impl Live {
-    /// Records may be missing from the newest one on.
+    /// Records may be missing after the newest one.
     pub(super) fn missed(
         &mut self,
         cause: &str,
         sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
     ) -> Result<()> {
         let Some(from) = self.latest else { return Ok(()) };
-        // Of a symbol that stalled more is missing.
+        // More is missing of a stalled symbol.
         let from = self.silent_since.take().map_or(from, |since| since.min(from));
         if let Some(open) = &mut self.open {
             open.cause = format!("{}; {cause}", open.cause);
@@ -42,13 +42,13 @@ impl Live {
             note: None,
             offsets: None,
         };
-        tracing::warn!(cause, from = gap.from, "records may be missing: a gap in the ledger");
+        tracing::warn!(cause, from = gap.from, "records may be missing; gap added to the ledger");
         sink(Event::Gap(&gap))?;
         self.open = Some(gap);
         Ok(())
     }
 
-    /// A record has come after a gap: how far it reaches is known, and it can be fetched.
+    /// A record has arrived after a gap: its end is known, and it can be fetched.
     pub(super) fn fill(
         &mut self,
         to: UnixNanos,
@@ -69,25 +69,25 @@ impl Live {
                 hand_over_past(past, &origin, &mut payload, sink)
             };
             let filled = backfill::fill(vendor, &self.http, &mut gap, decoder, &mut take, stop)?;
-            // While that was done nothing was read.
+            // The stream was not read in the meantime.
             self.watch.excuse(None);
             match filled {
                 Ok(fetched) => {
-                    tracing::info!(fetched, from = gap.from, "the gap is fetched and counted: closed")
+                    tracing::info!(fetched, from = gap.from, "gap closed: backfilled and confirmed")
                 }
                 Err(reason) => {
-                    tracing::warn!(reason, from = gap.from, "the gap stays open");
+                    tracing::warn!(reason, from = gap.from, "gap stays open");
                     gap.note = Some(reason);
                 }
             }
         } else {
-            gap.note = Some("fetching what was missed is switched off".to_owned());
+            gap.note = Some("backfill is disabled (source.backfill)".to_owned());
         }
         sink(Event::Gap(&gap))
     }
 
-    /// Looks into silence: why to connect anew. The vendor's history tells a stall from a quiet or halted symbol; where it
-    /// cannot be asked, silence in the regular session counts as one.
+    /// Checks a silence: returns why to reconnect. The vendor's history distinguishes a stall from a quiet or
+    /// halted symbol; if it is unavailable, silence in the regular session counts as a stall.
     pub(super) fn stalled(&mut self, stop: &CancelToken) -> Result<Option<String>> {
         if self.watched.elapsed() < LOOK {
             return Ok(None);
@@ -98,7 +98,7 @@ impl Live {
             let told = if self.settings.backfill {
                 self.unheard(&suspect, stop)?
             } else {
-                Err("it is not to be asked".to_owned())
+                Err("backfill is disabled".to_owned())
             };
             let silence =
                 format!("no record of {} for {:.0} s while connected", suspect.symbol, suspect.silent_s);
@@ -111,23 +111,21 @@ impl Live {
                 Err(_) if !suspect.regular => {}
                 Err(reason) => {
                     self.silent_since = Some(suspect.since.0);
-                    return Ok(Some(format!(
-                        "stall: {silence}; whether history has any is not known: {reason}"
-                    )));
+                    return Ok(Some(format!("stall: {silence}; history is unavailable: {reason}")));
                 }
             }
         }
         Ok(None)
     }
 
-    /// After a gap the stream stands and nothing comes: what history has of it is fetched all the same. The session may
-    /// have ended in between.
+    /// After a gap the stream is up but silent: fetches what history has of the gap all the same. The session
+    /// may have ended in between.
     pub(super) fn settle(
         &mut self,
         sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
         stop: &CancelToken,
     ) -> Result<()> {
-        // While the stream is away, more is being missed.
+        // While the stream is disconnected, more is being missed.
         let Some(stands) = self.stands else { return Ok(()) };
         let market_s = stands.elapsed().as_secs_f64() * self.settings.speed;
         let Some(gap) =
@@ -137,14 +135,14 @@ impl Live {
         };
         self.stands = Some(Instant::now());
         let from = gap.instant_from()?;
-        // A simulator's time is known by its records alone.
+        // A simulator's time is known only from its records.
         let now = match self.watch.now() {
             Some(now) if self.settings.speed != 1.0 => now,
             _ => ports::clock::now(),
         };
         let (vendor, decoder) = (self.settings.vendor.as_ref(), self.decoder.as_mut());
         match backfill::last(vendor, &self.http, (from, now), decoder, stop)? {
-            // After the close nothing more is to come.
+            // After the close no more records are expected.
             Ok(Some(last)) if last > from || self.watch.closed(now) => {
                 self.latest = self.latest.max(Some(last.0));
                 self.changed = true;
@@ -152,20 +150,20 @@ impl Live {
             }
             Ok(_) => Ok(()),
             Err(reason) => {
-                tracing::debug!(reason, "history does not tell of the open gap yet");
+                tracing::debug!(reason, "history does not cover the open gap yet");
                 Ok(())
             }
         }
     }
 
-    /// How many records the vendor's history has since a symbol's last one.
+    /// Number of records that the vendor's history has since a symbol's last one.
     fn unheard(&self, suspect: &Suspect, stop: &CancelToken) -> Result<std::result::Result<usize, String>> {
         let (vendor, mut count) = (&self.settings.vendor, 0);
-        // What is that new may be on its way.
+        // Recent records may still be in transit.
         let on_its_way = (ON_ITS_WAY_S * self.settings.speed).min(self.settings.stall_s / 2.0);
         let to = UnixNanos(suspect.now.0.saturating_sub((on_its_way * 1e9) as i64));
         for kind in &vendor.account().kinds {
-            // Not the last record itself: some vendors' times are of milliseconds.
+            // Excludes the last record itself: some vendors' times have milliseconds.
             let from = UnixNanos(suspect.since.0.saturating_add(1_000_000));
             let symbols = std::slice::from_ref(&suspect.symbol);
             let span = Span { kind: *kind, symbols, from, to };

@@ -1,7 +1,8 @@
-//! A vendor's live stream. A thread of its own reads the socket and only enqueues (`connection`); here frames become
-//! records, and what may have been missed becomes a gap that is fetched from the vendor's history (`backfill`).
+//! A vendor's live stream. A separate thread reads the socket and only enqueues (`connection`); here frames
+//! become records, and spans that may have been missed become gaps, which are backfilled from the vendor's
+//! history (`backfill`).
 //!
-//! What differs between vendors is behind [`vendor::Vendor`], a file for each, and `market::codec`, a file for each.
+//! Vendors differ behind [`vendor::Vendor`] and `market::codec`, with one file each.
 
 mod alpaca;
 mod backfill;
@@ -42,31 +43,31 @@ use std::time::{Duration, Instant};
 use vendor::Vendor;
 use watch::Watch;
 
-/// Frames read and not yet worked on, at the most.
+/// Maximum number of frames read and not yet processed.
 const QUEUE: usize = 4_096;
-/// Frames handed over in one go.
+/// Maximum number of frames processed at once.
 const AT_ONCE: usize = 256;
 /// How long a call waits for the first frame.
 const WAIT: Duration = Duration::from_millis(50);
-/// The cause of a gap that a person names: its ends are no records.
-const ASKED: &str = "asked for";
-/// How often silence is looked into.
+/// Cause of a gap that a person requests: its ends are not records.
+const ASKED: &str = "requested by the user";
+/// How often silence is checked.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How to follow a feed.
+/// Settings of a live feed.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The vendor's side.
+    /// The vendor's client.
     pub vendor: Arc<dyn Vendor>,
-    /// What its records are labelled with, as `alpaca.iex`.
+    /// Feed label of its records, for example `alpaca.iex`.
     pub feed: String,
-    /// Sessions: while the market is closed silence is none.
+    /// Exchange calendar: while the market is closed, silence is expected.
     pub calendar: Calendar,
-    /// Silence of a symbol, in market seconds, that is looked into; 20 times its usual pause if that is longer.
+    /// Silence of a symbol, in market seconds, that is checked; 20 times its usual pause if that is longer.
     pub stall_s: f64,
-    /// Market seconds in a second: 1, or a simulator's speed.
+    /// Market seconds per second: 1, or a simulator's speed.
     pub speed: f64,
-    /// Fetch what was missed.
+    /// Whether to backfill what was missed.
     pub backfill: bool,
 }
 
@@ -76,17 +77,17 @@ pub struct Live {
     decoder: Box<dyn Decode>,
     http: Http,
     wires: Option<Receiver<Wire>>,
-    /// Told to the reading thread: connect anew, for this reason.
+    /// Makes the reading thread reconnect, with the reason.
     hang_up: connection::HangUp,
     /// Event time of the newest record.
     latest: Option<i64>,
     watch: Watch,
     watched: Instant,
-    /// Waits for the first record after it.
+    /// Gap that waits for the first record after it.
     open: Option<Gap>,
-    /// The last record of a symbol that stalled, until the connection is made anew for it.
+    /// The last record of a stalled symbol, until it is reconnected.
     silent_since: Option<i64>,
-    /// Since when the stream stands, or was looked into for an open gap; nothing while it is away.
+    /// When the stream came up, or was last checked for an open gap; `None` while disconnected.
     stands: Option<Instant>,
     gaps: u64,
     changed: bool,
@@ -125,12 +126,12 @@ impl Live {
     }
 }
 
-/// What a vendor's own bars are labelled with, so that they never pass for those we make of its trades.
+/// Feed label of the vendor's own bars, so that they are never confused with bars built from its trades.
 pub(super) fn bars_of(feed: &str) -> String {
     format!("{feed}.bars")
 }
 
-/// Hands a record over in canonical form.
+/// Emits a record in canonical form.
 fn hand_over(
     record: &Record<&str>,
     payload: &mut Vec<u8>,
@@ -141,7 +142,7 @@ fn hand_over(
     sink(Event::Record { kind: record.kind(), symbol: record.symbol(), recv_ts: record.recv_ts(), payload })
 }
 
-/// Hands over a record of history, or its dead letter.
+/// Emits a record of history, or its dead letter.
 fn hand_over_past(
     past: Past<'_>,
     origin: &str,
@@ -206,7 +207,7 @@ impl Source for Live {
                     return if stop.is_cancelled() {
                         Ok(true)
                     } else {
-                        Err(Error::internal("the thread that reads the stream ended"))
+                        Err(Error::internal("the thread that reads the stream has ended"))
                     };
                 }
             }
@@ -216,10 +217,11 @@ impl Source for Live {
             METRICS.feed_received(&self.settings.feed);
         }
         if self.open.is_some() {
-            // A connection that brings nothing after a gap is not made anew again and again: history goes on meanwhile.
+            // A connection that delivers nothing after a gap is not re-established again and again: history
+            // advances meanwhile.
             self.settle(sink, stop)?;
         } else if drained && let Some(cause) = self.stalled(stop)? {
-            // Only then: what waits in the queue was heard, and not yet by the watch.
+            // Only then: frames in the queue have arrived, but the watch has not seen them.
             self.hang_up.ask(&cause);
         }
         Ok(true)

@@ -1,4 +1,4 @@
-//! What a URL of a live source says: `alpaca:iex?symbols=SPY,AAPL&kinds=trades,quotes`.
+//! Parses the URL of a live source, such as `alpaca:iex?symbols=SPY,AAPL&kinds=trades,quotes`.
 
 use super::vendor::{Account, Vendor};
 use super::{Settings, alpaca, binance, coinbase, finnhub, kraken, massive};
@@ -11,19 +11,19 @@ use ports::secret::Secret;
 use ports::{Error, Result};
 use std::sync::Arc;
 
-/// What is known of a vendor before anything is asked for.
+/// Static description of a vendor.
 struct Entry {
     scheme: &'static str,
     feeds: &'static [&'static str],
     example: &'static str,
     kinds: &'static [Kind],
-    /// Its stream has bars and price bands, too.
+    /// Whether its stream has bars and price bands too.
     beside: bool,
     calendar: Calendar,
     account: fn(&config::Source) -> &config::Account,
-    /// What must be in the environment, and where it is had.
+    /// The environment variables to set, and where to get the key.
     key: Option<&'static str>,
-    /// A secret goes with the key.
+    /// Whether a secret belongs to the key.
     secret: bool,
     vendor: fn(Account) -> Arc<dyn Vendor>,
 }
@@ -108,14 +108,14 @@ const VENDORS: [Entry; 6] = [
     },
 ];
 
-/// The settings that a URL stands for; nothing if it is of no live source.
+/// The settings described by a URL; `None` if it is not a live source.
 pub fn open(source: &config::Source) -> Option<Result<Settings>> {
     let (scheme, rest) = source.url.split_once(':')?;
     let entry = VENDORS.iter().find(|entry| entry.scheme == scheme)?;
     Some(settings(entry, source, rest))
 }
 
-/// What reads the frames of a feed, as `alpaca.sip`; nothing if it is of no vendor.
+/// The decoder for the frames of a feed, for example `alpaca.sip`; `None` if its vendor is unknown.
 #[must_use]
 pub fn decoder(label: &str) -> Option<Box<dyn Decode>> {
     let entry = VENDORS.iter().find(|entry| label.starts_with(entry.scheme))?;
@@ -133,7 +133,7 @@ pub fn decoder(label: &str) -> Option<Box<dyn Decode>> {
     Some((entry.vendor)(account).decoder(label))
 }
 
-/// An example of each.
+/// An example URL of each vendor.
 pub fn examples() -> impl Iterator<Item = &'static str> {
     VENDORS.iter().map(|entry| entry.example)
 }
@@ -144,8 +144,8 @@ fn settings(entry: &Entry, source: &config::Source, rest: &str) -> Result<Settin
     let wrong = |what: String| Error::user(what).hint(example.clone());
     if !entry.feeds.contains(&feed) {
         let feeds =
-            if entry.feeds == [""] { "it has one, without a name".into() } else { entry.feeds.join(", ") };
-        return Err(wrong(format!("`{feed}` is no feed of {}: {feeds}", entry.scheme)));
+            if entry.feeds == [""] { "it has a single, unnamed feed".into() } else { entry.feeds.join(", ") };
+        return Err(wrong(format!("unknown feed `{feed}` of {}: {feeds}", entry.scheme)));
     }
     let given = (entry.account)(source);
     let mut account = Account {
@@ -186,15 +186,15 @@ fn settings(entry: &Entry, source: &config::Source, rest: &str) -> Result<Settin
             "speed" => {
                 speed = match value.trim_end_matches('x').parse() {
                     Ok(number) if f64::is_finite(number) && number > 0.0 => number,
-                    _ => return Err(bad("speed is the simulator's, a number above 0")),
+                    _ => return Err(bad("expected a number above 0; for simulators only")),
                 }
             }
-            _ => return Err(bad("unknown; known are symbols, kinds, label, speed")),
+            _ => return Err(bad("unknown option; expected symbols, kinds, label or speed")),
         }
         Ok(())
     })?;
     if account.symbols.is_empty() {
-        return Err(wrong("no symbols are named".to_owned()));
+        return Err(wrong("no symbols given".to_owned()));
     }
     if let Some(hint) = entry.key
         && (account.key.reveal().is_empty() || (entry.secret && account.secret.reveal().is_empty()))

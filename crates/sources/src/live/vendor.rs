@@ -1,4 +1,4 @@
-//! What a vendor's side of a live feed must say of itself. A file for each vendor; `docs/sources.md` tells how to add one.
+//! The interface of a live feed's vendor. Each vendor has a file; `docs/sources.md` explains how to add one.
 
 use crate::http::Http;
 use crate::shown::Mask;
@@ -9,31 +9,31 @@ use ports::secret::Secret;
 use ports::{Error, Result};
 use std::fmt::Debug;
 
-/// Where, as whom, and what is wanted.
+/// Address, credentials and subscriptions.
 #[derive(Debug, Clone)]
 pub struct Account {
-    /// As `wss://stream.data.alpaca.markets`.
+    /// Stream address, for example `wss://stream.data.alpaca.markets`.
     pub stream: String,
-    /// As `https://data.alpaca.markets`.
+    /// REST address, for example `https://data.alpaca.markets`.
     pub rest: String,
-    /// The key; empty where none is needed.
+    /// The key; empty if none is needed.
     pub key: Secret,
-    /// What goes with the key.
+    /// The secret that belongs to the key.
     pub secret: Secret,
-    /// Which of the vendor's feeds, as `iex`; empty where there is one.
+    /// The vendor's feed, for example `iex`; empty if there is only one.
     pub feed: String,
-    /// Whose records.
+    /// Symbols.
     pub symbols: Vec<String>,
-    /// Which records.
+    /// Record kinds.
     pub kinds: Vec<Kind>,
-    /// The vendor's own bars as well.
+    /// Whether to subscribe to the vendor's own bars.
     pub bars: bool,
-    /// Limit up and limit down as well.
+    /// Whether to subscribe to limit up-limit down price bands.
     pub bands: bool,
 }
 
 impl Account {
-    /// Keeps its key out of whatever is shown.
+    /// Masks the key in displayed text.
     pub(crate) fn mask(&self) -> Mask {
         Mask::new([&self.key, &self.secret])
     }
@@ -42,66 +42,66 @@ impl Account {
 /// Why there is no connection.
 #[derive(Debug)]
 pub enum Refusal {
-    /// Trying again can help.
+    /// A retry can help.
     Again(String),
-    /// It cannot.
+    /// A retry cannot help.
     Fatal(Error),
 }
 
-/// A step of the greeting.
+/// A step of the handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Wait for so many acknowledgements.
+    /// Wait for this many acknowledgements.
     Hear(usize),
-    /// Say this.
+    /// Send this text.
     Say(String),
 }
 
-/// A part of history, both ends included.
+/// A span of history, both ends included.
 #[derive(Debug, Clone, Copy)]
 pub struct Span<'a> {
-    /// Which records.
+    /// Record kinds.
     pub kind: Kind,
-    /// Whose.
+    /// Symbols.
     pub symbols: &'a [String],
-    /// From when on.
+    /// Start, inclusive.
     pub from: UnixNanos,
-    /// Until when.
+    /// End, inclusive.
     pub to: UnixNanos,
 }
 
-/// Takes a record of history: its symbol and its text.
+/// Callback for a record of history: its symbol and its text.
 pub type Take<'t> = &'t mut dyn FnMut(&str, &str) -> Result<()>;
 
-/// Done, or why the vendor does not tell.
+/// Success, or why the vendor cannot provide the data.
 pub type Told = Result<std::result::Result<(), String>>;
 
 /// A vendor.
 pub trait Vendor: Send + Sync + Debug {
-    /// For people, as `Alpaca`.
+    /// Display name, for example `Alpaca`.
     fn name(&self) -> &'static str;
 
-    /// Where, as whom, and what is wanted.
+    /// Address, credentials and subscriptions.
     fn account(&self) -> &Account;
 
-    /// The stream's whole address.
+    /// The stream's full address.
     fn url(&self) -> String {
         self.account().stream.clone()
     }
 
-    /// What is said and heard until the subscriptions stand.
+    /// Messages exchanged until the subscriptions are confirmed.
     fn greeting(&self) -> Vec<Step>;
 
-    /// How many acknowledgements an answer holds; one with none may be data already.
+    /// Number of acknowledgements in a response; one with none may already be data.
     ///
     /// # Errors
-    /// It is a refusal.
+    /// The response is an error.
     fn answered(&self, answer: &str) -> std::result::Result<usize, Refusal>;
 
     /// An error in the stream.
     fn told(&self, frame: &str) -> Option<Refusal>;
 
-    /// Why the handshake was answered with this HTTP status.
+    /// Classifies an HTTP status received in the handshake.
     fn status(&self, code: u16) -> Refusal {
         match code {
             401 | 403 => self.fatal(&format!("HTTP {code}"), "check the key"),
@@ -110,26 +110,26 @@ pub trait Vendor: Send + Sync + Debug {
         }
     }
 
-    /// Said every ten seconds, where the vendor wants more than a ping.
+    /// Keep-alive message sent every ten seconds, if the vendor needs more than a ping.
     fn beat(&self) -> Option<String> {
         None
     }
 
-    /// Reads its frames, labelled with `label`.
+    /// The decoder for its frames, labelled with `label`.
     fn decoder(&self, label: &str) -> Box<dyn Decode>;
 
-    /// Hands over all records of a span, in any order.
+    /// Passes all records of a span to `take`, in any order.
     ///
     /// # Errors
-    /// What `take` says.
+    /// The error of `take`.
     fn history(&self, http: &Http, span: &Span<'_>, stop: &CancelToken, take: Take<'_>) -> Told;
 
-    /// Where and for whom.
+    /// Address and symbols, for display.
     fn describe(&self) -> String {
         format!("{} for {}", self.url(), self.account().symbols.join(","))
     }
 
-    /// A refusal that waiting cannot mend.
+    /// A permanent refusal.
     fn fatal(&self, what: &str, hint: &str) -> Refusal {
         let what = self.account().mask().shown(what);
         Refusal::Fatal(Error::user(format!("{} refuses {}: {what}", self.name(), self.describe())).hint(hint))

@@ -1,19 +1,20 @@
-//! Which symbols have been silent for too long: candidates for a stall. A socket may be open, its pings answered, and
-//! nothing come; or one symbol of many may be lost. Silence alone proves nothing: a symbol may be quiet or halted. So the
-//! watch only names suspects, and the vendor's history says whether there was anything to hear.
+//! Detects symbols that have been silent for too long: candidates for a stall. A socket may be open and its
+//! pings answered, yet nothing arrives; or one symbol of many may be lost. Silence alone proves nothing: a
+//! symbol may be quiet or halted. So the watch only names suspects, and the vendor's history decides.
 
 use market::UnixNanos;
 use market::calendar::{Calendar, Phase};
 use std::collections::HashMap;
 use std::time::Instant;
 
-/// Silence that was found to be quiet is looked into again after twice the time, and so on up to this often.
+/// A silence found to be quiet is checked again after twice the time, and so on up to this number of
+/// doublings.
 const DOUBLINGS: u32 = 5;
 
-/// Longer than this many usual pauses of a symbol is suspicious.
+/// A silence longer than this multiple of a symbol's usual pause is suspicious.
 const PAUSES: f64 = 20.0;
 
-/// Trades of before a halt may be reported after it, those of other venues with a time a little after it.
+/// Trades from before a halt may be reported after it, those of other venues with a slightly later time.
 const HALT_SLACK_NS: i64 = 10_000_000_000;
 
 #[derive(Debug)]
@@ -22,13 +23,13 @@ struct Heard {
     at: Instant,
     /// The usual pause between its records, nanoseconds, smoothed.
     pause: f64,
-    /// Looked into since, when the market was closed.
+    /// Checked since, when the market was closed.
     settled: bool,
-    /// Since when, by what the vendor says.
+    /// Start of the halt, as reported by the vendor.
     halted: Option<i64>,
-    /// By the stream, ever.
+    /// Whether the stream ever delivered it.
     heard: bool,
-    /// How often it was looked into since: ever more seldom.
+    /// Number of checks since: at growing intervals.
     looks: u32,
 }
 
@@ -38,16 +39,16 @@ impl Heard {
     }
 }
 
-/// When each symbol was heard last.
+/// When each symbol was last seen.
 #[derive(Debug)]
 pub(super) struct Watch {
     calendar: Calendar,
-    /// Market seconds of silence that are allowed at least.
+    /// Minimum silence in market seconds.
     allowed: f64,
-    /// Market seconds in a second.
+    /// Market seconds per second.
     speed: f64,
     symbols: HashMap<String, Heard>,
-    /// Subscribed, and not heard of before the first record of any.
+    /// Subscribed, but not seen before the first record of any symbol.
     expected: Vec<String>,
     newest: Option<(i64, Instant)>,
 }
@@ -58,10 +59,10 @@ pub(super) struct Suspect {
     pub(super) symbol: String,
     /// Its last record.
     pub(super) since: UnixNanos,
-    /// The market's time now.
+    /// Current market time.
     pub(super) now: UnixNanos,
     pub(super) silent_s: f64,
-    /// It was heard before, and the whole silence is of the regular session.
+    /// It was seen before, and the whole silence is in the regular session.
     pub(super) regular: bool,
 }
 
@@ -70,7 +71,7 @@ impl Watch {
         Self { calendar, allowed, speed, symbols: HashMap::new(), expected: Vec::new(), newest: None }
     }
 
-    /// Silence of these counts from the first record of any on.
+    /// Silence of these symbols counts from the first record of any.
     pub(super) fn expecting(mut self, symbols: &[String]) -> Self {
         self.expected = symbols.to_vec();
         self
@@ -98,14 +99,14 @@ impl Watch {
         }
     }
 
-    /// Came by history: what is missing of the symbol is missing after it.
+    /// Delivered by history: what is missing of the symbol is missing after it.
     pub(super) fn fetched(&mut self, symbol: &str, ts: UnixNanos) {
         if let Some(heard) = self.symbols.get_mut(symbol) {
             heard.ts = heard.ts.max(ts.0);
         }
     }
 
-    /// Silence is of no meaning until it is traded again.
+    /// Silence is meaningless until trading resumes.
     pub(super) fn halt(&mut self, symbol: &str, ts: UnixNanos, halted: bool) {
         if let Some(heard) = self.symbols.get_mut(symbol) {
             heard.halted = halted.then_some(ts.0);
@@ -113,13 +114,13 @@ impl Watch {
         self.excuse(Some(symbol));
     }
 
-    /// Silence begins anew, and whether a halt has ended is not known.
+    /// Silence starts over, and whether a halt has ended is unknown.
     pub(super) fn connected(&mut self) {
         self.symbols.values_mut().for_each(|heard| heard.halted = None);
         self.excuse(None);
     }
 
-    /// Silence begins anew: after a connection is made, or a suspicion was looked into.
+    /// Silence starts over: after a reconnect, or after a check.
     pub(super) fn excuse(&mut self, symbol: Option<&str>) {
         let at = Instant::now();
         let closed = self.now().is_none_or(|now| self.closed(now));
@@ -137,20 +138,20 @@ impl Watch {
         self.calendar.day(now).phase(now.0) == Phase::Closed
     }
 
-    /// The market's time, by its newest record and what has passed since.
+    /// The market's time, from its newest record and the time since.
     pub(super) fn now(&self) -> Option<UnixNanos> {
         let (newest, at) = self.newest?;
         Some(UnixNanos(newest.saturating_add((at.elapsed().as_secs_f64() * self.speed * 1e9) as i64)))
     }
 
-    /// Symbols that are silent for longer than is usual for them, while the market is open.
+    /// Symbols silent for longer than usual, while the market is open.
     pub(super) fn suspects(&self) -> Vec<Suspect> {
         let Some(now) = self.now() else { return Vec::new() };
         let (day, closed) = (self.calendar.day(now), self.closed(now));
         let mut out: Vec<Suspect> = self
             .symbols
             .iter()
-            // Once the market is closed each is looked into one more time: it may have stalled before.
+            // Once the market is closed each is checked one more time: it may have stalled before.
             .filter(|(_, heard)| if closed { !heard.settled } else { heard.halted.is_none() })
             .filter_map(|(symbol, heard)| {
                 let silent_s = heard.at.elapsed().as_secs_f64() * self.speed;
@@ -199,7 +200,7 @@ mod tests {
         let halt = at("2013-10-08T17:00:00Z", 210);
         regular.halt("BUSY", halt, true);
         assert_eq!(regular.suspects(), []);
-        // A trade of before it that is reported late does not end it; one of long after it does.
+        // A late report of an earlier trade does not end it; a much later trade does.
         for (second, suspected) in [(205, false), (215, false), (240, true)] {
             regular.hear("BUSY", at("2013-10-08T17:00:00Z", second));
             std::thread::sleep(Duration::from_millis(10));
@@ -208,13 +209,13 @@ mod tests {
         regular.halt("BUSY", halt, true);
         regular.halt("BUSY", halt, false);
         std::thread::sleep(Duration::from_millis(10));
-        // What history has given counts as heard.
+        // Records from history count as seen.
         regular.fetched("BUSY", at("2013-10-08T17:00:00Z", 250));
         assert_eq!(regular.suspects()[0].since, at("2013-10-08T17:00:00Z", 250));
         regular.excuse(Some("BUSY"));
         assert!(regular.suspects().iter().all(|suspect| suspect.silent_s < 1_000.0));
         assert_eq!(watch("2013-10-08T22:00:00Z").suspects().first().map(|s| s.regular), Some(false));
-        // One that was never heard is looked into, and then ever more seldom.
+        // A symbol never seen is checked at growing intervals.
         let mut never =
             Watch::new(Calendar::XNYS, 60.0, 100_000.0).expecting(&["A".to_owned(), "B".to_owned()]);
         never.hear("A", at("2013-10-08T17:00:00Z", 0));
@@ -225,7 +226,7 @@ mod tests {
             never.excuse(Some("B"));
             assert_eq!(never.symbols["B"].looks, looks);
         }
-        // Closed: one more look at each, and no more.
+        // Closed: one more check of each, and no more.
         let mut closed = watch("2013-10-09T02:00:00Z");
         assert_eq!(closed.suspects().first().map(|s| (s.symbol.as_str(), s.regular)), Some(("BUSY", false)));
         closed.excuse(Some("BUSY"));

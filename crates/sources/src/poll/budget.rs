@@ -1,5 +1,4 @@
-//! How many requests a vendor's plan allows: so many in any minute, and so many a day, whatever is started again in
-//! between.
+//! Request budget of a vendor's plan: a limit for any minute, and one per day, across restarts.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -13,7 +12,7 @@ pub(super) struct Budget {
     /// 0: no limit.
     per_day: u64,
     recent: VecDeque<Instant>,
-    /// Days since 1970, UTC, and requests made in it.
+    /// Days since 1970, UTC, and the requests made on that day.
     day: (i64, u64),
 }
 
@@ -22,7 +21,7 @@ pub(super) struct Budget {
 pub(super) enum Wait {
     /// For the minute to pass.
     Minute(Duration),
-    /// The day's requests are used.
+    /// The day's requests are used up.
     Day,
 }
 
@@ -32,7 +31,7 @@ impl Budget {
         Self { per_minute, per_day, recent: VecDeque::new(), day: (0, 0) }
     }
 
-    /// Takes a request, or says what to wait for. `day` is the number of today.
+    /// Uses one request, or returns what to wait for. `day` is the number of today.
     pub(super) fn take(&mut self, now: Instant, day: i64) -> Result<(), Wait> {
         if self.day.0 != day {
             self.day = (day, 0);
@@ -53,18 +52,18 @@ impl Budget {
         Ok(())
     }
 
-    /// The vendor says that the minute's requests are used, whoever made them.
+    /// The vendor reports that the minute's requests are used up, whoever made them.
     pub(super) fn exhaust(&mut self, now: Instant) {
         self.recent.clear();
         self.recent.extend(std::iter::repeat_n(now, self.per_minute));
     }
 
-    /// As it is kept.
+    /// Its saved form.
     pub(super) fn kept(&self) -> String {
         format!("{} {}", self.day.0, self.day.1)
     }
 
-    /// What an earlier run used up today.
+    /// Requests that an earlier run used today.
     pub(super) fn restore(&mut self, text: &str) {
         let numbers: Vec<i64> = text.split(' ').filter_map(|part| part.parse().ok()).collect();
         if let [day, count] = numbers[..] {

@@ -1,11 +1,11 @@
-//! Bars that a vendor gives over REST, asked for again and again within what its plan allows. What is new or has changed is
-//! handed over; what changed counts a revision up.
+//! Polls a vendor's bars over REST within the limits of the plan. New and changed bars are emitted; a change
+//! increments the revision.
 //!
-//! | file | holds |
+//! | file | contents |
 //! |---|---|
-//! | `open` | what a URL says: `poll:yahoo?symbols=SPY&interval=1m` |
-//! | `request` | what each vendor is asked |
-//! | `budget` | requests in a minute and in a day |
+//! | `open` | parsing of URLs: `poll:yahoo?symbols=SPY&interval=1m` |
+//! | `request` | requests to each vendor |
+//! | `budget` | limits per minute and per day |
 //!
 //! Replies are read by `market::codec::poll`.
 
@@ -33,43 +33,43 @@ use request::Request;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// After so long a bar is held to be final.
+/// Age after which a bar is considered final.
 const SETTLED: i64 = 900 * SECOND;
-/// Of each symbol so many bars are remembered: a change of an older one counts as a first telling.
+/// Number of bars remembered per symbol: a change of an older one counts as a new bar.
 const REMEMBERED: usize = 20_000;
-/// How long a call lasts at the most, when nothing is due.
+/// Maximum duration of a call when nothing is due.
 const WAIT: Duration = Duration::from_millis(100);
 
-/// What to ask whom how often.
+/// Settings of a polled source.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Whose bars.
+    /// The vendor.
     pub vendor: Vendor,
-    /// Its word in URLs and labels.
+    /// Its name in URLs and labels.
     pub name: &'static str,
-    /// As `https://query2.finance.yahoo.com`.
+    /// Base address, for example `https://query2.finance.yahoo.com`.
     pub rest: String,
-    /// Empty where none is needed.
+    /// Key; empty if none is needed.
     pub key: Secret,
-    /// What goes with the key.
+    /// Secret that belongs to the key.
     pub secret: Secret,
-    /// What bars are labelled with.
+    /// Feed label of the bars.
     pub feed: String,
-    /// Whose.
+    /// Symbols.
     pub symbols: Vec<String>,
-    /// How long they are.
+    /// Bar interval.
     pub interval: Interval,
-    /// Time between two requests about a symbol.
+    /// Time between two requests for a symbol.
     pub every: Duration,
-    /// The first bar's start at the earliest; a day or a month ago if not said.
+    /// Earliest start of a bar; default a day or a month ago.
     pub from: Option<UnixNanos>,
-    /// The last bar's start at the latest; now if not said.
+    /// Latest start of a bar; default now.
     pub to: Option<UnixNanos>,
-    /// Ends when each symbol was asked for once.
+    /// Ends after one request for each symbol.
     pub once: bool,
-    /// Requests in any minute.
+    /// Requests allowed in any minute.
     pub per_minute: u32,
-    /// Requests a day, UTC; 0 is no limit.
+    /// Requests allowed per UTC day; 0: no limit.
     pub per_day: u64,
 }
 
@@ -77,15 +77,15 @@ pub struct Settings {
 struct Watched {
     name: String,
     due: Instant,
-    /// Start of each bar told, its numbers and how it was told.
+    /// Bars emitted so far, by start, with their numbers and revision.
     told: BTreeMap<i64, (Values, u32, bool)>,
-    /// Until when a long span has been asked for, while there is more of it.
+    /// End of the part of a long span requested so far, while more remains.
     reached: Option<UnixNanos>,
     /// The next page of a span, and the span.
     page: Option<(Request, UnixNanos, UnixNanos)>,
-    /// Failures in a row that waiting may mend.
+    /// Consecutive retryable failures.
     failures: u32,
-    /// The vendor does not know it.
+    /// The vendor does not know the symbol.
     refused: bool,
     done: bool,
 }
@@ -96,13 +96,13 @@ pub struct Poll {
     http: Http,
     budget: Budget,
     symbols: Vec<Watched>,
-    /// The day's end of requests was told.
+    /// Whether the exhausted daily limit was logged.
     exhausted: Option<i64>,
     changed: bool,
 }
 
 impl Poll {
-    /// Asks on the first call of [`Source::next`].
+    /// Sends requests from the first call of [`Source::next`] on.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let now = Instant::now();
@@ -130,7 +130,8 @@ impl Poll {
         format!("budget:{}", self.settings.name)
     }
 
-    /// A request is allowed now; or waits a little, and says so when it takes the rest of the day.
+    /// Returns whether a request is allowed now; otherwise waits a little, and logs if the daily limit is
+    /// used up.
     fn may_ask(&mut self, stop: &CancelToken) -> Result<bool> {
         let today = clock::now().epoch_day();
         match self.budget.take(Instant::now(), today) {
@@ -146,7 +147,7 @@ impl Poll {
                 "the {} requests a day to {} are used up",
                 self.settings.per_day, self.settings.name
             ))
-            .hint("it goes on at midnight UTC; a larger plan: source.poll.VENDOR.per_day")),
+            .hint("polling resumes at midnight UTC; a larger plan: source.poll.VENDOR.per_day")),
             Err(Wait::Day) => {
                 if self.exhausted.replace(today) != Some(today) {
                     let (vendor, per_day) = (self.settings.name, self.settings.per_day);
@@ -162,13 +163,13 @@ impl Poll {
         }
     }
 
-    /// Asks for a symbol's bars. False when it is to be asked again, or there is more of the span.
+    /// Requests a symbol's bars. Returns false if it must be requested again, or more of the span remains.
     fn ask(&mut self, index: usize, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool> {
         let now = clock::now();
         let day = self.settings.interval.is_day();
         let span = if day { 31 } else { 1 } * 24 * 3_600 * SECOND;
         let watched = &mut self.symbols[index];
-        // The last one told may have changed since.
+        // The last emitted bar may have changed since.
         let newest = watched.told.keys().next_back().map(|start| UnixNanos(*start));
         let (request, from, to) = watched.page.take().unwrap_or_else(|| {
             let from = watched.reached.or(newest).or(self.settings.from).unwrap_or(UnixNanos(now.0 - span));
@@ -204,7 +205,7 @@ impl Poll {
             Err(Refused::Later(reason) | Refused::Never(reason)) => return Err(self.never(&what(&reason))),
             Err(Refused::Unreadable(reason)) => {
                 let start: String = body.chars().take(200).collect();
-                return Err(self.never(&what(&format!("a reply that cannot be read: {reason}: {start}"))));
+                return Err(self.never(&what(&format!("unreadable reply: {reason}: {start}"))));
             }
         };
         for (reason, raw) in std::mem::take(&mut reply.wrong) {
@@ -219,7 +220,7 @@ impl Poll {
             };
             sink(Event::Dead(letter))?;
         }
-        // A vendor that cannot be asked for a span tells more.
+        // A vendor without span parameters returns more.
         reply.bars.retain(|bar| from <= bar.start && bar.start <= to);
         let next = match reply.next.take().map(|next| self.next_page(&request, next)).transpose() {
             Ok(next) => next,
@@ -245,9 +246,9 @@ impl Poll {
                 request.query.push(("page_token", token));
             }
             NextPage::Url(url) => {
-                // The key goes to the host of our settings and to no other.
+                // The key goes to the host in our settings and to no other.
                 let path = url.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
-                let (_, path) = path.ok_or_else(|| format!("a next_url that is none: {url}"))?;
+                let (_, path) = path.ok_or_else(|| format!("invalid next_url {url}"))?;
                 request.url = format!("{}/{path}", self.settings.rest.trim_end_matches('/'));
                 request.query.clear();
             }
@@ -261,24 +262,24 @@ impl Poll {
 
     /// The minute's requests are used up, whoever made them.
     fn throttled(&mut self, index: usize, reason: &str) -> bool {
-        tracing::warn!("{}; asking again in a minute", self.http.shown(reason));
+        tracing::warn!("{}; retrying in a minute", self.http.shown(reason));
         self.budget.exhaust(Instant::now());
         self.symbols[index].page = None;
         false
     }
 
-    /// What failed may work soon: it is tried again after 1 s, 2 s, 4 s, up to a minute.
+    /// Retryable failures: retried after 1 s, 2 s, 4 s, up to a minute.
     fn failed(&mut self, index: usize, reason: &str) -> bool {
         let watched = &mut self.symbols[index];
         let wait = Duration::from_secs(1 << watched.failures.min(6)).min(Duration::from_secs(60));
         watched.failures += 1;
         watched.page = None;
         watched.due = Instant::now() + wait;
-        tracing::warn!("{}; trying again in {} s", self.http.shown(reason), wait.as_secs());
+        tracing::warn!("{}; retrying in {} s", self.http.shown(reason), wait.as_secs());
         false
     }
 
-    /// One symbol that the vendor does not know does not end the others.
+    /// An unknown symbol does not end the others.
     fn refuse(&mut self, index: usize, reason: &str) -> Result<bool> {
         let watched = &mut self.symbols[index];
         watched.refused = true;
@@ -292,7 +293,7 @@ impl Poll {
 }
 
 impl Watched {
-    /// Hands a bar over if it is new, or not as it was told.
+    /// Emits a bar if it is new, or has changed since it was emitted.
     fn tell(&mut self, bar: &mut Bar, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
         if let Some((values, revision, is_final)) = self.told.get(&bar.start.0) {
             let same = *values == bar.values;

@@ -1,4 +1,4 @@
-//! What a URL says: `poll:yahoo?symbols=SPY,AAPL&interval=1m`.
+//! Parses a URL such as `poll:yahoo?symbols=SPY,AAPL&interval=1m`.
 
 use super::Settings;
 use super::request::word;
@@ -14,12 +14,12 @@ use std::time::Duration;
 const EXAMPLE: &str =
     "--source 'poll:yahoo?symbols=SPY,AAPL&interval=1m' (or alpaca, massive, alphavantage, twelvedata)";
 
-/// The settings that a URL stands for; nothing if it is of no polled source.
+/// The settings described by a URL; `None` if it is not a polled source.
 pub fn open(source: &Source) -> Option<Result<Settings>> {
     source.url.strip_prefix("poll:").map(|rest| settings(source, rest))
 }
 
-/// Where a vendor's bars are, and what it wants for them.
+/// A vendor's address and key requirements.
 struct Known<'c> {
     vendor: Vendor,
     name: &'static str,
@@ -27,12 +27,12 @@ struct Known<'c> {
     rest: &'c str,
     key: &'c Secret,
     secret: &'c Secret,
-    /// Where the key is taken from; empty if none is wanted.
+    /// The variable that holds the key; empty if none is needed.
     variable: &'static str,
 }
 
 impl<'c> Known<'c> {
-    /// One whose section tells all.
+    /// A vendor fully described by its section of the settings.
     fn own(
         vendor: Vendor,
         name: &'static str,
@@ -51,7 +51,7 @@ fn settings(source: &Source, rest: &str) -> Result<Settings> {
     let none = Secret::default();
     let own = |vendor, name, of, variable| Known::own(vendor, name, of, &none, variable);
     let of = match name {
-        // Two of them have streams as well: their addresses and keys are there.
+        // Two vendors also have streams: their addresses and keys are in those sections.
         "alpaca" => Known {
             rest: &source.alpaca.rest,
             key: &source.alpaca.key,
@@ -68,7 +68,7 @@ fn settings(source: &Source, rest: &str) -> Result<Settings> {
         }
         "twelvedata" => own(Vendor::TwelveData, "twelvedata", &poll.twelvedata, "TWELVEDATA_API_KEY"),
         "yahoo" => own(Vendor::Yahoo, "yahoo", &poll.yahoo, ""),
-        other => return Err(wrong(format!("`{other}` is no vendor to poll"))),
+        other => return Err(wrong(format!("unknown vendor `{other}`"))),
     };
     let name = of.name;
     if !of.variable.is_empty() && of.key.reveal().is_empty() {
@@ -105,21 +105,25 @@ fn settings(source: &Source, rest: &str) -> Result<Settings> {
                 out.every = Duration::from_secs(seconds.ok_or_else(|| bad("a number of seconds above 0"))?);
             }
             "once" => out.once = value.parse().map_err(|_| bad("true or false"))?,
-            _ => return Err(bad("unknown; known are symbols, interval, from, to, every, once, label")),
+            _ => {
+                return Err(bad(
+                    "unknown option; expected symbols, interval, from, to, every, once or label",
+                ));
+            }
         }
         Ok(())
     })?;
     if out.symbols.is_empty() {
-        return Err(wrong("no symbols are named".to_owned()));
+        return Err(wrong("no symbols given".to_owned()));
     }
     if out.from.zip(out.to).is_some_and(|(from, to)| from >= to) {
         return Err(wrong("source options `from` and `to`: the span is empty".to_owned()));
     }
     if word(of.vendor, out.interval).is_none() {
-        return Err(wrong(format!("{name} has no bars of {}: 1m, 5m, 15m, 1h or 1d", out.interval)));
+        return Err(wrong(format!("{name} has no bars of {}: expected 1m, 5m, 15m, 1h or 1d", out.interval)));
     }
     if out.every.is_zero() {
-        // A bar is worth asking for when it can have changed.
+        // A bar is requested only when it can have changed.
         let nanos = out.interval.nanos().unwrap_or(i64::MAX);
         out.every = Duration::from_nanos(nanos.unsigned_abs()).min(Duration::from_secs(3_600));
     }

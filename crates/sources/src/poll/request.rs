@@ -1,4 +1,4 @@
-//! What each vendor is asked, and how.
+//! Requests to each vendor.
 
 use super::Settings;
 use crate::http::segment;
@@ -6,32 +6,32 @@ use market::UnixNanos;
 use market::codec::poll::Vendor;
 use market::interval::{Interval, MINUTE, SECOND};
 
-/// A request: address, query, headers. The address holds no key.
+/// A request: address, query, headers. The address never contains the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Request {
     pub(super) url: String,
     pub(super) query: Vec<(&'static str, String)>,
     pub(super) headers: Vec<(&'static str, String)>,
-    /// What it covers ends here; the rest is to be asked for anew.
+    /// End of the span it covers; the rest needs another request.
     pub(super) until: UnixNanos,
 }
 
 const DAY: i64 = 24 * 60 * MINUTE;
 const NEW_YORK: &str = "America/New_York";
-/// Alpha Vantage gives the last thirty days; what is older must be asked for by its month.
+/// Alpha Vantage returns the last thirty days; older bars must be requested by month.
 const RECENT: i64 = 25 * DAY;
 
-/// A compact reply of Alpha Vantage has a hundred sessions: so many days hold no more.
+/// A compact reply of Alpha Vantage has a hundred sessions: no more than this many days.
 const COMPACT: i64 = 130 * DAY;
 
-/// How long a span can be asked for, so that no plan's limit on a reply can cut bars off: some cut the oldest.
+/// Longest span of one request, so that no plan's reply limit can truncate it: some truncate the oldest bars.
 fn longest(vendor: Vendor, interval: Interval) -> i64 {
     let length = interval.nanos().unwrap_or(DAY);
-    // Both ends are in it.
+    // Both ends are included.
     let bars = |count: i64| length.saturating_mul(count - 1);
     match vendor {
         Vendor::Alpaca => bars(10_000),
-        // It counts the minutes, or days, that a bar is made of.
+        // It counts the minutes, or days, that make up a bar.
         Vendor::Massive => length.min(if interval.is_day() { DAY } else { MINUTE }).saturating_mul(49_999),
         Vendor::TwelveData => bars(5_000),
         Vendor::Yahoo if length == MINUTE => 7 * DAY,
@@ -39,7 +39,7 @@ fn longest(vendor: Vendor, interval: Interval) -> i64 {
     }
 }
 
-/// The first instant of the month after, in New York.
+/// Start of the next month, in New York.
 fn next_month(at: UnixNanos) -> UnixNanos {
     let month = at.local("%Y-%m", NEW_YORK);
     let (year, month) = month.split_once('-').unwrap_or_default();
@@ -48,7 +48,7 @@ fn next_month(at: UnixNanos) -> UnixNanos {
     UnixNanos::parse(&format!("{year:04}-{month:02}-01T00:00[{NEW_YORK}]")).unwrap_or(UnixNanos(i64::MAX))
 }
 
-/// An interval in a vendor's words; nothing where it has none such.
+/// The vendor's name of an interval; `None` if it has no such interval.
 pub(super) fn word(vendor: Vendor, interval: Interval) -> Option<&'static str> {
     let minutes = interval.nanos().map_or(1_440, |nanos| nanos / MINUTE);
     let words = match (vendor, minutes) {
@@ -79,8 +79,8 @@ pub(super) fn word(vendor: Vendor, interval: Interval) -> Option<&'static str> {
     interval.nanos().is_none_or(|nanos| nanos >= MINUTE).then_some(words)
 }
 
-/// Bars of a symbol that begin between two instants, or the first of them. Where the vendor cannot be asked for a span,
-/// what it has newest, or the month of the first.
+/// Requests bars of a symbol that start between two times, or the first part of them. From a vendor without
+/// span parameters, its newest bars, or the month of the first.
 pub(super) fn request(
     settings: &Settings,
     symbol: &str,
@@ -144,7 +144,8 @@ pub(super) fn request(
             Request { url: format!("{rest}/query"), query, headers: Vec::new(), until }
         }
         Vendor::TwelveData => {
-            // Days are the exchange's; times are asked for and come in UTC, whatever the instrument.
+            // Daily bars are dated in exchange time; times are requested and returned in UTC, whatever the
+            // instrument.
             let day = settings.interval.is_day();
             let (pattern, zone) = ("%Y-%m-%d %H:%M:%S", if day { NEW_YORK } else { "UTC" });
             let mut query = vec![
@@ -201,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_long_span_is_asked_for_in_pieces_that_fit_a_reply() {
-        // Vendor, interval, bars of a reply at the most, requests for two months.
+        // Vendor, interval, maximum bars per reply, number of requests for two months.
         for (vendor, interval, most, count) in [
             ("alpaca", "1m", 10_000, 9),
             ("alpaca", "1d", 10_000, 1),
@@ -257,7 +258,7 @@ mod tests {
         let named = |list: &[&str]| list.iter().map(|text| Some((*text).to_owned())).collect::<Vec<_>>();
         assert_eq!(months("2013-10-08", "2013-10-09"), named(&["2013-10"]));
         assert_eq!(months("2013-11-08", "2014-01-09"), named(&["2013-11", "2013-12", "2014-01"]));
-        // The last month comes without.
+        // The last request has no month.
         assert_eq!(months("2026-10-20", "2026-11-24"), [named(&["2026-10"]), vec![None]].concat());
     }
 }

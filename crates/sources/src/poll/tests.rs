@@ -1,4 +1,4 @@
-//! What vendors' servers reply, and what comes of it (`V` and `S` number inputs that once failed).
+//! Replies of vendors' servers, and the results (`V` and `S` number inputs that once failed).
 
 use super::*;
 use crate::fake::{FakeHttp, Scripted, ok};
@@ -23,7 +23,7 @@ fn settings(vendor: Vendor, url: &str, symbols: &[&str]) -> Settings {
     }
 }
 
-/// Bars handed over until the end, or the error.
+/// Bars emitted until the end, or the error.
 fn polled(settings: Settings) -> std::result::Result<Vec<Bar>, String> {
     let (mut poll, mut bars, stop) = (Poll::new(settings), Vec::new(), CancelToken::default());
     loop {
@@ -64,7 +64,7 @@ fn v2_pages_are_followed_to_the_end() {
     assert_eq!(polled(settings(Vendor::Massive, &server.url, &["M&M NS"])).unwrap().len(), 2);
     let lines = server.lines();
     assert!(lines[0].contains("/v2/aggs/ticker/M%26M%20NS/range/1/minute/"), "{lines:?}");
-    // The key goes to the host of the settings.
+    // The key goes to the host in the settings.
     assert!(lines[1].starts_with("GET /v2/aggs/more?cursor=abc "), "{lines:?}");
 }
 

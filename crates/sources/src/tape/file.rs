@@ -10,16 +10,16 @@ use std::io::{BufReader, Read};
 
 /// Bytes unzipped at a time.
 const CHUNK: usize = 256 * 1024;
-/// A longer row is torn: real ones have less than 100 bytes.
+/// A longer row is corrupt: real ones have less than 100 bytes.
 const ROW: usize = 64 * 1024;
 
-/// What reading a row gave.
+/// Result of reading a row.
 pub(super) enum Line {
     /// A row, and its event time or why it has none.
     Row(Result<UnixNanos, String>),
     /// The file ends.
     End,
-    /// The file ends before it should.
+    /// The file ends prematurely.
     Broken(DeadLetter),
 }
 
@@ -33,12 +33,12 @@ pub(super) struct TapeFile {
     end: usize,
     next: usize,
     filled: usize,
-    /// Rows done: the current one is number `rows + 1`.
+    /// Number of rows read: the current one is number `rows + 1`.
     rows: u64,
     /// Bytes of the unzipped file before `buffer[0]`.
     before: u64,
     broken: Option<String>,
-    /// The current row is cut off by the damage.
+    /// Whether the damage cuts off the current row.
     torn: bool,
     over: bool,
 }
@@ -50,7 +50,7 @@ impl std::fmt::Debug for TapeFile {
 }
 
 impl TapeFile {
-    /// Opens a file and passes over the rows that are done.
+    /// Opens a file and skips the rows already read.
     pub(super) fn open(entry: &Entry, settings: &Settings, skip: u64) -> Result<Self, String> {
         let session = SessionDay::new(entry.session, &settings.zone)?;
         let mut file = Self {
@@ -74,7 +74,7 @@ impl TapeFile {
         Ok(file)
     }
 
-    /// Finds the next row in the buffer, filling it as needed; false at the end.
+    /// Finds the next row in the buffer, filling it as needed; returns false at the end.
     fn advance(&mut self) -> bool {
         let mut searched = self.next;
         loop {
@@ -85,7 +85,7 @@ impl TapeFile {
             }
             searched = self.filled;
             if self.over || self.filled - self.next > ROW {
-                // What is left without a line end is the last row, or one that is torn.
+                // The rest without a line end is the last row, or a truncated one.
                 (self.start, self.end) = (self.next, self.filled);
                 self.next = self.filled;
                 self.torn = self.broken.is_some();
@@ -94,7 +94,7 @@ impl TapeFile {
                 }
                 break;
             }
-            // Move the begun row to the front and fill the rest.
+            // Move the partial row to the front and fill the rest.
             self.before += self.next as u64;
             self.buffer.copy_within(self.next..self.filled, 0);
             self.filled -= self.next;
@@ -126,7 +126,7 @@ impl TapeFile {
     pub(super) fn read_line(&mut self) -> Line {
         if self.advance() {
             return Line::Row(match self.torn {
-                true => Err("torn: the file is damaged within this row".to_owned()),
+                true => Err("the file is damaged within this row".to_owned()),
                 false => self.reader.time(self.row()),
             });
         }
@@ -134,7 +134,7 @@ impl TapeFile {
             None => Line::End,
             Some(reason) => {
                 let mut letter = self
-                    .letter(&format!("the file is damaged from here on, the rows after are lost: {reason}"));
+                    .letter(&format!("the file is damaged from here on, and later rows are lost: {reason}"));
                 letter.raw.clear();
                 Line::Broken(letter)
             }
@@ -146,7 +146,7 @@ impl TapeFile {
         self.reader.read(&self.buffer[self.start..self.end], self.rows + 1, recv_ts)
     }
 
-    /// The current row is done.
+    /// Advances past the current row.
     pub(super) fn step(&mut self) {
         self.rows += 1;
     }
@@ -178,19 +178,18 @@ impl TapeFile {
     }
 }
 
-/// The content of the zip's only file. A zip cut short has lost the directory at its end; what is there is read from
-/// its beginning.
+/// Content of the zip's only file. A truncated zip has lost the directory at its end; its content is then
+/// read from the beginning.
 fn unzip(entry: &Entry) -> Result<Box<dyn Read + Send>, String> {
-    let open = || std::fs::File::open(&entry.path).map_err(|error| error.to_string());
+    let open = || crate::files::open(&entry.path).map_err(|error| error.to_string());
     match zip::ZipArchive::new(open()?) {
         Ok(mut archive) => {
-            if archive.is_empty() {
-                return Err("the zip holds no file".to_owned());
-            }
-            // Keep only where the content lies: the archive cannot travel with a reader into itself.
+            crate::files::check_one(&archive)?;
+            // Keep only the position of the content: the archive cannot move together with a reader into
+            // itself.
             let (start, length, method, checksum) = {
                 let file = archive.by_index_raw(0).map_err(|error| error.to_string())?;
-                let start = file.data_start().ok_or("the zip's directory names no data")?;
+                let start = file.data_start().ok_or("the zip's directory has no data")?;
                 (start, file.compressed_size(), file.compression(), file.crc32())
             };
             inflate(open()?, start, length, method == zip::CompressionMethod::Stored, Ok(checksum))
@@ -217,7 +216,7 @@ fn inflate(
     Ok(Box::new(Checked { input: flate2::CrcReader::new(plain), expected }))
 }
 
-/// Where the content of the first file begins, and whether it is stored as it is.
+/// Where the content of the first file starts, and whether it is stored uncompressed.
 fn local_header(mut file: std::fs::File) -> Option<(u64, bool)> {
     let mut header = [0; 30];
     file.read_exact(&mut header).ok()?;
@@ -225,10 +224,10 @@ fn local_header(mut file: std::fs::File) -> Option<(u64, bool)> {
     (header.starts_with(b"PK\x03\x04")).then(|| (30 + word(26) + word(28), word(8) == 0))
 }
 
-/// Ends well only if the content's checksum is the one the zip's directory names.
+/// Succeeds only if the content's checksum matches the zip's directory.
 struct Checked {
     input: flate2::CrcReader<Box<dyn Read + Send>>,
-    /// Or what is wrong with the zip, told once all that could be read is.
+    /// Error of the zip, reported once everything readable has been read.
     expected: Result<u32, String>,
 }
 
@@ -240,9 +239,7 @@ impl Read for Checked {
         }
         match &self.expected {
             Ok(expected) if *expected == self.input.crc().sum() => Ok(0),
-            Ok(_) => {
-                Err(std::io::Error::other("its checksum is not the one the zip names: some row is wrong"))
-            }
+            Ok(_) => Err(std::io::Error::other("checksum mismatch: some row is corrupt")),
             Err(damage) => Err(std::io::Error::other(damage.clone())),
         }
     }

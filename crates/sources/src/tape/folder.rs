@@ -9,25 +9,25 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) path: PathBuf,
-    /// `spy/20131008_trade`: its name in kept positions.
+    /// `spy/20131008_trade`: its name in saved positions.
     pub(super) name: String,
     pub(super) symbol: String,
     pub(super) session: u32,
     pub(super) kind: Kind,
-    /// Of its content, from the zip's directory, or its length where there is none: a changed file is read anew.
+    /// Checksum from the zip's directory, or the length if there is none: a changed file is read again.
     pub(super) checksum: u32,
-    /// From its unzipped length: for progress only.
+    /// Estimated from its unzipped length: for progress only.
     pub(super) rows_guess: u64,
 }
 
-/// How deep below the given folder files are looked for.
+/// Maximum depth below the given folder.
 const DEPTH: usize = 6;
 
 pub(super) fn list(settings: &Settings) -> Result<Vec<Entry>> {
     let dir = &settings.dir;
     if !dir.is_dir() {
         return Err(Error::user(format!("no folder {}", dir.display()))
-            .hint("--source 'tape:DIR' wants a folder with tick/<symbol>/<yyyymmdd>_trade.zip"));
+            .hint("--source 'tape:DIR' expects a folder with tick/<symbol>/<yyyymmdd>_trade.zip"));
     }
     let (mut entries, mut seen) = (Vec::new(), 0);
     walk(dir, DEPTH, &mut |path| {
@@ -43,13 +43,16 @@ pub(super) fn list(settings: &Settings) -> Result<Vec<Entry>> {
         }
     })?;
     if entries.is_empty() {
-        let what =
-            if seen == 0 { "no tick files" } else { "no tick file of the wanted symbols, kinds and dates" };
+        let what = if seen == 0 {
+            "no tick files"
+        } else {
+            "no tick file of the requested symbols, kinds and dates"
+        };
         return Err(Error::user(format!("{what} in {}", dir.display())).hint(format!(
-            "{seen} tick files are there; they are looked for as tick/<symbol>/<yyyymmdd>_trade.zip"
+            "{seen} tick files found; expected paths such as tick/<symbol>/<yyyymmdd>_trade.zip"
         )));
     }
-    // The order of equal times: by symbol, trades before quotes.
+    // Order of equal times: by symbol, trades before quotes.
     entries.sort_by(|a, b| (a.session, &a.symbol, a.kind).cmp(&(b.session, &b.symbol, b.kind)));
     Ok(entries)
 }
@@ -69,7 +72,8 @@ fn walk(dir: &Path, depth: usize, visit: &mut dyn FnMut(&Path)) -> Result<()> {
     Ok(())
 }
 
-/// `…/tick/spy/20131008_trade.zip`, and nothing else: minute and second bars lie beside it under the same names.
+/// `…/tick/spy/20131008_trade.zip`, and nothing else: minute and second bars have the same names in other
+/// folders.
 fn entry(path: &Path) -> Option<Entry> {
     let (stem, extension) = (path.file_stem()?.to_str()?, path.extension()?.to_str()?);
     let (session, kind) = stem.split_once('_')?;
@@ -99,7 +103,7 @@ fn entry(path: &Path) -> Option<Entry> {
 /// Checksum and unzipped length of the zip's only file.
 fn content(path: &Path) -> (u32, u64) {
     let zipped = || {
-        let mut archive = zip::ZipArchive::new(std::fs::File::open(path).ok()?).ok()?;
+        let mut archive = zip::ZipArchive::new(crate::files::open(path).ok()?).ok()?;
         let file = archive.by_index_raw(0).ok()?;
         Some((file.crc32(), file.size()))
     };

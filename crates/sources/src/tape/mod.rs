@@ -1,11 +1,12 @@
-//! Plays recorded sessions: the zipped tick files of a folder in the shape of Lean's data, all symbols merged in
-//! time order, in real time, N times as fast, or as fast as they can be read.
+//! Plays recorded sessions: the zipped tick files of a folder in Lean's format, all symbols merged in time
+//! order, in real time, at a multiple of it, or as fast as they can be read.
 //!
 //! ```text
 //! DIR/[…/]tick/<symbol>/<yyyymmdd>_trade.zip    one CSV each, see market::codec::lean
 //! DIR/[…/]tick/<symbol>/<yyyymmdd>_quote.zip
 //! ```
-//! A record's identity is its session date and row number, so playing a file again publishes the same records again.
+//! A record's identity is its session date and row number, so playing a file again publishes the same
+//! records.
 
 mod file;
 mod folder;
@@ -23,42 +24,42 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// How to play.
+/// Settings of a tape.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The folder.
     pub dir: PathBuf,
-    /// Times real time; `None` is as fast as can be.
+    /// Speed relative to real time; `None`: as fast as possible.
     pub speed: Option<f64>,
-    /// Only these symbols, in any case; empty for all.
+    /// Only these symbols, case-insensitive; all if empty.
     pub symbols: Vec<String>,
     /// Only these kinds.
     pub kinds: Vec<Kind>,
-    /// Only these sessions (`20131008`); empty is all.
+    /// Only these sessions (`20131008`); all if empty.
     pub dates: Vec<u32>,
-    /// The label of the records.
+    /// Feed label of the records.
     pub feed: String,
     /// The exchange's time zone.
     pub zone: String,
 }
 
-/// Rows handed over by one call of `next`.
+/// Maximum number of rows emitted by one call of `next`.
 const TURN: usize = 1_024;
-/// How long one call of `next` sleeps at the most while no row is due.
+/// Maximum sleep of one call of `next` while no row is due.
 const NAP: Duration = Duration::from_millis(20);
 
 /// A folder being played.
 #[derive(Debug)]
 pub struct Tape {
     settings: Settings,
-    /// Sessions still to come, newest first.
+    /// Remaining sessions, newest first.
     sessions: Vec<(u32, Vec<Entry>)>,
-    /// The session being played.
+    /// The current session.
     open: Vec<TapeFile>,
     queue: BinaryHeap<Reverse<(UnixNanos, usize)>>,
-    /// Rows done by session and file, with the file's checksum.
+    /// Rows read by session and file, with the file's checksum.
     done: BTreeMap<u32, BTreeMap<String, (u32, u64)>>,
-    /// Sessions read from since positions were last asked for.
+    /// Sessions read from since positions were last requested.
     touched: Vec<u32>,
     session: u32,
     pace: Option<(Instant, UnixNanos)>,
@@ -68,10 +69,10 @@ pub struct Tape {
 }
 
 impl Tape {
-    /// Lists the folder; nothing is read yet.
+    /// Lists the folder without reading any file.
     ///
     /// # Errors
-    /// There is no such folder, or no tick file in it.
+    /// The folder does not exist, or has no tick file.
     pub fn open(settings: Settings) -> Result<Self> {
         let entries = folder::list(&settings)?;
         let size = entries.iter().map(|entry| entry.rows_guess).sum();
@@ -124,7 +125,7 @@ impl Tape {
         Ok(())
     }
 
-    /// Reads rows of a file until one has a time to be queued under; bad ones become dead letters.
+    /// Reads rows of a file until one has a valid time; invalid ones become dead letters.
     fn queue_next(&mut self, index: usize, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
         loop {
             let file = &mut self.open[index];
@@ -214,7 +215,7 @@ impl Source for Tape {
         for (session, _) in &self.sessions {
             let Some(position) = positions.get(&self.name(*session)) else { continue };
             let files: BTreeMap<String, (u32, u64)> = serde_json::from_slice(position).map_err(|error| {
-                Error::user(format!("the kept position of {} is not readable: {error}", self.name(*session)))
+                Error::user(format!("the saved position of {} is unreadable: {error}", self.name(*session)))
                     .hint("play the tape from its beginning: --replay")
             })?;
             rows += files.values().map(|(_, rows)| rows).sum::<u64>();
@@ -234,7 +235,7 @@ impl Source for Tape {
             };
             let early = self.early(time);
             if !early.is_zero() {
-                // In short sleeps, so that the loop can look after its other duties.
+                // In short sleeps, so that the loop can attend to other work.
                 stop.sleep(early.min(NAP));
                 return Ok(true);
             }
@@ -268,17 +269,18 @@ impl Source for Tape {
     }
 }
 
-/// The text of a zip file's only member: a vendor's bars.
+/// The text of a zip file's only entry: a vendor's bars.
 ///
 /// # Errors
-/// The file cannot be read, or is no zip of text.
+/// The file cannot be read, or is not a zip of text.
 pub fn unzip(path: &std::path::Path) -> Result<String> {
     let fail = |error: &dyn std::fmt::Display| {
         Error::user(format!("read {}: {error}", path.display()))
             .hint("expected a zip file with one text file in it")
     };
-    let file = std::fs::File::open(path).map_err(ports::error::io("open", path))?;
+    let file = crate::files::open(path).map_err(ports::error::io("open", path))?;
     let mut archive = zip::ZipArchive::new(file).map_err(|error| fail(&error))?;
+    crate::files::check_one(&archive).map_err(|error| fail(&error))?;
     let mut text = String::new();
     let mut member = archive.by_index(0).map_err(|error| fail(&error))?;
     std::io::Read::read_to_string(&mut member, &mut text).map_err(|error| fail(&error))?;

@@ -1,4 +1,4 @@
-//! `tapeline aggregate`: bars of what is on the topic.
+//! `tapeline aggregate`: builds bars from the topic.
 
 use super::monitor::Watched;
 use crate::cli::AggregateOptions;
@@ -38,7 +38,7 @@ pub(crate) fn run(context: &Context, options: &AggregateOptions) -> Result<ExitC
     let rate = if busy > 0.0 { telemetry.get(&telemetry.aggregated) as f64 / busy } else { 0.0 };
     summary(&telemetry);
     println!(
-        "  {busy:.2} s, {} records/s ({:.1} s with start and end)",
+        "  {busy:.2} s, {} records/s ({:.1} s including start-up and shutdown)",
         thousands(rate as u64),
         start.elapsed().as_secs_f64()
     );
@@ -59,31 +59,32 @@ pub(crate) fn settings(config: &Config) -> Result<aggregate::Settings> {
     })
 }
 
-/// What became of the records that bars are made of.
+/// Summary of the aggregated records.
 pub(crate) fn summary(telemetry: &Telemetry) {
     let get = |counter| thousands(telemetry.get(counter));
     println!("  bars: {} emitted from {} records", get(&telemetry.bars), get(&telemetry.aggregated));
     for (count, text) in [
-        (&telemetry.late, "came too late for their bars: on the late topic, with the reason"),
-        (&telemetry.duplicates, "were in their bars already"),
-        (&telemetry.unreadable, "are no records; `consume` keeps them as dead letters"),
+        (&telemetry.late, "arrived after their bars were final; they are on the late topic with the reason"),
+        (&telemetry.duplicates, "were duplicates"),
+        (&telemetry.unreadable, "are not records; `consume` keeps them as dead letters"),
     ] {
         if telemetry.get(count) > 0 {
             println!("    {} {text}", get(count));
         }
     }
     let conditions = telemetry.condition_counts();
-    // Odd lots and the like set no price on any day: worth a line only where they explain that there are few bars.
+    // Odd lots and the like set no price on any day: worth a line only if they explain why there are few
+    // bars.
     let many = conditions.unpriced() * 2 >= telemetry.get(&telemetry.aggregated);
     for line in unpriced(&conditions, many) {
         println!("    {line}");
     }
 }
 
-/// How many reasons are listed.
+/// Maximum number of reasons listed.
 const REASONS: usize = 5;
 
-/// Why trades set no price, by reason; without `all` only conditions that the vocabulary lacks.
+/// Why trades set no price, by reason; without `all` only unknown conditions.
 pub(crate) fn unpriced(conditions: &ConditionCounts, all: bool) -> Vec<String> {
     let rows =
         conditions.rows().into_iter().filter(|(.., count)| count.unknown || (all && count.unpriced > 0));
@@ -96,7 +97,9 @@ pub(crate) fn unpriced(conditions: &ConditionCounts, all: bool) -> Vec<String> {
     if lines.len() > REASONS {
         let more = lines.len() - REASONS;
         lines.truncate(REASONS);
-        lines.push(format!("and {more} more reasons; `tapeline explain SYMBOL TIME` shows each trade's"));
+        lines.push(format!(
+            "and {more} more reasons; `tapeline explain SYMBOL TIME` shows them for each trade"
+        ));
     }
     lines
 }

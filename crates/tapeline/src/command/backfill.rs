@@ -1,4 +1,4 @@
-//! `tapeline backfill`: fetches a span, or what the ledger has open, from the vendor's history.
+//! `tapeline backfill`: fetches a span, or the ledger's open gaps, from the vendor's history.
 
 use super::flow;
 use crate::cli::{BackfillOptions, ProduceOptions};
@@ -29,14 +29,15 @@ pub(crate) fn run(context: &Context, options: &BackfillOptions) -> Result<ExitCo
     symbols.sort();
     symbols.dedup();
     if options.open && symbols.is_empty() {
-        println!("no open gap whose end is known");
+        println!("no open gap with a known end");
         return Ok(ExitCode::SUCCESS);
     }
     if !config.source.url.contains("symbols=") {
         config.source.url = crate::context::with(&config.source.url, "symbols", &symbols.join(","));
     }
     let settings = live::open(&config.source).unwrap_or_else(|| {
-        Err(Error::user(format!("`{}` is no live source: it has no history", config.source.url)).hint(HINT))
+        Err(Error::user(format!("`{}` is not a live source: it has no history", config.source.url))
+            .hint(HINT))
     })?;
     let mut source = if options.open {
         gaps.retain(|gap| gap.feed == settings.feed);
@@ -48,8 +49,8 @@ pub(crate) fn run(context: &Context, options: &BackfillOptions) -> Result<ExitCo
                 .map_err(|error| Error::user(format!("--{name}: {error}")).hint(HINT)),
             None => Ok(None),
         };
-        let from = time("from", &options.span.from)?
-            .ok_or_else(|| Error::user("from when on is not said").hint(HINT))?;
+        let from =
+            time("from", &options.span.from)?.ok_or_else(|| Error::user("--from is missing").hint(HINT))?;
         let to = time("to", &options.span.to)?.unwrap_or_else(clock::now);
         if to < from {
             return Err(Error::user("--to is before --from").hint(HINT));
@@ -66,14 +67,14 @@ pub(crate) fn run(context: &Context, options: &BackfillOptions) -> Result<ExitCo
         let (from, to) = (&gap.from, gap.to.as_deref().unwrap_or("?"));
         match (&gap.proof, &gap.note) {
             (Some(proof), _) => {
-                println!("  {from} to {to}: {} fetched and counted again", thousands(proof.fetched))
+                println!("  {from} to {to}: {} fetched and confirmed", thousands(proof.fetched))
             }
             (None, note) => {
                 open += 1;
-                println!("  {from} to {to}: open because {}", note.as_deref().unwrap_or("it was stopped"));
+                println!("  {from} to {to}: open: {}", note.as_deref().unwrap_or("stopped"));
             }
         }
     }
-    println!("a running consume stores them; or: tapeline consume --until-end");
+    println!("a running consume stores them; otherwise run: tapeline consume --until-end");
     Ok(if open == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

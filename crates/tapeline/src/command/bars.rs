@@ -1,4 +1,4 @@
-//! Bars for `query` and `plot`: read from the store, or made anew from its trades; adjusted.
+//! Bars for `query` and `plot`: read from the store, or rebuilt from its trades; adjusted.
 
 use crate::cli::{BarOptions, Span};
 use crate::context::Context;
@@ -25,7 +25,7 @@ pub(crate) fn range(span: &Span) -> Result<(UnixNanos, UnixNanos)> {
     Ok((from, to))
 }
 
-/// Bars of one symbol in the order of their start.
+/// Bars of one symbol in order of their start.
 pub(crate) fn load(
     context: &Context,
     store: &dyn Store,
@@ -63,7 +63,7 @@ pub(crate) fn load(
     Ok(bars)
 }
 
-/// What to say when there are none.
+/// Message for an empty result.
 pub(crate) fn none(store: &dyn Store, symbol: &str, options: &BarOptions) -> String {
     format!(
         "no {} bars of {symbol} in that time in {}; make them: tapeline aggregate --until-end (from the topic), or \
@@ -73,7 +73,7 @@ pub(crate) fn none(store: &dyn Store, symbol: &str, options: &BarOptions) -> Str
     )
 }
 
-/// Bars made anew from what the store holds.
+/// Bars rebuilt from the stored records.
 fn remake(
     context: &Context,
     store: &dyn Store,
@@ -87,7 +87,7 @@ fn remake(
     let mut settings = open::bars(&context.config)?;
     settings.intervals = vec![options.interval];
     settings.feeds.iter_mut().for_each(|feed| feed.policy = policy.clone());
-    // A bar is made of all of its time, and of what is carried into it, whatever part of it was asked for.
+    // A bar needs all of its records, and what carries over into it, whatever part of it was requested.
     let (first, last) = settings.reading_span(from, to);
     let start_of_first = |feed: &str| match from.0 {
         i64::MIN => from,
@@ -130,8 +130,8 @@ fn adjust(context: &Context, symbol: &str, options: &BarOptions, bars: &mut [Bar
         return Ok(());
     }
     let Some(dir) = &options.factors else {
-        return Err(Error::user("--adjust needs the factors of splits and dividends")
-            .hint("--factors DIR, a folder of SYMBOL.csv files; their form: docs/bars.md"));
+        return Err(Error::user("--adjust needs factor files")
+            .hint("--factors DIR: a folder of SYMBOL.csv files; their format: docs/bars.md"));
     };
     let path = dir.join(format!("{}.csv", symbol.to_ascii_lowercase()));
     let text = std::fs::read_to_string(&path).map_err(ports::error::io("read factor file", &path))?;
@@ -177,7 +177,7 @@ pub(crate) fn header(kind: Kind) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// A bar's values in the order of the header, as text; what is absent is empty.
+/// Values of a bar in the order of the header, as text; empty if absent.
 pub(crate) fn cells(bar: &Bar) -> Vec<String> {
     let object = market::codec::bar::to_json(bar);
     header(bar.kind)

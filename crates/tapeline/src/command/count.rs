@@ -1,4 +1,4 @@
-//! `tapeline count`: how many records the store holds.
+//! `tapeline count`: the number of records in the store.
 
 use crate::cli::{CountOptions, Format};
 use crate::context::Context;
@@ -13,7 +13,9 @@ pub(crate) fn run(context: &Context, options: &CountOptions) -> Result<ExitCode>
     let mut out = Out::new();
     match options.format {
         Format::Parquet => {
-            return Err(ports::Error::user("--format parquet is for bars").hint("table, json or csv"));
+            return Err(
+                ports::Error::user("--format parquet supports only bars").hint("use table, json or csv")
+            );
         }
         Format::Json => {
             let by_kind: serde_json::Map<_, _> = counts

@@ -1,5 +1,5 @@
-//! `tapeline demo`: a bundled real session, told by a simulated stock API, through the embedded engines. No server, no
-//! account.
+//! `tapeline demo`: a bundled real session, served by a simulated stock API and recorded by the embedded
+//! engines. No server, no account.
 
 use super::{flow, verify};
 use crate::cli::{DIFFERS, DemoOptions, ProduceOptions};
@@ -19,11 +19,12 @@ use std::time::Instant;
 use tapeline::config;
 use tapeline::open;
 
-/// Trades a second: a day in seconds, and below what two cores store, so that latency is that of the way and not of a queue.
+/// Trades per second: a day in seconds, and below what two cores can store, so that latency measures the
+/// pipeline and not a queue.
 const RATE: f64 = 150_000.0;
-/// Trades per second while somebody looks at the dashboard: a day in a few minutes.
+/// Trades per second with the dashboard: a day in a few minutes.
 const RATE_TO_LOOK_AT: f64 = 5_000.0;
-/// 2013-10-08, UTC: from midnight to midnight, nanoseconds.
+/// 2013-10-08, UTC: midnight to midnight, nanoseconds.
 const DAY: (i64, i64) = (1_381_190_400_000_000_000, 1_381_276_800_000_000_000);
 
 /// All trades of four symbols on 2013-10-08; origin and licence in data/README.md.
@@ -34,6 +35,32 @@ const SESSION: [(&str, &[u8]); 4] = [
     ("aig", include_bytes!("../../../../data/us-equities/tick/aig/20131008_trade.zip")),
 ];
 
+/// What the demo is alerted of: a move of 0.25 % in a minute, and five times the usual volume.
+const RULES: &str = "
+[[rules]]
+name = 'sudden-move'
+kind = 'percent_move'
+window = '60s'
+threshold = 0.25
+hysteresis = 0.05
+cooldown = '10m'
+session = 'regular'
+[[rules]]
+name = 'volume'
+kind = 'volume_surge'
+window = '60s'
+baseline = '30m'
+threshold = 5
+hysteresis = 2
+cooldown = '30m'
+session = 'regular'
+";
+
+#[derive(serde::Deserialize)]
+struct Rules {
+    rules: Vec<market::alert::RuleConfig>,
+}
+
 pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> {
     let dir = &options.dir;
     unpack(dir)?;
@@ -43,7 +70,7 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
     let simulator = Api::start(&dir.join("tape"), rate)?;
     let (symbols, address) = (simulator.symbols.join(","), simulator.address);
     let flags = [
-        // Labelled as the tape is: the prints carry its condition codes.
+        // Labelled like the tape, whose condition codes the prints carry.
         ("source.url", Some(format!("alpaca:sip?symbols={symbols}&label=lean.sip"))),
         ("source.alpaca.stream", Some(format!("ws://{address}"))),
         ("source.alpaca.rest", Some(format!("http://{address}"))),
@@ -51,31 +78,39 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
         ("source.alpaca.secret", Some("demo".to_owned())),
         ("topic.url", Some(url(&topic))),
         ("store.url", Some(url(&store))),
+        ("alert.file", Some(dir.join("alerts.db").display().to_string())),
     ];
-    let config = config::load(None, std::iter::empty(), &flags)?;
+    let mut config = config::load(None, std::iter::empty(), &flags)?;
+    config.alert.rules = toml::from_str::<Rules>(RULES)
+        .map_err(|error| Error::internal(format!("the demo's alert rules: {error}")))?
+        .rules;
     println!("demo: every trade of {symbols} on 2013-10-08, from a stock API to the store");
     println!(
-        "  a stock API: the tape, played as Alpaca's websocket and REST on {address}, up to {} a second",
+        "  a simulated Alpaca API on {address} plays the tape, up to {} trades per second",
         crate::output::thousands(rate as u64)
     );
-    println!("  a producer, a topic, a consumer, a store, and bars on the way");
+    println!("  a producer, a topic, a consumer, a store, and bars and alerts on the way");
     let telemetry = Arc::new(Telemetry::default());
     let serve = |telemetry| super::serve::start(context, &config, &options.listen, Some(telemetry));
     let server = options.serve.then(|| serve(Arc::clone(&telemetry))).transpose()?;
     let start = Instant::now();
     let source = Whole::new(open::source(&config)?, simulator.records as u64);
-    flow::through(context, &config, Box::new(source), &ProduceOptions { replay: true }, &telemetry)?;
+    let alerts =
+        flow::through(context, &config, Box::new(source), &ProduceOptions { replay: true }, &telemetry)?;
     let time = start.elapsed();
     if context.stop.is_cancelled() {
         return Err(Error::user("stopped before the end"));
     }
-    println!("  on the tape {} trades", crate::output::thousands(simulator.records as u64));
+    println!("  {} trades on the tape", crate::output::thousands(simulator.records as u64));
     flow::summary(&telemetry, time, true);
     super::aggregate::summary(&telemetry);
-    // The API's history, asked for the whole day, against what has arrived.
+    if let Some(outcome) = alerts {
+        outcome.print();
+    }
+    // Compares the API's history of the whole day with what was recorded.
     let proof = verify::Proof::read(context, &config, (UnixNanos(DAY.0), UnixNanos(DAY.1)))?;
     proof.print();
-    println!("left: {} (the store), {} (the topic)", store.display(), topic.display());
+    println!("files: {} (store), {} (topic)", store.display(), topic.display());
     println!("next:");
     println!("  tapeline count --store {}", url(&store));
     println!(
@@ -97,13 +132,13 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
         "  tapeline run --source tape:{} --topic kafka://127.0.0.1:9092 --store cassandra://127.0.0.1:9042/tapeline",
         dir.join("tape").display()
     );
-    println!("(tapeline is target/release/tapeline; or write `cargo run --release --` in its place)");
+    println!("(tapeline means target/release/tapeline or `cargo run --release --`)");
     super::serve::until_stopped(context, server)?;
     drop(simulator);
     Ok(if proof.holds() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
 }
 
-/// The simulated API; it ends when this is dropped.
+/// The simulated API; dropping it ends it.
 struct Api {
     symbols: Vec<String>,
     records: usize,
@@ -146,9 +181,9 @@ impl Drop for Api {
     }
 }
 
-/// Lays the session out as a folder of tick files, and clears what an earlier demo left.
+/// Creates the session as a folder of tick files, and removes those of an earlier demo.
 fn unpack(dir: &Path) -> Result<()> {
-    for name in ["topic.db", "market.db"] {
+    for name in ["topic.db", "market.db", "alerts.db"] {
         for suffix in ["", "-wal", "-shm"] {
             let path = dir.join(format!("{name}{suffix}"));
             if path.exists() {

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tapeline::open;
 
-/// A server is away.
+/// Exit code: a server cannot be reached.
 const AWAY: u8 = 4;
 /// How long messages are watched flowing.
 const WATCHED: Duration = Duration::from_secs(2);
@@ -52,7 +52,7 @@ pub(crate) fn run(context: &Context, options: &DoctorOptions) -> Result<ExitCode
         }
     }
     out.end()?;
-    // A server that is away is what waiting can help; anything else has to be corrected first.
+    // Waiting can help where a server cannot be reached; anything else has to be corrected first.
     Ok(match failed.as_slice() {
         [] => ExitCode::SUCCESS,
         failed if failed.iter().all(|link| link.away) => ExitCode::from(AWAY),
@@ -118,7 +118,7 @@ fn judge(chain: &mut Chain, before: &[PartitionLag], after: &[PartitionLag]) {
     let lag: u64 = after.iter().map(PartitionLag::lag).sum();
     let in_all = u64::try_from(sum(after, |p| p.end - p.start)).unwrap_or(0);
     let seconds = WATCHED.as_secs();
-    let told = format!(
+    let summary = format!(
         "within {seconds} s {} messages arrived and {} were stored; {} wait",
         thousands(arrived),
         thousands(stored),
@@ -129,11 +129,11 @@ fn judge(chain: &mut Chain, before: &[PartitionLag], after: &[PartitionLag]) {
     } else if lag > 0 && stored == 0 {
         chain.warn(
             "messages",
-            told,
+            summary,
             "is a consumer running? tapeline consume; its log (--log info) says what it waits for",
         );
     } else {
-        chain.ok("messages", told);
+        chain.ok("messages", summary);
     }
 }
 

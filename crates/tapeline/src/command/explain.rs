@@ -1,4 +1,4 @@
-//! `tapeline explain`: which prints of a bar counted for what, and why not.
+//! `tapeline explain`: which prints of a bar counted towards what, and why.
 
 use crate::cli::ExplainOptions;
 use crate::context::Context;
@@ -24,7 +24,8 @@ pub(crate) fn run(context: &Context, options: &ExplainOptions) -> Result<ExitCod
         let policy = Policy::named(name).map_err(|error| Error::user(format!("--policy: {error}")))?;
         settings.feeds.iter_mut().for_each(|feed| feed.policy = policy.clone());
     }
-    // Which calendar holds is known by the feed of each trade; volume may be carried from elsewhere in the session.
+    // The calendar depends on the feed of each trade; volume may be carried over from elsewhere in the
+    // session.
     let (from, to) = settings.reading_span(time, UnixNanos(time.0.saturating_add(1)));
     let mut trades: Vec<Trade<String>> = Vec::new();
     let scan = Scan { kind: Kind::Trade, symbol: Some(symbol.clone()), from, to, limit: None };
@@ -96,7 +97,7 @@ pub(crate) fn run(context: &Context, options: &ExplainOptions) -> Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-/// The bar that begins at a time, made of the trades of its session.
+/// The bar that starts at a time, built from the trades of its session.
 fn bar_of(settings: &market::bar::Settings, trades: &[&Trade<String>], start: i64) -> Option<Bar> {
     let mut aggregator = Aggregator::new(settings.clone());
     for (position, trade) in trades.iter().enumerate() {

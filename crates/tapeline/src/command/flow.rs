@@ -1,5 +1,6 @@
 //! `tapeline produce`, `consume` and `run`.
 
+use super::alert::{Evaluation, Outcome};
 use super::monitor::Watched;
 use crate::cli::{ConsumeOptions, ProduceOptions, RunOptions};
 use crate::context::Context;
@@ -68,7 +69,7 @@ pub(crate) fn consume(context: &Context, options: &ConsumeOptions) -> Result<Exi
     });
     drop(progress);
     let report = report?;
-    bars.map_err(|_| ports::Error::internal("the thread that stores bars panicked"))??;
+    bars.map_err(|_| ports::Error::internal("the vendor bars thread panicked"))??;
     summary(&telemetry, start.elapsed(), true);
     told_undrained(&report);
     Ok(crate::cli::loss_code(&telemetry))
@@ -79,10 +80,14 @@ pub(crate) fn run(context: &Context, options: &RunOptions) -> Result<ExitCode> {
     let serve = |telemetry| super::serve::start(context, &context.config, &options.listen, Some(telemetry));
     let server = options.serve.then(|| serve(Arc::clone(&telemetry))).transpose()?;
     let start = Instant::now();
-    through(context, &context.config, open::source(&context.config)?, &options.produce, &telemetry)?;
+    let source = open::source(&context.config)?;
+    let alerts = through(context, &context.config, source, &options.produce, &telemetry)?;
     summary(&telemetry, start.elapsed(), true);
     if context.config.aggregate.run {
         super::aggregate::summary(&telemetry);
+    }
+    if let Some(outcome) = alerts {
+        outcome.print();
     }
     if telemetry.get(&telemetry.published) == 0 && telemetry.get(&telemetry.vendor_bars) > 0 {
         // Bars are not compared: there is nothing to verify.
@@ -97,26 +102,28 @@ pub(crate) fn run(context: &Context, options: &RunOptions) -> Result<ExitCode> {
     Ok(crate::cli::loss_code(&telemetry))
 }
 
-/// Source to store in one process: `produce` and `aggregate` in threads of their own, `consume` in this one.
+/// Source to store in one process: `produce`, `aggregate` and, if there are rules, `alert` in threads of their own,
+/// `consume` in this one.
 pub(crate) fn through(
     context: &Context,
     config: &Config,
     mut source: Box<dyn Source>,
     options: &ProduceOptions,
     telemetry: &Arc<Telemetry>,
-) -> Result<()> {
+) -> Result<Option<Outcome>> {
+    let alerts = if config.alert.rules.is_empty() { None } else { Some(Evaluation::open(config)?) };
     let topics = open::topics(config, &context.stop)?;
     let store = open::store(config)?;
     prepare(context, config, &*topics)?;
     context.retry_long(|| store.writer(&context.stop).map(drop))?;
     let _monitor = super::monitor::start(context, config, telemetry, Watched::consumer(&config.topic.group))?;
     let (_, progress) = begin("stored", telemetry, |t| &t.stored, source.size());
-    // Told to stop, the source ends first, and what it published is still stored.
+    // On cancellation the source ends first, and what it published is still stored.
     let (produced, finished) = (AtomicBool::new(false), AtomicBool::new(false));
     let consuming = consume_settings(config);
     let last = context.stop.delayed(consuming.drain);
     let bars = config.aggregate.run.then(|| super::aggregate::settings(config)).transpose()?;
-    let (published, stored, aggregated) = std::thread::scope(|scope| {
+    let (published, stored, aggregated, alerts) = std::thread::scope(|scope| {
         let producer = scope.spawn(|| {
             let settings = produce_settings(config, options);
             let result = produce::run(&mut *source, &*topics, &settings, telemetry, &context.stop);
@@ -137,14 +144,25 @@ pub(crate) fn through(
                 result
             })
         });
+        let (topics_of_alerts, last_of_alerts, produced_of_alerts) = (&*topics, &last, &produced);
+        let alerts = alerts.map(|evaluation| {
+            scope.spawn(move || {
+                let result = evaluation.run(topics_of_alerts, last_of_alerts, produced_of_alerts);
+                if result.is_err() {
+                    context.stop.cancel();
+                }
+                result
+            })
+        });
         let bars = scope.spawn(|| store_bars(config, &*topics, &*store, telemetry, &last, &produced));
         let stored = consume::run(&*topics, &*store, &consuming, telemetry, &last, &produced);
         if stored.is_err() {
             context.stop.cancel();
         }
-        let kept = bars.join().map_err(|_| ports::Error::internal("the thread that stores bars panicked"));
+        let kept = bars.join().map_err(|_| ports::Error::internal("the vendor bars thread panicked"));
         let stored = stored.and_then(|report| kept?.map(|()| report));
-        (producer.join(), stored, aggregator.map(std::thread::ScopedJoinHandle::join))
+        let alerts = alerts.map(std::thread::ScopedJoinHandle::join);
+        (producer.join(), stored, aggregator.map(std::thread::ScopedJoinHandle::join), alerts)
     });
     drop(progress);
     let published = published.map_err(|_| ports::Error::internal("the producer panicked"))??;
@@ -153,16 +171,16 @@ pub(crate) fn through(
     told_undrained(&stored);
     if !stored.at_end {
         eprintln!(
-            "not all of the topic was stored in time (consume.drain_ms); the next start goes on from there"
+            "part of the topic was not stored in time (consume.drain_ms); the next start resumes there"
         );
     }
-    match aggregated {
-        Some(result) => result.map_err(|_| ports::Error::internal("the aggregator panicked"))?,
-        None => Ok(()),
+    if let Some(result) = aggregated {
+        result.map_err(|_| ports::Error::internal("the aggregator panicked"))??;
     }
+    alerts.map(|result| result.map_err(|_| ports::Error::internal("the alert thread panicked"))?).transpose()
 }
 
-/// A vendor's own bars, beside the records.
+/// Vendor bars, besides the records.
 fn store_bars(
     config: &Config,
     topics: &dyn Topics,
@@ -179,7 +197,7 @@ fn store_bars(
     result
 }
 
-/// An embedded topic needs no `init`: its file is made here. Real ones are created only when asked for.
+/// An embedded topic needs no `init`: its file is created here. Kafka topics are created only on request.
 pub(super) fn prepare(context: &Context, config: &Config, topics: &dyn Topics) -> Result<()> {
     if topics.describe().starts_with("sqlite:") {
         topics.init(&open::names(config).specs(config.topic.partitions))?;
@@ -221,7 +239,7 @@ fn consume_settings(config: &Config) -> consume::Settings {
 fn told_resumed(report: &produce::Report) {
     if report.resumed > 0 {
         eprintln!(
-            "{} rows were published before and are left out; --replay publishes them again",
+            "{} rows were published before and are skipped; --replay publishes them again",
             thousands(report.resumed)
         );
     }
@@ -230,13 +248,13 @@ fn told_resumed(report: &produce::Report) {
 fn told_undrained(report: &consume::Report) {
     if report.undrained > 0 {
         eprintln!(
-            "{} records were not stored in time; nothing is lost, the next start takes them again",
+            "{} records were not stored in time; nothing is lost, the next start stores them",
             thousands(report.undrained as u64)
         );
     }
 }
 
-/// What was done, per symbol, how fast, and what could not be.
+/// Summary of a run: per symbol, rates, and failures.
 pub(crate) fn summary(telemetry: &Telemetry, time: Duration, stored: bool) {
     let by_symbol = telemetry.by_symbol();
     let published = telemetry.get(&telemetry.published);
@@ -262,12 +280,12 @@ pub(crate) fn summary(telemetry: &Telemetry, time: Duration, stored: bool) {
     let bars = telemetry.get(&telemetry.vendor_bars);
     let bars_stored = telemetry.get(&telemetry.vendor_bars_stored);
     if bars + bars_stored > 0 {
-        println!("  the vendor's own bars: {} published, {} stored", thousands(bars), thousands(bars_stored));
+        println!("  vendor bars: {} published, {} stored", thousands(bars), thousands(bars_stored));
     }
     let busy = telemetry.busy().as_secs_f64();
     let rate = if busy > 0.0 { total as f64 / busy } else { 0.0 };
     println!(
-        "  {:.2} s, {} records/s ({:.1} s with start and end)",
+        "  {:.2} s, {} records/s ({:.1} s including start-up and shutdown)",
         busy,
         thousands(rate as u64),
         time.as_secs_f64()
@@ -284,7 +302,7 @@ pub(crate) fn summary(telemetry: &Telemetry, time: Duration, stored: bool) {
     let lost = telemetry.lost_lines();
     if !lost.is_empty() {
         println!(
-            "  LOST: {} ranges of offsets, {} messages as far as they can be counted (tapeline gaps)",
+            "  LOST: {} ranges of offsets, at least {} messages (list them: tapeline gaps)",
             lost.len(),
             thousands(telemetry.get(&telemetry.lost_messages))
         );

@@ -1,4 +1,4 @@
-//! `tapeline gaps`: what live feeds missed, and whether it was fetched.
+//! `tapeline gaps`: what live feeds missed, and whether it was backfilled.
 
 use crate::cli::{Format, GapsOptions};
 use crate::context::Context;
@@ -23,8 +23,7 @@ pub(crate) fn run(context: &Context, options: &GapsOptions) -> Result<ExitCode> 
             let head = ["state", "feed", "from", "to", "fetched", "cause"];
             let mut rows = vec![head.map(str::to_owned).to_vec()];
             for gap in &gaps {
-                let note =
-                    gap.note.as_deref().map(|note| format!("; open because {note}")).unwrap_or_default();
+                let note = gap.note.as_deref().map(|note| format!("; open: {note}")).unwrap_or_default();
                 rows.push(vec![
                     if gap.state == State::Open { "open" } else { "closed" }.to_owned(),
                     gap.feed.clone(),
@@ -36,10 +35,10 @@ pub(crate) fn run(context: &Context, options: &GapsOptions) -> Result<ExitCode> 
             }
             out.put(&table(&rows, 6))?;
             let open = gaps.iter().filter(|gap| gap.state == State::Open).count();
-            out.put(&format!("{} gaps, {open} of them open\n", gaps.len()))?;
+            out.put(&format!("{} gaps, {open} open\n", gaps.len()))?;
         }
         Format::Csv | Format::Parquet => {
-            return Err(Error::user("gaps are printed as table or json").hint("--format json"));
+            return Err(Error::user("gaps can be printed only as table or json").hint("--format json"));
         }
     }
     out.end()?;

@@ -1,4 +1,4 @@
-//! `tapeline import`: a data vendor's own bars, straight into the store.
+//! `tapeline import`: stores a data vendor's own bars directly.
 
 use crate::cli::ImportOptions;
 use crate::context::Context;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tapeline::open;
 
-/// Bars written in one call.
+/// Bars written per call.
 const CHUNK: usize = 10_000;
 
 pub(crate) fn run(context: &Context, options: &ImportOptions) -> Result<ExitCode> {
@@ -23,7 +23,8 @@ pub(crate) fn run(context: &Context, options: &ImportOptions) -> Result<ExitCode
         "hour" => "1h".parse().map_err(Error::internal)?,
         "daily" => Interval::D1,
         other => {
-            return Err(Error::user(format!("--resolution {other}")).hint("second, minute, hour or daily"));
+            return Err(Error::user(format!("--resolution: unknown value {other}"))
+                .hint("use second, minute, hour or daily"));
         }
     };
     let files = files(&options.dir.join(&options.resolution), &context.symbols)?;
@@ -39,7 +40,7 @@ pub(crate) fn run(context: &Context, options: &ImportOptions) -> Result<ExitCode
                 Ok(bar) => chunk.push(bar),
                 Err(error) => {
                     wrong += 1;
-                    eprintln!("{}: line {}: {error}; left out", path.display(), number + 1);
+                    eprintln!("{}: line {}: {error}; skipped", path.display(), number + 1);
                 }
             }
             if chunk.len() == CHUNK {
@@ -51,7 +52,7 @@ pub(crate) fn run(context: &Context, options: &ImportOptions) -> Result<ExitCode
         store.write_bars(&chunk, &context.stop)?;
         bars += chunk.len();
         if context.stop.is_cancelled() {
-            return Err(Error::user("stopped before the end; a second run writes the same bars again"));
+            return Err(Error::user("stopped before the end; run the command again to import all bars"));
         }
     }
     println!(
@@ -62,7 +63,9 @@ pub(crate) fn run(context: &Context, options: &ImportOptions) -> Result<ExitCode
         store.describe()
     );
     if wrong > 0 {
-        return Err(Error::user(format!("{wrong} lines are no bars and were left out; each is named above")));
+        return Err(Error::user(format!(
+            "{wrong} lines are not bars and were skipped; they are listed above"
+        )));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -112,7 +115,8 @@ fn reader(
         "" => None,
         date => {
             let fail = |error: String| Error::user(format!("{}: {error}", path.display()));
-            let date = date.parse().map_err(|_| fail("its name does not begin with a date".to_owned()))?;
+            let date =
+                date.parse().map_err(|_| fail("the file name does not start with a date".to_owned()))?;
             Some(SessionDay::new(date, &zone).map_err(fail)?)
         }
     };

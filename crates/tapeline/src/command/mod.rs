@@ -1,4 +1,4 @@
-//! One file a verb (produce, consume and run share theirs; so do those that read bars).
+//! One file per verb (produce, consume and run share one; so do those that read bars).
 
 pub(crate) mod aggregate;
 pub(crate) mod alert;

@@ -44,11 +44,11 @@ fn schema(kind: Kind) -> String {
     text + "required int32 revision; required boolean final; required boolean complete; }"
 }
 
-/// One column's values: numbers that may be absent, or something else.
+/// Values of one column: numbers that may be absent, or something else.
 enum Column {
     Numbers(Vec<Option<i64>>),
     Small(Vec<i32>),
-    /// Raw values; a column of which all are there is written like the others.
+    /// Raw values; a column without absent values is encoded like the others.
     Decimals {
         values: Vec<Option<i128>>,
         optional: bool,
@@ -144,7 +144,7 @@ fn encode(kind: Kind, bars: &[Bar]) -> std::result::Result<Vec<u8>, ParquetError
     file.into_inner()
 }
 
-/// Writes to a file, or to standard output where that is no terminal.
+/// Writes to a file, or to standard output unless that is a terminal.
 pub(crate) fn write(kind: Kind, bars: &[Bar], out: Option<&Path>) -> Result<ExitCode> {
     let bytes = encode(kind, bars).map_err(|error| Error::internal(format!("write parquet: {error}")))?;
     match out {
@@ -153,7 +153,8 @@ pub(crate) fn write(kind: Kind, bars: &[Bar], out: Option<&Path>) -> Result<Exit
             println!("{} bars in {}", crate::output::thousands(bars.len() as u64), path.display());
         }
         None if std::io::IsTerminal::is_terminal(&std::io::stdout()) => {
-            return Err(Error::user("parquet is not for the screen").hint("--out FILE.parquet, or a pipe"));
+            return Err(Error::user("refusing to write Parquet to a terminal")
+                .hint("use --out FILE.parquet or a pipe"));
         }
         None => std::io::stdout()
             .write_all(&bytes)

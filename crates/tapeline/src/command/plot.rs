@@ -29,7 +29,7 @@ pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
         if by_feed.is_empty() {
             return Err(Error::user(bars::none(&*store, &symbol, &options.bars)));
         }
-        // Feeds are never mixed: each is drawn by itself.
+        // Feeds are never mixed: each is drawn separately.
         for (feed, bars) in by_feed {
             let calendar = settings.rules(&feed, &symbol).map_or(Calendar::XNYS, |rules| rules.calendar);
             let policy =
@@ -58,7 +58,8 @@ pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns by the start of the later bar. Within a session only, unless the bars are days: the night is no bar.
+/// Returns by the start of the later bar. Only within a session, unless the bars are daily: the night is not
+/// a bar.
 fn returns(series: &Series) -> BTreeMap<i64, f64> {
     let mut out = BTreeMap::new();
     let mut last: Option<(u32, f64)> = None;
@@ -87,18 +88,18 @@ fn closes(series: &Series) -> Vec<(i64, f64)> {
 
 fn correlations(series: &[(String, Series)], options: &PlotOptions) -> Result<Correlation> {
     if series.len() < 2 {
-        return Err(Error::user("a correlation needs two symbols or more")
+        return Err(Error::user("a correlation needs at least two symbols")
             .hint("tapeline plot SPY,IBM --kind correlation …"));
     }
     let all: Vec<Vec<(i64, f64)>> = series.iter().map(|(_, series)| closes(series)).collect();
     let calendar = series[0].1.calendar;
     let day = |time: i64| calendar.day(UnixNanos(time)).yyyymmdd;
-    // Nights are left out, as they are of the returns.
+    // Overnight returns are excluded, as for the returns plot.
     let same_session = |from: i64, to: i64| options.bars.interval.is_day() || day(from) == day(to);
     let pair = |a: &[(i64, f64)], b: &[(i64, f64)]| correlation(&paired_returns(a, b, same_session));
     Ok(Correlation {
         title: format!(
-            "Correlation of returns from {} bar to bar, from each bar that both have to the next",
+            "Correlation of {} bar-to-bar returns, between bars that both symbols have",
             options.bars.interval
         ),
         symbols: series.iter().map(|(symbol, _)| symbol.clone()).collect(),

@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use std::process::ExitCode;
 use tapeline::open;
 
-/// Rows of a table where no limit is given.
+/// Maximum number of table rows without --limit.
 const TABLE: u64 = 100;
 
 pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode> {
@@ -40,9 +40,8 @@ pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode>
             bars::none(&*store, &symbol, &options.bars)
         }
         What::Trades | What::Quotes if options.format == Format::Parquet => {
-            return Err(
-                Error::user("--format parquet is for bars").hint("csv and json take trades and quotes")
-            );
+            return Err(Error::user("--format parquet supports only bars")
+                .hint("use csv or json for trades and quotes"));
         }
         What::Trades | What::Quotes => {
             let (from, to) = bars::range(&options.span)?;
@@ -62,7 +61,7 @@ pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode>
             }
             let place = store.describe();
             format!(
-                "no {} of {symbol} in that time in {place}; what is there: tapeline count --store {place}",
+                "no {} of {symbol} in that time range in {place}; list the contents: tapeline count --store {place}",
                 kind.plural()
             )
         }
@@ -71,12 +70,12 @@ pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode>
     if shown == 0 {
         eprintln!("{nothing}");
     } else if options.limit.is_none() && limit == Some(shown) {
-        eprintln!("the first {shown} are shown; more with --limit N, all with --format csv or json");
+        eprintln!("showing the first {shown} rows; use --limit N for more, or --format csv or json for all");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Rows on their way to the reader: gathered for a table, written at once otherwise.
+/// Rows to print: collected for a table, otherwise written immediately.
 struct Lines {
     format: Format,
     header: Vec<String>,
@@ -98,7 +97,7 @@ impl Lines {
         Ok(())
     }
 
-    /// False once the reader is gone.
+    /// Returns false once the reader is gone.
     fn put(&mut self, cells: impl FnOnce() -> Vec<String>, object: impl FnOnce() -> String) -> Result<bool> {
         self.shown += 1;
         match self.format {
@@ -222,7 +221,7 @@ fn csv(cells: &[String]) -> String {
     quoted.join(",") + "\n"
 }
 
-/// As in the table, but what is absent is left out, and conditions are an array.
+/// As in the table, but absent values are omitted, and conditions are an array.
 fn object(record: &Record<&str>) -> String {
     let mut map = serde_json::Map::new();
     for (name, cell) in header(record.kind()).into_iter().zip(cells(record)) {

@@ -22,7 +22,7 @@ pub(crate) fn run(context: &Context, options: &ServeOptions) -> Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
-/// Starts serving what `config` names and prints the address. `telemetry` is that of the run loops in this process.
+/// Starts the server and prints its address. `telemetry` is that of the run loops in this process.
 pub(crate) fn start(
     context: &Context,
     config: &Config,
@@ -31,7 +31,8 @@ pub(crate) fn start(
 ) -> Result<Server> {
     let topics = open::topics(config, &context.stop)?;
     if telemetry.is_some() {
-        // The run loops of this process are about to create the topics: the reader need not complain first.
+        // The run loops of this process are about to create the topics: the reader need not report them
+        // missing.
         super::flow::prepare(context, config, &*topics)?;
     }
     let own = telemetry.clone().unwrap_or_default();
@@ -43,13 +44,14 @@ pub(crate) fn start(
         store: Arc::from(open::store(config)?),
         telemetry,
         verify: Some(compare(context, config)),
+        alerts: super::alert::log(config),
     };
     let server = Server::start(settings(config, options)?, engines, &context.stop)?;
     println!("dashboard: http://{}/", server.address());
     Ok(server)
 }
 
-/// Keeps serving after the work of this process is done, until Ctrl-C.
+/// Keeps serving after the run loops of this process are done, until Ctrl-C.
 pub(crate) fn until_stopped(context: &Context, server: Option<Server>) -> Result<()> {
     let Some(server) = server else { return Ok(()) };
     if !context.stop.is_cancelled() {
@@ -78,7 +80,7 @@ fn settings(config: &Config, options: &ServeOptions) -> Result<Settings> {
     Ok(settings)
 }
 
-/// "Verify now": the comparison of `tapeline verify`.
+/// "Verify now": runs the comparison of `tapeline verify`.
 fn compare(context: &Context, config: &Config) -> Verify {
     let (context, config) = (context.clone(), config.clone());
     Arc::new(move |range: Range<UnixNanos>, _: &CancelToken| {

@@ -1,4 +1,4 @@
-//! `tapeline simulate`: a vendor's API played from a tape.
+//! `tapeline simulate`: a vendor's API, played from a tape.
 
 use crate::cli::SimulateOptions;
 use crate::context::Context;
@@ -13,14 +13,14 @@ pub(crate) fn run(context: &Context, options: &SimulateOptions) -> Result<ExitCo
     let speed = match options.speed.trim_end_matches('x') {
         "ma" | "max" => None,
         text => Some(text.parse().ok().filter(|n: &f64| n.is_finite() && *n > 0.0).ok_or_else(|| {
-            Error::user(format!("--speed {} is neither max nor a number above 0", options.speed))
+            Error::user(format!("--speed: expected max or a number above 0, found {}", options.speed))
         })?),
     };
     let keys = match &options.keys {
         Some(keys) => Some(
             keys.split_once(':')
                 .map(|(k, s)| (k.to_owned(), s.to_owned()))
-                .ok_or_else(|| Error::user("--keys is KEY:SECRET"))?,
+                .ok_or_else(|| Error::user("--keys: expected KEY:SECRET"))?,
         ),
         None => None,
     };
@@ -45,7 +45,7 @@ pub(crate) fn run(context: &Context, options: &SimulateOptions) -> Result<ExitCo
     let (symbols, records) = simulator.tape();
     let symbols = symbols.join(",");
     println!(
-        "{}'s API at {address}: {} records of {symbols}; plays from the first subscription on",
+        "{}'s API at {address}: {} records of {symbols}; playback starts with the first subscription",
         known.name,
         thousands(records as u64)
     );

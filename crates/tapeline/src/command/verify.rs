@@ -1,4 +1,4 @@
-//! `tapeline verify`: the proof that source, topic and store hold the same.
+//! `tapeline verify`: proves that source, topic and store hold the same records.
 
 use crate::cli::{DIFFERS, VerifyOptions};
 use crate::context::Context;
@@ -39,7 +39,7 @@ pub(crate) fn run(context: &Context, options: &VerifyOptions) -> Result<ExitCode
     Ok(if proof.holds() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
 }
 
-/// What source (where one is given), topic and store hold, and how it compares.
+/// Contents of source (if given), topic and store, and their comparison.
 pub(crate) struct Proof<'c> {
     config: &'c Config,
     names: Vec<&'static str>,
@@ -48,17 +48,17 @@ pub(crate) struct Proof<'c> {
     span: Only,
     source: Option<Identities>,
     topic: Identities,
-    /// Of source, topic and store, restricted to what is compared.
+    /// Contents of source, topic and store, restricted to what is compared.
     contents: Vec<Content>,
     lines: Vec<Line>,
     notes: Vec<String>,
 }
 
-/// What of topic and store a source is compared with.
+/// Selects the part of topic and store to compare a source with.
 struct Scope {
     /// Only these feeds; all if empty.
     feeds: BTreeSet<String>,
-    /// Only these kinds and symbols, if the source is of chosen ones.
+    /// Only these kinds and symbols, if the source is restricted to some.
     symbols: Option<BTreeSet<(Kind, String)>>,
 }
 
@@ -87,7 +87,8 @@ impl Scope {
 }
 
 impl<'c> Proof<'c> {
-    /// Reads source, topic and store to their ends and compares them. Of a live source it reads the vendor's history.
+    /// Reads source, topic and store to their ends and compares them. For a live source it reads the vendor's
+    /// history.
     pub(crate) fn read(
         context: &Context,
         config: &'c Config,
@@ -98,7 +99,7 @@ impl<'c> Proof<'c> {
         let mut notes = Vec::new();
         let has_source = !config.source.url.is_empty();
         if has_source {
-            // Before anything is read: whether the source can be read at all.
+            // First checks that the source can be read at all.
             drop(open_source(config, &span)?);
             if let Some(settings) = live::open(&config.source).transpose()? {
                 let account = settings.vendor.account();
@@ -123,7 +124,7 @@ impl<'c> Proof<'c> {
             let content = found.records.content();
             if content.is_empty() && found.bars > 0 {
                 return Err(Error::user(format!(
-                    "{} gave {} bars and no records; verify compares trades and quotes",
+                    "{} delivered {} bars and no records; verify compares trades and quotes",
                     config.source.url,
                     thousands(found.bars)
                 ))
@@ -131,17 +132,17 @@ impl<'c> Proof<'c> {
             }
             if found.unreadable > 0 {
                 notes.push(format!(
-                    "{} rows of the source are dead letters: they cannot be read",
+                    "{} unreadable rows of the source are dead letters",
                     thousands(found.unreadable)
                 ));
             }
             if found.records.repeats > 0 {
                 notes.push(format!(
-                    "{} records of the source repeat or amend another: compared once, in the last version",
+                    "{} records of the source repeat or amend another; only the last version is compared",
                     thousands(found.records.repeats)
                 ));
             }
-            // A source of chosen symbols or kinds is compared with just those elsewhere.
+            // A source restricted to some symbols or kinds is compared with just those elsewhere.
             if scope.symbols.is_none() && config.source.url.contains('?') && !content.is_empty() {
                 scope.symbols = Some(content.keys().map(|key| (key.kind, key.symbol.clone())).collect());
             }
@@ -150,13 +151,13 @@ impl<'c> Proof<'c> {
         }
         if topic.records.repeats > 0 {
             notes.push(format!(
-                "{} messages on the topic repeat a record (a replay, or a producer that died): stored once",
+                "{} messages on the topic repeat a record (a replay or a producer crash); they are stored once",
                 thousands(topic.records.repeats)
             ));
         }
         if topic.unreadable > 0 {
             notes.push(format!(
-                "{} messages on the topic are not records: dead letters",
+                "{} messages on the topic are not records but dead letters",
                 thousands(topic.unreadable)
             ));
         }
@@ -172,14 +173,14 @@ impl<'c> Proof<'c> {
         if !others.is_empty() {
             let feeds: BTreeSet<&str> = others.iter().map(|key| key.feed.as_str()).collect();
             let feeds: Vec<&str> = feeds.into_iter().collect();
-            notes.push(format!("not compared, because the source is of another feed: {}", feeds.join(", ")));
+            notes.push(format!("not compared, because the source has another feed: {}", feeds.join(", ")));
         }
         for content in &mut contents {
             content.retain(|key, _| scope.contains(key));
         }
         let lines = verify::compare(&contents.iter().collect::<Vec<_>>());
         if lines.is_empty() {
-            return Err(Error::user("there is nothing to compare: no records anywhere")
+            return Err(Error::user("nothing to compare: no records found")
                 .hint("fill topic and store first: tapeline run --source 'tape:DIR'"));
         }
         let names = if has_source { vec!["source", "topic", "store"] } else { vec!["topic", "store"] };
@@ -202,7 +203,7 @@ impl<'c> Proof<'c> {
     fn repair(&mut self, context: &Context) -> Result<()> {
         let keys = self.differing(&["topic", "store"]);
         if keys.is_empty() {
-            println!("nothing to repair: the store holds what the topic holds");
+            println!("nothing to repair: the store matches the topic");
             return Ok(());
         }
         let names = open::names(self.config);
@@ -215,12 +216,12 @@ impl<'c> Proof<'c> {
         );
         if report.hidden > 0 {
             println!(
-                "  {} of them had been deleted or changed in the store after they were received: written under the present time",
+                "  {} of them had been deleted or changed in the store after receipt; written with the current time",
                 thousands(report.hidden)
             );
         }
         for reason in report.refused.iter().take(10) {
-            println!("  refused by the store: {reason}");
+            println!("  rejected by the store: {reason}");
         }
         let stored = context.retry_short(|| verify::store(&*self.store, &self.span))?;
         if let Some(last) = self.contents.last_mut() {
@@ -319,7 +320,7 @@ impl<'c> Proof<'c> {
         Ok(())
     }
 
-    /// The command that mends what differs.
+    /// The command that fixes the differences.
     fn advise(&self, options: &VerifyOptions) {
         let mut flags = format!("--topic '{}' --store '{}'", self.topics.describe(), self.store.describe());
         if !self.config.source.url.is_empty() {
@@ -353,11 +354,11 @@ impl<'c> Proof<'c> {
     }
 }
 
-/// The source to compare with; of a live one, its history of the span.
+/// The source to compare with; for a live one, its history of the span.
 fn open_source(config: &Config, span: &Only) -> Result<Box<dyn Source>> {
     let Some(settings) = live::open(&config.source).transpose()? else { return open::source(config) };
     if span.from.0 == i64::MIN || span.to.0 == i64::MAX {
-        return Err(Error::user("a live source is compared by its history, and no span is given")
+        return Err(Error::user("a live source is compared with its history; --from and --to are missing")
             .hint("tapeline verify --source ... --from 2026-11-20T14:30:00Z --to 2026-11-20T15:00:00Z"));
     }
     Ok(Box::new(live::History::new(settings, span.from, span.to)))

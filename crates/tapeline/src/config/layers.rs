@@ -246,9 +246,10 @@ impl Layers {
         };
         // A secret's own text is never repeated.
         let found = if mask::is_secret(path) { "***" } else { text };
-        let value = match slot {
+        let value = match &*slot {
             Value::String(_) => Ok(Value::String(text.to_owned())),
-            Value::Integer(_) => text.parse().map(Value::Integer).map_err(|_| "an integer"),
+            secret if is_elsewhere(secret) => Ok(Value::String(text.to_owned())),
+            Value::Integer(_) => text.parse().map(Value::Integer).map_err(|_| "a whole number"),
             Value::Float(_) => text.parse().map(Value::Float).map_err(|_| "a number"),
             Value::Boolean(_) => text.parse().map(Value::Boolean).map_err(|_| "true or false"),
             _ => {
@@ -262,7 +263,7 @@ impl Layers {
                 self.origins.insert(path.to_owned(), origin);
             }
             Err(expected) => {
-                self.faults.push(format!("{place}: `{path}`: expected {expected}, found `{found}`"));
+                self.faults.push(format!("{place}: expected {expected}, found `{found}`"));
             }
         }
     }
@@ -352,7 +353,7 @@ mod tests {
             "topic.partitions: expected 1 to 10000, found 0",
             "`consume.cycle`: expected an integer, found a string",
             "store.cassandra.consistency: expected LOCAL_QUORUM",
-            "environment variable TAPELINE__TOPIC__KAFKA__REPLICATION: `topic.kafka.replication`: expected an integer, found `x`",
+            "environment variable TAPELINE__TOPIC__KAFKA__REPLICATION: expected a whole number, found `x`",
             "unknown setting `no.such`",
             "topic.group: expected 1 to 200",
         ] {

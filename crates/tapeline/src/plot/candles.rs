@@ -1,5 +1,5 @@
-//! Candles with volume and indicators, one column a symbol. Restated, unfinished and incomplete bars are marked, and so
-//! is time within a session that has no bar.
+//! Candles with volume and indicators, one column per symbol. Restated, unfinished and incomplete bars are
+//! marked, and so are times within a session without a bar.
 
 use super::{DOWN, FAINT, FONT, INK, LINES, Picture, UP, bounds, fail};
 use market::bar::{Bar, Values};
@@ -21,7 +21,7 @@ pub(crate) struct Candles {
     pub(crate) series: Vec<Series>,
 }
 
-/// A bar where it is drawn.
+/// A bar at its position.
 struct Candle {
     x: f64,
     ohlc: [f64; 4],
@@ -35,18 +35,18 @@ struct Layout {
     candles: Vec<Candle>,
     /// Slots without a bar within a session: from, to.
     gaps: Vec<(f64, f64)>,
-    /// Where a new session begins.
+    /// Slots where a new session starts.
     sessions: Vec<f64>,
     /// Start of the bar of each slot, for the labels.
     starts: Vec<(f64, market::UnixNanos)>,
     width: f64,
 }
 
-/// More empty slots than this are drawn as one break.
+/// A longer run of empty slots is drawn as one break.
 const WIDEST: i64 = 400;
 
 impl Series {
-    /// Bars side by side: nights and holidays take no room, missing bars of a session do.
+    /// Positions of bars: nights and holidays take no room, missing bars of a session do.
     fn layout(&self) -> Layout {
         let mut out = Layout {
             candles: Vec::new(),
@@ -67,7 +67,7 @@ impl Series {
                     out.sessions.push(x - 0.5);
                 } else if let Some(step) = step {
                     let missing = (bar.start.0 - before.start.0) / step - 1;
-                    // Outside the regular session silence is usual.
+                    // Outside the regular session silence is normal.
                     if missing > 0 && of.is_regular(before.start.0) && of.is_regular(bar.start.0) {
                         let slots = missing.min(WIDEST) as f64;
                         out.gaps.push((x - 0.5, x - 0.5 + slots));
@@ -90,7 +90,7 @@ impl Series {
         out
     }
 
-    /// Of each indicator.
+    /// Points of each indicator.
     fn lines(&self, layout: &Layout) -> Vec<Lines> {
         let traded: Vec<&Bar> =
             self.bars.iter().filter(|bar| matches!(bar.values, Values::Trades(_))).collect();
@@ -120,7 +120,7 @@ impl Series {
     }
 }
 
-/// An indicator's name, whether it lies over the prices, and the points of each of its lines.
+/// An indicator's name, whether it is drawn over the prices, and the points of each of its lines.
 type Lines = (String, bool, Vec<Vec<(f64, f64)>>);
 
 impl Picture for Candles {
@@ -195,7 +195,7 @@ fn legend(layout: &Layout, lines: &[Lines]) -> Vec<(String, RGBColor)> {
     out
 }
 
-/// Labels of slots: the time of the bar there.
+/// Labels of slots: the time of their bar.
 fn label(series: &Series, layout: &Layout, x: f64) -> String {
     let place = layout.starts.partition_point(|(at, _)| *at < x - 0.5);
     let Some((_, start)) = layout.starts.get(place) else { return String::new() };
@@ -394,7 +394,7 @@ where
     let colors = |index: usize| LINES[(first + index) % LINES.len()];
     for (index, points) in lines.iter().enumerate() {
         if index == 2 {
-            // MACD less its signal.
+            // MACD minus its signal.
             let bars = points.iter().map(|(x, y)| {
                 Rectangle::new([(x - 0.3, 0.0), (x + 0.3, *y)], RGBColor(150, 150, 150).mix(0.6).filled())
             });

@@ -1,4 +1,4 @@
-//! How returns are spread, and how those of several symbols go together.
+//! Distribution of returns, and correlations between symbols.
 
 use super::{DOWN, FAINT, FONT, INK, LINES, Picture, UP, fail};
 use market::returns::{Moments, moments};
@@ -6,7 +6,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use ports::Result;
 
-/// Histograms of returns, one panel a symbol.
+/// Histograms of returns, one panel per symbol.
 pub(crate) struct Returns {
     /// Title and returns.
     pub(crate) series: Vec<(String, Vec<f64>)>,
@@ -53,7 +53,7 @@ fn histogram<DB: DrawingBackend>(
 where
     DB::ErrorType: 'static,
 {
-    // Far outliers would leave no room for the rest: they are counted at the edges.
+    // Outliers would leave no room for the rest: they are counted in the outermost bins.
     let reach = 5.0 * moments.deviation;
     let (low, high) = (moments.mean - reach, moments.mean + reach);
     let count = bins(returns, low, high);
@@ -81,7 +81,7 @@ where
         .disable_x_mesh()
         .light_line_style(WHITE)
         .bold_line_style(FAINT)
-        .x_desc("return from bar to bar, basis points")
+        .x_desc("bar-to-bar return, basis points")
         .y_desc("bars")
         .y_label_formatter(&|y| format!("{y:.0}"))
         .x_label_formatter(&|x| if width * 1e4 < 0.2 { format!("{x:.1}") } else { format!("{x:.0}") })
@@ -102,7 +102,7 @@ where
         format!("deviation {:.2} bp", moments.deviation * 1e4),
         format!("skewness {:.2}", moments.skewness),
         format!("excess kurtosis {:.1}", moments.kurtosis),
-        "line: normal with these".to_owned(),
+        "line: normal distribution".to_owned(),
     ];
     for (index, line) in lines.into_iter().enumerate() {
         let at = (area.dim_in_pixel().0 as i32 - 190, 44 + index as i32 * 16);
@@ -111,7 +111,7 @@ where
     Ok(())
 }
 
-/// Correlations of returns: `values[row][column]`, `None` where there are too few in common.
+/// Correlations of returns: `values[row][column]`, `None` if there are too few common bars.
 pub(crate) struct Correlation {
     pub(crate) title: String,
     pub(crate) symbols: Vec<String>,
@@ -154,7 +154,7 @@ impl Picture for Correlation {
                 }
             }
         }
-        // The scale beside it.
+        // The color scale next to it.
         let x = left + count * cell + 30;
         let tall = count * cell - 2;
         for step in 0..tall {

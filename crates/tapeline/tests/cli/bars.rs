@@ -1,4 +1,4 @@
-//! Bars as a user makes, restates, reads and draws them.
+//! Building, restating, reading and plotting bars from the command line.
 
 use crate::real::Real;
 use crate::{embedded_urls, finish, run, session, signal, start, tapeline, url, with};
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// A capture of Alpaca's stream: a trade a second for ten minutes, then a correction and a cancel.
+/// A capture of Alpaca's stream: a trade per second for ten minutes, then a correction and a cancel.
 fn capture(dir: &Path) -> std::path::PathBuf {
     let time = |second: u32| format!("2024-03-11T14:{:02}:{:02}.5Z", 30 + second / 60, second % 60);
     let trade = |second: u32, price: &str| {
@@ -74,7 +74,7 @@ fn a_correction_and_a_cancel_restate_seconds_to_days_in_topic_table_and_plot() {
     urls[1] = source;
     let (code, text) = run(&with("run", &urls));
     assert!(code == 0 && text.contains("dead letters: 1") && text.contains("amends trade 77777"), "{text}");
-    // A correction is two changes, out with the old and in with the new (ADR 9); a cancel is one.
+    // A correction is two changes, removing the old and adding the new trade (ADR 9); a cancel is one.
     for (interval, start, high, low, revision, volume) in [
         ("1s", "2024-03-11T14:30:30Z", "172.6", "172.6", 2, "100"),
         ("1m", "2024-03-11T14:30:00Z", "172.6", "172.5", 2, "6000"),
@@ -85,7 +85,7 @@ fn a_correction_and_a_cancel_restate_seconds_to_days_in_topic_table_and_plot() {
         let expected = Some((high.to_owned(), low.to_owned(), revision, volume.to_owned()));
         assert_eq!(bar(&urls, interval, start), expected, "{interval} {start}");
     }
-    // The canceled trade was alone in its second: no bar is left, in the table and on the topic.
+    // The canceled trade was the only one in its second: no bar is left, in the table and on the topic.
     assert_eq!(bar(&urls, "1s", "2024-03-11T14:31:30Z"), None);
     let topic = rusqlite::Connection::open(dir.path().join("t.db")).unwrap();
     let newest = |key: &str| -> Option<String> {
@@ -95,7 +95,7 @@ fn a_correction_and_a_cancel_restate_seconds_to_days_in_topic_table_and_plot() {
     };
     assert!(newest("AAPL|alpaca.sip|trade|1m|2024-03-11T14:30:00Z").unwrap().contains("\"revision\":2"));
     let gone = newest("AAPL|alpaca.sip|trade|1s|2024-03-11T14:31:30Z");
-    // Played at once it may never have been told at all.
+    // At full speed it may never have been emitted.
     assert!(
         gone.as_ref().is_none_or(|gone| gone.contains("\"revision\":1") && !gone.contains("open")),
         "{gone:?}"
@@ -117,7 +117,7 @@ fn a_correction_and_a_cancel_restate_seconds_to_days_in_topic_table_and_plot() {
     assert_eq!(code, 0, "{text}");
     let svg = std::fs::read_to_string(&picture).unwrap();
     assert!(svg.contains("restated: 2") && svg.contains("ema:3") && svg.contains("rsi:3"), "{}", &svg[..400]);
-    // A second run takes nothing twice, and a replay of the capture changes no bar.
+    // A second run counts nothing twice, and a replay of the capture changes no bar.
     let before = bar(&urls, "5m", "2024-03-11T14:30:00Z");
     let mut replay = with("run", &urls);
     replay.push("--replay");
@@ -187,7 +187,8 @@ fn a_split_leaves_no_jump() {
     assert!(code == 0 && text.contains("imported 2,303 1m bars of 3 files"), "{text}");
     let factors = session().join("factor_files").display().to_string();
     let closes = |adjust: &str| -> Vec<f64> {
-        // Regular sessions: the vendor's first bar of 2014-06-09, 04:00, mixes prices of before and after the split.
+        // Regular sessions: the vendor's first bar of 2014-06-09, 04:00, mixes prices from before and after
+        // the split.
         ["2014-06-05", "2014-06-06", "2014-06-09"]
             .iter()
             .flat_map(|day| {
@@ -242,7 +243,7 @@ fn all_bars(store: &[String], symbols: &[&str]) -> String {
 #[test]
 #[ignore = "needs real Kafka and Cassandra: cargo xtask test"]
 fn kills_and_another_speed_and_partitioning_change_no_bar() {
-    // Embedded, in one go: six partitions of SQLite.
+    // Embedded, without interruption: six partitions of SQLite.
     let dir = tempfile::tempdir().unwrap();
     let mut urls = embedded_urls(dir.path(), &session());
     urls[1] = format!("{}?symbols=IBM,AIG,BAC", urls[1]);
@@ -274,7 +275,7 @@ fn kills_and_another_speed_and_partitioning_change_no_bar() {
         expected.lines().count(),
         found.lines().count()
     );
-    // Somebody else's clients: the newest message of each key is the row of the table.
+    // Independent clients: the newest message of each key is the row of the table.
     let python = std::env::var("TAPELINE_TEST_PYTHON").expect("TAPELINE_TEST_PYTHON: run `cargo xtask test`");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign_bars.py");
     let output =

@@ -1,4 +1,4 @@
-//! Everything that needs no server.
+//! Tests without servers.
 
 use crate::{embedded_urls, finish, run, session, signal, start, tape, tapeline, url, with};
 
@@ -17,14 +17,14 @@ fn bad_rows_become_dead_letters_and_the_rest_goes_on() {
     let (code, text) = run(&with("run", &urls));
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("dead letters: 4"), "{text}");
-    assert!(text.contains("row 4, byte 80 (source): 2 columns where 6 are due"), "{text}");
-    assert!(text.contains("row 5, byte 95 (source): an empty row"), "{text}");
+    assert!(text.contains("row 4, byte 80 (source): expected 6 columns, found 2"), "{text}");
+    assert!(text.contains("row 5, byte 95 (source): empty row"), "{text}");
     assert!(
         text.contains("row 6, byte 96 (source): price \"9999999999999999999999999\": does not fit"),
         "{text}"
     );
     assert!(text.contains("row 7, byte 141 (source): time \"x\": not a decimal number"), "{text}");
-    // They are kept, raw bytes and all.
+    // They are kept, including raw bytes.
     let topic = rusqlite::Connection::open(dir.path().join("t.db")).unwrap();
     let raw: Vec<u8> = topic
         .query_row("SELECT payload FROM messages WHERE headers LIKE '%does not fit%'", [], |row| row.get(0))
@@ -59,7 +59,7 @@ fn a_second_run_goes_on_and_a_replay_changes_nothing() {
         text.contains("3 messages on the topic repeat a record") && text.contains("verified: 3 records"),
         "{text}"
     );
-    // A file that has grown since is read anew: its checksum is another.
+    // A file that has grown since is read again: its checksum has changed.
     tape(dir.path(), &format!("{ROWS}34200009,1000000,1,P,1,0"));
     assert!(file.exists());
     assert_eq!(run(&with("run", &urls)).0, 0);
@@ -99,12 +99,12 @@ fn a_file_cut_short_gives_what_is_left_and_says_so() {
     let (_, text) = run(&["count", "--format", "csv", &urls[4], &urls[5]]);
     let rows: u64 = text.lines().last().unwrap().rsplit(',').next().unwrap().parse().unwrap();
     assert!((10_000..43_342).contains(&rows), "{rows}");
-    // The whole file later adds just what was missing.
+    // The complete file later adds just what was missing.
     std::fs::write(&path, &whole).unwrap();
     assert_eq!(run(&with("run", &urls)).0, 0);
     let (code, text) = run(&with("verify", &urls));
     assert!(code == 0 && text.contains("verified: 43,342 records"), "{text}");
-    // One flipped bit within is noticed by the checksum.
+    // The checksum detects a single flipped bit.
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 1;
     std::fs::write(&path, flipped).unwrap();
@@ -177,8 +177,8 @@ fn wrong_words_get_a_clear_answer() {
         (&["query", "trades", "SPY", "--from", "noon"], 1, "--from: `noon` is not a time"),
         (&["query", "trades", "SPY", "--from", "2014-01-01", "--to", "2013-01-01"], 1, "is not before --to"),
         (&["count", "--config", "/no/such.toml"], 1, "read configuration /no/such.toml"),
-        (&["count", "--store", "cassandra://127.0.0.77:9/k", "--wait", "1"], 4, "no node answers"),
-        (&["init", "--topic", "kafka://127.0.0.77:9", "--wait", "1"], 4, "no broker answers"),
+        (&["count", "--store", "cassandra://127.0.0.77:9/k", "--wait", "1"], 4, "no node responds"),
+        (&["init", "--topic", "kafka://127.0.0.77:9", "--wait", "1"], 4, "no broker responds"),
         (&["fly"], 2, "unrecognized subcommand"),
     ];
     for (arguments, code, part) in cases {

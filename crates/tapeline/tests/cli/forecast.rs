@@ -1,4 +1,4 @@
-//! Forecasts as a user trains, lists, scores and shows them.
+//! Training, listing, scoring and showing forecasts from the command line.
 
 use crate::run;
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! Hot and hot: two producers on one feed store one set, and one that dies is not missed.
+//! Hot-hot: two producers on one feed store one set of records, and either can crash without loss.
 
 use super::live::{Simulator, places, tape_of};
 use super::real::Real;
@@ -7,10 +7,10 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 const SYMBOLS: [&str; 2] = ["AIG", "IBM"];
-/// Market seconds in a second; the tape is of 16 hours.
+/// Market seconds per second; the tape covers 16 hours.
 const SPEED: &str = "1500";
 
-/// What bars say of the market: all but how often they were restated.
+/// The market data of bars: everything except the number of restatements.
 fn bars(places: &[String], symbol: &str) -> Vec<String> {
     let query = ["bars", symbol, "--interval", "1m", "--format", "csv"];
     let output = tapeline(&[&with("query", places)[..], &query].concat()).output().unwrap();
@@ -25,7 +25,7 @@ fn bars(places: &[String], symbol: &str) -> Vec<String> {
     text.lines().map(row).collect()
 }
 
-/// Two producers on one feed, one of them killed and started again; what is stored is the tape, once.
+/// Two producers on one feed, one of them killed and restarted; the store holds the tape once.
 fn one_set(places: &[String], least_repeats: u64) {
     let straight = tempfile::tempdir().unwrap();
     let straight = super::live::places(straight.path());
@@ -63,7 +63,7 @@ fn one_set(places: &[String], least_repeats: u64) {
         text.contains("verified: 76,723 records, equal field for field in source, topic, store"),
         "{text}"
     );
-    // Both were heard.
+    // Both delivered records.
     let repeats = text.lines().find(|line| line.contains("repeat a record")).unwrap_or_default();
     let repeats: u64 = repeats.split_whitespace().next().unwrap_or("0").replace(',', "").parse().unwrap();
     assert!(repeats >= least_repeats, "{text}");
@@ -82,7 +82,7 @@ fn one_set(places: &[String], least_repeats: u64) {
 #[test]
 fn two_producers_on_one_feed_store_one_set() {
     let dir = tempfile::tempdir().unwrap();
-    // An embedded topic is written by one at a time: the other comes up when the first dies.
+    // An embedded topic has one writer at a time: the other starts when the first dies.
     one_set(&places(dir.path()), 1);
 }
 

@@ -4,7 +4,7 @@ use crate::real::Real;
 use crate::{finish, run, signal, start, tapeline, with};
 use std::time::Duration;
 
-/// A fixed sequence that looks random: a failure can be run again.
+/// A pseudo-random sequence with a fixed seed, so that a failure can be reproduced.
 struct Moments(u64);
 
 impl Moments {
@@ -21,7 +21,7 @@ fn twenty_kills_of_consume_and_ten_of_produce_lose_and_double_nothing() {
     let urls = real.urls("?kinds=trades&speed=2500");
     let mut moments = Moments(20_131_008);
     let mut killed = [0; 2];
-    // The tape takes about 23 s at this speed: the producers live through it in pieces.
+    // The tape takes about 23 s at this speed, divided among the producers.
     let consume = with("consume", &urls).into_iter().chain(["--instance", "k"]).collect::<Vec<_>>();
     for round in 0..20 {
         let consumer = start(&consume);
@@ -38,7 +38,7 @@ fn twenty_kills_of_consume_and_ten_of_produce_lose_and_double_nothing() {
         }
     }
     assert_eq!(killed, [20, 10]);
-    // Now in peace: the producer goes on where the last one was killed, the consumer too.
+    // Finally without kills: producer and consumer resume where the last ones were killed.
     let urls = real.urls("?kinds=trades");
     let (code, text) = run(&with("produce", &urls));
     assert!(code == 0 && text.contains("rows were published before"), "{text}");

@@ -1,4 +1,4 @@
-//! A live feed, as the simulator speaks it: what it misses is known, fetched and proven.
+//! A simulated live feed: what it misses is detected, backfilled and proven.
 
 use super::real::Real;
 use super::{finish, run, session, signal, start, tapeline, url, with};
@@ -36,7 +36,7 @@ impl Simulator {
         command
     }
 
-    /// Tells a program where it is.
+    /// Sets the simulator's address for a program.
     pub(super) fn told(&self, command: &mut Command, source: &str, backfill: bool) {
         command.args(["--source", source]);
         let section =
@@ -67,7 +67,8 @@ pub(super) fn places(dir: &Path) -> Vec<String> {
         .to_vec()
 }
 
-/// Trades of a store: all but receive time, the id as Alpaca's number; by that number and symbol, with the time.
+/// Trades of a store: all fields except receive time, with the id as Alpaca's number; keyed by that number
+/// and symbol, with the time.
 fn trades(places: &[String], symbols: &[&str]) -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();
     for symbol in symbols {
@@ -77,7 +78,7 @@ fn trades(places: &[String], symbols: &[&str]) -> BTreeMap<String, String> {
         for line in text.lines().skip(1) {
             let mut field: Vec<&str> = line.split(',').collect();
             assert_eq!(field.len(), 14, "{line}");
-            // A trade that never was.
+            // A false trade.
             if field[13] == "true" {
                 continue;
             }
@@ -108,7 +109,7 @@ pub(super) fn tape_of(symbols: &[&str]) -> String {
     format!("tape:{}?kinds=trades&symbols={}", session().display(), symbols.join(","))
 }
 
-/// What the tape's trades are in a store, played without any stream between.
+/// The tape's trades in a store, played without a stream.
 fn truth(symbols: &[&str]) -> BTreeMap<String, String> {
     let dir = tempfile::tempdir().unwrap();
     let places = places(dir.path());
@@ -117,7 +118,7 @@ fn truth(symbols: &[&str]) -> BTreeMap<String, String> {
     trades(&places, symbols)
 }
 
-/// How a tape is played: times as fast, and faults.
+/// Playback of a tape: speed and faults.
 struct Play<'a> {
     symbols: &'a [&'a str],
     speed: &'a str,
@@ -126,7 +127,7 @@ struct Play<'a> {
 }
 
 impl Play<'_> {
-    /// Plays the tape through the stream until `enough` or until nothing more comes; gaps as JSON.
+    /// Plays the tape through the stream until `enough`, or until nothing more arrives; gaps as JSON.
     fn through(&self, places: &[String], enough: u64) -> Vec<serde_json::Value> {
         let more = ["--speed", self.speed, "--faults", "7", "--fault-count", self.faults];
         let simulator = Simulator::new("alpaca", &tape_of(self.symbols), &more);
@@ -146,7 +147,7 @@ impl Play<'_> {
             if count != last {
                 (last, since) = (count, Instant::now());
             }
-            // There are more rows than trades: some were taken back.
+            // There are more rows than trades: some were canceled.
             if (count >= enough && since.elapsed() > Duration::from_secs(2))
                 || (begun.elapsed() > lasts && since.elapsed() > Duration::from_secs(12))
             {
@@ -154,13 +155,13 @@ impl Play<'_> {
             }
             assert!(begun.elapsed() < lasts + Duration::from_secs(120), "{count} trades long after the end");
         }
-        // What closes a gap is told after its records.
+        // A gap is closed after its records.
         std::thread::sleep(Duration::from_secs(2));
         signal(&child, "-TERM");
         let (code, text) = finish(child.wait_with_output().unwrap());
         assert_eq!(code, 0, "{text}");
         assert!(!text.contains("secret-of-test"), "the secret was printed");
-        // Topic and store against the vendor's own history, amendments included.
+        // Topic and store against the vendor's own history, including amendments.
         let day = ["--from", "2013-10-08", "--to", "2013-10-09"];
         let mut verify = tapeline(&[&with("verify", places)[..], &day].concat());
         simulator.told(&mut verify, &source, self.backfill);
@@ -171,7 +172,7 @@ impl Play<'_> {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// After all that went wrong the store holds the tape, and the ledger the proof.
+    /// Despite all faults the store holds the tape, and the ledger the proof.
     fn is_whole(&self, places: &[String], least_gaps: usize) {
         let truth = truth(self.symbols);
         let gaps = self.through(places, truth.len() as u64);
@@ -191,7 +192,7 @@ impl Play<'_> {
             assert!(list.len() > 300 && lacking == 0, "{symbol}: {lacking} of {} bars", list.len());
         }
         let causes: BTreeSet<&str> = gaps.iter().filter_map(|gap| gap["cause"].as_str()).collect();
-        // Seen in time: 600 s of the market, a look every 0.1 s.
+        // Detected in time: 600 s of market time, with a check every 0.1 s.
         let silences =
             causes.iter().filter_map(|cause| cause.split_once(" s while connected")?.0.rsplit(' ').next());
         let silences: Vec<f64> = silences.filter_map(|seconds| seconds.parse().ok()).collect();
@@ -206,7 +207,7 @@ impl Play<'_> {
 fn what_a_misbehaving_stream_missed_is_fetched_trade_for_trade() {
     let dir = tempfile::tempdir().unwrap();
     let play = Play { symbols: &TWO, speed: "1000", faults: "16", backfill: true };
-    // Duplicates and wrong order lose nothing: 12 of the 16 faults do, several of them in one gap.
+    // Duplicates and reordering lose nothing: 12 of the 16 faults do, several of them in one gap.
     play.is_whole(&places(dir.path()), 3);
 }
 
@@ -222,7 +223,7 @@ fn a_misbehaving_stream_is_whole_in_kafka_and_cassandra() {
 fn a_quiet_and_a_halted_symbol_raise_no_false_stall() {
     // IBM is busy, and then halted for two hours; before nine o'clock both are quiet.
     let more = ["--speed", "1000", "--halt", "IBM,2013-10-08T15:00:00Z,2013-10-08T17:00:00Z"];
-    // Known by history, and by the vendor's word alone.
+    // Detected from history, and from the vendor's report alone.
     let both = [true, false].map(|backfill| {
         let dir = tempfile::tempdir().unwrap();
         let simulator = Simulator::new("alpaca", &tape_of(&TWO), &more);
@@ -268,7 +269,7 @@ fn without_history_the_ledger_names_what_is_missing() {
             "{id} is missing and in no gap: {row}"
         );
     }
-    // Bars tell: one that lacks a trade is incomplete, and one that is incomplete touches a gap.
+    // Bars reveal it: a bar that lacks a trade is incomplete, and an incomplete bar overlaps a gap.
     for (interval, nanos) in [("1s", 1_000_000_000), ("1m", 60_000_000_000_i64), ("1h", 3_600_000_000_000)] {
         let list = bars(&places, "IBM", interval);
         let starts = |whole: bool| {
@@ -286,7 +287,7 @@ fn without_history_the_ledger_names_what_is_missing() {
         assert!(starts(false).count() > 0 && (interval == "1h" || starts(true).count() > 100), "{interval}");
     }
     let (code, text) = run(&[&with("gaps", &places)[..], &["--open"]].concat());
-    assert!(code == 0 && text.contains(&format!("{0} gaps, {0} of them open", gaps.len())), "{text}");
+    assert!(code == 0 && text.contains(&format!("{0} gaps, {0} open", gaps.len())), "{text}");
 }
 
 #[test]
@@ -327,8 +328,8 @@ fn a_refusal_that_waiting_cannot_mend_ends_it_and_says_why() {
     assert!(code == 1 && text.contains("402 auth failed") && text.contains("APCA_API_KEY_ID"), "{text}");
     assert!(!text.contains("of-test"), "the key was printed: {text}");
     for (source, part) in [
-        ("alpaca:iex", "no symbols are named"),
-        ("alpaca:nyse?symbols=A", "`nyse` is no feed"),
+        ("alpaca:iex", "no symbols given"),
+        ("alpaca:nyse?symbols=A", "unknown feed `nyse`"),
         ("alpaca:iex?symbols=A&kinds=x", "kinds=x"),
         ("alpaca:iex?symbols=A&what=1", "unknown; known are"),
     ] {
@@ -351,7 +352,7 @@ fn a_refusal_that_waiting_cannot_mend_ends_it_and_says_why() {
 
 #[test]
 fn lag_behind_the_market_is_told() {
-    // A session of a minute ago, a trade every tenth of a second, at its own pace.
+    // A session that started a minute ago, one trade every tenth of a second, at its own pace.
     let dir = tempfile::tempdir().unwrap();
     let ago = std::time::SystemTime::now() - Duration::from_secs(60);
     let first = market::UnixNanos(ago.duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as i64);

@@ -1,5 +1,4 @@
-//! The program as a user meets it. What needs real servers is started by `cargo xtask test`, which names them in the
-//! environment.
+//! Command-line tests. `cargo xtask test` starts the real servers and names them in the environment.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value, clippy::type_complexity, reason = "tests")]
 
 mod alert;
@@ -23,7 +22,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-/// The program, deaf to settings of the machine it is tested on.
+/// The program, isolated from the settings of the test machine.
 fn tapeline(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tapeline"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TAPELINE_")) {
@@ -33,7 +32,7 @@ fn tapeline(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs it; what it printed on both, and its exit code.
+/// Runs it; returns its output and its exit code.
 fn run(arguments: &[&str]) -> (i32, String) {
     finish(tapeline(arguments).output().unwrap())
 }
@@ -48,7 +47,7 @@ fn start(arguments: &[&str]) -> Child {
     tapeline(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// A signal to a process we started.
+/// Sends a signal to a process we started.
 fn signal(child: &Child, name: &str) {
     let status = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
     assert!(status.success());
@@ -59,7 +58,7 @@ fn session() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/us-equities")
 }
 
-/// A folder with one tick file of these rows.
+/// A folder with one tick file with these rows.
 fn tape(dir: &Path, rows: &str) -> PathBuf {
     tape_of_day(dir, "20131008", rows)
 }

@@ -1,4 +1,4 @@
-//! Bars that vendors give, over REST and in their streams, from their simulators.
+//! Vendor bars, from REST and streams, from their simulators.
 
 use super::live::{Simulator, places, tape_of};
 use super::{finish, run, signal, tapeline, with};
@@ -50,13 +50,13 @@ fn polled_bars_are_those_of_the_tape() {
         let places = places(dir.path());
         let simulator = Simulator::new(vendor, &tape, &["--keys", "key-of-test:secret-of-test"]);
         for interval in ["1m", "1d"] {
-            // Minutes of two weeks are more than most give in one reply.
+            // Two weeks of minutes exceed one reply of most vendors.
             let source = format!(
                 "poll:{vendor}?symbols=IBM&interval={interval}&from=2013-09-25T04:00:00Z&to=2013-10-09T03:59:00Z&once=true"
             );
             let mut client = tapeline(&[&with("run", &places)[..], &["--source", &source]].concat());
             told(&simulator, &mut client, vendor);
-            // One request a minute is Alpha Vantage's free plan.
+            // Alpha Vantage's free plan allows one request per minute.
             client.env("TAPELINE__SOURCE__POLL__ALPHAVANTAGE__PER_MINUTE", "60");
             let (code, text) = finish(client.output().unwrap());
             assert_eq!(code, 0, "{vendor}: {text}");
@@ -66,7 +66,7 @@ fn polled_bars_are_those_of_the_tape() {
             );
             let (polled, mut made) = (bars(&places, interval), bars(&straight, interval));
             if vendor == "yahoo" {
-                // Its prices are of 32 bits.
+                // Its prices are 32-bit floats.
                 let short = |price: &String| price.parse::<f32>().unwrap().to_string();
                 made.values_mut().for_each(|row| row[..4].iter_mut().for_each(|price| *price = short(price)));
             }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Topics and keyspace of a test's own, on the servers that `cargo xtask test` started.
+/// Topics and keyspace of one test, on the servers that `cargo xtask test` started.
 pub(crate) struct Real {
     pub(crate) name: String,
     pub(crate) kafka: String,
@@ -84,7 +84,7 @@ fn a_real_session_goes_through_and_other_clients_read_it() {
     assert!(code == 0 && text.contains("verified: 76,723 records"), "{text}");
     let (_, text) = run(&["query", "trades", "IBM", "--format", "json", "--limit", "1", &urls[4], &urls[5]]);
     assert!(text.contains("\"price\":\"181.86\"") || text.contains("\"symbol\":\"IBM\""), "{text}");
-    // Somebody else's clients, against the tape read by somebody else's zip and csv.
+    // Independent clients, against the tape read by independent zip and CSV libraries.
     let python = std::env::var("TAPELINE_TEST_PYTHON").expect("TAPELINE_TEST_PYTHON: run `cargo xtask test`");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign_clients.py");
     let output = Command::new(python)
@@ -160,7 +160,7 @@ fn two_consumers_share_and_one_takes_over_from_the_dead() {
     signal(&first, "-KILL");
     let (code, text) = finish(producer.wait_with_output().unwrap());
     assert_eq!(code, 0, "{text}");
-    // The survivor goes on until everything is stored.
+    // The survivor continues until everything is stored.
     let (start, urls) = (Instant::now(), real.urls("?kinds=trades"));
     loop {
         let (code, text) = run(&with("verify", &urls));

@@ -1,11 +1,12 @@
-//! Accounts that may not do what they are asked to, on a Cassandra that wants a password and a Kafka with access lists.
+//! Accounts without permission for what they are used for, on a Cassandra with passwords and a Kafka with
+//! access lists.
 
 use super::{finish, tape, tapeline, url};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// An account of Cassandra that may read one keyspace; `foreign_rights.py` makes it.
+/// A Cassandra account that may read one keyspace; `foreign_rights.py` creates it.
 const READER: [&str; 2] = ["reader", "may-only-read"];
 
 fn variable(name: &str) -> String {
@@ -37,7 +38,7 @@ fn an_account_without_rights_is_told_what_it_lacks() {
         (code, text)
     };
     let (admin, init) = (["cassandra", "cassandra"], ["init", "--topic", &topic, "--store", &store]);
-    // The first account is made a moment after the server is up.
+    // The first account is created a moment after the server is up.
     let made = (0..60).find_map(|_| match run(&init, admin, "g") {
         (0, text) => Some(text),
         _ => {
@@ -73,7 +74,7 @@ fn an_account_without_rights_is_told_what_it_lacks() {
         assert_eq!(code, 1, "{arguments:?} {account:?}: {text}");
         assert!(parts.iter().all(|part| text.contains(part)), "{arguments:?} {account:?}, {parts:?}: {text}");
     }
-    // What may be read can be.
+    // What may be read can be read.
     let (code, text) = run(&["count", "--store", &store, "--format", "json"], READER, "g");
     assert!(code == 0 && text.contains("trades"), "{text}");
 }

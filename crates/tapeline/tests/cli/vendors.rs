@@ -1,4 +1,4 @@
-//! Every vendor's stream, misbehaving, and its own client.
+//! Every vendor's stream with faults, and its own client.
 
 use super::live::{Simulator, places, tape_of};
 use super::{finish, run, session, signal, with};
@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// What two ways to a store have in common: time in milliseconds, price and size; equal ones as often as they are there.
+/// Fields that two paths to a store have in common: time in milliseconds, price and size; equal ones as often
+/// as they occur.
 fn trades(places: &[String], symbol: &str) -> Vec<(i64, String, String)> {
     let (code, text) = run(&[&with("query", places)[..], &["trades", symbol, "--format", "csv"]].concat());
     assert_eq!(code, 0, "{text}");
@@ -23,8 +24,8 @@ fn trades(places: &[String], symbol: &str) -> Vec<(i64, String, String)> {
     rows
 }
 
-/// Plays the tape through a vendor's stream with faults of every kind; then the store holds the tape, and every gap is
-/// closed with its proof.
+/// Plays the tape through a vendor's stream with faults of every kind; afterwards the store holds the tape,
+/// and every gap is closed with its proof.
 fn is_whole_after_faults(vendor: &str, feed: &str, causes: &[&str]) {
     let dir = tempfile::tempdir().unwrap();
     let straight = tempfile::tempdir().unwrap();
@@ -53,7 +54,7 @@ fn is_whole_after_faults(vendor: &str, feed: &str, causes: &[&str]) {
         std::thread::sleep(Duration::from_millis(500));
     }
     let stored = count();
-    // What closes a gap is told after its records.
+    // A gap is closed after its records.
     std::thread::sleep(Duration::from_secs(2));
     signal(&child, "-TERM");
     let (code, text) = finish(child.wait_with_output().unwrap());
@@ -68,7 +69,7 @@ fn is_whole_after_faults(vendor: &str, feed: &str, causes: &[&str]) {
         assert_eq!(gap["proof"]["fetched"], gap["proof"]["counted_again"], "{gap}");
     }
     for cause in ["lost", "cannot be read", "HTTP 429"].iter().chain(causes) {
-        assert!(text.contains(cause), "{cause} is no cause: {text}");
+        assert!(text.contains(cause), "no gap has the cause {cause}: {text}");
     }
 }
 
@@ -89,17 +90,17 @@ fn finnhub_is_whole_after_faults() {
 
 #[test]
 fn coinbase_is_whole_after_faults() {
-    is_whole_after_faults("coinbase", "", &["hole: messages"]);
+    is_whole_after_faults("coinbase", "", &["sequence gap: messages"]);
 }
 
 #[test]
 fn kraken_is_whole_after_faults() {
-    is_whole_after_faults("kraken", "", &["hole: trades"]);
+    is_whole_after_faults("kraken", "", &["sequence gap: trades"]);
 }
 
 #[test]
 fn binance_is_whole_after_faults() {
-    is_whole_after_faults("binance", "", &["hole: trades"]);
+    is_whole_after_faults("binance", "", &["sequence gap: trades"]);
 }
 
 #[test]
@@ -112,7 +113,7 @@ fn wrong_keys_and_symbols_end_it_and_say_why() {
         ("coinbase", "coinbase:?symbols=XYZ", "XYZ is not a valid product"),
         ("kraken", "kraken:?symbols=XYZ", "Currency pair not supported XYZ"),
         ("kraken", "kraken:?symbols=XYZ&kinds=quotes", "kraken has no quotes"),
-        ("binance", "binance:spot?symbols=XYZ", "it has one, without a name"),
+        ("binance", "binance:spot?symbols=XYZ", "it has a single, unnamed feed"),
     ] {
         let simulator = Simulator::new(vendor, &tape_of(&["IBM"]), &["--keys", "right:one"]);
         let (code, text) = finish(simulator.client(source, &places, true).output().unwrap());
@@ -198,11 +199,11 @@ fn what_stayed_open_is_fetched_when_asked_for() {
     let ended = |gaps: &[serde_json::Value]| gaps.iter().filter(|gap| gap["to"].is_string()).count();
     assert!(trades(&places, "IBM").len() < truth.len() && ended(&gaps(&["--open"])) > 0);
     let (code, text) = finish(client(&["backfill", "--open"], true).output().unwrap());
-    assert!(code == 0 && text.contains("fetched and counted again"), "{text}");
+    assert!(code == 0 && text.contains("fetched and confirmed"), "{text}");
     assert_eq!(ended(&gaps(&["--open"])), 0, "{text}");
     let day = ["backfill", "IBM", "--from", "2013-10-08T04:00[America/New_York]", "--to", "2013-10-09"];
     let (code, text) = finish(client(&day, true).output().unwrap());
-    assert!(code == 0 && text.contains("33,381 fetched and counted again"), "{text}");
+    assert!(code == 0 && text.contains("33,381 fetched and confirmed"), "{text}");
     let (code, text) = run(&[&with("consume", &places)[..], &["--until-end"]].concat());
     assert_eq!(code, 0, "{text}");
     assert!(trades(&places, "IBM") == truth, "as many trades, but not the same");

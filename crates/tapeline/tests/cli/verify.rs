@@ -1,4 +1,4 @@
-//! `verify`: by identity and by feed, what differs, and its repair; and that reading creates nothing.
+//! `verify`: by identity and feed, the differences, and their repair; and that reading creates nothing.
 
 use crate::{embedded_urls, finish, run, tape, tapeline, url, with};
 use std::path::Path;
@@ -45,7 +45,7 @@ fn another_feed_of_the_same_symbol_is_not_compared() {
         let (code, text) = run(&with("verify", urls));
         assert_eq!(code, 0, "{text}");
         assert!(text.contains(&format!("verified: {records} records")), "{text}");
-        let note = format!("not compared, because the source is of another feed: {other}");
+        let note = format!("not compared, because the source has another feed: {other}");
         assert!(text.contains(&note), "{text}");
     }
     // Without a source all feeds are compared.

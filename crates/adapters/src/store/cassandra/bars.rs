@@ -1,4 +1,4 @@
-//! Bars in Cassandra: partitions of one symbol, interval and period, in the order of their start.
+//! Bars in Cassandra: partitions of one symbol, interval and period, ordered by start.
 
 use super::write::is_invalid;
 use super::{CassandraStore, explain, schema};
@@ -21,7 +21,7 @@ use std::ops::ControlFlow;
 type Cells = Vec<CqlValue>;
 pub(super) type Statements = Vec<[PreparedStatement; 2]>;
 
-/// Columns as `system_schema.columns` tells them: name, then type and part of the key.
+/// Columns as in `system_schema.columns`: name, then type and role in the key.
 pub(super) const BARS: &[(&str, &str)] = &[
     ("symbol", "text partition_key"),
     ("interval", "text partition_key"),
@@ -40,7 +40,7 @@ pub(super) const BARS: &[(&str, &str)] = &[
     ("final", "boolean"),
     ("complete", "boolean"),
 ];
-/// The same of bars of quotes.
+/// The same for quote bars.
 pub(super) const QUOTE_BARS: &[(&str, &str)] = &[
     ("symbol", "text partition_key"),
     ("interval", "text partition_key"),
@@ -76,7 +76,7 @@ fn names(kind: Kind) -> Vec<&'static str> {
 
 fn decimal(raw: i128) -> CqlValue {
     let (unscaled, scale) = fixed::to_unscaled(raw);
-    // As few bytes as hold the number and its sign: Cassandra keeps and moves what it is sent.
+    // In the fewest bytes that preserve number and sign: Cassandra stores what it is sent.
     let bytes = unscaled.to_be_bytes();
     let spare = (unscaled.unsigned_abs().leading_zeros().max(1) - 1) as usize / 8;
     CqlValue::Decimal(CqlDecimal::from_signed_be_bytes_and_exponent(bytes[spare..].to_vec(), scale as i32))
@@ -92,8 +92,8 @@ fn key(bar: &Bar) -> Vec<CqlValue> {
     ]
 }
 
-/// All columns of a bar, or only its key where it is to be removed. What it lacks is an empty value, as of a record: it
-/// replaces what an earlier revision had.
+/// All columns of a bar, or only its key to delete it. Absent values are written empty, as for records, so
+/// that they replace those of an earlier revision.
 fn cells(bar: &Bar) -> Cells {
     let mut out = key(bar);
     let price = |price: Price| decimal(price.raw());
@@ -132,7 +132,7 @@ async fn prepare(session: &Session, store: &CassandraStore, text: String) -> Res
     Ok(statement)
 }
 
-/// Insert and delete of each kind, prepared once.
+/// Prepared INSERT and DELETE of each kind.
 async fn statements<'s>(session: &Session, store: &'s CassandraStore) -> Result<&'s Statements> {
     if let Some(ready) = store.bar_statements.get() {
         return Ok(ready);
@@ -150,7 +150,7 @@ async fn statements<'s>(session: &Session, store: &'s CassandraStore) -> Result<
     Ok(store.bar_statements.get_or_init(|| made))
 }
 
-/// Writes bars in single-partition batches; tried again, without end, until the cluster takes them or a stop is asked.
+/// Writes bars in single-partition batches; retries until the cluster accepts them or `cancel` is set.
 pub(super) fn write(store: &CassandraStore, bars: &[Bar], stop: &CancelToken) -> Result<()> {
     let (runtime, session) = store.session()?;
     runtime.block_on(async {
@@ -198,10 +198,10 @@ async fn send(
         let error: ExecutionError = error;
         let mut reason = explain(&format!("write bars to {}", store.describe()), &error);
         if is_invalid(&error) {
-            // A table that is missing or altered is waited for, as for records; so are rights that were taken away.
+            // A missing or altered table is waited for, as for records; so are withdrawn permissions.
             match schema::problem(session, &store.keyspace, &store.describe(), None).await {
                 Ok(Some(problem)) | Err(problem) => reason = problem,
-                // It may have been mended meanwhile.
+                // It may have been fixed in the meantime.
                 Ok(None) if backoff.tries() < 3 => {}
                 Ok(None) => return Err(reason),
             }
@@ -210,14 +210,14 @@ async fn send(
             return Err(reason);
         }
         if backoff.tries() == 0 {
-            tracing::warn!("{reason}; bars wait, and writing goes on once this is mended");
+            tracing::warn!("{reason}; bars are waiting; writing resumes once this is fixed");
         }
         METRICS.retried(Port::Store);
         tokio::time::sleep(backoff.wait()).await;
     }
 }
 
-/// Reads bars in the order of their start.
+/// Reads bars ordered by start.
 pub(super) fn scan(
     store: &CassandraStore,
     scan: &BarScan,
@@ -243,7 +243,7 @@ pub(super) fn scan(
             }
         }
         periods.sort_unstable();
-        // A period that ends before the range has nothing in it.
+        // A period that ends before the range contains none of its bars.
         let first = scan.interval.period(scan.from).millis();
         let columns = names(scan.kind).join(", ");
         let text = format!(
@@ -259,7 +259,7 @@ pub(super) fn scan(
             let mut rows = pager.rows_stream::<Row>().map_err(|error| fail(&error))?;
             while let Some(row) = rows.next().await {
                 let bar = bar(scan, row.map_err(|error| fail(&error))?)
-                    .ok_or_else(|| Error::user(format!("{place}: a row of {name} is not as it was written")))?;
+                    .ok_or_else(|| Error::user(format!("{place}: unreadable row in {name}")))?;
                 if scan.feed.as_ref().is_some_and(|feed| *feed != bar.feed) {
                     continue;
                 }
@@ -273,7 +273,7 @@ pub(super) fn scan(
     })
 }
 
-/// Cells of a row, taken one after the other.
+/// Cells of a row, consumed in order.
 struct Reader(std::vec::IntoIter<Option<CqlValue>>);
 
 impl Reader {

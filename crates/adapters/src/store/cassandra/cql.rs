@@ -1,20 +1,21 @@
-//! Records as CQL values and back.
+//! Conversion between records and CQL values.
 //!
-//! Every column is written. What a record does not have is its default (`0`, `''`, `false`) or, for the numbers of an
-//! absent side of a quote, an empty value, which clients show as null: a null itself would be a tombstone, three for
-//! each quote of a feed that sends one side at a time ([ADR 15](../../../../docs/adr/0015-versions.md)).
+//! Every column is written. Absent values are written as their default (`0`, `''`, `false`) or, for the
+//! numbers of an absent side of a quote, as an empty value, which clients show as null. A real null would be
+//! a tombstone, three for each quote of a feed that sends one side at a time ([ADR
+//! 15](../../../../docs/adr/0015-versions.md)).
 
 use market::codec::json;
 use market::time::DAY;
 use market::{Kind, Quote, QuoteSide, Record, Trade, UnixNanos, fixed, version};
 use scylla::serialize::writers::RowWriter;
 
-/// Days since -5877641-06-23: how CQL counts dates, so that 1970-01-01 is 2^31.
+/// Offset of CQL dates, which count days from -5877641-06-23: 1970-01-01 is 2^31.
 const EPOCH_DATE: i64 = 1 << 31;
 
-/// The columns of an `INSERT`: the key, then the others by name, which is the order in which the server keeps them and
-/// need not sort them again. All of them, always: a later version without a tape or a bid replaces what an earlier one
-/// had.
+/// Columns of an `INSERT`: the key, then the others by name, the order in which the server keeps them, so
+/// that it need not sort. All columns, always: a later version without a tape or a bid replaces the earlier
+/// values.
 pub(super) const fn columns(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Trade => &[
@@ -67,11 +68,11 @@ impl Cells<'_, '_> {
         self.bytes(&value.to_be_bytes());
     }
 
-    /// `decimal`: the scale, then the unscaled value in as few bytes as hold its sign.
+    /// `decimal`: the scale, then the unscaled value in the fewest bytes that preserve its sign.
     #[inline]
     fn decimal(&mut self, raw: i128) {
         let (unscaled, scale) = fixed::to_unscaled(raw);
-        // Bits above the first that says more than the sign.
+        // Counts the bits above the most significant one that differs from the sign.
         let spare = if unscaled < 0 { (!unscaled).leading_zeros() } else { unscaled.leading_zeros() } - 1;
         let length = 16 - (spare / 8) as usize;
         let mut cell = [0_u8; 20];
@@ -84,7 +85,7 @@ impl Cells<'_, '_> {
     #[inline]
     fn conditions(&mut self, array: &str) {
         let mut cell = self.0.make_cell_writer().into_value_builder();
-        // Elements hold no quotes: each has one before and one behind it.
+        // Elements contain no quotes: each has one before and one after it.
         let count = array.bytes().filter(|byte| *byte == b'"').count() as i32 / 2;
         cell.append_bytes(&count.to_be_bytes());
         for code in json::conditions(array) {
@@ -125,8 +126,8 @@ impl Cells<'_, '_> {
         self.bytes(feed.as_bytes());
     }
 
-    /// The values of a record in the order of [`columns`], then the write timestamp in microseconds. `literal` where the
-    /// statement itself holds the conditions.
+    /// Values of a record in the order of [`columns`], then the write timestamp in microseconds. With
+    /// `literal`, the statement itself contains the conditions.
     #[inline]
     pub(super) fn record(&mut self, record: &Record<&str>, literal: bool, stamp_ms: i64) {
         match record {
@@ -167,7 +168,7 @@ impl Cells<'_, '_> {
     }
 }
 
-/// A `date` and `time` of the day as nanoseconds since 1970.
+/// Nanoseconds since 1970 of a `date` and a `time` of day.
 pub(super) fn from_stamp(date: u32, nanos: i64) -> UnixNanos {
     UnixNanos((i64::from(date) - EPOCH_DATE) * DAY + nanos)
 }
@@ -177,7 +178,7 @@ mod tests {
     use super::*;
     use ports::batch::{Batch, Partition};
 
-    /// The value cells of a row: `None` is unset.
+    /// Value cells of a row: `None` is unset.
     fn cells(write: impl FnOnce(&mut Cells<'_, '_>)) -> Vec<Option<Vec<u8>>> {
         let mut buffer = Vec::new();
         write(&mut Cells(&mut RowWriter::new(&mut buffer)));

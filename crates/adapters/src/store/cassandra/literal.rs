@@ -1,5 +1,5 @@
-//! Statements that hold the conditions themselves. A list that is bound is taken apart, checked and put together again by
-//! the server for each row; one that stands in the statement is so once. Of a tape's trades nine tenths have one of two.
+//! Statements with inlined conditions. The server deserialises, validates and rebuilds a bound list for each
+//! row; an inlined one only once. Of a tape's trades nine tenths have one of two condition lists.
 
 use super::cql::columns;
 use market::Kind;
@@ -9,15 +9,16 @@ use scylla::client::session::Session;
 use scylla::statement::prepared::PreparedStatement;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-/// Rows that had the same conditions before they get a statement: preparing one costs as much as some hundred rows.
+/// Rows with the same conditions before these get a statement: preparing one costs as much as some hundred
+/// rows.
 const AFTER: u32 = 4_096;
-/// Statements of a kind at the most: the server keeps all that were prepared.
+/// Maximum number of statements of a kind: the server keeps every prepared statement.
 const AT_MOST: usize = 24;
-/// Conditions counted at the most; beyond it counting begins anew.
+/// Maximum number of condition lists counted; beyond it the counts are reset.
 const COUNTED: usize = 1_024;
-/// Longer conditions are bound.
+/// Longer condition lists are bound.
 const LONGEST: usize = 64;
-/// A row whose conditions are bound.
+/// Marks a row whose conditions are bound.
 pub(super) const BOUND: u8 = u8::MAX;
 
 /// Conditions and their statement.
@@ -30,14 +31,14 @@ pub(super) struct Literals {
     counts: Mutex<FxHashMap<(Kind, String), u32>>,
 }
 
-/// The statements that rows are written with.
+/// The statements of a set of rows.
 pub(super) struct Chosen {
     pub(super) known: Known,
-    /// For each row its place in `known` or [`BOUND`]; empty when all are.
+    /// For each row its index in `known`, or [`BOUND`]; empty if all are bound.
     pub(super) which: Vec<u8>,
 }
 
-/// The `INSERT` of a kind: conditions are bound, or are these.
+/// The `INSERT` of a kind, with bound conditions or with these inlined.
 pub(super) fn insert(keyspace: &str, kind: Kind, conditions: Option<&str>) -> String {
     let columns = columns(kind);
     let literal = conditions.map(literal);
@@ -66,8 +67,8 @@ impl Literals {
         }
     }
 
-    /// Chooses statements for rows by their conditions. Those that come often get one of their own, for the rows after
-    /// these.
+    /// Chooses statements for rows by their conditions. Frequent condition lists get a statement of their own
+    /// for subsequent rows.
     pub(super) fn choose<'t>(
         self: &Arc<Self>,
         kind: Kind,
@@ -108,14 +109,14 @@ impl Literals {
                     Arc::make_mut(&mut known).push((text, statement));
                 }
             }
-            // They go on being bound.
-            Err(error) => tracing::debug!("conditions {text} as a part of a statement: {error}"),
+            // They remain bound.
+            Err(error) => tracing::debug!("prepare a statement with inlined conditions {text}: {error}"),
         }
     }
 }
 
-/// For each row the place of its conditions, nothing where all are bound; and those that have none, with how many rows
-/// in a row have them.
+/// For each row the index of its conditions, or nothing if all are bound; and the unknown condition lists,
+/// with the length of each run of rows.
 fn places<'t, S>(
     known: &[(String, S)],
     conditions: impl ExactSizeIterator<Item = &'t str>,
@@ -125,7 +126,7 @@ fn places<'t, S>(
     let mut last = 0;
     for text in conditions {
         let is = |at: usize| known.get(at).is_some_and(|(other, _)| same(other, text));
-        // What one row has the next often has as well.
+        // Consecutive rows often have the same conditions.
         let found = if is(last) { Some(last) } else { (0..known.len()).find(|at| is(*at)) };
         last = found.unwrap_or(last);
         which.push(found.map_or(BOUND, |at| at as u8));
@@ -142,7 +143,7 @@ fn places<'t, S>(
     (which, unknown)
 }
 
-/// As texts are equal, without a call: they are short.
+/// Compares texts without a call: they are short.
 #[inline]
 fn same(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().eq(b.bytes())

@@ -1,16 +1,18 @@
 //! A store on Apache Cassandra, through the scylla driver.
 //!
-//! | file | holds |
+//! | file | contents |
 //! |---|---|
-//! | `schema` | keyspace, tables, migrations, and whether existing tables fit |
-//! | `bars` | bars, written and read |
-//! | `cql` | records as CQL values and back |
-//! | `order` | which rows travel together, and in which order |
-//! | `write` | single-partition batches, several in flight, tried again until the cluster takes them |
+//! | `schema` | keyspace, tables, migrations, and checks of existing tables |
+//! | `connect` | why no session could be opened |
+//! | `bars` | writing and reading bars |
+//! | `cql` | conversion between records and CQL values |
+//! | `order` | grouping and order of rows |
+//! | `write` | single-partition batches, several in flight, retried until the cluster accepts them |
 //! | `read` | counts and scans |
 
 mod bars;
 mod check;
+mod connect;
 mod cql;
 mod literal;
 mod order;
@@ -29,12 +31,12 @@ use scylla::client::PoolSize;
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
-use scylla::errors::{DbError, ExecutionError, NewSessionError, PrepareError, RequestAttemptError};
+use scylla::errors::{DbError, ExecutionError, PrepareError, RequestAttemptError};
 use scylla::statement::Consistency;
 use serde::Deserialize;
 use std::fmt::Display;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
@@ -42,19 +44,19 @@ use tokio::runtime::Runtime;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Copies of each row that `init` asks for, in each datacenter.
+    /// Replicas of each row in each datacenter that `init` creates.
     pub replication: u32,
     /// `LOCAL_QUORUM`, `LOCAL_ONE`, `QUORUM`, `ONE`, `ALL`.
     pub consistency: String,
-    /// Days before raw records expire; 0 keeps them for ever.
+    /// Days before raw records expire; 0: never.
     pub retention_days: u32,
-    /// Rows in one batch at the most.
+    /// Maximum number of rows in a batch.
     pub batch_rows: usize,
-    /// Batches in flight at the most.
+    /// Maximum number of batches in flight.
     pub in_flight: usize,
     /// Connections to each node.
     pub connections: usize,
-    /// For clusters that ask for it; may be empty.
+    /// User name for clusters that require authentication; may be empty.
     pub username: String,
     /// Never printed.
     pub password: Secret,
@@ -69,24 +71,22 @@ pub struct CassandraStore {
     settings: Settings,
     session: OnceLock<(Arc<Runtime>, Arc<Session>)>,
     bar_statements: OnceLock<bars::Statements>,
-    /// The driver's words when a session could not be opened: what `check` finds the broken link by.
-    last_failure: Mutex<String>,
 }
 
-/// How long one request may take before it is tried again.
+/// Timeout of one request before it is retried.
 const ANSWER: Duration = Duration::from_secs(10);
 
 impl CassandraStore {
     /// `nodes` is `host[:port][,host[:port]]`.
     ///
     /// # Errors
-    /// The keyspace's name is not one.
+    /// The keyspace name is invalid.
     pub fn new(nodes: &str, keyspace: &str, settings: Settings) -> Result<Self> {
         let fits = keyspace.len() <= 48
             && keyspace.starts_with(|c: char| c.is_ascii_alphabetic())
             && keyspace.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !fits {
-            return Err(Error::user(format!("`{keyspace}` is not a keyspace name"))
+            return Err(Error::user(format!("invalid keyspace name `{keyspace}`"))
                 .hint("write cassandra://HOST:9042/KEYSPACE, letters, digits and _ only"));
         }
         let nodes = nodes
@@ -94,14 +94,7 @@ impl CassandraStore {
             .map(|node| if node.contains(':') { node.to_owned() } else { format!("{node}:9042") })
             .collect();
         let keyspace = keyspace.to_ascii_lowercase();
-        Ok(Self {
-            nodes,
-            keyspace,
-            settings,
-            session: OnceLock::new(),
-            bar_statements: OnceLock::new(),
-            last_failure: Mutex::default(),
-        })
+        Ok(Self { nodes, keyspace, settings, session: OnceLock::new(), bar_statements: OnceLock::new() })
     }
 
     fn consistency(&self) -> Result<Consistency> {
@@ -112,8 +105,9 @@ impl CassandraStore {
             "ONE" => Consistency::One,
             "ALL" => Consistency::All,
             other => {
-                return Err(Error::user(format!("unknown consistency `{other}`"))
-                    .hint("store.cassandra.consistency is LOCAL_QUORUM, LOCAL_ONE, QUORUM, ONE or ALL"));
+                return Err(Error::user(format!("unknown consistency `{other}`")).hint(
+                    "store.cassandra.consistency: expected LOCAL_QUORUM, LOCAL_ONE, QUORUM, ONE or ALL",
+                ));
             }
         })
     }
@@ -148,21 +142,11 @@ impl CassandraStore {
             let host = self.nodes.first().and_then(|node| node.rsplit_once(':')).map_or("", |(host, _)| host);
             builder = builder.tls_context(Some(tls::context(&self.settings.tls, host)?));
         }
-        let session = runtime.block_on(builder.build()).map_err(|error| self.unreachable(&error))?;
+        let session = runtime.block_on(builder.build()).map_err(|error| {
+            tracing::debug!(%error, "cassandra session");
+            connect::explain(&format!("connect to {}", self.describe()), &error, self.settings.tls.enabled)
+        })?;
         Ok(self.session.get_or_init(|| (Arc::new(runtime), Arc::new(session))).clone())
-    }
-
-    fn unreachable(&self, error: &NewSessionError) -> Error {
-        let place = format!("connect to {}", self.describe());
-        let text = error.to_string();
-        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = causes(error);
-        if text.contains("Authentication") || text.contains("credentials") {
-            return Error::user(format!("{place}: {text}"))
-                .hint("set store.cassandra.username and TAPELINE__STORE__CASSANDRA__PASSWORD");
-        }
-        tracing::debug!(error = text, "cassandra session");
-        Error::external(format!("{place}: no node answers"))
-            .hint("is Cassandra up, and are host and port right? a local one: cargo xtask stack up")
     }
 
     fn keyspace_fails(&self, doing: &str) -> impl Fn(&dyn Display) -> Error {
@@ -185,7 +169,7 @@ fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Splits the causes of a failed request: missing schema and missing rights are the user's to mend.
+/// Classifies the cause of a failed request: missing schema and missing permissions are the user's to fix.
 fn explain(place: &str, error: &ExecutionError) -> Error {
     let what = format!("{place}: {error}");
     let database = match error {
@@ -207,7 +191,7 @@ fn explain(place: &str, error: &ExecutionError) -> Error {
                 .hint("create keyspace and tables: tapeline init --store cassandra://HOST:PORT/KEYSPACE")
         }
         Some((DbError::Unavailable { .. }, message)) => Error::external(format!("{place}: {message}"))
-            .hint("too few replicas are up for the consistency asked for"),
+            .hint("too few replicas are up for the requested consistency"),
         _ => Error::external(what),
     }
 }

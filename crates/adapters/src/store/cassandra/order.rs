@@ -1,19 +1,19 @@
-//! Which rows travel together, and in which order: what the server would otherwise have to sort.
+//! Groups rows into batches and sorts them, so that the server need not.
 
 use market::Kind;
 use ports::batch::Batch;
 use rustc_hash::FxHashMap;
 
-/// Message bytes in one batch at the most.
+/// Maximum message bytes in one batch.
 const BATCH_BYTES: usize = 512 * 1024;
 
-/// Sorts rows by partition (kind, symbol, hour) and, within each, by clustering key, keeping the order of those that
-/// have the same; returns the sorted indices and the ends of the groups.
+/// Sorts rows by partition (kind, symbol, hour) and, within each, by clustering key, stably; returns the
+/// sorted indices and the ends of the groups.
 pub(super) fn by_partition(batch: &Batch) -> (Vec<u32>, Vec<u32>) {
     let mut groups: FxHashMap<(Kind, &str, i64), u32> = FxHashMap::default();
     let mut of_row = Vec::with_capacity(batch.len());
     let mut ends: Vec<u32> = Vec::new();
-    // Rows of one partition often follow each other.
+    // Consecutive rows often share a partition.
     let mut last = None;
     for row in batch.rows() {
         let key = (row.kind(), batch.symbol(row), row.ts().hour().0);
@@ -53,8 +53,8 @@ pub(super) fn by_partition(batch: &Batch) -> (Vec<u32>, Vec<u32>) {
     (order, ends)
 }
 
-/// Sorts rows of one partition as the tables do: by time, then by what tells records of one time apart. They come nearly
-/// so, but for the latter.
+/// Sorts rows of one partition as the tables do: by time, then by the fields that distinguish records of one
+/// time. They arrive almost in time order.
 fn by_clustering(batch: &Batch, rows: &mut [u32]) {
     let row = |at: &u32| &batch.rows()[*at as usize];
     if !rows.is_sorted_by_key(|at| row(at).ts()) {
@@ -65,9 +65,9 @@ fn by_clustering(batch: &Batch, rows: &mut [u32]) {
     }
 }
 
-/// Cuts groups into pieces of at most `rows` rows and [`BATCH_BYTES`] bytes, of about equal length. The first pieces
-/// of all groups come first, then the second ones: a partition's writes wait for each other in the server, those of
-/// different partitions do not.
+/// Splits groups into pieces of at most `rows` rows and [`BATCH_BYTES`] bytes, of about equal length. The
+/// first pieces of all groups come first, then the second ones: the server serialises writes to one
+/// partition, but not to different ones.
 pub(super) fn pieces(batch: &Batch, order: &[u32], ends: &[u32], rows: usize) -> Vec<(u32, u32)> {
     let mut out: Vec<(u32, (u32, u32))> = Vec::with_capacity(ends.len() + order.len() / rows + 1);
     let mut start = 0;

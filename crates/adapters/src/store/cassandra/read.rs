@@ -12,7 +12,7 @@ use scylla::statement::prepared::PreparedStatement;
 use scylla::value::{CqlDate, CqlDecimal, CqlTime, CqlTimestamp, MaybeEmpty};
 use std::ops::ControlFlow;
 
-/// Partitions counted at the same time.
+/// Partitions counted concurrently.
 const AT_ONCE: usize = 8;
 
 /// (symbol, start of the hour in nanoseconds) of every partition of a table, sorted.
@@ -104,7 +104,7 @@ type TradeRow = (
 const TRADE_VALUES: &str =
     "ts, feed, venue, id, price, size, side, conditions, tape, seq, recv_ts, revision, canceled";
 
-/// Of an absent side the numbers are empty, or null where an earlier version of Tapeline left them unset.
+/// The numbers of an absent side are empty, or null where an earlier version of Tapeline left them unset.
 type SideNumber = Option<MaybeEmpty<CqlDecimal>>;
 type SideRow = (SideNumber, SideNumber, Option<String>);
 type QuoteRow = (
@@ -124,10 +124,10 @@ const QUOTE_VALUES: &str =
     "ts, feed, seq, bid, bid_size, bid_venue, ask, ask_size, ask_venue, conditions, recv_ts";
 
 fn decimal(value: Option<CqlDecimal>) -> Result<i128> {
-    let Some(value) = value else { return Err(Error::user("a row lacks its price or size")) };
+    let Some(value) = value else { return Err(Error::user("a row has no price or size")) };
     let (bytes, scale) = value.as_signed_be_bytes_slice_and_exponent();
     if bytes.len() > 16 {
-        return Err(Error::user("a decimal in the table does not fit: 1e20 or beyond"));
+        return Err(Error::user("a decimal in the table is out of range: expected below 1e20"));
     }
     let negative = bytes.first().is_some_and(|b| b & 0x80 != 0);
     let unscaled = bytes.iter().fold(if negative { -1_i128 } else { 0 }, |n, b| (n << 8) | i128::from(*b));
@@ -225,7 +225,7 @@ pub(super) fn scan(store: &CassandraStore, scan: &Scan, sink: Sink<'_>) -> Resul
             if from >= to {
                 continue;
             }
-            // Inclusive, because 24:00 is beyond what `time` holds.
+            // Inclusive, because `time` cannot hold 24:00.
             let to = to - 1;
             let values = (&symbol, CqlTimestamp(hour / market::time::MILLI), CqlTime(from), CqlTime(to));
             let answer = match scan.kind {

@@ -1,4 +1,4 @@
-//! Keyspace, tables, migrations, and whether existing tables fit.
+//! Keyspace, tables, migrations, and checks of existing tables.
 
 use super::bars::{BARS, QUOTE_BARS};
 use super::{CassandraStore, explain};
@@ -10,7 +10,7 @@ use scylla::client::session::Session;
 use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
 use std::collections::HashMap;
 
-/// Columns of a table as `system_schema.columns` tells them: name, then type and part of the key.
+/// Columns of a table as in `system_schema.columns`: name, then type and role in the key.
 const fn wanted(kind: Kind) -> &'static [(&'static str, &'static str)] {
     match kind {
         Kind::Trade => &[
@@ -48,7 +48,8 @@ const fn wanted(kind: Kind) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// `hour` is the event time cut to the hour, `ts` the UTC time of day: readable in cqlsh, nanoseconds kept.
+/// `hour` is the event time truncated to the hour, `ts` the UTC time of day: readable in cqlsh, with
+/// nanoseconds.
 fn create_table(keyspace: &str, kind: Kind, retention_days: u32) -> String {
     let (mut columns, mut clustering) = (String::new(), Vec::new());
     for (name, class) in wanted(kind) {
@@ -59,7 +60,7 @@ fn create_table(keyspace: &str, kind: Kind, retention_days: u32) -> String {
             clustering.push(*name);
         }
     }
-    // Twenty to thirty windows over the retention; a day where nothing expires.
+    // Twenty to thirty windows over the retention; one day if nothing expires.
     let window = (retention_days / 25).max(1);
     format!(
         "CREATE TABLE IF NOT EXISTS {keyspace}.{} ({columns}PRIMARY KEY ((symbol, hour), {})) \
@@ -71,8 +72,8 @@ fn create_table(keyspace: &str, kind: Kind, retention_days: u32) -> String {
     )
 }
 
-/// Bars change until they are final and are kept: the unified strategy merges their revisions without being told how
-/// many there will be.
+/// Bars change until they are final and are kept: the unified strategy merges their revisions without knowing
+/// their number in advance.
 fn create_bars(keyspace: &str, table: &str, columns: &[(&str, &str)]) -> String {
     let mut text = format!("CREATE TABLE IF NOT EXISTS {keyspace}.{table} (");
     for (name, class) in columns {
@@ -85,11 +86,12 @@ fn create_bars(keyspace: &str, table: &str, columns: &[(&str, &str)]) -> String 
     text
 }
 
-/// The version that the first migration makes. Earlier ones kept the sides of trades among their conditions: they are
-/// refused.
+/// Schema version that the first migration creates. Earlier versions stored the sides of trades among their
+/// conditions: they are refused.
 const FIRST_VERSION: i32 = 3;
 
-/// Each migration's statements, from [`FIRST_VERSION`] on; the last one's version is kept in the table `migrations`.
+/// Statements of each migration, from [`FIRST_VERSION`] on; the table `migrations` holds the version of the
+/// last one applied.
 fn migrations(keyspace: &str, retention_days: u32) -> Vec<Vec<String>> {
     vec![
         Kind::ALL
@@ -135,7 +137,7 @@ pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
         let latest = FIRST_VERSION + all.len() as i32 - 1;
         if (1..FIRST_VERSION).contains(&done) {
             return Err(Error::user(format!(
-                "{} is of version {done}, written by an earlier tapeline; this one reads version {latest}",
+                "{} has version {done}, written by an earlier tapeline; expected version {latest}",
                 store.describe()
             ))
             .hint(format!(
@@ -145,19 +147,19 @@ pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
         }
         if done > latest {
             return Err(Error::user(format!(
-                "{} is of version {done}, newer than this program knows ({latest})",
+                "{} has version {done}, newer than the supported version {latest}",
                 store.describe()
             ))
-            .hint("use the newer tapeline that made it"));
+            .hint("use the newer tapeline that created it"));
         }
         let before = columns(&session, keyspace, &place).await?;
         let missing: Vec<&str> =
             TABLES.iter().map(|(name, _)| *name).filter(|name| before.iter().all(|c| c.table != *name)).collect();
-        // All of them, whatever was done before: each creates what is missing, a table that was dropped too.
+        // All statements, whatever ran before: each creates what is missing, including dropped tables.
         for (version, statements) in (FIRST_VERSION..).zip(&all) {
             for statement in statements {
                 if let Err(error) = run(statement.clone()).await {
-                    // Cassandra before 5.0 has no unified strategy; its default does.
+                    // Cassandra before 5.0 has no unified strategy; its default is used.
                     let Some((plain, _)) = statement.split_once(" WITH compaction = {'class': 'Unified")
                     else {
                         return Err(error);
@@ -200,7 +202,7 @@ pub(super) async fn copies(session: &Session, keyspace: &str) -> Result<Option<u
     }))
 }
 
-/// Says that acknowledged rows can be lost with a node, where they can.
+/// Warns if acknowledged rows can be lost with a node.
 pub(super) async fn durability_warning(session: &Session, keyspace: &str) -> Option<String> {
     let copies = copies(session, keyspace).await.ok()??;
     // A virtual table of Cassandra 4.0 and later.
@@ -212,7 +214,7 @@ pub(super) async fn durability_warning(session: &Session, keyspace: &str) -> Opt
     warning(copies, mode.as_deref())
 }
 
-/// `mode` is the node's `commitlog_sync`, if it can be read.
+/// `mode` is the node's `commitlog_sync`, if readable.
 fn warning(copies: u32, mode: Option<&str>) -> Option<String> {
     if copies > 1 || matches!(mode, Some("group" | "batch")) {
         return None;
@@ -221,7 +223,7 @@ fn warning(copies: u32, mode: Option<&str>) -> Option<String> {
     Some(format!(
         "warning: one copy of each row and commitlog_sync {mode}: if the node or its machine dies, acknowledged rows of the \
          last sync period (10 s by default) can be lost while their offsets are committed. Set commitlog_sync: group in \
-         cassandra.yaml, or replication 3; `tapeline verify --repair` fills such a hole from the topic"
+         cassandra.yaml, or replication 3; `tapeline verify --repair` restores them from the topic"
     ))
 }
 
@@ -259,8 +261,8 @@ async fn columns(session: &Session, keyspace: &str, place: &str) -> Result<Vec<C
     .collect()
 }
 
-/// What is wrong with tables of the keyspace: which is missing, or which column of it does not fit. `only` one of them,
-/// or all.
+/// The first problem with the tables of the keyspace: a missing table, or a column that does not match.
+/// Checks the table `only`, or all.
 ///
 /// # Errors
 /// The columns cannot be read.
@@ -270,7 +272,7 @@ pub(super) async fn problem(
     store: &str,
     only: Option<&str>,
 ) -> Result<Option<Error>> {
-    let found = columns(session, keyspace, &format!("look at the tables of {store}")).await?;
+    let found = columns(session, keyspace, &format!("check the tables of {store}")).await?;
     for (table, wanted) in TABLES.iter().filter(|(table, _)| only.is_none_or(|only| only == *table)) {
         let of_table = found.iter().filter(|column| column.table == *table);
         let have: Vec<(String, String)> =
@@ -299,8 +301,8 @@ pub(super) async fn problem(
     Ok(None)
 }
 
-/// Fails if the account may not write to a table. Rights are looked at before the row is: this one's key is longer than
-/// any that can be stored, so nothing is written.
+/// Fails if the account may not write to a table. Cassandra checks permissions before it validates the row,
+/// and this row's key is longer than allowed, so nothing is written.
 pub(super) async fn may_write(session: &Session, keyspace: &str, store: &str, table: &str) -> Result<()> {
     let key = match table {
         "trades" | "quotes" => "hour = 0",
@@ -316,7 +318,7 @@ pub(super) async fn may_write(session: &Session, keyspace: &str, store: &str, ta
     }
 }
 
-/// Longest partition key that Cassandra stores, bytes.
+/// Maximum length of a partition key in Cassandra, bytes.
 const MAX_KEY: usize = 65_535;
 
 /// Fails with [`problem`], if there is one.

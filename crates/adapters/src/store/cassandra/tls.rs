@@ -9,7 +9,7 @@ use ports::{Error, Result};
 /// A context for all nodes; `host` is the name that `verify = "full"` expects in their certificates.
 ///
 /// # Errors
-/// A file that cannot be read or holds something else.
+/// A file cannot be read or has the wrong content.
 pub(super) fn context(tls: &Tls, host: &str) -> Result<SslContext> {
     let fail = |what: &str| {
         let place = format!("store.cassandra.tls: {what}");

@@ -1,9 +1,9 @@
-//! The writing side: the rows of a ticket are sorted into single-partition unlogged batches, which travel
-//! independently of each other. There is no barrier: while some are in flight the next ticket is taken.
+//! The writing side: the rows of each submitted batch are sorted into single-partition unlogged batches,
+//! which are sent independently. There is no barrier: while some are in flight the next batch is accepted.
 //!
-//! A batch that the cluster does not take now is tried again, with back-off and without end. So is one that it refuses
-//! because of the table: a column or table that is missing or altered is named, and waited for. One that it can never
-//! take is halved until the row at fault is alone, and only that row is refused.
+//! Transient failures are retried indefinitely, with back-off. So is a batch that the cluster rejects because
+//! of the table: the missing or altered column or table is named, and waited for. A batch that can never be
+//! accepted is halved until the invalid row is isolated, and only that row is rejected.
 
 use super::cql::Cells;
 use super::literal::{BOUND, Chosen, Literals, insert};
@@ -30,7 +30,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
-/// Answers that may wait to be fetched: more than any caller has tickets out.
+/// Capacity for unread acknowledgements: more than any caller has batches in flight.
 const ANSWERS: usize = 4_096;
 
 pub(super) struct CassandraWriter {
@@ -43,7 +43,7 @@ struct Shared {
     session: Arc<Session>,
     inserts: [Insert; 2],
     literals: Arc<Literals>,
-    /// Rows in one batch at the most.
+    /// Maximum number of rows in a batch.
     rows: usize,
     permits: Arc<Semaphore>,
     stop: CancelToken,
@@ -56,16 +56,16 @@ struct Shared {
 /// The statement of a kind.
 struct Insert {
     statement: PreparedStatement,
-    /// Batches of it by number of rows, made once and shared by all requests.
+    /// Batches of that statement by number of rows, created once and shared by all requests.
     batches: Vec<OnceLock<CqlBatch>>,
 }
 
-/// One ticket's rows, sorted by partition; shared by its requests, given back by the last.
+/// The rows of one submitted batch, sorted by partition; shared by its requests and returned by the last.
 struct Job {
     ticket: u64,
     batch: Batch,
     order: Vec<u32>,
-    /// A request ended without being answered, because of a stop.
+    /// A request ended without acknowledgement because of cancellation.
     abandoned: AtomicBool,
     refused: Mutex<Vec<(usize, String)>>,
 }
@@ -117,7 +117,7 @@ impl Writer for CassandraWriter {
         });
         let shared = Arc::clone(&self.shared);
         let whole = Arc::clone(&job);
-        // A request takes much room: only those that may be in flight are made.
+        // A request needs much memory: only as many are created as may be in flight.
         self.runtime.spawn(async move {
             for (from, to) in pieces {
                 let Ok(permit) = Arc::clone(&shared.permits).acquire_owned().await else { break };
@@ -132,7 +132,7 @@ impl Writer for CassandraWriter {
             }
             shared.finish(whole);
         });
-        // Ours may be the last: the requests can be answered before we get here.
+        // Ours may be the last reference: the requests can complete before we get here.
         self.shared.finish(job);
         Ok(())
     }
@@ -147,7 +147,7 @@ impl Writer for CassandraWriter {
 }
 
 fn ended() -> Error {
-    Error::internal("the store's runtime ended")
+    Error::internal("the store's runtime has ended")
 }
 
 impl Shared {
@@ -161,7 +161,7 @@ impl Shared {
         })
     }
 
-    /// A batch of rows some of whose statements hold their conditions.
+    /// A batch in which some statements have inlined conditions.
     fn mixed(&self, kind: Kind, chosen: &Chosen) -> CqlBatch {
         let bound = &self.inserts[kind as usize].statement;
         let statement = |at: &u8| chosen.known.get(*at as usize).map_or(bound, |(_, held)| held);
@@ -171,7 +171,7 @@ impl Shared {
         batch
     }
 
-    /// Writes a piece of a job; false when it was told to stop before it could.
+    /// Writes a piece of a job; returns false if cancelled before it could.
     async fn write(&self, job: &Job, from: u32, to: u32) -> bool {
         let mut pieces = vec![(from, to)];
         let mut backoff = Backoff::default();
@@ -193,7 +193,7 @@ impl Shared {
                 Err(error) => {
                     let fault = self.fault(&error, kind).await;
                     if fault == Fault::Row && refusals == 0 {
-                        // Once more: the table may have been mended between the refusal and the look at it.
+                        // Retry: the table may have been fixed between the rejection and the check.
                         refusals = 1;
                         pieces.push((from, to));
                     } else if fault == Fault::Row && to - from > 1 {
@@ -219,17 +219,17 @@ impl Shared {
         true
     }
 
-    /// Lets a share of the job go; whoever holds the last one answers for the whole.
+    /// Releases a share of the job; the holder of the last one acknowledges the whole batch.
     fn finish(&self, job: Arc<Job>) {
         let Some(job) = Arc::into_inner(job) else { return };
         if !job.abandoned.into_inner() {
             let refused = job.refused.into_inner().unwrap_or_else(PoisonError::into_inner);
-            // The reader is gone only when the whole pipeline is.
+            // The receiver is gone only after the whole pipeline.
             let _ = self.done.send(Done { ticket: job.ticket, batch: job.batch, refused });
         }
     }
 
-    /// Whose fault a refusal is. Whatever the words of the refusal are, it is the table's while the table does not fit.
+    /// Classifies a rejection. Whatever its message, the table is at fault as long as it does not match.
     async fn fault(&self, error: &ExecutionError, kind: Kind) -> Fault {
         if !is_invalid(error) {
             self.warn(&explain(&format!("write to {}", self.store), error));
@@ -248,7 +248,7 @@ impl Shared {
     fn warn(&self, error: &Error) {
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.is_none_or(|at| at.elapsed() > Duration::from_secs(10)) {
-            tracing::warn!("{error}; records wait, and writing goes on once this is mended");
+            tracing::warn!("{error}; records are waiting; writing resumes once this is fixed");
             *warned = Some(std::time::Instant::now());
         }
     }
@@ -259,11 +259,11 @@ impl Shared {
 enum Fault {
     /// A row of it can never be stored.
     Row,
-    /// The cluster, or the table as it is now: worth waiting for.
+    /// The cluster or the table's current state: worth waiting for.
     Passing,
 }
 
-/// Whether the request itself was refused, so that trying again unchanged can never help.
+/// Whether the request itself was rejected, so that an unchanged retry can never succeed.
 pub(super) fn is_invalid(error: &ExecutionError) -> bool {
     matches!(
         error,
@@ -278,10 +278,10 @@ pub(super) fn is_invalid(error: &ExecutionError) -> bool {
     )
 }
 
-/// Rows of a job as the values of a batch, written straight into the request.
+/// Serialises the rows of a job straight into the request as the values of a batch.
 struct Rows<'j> {
     job: &'j Job,
-    /// By row: its statement of those that hold their conditions.
+    /// For each row, its statement with inlined conditions.
     which: &'j [u8],
     from: u32,
     to: u32,

@@ -1,72 +1,33 @@
 //! Checks a cluster link by link: addresses, TLS, login, brokers, topics, the group.
 
-use super::{ANSWER, KafkaTopics, explain};
+use super::{ANSWER, KafkaTopics, Quiet, explain};
 use ports::check::{Chain, connect, host_and_port, resolve};
 use ports::topic::{Names, PartitionLag, Topics};
 use ports::{Error, Result};
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use std::sync::{Arc, Mutex, PoisonError};
 
-/// Keeps why connections failed: librdkafka's answer to a request is only that no broker answered.
-#[derive(Debug, Clone, Default)]
-struct Listener(Arc<Mutex<Vec<String>>>);
-
-impl Listener {
-    fn heard(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+/// Which link is broken when no broker answers although its port accepts connections.
+fn broken(error: &Error, tls: bool, login: bool) -> (&'static str, Error) {
+    let what = error.what();
+    if what.contains("refused the login") {
+        return ("login", error.clone());
     }
-}
-
-impl ClientContext for Listener {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        super::log(level, facility, message);
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() < 100 {
-            lines.push(message.to_owned());
-        }
+    if what.contains("TLS handshake failed") {
+        return ("TLS", error.clone());
     }
-    fn error(&self, _: KafkaError, reason: &str) {
-        self.log(RDKafkaLogLevel::Error, "ERROR", reason);
+    if !error.retryable() {
+        return ("settings", error.clone());
     }
-}
-
-impl ConsumerContext for Listener {}
-
-/// Which link is broken when no broker answers a request, by what librdkafka logged of the connections.
-fn broken(lines: &[String], tls: bool, login: bool) -> (&'static str, Error) {
-    // `[thrd:ssl://h:1/bootstrap]: ssl://h:1/bootstrap: SSL handshake failed: … (after 3ms in state SSL_HANDSHAKE)`
-    let find = |words: &[&str]| {
-        lines.iter().find(|line| words.iter().any(|word| line.to_ascii_lowercase().contains(word)))
-    };
-    let cause = |line: &String| {
-        let text = line.split_once("]: ").map_or(line.as_str(), |(_, text)| text);
-        text.split(" (after ").next().unwrap_or(text).to_owned()
-    };
-    if let Some(line) =
-        find(&["sasl authentication error", "authentication failed", "unsupported sasl mechanism"])
-    {
-        let error = Error::user(cause(line));
-        return ("login", error.hint("check [topic.kafka.sasl]: mechanism, username and password"));
-    }
-    if let Some(line) = find(&["ssl handshake failed", "certificate", "ssl_handshake"]) {
-        let error = Error::user(cause(line));
-        return ("TLS", error.hint("check [topic.kafka.tls]: ca must have signed the broker's certificate, whose name must be the host in topic.url; a broker without TLS needs enabled = false"));
-    }
-    let what = find(&["disconnected", "connection closed", "apiversion", "receive", "protocol"]).map_or_else(
-        || "the port accepts connections and does not answer as Kafka".to_owned(),
-        |line| format!("the port does not answer as Kafka: {}", cause(line)),
-    );
     let settings = match (tls, login) {
         (false, false) => "a listener with TLS or login needs [topic.kafka.tls] or [topic.kafka.sasl]",
         (true, false) => "a listener with login needs [topic.kafka.sasl]",
         (false, true) => "a listener with TLS needs [topic.kafka.tls]",
         (true, true) => "a plaintext listener needs neither [topic.kafka.tls] nor [topic.kafka.sasl]",
     };
+    let what = format!("the port accepts connections but does not respond as Kafka: {what}");
     (
         "protocol",
         Error::user(what).hint(format!("check that topic.url names Kafka's client port; {settings}")),
@@ -80,23 +41,18 @@ pub(super) fn check(topics: &KafkaTopics, names: &Names, group: &str) -> Chain {
     if !chain.reach(&servers, "topic.url") {
         return chain;
     }
-    let listener = Listener::default();
-    let client = match client(topics, group, &listener) {
+    let client = match client(topics, group) {
         Ok(client) => client,
         Err(error) => {
             chain.fail("settings", &error);
             return chain;
         }
     };
-    let metadata = match client.fetch_metadata(None, ANSWER) {
+    let has_login = !topics.settings.sasl.mechanism.is_empty();
+    let metadata = match topics.connect(client.client()) {
         Ok(metadata) => metadata,
         Err(error) => {
-            tracing::debug!(%error, "metadata");
-            let (link, error) = broken(
-                &listener.heard(),
-                topics.settings.tls.enabled,
-                !topics.settings.sasl.mechanism.is_empty(),
-            );
+            let (link, error) = broken(&error, topics.settings.tls.enabled, has_login);
             chain.fail(link, &error);
             return chain;
         }
@@ -104,7 +60,7 @@ pub(super) fn check(topics: &KafkaTopics, names: &Names, group: &str) -> Chain {
     if topics.settings.tls.enabled {
         chain.ok("TLS", "handshake done");
     }
-    if !topics.settings.sasl.mechanism.is_empty() {
+    if has_login {
         chain.ok("login", format!("{} as {}", topics.settings.sasl.mechanism, topics.settings.sasl.username));
     }
     brokers(&mut chain, &metadata);
@@ -120,13 +76,12 @@ pub(super) fn check(topics: &KafkaTopics, names: &Names, group: &str) -> Chain {
     chain
 }
 
-fn client(topics: &KafkaTopics, group: &str, listener: &Listener) -> Result<BaseConsumer<Listener>> {
+fn client(topics: &KafkaTopics, group: &str) -> Result<BaseConsumer<Quiet>> {
     let mut config = topics.base();
     // Never subscribed, so it does not join the group.
     config.set("group.id", group).set("enable.auto.commit", "false");
-    config.set_log_level(RDKafkaLogLevel::Info);
     topics.finish(&mut config)?;
-    config.create_with_context(listener.clone()).map_err(topics.refused("open a client"))
+    config.create_with_context(Quiet).map_err(topics.refused("open a client"))
 }
 
 /// Every broker's own address must be reachable, whichever answered first.
@@ -191,7 +146,7 @@ fn replicas(chain: &mut Chain, metadata: &Metadata, wanted: &[String]) {
         chain.warn(
             "replicas",
             format!("not all in sync: {}", behind.join(", ")),
-            "start the brokers that are away, or wait until they have caught up",
+            "start the missing brokers, or wait until they have caught up",
         );
     } else if single > 0 && metadata.brokers().len() > 1 {
         chain.warn(
@@ -206,7 +161,7 @@ fn replicas(chain: &mut Chain, metadata: &Metadata, wanted: &[String]) {
 
 /// Lag of each partition of `names`, for the group that the client was opened for.
 fn partition_lag(
-    client: &BaseConsumer<Listener>,
+    client: &BaseConsumer<Quiet>,
     topics: &KafkaTopics,
     names: &[String],
 ) -> Result<Vec<PartitionLag>> {
@@ -232,7 +187,7 @@ fn partition_lag(
 
 /// As [`Topics::partition_lag`].
 pub(super) fn lag(topics: &KafkaTopics, group: &str, names: &[String]) -> Result<Vec<PartitionLag>> {
-    partition_lag(&client(topics, group, &Listener::default())?, topics, names)
+    partition_lag(&client(topics, group)?, topics, names)
 }
 
 #[cfg(test)]
@@ -240,35 +195,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_broken_link_is_named_by_what_librdkafka_logs() {
-        for (line, tls, login, link, part) in [
-            (
-                "[thrd:ssl://h:1/bootstrap]: ssl://h:1/bootstrap: SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker certificate could not be verified (after 3ms in state SSL_HANDSHAKE)",
-                true,
-                false,
-                "TLS",
-                "certificate verify failed",
-            ),
-            (
-                "[thrd:sasl_ssl://h:1/bootstrap]: sasl_ssl://h:1/bootstrap: SASL authentication error: Authentication failed during authentication due to invalid credentials with SASL mechanism SCRAM-SHA-512 (after 5ms in state AUTH_REQ)",
-                true,
-                true,
-                "login",
-                "invalid credentials",
-            ),
-            (
-                "[thrd:h:1/bootstrap]: h:1/bootstrap: Disconnected while requesting ApiVersion: might be caused by incorrect security.protocol configuration (connecting to a SSL listener?) or broker version is < 0.10 (see api.version.request) (after 2ms in state APIVERSION_QUERY)",
-                false,
-                false,
-                "protocol",
-                "does not answer as Kafka",
-            ),
+    fn the_broken_link_is_named_by_the_error() {
+        for (error, link) in [
+            (Error::user("connect to k: the TLS handshake failed: certificate verify failed"), "TLS"),
+            (Error::user("connect to k: the broker refused the login: invalid credentials"), "login"),
+            (Error::external("connect to k: no broker responds"), "protocol"),
+            (Error::user("topic.kafka.tls: open ca.pem: no such file"), "settings"),
         ] {
-            let (found, error) = broken(&[line.to_owned()], tls, login);
-            assert_eq!(found, link, "{line}");
-            assert!(error.what().contains(part) && error.next().is_some(), "{error}");
+            assert_eq!(broken(&error, true, true).0, link, "{error}");
         }
-        let (found, error) = broken(&[], false, false);
-        assert!(found == "protocol" && error.next().unwrap().contains("[topic.kafka.tls]"), "{error}");
+        let (_, error) = broken(&Error::external("no broker responds"), false, false);
+        assert!(!error.retryable() && error.next().unwrap().contains("[topic.kafka.tls]"), "{error}");
     }
 }

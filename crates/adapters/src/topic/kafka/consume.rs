@@ -17,9 +17,9 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// How long giving partitions back may take before the member just closes.
+/// How long revoking partitions may take before the member just closes.
 const LEAVE: Duration = Duration::from_secs(5);
-/// Who reads outside any group: never joined, nothing is committed.
+/// Group id of readers without a group: never joined, and nothing is committed.
 const READER: &str = "tapeline-reader";
 
 /// All partitions, from their beginning.
@@ -27,7 +27,7 @@ fn everything(names: &[String], counts: &[i32]) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
     for (name, count) in names.iter().zip(counts) {
         for number in 0..*count {
-            // Refused only for numbers that are no offsets.
+            // Refused only for invalid offsets.
             let _ = list.add_partition_offset(name, number, Offset::Beginning);
         }
     }
@@ -63,15 +63,16 @@ impl Fetched for Borrowed<'_> {
 }
 
 pub(super) struct KafkaConsumer {
-    /// Before the consumer, so that it is dropped first.
+    /// Declared before the consumer, so that it is dropped first.
     queue: Queue,
-    /// Of a group, and without a fixed name: one with a name keeps its partitions for its restart.
+    /// Whether the member belongs to a group without a fixed name: a static member keeps its partitions
+    /// across its restart.
     leaves: bool,
     consumer: BaseConsumer<Membership>,
     topics: KafkaTopics,
     names: Vec<String>,
     partitions: Vec<i32>,
-    /// Rebalances there had been when partitions were last found to have been added.
+    /// Number of rebalances when partitions were last found to have been added.
     grown_at: Option<u64>,
     grouped: bool,
     told: Cell<Option<Instant>>,
@@ -84,9 +85,9 @@ impl KafkaConsumer {
             .set("group.id", if group.is_empty() { READER } else { group })
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
-            // Never a silent reset: `positions.rs` decides where to read on, and says so.
+            // Never a silent reset: `positions.rs` decides where to resume, and reports it.
             .set("auto.offset.reset", if group.is_empty() { "earliest" } else { "error" })
-            // Added partitions are found within this time.
+            // Added partitions are detected within this time.
             .set("topic.metadata.refresh.interval.ms", "10000")
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", topics.settings.session_timeout_ms.to_string())
@@ -108,6 +109,7 @@ impl KafkaConsumer {
         let consumer: BaseConsumer<Membership> = config
             .create_with_context(Membership::new(names, positions))
             .map_err(topics.refused("open a consumer"))?;
+        topics.connect(consumer.client())?;
         let partitions = topics.partitions(consumer.client(), names)?;
         let queue = Queue::new(consumer.client().native_ptr());
         consumer.context().queue.get_or_init(|| queue.address());
@@ -135,7 +137,7 @@ impl KafkaConsumer {
         })
     }
 
-    /// Most errors of a poll are news of a broker that is away: told now and then, waited out.
+    /// Most poll errors only report an unreachable broker: they are logged now and then, and waited out.
     fn news(&self, topic: &str, error: &KafkaError) -> Result<()> {
         let place = format!("fetch {topic} from {}", self.topics.describe()).replace("  ", " ");
         self.tell(explain(&place, error))
@@ -156,10 +158,10 @@ impl KafkaConsumer {
 
 impl Drop for KafkaConsumer {
     fn drop(&mut self) {
-        // Leaving a group answers what it still says: partitions may be assigned after the queue is gone.
+        // Leaving a group still processes its events: partitions may be assigned after the queue is gone.
         self.consumer.context().ended.store(true, Ordering::SeqCst);
-        // Closing while partitions are being taken away can wait for ever for the group's answer to a question that the
-        // binding asks it then: so they are given back first, while the group still answers.
+        // Closing during a revocation can hang: the binding waits for a response that the group no longer
+        // sends. So partitions are unassigned first, while the group still responds.
         if self.leaves {
             self.consumer.unsubscribe();
             let start = Instant::now();
@@ -179,11 +181,11 @@ impl Consumer for KafkaConsumer {
     }
 
     fn fetch(&mut self, max: usize, wait: Duration, sink: &mut dyn FnMut(&dyn Fetched)) -> Result<usize> {
-        // The group's events first: they come rarely, and from within this call.
+        // The group's events first: they are rare and handled within this call.
         let mut strays = 0;
         while let Some(event) = self.consumer.poll(Duration::ZERO) {
             match event {
-                // What was fetched before its partition was forwarded.
+                // Messages fetched before their partition was forwarded.
                 Ok(message) => {
                     let place = self.names.iter().position(|n| n == message.topic()).unwrap_or(0) as u16;
                     let partition = Partition { topic: place, number: message.partition() };
@@ -196,7 +198,7 @@ impl Consumer for KafkaConsumer {
             }
         }
         if strays > 0 {
-            tracing::debug!(strays, "messages beside the queue");
+            tracing::debug!(strays, "messages that bypassed the queue");
             return Ok(strays);
         }
         let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
@@ -223,7 +225,7 @@ impl Consumer for KafkaConsumer {
         if self.grouped
             && let Err(reason) = positions.check(&self.consumer, refused)
         {
-            tracing::debug!(reason, "positions could not be checked; checking again");
+            tracing::debug!(reason, "positions could not be checked; retrying");
         }
         Ok(got)
     }
@@ -240,7 +242,7 @@ impl Consumer for KafkaConsumer {
 
     fn pause(&mut self, paused: bool) -> Result<()> {
         self.consumer.context().paused.store(paused, Ordering::SeqCst);
-        let assigned = self.consumer.assignment().map_err(self.topics.refused("ask for the assignment"))?;
+        let assigned = self.consumer.assignment().map_err(self.topics.refused("request the assignment"))?;
         let done = if paused { self.consumer.pause(&assigned) } else { self.consumer.resume(&assigned) };
         done.map_err(self.topics.refused("pause or resume"))
     }
@@ -262,10 +264,10 @@ impl Consumer for KafkaConsumer {
         let committed = self
             .consumer
             .committed_offsets(list, ANSWER)
-            .map_err(self.topics.refused("ask for committed offsets"))?;
+            .map_err(self.topics.refused("request committed offsets"))?;
         let mut lag = 0;
         for element in committed.elements() {
-            element.error().map_err(self.topics.refused("ask for committed offsets"))?;
+            element.error().map_err(self.topics.refused("request committed offsets"))?;
             let next = if let Offset::Offset(next) = element.offset() { Some(next) } else { None };
             lag += self.after(element.topic(), element.partition(), next)?;
         }
@@ -276,17 +278,17 @@ impl Consumer for KafkaConsumer {
         if self.look_for_partitions()? {
             return Ok(None);
         }
-        let assigned = self.consumer.assignment().map_err(self.topics.refused("ask for the assignment"))?;
+        let assigned = self.consumer.assignment().map_err(self.topics.refused("request the assignment"))?;
         if assigned.count() == 0 {
             return Ok(None);
         }
         let committed = self
             .consumer
             .committed_offsets(assigned, ANSWER)
-            .map_err(self.topics.refused("ask for committed offsets"))?;
+            .map_err(self.topics.refused("request committed offsets"))?;
         let mut ahead = 0;
         for element in committed.elements() {
-            element.error().map_err(self.topics.refused("ask for committed offsets"))?;
+            element.error().map_err(self.topics.refused("request committed offsets"))?;
             let index = self.names.iter().position(|name| name == element.topic()).unwrap_or(0) as u16;
             let partition = Partition { topic: index, number: element.partition() };
             let committed = if let Offset::Offset(next) = element.offset() { Some(next) } else { None };
@@ -297,9 +299,9 @@ impl Consumer for KafkaConsumer {
 }
 
 impl KafkaConsumer {
-    /// Looks for added partitions. True while some were found that the group has not assigned since.
+    /// Detects added partitions. Returns true while some have not been assigned by the group yet.
     fn look_for_partitions(&mut self) -> Result<bool> {
-        // A full metadata request of the member's own client also makes it rejoin when partitions were added.
+        // A full metadata request by the member's own client also makes it rejoin when partitions were added.
         let counts = self.topics.partitions(self.consumer.client(), &self.names)?;
         let assignments = self.consumer.context().assignments.load(Ordering::SeqCst);
         if counts != self.partitions {
@@ -314,7 +316,7 @@ impl KafkaConsumer {
         Ok(false)
     }
 
-    /// The position in a partition this member owns, which also moves over transaction markers.
+    /// Position in a partition this member owns; it also advances over transaction markers.
     fn position(&self, topic: &str, number: i32) -> Option<i64> {
         let positions = self.consumer.position().ok()?;
         match positions.find_partition(topic, number)?.offset() {
@@ -323,7 +325,7 @@ impl KafkaConsumer {
         }
     }
 
-    /// Offsets moved over the transaction markers that follow the last message handed over.
+    /// Offsets advanced over the transaction markers that follow the last message delivered.
     fn past_markers(&self, offsets: &[(Partition, i64)]) -> Vec<(Partition, i64)> {
         let Ok(positions) = self.consumer.position() else { return offsets.to_vec() };
         let moved = self.consumer.context().positions();
@@ -339,7 +341,7 @@ impl KafkaConsumer {
         offsets.iter().map(past).collect()
     }
 
-    /// Messages of a partition from `next`, or from its beginning.
+    /// Number of messages of a partition from `next`, or from its beginning.
     fn after(&self, topic: &str, number: i32, next: Option<i64>) -> Result<u64> {
         let index = self.names.iter().position(|name| name == topic).unwrap_or(0) as u16;
         let partition = Partition { topic: index, number };
@@ -347,9 +349,9 @@ impl KafkaConsumer {
         let (low, high) = positions
             .asker
             .fetch_watermarks(topic, number, ANSWER)
-            .map_err(self.topics.refused("ask for the end of a partition"))?;
+            .map_err(self.topics.refused("request the end of a partition"))?;
         let mut next = next.unwrap_or(low).max(low);
-        // All that was handed over is accounted for: what lies between there and the position is markers.
+        // Everything delivered is accounted for: the offsets between there and the position are markers.
         if positions.handed.get(&partition).is_none_or(|(handed, _)| next >= *handed) {
             next = next.max(self.position(topic, number).unwrap_or(next));
         }
@@ -357,7 +359,7 @@ impl KafkaConsumer {
     }
 }
 
-/// Reads every partition from its beginning to where it ends now, outside any group.
+/// Reads every partition from its beginning to its current end, outside any group.
 pub(super) fn read_all(
     topics: &KafkaTopics,
     names: &[String],
@@ -376,14 +378,15 @@ pub(super) fn read_all(
     topics.finish(&mut config)?;
     let consumer: BaseConsumer<super::Quiet> =
         config.create_with_context(super::Quiet).map_err(topics.refused("open a reader"))?;
+    topics.connect(consumer.client())?;
     let counts = topics.partitions(consumer.client(), names)?;
-    // Up to the ends there are now: a live topic has no other end.
+    // Reads up to the current ends: a live topic has no other end.
     let mut open: BTreeMap<(u16, i32), i64> = BTreeMap::new();
     for (index, (name, count)) in names.iter().zip(&counts).enumerate() {
         for number in 0..*count {
             let (low, high) = consumer
                 .fetch_watermarks(name, number, ANSWER)
-                .map_err(topics.refused("ask for the end of a partition"))?;
+                .map_err(topics.refused("request the end of a partition"))?;
             if low < high {
                 open.insert((index as u16, number), high);
             }
@@ -419,7 +422,7 @@ pub(super) fn read_all(
             }
         }
         if look && let Ok(positions) = consumer.position() {
-            // The last entry before an end may be a transaction marker, which is not handed over.
+            // The last entry before an end may be a transaction marker, which is not delivered.
             let before = open.len();
             open.retain(|(index, number), end| {
                 let position = positions.find_partition(&names[*index as usize], *number).map(|e| e.offset());

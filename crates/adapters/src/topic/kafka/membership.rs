@@ -1,4 +1,4 @@
-//! A member of a consumer group: what it is assigned and what is taken from it.
+//! Group membership: assigned and revoked partitions.
 
 use super::positions::Positions;
 use super::queue::Address;
@@ -19,11 +19,11 @@ pub(super) struct Membership {
     topics: Vec<String>,
     pub(super) on_revoke: Mutex<OnRevoke>,
     pub(super) paused: AtomicBool,
-    /// Where assigned partitions are forwarded to; set before the group is joined.
+    /// Queue to which assigned partitions are forwarded; set before the group is joined.
     pub(super) queue: OnceLock<Address>,
     /// The queue is gone: partitions assigned from now on are not forwarded to it.
     pub(super) ended: AtomicBool,
-    /// Rebalances that assigned something.
+    /// Number of rebalances that assigned partitions.
     pub(super) assignments: AtomicU64,
     positions: Mutex<Positions>,
 }
@@ -76,7 +76,7 @@ impl Membership {
         let revoked = self.list(list);
         let offsets = (self.on_revoke.lock().unwrap_or_else(PoisonError::into_inner))(&revoked);
         tracing::info!(partitions = revoked.len(), "partitions revoked");
-        // Once the group has given them away a commit would be refused: the new owner replays a little.
+        // After a revocation a commit would be refused: the new owner replays a little.
         if !offsets.is_empty() && !consumer.assignment_lost() {
             let list = self.positions().to_list(&offsets);
             if let Err(error) = consumer.commit(&list, CommitMode::Sync) {

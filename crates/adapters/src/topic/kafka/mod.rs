@@ -1,9 +1,10 @@
 //! Topics on Apache Kafka, through librdkafka.
 //!
-//! The producer is idempotent with acks=all and partitions keys as the Java client does (murmur2). The consumer keeps
-//! its own account of what may be committed; librdkafka's automatic commit and offset store are off.
+//! The producer is idempotent with acks=all and partitions keys like the Java client (murmur2). The consumer
+//! tracks itself what may be committed; librdkafka's automatic commit and offset store are off.
 
 mod check;
+mod connect;
 mod consume;
 mod membership;
 mod native;
@@ -22,6 +23,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
 pub use security::Sasl;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -31,19 +33,20 @@ use std::time::Duration;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Copies of each partition that `init` asks for.
+    /// Replicas of each partition that `init` creates.
     pub replication: i32,
     /// `none`, `lz4`, `gzip` or `snappy`.
     pub compression: String,
-    /// How long the producer gathers messages into one request, milliseconds.
+    /// How long the producer waits to fill a request, milliseconds.
     pub linger_ms: u32,
-    /// A name that lets a restarted consumer take its partitions back at once (static membership); may be empty.
+    /// Static group membership: a name with which a restarted consumer gets its partitions back at once; may
+    /// be empty.
     pub instance: String,
-    /// After how long silence a member counts as dead, milliseconds.
+    /// Silence after which a member is considered dead, milliseconds.
     pub session_timeout_ms: u32,
     /// Encryption.
     pub tls: Tls,
-    /// Login.
+    /// Authentication.
     pub sasl: Sasl,
     /// Any librdkafka property, set last: TLS, SASL, tuning.
     pub properties: BTreeMap<String, String>,
@@ -74,10 +77,10 @@ pub struct KafkaTopics {
     stop: CancelToken,
 }
 
-/// How long one answer of a broker is waited for.
+/// Timeout of one broker response.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// Passes librdkafka's own log on at debug level: what matters reaches people as errors.
+/// Forwards librdkafka's own log at debug level: relevant failures reach people as errors.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Quiet;
 
@@ -112,7 +115,7 @@ impl KafkaTopics {
         config
     }
 
-    /// Applies security settings and then the user's own properties.
+    /// Applies security settings, then the user's own properties.
     fn finish(&self, config: &mut ClientConfig) -> Result<()> {
         security::apply(&self.settings, config)?;
         for (name, value) in &self.settings.properties {
@@ -126,14 +129,23 @@ impl KafkaTopics {
         move |error| explain(&place, &error)
     }
 
+    /// The cluster's metadata, or why there is no connection to it. Only for a client that has not joined a group.
+    fn connect(&self, client: &rdkafka::client::Client<impl ClientContext>) -> Result<Metadata> {
+        client.fetch_metadata(None, ANSWER).map_err(|error| {
+            let place = format!("connect to {}", self.describe());
+            let error = explain(&place, &error);
+            let reported = native::connection_errors(client.native_ptr());
+            if error.retryable() { connect::explain(&place, &reported) } else { error }
+        })
+    }
+
     /// Partition counts of the named topics.
     fn partitions(
         &self,
         client: &rdkafka::client::Client<impl ClientContext>,
         topics: &[String],
     ) -> Result<Vec<i32>> {
-        let metadata =
-            client.fetch_metadata(None, ANSWER).map_err(self.refused("ask for the list of topics"))?;
+        let metadata = client.fetch_metadata(None, ANSWER).map_err(self.refused("list the topics"))?;
         topics
             .iter()
             .map(|name| {
@@ -148,7 +160,7 @@ impl KafkaTopics {
     }
 }
 
-/// Whose fault it is and what to do.
+/// Classifies a Kafka error and adds a hint.
 pub(super) fn explain(place: &str, error: &KafkaError) -> Error {
     use RDKafkaErrorCode as Code;
     let what = format!("{place}: {error}");
@@ -159,11 +171,11 @@ pub(super) fn explain(place: &str, error: &KafkaError) -> Error {
             | Code::OperationTimedOut
             | Code::Resolve
             | Code::TimedOutQueue,
-        ) => Error::external(format!("{place}: no broker answers"))
+        ) => Error::external(format!("{place}: no broker responds"))
             .hint("is Kafka up, and are host and port right? a local one: cargo xtask stack up"),
         Some(
             Code::RequestTimedOut | Code::NotEnoughReplicas | Code::LeaderNotAvailable | Code::NotCoordinator,
-        ) => Error::external(what).hint("the cluster is not ready; it is tried again"),
+        ) => Error::external(what).hint("the cluster is not ready; retrying"),
         Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
             Error::user(what).hint("create the topics: tapeline init --topic kafka://HOST:PORT")
         }
@@ -172,7 +184,7 @@ pub(super) fn explain(place: &str, error: &KafkaError) -> Error {
             | Code::GroupAuthorizationFailed
             | Code::ClusterAuthorizationFailed,
         ) => Error::user(what)
-            .hint("the account may not do this: grant it the rights on topic and group (kafka-acls)"),
+            .hint("the account lacks permission: grant it access to topic and group (kafka-acls)"),
         Some(Code::Authentication | Code::SaslAuthenticationFailed) => Error::user(what)
             .hint("check [topic.kafka.sasl] and [topic.kafka.tls]: mechanism, username, password"),
         _ => match error {
@@ -190,8 +202,7 @@ impl Topics for KafkaTopics {
         self.finish(&mut config)?;
         let admin: AdminClient<Quiet> =
             config.create_with_context(Quiet).map_err(self.refused("open an admin client"))?;
-        let metadata =
-            admin.inner().fetch_metadata(None, ANSWER).map_err(self.refused("ask for the list of topics"))?;
+        let metadata = self.connect(admin.inner())?;
         let mut said = Vec::new();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -203,7 +214,10 @@ impl Topics for KafkaTopics {
                 let note = if have as i32 == spec.partitions {
                     String::new()
                 } else {
-                    format!(" (the configuration says {}; left as it is, keys would move)", spec.partitions)
+                    format!(
+                        " (the configuration says {}; unchanged, because keys would move)",
+                        spec.partitions
+                    )
                 };
                 said.push(format!("topic {}: exists, {have} partitions{note}", spec.name));
                 continue;
@@ -233,13 +247,11 @@ impl Topics for KafkaTopics {
                 }
             }
         }
-        // A created topic is not at once in every broker's metadata: who starts next must find it.
+        // A new topic is not immediately in every broker's metadata, but the next process must find it.
         let since = std::time::Instant::now();
         loop {
-            let metadata = admin
-                .inner()
-                .fetch_metadata(None, ANSWER)
-                .map_err(self.refused("ask for the list of topics"))?;
+            let metadata =
+                admin.inner().fetch_metadata(None, ANSWER).map_err(self.refused("list the topics"))?;
             let leads = |topic: &rdkafka::metadata::MetadataTopic| {
                 !topic.partitions().is_empty() && topic.partitions().iter().all(|p| p.leader() >= 0)
             };

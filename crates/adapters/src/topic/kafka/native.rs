@@ -1,14 +1,15 @@
-//! The few calls of librdkafka that its safe binding lacks: topic ids and leader epochs.
+//! The few librdkafka calls that its safe binding lacks: topic ids and leader epochs.
 #![allow(unsafe_code, reason = "librdkafka's topic ids and leader epochs are not in the safe binding")]
 
 use rdkafka::bindings as rd;
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafka;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char};
 use std::time::Duration;
 
-/// No leader epoch is known.
+/// Value of an unknown leader epoch.
 pub(super) const NO_EPOCH: i32 = -1;
 
 /// Sets the leader epoch of a partition in a list, so that librdkafka validates the offset against it.
@@ -23,7 +24,7 @@ pub(super) fn set_epoch(list: &TopicPartitionList, topic: &str, partition: i32, 
     }
 }
 
-/// Leader epoch of a partition in a list; [`NO_EPOCH`] where there is none.
+/// Leader epoch of a partition in a list, or [`NO_EPOCH`].
 pub(super) fn epoch(list: &TopicPartitionList, topic: &str, partition: i32) -> i32 {
     let Ok(topic) = CString::new(topic) else { return NO_EPOCH };
     // SAFETY: as in `set_epoch`.
@@ -33,7 +34,31 @@ pub(super) fn epoch(list: &TopicPartitionList, topic: &str, partition: i32) -> i
     }
 }
 
-/// Assigns, or takes away, the partitions of a rebalance.
+/// Takes the errors that a client reported so far: a request only times out, and these say why there is no connection.
+/// Only for a client that has not joined a group: other events on the queue are dropped.
+pub(super) fn connection_errors(client: *mut RDKafka) -> Vec<(RDKafkaErrorCode, String)> {
+    let mut errors = Vec::new();
+    // SAFETY: the client lives; the queue reference and each event are ours to destroy; the text belongs to its event.
+    unsafe {
+        let queue = rd::rd_kafka_queue_get_main(client);
+        loop {
+            let event = rd::rd_kafka_queue_poll(queue, 0);
+            if event.is_null() {
+                break;
+            }
+            if rd::rd_kafka_event_type(event) == rd::RD_KAFKA_EVENT_ERROR {
+                let code = rd::rd_kafka_event_error(event).into();
+                let text = CStr::from_ptr(rd::rd_kafka_event_error_string(event));
+                errors.push((code, text.to_string_lossy().into_owned()));
+            }
+            rd::rd_kafka_event_destroy(event);
+        }
+        rd::rd_kafka_queue_destroy(queue);
+    }
+    errors
+}
+
+/// Assigns or unassigns the partitions of a rebalance.
 pub(super) fn rebalance(client: *mut RDKafka, list: &TopicPartitionList, assign: bool, cooperative: bool) {
     // SAFETY: client and list live; a returned error is ours to destroy.
     unsafe {
@@ -57,11 +82,11 @@ pub(super) fn rebalance(client: *mut RDKafka, list: &TopicPartitionList, assign:
     }
 }
 
-/// Ids of topics, by name. A topic recreated under its name has another id. Brokers before 2.8 have none: then the topic
-/// is left out.
+/// Ids of topics, by name. A topic recreated under its name has another id. Brokers before 2.8 have no ids:
+/// the topic is then omitted.
 ///
 /// # Errors
-/// No broker answered within `wait`.
+/// No broker responded within `wait`.
 pub(super) fn topic_ids(
     client: *mut RDKafka,
     topics: &[String],
@@ -82,7 +107,7 @@ pub(super) fn topic_ids(
         rd::rd_kafka_DescribeTopics(client, collection, options, queue);
         let event = rd::rd_kafka_queue_poll(queue, wait.saturating_add(500));
         let failed = if event.is_null() {
-            Some("no broker answers".to_owned())
+            Some("no broker responds".to_owned())
         } else if rd::rd_kafka_event_error(event) != rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
             Some(CStr::from_ptr(rd::rd_kafka_event_error_string(event)).to_string_lossy().into_owned())
         } else {

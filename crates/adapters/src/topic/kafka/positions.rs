@@ -1,8 +1,8 @@
-//! Where a member starts to read each partition it is assigned, and what can no longer be read.
+//! Where a member starts to read each assigned partition, and what can no longer be read.
 //!
-//! Nothing is left to `auto.offset.reset`: a committed offset that could not be read is an error and retried; one outside
-//! the log, or of a topic that was deleted and recreated, becomes a [`LostRange`] and the partition is read from the
-//! first offset there is. Storing a record again changes nothing.
+//! Nothing is left to `auto.offset.reset`: failing to read a committed offset is an error and retried; an
+//! offset outside the log, or of a topic that was deleted and recreated, becomes a [`LostRange`] and the
+//! partition is read from its first offset. Storing a record again changes nothing.
 
 use super::native::{self, NO_EPOCH};
 use super::{ANSWER, KafkaTopics, Quiet};
@@ -15,7 +15,8 @@ use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// How long a committed offset may lie beyond the end before it counts as out of range: a new leader's end lags a moment.
+/// How long a committed offset may be beyond the end before it counts as out of range: a new leader's end
+/// lags briefly.
 const SETTLE: Duration = Duration::from_secs(3);
 
 /// Metadata of a commit: the topic's id.
@@ -23,21 +24,21 @@ fn id_of(metadata: &str) -> Option<&str> {
     metadata.strip_prefix("topic-id=").filter(|id| !id.is_empty())
 }
 
-/// Follows the positions of one member.
+/// Tracks the positions of one member.
 pub(super) struct Positions {
-    /// Asks about topics; the member's own connections are busy with long polls.
+    /// Client for topic queries; the member's own connections are busy with long polls.
     pub(super) asker: BaseConsumer<Quiet>,
     topics: KafkaTopics,
     names: Vec<String>,
-    /// Ids of the topics when their partitions were assigned.
+    /// Ids of the topics at the time their partitions were assigned.
     ids: BTreeMap<String, String>,
     lost: Vec<LostRange>,
     checked: Instant,
-    /// Of each partition, the offset after the last message handed over and that message's leader epoch.
+    /// For each partition, the offset after the last message delivered and that message's leader epoch.
     pub(super) handed: FxHashMap<Partition, (i64, i32)>,
 }
 
-/// Where a partition is read from.
+/// Start position of a partition.
 struct Start {
     topic: String,
     number: i32,
@@ -58,7 +59,7 @@ impl Positions {
         }
     }
 
-    /// Offsets as librdkafka commits them: with the topic's id, and the leader epoch where it is known.
+    /// Offsets in librdkafka's commit form: with the topic's id, and the leader epoch if known.
     pub(super) fn to_list(&self, offsets: &[(Partition, i64)]) -> TopicPartitionList {
         let mut list = TopicPartitionList::with_capacity(offsets.len());
         for (partition, next) in offsets {
@@ -79,13 +80,13 @@ impl Positions {
         list
     }
 
-    /// Takes the losses found since the last call.
+    /// Returns the losses found since the last call.
     pub(super) fn take_lost(&mut self) -> Vec<LostRange> {
         std::mem::take(&mut self.lost)
     }
 
-    /// Replaces the offsets of newly assigned partitions by where to read on. Retries until a broker answers or the
-    /// program is cancelled.
+    /// Replaces the offsets of newly assigned partitions with those to resume at. Retries until a broker
+    /// responds or the program is cancelled.
     pub(super) fn resolve<C: ConsumerContext>(
         &mut self,
         consumer: &BaseConsumer<C>,
@@ -168,8 +169,8 @@ impl Positions {
         self.asker.fetch_watermarks(topic, number, ANSWER).map_err(|error| error.to_string())
     }
 
-    /// Looks once a second whether a topic was recreated; at once when a position was `refused` as out of range. Such
-    /// partitions are read from the first offset there is.
+    /// Checks once a second whether a topic was recreated, and at once if a position was `refused` as out of
+    /// range. Such partitions are read from their first offset.
     pub(super) fn check<C: ConsumerContext>(
         &mut self,
         consumer: &BaseConsumer<C>,

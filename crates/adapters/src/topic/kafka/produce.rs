@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Hears of deliveries that failed for good; those that succeed are not reported one by one.
+/// Receives permanent delivery failures; successful deliveries are not reported one by one.
 #[derive(Default)]
 struct Deliveries {
     failed: Mutex<Option<(String, KafkaError)>>,
@@ -46,7 +46,7 @@ pub(super) struct KafkaProducer {
     stop: CancelToken,
 }
 
-/// How long a full queue or an unanswered flush goes on before people are told.
+/// How long a full queue or an unacknowledged flush lasts before a warning is logged.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl KafkaProducer {
@@ -63,16 +63,17 @@ impl KafkaProducer {
             // Bounded in messages and bytes: a slow cluster slows the source.
             .set("queue.buffering.max.messages", "50000")
             .set("queue.buffering.max.kbytes", "16384")
-            // A cluster that is away is waited for, not given up on.
+            // An unreachable cluster is waited for indefinitely.
             .set("message.timeout.ms", "0")
             .set("delivery.report.only.error", "true");
         topics.finish(&mut config)?;
         let producer: BaseProducer<Deliveries> =
             config.create_with_context(Deliveries::default()).map_err(topics.refused("open a producer"))?;
         let positions = std::slice::from_ref(&topics.positions);
-        topics.partitions(producer.client(), positions)?;
-        // librdkafka asks for its producer id when it hears of the cluster; if no connection was ready then, not before
-        // half a second later, in which nothing is sent. Now there is one: hearing again makes it ask at once.
+        topics.connect(producer.client())?;
+        // librdkafka requests its producer id when it learns of the cluster; if no connection was ready then,
+        // it retries only half a second later and sends nothing until then. A connection is ready now, and
+        // another metadata response triggers the request at once.
         topics.partitions(producer.client(), positions)?;
         Ok(Self { producer, topics: topics.clone(), stop: topics.stop.clone() })
     }
@@ -87,17 +88,17 @@ impl KafkaProducer {
                 "append at {}: the idempotent producer gave up: {code}: {reason}",
                 self.topics.describe()
             ))
-            .hint("start again: it goes on from the last kept position")),
+            .hint("start again: it resumes from the last saved position")),
             None => Ok(()),
         }
     }
 
-    /// Waits for everything sent; tells people when it takes long; ends early when asked to stop.
+    /// Waits for acknowledgement of everything sent; warns if that takes long; returns early when cancelled.
     fn settle(&self, deadline: Duration) -> Result<usize> {
         let start = Instant::now();
         let mut told = Instant::now();
         loop {
-            // The binding's own flush looks again only every 100 ms, which records of a live stream would wait.
+            // The binding's own flush polls only every 100 ms, which would delay a live stream's records.
             let look = Instant::now();
             while self.producer.in_flight_count() > 0 && look.elapsed() < Duration::from_millis(200) {
                 self.producer.poll(Duration::from_millis(1));
@@ -111,7 +112,11 @@ impl KafkaProducer {
                 return Ok(waiting);
             }
             if told.elapsed() > PATIENCE {
-                tracing::warn!(waiting, topic = self.topics.describe(), "messages wait for an answer");
+                tracing::warn!(
+                    waiting,
+                    topic = self.topics.describe(),
+                    "waiting for acknowledgement of messages"
+                );
                 told = Instant::now();
             }
         }
@@ -138,12 +143,12 @@ impl Producer for KafkaProducer {
                     self.producer.poll(Duration::from_millis(5));
                     self.check()?;
                     if self.stop.is_cancelled() && told.elapsed() > Duration::from_secs(1) {
-                        return Err(Error::external("stopped while the topic was not taking messages"));
+                        return Err(Error::external("stopped while the topic accepted no messages"));
                     }
                     if told.elapsed() > PATIENCE {
                         tracing::warn!(
                             topic = self.topics.describe(),
-                            "the topic takes no messages; waiting"
+                            "the topic accepts no messages; waiting"
                         );
                         told = Instant::now();
                     }
@@ -157,7 +162,7 @@ impl Producer for KafkaProducer {
     }
 
     fn rest(&mut self) -> Result<()> {
-        // librdkafka sends on its own; here it tells of failures.
+        // librdkafka sends in its own thread; this call reports failures.
         self.producer.poll(Duration::ZERO);
         self.check()
     }
@@ -177,7 +182,7 @@ impl Producer for KafkaProducer {
                     "{waiting} messages are not acknowledged by {}",
                     self.topics.describe()
                 ))
-                .hint("they are sent again on the next start"));
+                .hint("the next start sends them again"));
             }
             if step == "records" {
                 let stamp_ms = ports::clock::now().millis();

@@ -1,8 +1,8 @@
-//! Fetched messages many at a time.
+//! Fetches messages in batches.
 //!
-//! The binding hands over one message a call, each through an event of its own: half of what reading costs. librdkafka
-//! itself can hand over an array. So the partitions' messages are forwarded to a queue of ours and taken from there,
-//! while the binding's own queue is left with the group's events.
+//! The binding returns one message per call, each through an event of its own: half of the cost of reading.
+//! librdkafka itself can return an array. So the partitions' messages are forwarded to a queue of our own and
+//! read from there, and the binding's queue is left with the group's events.
 #![allow(unsafe_code, reason = "librdkafka's batch interface is not in the safe binding")]
 
 use ports::batch::Partition;
@@ -13,9 +13,9 @@ use rustc_hash::FxHashMap;
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr;
 
-/// Messages taken by one call.
+/// Messages per call.
 const CHUNK: usize = 512;
-/// Payload bytes after which a fetch returns, however few messages they are.
+/// Payload bytes after which a fetch returns, even with fewer messages.
 const MAX_BYTES: usize = 8 << 20;
 
 /// The queue that all assigned partitions are forwarded to.
@@ -30,20 +30,20 @@ unsafe impl Send for Queue {}
 unsafe impl Sync for Queue {}
 
 impl Queue {
-    /// A queue of a client, which must outlive it.
+    /// Creates a queue of a client, which must outlive it.
     pub(super) fn new(client: *mut RDKafka) -> Self {
-        // SAFETY: `client` is a living client.
+        // SAFETY: `client` is a live client.
         let queue = unsafe { rd::rd_kafka_queue_new(client) };
         Self { queue, messages: vec![ptr::null_mut(); CHUNK] }
     }
 
-    /// Another handle on the queue's address, to forward partitions from a callback.
+    /// Another handle to the queue, to forward partitions from a callback.
     pub(super) fn address(&self) -> Address {
         Address(self.queue)
     }
 
-    /// Hands over at most `max` messages, waiting up to `wait_ms` for the first. The first error among
-    /// them is returned as its code and topic.
+    /// Passes at most `max` messages to the sink, waiting up to `wait_ms` for the first. Returns the first
+    /// error among them as its code and topic.
     pub(super) fn take(
         &mut self,
         max: usize,
@@ -58,7 +58,7 @@ impl Queue {
         while got < max && bytes < MAX_BYTES {
             let mut count = self.fill((max - got).min(CHUNK), 0);
             if count == 0 && got == 0 && wait_ms > 0 {
-                // With room for more it would wait for more; one is enough to go on.
+                // Given room for more, librdkafka would wait for more; one is enough to proceed.
                 count = self.fill(1, wait_ms);
             }
             if count == 0 {
@@ -74,7 +74,7 @@ impl Queue {
                     if let Some((other, end)) = last.filter(|(other, _)| *other != partition) {
                         handed.insert(other, end);
                     }
-                    // SAFETY: the message lives.
+                    // SAFETY: the message is alive.
                     let epoch = unsafe { rd::rd_kafka_message_leader_epoch(message.message) };
                     last = Some((partition, (head.offset + 1, epoch)));
                     sink(&message);
@@ -83,7 +83,7 @@ impl Queue {
                 } else {
                     failed = Some((head.err, name(head.rkt)));
                 }
-                // SAFETY: it is ours and nothing refers to it any longer: the sink could only borrow it.
+                // SAFETY: it is ours, and nothing refers to it any longer: the sink could only borrow it.
                 unsafe { rd::rd_kafka_message_destroy(message.message) };
             }
             if failed.is_some() {
@@ -113,7 +113,7 @@ impl Drop for Queue {
     }
 }
 
-/// Where partitions are forwarded to.
+/// Target to which partitions are forwarded.
 #[derive(Clone, Copy)]
 pub(super) struct Address(*mut rd::rd_kafka_queue_t);
 
@@ -123,11 +123,12 @@ unsafe impl Send for Address {}
 unsafe impl Sync for Address {}
 
 impl Address {
-    /// Sends a partition's messages here. To be called before the partition is assigned, so that none goes astray,
-    /// and only while the queue lives.
+    /// Forwards a partition's messages to this queue. Must be called before the partition is assigned, so
+    /// that no message bypasses the queue, and only while the queue lives.
     pub(super) fn forward(self, client: *mut RDKafka, topic: &str, number: i32) {
         let Ok(topic) = CString::new(topic) else { return };
-        // SAFETY: the client lives, the name ends with a zero, and the partition's handle is let go again.
+        // SAFETY: the client is alive, the name is NUL-terminated, and the partition's handle is released
+        // again.
         unsafe {
             let partition = rd::rd_kafka_queue_get_partition(client, topic.as_ptr(), number);
             if !partition.is_null() {
@@ -138,17 +139,17 @@ impl Address {
     }
 }
 
-/// The name of the topic of a message that is still ours; an error may be of none.
+/// Topic name of a message that has not been destroyed; an error may have none.
 fn name(topic: *mut rd::rd_kafka_topic_t) -> String {
     if topic.is_null() {
         return String::new();
     }
-    // SAFETY: a message's topic handle lives as long as the message, and its name ends with a zero.
+    // SAFETY: a message's topic handle lives as long as the message, and its name is NUL-terminated.
     let name = unsafe { CStr::from_ptr(rd::rd_kafka_topic_name(topic)) };
     name.to_string_lossy().into_owned()
 }
 
-/// The last topic seen and its place among the names: names repeat in long runs.
+/// The last topic seen and its index among the names: names repeat in long runs.
 struct Place {
     topic: *mut rd::rd_kafka_topic_t,
     number: u16,
@@ -177,7 +178,7 @@ impl Raw {
     }
 }
 
-/// Bytes that C owns.
+/// Bytes owned by C.
 ///
 /// # Safety
 /// `start` is null or points to `length` bytes that live as long as `'a`.
@@ -185,7 +186,7 @@ unsafe fn bytes<'a>(start: *const c_void, length: usize) -> &'a [u8] {
     if start.is_null() {
         return &[];
     }
-    // SAFETY: the caller's word.
+    // SAFETY: guaranteed by the caller.
     unsafe { std::slice::from_raw_parts(start.cast(), length) }
 }
 
@@ -198,7 +199,7 @@ impl Fetched for Raw {
     }
     fn stamp_ms(&self) -> i64 {
         let mut kind = rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
-        // SAFETY: the message lives.
+        // SAFETY: the message is alive.
         unsafe { rd::rd_kafka_message_timestamp(self.message, &mut kind) }.max(0)
     }
     fn key(&self) -> &[u8] {
@@ -212,13 +213,13 @@ impl Fetched for Raw {
     fn headers(&self, f: &mut dyn FnMut(&str, &[u8])) {
         let ok = rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
         let mut headers = ptr::null_mut();
-        // SAFETY: the message lives; the headers stay its own.
+        // SAFETY: the message is alive; it keeps ownership of the headers.
         if unsafe { rd::rd_kafka_message_headers(self.message, &mut headers) } != ok {
             return;
         }
         for index in 0.. {
             let (mut name, mut value, mut size) = (ptr::null::<c_char>(), ptr::null::<c_void>(), 0);
-            // SAFETY: the headers live; past the last one it answers with an error and sets nothing.
+            // SAFETY: the headers are alive; past the last one the call returns an error and sets nothing.
             let (name, value) = unsafe {
                 if rd::rd_kafka_header_get_all(headers, index, &mut name, &mut value, &mut size) != ok {
                     return;

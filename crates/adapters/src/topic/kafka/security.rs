@@ -11,13 +11,13 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sasl {
-    /// `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512` or `OAUTHBEARER`; empty for no login.
+    /// `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512` or `OAUTHBEARER`; empty: no authentication.
     pub mechanism: String,
-    /// Of PLAIN and SCRAM; the client id of OAUTHBEARER.
+    /// User name of PLAIN and SCRAM; client id of OAUTHBEARER.
     pub username: String,
-    /// Of PLAIN and SCRAM; the client secret of OAUTHBEARER.
+    /// Password of PLAIN and SCRAM; client secret of OAUTHBEARER.
     pub password: Secret,
-    /// OAUTHBEARER: where tokens are issued (OpenID Connect client credentials).
+    /// OAUTHBEARER: endpoint that issues tokens (OpenID Connect client credentials).
     pub token_url: String,
     /// OAUTHBEARER: the scope to request; may be empty.
     pub scope: String,
@@ -25,10 +25,10 @@ pub struct Sasl {
 
 const MECHANISMS: [&str; 4] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"];
 
-/// Sets what the settings demand.
+/// Sets the properties that the settings require.
 ///
 /// # Errors
-/// A mechanism that is unknown, or without a name; a certificate without its key.
+/// The mechanism is unknown or has no user name, or a certificate has no key.
 pub(super) fn apply(settings: &Settings, config: &mut ClientConfig) -> Result<()> {
     let (tls, sasl) = (&settings.tls, &settings.sasl);
     let protocol = match (tls.enabled, !sasl.mechanism.is_empty()) {

@@ -1,4 +1,4 @@
-//! The reading side in SQLite: a member of a group that shares the partitions by lease.
+//! The reading side in SQLite: a group member that shares the partitions by lease.
 
 use super::turn::Turn;
 use super::{LEASE, scan, sql};
@@ -57,14 +57,15 @@ impl LocalConsumer {
         }
     }
 
-    /// Renews the lease and agrees on who owns what: partitions in order, dealt to the living members in order.
+    /// Renews the lease and agrees on partition ownership: partitions in order, assigned round-robin to the
+    /// live members in order.
     fn beat(&mut self) -> Result<()> {
         if Instant::now() < self.next_beat {
             return Ok(());
         }
         self.next_beat = Instant::now() + LEASE / 6;
         if self.group.is_empty() {
-            // Shares with nobody.
+            // A reader without a group owns all partitions.
             if self.owned.is_empty() {
                 self.owned = self.all().map(|(id, partition)| Owned { id, partition, next: 0 }).collect();
             }
@@ -104,7 +105,7 @@ impl LocalConsumer {
             .map_err(&fail)?;
         tx.execute("INSERT OR REPLACE INTO members VALUES (?, ?, ?)", params![self.group, self.member, now])
             .map_err(&fail)?;
-        // What a dead member held is free again.
+        // Partitions of a dead member are free again.
         tx.execute(
             "DELETE FROM owners WHERE grp = ?1 AND member NOT IN (SELECT member FROM members WHERE grp = ?1)",
             params![self.group],
@@ -126,7 +127,7 @@ impl LocalConsumer {
         })
     }
 
-    /// A partition is taken only once its former owner has let it go or is dead.
+    /// A partition is claimed only once its former owner has released it or is dead.
     fn claim(&self, id: i64, number: i32) -> Result<bool> {
         let _held = self.line.take();
         self.connection
@@ -268,7 +269,7 @@ impl Consumer for LocalConsumer {
 impl Drop for LocalConsumer {
     fn drop(&mut self) {
         let _held = self.line.take();
-        // Leaving at once spares the others the wait for the lease to end; if it fails, the lease does end.
+        // Leaving at once spares the others the wait for the lease to expire; if it fails, the lease expires.
         for sql in [
             "DELETE FROM members WHERE grp = ? AND member = ?",
             "DELETE FROM owners WHERE grp = ? AND member = ?",

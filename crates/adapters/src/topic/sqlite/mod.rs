@@ -1,8 +1,9 @@
-//! A topic in a SQLite file: the embedded default, no server and no set-up.
+//! A topic in a SQLite file: the embedded default, without a server or set-up.
 //!
-//! One row a message, in the order (topic, partition, offset). Messages and the source's position are appended in one
-//! transaction, so a producer that dies repeats nothing. Any number of processes may use the file; consumers of a
-//! group share the partitions by a lease that each renews, and a member that stays silent for [`LEASE`] loses its.
+//! One row per message, ordered by (topic, partition, offset). Messages and the source's position are
+//! appended in one transaction, so a producer that crashes repeats nothing. Any number of processes may use
+//! the file; consumers of a group share the partitions by leases that they renew, and a member that stays
+//! silent for [`LEASE`] loses its partitions.
 
 mod consume;
 mod produce;
@@ -42,7 +43,7 @@ CREATE TABLE IF NOT EXISTS positions (source TEXT PRIMARY KEY, position BLOB NOT
 #[derive(Debug, Clone)]
 pub struct SqliteTopics {
     path: PathBuf,
-    /// Of all that write through these topics.
+    /// Queue of all writers that use these topics.
     turn: Arc<Turn>,
 }
 
@@ -50,19 +51,18 @@ fn sql(path: &Path, doing: &str) -> impl Fn(rusqlite::Error) -> Error + use<> {
     let place = format!("{doing} in topic file {}", path.display());
     move |error| match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
-            Error::external(format!("{place}: {error}"))
-                .hint("another process holds the file; it is tried again")
+            Error::external(format!("{place}: {error}")).hint("another process has locked the file; retrying")
         }
         Some(rusqlite::ErrorCode::DiskFull) => {
             Error::external(format!("{place}: {error}")).hint("free some disk space")
         }
         _ => Error::user(format!("{place}: {error}"))
-            .hint("check the path, its rights and that it is a topic file of tapeline"),
+            .hint("check the path, its permissions, and that it is a Tapeline topic file"),
     }
 }
 
 impl SqliteTopics {
-    /// Topics in the file at `path`, made on first use.
+    /// Topics in the file at `path`, created on first use.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), turn: Arc::default() }
@@ -79,14 +79,15 @@ impl SqliteTopics {
         Ok(connection)
     }
 
-    /// For reading: creates nothing.
+    /// Opens for reading: creates nothing.
     fn open_existing(&self) -> Result<Connection> {
         let create = format!("create it: tapeline init --topic {}", self.describe());
         if !self.path.is_file() {
             return Err(Error::user(format!("no topic file {}", self.path.display())).hint(create));
         }
         let fail = sql(&self.path, "open");
-        // A database in WAL mode needs its index files to be read: read-only where the folder allows no more.
+        // SQLite needs the index files to read a database in WAL mode: read-only if the folder permits no
+        // more.
         let connection = Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_WRITE)
             .or_else(|_| Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY))
             .map_err(&fail)?;
@@ -244,7 +245,7 @@ impl Fetched for LocalMessage<'_> {
         self.payload
     }
     fn headers(&self, f: &mut dyn FnMut(&str, &[u8])) {
-        // `name=length:bytes`, one after the other: readable in the file, and any bytes can be carried.
+        // `name=length:bytes`, concatenated: readable in the file, and any bytes can be stored.
         let mut rest = self.headers;
         while let Some((name, tail)) = rest.split_once('=') {
             let Some((length, tail)) = tail.split_once(':') else { return };

@@ -10,15 +10,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a transaction stays open at the most: it keeps others from writing, and nobody sees into it.
+/// Maximum age of an open transaction: it blocks other writers, and its messages are not visible yet.
 const OPEN: Duration = Duration::from_millis(20);
-/// Messages appended before a transaction is closed.
+/// Messages appended before a transaction is committed.
 const APPEND: usize = 8_192;
 
 struct LocalTopic {
     id: i64,
     partitions: i32,
-    /// Next offset of each partition, known inside a transaction.
+    /// Next offset of each partition, valid inside a transaction.
     next: Vec<i64>,
 }
 
@@ -29,7 +29,7 @@ pub(super) struct LocalProducer {
     pending: usize,
     opened: Instant,
     turn: Arc<Turn>,
-    /// While a transaction is open.
+    /// State of the open transaction.
     held: Option<Held>,
 }
 
@@ -46,7 +46,7 @@ impl LocalProducer {
         }
     }
 
-    /// Takes the write lock; offsets counted by other processes since are read anew.
+    /// Takes the write lock and rereads offsets that other processes may have advanced.
     fn begin(&mut self) -> Result<()> {
         let held = self.turn.take();
         self.connection.execute_batch("BEGIN IMMEDIATE").map_err(sql(&self.path, "begin appending"))?;
@@ -143,7 +143,7 @@ impl Producer for LocalProducer {
         let _held = (self.pending == 0).then(|| self.turn.take());
         self.connection
             .execute("INSERT OR REPLACE INTO positions VALUES (?, ?)", params![source, position])
-            .map_err(sql(&self.path, "keep the source's position"))?;
+            .map_err(sql(&self.path, "save the source's position"))?;
         self.close()
     }
 
@@ -156,7 +156,7 @@ impl Producer for LocalProducer {
     }
 }
 
-/// FNV-1a: which partition a key belongs to. Fixed for ever, as a symbol must not change its partition.
+/// FNV-1a: maps a key to its partition. It must never change, because a symbol must stay in its partition.
 fn partition_of(key: &[u8], partitions: i32) -> i32 {
     let hash = key.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -1,29 +1,29 @@
-//! Whose turn it is to write to the file. SQLite lets one write at a time and has the others try again after ever longer
-//! sleeps: beside a producer that opens one transaction after the other somebody could sleep for seconds. Within a process
-//! writers stand in line instead.
+//! A fair queue of writers. SQLite lets one process write at a time and makes the others retry after ever
+//! longer sleeps: next to a producer that opens one transaction after another, a writer could sleep for
+//! seconds. Within a process, writers queue instead.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// After so long in line SQLite's own lock decides, as between processes.
+/// Maximum time in the queue; after it SQLite's own lock decides, as between processes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Default)]
 struct Line {
-    /// The next number to be drawn.
+    /// The next number to be assigned.
     next: u64,
-    /// All before this have had their turn.
+    /// All numbers below this one are done.
     served: u64,
 }
 
-/// A line of writers.
+/// A queue of writers.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
     line: Mutex<Line>,
     moved: Condvar,
 }
 
-/// A turn; it ends when this is dropped.
+/// A turn; dropping it ends the turn.
 #[derive(Debug)]
 pub(super) struct Held {
     turn: Arc<Turn>,
@@ -72,7 +72,7 @@ mod tests {
                 thread
             })
             .collect();
-        // One that ends its turn and asks again stands behind the others.
+        // A writer that ends its turn and queues again is behind the others.
         drop(first);
         first = turn.take();
         order.lock().unwrap().push(4);

@@ -1,17 +1,17 @@
-//! What corrections and cancels need to know of the trades they are about: kept small, by hashes.
+//! What corrections and cancels need to know of their trades: compact, by hash.
 
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use xxhash_rust::xxh3::Xxh3;
 
-/// Trades remembered: about ten minutes of the whole tape at its busiest.
+/// Number of trades remembered: about ten minutes of the whole tape at its busiest.
 pub(super) const REMEMBERED: usize = 200_000;
 
-/// A trade, by symbol, venue and id.
+/// Hash of a trade's symbol, venue and id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Key(u64);
 
-/// A text that is kept once, however many trades have it.
+/// A text stored once, however many trades have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Text(u32);
 
@@ -20,7 +20,7 @@ pub(super) struct Known {
     pub(super) ts: i64,
     pub(super) conditions: Text,
     pub(super) tape: Text,
-    /// Taken back since.
+    /// Canceled since.
     pub(super) canceled: bool,
 }
 
@@ -64,7 +64,7 @@ impl Memory {
         self.known.get(&key)
     }
 
-    /// A trade seen before is taken back.
+    /// Marks a known trade as canceled.
     pub(super) fn cancel(&mut self, key: Key) -> Option<Known> {
         let known = self.known.get_mut(&key)?;
         known.canceled = true;

@@ -1,7 +1,7 @@
-//! Alpaca's market data stream, v2: trades, quotes, corrections and cancels of its frames.
+//! Alpaca's market data stream, v2: trades, quotes, corrections and cancels.
 //!
-//! A frame is a JSON array of messages, told apart by `T` (docs.alpaca.markets, real-time stock data; alpacahq/alpaca-py
-//! `alpaca/data/live`). Numbers are taken from their digits, never through a float:
+//! A frame is a JSON array of messages, distinguished by `T` (docs.alpaca.markets, real-time stock data;
+//! alpacahq/alpaca-py `alpaca/data/live`). Numbers are parsed from their digits, never through a float:
 //!
 //! ```text
 //! {"T":"t","S":"AAPL","i":6142,"x":"V","p":177.79,"s":90,"c":["@","I"],"z":"C","t":"2021-01-27T10:35:34.82840127Z"}
@@ -11,10 +11,10 @@
 //! ```
 //! History (`/v2/stocks/trades`, `/quotes`) has the same members, without `T` and `S`.
 //!
-//! A cancel becomes the next revision of the trade it is about, marked as taken back, at that trade's own time: it replaces
-//! the row and restates the bars. A correction is a cancel of the old trade and a new trade under the new id, as history
-//! tells it (`u`: `incorrect` and `corrected`), so that both ways give the same rows. The trade's time is not in these
-//! messages: it is remembered.
+//! A cancel becomes the next revision of its trade, marked as canceled, at that trade's own time: it replaces
+//! the row and restates the bars. A correction is a cancel of the old trade and a new trade under the new id,
+//! as in history (`u`: `incorrect` and `corrected`), so that both yield the same rows. These messages lack
+//! the trade's time, so the decoder remembers it.
 
 mod memory;
 #[cfg(test)]
@@ -28,7 +28,7 @@ use crate::record::{Quote, QuoteSide, Record, Side, Trade};
 use crate::{Kind, Price, Size, UnixNanos};
 use memory::{Known, Memory, REMEMBERED};
 
-/// The members of a message that are looked at.
+/// The members of a message that are read.
 #[derive(Debug, Clone, Copy, Default)]
 struct Members<'a> {
     class: Value<'a>,
@@ -40,7 +40,7 @@ struct Members<'a> {
     c: Value<'a>,
     z: Value<'a>,
     t: Value<'a>,
-    /// Of history: `canceled`, or `incorrect` and replaced by a trade that is `corrected`.
+    /// History only: `canceled`, or `incorrect` if replaced by a trade that is `corrected`.
     u: Value<'a>,
     /// The taker's side, of crypto: `B` or `S`.
     tks: Value<'a>,
@@ -93,7 +93,7 @@ impl<'a> Members<'a> {
     }
 }
 
-/// Reads frames; remembers trades for their corrections.
+/// Decodes frames; remembers trades for their corrections.
 #[derive(Debug, Default)]
 pub struct Decoder {
     feed: String,
@@ -103,7 +103,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Of a feed, as `alpaca.sip`.
+    /// Creates a decoder for a feed, for example `alpaca.sip`.
     #[must_use]
     pub fn new(feed: &str) -> Self {
         Self { feed: feed.to_owned(), ..Self::default() }
@@ -112,7 +112,7 @@ impl Decoder {
     fn message(&mut self, of: &Members<'_>, recv_ts: UnixNanos, raw: &str, sink: Sink<'_>) {
         let class = match of.class {
             Value::Text(class) => class,
-            _ => return sink(Err("not a message: no `T`".to_owned()), raw),
+            _ => return sink(Err("not a message: missing `T`".to_owned()), raw),
         };
         let done = match class {
             "t" => self.trade(Origin::Stream, of, recv_ts, &mut |outcome| sink(outcome, raw)),
@@ -164,11 +164,11 @@ impl Decoder {
         }
         let key = Memory::key(trade.symbol, trade.venue, trade.id);
         match self.memory.find(key).copied() {
-            // Its time is the trade's own by either way.
+            // Its time is the trade's own on both paths.
             Some(known) if matches!(of.u, Value::Text("corrected")) => {
                 (trade.ts, trade.canceled) = (UnixNanos(known.ts), known.canceled);
             }
-            // One taken back since does not come back by being told again.
+            // A trade that was canceled since is not restored by a repeat.
             Some(known) if known.ts == trade.ts.0 => trade.canceled |= known.canceled,
             _ => {
                 let (conditions, tape) = (self.memory.keep(codes), self.memory.keep(trade.tape));
@@ -180,7 +180,7 @@ impl Decoder {
         emit(Record::Trade(trade), take)
     }
 
-    /// The old trade is taken back, the new one stands at its time.
+    /// The old trade is canceled; the new one has its time.
     fn correction(
         &mut self,
         of: &Members<'_>,
@@ -224,7 +224,7 @@ impl Decoder {
         })
     }
 
-    /// A trade of which time, conditions and state are known.
+    /// A trade with known time, conditions and state.
     fn told(
         &self,
         of: &Members<'_>,
@@ -286,7 +286,7 @@ fn status<'a>(of: &Members<'a>) -> Result<Message<'a>, String> {
     Ok(Message::Halted { symbol: of.symbol.needed("S")?, ts: of.t.time("t")?, halted })
 }
 
-/// A side of a quote; an empty one is written as a price of zero.
+/// One side of a quote; an absent one has a price of zero.
 pub(super) fn side<'a>(
     [price, size, venue]: [Value<'a>; 3],
     names: [&str; 3],

@@ -1,6 +1,6 @@
 use super::*;
 
-/// As [`Message`], of its own text.
+/// Like [`Message`], with owned text.
 type Owned = Result<Option<Record<String>>, String>;
 
 fn read(frames: &[&str]) -> Vec<Owned> {
@@ -76,9 +76,9 @@ fn history_tells_of_amendments_what_the_stream_told() {
     ] {
         decoder.frame(frame, UnixNanos(7), &mut |outcome, _| streamed.push(owned(outcome))).unwrap();
     }
-    // After the two trades: one taken back, its correction, the other taken back.
+    // After the two trades: one canceled, its correction, the other canceled.
     assert_eq!(streamed[2..], alone);
-    // Told again by history, or sent twice, they stay what they became.
+    // Repeated by history, or sent twice, they stay as amended.
     assert_eq!(span(&mut decoder), alone);
     let again =
         r#"[{"T":"t","S":"A","i":3,"x":"V","p":1.7,"s":9,"c":["@"],"z":"C","t":"2021-01-27T10:35:35Z"}]"#;

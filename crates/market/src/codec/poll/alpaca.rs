@@ -8,7 +8,7 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
     if let Some(message) = value["message"].as_str() {
         return Err(Refused::Never(message.to_owned()));
     }
-    let bars = value.get("bars").ok_or_else(|| Refused::Unreadable("no `bars`".to_owned()))?;
+    let bars = value.get("bars").ok_or_else(|| Refused::Unreadable("missing `bars`".to_owned()))?;
     let token = value["next_page_token"].as_str().filter(|token| !token.is_empty());
     let mut reply = Reply { next: token.map(|token| NextPage::Token(token.to_owned())), ..Reply::default() };
     for row in bars[asked.symbol].as_array().into_iter().flatten().filter(|row| !row.is_null()) {

@@ -1,6 +1,6 @@
-//! `TIME_SERIES_INTRADAY`, `TIME_SERIES_DAILY`: `{"Meta Data":{"6. Time Zone":"US/Eastern"},"Time Series (1min)":
-//! {"2017-12-18 14:56:00":{"1. open":"86.4900",…,"5. volume":"10494"}}}`. Refusals come under HTTP 200, as `Note`,
-//! `Information` or `Error Message`.
+//! `TIME_SERIES_INTRADAY`, `TIME_SERIES_DAILY`: `{"Meta Data":{"6. Time Zone":"US/Eastern"},"Time Series
+//! (1min)": {"2017-12-18 14:56:00":{"1. open":"86.4900",…,"5. volume":"10494"}}}`. Errors arrive with HTTP
+//! 200, as `Note`, `Information` or `Error Message`.
 
 use super::{Asked, Refused, Reply, Row, local, ohlc, volume, zone};
 use serde_json::Value;
@@ -8,7 +8,8 @@ use serde_json::Value;
 pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
     for name in ["Note", "Information"] {
         if let Some(text) = value[name].as_str() {
-            // Missing functions and used-up limits come under the same names. "Premium plans" are offered for both.
+            // Unavailable functions and exhausted limits use the same names, and both mention "premium
+            // plans".
             let premium = text.contains("premium endpoint") || text.contains("premium feature");
             return Err(if premium {
                 Refused::Never(text.to_owned())
@@ -21,9 +22,9 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
         let of_key = text.to_ascii_lowercase().contains("apikey");
         return Err(if of_key { Refused::Never(text.to_owned()) } else { Refused::Symbol(text.to_owned()) });
     }
-    let object = value.as_object().ok_or_else(|| Refused::Unreadable("no object".to_owned()))?;
+    let object = value.as_object().ok_or_else(|| Refused::Unreadable("expected an object".to_owned()))?;
     let series = object.iter().find(|(name, _)| name.starts_with("Time Series"));
-    let (_, series) = series.ok_or_else(|| Refused::Unreadable("no `Time Series`".to_owned()))?;
+    let (_, series) = series.ok_or_else(|| Refused::Unreadable("missing `Time Series`".to_owned()))?;
     let meta = value["Meta Data"].as_object();
     let named = meta.and_then(|meta| meta.iter().find(|(name, _)| name.ends_with("Time Zone"))?.1.as_str());
     let zone = zone(named.unwrap_or("US/Eastern"))?;

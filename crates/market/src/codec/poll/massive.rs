@@ -18,10 +18,10 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
     }
     let url = value["next_url"].as_str().filter(|url| !url.is_empty());
     let mut reply = Reply { next: url.map(|url| NextPage::Url(url.to_owned())), ..Reply::default() };
-    // Absent where there are none.
+    // Absent if there are no bars.
     for row in value["results"].as_array().into_iter().flatten().filter(|row| !row.is_null()) {
         let read = || {
-            let millis = row["t"].as_i64().ok_or("no `t`")?;
+            let millis = row["t"].as_i64().ok_or("missing `t`")?;
             short(row, millis.checked_mul(1_000_000).ok_or("`t` is out of range")?)
         };
         reply.put(asked, read(), &|| row.to_string());

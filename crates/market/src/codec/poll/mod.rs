@@ -1,7 +1,8 @@
-//! Bars as vendors give them over REST. A file for each vendor; what they have in common is here.
+//! Bars from vendors' REST APIs. Each vendor has a file; this one holds what they share.
 //!
-//! A bar's start is the vendor's, in UTC; of a day it is midnight at the exchange. Prices are exact decimals: a JSON number is
-//! taken by its shortest digits. A row that is no bar is named with its text, and the others are kept.
+//! A bar's start is the vendor's, in UTC; for daily bars it is midnight at the exchange. Prices are exact
+//! decimals: a JSON number is read as its shortest digits. A row that is not a bar is reported with its text,
+//! and the others are kept.
 
 mod alpaca;
 mod alpha_vantage;
@@ -19,7 +20,7 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-/// Whose reply.
+/// Vendor of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum Vendor {
@@ -30,16 +31,16 @@ pub enum Vendor {
     Yahoo,
 }
 
-/// What was asked for.
+/// The request that a reply belongs to.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
-    /// Whose bars.
+    /// Symbol of the bars.
     pub symbol: &'a str,
-    /// What they are labelled with.
+    /// Feed label of the bars.
     pub feed: &'a str,
-    /// How long they are.
+    /// Interval of the bars.
     pub interval: Interval,
-    /// Bars that ended before this are final.
+    /// Bars that ended before this time are final.
     pub settled: UnixNanos,
 }
 
@@ -48,41 +49,41 @@ pub struct Asked<'a> {
 pub struct Reply {
     /// In the vendor's order.
     pub bars: Vec<Bar>,
-    /// What is no bar: why, and its text.
+    /// Rows that are not bars: reason and text.
     pub wrong: Vec<(String, String)>,
-    /// There is more of the span.
+    /// How to request the rest of the span, if there is more.
     pub next: Option<NextPage>,
 }
 
-/// How to ask for the rest of a span.
+/// How to request the rest of a span.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NextPage {
     /// The same request with this `page_token`.
     Token(String),
-    /// This address.
+    /// A request to this address.
     Url(String),
 }
 
-/// Why there are no bars.
+/// Why a reply has no bars.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
-    /// Too much was asked for: later it may be answered.
+    /// Rate limited: a later request may succeed.
     Later(String),
-    /// This symbol is unknown or no longer traded; others are not.
+    /// This symbol is unknown or delisted; others are not affected.
     Symbol(String),
-    /// The key or the plan: asking again does not help.
+    /// Rejected because of the key or the plan: a retry does not help.
     Never(String),
     /// The reply is not one of this vendor.
     Unreadable(String),
 }
 
-/// Reads a reply.
+/// Decodes a reply.
 ///
 /// # Errors
-/// Why there are no bars in it.
+/// The reply contains no bars.
 pub fn read(vendor: Vendor, body: &str, asked: &Asked<'_>) -> Result<Reply, Refused> {
     if body.trim_start().starts_with('<') {
-        // The page of a proxy, or of an overloaded server.
+        // An error page of a proxy or an overloaded server.
         let start: String = body.trim_start().chars().take(100).collect();
         return Err(Refused::Later(format!("a page of HTML instead of JSON: {start}")));
     }
@@ -109,7 +110,7 @@ pub(super) struct Row {
 }
 
 impl Reply {
-    /// Puts a row into its place.
+    /// Adds a row to the bars.
     fn put(&mut self, asked: &Asked<'_>, row: Result<Row, String>, raw: &dyn Fn() -> String) {
         match row.and_then(|row| make(asked, &row)) {
             Ok(bar) => self.bars.push(bar),
@@ -144,14 +145,15 @@ pub(super) fn make(asked: &Asked<'_>, row: &Row) -> Result<Bar, String> {
     })
 }
 
-/// A number's raw value. Doubles have no digits beyond the shortest that name them; what is finer than we keep is rounded.
+/// Raw value of a number. Doubles have no digits beyond the shortest that identify them; finer ones are
+/// rounded.
 fn decimal(value: &Value, name: &str) -> Result<i128, String> {
     let text = match value {
         Value::String(text) => text.clone(),
-        // Shortest digits that are this number.
+        // Shortest digits that identify this number.
         Value::Number(number) => number.to_string(),
         Value::Null => return Err(format!("no `{name}`")),
-        other => return Err(format!("`{name}` is no number: {other}")),
+        other => return Err(format!("`{name}`: expected a number, found {other}")),
     };
     fixed::parse_number(text.as_bytes())
         .or_else(|error| match (error, text.parse::<f64>()) {
@@ -178,12 +180,12 @@ fn ohlc(row: &Value, names: [&str; 4]) -> Result<[Price; 4], String> {
     Ok(out)
 }
 
-/// A row whose names are single letters: Alpaca's and Massive's, over REST and in streams.
+/// A row with single-letter names: Alpaca's and Massive's, from REST and streams.
 pub(super) fn short(row: &Value, start: i64) -> Result<Row, String> {
     Ok(Row {
         start,
         ohlc: ohlc(row, ["o", "h", "l", "c"])?,
-        // The volume with its fraction stands beside the whole one.
+        // The fractional volume is given next to the whole one.
         volume: match &row["dv"] {
             Value::Null => volume(&row["v"], "v")?,
             exact => volume(exact, "dv")?,
@@ -196,9 +198,9 @@ pub(super) fn short(row: &Value, start: i64) -> Result<Row, String> {
     })
 }
 
-/// An instant of `2021-08-26 15:59:00` or `2021-08-26` in a zone's time.
+/// The time of `2021-08-26 15:59:00` or `2021-08-26` in a time zone.
 fn local(text: &str, zone: &TimeZone) -> Result<i64, String> {
-    let fail = |error: jiff::Error| format!("`{text}` is no time: {error}");
+    let fail = |error: jiff::Error| format!("`{text}` is not a time: {error}");
     let civil = if text.len() == 10 {
         text.parse::<Date>().map_err(fail)?.at(0, 0, 0, 0)
     } else {

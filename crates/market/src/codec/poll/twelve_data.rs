@@ -1,5 +1,6 @@
-//! `/time_series`: `{"meta":{"exchange_timezone":"America/New_York"},"values":[{"datetime":"2021-08-26 15:59:00",
-//! "open":"148.372","high","low","close","volume":"1234"}],"status":"ok"}`, newest first. Errors come under HTTP 200.
+//! `/time_series`: `{"meta":{"exchange_timezone":"America/New_York"},"values":[{"datetime":"2021-08-26
+//! 15:59:00", "open":"148.372","high","low","close","volume":"1234"}],"status":"ok"}`, newest first. Errors
+//! arrive with HTTP 200.
 
 use super::{Asked, Refused, Reply, Row, local, ohlc, volume, zone};
 use crate::Size;
@@ -18,8 +19,9 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
             _ => Err(Refused::Never(text)),
         };
     }
-    let rows = value["values"].as_array().ok_or_else(|| Refused::Unreadable("no `values`".to_owned()))?;
-    // Times are asked for in UTC; a day is the exchange's.
+    let rows =
+        value["values"].as_array().ok_or_else(|| Refused::Unreadable("missing `values`".to_owned()))?;
+    // Times are requested in UTC; dates are in exchange time.
     let days = value["meta"]["exchange_timezone"].as_str().filter(|_| asked.interval.is_day());
     let zone = zone(days.unwrap_or("UTC"))?;
     let mut reply = Reply::default();
@@ -28,7 +30,7 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
             Ok(Row {
                 start: local(row["datetime"].as_str().unwrap_or_default(), &zone)?,
                 ohlc: ohlc(row, ["open", "high", "low", "close"])?,
-                // Currencies and indices have none.
+                // Currencies and indices have no volume.
                 volume: if row["volume"].is_null() { Size::ZERO } else { volume(&row["volume"], "volume")? },
                 vwap: None,
                 trades: 0,

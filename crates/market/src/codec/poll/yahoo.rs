@@ -1,6 +1,8 @@
-//! `/v8/finance/chart/SPY`: `{"chart":{"result":[{"meta":{"exchangeTimezoneName":"America/New_York"},"timestamp":[s],
-//! "indicators":{"quote":[{"open":[],"high":[],"low":[],"close":[],"volume":[]}]}}],"error":null}}`. Where nothing was
-//! traded the numbers are null. Prices of 32 bits, written with the digits of 64, mean their shortest digits.
+//! `/v8/finance/chart/SPY`:
+//! `{"chart":{"result":[{"meta":{"exchangeTimezoneName":"America/New_York"},"timestamp":[s],
+//! "indicators":{"quote":[{"open":[],"high":[],"low":[],"close":[],"volume":[]}]}}],"error":null}}`.
+//! Intervals without trades have null numbers. Prices are 32-bit floats printed with the digits of 64 bits:
+//! the shortest digits of the 32-bit float are used.
 
 use super::{Asked, Refused, Reply, Row, volume, zone};
 use crate::bar::{Bar, Values};
@@ -20,7 +22,8 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
             Refused::Never(reason)
         });
     }
-    let result = chart["result"].get(0).ok_or_else(|| Refused::Unreadable("no `chart.result`".to_owned()))?;
+    let result =
+        chart["result"].get(0).ok_or_else(|| Refused::Unreadable("missing `chart.result`".to_owned()))?;
     let zone = zone(result["meta"]["exchangeTimezoneName"].as_str().unwrap_or("UTC"))?;
     let quote = &result["indicators"]["quote"][0];
     let length = asked.interval.nanos();
@@ -31,7 +34,7 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
             continue;
         }
         let read = || {
-            let seconds = second.as_i64().ok_or("`timestamp` is no number")?;
+            let seconds = second.as_i64().ok_or("`timestamp`: expected a number")?;
             let mut start = seconds.checked_mul(1_000_000_000).ok_or("`timestamp` is out of range")?;
             if asked.interval.is_day() {
                 let stamp = Timestamp::from_second(seconds).map_err(|error| error.to_string())?;
@@ -39,13 +42,13 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
                     stamp.to_zoned(zone.clone()).start_of_day().map_err(|error| error.to_string())?;
                 start = midnight.timestamp().as_nanosecond().try_into().map_err(|_| "out of range")?;
             }
-            // The last row is live: a moment within its bar.
+            // The last row is live: its time lies within its bar.
             if length.is_some() {
                 start = start.saturating_sub(start.rem_euclid(MINUTE));
             }
             let mut ohlc = [Price::ZERO; 4];
             for ((slot, value), name) in ohlc.iter_mut().zip(row).zip(["open", "high", "low", "close"]) {
-                let float = value.as_f64().ok_or_else(|| format!("`{name}` is no number"))?;
+                let float = value.as_f64().ok_or_else(|| format!("`{name}`: expected a number"))?;
                 let text = digits(float);
                 *slot = Price::parse(text.as_bytes()).map_err(|error| format!("`{name}` {text}: {error}"))?;
             }
@@ -65,13 +68,13 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
     Ok(reply)
 }
 
-/// A number of 32 bits in its shortest digits, `170.36` for 170.36000061035156; any other as it was written.
+/// The shortest digits of a 32-bit float, `170.36` for 170.36000061035156; any other number as written.
 fn digits(float: f64) -> String {
     let short = float as f32;
     if f64::from(short) == float { short.to_string() } else { float.to_string() }
 }
 
-/// A bar and the live row that updates it. The row's volume is that of the whole bar, or 0.
+/// A bar and the live row that updates it. The row's volume is the whole bar's, or 0.
 fn join(bar: &Bar, live: &Bar) -> Bar {
     let mut out = bar.clone();
     if let (Values::Trades(values), Values::Trades(live)) = (&mut out.values, &live.values) {

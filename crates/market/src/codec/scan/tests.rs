@@ -73,7 +73,7 @@ fn escapes_of_plain_characters_are_resolved() {
     ] {
         assert_eq!(unescaped(text), plain);
     }
-    // Those that would change what the text says, or that are none, stay.
+    // Escapes that would change the text's meaning, or are invalid, are kept.
     for text in [
         r#"{"s":"a\"b\\"}"#,
         r#"{"s":"\u0022\u005c\u000a\n"}"#,
@@ -117,7 +117,7 @@ fn codes_become_the_canonical_array() {
 }
 
 proptest! {
-    /// What serde_json takes for an object we walk to its end, and see the same members.
+    /// What serde_json accepts as an object is walked to its end here, with the same members.
     #[test]
     fn walks_what_serde_json_reads(text in "\\{(\"[a-c]{1,2}\":(1|-2.5|\"x\"|true|null|\\[1,\"\\]\"\\]|\\{\"a\":1\\}),?){0,4}\\}") {
         match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&text) {

@@ -1,4 +1,4 @@
-//! `tapeline alert history`: what fired, and whether it was delivered.
+//! `tapeline alert history`: alerts that fired, and whether they were delivered.
 
 use crate::cli::{AlertHistoryOptions, Format};
 use crate::command::bars;
@@ -36,7 +36,7 @@ pub(crate) fn run(context: &Context, options: &AlertHistoryOptions) -> Result<Ex
             out.put(&table(&rows, 8))?;
             let counts = outbox.counts().map_err(Error::user)?;
             out.put(&format!(
-                "{} alerts; messages: {} sent ({} of them again after a crash), {} waiting, {} given up\n",
+                "{} alerts; messages: {} sent ({} of them resent after a crash), {} pending, {} abandoned\n",
                 thousands(alerts.len() as u64),
                 thousands(counts.sent),
                 thousands(counts.repeated),
@@ -45,7 +45,7 @@ pub(crate) fn run(context: &Context, options: &AlertHistoryOptions) -> Result<Ex
             ))?;
         }
         Format::Csv | Format::Parquet => {
-            return Err(Error::user("alerts are printed as table or json").hint("--format json"));
+            return Err(Error::user("alerts can be printed only as table or json").hint("--format json"));
         }
     }
     out.end()?;

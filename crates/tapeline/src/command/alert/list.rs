@@ -1,4 +1,4 @@
-//! `tapeline alert list`: the rules and channels of the configuration, checked.
+//! `tapeline alert list`: checks and lists the rules and channels of the configuration.
 
 use crate::cli::{AlertListOptions, Format};
 use crate::context::Context;
@@ -46,7 +46,7 @@ pub(crate) fn run(context: &Context, options: &AlertListOptions) -> Result<ExitC
             out.put(&format!("{} rules; channels: {channels}\n", alert.rules.len()))?;
         }
         Format::Csv | Format::Parquet => {
-            return Err(Error::user("rules are printed as table or json").hint("--format json"));
+            return Err(Error::user("rules can be printed only as table or json").hint("--format json"));
         }
     }
     out.end()?;

@@ -7,6 +7,8 @@ mod run;
 mod silence;
 mod test;
 
+pub(crate) use run::{Evaluation, Outcome};
+
 use crate::cli::AlertVerb;
 use crate::context::Context;
 use market::alert::{Alert, Engine, FeedSettings, RuleConfig, Settings, Span};
@@ -30,7 +32,7 @@ pub(crate) fn run(context: &Context, verb: &AlertVerb) -> Result<ExitCode> {
     }
 }
 
-/// An engine with some rules and the feeds' policies and calendars of the bars.
+/// An engine with some rules, and the bars' policies and calendars by feed.
 fn engine(config: &Config, rules: &[RuleConfig]) -> Result<Engine> {
     let feeds = open::bars(config)?.feeds.into_iter();
     let feeds =
@@ -78,7 +80,24 @@ pub(crate) fn check(config: &Config) -> Result<()> {
     check_channels(config)
 }
 
-/// Names that rules send to and no channel has are errors, as are channels of the same name.
+/// Alert history for the dashboard; `None` without rules. The file is opened for each request, because another alert
+/// process may create it later.
+pub(crate) fn log(config: &Config) -> Option<server::AlertLog> {
+    if config.alert.rules.is_empty() {
+        return None;
+    }
+    let (file, most) = (config.alert.file.clone(), config.alert.most);
+    Some(std::sync::Arc::new(move |range| {
+        let path = Path::new(&file);
+        if !path.exists() {
+            return Ok(Vec::new());
+        }
+        let outbox = SqliteOutbox::open(path, most).map_err(Error::external)?;
+        outbox.history(range.start.0, range.end.0).map_err(Error::external)
+    }))
+}
+
+/// Checks that all channels exist to which rules send, and that channel names are unique.
 fn check_channels(config: &Config) -> Result<()> {
     let mut names = BTreeSet::new();
     for channel in &config.alert.channels {

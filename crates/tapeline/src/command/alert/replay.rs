@@ -1,4 +1,4 @@
-//! `tapeline alert replay RULE`: when a rule would have fired on stored records. Nothing is sent.
+//! `tapeline alert replay RULE`: shows when a rule would have fired on stored records. Nothing is sent.
 
 use crate::cli::{AlertReplayOptions, Format};
 use crate::command::bars;
@@ -32,7 +32,7 @@ pub(crate) fn run(context: &Context, options: &AlertReplayOptions) -> Result<Exi
         if !context.symbols.is_empty() && !context.symbols.contains(symbol) {
             continue;
         }
-        // A symbol at a time: its own records alone decide what it fires. Silences are measured within it, too.
+        // One symbol at a time: only its own records decide its alerts. Silences are measured within it, too.
         let mut engine = super::engine(config, &rules)?;
         let (trades, quotes) =
             (load(&*store, Kind::Trade, symbol, from, to)?, load(&*store, Kind::Quote, symbol, from, to)?);
@@ -67,14 +67,14 @@ pub(crate) fn run(context: &Context, options: &AlertReplayOptions) -> Result<Exi
             out.put(&format!("{count} alerts of rule {} from {records} records\n", options.rule))?;
         }
         Format::Csv | Format::Parquet => {
-            return Err(Error::user("alerts are printed as table or json").hint("--format json"));
+            return Err(Error::user("alerts can be printed only as table or json").hint("--format json"));
         }
     }
     out.end()?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Records of a symbol in order of time; equal times keep the order of the store.
+/// Records of a symbol in time order; equal times keep the order of the store.
 fn load(
     store: &dyn Store,
     kind: Kind,

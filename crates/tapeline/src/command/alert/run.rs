@@ -1,77 +1,121 @@
-//! `tapeline alert run`: evaluates the rules on the topic, and delivers what fires.
+//! `tapeline alert run`: evaluates the rules on the topic, and delivers alerts.
 
 use crate::cli::AlertRunOptions;
 use crate::command::flow;
 use crate::command::monitor::{self, Watched};
 use crate::context::Context;
 use crate::output::thousands;
-use market::alert::{Alert, Fold};
-use notify::outbox::{OutboxStore, RetryPolicy, SqliteOutbox, deliver};
+use market::alert::{Alert, Engine, Fold};
+use notify::outbox::{OutboxCounts, OutboxStore, RetryPolicy, SqliteOutbox, deliver};
 use notify::{ChannelConfig, Message, Notifier};
 use pipeline::alert::{self, AlertSink};
 use ports::metrics::METRICS;
+use ports::topic::Topics;
 use ports::{CancelToken, Error, Result, clock};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tapeline::config::Config;
 use tapeline::open;
 
-/// How often the outbox is looked at for messages.
+/// How often the outbox is polled for messages.
 const TICK: Duration = Duration::from_millis(20);
-/// How long the end of a run waits for messages that are due.
+/// How long the end of a run waits for due messages.
 const LINGER: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(context: &Context, options: &AlertRunOptions) -> Result<ExitCode> {
     let config = &context.config;
-    super::check_channels(config)?;
-    let engine = super::engine(config, &config.alert.rules)?;
+    let evaluation = Evaluation::open(config)?;
     let topics = open::topics(config, &context.stop)?;
     flow::prepare(context, config, &*topics)?;
     let _monitor = monitor::start(context, config, &Arc::default(), Watched::producer(config))?;
-    let mut deliveries = Vec::new();
-    for channel in open_channels(&config.alert.channels)? {
-        deliveries.push((channel, super::outbox(config)?));
-    }
-    let mut sink =
-        Sink { outbox: super::outbox(config)?, channels: &config.alert.channels, zone: &config.alert.zone };
-    let settings = alert::Settings {
-        names: open::names(config),
-        group: format!("{}-alerts", config.topic.group),
-        cycle: config.consume.cycle,
-        checkpoint_every: Duration::from_secs(config.alert.checkpoint_s.max(1)),
-    };
-    let (until_end, done) = (AtomicBool::new(options.until_end), AtomicBool::new(false));
-    let report = std::thread::scope(|scope| {
-        let mut threads = Vec::new();
-        for (channel, outbox) in deliveries {
-            let (done, stop) = (&done, &context.stop);
-            threads.push(scope.spawn(move || deliver_all(outbox, channel, done, stop)));
-        }
-        let fold = Fold::new(config.alert.fold);
-        let report = alert::run(&*topics, engine, fold, &mut sink, &settings, &context.stop, &until_end);
-        done.store(true, Ordering::SeqCst);
-        for thread in threads {
-            thread.join().map_err(|_| Error::internal("a delivery thread panicked"))??;
-        }
-        report
-    })?;
-    let counts = sink.outbox.counts().map_err(Error::user)?;
-    println!(
-        "alerts: {} fired from {} records; messages: {} sent, {} waiting, {} given up",
-        thousands(report.alerts),
-        thousands(report.records),
-        thousands(counts.sent),
-        thousands(counts.pending),
-        thousands(counts.dead)
-    );
-    if report.unreadable > 0 {
-        println!(
-            "  {} messages are no records; `consume` keeps them as dead letters",
-            thousands(report.unreadable)
-        );
-    }
+    let until_end = AtomicBool::new(options.until_end);
+    evaluation.run(&*topics, &context.stop, &until_end)?.print();
     Ok(ExitCode::SUCCESS)
+}
+
+/// The rules and channels of the configuration, ready to run.
+pub(crate) struct Evaluation<'a> {
+    config: &'a Config,
+    engine: Engine,
+    deliveries: Vec<(Box<dyn Notifier>, SqliteOutbox)>,
+}
+
+impl<'a> Evaluation<'a> {
+    /// # Errors
+    /// A faulty rule or channel; the outbox cannot be opened.
+    pub(crate) fn open(config: &'a Config) -> Result<Self> {
+        super::check_channels(config)?;
+        let engine = super::engine(config, &config.alert.rules)?;
+        let channels = open_channels(&config.alert.channels)?.into_iter();
+        let deliveries =
+            channels.map(|channel| Ok((channel, super::outbox(config)?))).collect::<Result<_>>()?;
+        Ok(Self { config, engine, deliveries })
+    }
+
+    /// Evaluates and delivers until stopped, or until the end of the topic once `until_end` is set.
+    pub(crate) fn run(
+        self,
+        topics: &dyn Topics,
+        stop: &CancelToken,
+        until_end: &AtomicBool,
+    ) -> Result<Outcome> {
+        let config = self.config;
+        let mut sink = Sink {
+            outbox: super::outbox(config)?,
+            channels: &config.alert.channels,
+            zone: &config.alert.zone,
+        };
+        let settings = alert::Settings {
+            names: open::names(config),
+            group: format!("{}-alerts", config.topic.group),
+            cycle: config.consume.cycle,
+            checkpoint_every: Duration::from_secs(config.alert.checkpoint_s.max(1)),
+        };
+        let done = AtomicBool::new(false);
+        let report = std::thread::scope(|scope| {
+            let mut threads = Vec::new();
+            for (channel, outbox) in self.deliveries {
+                let done = &done;
+                threads.push(scope.spawn(move || deliver_all(outbox, channel, done, stop)));
+            }
+            let fold = Fold::new(config.alert.fold);
+            let report = alert::run(topics, self.engine, fold, &mut sink, &settings, stop, until_end);
+            done.store(true, Ordering::SeqCst);
+            for thread in threads {
+                thread.join().map_err(|_| Error::internal("a delivery thread panicked"))??;
+            }
+            report
+        })?;
+        Ok(Outcome { report, counts: sink.outbox.counts().map_err(Error::user)? })
+    }
+}
+
+/// What a run did.
+pub(crate) struct Outcome {
+    report: alert::Report,
+    counts: OutboxCounts,
+}
+
+impl Outcome {
+    pub(crate) fn print(&self) {
+        let Self { report, counts } = self;
+        println!(
+            "alerts: {} fired from {} records; messages: {} sent, {} pending, {} abandoned",
+            thousands(report.alerts),
+            thousands(report.records),
+            thousands(counts.sent),
+            thousands(counts.pending),
+            thousands(counts.dead)
+        );
+        if report.unreadable > 0 {
+            println!(
+                "  {} messages are not records; `consume` keeps them as dead letters",
+                thousands(report.unreadable)
+            );
+        }
+    }
 }
 
 fn open_channels(channels: &[ChannelConfig]) -> Result<Vec<Box<dyn Notifier>>> {
@@ -110,7 +154,7 @@ fn deliver_all(
     Ok(())
 }
 
-/// Alerts become messages to the channels that want them.
+/// Turns alerts into messages for the channels that accept them.
 struct Sink<'a> {
     outbox: SqliteOutbox,
     channels: &'a [ChannelConfig],

@@ -1,4 +1,4 @@
-//! `tapeline alert silence`: alerts that are recorded and not sent for a time.
+//! `tapeline alert silence`: records alerts without sending them for a while.
 
 use crate::cli::AlertSilenceOptions;
 use crate::context::Context;
@@ -16,7 +16,7 @@ pub(crate) fn run(context: &Context, options: &AlertSilenceOptions) -> Result<Ex
                 println!("silence {id} ended");
                 Ok(ExitCode::SUCCESS)
             }
-            false => Err(Error::user(format!("no silence {id}")).hint("tapeline alert silence lists them")),
+            false => Err(Error::user(format!("no silence {id}")).hint("list them: tapeline alert silence")),
         };
     }
     if let Some(duration) = &options.r#for {

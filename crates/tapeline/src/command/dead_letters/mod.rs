@@ -59,7 +59,7 @@ impl Letters {
         })
     }
 
-    /// The letters that were asked for. One that is named must be open; it is an error where it is not.
+    /// The letters that were selected. One that is named must be open; it is an error where it is not.
     fn select(&self, selection: &Selection) -> Result<Vec<&Entry>> {
         if selection.all {
             return Ok(self.entries.iter().filter(|entry| fits(entry, false, &selection.filter)).collect());

@@ -17,7 +17,7 @@ const DAY_NS: i64 = 86_400_000_000_000;
 /// Bars of one symbol, their start in local time of the exchange.
 pub(crate) struct Input {
     pub(crate) bars: Vec<Bar>,
-    /// Bars after which the calendar repeats.
+    /// Number of bars after which the calendar repeats.
     pub(crate) season: usize,
 }
 
@@ -62,7 +62,7 @@ pub(crate) fn load(context: &Context, symbol: &str, options: &BarInput) -> Resul
 fn convert(calendar: Calendar, bar: &market::bar::Bar) -> Option<Bar> {
     let Values::Trades(values) = &bar.values else { return None };
     let day = calendar.day(bar.start);
-    // Noon of a day lies on the same date in New York and in UTC.
+    // Noon of a day has the same date in New York and in UTC.
     let date = UnixNanos(day.start + DAY_NS / 2).epoch_day();
     let [open, high, low, close] = values.ohlc.map(market::Price::to_f64);
     let start_ns = date * DAY_NS + (bar.start.0 - day.start);

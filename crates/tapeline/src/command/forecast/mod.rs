@@ -1,4 +1,4 @@
-//! `tapeline forecast`: trains models on bars, shows what they forecast and what they are worth.
+//! `tapeline forecast`: trains models on bars, and shows their forecasts and scores.
 
 mod input;
 mod list;
@@ -23,7 +23,7 @@ pub(crate) fn run(context: &Context, verb: &Forecast) -> Result<ExitCode> {
     }
 }
 
-/// A fault of the input, with the next command where there is one.
+/// Converts an input error, with the next command if there is one.
 fn failed(symbol: &str, error: &ForecastError) -> Error {
     let hint = match error {
         ForecastError::TooShort { .. } => {

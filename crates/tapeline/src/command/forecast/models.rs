@@ -1,4 +1,4 @@
-//! Folder of trained models: `DIR/SYMBOL/INTERVAL/0001.safetensors`, one file a version, never rewritten.
+//! Folder of trained models: `DIR/SYMBOL/INTERVAL/0001.safetensors`, one file per version, never rewritten.
 
 use ports::error::io;
 use ports::{Error, Result};
@@ -15,8 +15,8 @@ pub(crate) struct Version {
     pub(crate) path: PathBuf,
 }
 
-/// Saves a new version. A reader sees all of it or nothing: the bytes are written and synced under a temporary name,
-/// then linked to the next free number.
+/// Saves a new version atomically: the bytes are written and synced under a temporary name, then linked to
+/// the next free number.
 pub(crate) fn save(dir: &Path, symbol: &str, interval: &str, bytes: &[u8]) -> Result<Version> {
     let folder = folder(dir, symbol, interval);
     fs::create_dir_all(&folder).map_err(io("create model folder", &folder))?;
@@ -29,7 +29,7 @@ pub(crate) fn save(dir: &Path, symbol: &str, interval: &str, bytes: &[u8]) -> Re
         let path = folder.join(format!("{number:04}.{EXTENSION}"));
         match fs::hard_link(&temporary, &path) {
             Ok(()) => break path,
-            // Another training was faster.
+            // Another training run took the number first.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
             Err(error) => return Err(io("write model file", &path)(error)),
         }
@@ -57,7 +57,7 @@ pub(crate) fn newest(dir: &Path, symbol: &str, interval: &str) -> Result<Option<
     Ok(versions(dir, symbol, interval)?.pop())
 }
 
-/// The version asked for, or the newest.
+/// The requested version, or the newest.
 pub(crate) fn find(dir: &Path, symbol: &str, interval: &str, number: Option<u32>) -> Result<Version> {
     let all = versions(dir, symbol, interval)?;
     let found = match number {
@@ -112,8 +112,8 @@ fn folder(dir: &Path, symbol: &str, interval: &str) -> PathBuf {
     dir.join(safe(symbol)).join(safe(interval))
 }
 
-/// A name as a file name: everything but letters, digits, `-` and `_` percent-encoded, so that `BTC/USD` and `..` stay
-/// in the folder.
+/// Encodes a name as a file name: everything but letters, digits, `-` and `_` is percent-encoded, so that
+/// `BTC/USD` and `..` stay in the folder.
 fn safe(name: &str) -> String {
     let encode = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => char::from(byte).to_string(),

@@ -10,9 +10,9 @@ use std::path::PathBuf;
 
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Forecast {
-    /// Evaluate all models walk-forward on stored bars (or a file), fit them on all of them, and save a new version
+    /// Evaluate all models walk-forward on stored bars (or a file), fit them, and save a new version
     Train(TrainOptions),
-    /// Show forecasts from the newest bar, with intervals and the models' records
+    /// Show forecasts from the newest bar, with intervals and track records
     Show(ShowOptions),
     /// Show the walk-forward scores of all models and whether they beat the baselines
     Score(VersionOptions),
@@ -29,9 +29,9 @@ pub(crate) struct ListOptions {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct VersionOptions {
-    /// Symbol, as SPY
+    /// Symbol, for example SPY
     pub(crate) symbol: String,
-    /// Interval of the bars, as 1m, 1h, 1d
+    /// Interval of the bars, for example 1m, 1h, 1d
     #[arg(long, value_name = "INTERVAL", default_value = "1m")]
     pub(crate) interval: market::interval::Interval,
     /// Version [default: the newest]
@@ -43,8 +43,8 @@ pub(crate) struct VersionOptions {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct BarInput {
-    /// Read bars from this CSV file with a header (start,open,high,low,close,volume; other columns are ignored) instead
-    /// of the store
+    /// Read bars from this CSV file with a header (start,open,high,low,close,volume; other columns are
+    /// ignored) instead of the store
     #[arg(long, value_name = "CSV")]
     pub(crate) file: Option<PathBuf>,
     #[command(flatten)]
@@ -55,26 +55,26 @@ pub(crate) struct BarInput {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TrainOptions {
-    /// Symbols, as SPY or SPY,IBM
+    /// Symbols, for example SPY or SPY,IBM
     #[arg(value_delimiter = ',', required = true)]
     pub(crate) symbols: Vec<String>,
     #[command(flatten)]
     pub(crate) input: BarInput,
     #[command(flatten)]
     pub(crate) folder: ListOptions,
-    /// Bars ahead to forecast
+    /// Number of bars ahead to forecast
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,5,22")]
     pub(crate) horizons: Vec<usize>,
-    /// Leave out these models, as lstm
+    /// Exclude these models, for example lstm
     #[arg(long, value_name = "MODEL", value_delimiter = ',')]
     pub(crate) without: Vec<String>,
-    /// Bars known to the first fit of the evaluation [default: a third of the bars, at most 1000]
+    /// Number of bars in the first fit of the evaluation [default: a third of the bars, at most 1000]
     #[arg(long, value_name = "N")]
     pub(crate) first_fit: Option<usize>,
-    /// Bars from one fit of the evaluation to the next [default: a twentieth of the rest, at least 100]
+    /// Number of bars between fits of the evaluation [default: a twentieth of the rest, at least 100]
     #[arg(long, value_name = "N")]
     pub(crate) refit_every: Option<usize>,
-    /// Bars between the last training truth and the last known bar
+    /// Number of bars between the last training truth and the last known bar
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub(crate) embargo: usize,
     /// Seed of the network; the same seed and bars give the same model
@@ -84,7 +84,7 @@ pub(crate) struct TrainOptions {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ShowOptions {
-    /// Symbol, as SPY
+    /// Symbol, for example SPY
     pub(crate) symbol: String,
     #[command(flatten)]
     pub(crate) input: BarInput,
@@ -93,7 +93,7 @@ pub(crate) struct ShowOptions {
     pub(crate) model_version: Option<u32>,
     #[command(flatten)]
     pub(crate) folder: ListOptions,
-    /// Show every model, not only the one with the best record
+    /// Show every model, not only the one with the best track record
     #[arg(long)]
     pub(crate) all: bool,
 }

@@ -1,4 +1,4 @@
-//! `tapeline forecast score`: the walk-forward record of every model.
+//! `tapeline forecast score`: the walk-forward scores of every model.
 
 use super::models;
 use super::options::VersionOptions;
@@ -30,7 +30,7 @@ pub(crate) fn run(options: &VersionOptions) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The model with the best record for each task, one line each.
+/// The model with the best score for each task, one line each.
 pub(crate) fn best(bundle: &Bundle) -> String {
     let mut rows =
         vec![["forecast", "best model", "coverage of 90 %", "verdict"].map(str::to_owned).to_vec()];

@@ -1,4 +1,4 @@
-//! `tapeline forecast show`: forecasts from the newest bar, each with its interval and its record.
+//! `tapeline forecast show`: forecasts from the newest bar, each with its interval and score.
 
 use super::options::ShowOptions;
 use super::score::percent;
