@@ -155,20 +155,6 @@ impl CassandraStore {
     }
 }
 
-/// An error with all its causes.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
-}
-
 /// Classifies the cause of a failed request: missing schema and missing permissions are the user's to fix.
 fn explain(place: &str, error: &ExecutionError) -> Error {
     let what = format!("{place}: {error}");
