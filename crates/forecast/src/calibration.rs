@@ -41,7 +41,7 @@ pub fn level(task: Task, truths: &[f64], forecasts: &[f64]) -> f64 {
 /// Multiplies forecasts by the exponentially weighted [`level`] of those whose truth was known at each origin. Returns
 /// are unchanged.
 ///
-/// `forecasts` are those of `from..rows.end`, where `from` lies up to 300 rows before `rows`; the result is of `rows`.
+/// `forecasts` are those of `from..rows.end`, where `from` lies up to 300 rows before `rows`; the result covers `rows`.
 pub(crate) fn track_level(
     data: &Dataset,
     task: Task,

@@ -12,15 +12,26 @@
 //! | `hub` | the one reader of the topics, the state of each symbol, frames for streams |
 //! | `query` | bounded store access and paging |
 //! | `http` | listener, access control, limits, replies |
+//! | [`monitor`] | `/metrics`, `/health` and `/ready` |
 //! | `api` | the REST API, version 1 |
 //! | `compat` | TradingView's UDF and Alpaca's market data API over the same store |
 //! | `assets` | the page, embedded |
+//!
+//! ```no_run
+//! fn serve(settings: server::Settings, engines: server::Engines) -> ports::Result<()> {
+//!     let cancel = ports::CancelToken::default();
+//!     let server = server::Server::start(settings, engines, &cancel)?;
+//!     println!("serving http://{}/", server.address());
+//!     server.join()
+//! }
+//! ```
 
 mod api;
 mod assets;
 mod compat;
 mod http;
 mod hub;
+pub mod monitor;
 mod query;
 pub mod settings;
 
@@ -50,6 +61,8 @@ pub struct Engines {
     pub telemetry: Option<Arc<Telemetry>>,
     /// Compares source, topic and store.
     pub verify: Option<Verify>,
+    /// What `/metrics` and `/ready` tell, if they are served here.
+    pub probe: Option<Arc<dyn monitor::Probe>>,
     /// The alerts that the configured rules fired; `None` without rules.
     pub alerts: Option<AlertLog>,
 }

@@ -1,18 +1,26 @@
 //! Simulated vendor APIs, played from a tape: stream, history and, on request, injected faults. For tests,
 //! for the demo, and for users without an account.
 //!
-//! | file | contents |
+//! | module | contents, in the order data flows |
 //! |---|---|
-//! | `face` | the interface of a simulated vendor |
-//! | `alpaca` and so on | one vendor each |
-//! | `player` | the tape's clock: sends due records to every subscribed session |
+//! | `settings` | which API is simulated, and how |
 //! | `shared` | state shared by all threads |
-//! | `session` | one stream connection: limits, subscriptions, faults |
-//! | `bars` | bars of the tape, for vendors that offer them |
-//! | `history` | requests for records played so far |
+//! | `player` | the tape's clock: sends due records to every subscribed session |
 //! | `faults` | injected faults, reproducible by seed |
+//! | `session` | one stream connection: limits, subscriptions, faults |
+//! | `history` | requests for records played so far |
+//! | `bars` | bars of the tape, for vendors that offer them |
+//! | `face` | the interface of a simulated vendor |
+//! | `alpaca`, `massive`, `finnhub`, `coinbase`, `kraken`, `binance` | vendors with streams |
+//! | `yahoo`, `alpha_vantage`, `twelve_data` | vendors with REST only |
+//! | `packed` | MessagePack |
 //!
 //! The clock starts with the first subscription and waits for nobody: clients must backfill what they miss.
+//!
+//! ```
+//! let halt: simulator::Halt = "IBM,2013-10-08T15:00:00Z,2013-10-08T15:30:00Z".parse().unwrap();
+//! assert!(halt.from < halt.to);
+//! ```
 
 mod alpaca;
 mod alpha_vantage;

@@ -14,12 +14,13 @@ pub(super) fn explain(place: &str, reported: &[(Code, String)]) -> Error {
         return Error::user(format!("{place}: the broker refused the login: {reason}"))
             .hint("check [topic.kafka.sasl]: mechanism, username, password");
     }
-    if let Some(text) = find(Code::SSL) {
+    let texts = || reported.iter().map(|(_, text)| text.as_str());
+    // With TLS 1.3 a broker refuses a missing certificate only after the handshake: then it is a failed receive.
+    if let Some(text) = find(Code::SSL).or_else(|| texts().find(|text| text.contains("SSL routines:"))) {
         let reason = reason(text);
         return Error::user(format!("{place}: the TLS handshake failed: {reason}"))
             .hint(ports::tls::handshake_hint("topic.kafka.tls", reason));
     }
-    let texts = || reported.iter().map(|(_, text)| text.as_str());
     if texts().any(|text| text.contains("security.protocol")) {
         return Error::external(format!("{place}: the broker closed the connection during the first request"))
             .hint("the port may demand TLS or a login: [topic.kafka.tls] enabled = true, [topic.kafka.sasl]; or use the \
@@ -59,6 +60,8 @@ mod tests {
                    broker certificate could not be verified (after 7ms in state SSL_HANDSHAKE)";
         let login = "sasl_ssl://h:9/bootstrap: SASL SCRAM-SHA-512 mechanism handshake failed: Authentication failed \
                      during authentication due to invalid credentials (after 3ms in state AUTH_REQ)";
+        let alert = "ssl://h:9/bootstrap: Receive failed: error:0A000412:SSL routines::ssl/tls alert bad certificate: \
+                     SSL alert number 42 (after 1ms in state APIVERSION_QUERY)";
         let refused = "h:9/bootstrap: Connect to ipv4#127.0.0.1:9 failed: Connection refused (after 0ms in state CONNECT)";
         for (code, text, domain, part) in [
             (
