@@ -28,7 +28,7 @@ pub struct Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An invalid argument or setting, as `--from noon`.
+    /// An invalid argument or setting, for example `--from noon`.
     pub fn usage(what: impl Into<String>) -> Self {
         Self { domain: Domain::Usage, what: what.into(), hint: None }
     }
@@ -60,6 +60,18 @@ impl Error {
     pub fn context(mut self, doing: &str) -> Self {
         self.what = format!("{doing}: {}", self.what);
         self
+    }
+
+    /// What failed, without the hint.
+    #[must_use]
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// The hint.
+    #[must_use]
+    pub fn next(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 
     /// Whether a later retry can help.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tapeline::config::{self, Config};
+use tapeline::config::{Config, Layers};
 use tracing_subscriber::EnvFilter;
 
 #[derive(Clone)]
@@ -21,7 +21,7 @@ pub(crate) struct Context {
     pub(crate) stop: CancelToken,
     /// Symbols of `--symbols`.
     pub(crate) symbols: Vec<String>,
-    /// Those of `--kinds`; all if it is not given.
+    /// Kinds of `--kinds`; all by default.
     pub(crate) kinds: Vec<Kind>,
     wait: Option<Duration>,
 }
@@ -33,21 +33,26 @@ pub(crate) fn with(url: &str, name: &str, value: &str) -> String {
     format!("{url}{mark}{name}={value}")
 }
 
+/// The layers of settings that the arguments name: default values, the file, the environment, the flags.
+pub(crate) fn layers(common: &Common) -> Layers {
+    let in_folder = PathBuf::from("tapeline.toml");
+    let file: Option<&Path> = match &common.config {
+        Some(path) => Some(path),
+        None => in_folder.is_file().then_some(&in_folder),
+    };
+    let flags = [
+        ("source.url", common.source.clone()),
+        ("topic.url", common.topic.clone()),
+        ("topic.group", common.group.clone()),
+        ("store.url", common.store.clone()),
+        ("log.level", level(common)),
+    ];
+    Layers::read(file, std::env::vars(), &flags)
+}
+
 impl Context {
     pub(crate) fn new(common: &Common) -> Result<Self> {
-        let beside = PathBuf::from("tapeline.toml");
-        let file: Option<&Path> = match &common.config {
-            Some(path) => Some(path),
-            None => beside.is_file().then_some(&beside),
-        };
-        let flags = [
-            ("source.url", common.source.clone()),
-            ("topic.url", common.topic.clone()),
-            ("topic.group", common.group.clone()),
-            ("store.url", common.store.clone()),
-            ("log.level", level(common)),
-        ];
-        let mut config = config::load(file, std::env::vars(), &flags)?;
+        let mut config = layers(common).config()?;
         let wait = common.wait.map(Duration::from_secs);
         config.store.cassandra.connect_within = wait;
         config.source.connect_within = wait;
@@ -62,7 +67,7 @@ impl Context {
         let symbols = common.symbols.iter().flat_map(|all| all.split(','));
         let symbols = symbols.map(str::trim).filter(|symbol| !symbol.is_empty()).map(str::to_owned).collect();
         let kinds = common.kinds.iter().flat_map(|all| all.split(','));
-        // Sources have kinds of their own, as bars: what is no record is theirs to judge.
+        // Sources have kinds of their own, such as bars, which they check themselves.
         let mut kinds: Vec<Kind> = kinds.filter_map(|kind| kind.parse().ok()).collect();
         if common.kinds.is_none() {
             kinds = Kind::ALL.to_vec();
@@ -80,7 +85,7 @@ impl Context {
         self.retry(self.wait.unwrap_or(Duration::from_secs(5)), f)
     }
 
-    /// The same until rows have been handed on: what was printed stays printed.
+    /// The same until rows have been printed, which cannot be undone.
     pub(crate) fn retry_before<T>(&self, begun: &Cell<bool>, mut f: impl FnMut() -> Result<T>) -> Result<T> {
         // An error after that is final, whatever its kind.
         self.retry_short(|| match f() {
@@ -145,6 +150,15 @@ fn level(common: &Common) -> Option<String> {
     common.log.clone().or(level.map(str::to_owned))
 }
 
+/// What is logged.
+pub(crate) fn filter(config: &Config) -> Result<EnvFilter> {
+    // The driver reports each attempt to connect; what comes of them is reported by us, once.
+    let detailed = ["debug", "trace", "scylla"].iter().any(|word| config.log.level.contains(word));
+    let level = if detailed { config.log.level.clone() } else { format!("{},scylla=off", config.log.level) };
+    EnvFilter::try_new(level)
+        .map_err(|error| Error::usage(format!("log.level `{}`: {error}", config.log.level)))
+}
+
 fn log(config: &Config, color: ColorChoice) -> Result<()> {
     let ansi = match color {
         ColorChoice::Always => true,
@@ -154,11 +168,7 @@ fn log(config: &Config, color: ColorChoice) -> Result<()> {
                 && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         }
     };
-    // The driver reports each attempt to connect; what comes of them is reported by us, once.
-    let detailed = ["debug", "trace", "scylla"].iter().any(|word| config.log.level.contains(word));
-    let level = if detailed { config.log.level.clone() } else { format!("{},scylla=off", config.log.level) };
-    let filter = EnvFilter::try_new(level)
-        .map_err(|error| Error::usage(format!("log.level `{}`: {error}", config.log.level)))?;
+    let filter = filter(config)?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

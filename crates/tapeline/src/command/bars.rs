@@ -34,7 +34,7 @@ pub(crate) fn load(
 }
 
 /// Calls `sink` with the bars of one symbol in the order of their start, at most as many as the limit, until it returns
-/// false. Stored bars are streamed; bars rebuilt under a policy are held first.
+/// false. Stored bars are streamed; bars rebuilt under a policy are collected first.
 pub(crate) fn each(
     context: &Context,
     store: &dyn Store,
@@ -53,8 +53,8 @@ pub(crate) fn each(
         sink(bar)
     };
     if let Some(policy) = &options.policy {
-        let bars = context
-            .retry_short(|| rebuild(context, store, kind, symbol, (from, to), options, policy.clone()))?;
+        let bars =
+            context.retry_short(|| rebuild(context, store, kind, symbol, (from, to), options, policy))?;
         let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         for bar in bars.into_iter().take(limit) {
             if !emit(bar)? {
@@ -89,7 +89,7 @@ pub(crate) fn each(
     failed.map_or(Ok(()), Err)
 }
 
-/// What to say when there are none.
+/// Message for an empty result.
 pub(crate) fn none(store: &dyn Store, kind: Kind, symbol: &str, options: &BarOptions) -> String {
     let (what, place) = (if kind == Kind::Trade { "bars" } else { "quote bars" }, store.describe());
     let of = options.feed.as_ref().map(|feed| format!(" of feed {feed}")).unwrap_or_default();
@@ -104,7 +104,7 @@ pub(crate) fn none(store: &dyn Store, kind: Kind, symbol: &str, options: &BarOpt
     )
 }
 
-/// Bars built again from the records that the store holds.
+/// Bars rebuilt from the stored records.
 fn rebuild(
     context: &Context,
     store: &dyn Store,
@@ -112,7 +112,7 @@ fn rebuild(
     symbol: &str,
     (from, to): (UnixNanos, UnixNanos),
     options: &BarOptions,
-    policy: Policy,
+    policy: &Policy,
 ) -> Result<Vec<Bar>> {
     let mut settings = open::bars(&context.config)?;
     settings.intervals = vec![options.interval()];
@@ -160,7 +160,7 @@ fn adjustment(context: &Context, symbol: &str, options: &BarOptions) -> Result<O
         return Ok(None);
     }
     let Some(dir) = &options.factors else {
-        return Err(Error::usage("--adjust needs the factors of splits and dividends")
+        return Err(Error::usage("--adjust needs factor files")
             .hint("--factors DIR, a folder of SYMBOL.csv files; their form: docs/bars.md"));
     };
     let path = dir.join(format!("{}.csv", symbol.to_ascii_lowercase()));

@@ -1,6 +1,7 @@
 //! `tapeline produce`, `consume` and `run`.
 
 use super::alert::{Evaluation, Outcome};
+use super::monitor::Watched;
 use crate::cli::{ConsumeOptions, ProduceOptions, RunOptions};
 use crate::context::Context;
 use crate::output::{duration, is_quiet, note, table, thousands};
@@ -27,6 +28,8 @@ pub(crate) fn produce(context: &Context, options: &ProduceOptions) -> Result<Exi
     let topics = open::topics(&context.config, &context.stop)?;
     prepare(context, &context.config, &*topics)?;
     let telemetry = Arc::new(Telemetry::default());
+    let _monitor =
+        super::monitor::start(context, &context.config, &telemetry, Watched::producer(&context.config))?;
     let (start, progress) = begin("published", &telemetry, |t| &t.published, source.size());
     let report = produce::run(
         &mut *source,
@@ -52,6 +55,8 @@ pub(crate) fn consume(context: &Context, options: &ConsumeOptions) -> Result<Exi
     prepare(context, &config, &*topics)?;
     context.retry_long(|| store.writer(&context.stop).map(drop))?;
     let telemetry = Arc::new(Telemetry::default());
+    let _monitor =
+        super::monitor::start(context, &config, &telemetry, Watched::consumer(&config.topic.group))?;
     let (start, progress) = begin("stored", &telemetry, |t| &t.stored, None);
     let until_end = AtomicBool::new(options.until_end);
     let settings = consume_settings(&config);
@@ -116,6 +121,7 @@ pub(crate) fn through(
     let store = open::store(config)?;
     prepare(context, config, &*topics)?;
     context.retry_long(|| store.writer(&context.stop).map(drop))?;
+    let _monitor = super::monitor::start(context, config, telemetry, Watched::consumer(&config.topic.group))?;
     let (_, progress) = begin("stored", telemetry, |t| &t.stored, source.size());
     // On cancellation the source ends first, and what it published is still stored.
     let (produced, finished) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -182,7 +188,7 @@ pub(crate) fn through(
     Ok((published, alerts))
 }
 
-/// Whether the run came as far as its source goes; says so if not. Fails if the source had rows and none was a record.
+/// Whether the run reached the end of its source; notes it if not. Fails if the source had rows but no record.
 fn ended(
     context: &Context,
     config: &Config,
@@ -191,7 +197,7 @@ fn ended(
 ) -> Result<bool> {
     if context.stop.is_cancelled() && !report.finished {
         if live::open(&config.source).is_some() {
-            note("stopped; start again to resume: what is missed until then becomes a gap and is fetched");
+            note("stopped; start again to resume: records missed until then become a gap and are backfilled");
             return Ok(true);
         }
         eprintln!("stopped before the end of {}; start again to resume", config.source.url);
@@ -201,7 +207,9 @@ fn ended(
     let bars = telemetry.get(&telemetry.vendor_bars);
     if published + bars + report.resumed == 0 && dead > 0 {
         let hint = match config.source.url.starts_with("frames:") {
-            true => "is the file a capture, one websocket frame a line, and feed= its vendor and feed? ",
+            true => {
+                "is the file a capture with one websocket frame per line, and does feed= name its vendor and feed? "
+            }
             false => "",
         };
         return Err(ports::Error::user(format!(

@@ -5,7 +5,7 @@ use market::table::{self, Cell, ColumnType, Presence};
 use market::{Kind, Price, Record, Size, UnixNanos};
 use std::sync::OnceLock;
 
-/// What a column holds.
+/// Type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Type {
     /// A time to the nanosecond.
@@ -15,7 +15,7 @@ pub(crate) enum Type {
     Text,
     /// An exact decimal of at most 18 places.
     Decimal,
-    /// The same, computed: tables show two places more than its neighbours have.
+    /// A computed decimal: tables show two more places than in neighbouring columns.
     Average,
     Integer,
     Flag,
@@ -28,7 +28,7 @@ pub(crate) enum Type {
 pub(crate) struct Column {
     pub(crate) name: &'static str,
     pub(crate) of: Type,
-    /// Every row has a value.
+    /// Whether every row has a value.
     pub(crate) required: bool,
 }
 
@@ -165,7 +165,7 @@ pub(crate) fn bar<'a>(bar: &'a Bar, interval: &'a str, out: &mut Vec<Value<'a>>)
                 }
             }
         }
-        // Stores hold no bar without prices.
+        // Stores contain no bar without prices.
         Values::Empty => out.resize(of_bars(bar.kind).len() - 3, Value::Absent),
     }
     out.extend([

@@ -33,7 +33,8 @@ fn bad_rows_become_dead_letters_and_the_rest_goes_on() {
     let (code, text) = run(&with("verify", &urls));
     assert_eq!(code, 0, "{text}");
     assert!(
-        text.contains("verified: 4 records") && text.contains("4 rows of the source are dead letters"),
+        text.contains("verified: 4 records")
+            && text.contains("4 unreadable rows of the source are dead letters"),
         "{text}"
     );
     let (code, text) = run(&["count", "--format", "json", &urls[4], &urls[5]]);
@@ -49,7 +50,7 @@ fn a_second_run_goes_on_and_a_replay_changes_nothing() {
     let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
     assert_eq!(run(&with("run", &urls)).0, 0);
     let (code, text) = run(&with("run", &urls));
-    assert!(code == 0 && text.contains("3 rows were published before and are left out"), "{text}");
+    assert!(code == 0 && text.contains("3 rows were published before and are skipped"), "{text}");
     let mut replay = with("run", &urls);
     replay.push("--replay");
     assert_eq!(run(&replay).0, 0);

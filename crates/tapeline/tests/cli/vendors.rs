@@ -68,7 +68,7 @@ fn is_whole_after_faults(vendor: &str, feed: &str, causes: &[&str]) {
         assert_eq!(gap["state"], "closed", "{gap}");
         assert_eq!(gap["proof"]["fetched"], gap["proof"]["counted_again"], "{gap}");
     }
-    for cause in ["lost", "cannot be read", "HTTP 429"].iter().chain(causes) {
+    for cause in ["lost", "unreadable", "HTTP 429"].iter().chain(causes) {
         assert!(text.contains(cause), "no gap has the cause {cause}: {text}");
     }
 }
@@ -209,5 +209,5 @@ fn what_stayed_open_is_fetched_when_asked_for() {
     assert!(trades(&places, "IBM") == truth, "as many trades, but not the same");
     let (code, text) =
         run(&[&with("backfill", &places)[..], &["IBM", "--source", &tape, "--from", "2013"]].concat());
-    assert!(code == 1 && text.contains("no live source") && text.contains("hint"), "{text}");
+    assert!(code == 1 && text.contains("is not a live source") && text.contains("hint"), "{text}");
 }

@@ -8,6 +8,7 @@ use market::interval::Interval;
 use market::record::{EARLIEST, LATEST};
 use market::{Kind, Price, Size, UnixNanos, fixed};
 use ports::cancel::{Backoff, CancelToken};
+use ports::metrics::{METRICS, Port};
 use ports::store::{BarScan, Store};
 use ports::{Error, Result};
 use scylla::client::session::Session;
@@ -213,6 +214,7 @@ async fn send(
         if backoff.tries() == 0 {
             tracing::warn!("{reason}; bars are waiting; writing resumes once this is fixed");
         }
+        METRICS.retried(Port::Store);
         tokio::time::sleep(backoff.wait()).await;
     }
 }

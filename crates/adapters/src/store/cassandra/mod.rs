@@ -14,6 +14,7 @@
 //! | `directory` | which buckets have rows: what counts and open-ended scans read first |
 
 mod bars;
+mod check;
 mod connect;
 mod cql;
 mod directory;
@@ -27,6 +28,7 @@ mod values;
 mod write;
 
 use market::bar::Bar;
+use ports::check::Chain;
 use ports::secret::Secret;
 use ports::store::{BarScan, BarSink, Counts, DirectoryEntry, Scan, Sink, Store, Writer};
 use ports::tls::Tls;
@@ -66,7 +68,7 @@ pub struct Settings {
     pub password: Secret,
     /// Encryption.
     pub tls: Tls,
-    /// How long connecting may take, if less than the driver's own time-outs (`--wait`).
+    /// Connection timeout, if shorter than the driver's own (`--wait`).
     #[serde(skip)]
     pub connect_within: Option<Duration>,
 }
@@ -233,6 +235,10 @@ impl Store for CassandraStore {
     fn scan_bars(&self, scan: &BarScan, sink: BarSink<'_>) -> Result<()> {
         schema::check(self)?;
         bars::scan(self, scan, sink)
+    }
+
+    fn check(&self) -> Chain {
+        check::check(self)
     }
 
     fn describe(&self) -> String {

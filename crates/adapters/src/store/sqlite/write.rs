@@ -8,6 +8,7 @@ use market::version::Version;
 use market::{Kind, Record};
 use ports::batch::Batch;
 use ports::cancel::{Backoff, CancelToken};
+use ports::metrics::{METRICS, Port};
 use ports::store::{Done, Writer};
 use ports::{Error, Result};
 use rusqlite::{CachedStatement, Connection, params};
@@ -73,6 +74,7 @@ fn write_all(
                 Ok(refused) => break refused,
                 Err(error) => {
                     // The guard has rolled the transaction back; all of it is written again.
+                    METRICS.retried(Port::Store);
                     tracing::warn!("{}; retrying", sql(path, "write")(error));
                     if stop.sleep(backoff.wait()) {
                         return;
