@@ -59,7 +59,7 @@ impl Drop for Broker {
     }
 }
 
-/// Waits for something to come true; not for ever.
+/// Waits for something to come true; but not indefinitely.
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(60);
     while !holds() {
@@ -103,7 +103,7 @@ fn messages_of_a_real_broker_are_stored_once_whatever_dies() {
     broker.publish("plant/b7/state", &batch(1_001));
     broker.restart();
     let child = start(&words);
-    until("what came while it was away", || stored() == 2 * 2_001);
+    until("what came while it was stopped", || stored() == 2 * 2_001);
     broker.restart();
     // The same again, and what cannot be read.
     broker.publish("plant/b7/state", &(batch(2_001) + &batch(1_001) + "{\"n\":1}\nno json\n"));
