@@ -231,7 +231,7 @@ impl Metrics {
         for port in [Port::Source, Port::Topic, Port::Store] {
             metrics.retries.with_label_values(&[port.name()]);
         }
-        for kind in ["trade", "quote", "bar"] {
+        for kind in ["trade", "quote", "reading", "bar"] {
             metrics.produced.with_label_values(&[kind]);
             metrics.stored.with_label_values(&[kind]);
         }
