@@ -2,7 +2,7 @@
 //! reading it.
 
 use anyhow::{Result, anyhow};
-use market::bar::{Aggregator, Place};
+use market::bar::{Aggregator, StreamPosition};
 use market::codec::json;
 use market::{Kind, Record, Trade, UnixNanos};
 use ports::CancelToken;
@@ -45,14 +45,14 @@ fn load(config: &config::Config) -> Result<Vec<Trade<&'static str>>> {
 }
 
 /// Checks the clock now and then: whether to emit bars, as often as the run loop does.
-struct Teller {
+struct Emitter {
     every: Duration,
     last: Instant,
 }
 
-impl Teller {
+impl Emitter {
     fn new(config: &config::Config) -> Self {
-        Self { every: Duration::from_millis(config.aggregate.tell_ms), last: Instant::now() }
+        Self { every: Duration::from_millis(config.aggregate.emit_interval_ms), last: Instant::now() }
     }
 
     fn due(&mut self, position: u64) -> bool {
@@ -68,22 +68,24 @@ impl Teller {
 fn once(config: &config::Config, trades: &[Trade<&str>]) -> Result<(f64, u64)> {
     let settings = open::bars(config).map_err(|error| anyhow!("{error}"))?;
     let mut aggregator = Aggregator::new(settings);
-    let (mut told, mut teller) = (0, Teller::new(config));
+    let (mut emitted, mut emitter) = (0, Emitter::new(config));
     let start = Instant::now();
     for (position, trade) in trades.iter().enumerate() {
-        black_box(aggregator.add(&Record::Trade(*trade), Place { position: position as u64, stamp_ms: 0 }));
-        if teller.due(position as u64) {
+        black_box(
+            aggregator.add(&Record::Trade(*trade), StreamPosition { position: position as u64, stamp_ms: 0 }),
+        );
+        if emitter.due(position as u64) {
             aggregator.take(0, &mut |bar| {
                 black_box(bar);
-                told += 1;
+                emitted += 1;
             });
         }
     }
     aggregator.finish(&mut |bar| {
         black_box(bar);
-        told += 1;
+        emitted += 1;
     });
-    Ok((start.elapsed().as_secs_f64(), told))
+    Ok((start.elapsed().as_secs_f64(), emitted))
 }
 
 /// `bench aggregate memory SOURCE PASSES`: trades per second on one core, all intervals.
@@ -91,8 +93,8 @@ pub(crate) fn memory(source: &str, passes: usize) -> Result<()> {
     let config = settings(source)?;
     let trades = load(&config)?;
     for _ in 0..passes {
-        let (seconds, told) = once(&config, &trades)?;
-        println!("{} {told}", (trades.len() as f64 / seconds) as u64);
+        let (seconds, emitted) = once(&config, &trades)?;
+        println!("{} {emitted}", (trades.len() as f64 / seconds) as u64);
     }
     Ok(())
 }
@@ -115,7 +117,7 @@ pub(crate) fn symbols(source: &str, count: usize, passes: usize) -> Result<()> {
     let ids: Vec<String> = (0..rounds * EACH).map(|id| format!("{id:07}")).collect();
     let settings = open::bars(&config).map_err(|error| anyhow!("{error}"))?;
     let mut aggregator = Aggregator::new(settings);
-    let (mut position, mut told, mut teller) = (0_u64, 0_u64, Teller::new(&config));
+    let (mut position, mut emitted, mut emitter) = (0_u64, 0_u64, Emitter::new(&config));
     // One aggregator continues through all passes: the first ones only grow it to its full size.
     for pass in 0..passes {
         let start = Instant::now();
@@ -124,21 +126,21 @@ pub(crate) fn symbols(source: &str, count: usize, passes: usize) -> Result<()> {
             for (trade, id) in window.iter().zip(&ids[round * EACH..]) {
                 let trade = Trade { ts: UnixNanos(trade.ts.0 + later), id: id.as_str(), ..*trade };
                 for name in &names {
-                    let place = Place { position, stamp_ms: 0 };
+                    let place = StreamPosition { position, stamp_ms: 0 };
                     black_box(
                         aggregator.add(&Record::Trade(Trade { symbol: name.as_str(), ..trade }), place),
                     );
                     position += 1;
-                    if teller.due(position) {
+                    if emitter.due(position) {
                         aggregator.take(0, &mut |bar| {
                             black_box(bar);
-                            told += 1;
+                            emitted += 1;
                         });
                     }
                 }
             }
         }
-        println!("{:.1} {told}", start.elapsed().as_secs_f64() * 1e9 / (rounds * EACH * count) as f64);
+        println!("{:.1} {emitted}", start.elapsed().as_secs_f64() * 1e9 / (rounds * EACH * count) as f64);
     }
     Ok(())
 }
@@ -156,7 +158,7 @@ pub(crate) fn read(topic: &str, make: bool) -> Result<()> {
     let (mut read, mut start, mut last) = (0_u64, None, Instant::now());
     let mut parts: FxHashMap<_, Aggregator> = FxHashMap::default();
     let bars = open::bars(&config).map_err(|error| anyhow!("{error}"))?;
-    let mut told = Instant::now();
+    let mut emitted = Instant::now();
     loop {
         let fetched = consumer
             .fetch(config.consume.cycle, std::time::Duration::from_millis(20), &mut |message| {
@@ -164,15 +166,17 @@ pub(crate) fn read(topic: &str, make: bool) -> Result<()> {
                 let Some(record) = black_box(json::decode(kind, message.payload())) else { return };
                 read += 1;
                 if make {
-                    let place =
-                        Place { position: message.offset().unsigned_abs(), stamp_ms: message.stamp_ms() };
+                    let place = StreamPosition {
+                        position: message.offset().unsigned_abs(),
+                        stamp_ms: message.stamp_ms(),
+                    };
                     let part = parts.entry(message.partition());
                     part.or_insert_with(|| Aggregator::new(bars.clone())).add(&record, place);
                 }
             })
             .map_err(|error| anyhow!("{error}"))?;
-        if told.elapsed().as_millis() >= u128::from(config.aggregate.tell_ms) {
-            told = Instant::now();
+        if emitted.elapsed().as_millis() >= u128::from(config.aggregate.emit_interval_ms) {
+            emitted = Instant::now();
             parts.values_mut().for_each(|part| part.take(0, &mut |bar| drop(black_box(bar))));
         }
         if fetched > 0 {

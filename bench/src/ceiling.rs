@@ -19,11 +19,11 @@ pub(crate) fn run(source: &str, store: &str, passes: usize) -> Result<()> {
     let mut writer = store.writer(&stop).map_err(|error| anyhow!("{error}"))?;
     for _ in 0..passes {
         let start = Instant::now();
-        let (mut back, mut ticket, mut out) = (Vec::with_capacity(batches.len()), 0, 0);
+        let (mut back, mut batch_id, mut out) = (Vec::with_capacity(batches.len()), 0, 0);
         for batch in batches.drain(..) {
             out += batch.len();
-            writer.submit(ticket, batch).map_err(|error| anyhow!("{error}"))?;
-            ticket += 1;
+            writer.submit(batch_id, batch).map_err(|error| anyhow!("{error}"))?;
+            batch_id += 1;
             while out + config.consume.cycle > config.consume.in_flight {
                 let Some(done) = writer.completed(Duration::from_secs(60)).map_err(|e| anyhow!("{e}"))?
                 else {

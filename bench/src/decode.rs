@@ -2,10 +2,10 @@
 
 use anyhow::{Result, anyhow, bail};
 use market::UnixNanos;
-use market::codec::feed::Message;
+use market::codec::feed::FeedMessage;
 use market::codec::json;
 use ports::CancelToken;
-use simulator::Vendor;
+use simulator::SimulatedVendor;
 use sources::live;
 use std::hint::black_box;
 use std::time::Instant;
@@ -14,12 +14,12 @@ use tapeline::open;
 
 fn frames(vendor: &str, source: &str, messages: usize) -> Result<Vec<String>> {
     let vendor = match vendor {
-        "alpaca" => Vendor::Alpaca,
-        "massive" => Vendor::Massive,
-        "finnhub" => Vendor::Finnhub,
-        "coinbase" => Vendor::Coinbase,
-        "kraken" => Vendor::Kraken,
-        "binance" => Vendor::Binance,
+        "alpaca" => SimulatedVendor::Alpaca,
+        "massive" => SimulatedVendor::Massive,
+        "finnhub" => SimulatedVendor::Finnhub,
+        "coinbase" => SimulatedVendor::Coinbase,
+        "kraken" => SimulatedVendor::Kraken,
+        "binance" => SimulatedVendor::Binance,
         _ => bail!("unknown vendor `{vendor}`"),
     };
     let flags = [("source.url", Some(source.to_owned()))];
@@ -40,7 +40,7 @@ pub(crate) fn run(vendor: &str, source: &str, messages: usize, passes: usize) ->
             let (mut count, mut payload, start) = (0_u64, Vec::new(), Instant::now());
             for frame in &frames {
                 let read = decoder.frame(frame, UnixNanos(1), &mut |outcome, _| {
-                    if let Ok(Message::Record(record)) = outcome {
+                    if let Ok(FeedMessage::Record(record)) = outcome {
                         count += 1;
                         if write {
                             payload.clear();

@@ -86,13 +86,13 @@ pub(crate) fn run(source: &str, topic: &str, store: &str, rate: f64, seconds: us
         let telemetry = Arc::new(Telemetry::default());
         let ended = AtomicBool::new(false);
         let names = open::names(&config);
-        let producing = produce::Settings {
+        let producing = produce::ProduceSettings {
             names: names.clone(),
             position_every: Duration::from_secs(3_600),
             replay: true,
             drain: Duration::from_secs(10),
         };
-        let consuming = consume::Settings {
+        let consuming = consume::ConsumeSettings {
             names,
             group: config.topic.group.clone(),
             cycle: config.consume.cycle,

@@ -6,12 +6,12 @@
 
 use libfuzzer_sys::fuzz_target;
 use market::bar::Bar;
-use market::codec::feed::{Decode, Message};
+use market::codec::feed::{Decode, FeedMessage};
 use market::codec::lean::RowReader;
 use market::codec::lean_bars::BarReader;
 use market::codec::lines::mapping::{self, Mapping};
 use market::codec::lines::{LineFormat, LineDecoder};
-use market::codec::poll::{self, Asked};
+use market::codec::poll::{self, PendingRequest};
 use market::codec::{alpaca, bar, binance, coinbase, finnhub, json, kraken, massive};
 use market::interval::Interval;
 use market::time::SessionDay;
@@ -22,12 +22,12 @@ static TARGET: LazyLock<String> = LazyLock::new(|| std::env::var("TAPELINE_FUZZ"
 
 fuzz_target!(|data: &[u8]| {
     match TARGET.as_str() {
-        "alpaca" => feed(&mut alpaca::Decoder::new("f"), data),
-        "massive" => feed(&mut massive::Decoder::new("f"), data),
-        "finnhub" => feed(&mut finnhub::Decoder::new("f"), data),
-        "coinbase" => feed(&mut coinbase::Decoder::new("f"), data),
-        "kraken" => feed(&mut kraken::Decoder::new("f"), data),
-        "binance" => feed(&mut binance::Decoder::new("f"), data),
+        "alpaca" => feed(&mut alpaca::AlpacaDecoder::new("f"), data),
+        "massive" => feed(&mut massive::MassiveDecoder::new("f"), data),
+        "finnhub" => feed(&mut finnhub::FinnhubDecoder::new("f"), data),
+        "coinbase" => feed(&mut coinbase::CoinbaseDecoder::new("f"), data),
+        "kraken" => feed(&mut kraken::KrakenDecoder::new("f"), data),
+        "binance" => feed(&mut binance::BinanceDecoder::new("f"), data),
         "json" => canonical(data),
         "lean" => tick(data),
         "bars" => bars(data),
@@ -67,10 +67,10 @@ fn feed(decoder: &mut dyn Decode, data: &[u8]) {
     }
 }
 
-fn take(outcome: Result<Message<'_>, String>, _: &str) {
+fn take(outcome: Result<FeedMessage<'_>, String>, _: &str) {
     match outcome {
-        Ok(Message::Record(record)) => kept(&record),
-        Ok(Message::Bar(given)) => given.bar("f").iter().for_each(whole),
+        Ok(FeedMessage::Record(record)) => kept(&record),
+        Ok(FeedMessage::Bar(given)) => given.bar("f").iter().for_each(whole),
         _ => {}
     }
 }
@@ -158,11 +158,11 @@ fn bars(data: &[u8]) {
 /// Replies of polled vendors.
 fn polled(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    use poll::Vendor::{Alpaca, AlphaVantage, Massive, TwelveData, Yahoo};
+    use poll::PollVendor::{Alpaca, AlphaVantage, Massive, TwelveData, Yahoo};
     for vendor in [Alpaca, Massive, AlphaVantage, TwelveData, Yahoo] {
         for interval in [Interval::M1, Interval::D1] {
-            let asked = Asked { symbol: "A", feed: "f", interval, settled: UnixNanos(0) };
-            if let Ok(reply) = poll::read(vendor, text, &asked) {
+            let request = PendingRequest { symbol: "A", feed: "f", interval, settled: UnixNanos(0) };
+            if let Ok(reply) = poll::read(vendor, text, &request) {
                 reply.bars.iter().for_each(whole);
             }
         }

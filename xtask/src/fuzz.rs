@@ -49,7 +49,7 @@ pub(crate) fn fuzz(words: &[&str]) -> Result<()> {
 
 /// The target triple of this machine.
 pub(crate) fn host() -> Result<String> {
-    let told = crate::shell::output(Command::new("rustc").arg("-vV"))?;
-    let host = told.lines().find_map(|line| line.strip_prefix("host: "));
+    let version = crate::shell::output(Command::new("rustc").arg("-vV"))?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(host.context("rustc -vV prints no host")?.to_owned())
 }

@@ -11,20 +11,20 @@ mod support;
 
 use forecast::scoreboard::{self, Score, Scoreboard};
 use forecast::walk_forward::{Step, WalkOptions, walk_forward};
-use forecast::{Dataset, Kind, Target};
+use forecast::{Dataset, ModelKind, Target};
 use std::error::Error;
 use std::path::PathBuf;
 use std::time::Instant;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut kinds = Kind::ALL.to_vec();
+    let mut kinds = ModelKind::ALL.to_vec();
     let mut paths = Vec::new();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         if argument == "--without" {
             let label = arguments.next().ok_or("--without: expected a model")?;
             let kind =
-                Kind::from_label(&label).ok_or_else(|| format!("--without: unknown model `{label}`"))?;
+                ModelKind::from_label(&label).ok_or_else(|| format!("--without: unknown model `{label}`"))?;
             kinds.retain(|kept| *kept != kind);
         } else {
             paths.push(PathBuf::from(argument));
@@ -137,7 +137,7 @@ fn print_summary(boards: &[(String, Scoreboard)]) {
     let all: Vec<&Score> = boards.iter().flat_map(|(_, board)| &board.scores).collect();
     let mut keys: Vec<_> = all
         .iter()
-        .filter(|s| !s.kind.is_baseline() || s.kind == Kind::Har)
+        .filter(|s| !s.kind.is_baseline() || s.kind == ModelKind::Har)
         .map(|s| (s.task, s.kind))
         .collect();
     keys.sort_unstable();
@@ -148,8 +148,8 @@ fn print_summary(boards: &[(String, Scoreboard)]) {
             .iter()
             .filter(|s| s.against_reference.is_some_and(|t| t.mean_difference < 0.0 && t.p_value < 0.05))
             .count();
-        let beats = of.iter().filter(|s| matches!(s.verdict, scoreboard::Verdict::Beats { .. })).count();
-        let worse = of.iter().filter(|s| matches!(s.verdict, scoreboard::Verdict::Worse { .. })).count();
+        let beats = of.iter().filter(|s| matches!(s.verdict, scoreboard::ModelVerdict::Beats { .. })).count();
+        let worse = of.iter().filter(|s| matches!(s.verdict, scoreboard::ModelVerdict::Worse { .. })).count();
         println!(
             "| {} | {} | {} | {reference} of {} | {beats} | {worse} |",
             task.target.label(),

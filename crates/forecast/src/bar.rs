@@ -7,7 +7,7 @@ const HALTED_BARS: usize = 22;
 
 /// One bar: prices in any positive unit, volume in any non-negative one.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Bar {
+pub struct Ohlcv {
     /// Start in nanoseconds. Time-of-day features read it as local time of the exchange: pass the Unix time plus the
     /// UTC offset where the session matters.
     pub start_ns: i64,
@@ -26,7 +26,7 @@ pub struct Bar {
 /// Bars of one symbol and one interval in ascending order of time, all values finite and consistent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
-    bars: Vec<Bar>,
+    bars: Vec<Ohlcv>,
 }
 
 impl Series {
@@ -35,7 +35,7 @@ impl Series {
     /// # Errors
     /// The first bar that has a non-finite value, a price that is not positive, a negative volume, an open or close
     /// outside low..high, or a start not after its predecessor's.
-    pub fn new(bars: Vec<Bar>) -> Result<Self, ForecastError> {
+    pub fn new(bars: Vec<Ohlcv>) -> Result<Self, ForecastError> {
         for (index, bar) in bars.iter().enumerate() {
             check_values(index, bar)?;
             let previous_ns = index.checked_sub(1).map(|before| bars[before].start_ns);
@@ -48,7 +48,7 @@ impl Series {
 
     /// The bars, ascending.
     #[must_use]
-    pub fn bars(&self) -> &[Bar] {
+    pub fn bars(&self) -> &[Ohlcv] {
         &self.bars
     }
 
@@ -88,7 +88,7 @@ impl Series {
     }
 }
 
-fn check_values(index: usize, bar: &Bar) -> Result<(), ForecastError> {
+fn check_values(index: usize, bar: &Ohlcv) -> Result<(), ForecastError> {
     let start_ns = bar.start_ns;
     let prices = [("open", bar.open), ("high", bar.high), ("low", bar.low), ("close", bar.close)];
     for (field, value) in prices.into_iter().chain([("volume", bar.volume)]) {
@@ -112,7 +112,7 @@ fn check_values(index: usize, bar: &Bar) -> Result<(), ForecastError> {
         let expected = "non-negative";
         return Err(ForecastError::OutOfDomain { bar: index, start_ns, field: "volume", expected, value });
     }
-    let Bar { open, high, low, close, .. } = *bar;
+    let Ohlcv { open, high, low, close, .. } = *bar;
     if low > open.min(close) || high < open.max(close) {
         return Err(ForecastError::Inconsistent { bar: index, start_ns, open, high, low, close });
     }
@@ -123,21 +123,21 @@ fn check_values(index: usize, bar: &Bar) -> Result<(), ForecastError> {
 mod tests {
     use super::*;
 
-    fn flat(start_ns: i64, price: f64) -> Bar {
-        Bar { start_ns, open: price, high: price, low: price, close: price, volume: 1.0 }
+    fn flat(start_ns: i64, price: f64) -> Ohlcv {
+        Ohlcv { start_ns, open: price, high: price, low: price, close: price, volume: 1.0 }
     }
 
     #[test]
     fn names_the_bar_and_the_field_that_is_wrong() {
-        let nan = Series::new(vec![flat(1, 1.0), Bar { volume: f64::NAN, ..flat(2, 1.0) }]).unwrap_err();
+        let nan = Series::new(vec![flat(1, 1.0), Ohlcv { volume: f64::NAN, ..flat(2, 1.0) }]).unwrap_err();
         assert_eq!(nan.to_string(), "bar 1 (start 2 ns): expected a finite volume, found NaN");
         let zero = Series::new(vec![flat(1, 0.0)]).unwrap_err();
         assert_eq!(zero.to_string(), "bar 0 (start 1 ns): expected a positive open, found 0");
         let order = Series::new(vec![flat(2, 1.0), flat(2, 1.0)]).unwrap_err();
         assert_eq!(order, ForecastError::NotAscending { bar: 1, start_ns: 2, previous_ns: 2 });
-        let outside = Series::new(vec![Bar { close: 2.0, ..flat(1, 1.0) }]).unwrap_err();
+        let outside = Series::new(vec![Ohlcv { close: 2.0, ..flat(1, 1.0) }]).unwrap_err();
         assert!(matches!(outside, ForecastError::Inconsistent { close: 2.0, .. }));
-        let negative = Series::new(vec![Bar { volume: -1.0, ..flat(1, 1.0) }]).unwrap_err();
+        let negative = Series::new(vec![Ohlcv { volume: -1.0, ..flat(1, 1.0) }]).unwrap_err();
         assert!(matches!(negative, ForecastError::OutOfDomain { field: "volume", .. }));
     }
 

@@ -1,7 +1,7 @@
 //! Result of a training: fitted models, the state of their intervals, and their walk-forward scores.
 
-use crate::conformal::{Conformal, Interval, LEVELS};
-use crate::model::Kind;
+use crate::conformal::{Conformal, LEVELS, PredictionInterval};
+use crate::model::ModelKind;
 use crate::scoreboard::{Score, score};
 use crate::walk_forward::{ModelSet, Step, WalkOptions, walk_forward};
 use crate::{Dataset, ForecastError, Task};
@@ -53,7 +53,7 @@ pub struct Bundle {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prediction<'a> {
     /// The model.
-    pub kind: Kind,
+    pub kind: ModelKind,
     /// The forecast task.
     pub task: Task,
     /// Start of the last bar known, nanoseconds.
@@ -61,7 +61,7 @@ pub struct Prediction<'a> {
     /// Forecast: a log return, a variance or a log range.
     pub point: f64,
     /// One interval per level; `None` if the model has no scores.
-    pub intervals: Option<[Interval; LEVELS.len()]>,
+    pub intervals: Option<[PredictionInterval; LEVELS.len()]>,
     /// The model's score on this task.
     pub score: Option<&'a Score>,
 }

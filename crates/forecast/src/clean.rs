@@ -5,7 +5,7 @@
 //! body of the bar by more than four times the median range of the last 22 bars (and twice their mean) is cut to that
 //! length. Open, close and volume stay.
 
-use crate::{Bar, ForecastError, Series};
+use crate::{ForecastError, Ohlcv, Series};
 
 /// Bars the usual range is measured on.
 const WINDOW: usize = 22;
@@ -19,7 +19,7 @@ const MIN_BARS: usize = 5;
 /// # Errors
 /// None for a valid series; the result is validated like any other.
 pub fn cut_bad_prints(series: &Series) -> Result<(Series, Vec<usize>), ForecastError> {
-    let mut bars: Vec<Bar> = Vec::with_capacity(series.len());
+    let mut bars: Vec<Ohlcv> = Vec::with_capacity(series.len());
     let mut ranges: Vec<f64> = Vec::with_capacity(series.len());
     let mut cut = Vec::new();
     for (index, bar) in series.bars().iter().enumerate() {
@@ -56,13 +56,13 @@ fn limit(recent: &[f64]) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn bar(start_ns: i64, high: f64) -> Bar {
-        Bar { start_ns, open: 100.0, high, low: 99.0, close: 100.0, volume: 1.0 }
+    fn bar(start_ns: i64, high: f64) -> Ohlcv {
+        Ohlcv { start_ns, open: 100.0, high, low: 99.0, close: 100.0, volume: 1.0 }
     }
 
     #[test]
     fn cuts_a_bad_print_and_nothing_else() {
-        let mut bars: Vec<Bar> = (0..60).map(|at| bar(at, 101.0)).collect();
+        let mut bars: Vec<Ohlcv> = (0..60).map(|at| bar(at, 101.0)).collect();
         bars[30].high = 180.0;
         bars[31].high = 104.0;
         let (clean, cut) = cut_bad_prints(&Series::new(bars.clone()).unwrap()).unwrap();
@@ -75,8 +75,8 @@ mod tests {
 
     #[test]
     fn leaves_bars_alone_that_follow_bars_without_movement() {
-        let still = |at| Bar { high: 100.0, low: 100.0, ..bar(at, 0.0) };
-        let mut bars: Vec<Bar> = (0..30).map(still).collect();
+        let still = |at| Ohlcv { high: 100.0, low: 100.0, ..bar(at, 0.0) };
+        let mut bars: Vec<Ohlcv> = (0..30).map(still).collect();
         bars.push(bar(30, 150.0));
         let series = Series::new(bars).unwrap();
         assert_eq!(cut_bad_prints(&series).unwrap(), (series, vec![]));

@@ -22,14 +22,14 @@ const RATE: f64 = 0.01;
 
 /// An interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Interval {
+pub struct PredictionInterval {
     /// Lower end, inclusive.
     pub low: f64,
     /// Upper end, inclusive.
     pub high: f64,
 }
 
-impl Interval {
+impl PredictionInterval {
     /// Whether `value` lies within.
     #[must_use]
     pub fn contains(&self, value: f64) -> bool {
@@ -116,9 +116,14 @@ impl Conformal {
 
     /// Intervals around `point`, one per level.
     #[must_use]
-    pub fn intervals(&self, data: &Dataset, origin: usize, point: f64) -> Option<[Interval; LEVELS.len()]> {
+    pub fn intervals(
+        &self,
+        data: &Dataset,
+        origin: usize,
+        point: f64,
+    ) -> Option<[PredictionInterval; LEVELS.len()]> {
         let bounds = self.bounds()?;
-        Some(bounds.map(|[low, high]| Interval {
+        Some(bounds.map(|[low, high]| PredictionInterval {
             low: self.value(data, origin, point, low),
             high: self.value(data, origin, point, high),
         }))

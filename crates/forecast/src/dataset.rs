@@ -1,7 +1,7 @@
 //! A series with everything models read from it, computed once. Row `t` uses bars up to and including `t` only.
 
 use crate::feature::{self, WARMUP};
-use crate::{Bar, ForecastError, Series, Target, Task, clean, volatility};
+use crate::{ForecastError, Ohlcv, Series, Target, Task, clean, volatility};
 use ndarray::Array2;
 use std::ops::Range;
 
@@ -103,7 +103,7 @@ impl Dataset {
 
     /// The bars, bad prints cut.
     #[must_use]
-    pub fn bars(&self) -> &[Bar] {
+    pub fn bars(&self) -> &[Ohlcv] {
         self.series.bars()
     }
 

@@ -1,6 +1,6 @@
 //! Features of a row: what is known at the close of bar `t`, in units that do not depend on the price.
 
-use crate::{Bar, Dataset, volatility};
+use crate::{Dataset, Ohlcv, volatility};
 use ndarray::Array2;
 use std::f64::consts::TAU;
 
@@ -81,13 +81,13 @@ fn log_variance(data: &Dataset, t: usize, bars: usize) -> f64 {
     (data.variance_between(t + 1 - bars, t + 1) / bars as f64).ln()
 }
 
-fn log_ratio(data: &Dataset, t: usize, of: fn(&Bar) -> f64) -> f64 {
+fn log_ratio(data: &Dataset, t: usize, of: fn(&Ohlcv) -> f64) -> f64 {
     let sum: f64 = data.bars()[t - 4..=t].iter().map(of).sum();
     let all = data.variance_between(t - 4, t + 1);
     (sum / all).max(0.001).ln()
 }
 
-fn close_place(bar: &Bar) -> f64 {
+fn close_place(bar: &Ohlcv) -> f64 {
     let range = bar.high - bar.low;
     if range > 0.0 { 2.0 * (bar.close - bar.low) / range - 1.0 } else { 0.0 }
 }

@@ -2,7 +2,7 @@
 //! every bit.
 
 use crate::rng::Rng;
-use crate::{Bar, ForecastError, Series};
+use crate::{ForecastError, Ohlcv, Series};
 
 /// A forecast that changed when only later bars did.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -81,7 +81,7 @@ pub fn with_other_future(series: &Series, cut: usize, seed: u64) -> Result<Serie
         let close = open * (0.03 * rng.normal()).exp();
         let high = open.max(close) * (1.0 + 0.02 * rng.uniform());
         let low = open.min(close) * (1.0 - 0.02 * rng.uniform());
-        *bar = Bar { open, high, low, close, volume: 1e6 * rng.uniform(), ..*bar };
+        *bar = Ohlcv { open, high, low, close, volume: 1e6 * rng.uniform(), ..*bar };
         price = close;
     }
     Series::new(bars)

@@ -31,12 +31,12 @@
 //! ```
 //!
 //! ```
-//! use forecast::{Bar, Dataset, Series, Target, Task};
+//! use forecast::{Ohlcv, Dataset, Series, Target, Task};
 //! use forecast::baseline::naive;
 //!
 //! let bar = |day: i64| {
 //!     let close = 100.0 + (day as f64 * 0.7).sin();
-//!     Bar { start_ns: day * 86_400_000_000_000, open: 100.0, high: 102.0, low: 98.0, close, volume: 1e6 }
+//!     Ohlcv { start_ns: day * 86_400_000_000_000, open: 100.0, high: 102.0, low: 98.0, close, volume: 1e6 }
 //! };
 //! let data = Dataset::new(&Series::new((0..100).map(bar).collect())?, 5)?;
 //! let task = Task { target: Target::Variance, horizon: 5 };
@@ -72,9 +72,9 @@ pub mod target;
 pub mod volatility;
 pub mod walk_forward;
 
-pub use bar::{Bar, Series};
+pub use bar::{Ohlcv, Series};
 pub use bundle::Bundle;
 pub use dataset::Dataset;
 pub use error::ForecastError;
-pub use model::{Kind, Model};
+pub use model::{Model, ModelKind};
 pub use target::{Target, Task};

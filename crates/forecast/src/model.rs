@@ -10,7 +10,7 @@ use std::ops::Range;
 /// Names of the models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum ModelKind {
     /// No change.
     RandomWalk,
     /// Mean return of the past.
@@ -35,7 +35,7 @@ pub enum Kind {
     Combination,
 }
 
-impl Kind {
+impl ModelKind {
     /// All models, baselines first.
     pub const ALL: [Self; 11] = [
         Self::RandomWalk,
@@ -110,28 +110,28 @@ pub struct Smoother {
     pub factor: f64,
 }
 
-/// A fitted model. [`Kind::Combination`] has no parameters of its own and is not a variant.
+/// A fitted model. [`ModelKind::Combination`] has no parameters of its own and is not a variant.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Model {
-    /// See [`Kind::RandomWalk`].
+    /// See [`ModelKind::RandomWalk`].
     RandomWalk,
-    /// See [`Kind::Drift`]; mean log return per bar.
+    /// See [`ModelKind::Drift`]; mean log return per bar.
     Drift(f64),
-    /// See [`Kind::Seasonal`].
+    /// See [`ModelKind::Seasonal`].
     Seasonal,
-    /// See [`Kind::Ewma`].
+    /// See [`ModelKind::Ewma`].
     Ewma,
-    /// See [`Kind::EwmaTarget`].
+    /// See [`ModelKind::EwmaTarget`].
     EwmaTarget,
-    /// See [`Kind::Har`].
+    /// See [`ModelKind::Har`].
     Har(Vec<(Task, Har)>),
-    /// See [`Kind::Garch`].
+    /// See [`ModelKind::Garch`].
     Garch(Garch),
-    /// See [`Kind::Ets`].
+    /// See [`ModelKind::Ets`].
     Ets(Vec<(Task, Smoother)>),
-    /// See [`Kind::Ridge`].
+    /// See [`ModelKind::Ridge`].
     Ridge(Vec<(Task, Ridge)>),
-    /// See [`Kind::Lstm`].
+    /// See [`ModelKind::Lstm`].
     Lstm(Box<Lstm>),
 }
 
@@ -155,7 +155,7 @@ impl FitInput<'_> {
 
     fn each<T>(
         &self,
-        kind: Kind,
+        kind: ModelKind,
         fit: impl Fn(Task, Range<usize>) -> Result<T, ForecastError>,
     ) -> Result<Vec<(Task, T)>, ForecastError> {
         let wanted = self.tasks.iter().filter(|task| kind.forecasts(task.target));
@@ -167,30 +167,32 @@ impl Model {
     /// Fits a model. `observe` is called after each epoch of a network.
     ///
     /// # Errors
-    /// As for the model's own fit. [`Kind::Combination`] is [`ForecastError::Untrained`].
+    /// As for the model's own fit. [`ModelKind::Combination`] is [`ForecastError::Untrained`].
     pub fn fit(
-        kind: Kind,
+        kind: ModelKind,
         input: FitInput<'_>,
         options: &LstmOptions,
         observe: &mut dyn FnMut(Epoch),
     ) -> Result<Self, ForecastError> {
         let FitInput { data, tasks, known, .. } = input;
         Ok(match kind {
-            Kind::RandomWalk => Self::RandomWalk,
-            Kind::Seasonal => Self::Seasonal,
-            Kind::Ewma => Self::Ewma,
-            Kind::EwmaTarget => Self::EwmaTarget,
-            Kind::Drift => Self::Drift(naive::mean_return(data, known)),
-            Kind::Har => Self::Har(input.each(kind, |task, rows| Har::fit(data, task, rows))?),
-            Kind::Garch => Self::Garch(Garch::fit(&data.returns[1..=known])?),
-            Kind::Ets => Self::Ets(input.each(kind, |task, rows| fit_smoother(data, task, rows, known))?),
-            Kind::Ridge => Self::Ridge(input.each(kind, |task, rows| Ridge::fit(data, task, rows))?),
-            Kind::Lstm => {
+            ModelKind::RandomWalk => Self::RandomWalk,
+            ModelKind::Seasonal => Self::Seasonal,
+            ModelKind::Ewma => Self::Ewma,
+            ModelKind::EwmaTarget => Self::EwmaTarget,
+            ModelKind::Drift => Self::Drift(naive::mean_return(data, known)),
+            ModelKind::Har => Self::Har(input.each(kind, |task, rows| Har::fit(data, task, rows))?),
+            ModelKind::Garch => Self::Garch(Garch::fit(&data.returns[1..=known])?),
+            ModelKind::Ets => {
+                Self::Ets(input.each(kind, |task, rows| fit_smoother(data, task, rows, known))?)
+            }
+            ModelKind::Ridge => Self::Ridge(input.each(kind, |task, rows| Ridge::fit(data, task, rows))?),
+            ModelKind::Lstm => {
                 let longest = tasks.iter().map(|task| task.horizon).max().unwrap_or(1);
                 let rows = input.rows(longest);
                 Self::Lstm(Box::new(Lstm::fit(data, tasks, rows, options, observe)?))
             }
-            Kind::Combination => {
+            ModelKind::Combination => {
                 return Err(ForecastError::Untrained { model: kind.label(), task: String::from("anything") });
             }
         })
@@ -198,18 +200,18 @@ impl Model {
 
     /// Its name.
     #[must_use]
-    pub const fn kind(&self) -> Kind {
+    pub const fn kind(&self) -> ModelKind {
         match self {
-            Self::RandomWalk => Kind::RandomWalk,
-            Self::Drift(_) => Kind::Drift,
-            Self::Seasonal => Kind::Seasonal,
-            Self::Ewma => Kind::Ewma,
-            Self::EwmaTarget => Kind::EwmaTarget,
-            Self::Har(_) => Kind::Har,
-            Self::Garch(_) => Kind::Garch,
-            Self::Ets(_) => Kind::Ets,
-            Self::Ridge(_) => Kind::Ridge,
-            Self::Lstm(_) => Kind::Lstm,
+            Self::RandomWalk => ModelKind::RandomWalk,
+            Self::Drift(_) => ModelKind::Drift,
+            Self::Seasonal => ModelKind::Seasonal,
+            Self::Ewma => ModelKind::Ewma,
+            Self::EwmaTarget => ModelKind::EwmaTarget,
+            Self::Har(_) => ModelKind::Har,
+            Self::Garch(_) => ModelKind::Garch,
+            Self::Ets(_) => ModelKind::Ets,
+            Self::Ridge(_) => ModelKind::Ridge,
+            Self::Lstm(_) => ModelKind::Lstm,
         }
     }
 
@@ -267,7 +269,7 @@ impl Model {
             Self::Har(fits) => find(fits, kind, task)?.forecast(data, task, rows),
             Self::Garch(garch) => {
                 let next = garch.filter(&data.returns[1..rows.end]);
-                rows.map(|t| garch.over_horizon(next[t - 1], task.horizon)).collect()
+                rows.map(|t| garch.horizon_variance(next[t - 1], task.horizon)).collect()
             }
             Self::Ets(fits) => {
                 let smoother = find(fits, kind, task)?;
@@ -328,10 +330,10 @@ fn scaled_level(task: Task, level: f64) -> f64 {
     level.exp() * if task.target == Target::Variance { bars } else { bars.sqrt() }
 }
 
-fn find<T>(fits: &[(Task, T)], kind: Kind, task: Task) -> Result<&T, ForecastError> {
+fn find<T>(fits: &[(Task, T)], kind: ModelKind, task: Task) -> Result<&T, ForecastError> {
     fits.iter().find(|(known, _)| *known == task).map(|(_, fit)| fit).ok_or_else(|| untrained(kind, task))
 }
 
-fn untrained(kind: Kind, task: Task) -> ForecastError {
+fn untrained(kind: ModelKind, task: Task) -> ForecastError {
     ForecastError::Untrained { model: kind.label(), task: task.to_string() }
 }

@@ -2,7 +2,7 @@
 
 use crate::compare::{DieboldMariano, diebold_mariano, holm};
 use crate::conformal::{Conformal, LEVELS};
-use crate::model::Kind;
+use crate::model::ModelKind;
 use crate::score::{Share, crps, mase, qlike, rmse};
 use crate::walk_forward::Track;
 use crate::{Dataset, Target, Task};
@@ -19,7 +19,7 @@ pub const SIGNIFICANCE: f64 = 0.05;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// The model.
-    pub kind: Kind,
+    pub kind: ModelKind,
     /// The task.
     pub task: Task,
     /// Forecasts scored.
@@ -45,13 +45,13 @@ pub struct Score {
     /// p value of `against_best` after Holm's correction for all models and tasks of the scoreboard.
     pub adjusted_p: Option<f64>,
     /// The verdict.
-    pub verdict: Verdict,
+    pub verdict: ModelVerdict,
 }
 
 /// Verdict of a comparison.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum ModelVerdict {
     /// A baseline.
     Baseline,
     /// The baseline with the smallest loss.
@@ -59,27 +59,27 @@ pub enum Verdict {
     /// Significantly better than the best baseline.
     Beats {
         /// The best baseline.
-        baseline: Kind,
+        baseline: ModelKind,
         /// How much lower the loss is, 0 to 1.
         gain: f64,
     },
     /// Not significantly different from the best baseline.
     DoesNotBeat {
         /// The best baseline.
-        baseline: Kind,
+        baseline: ModelKind,
         /// How much lower the loss is; negative if it is higher.
         gain: f64,
     },
     /// Significantly worse than the best baseline.
     Worse {
         /// The best baseline.
-        baseline: Kind,
+        baseline: ModelKind,
         /// How much lower the loss is: negative.
         gain: f64,
     },
 }
 
-impl std::fmt::Display for Verdict {
+impl std::fmt::Display for ModelVerdict {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let difference = |gain: f64| {
             let direction = if gain >= 0.0 { "lower" } else { "higher" };
@@ -130,8 +130,8 @@ pub fn score(data: &Dataset, tracks: &[Track]) -> Scoreboard {
         let task = runs[index].task;
         let rivals = || (0..runs.len()).filter(|other| runs[*other].task == task);
         let lower = |a: &usize, b: &usize| scores[*a].loss.total_cmp(&scores[*b].loss);
-        let is_reference = |kind: Kind| match task.target {
-            Target::Return => kind == Kind::RandomWalk,
+        let is_reference = |kind: ModelKind| match task.target {
+            Target::Return => kind == ModelKind::RandomWalk,
             Target::Variance | Target::Range => kind.is_ewma(),
         };
         let reference = rivals().filter(|other| is_reference(runs[*other].kind)).min_by(lower);
@@ -143,12 +143,12 @@ pub fn score(data: &Dataset, tracks: &[Track]) -> Scoreboard {
         scores[index].against_reference = against_reference;
         scores[index].against_best = against_best;
         scores[index].verdict = match best {
-            Some(best) if best == index => Verdict::BestBaseline,
-            Some(best) if !is_baseline => Verdict::DoesNotBeat {
+            Some(best) if best == index => ModelVerdict::BestBaseline,
+            Some(best) if !is_baseline => ModelVerdict::DoesNotBeat {
                 baseline: runs[best].kind,
                 gain: 1.0 - scores[index].loss / scores[best].loss,
             },
-            _ => Verdict::Baseline,
+            _ => ModelVerdict::Baseline,
         };
     }
     adjust(&mut scores);
@@ -164,13 +164,13 @@ fn adjust(scores: &mut [Score]) {
     for (index, adjusted) in tested.into_iter().zip(holm(&p_values)) {
         let score = &mut scores[index];
         score.adjusted_p = Some(adjusted);
-        if let Verdict::DoesNotBeat { baseline, gain } = score.verdict
+        if let ModelVerdict::DoesNotBeat { baseline, gain } = score.verdict
             && adjusted < SIGNIFICANCE
         {
             let verdict = if gain > 0.0 {
-                Verdict::Beats { baseline, gain }
+                ModelVerdict::Beats { baseline, gain }
             } else {
-                Verdict::Worse { baseline, gain }
+                ModelVerdict::Worse { baseline, gain }
             };
             score.verdict = verdict;
         }
@@ -179,7 +179,7 @@ fn adjust(scores: &mut [Score]) {
 
 /// One track with its truths and intervals.
 struct Run {
-    kind: Kind,
+    kind: ModelKind,
     task: Task,
     origins: Range<usize>,
     first_fit: usize,
@@ -275,7 +275,7 @@ impl Run {
             against_reference: None,
             against_best: None,
             adjusted_p: None,
-            verdict: Verdict::Baseline,
+            verdict: ModelVerdict::Baseline,
         }
     }
 

@@ -2,7 +2,7 @@
 //! the last known bar are purged, and an embargo keeps a distance beyond that (López de Prado, 2018, chapter 7).
 
 use crate::lstm::forecaster::{Epoch, LstmOptions};
-use crate::model::{FitInput, Kind, Model, combine};
+use crate::model::{FitInput, Model, ModelKind, combine};
 use crate::{Dataset, ForecastError, Task};
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ pub struct WalkOptions {
     /// Tasks to forecast.
     pub tasks: Vec<Task>,
     /// Models to evaluate.
-    pub kinds: Vec<Kind>,
+    pub kinds: Vec<ModelKind>,
     /// Training options of the network.
     pub lstm: LstmOptions,
 }
@@ -30,7 +30,7 @@ impl Default for WalkOptions {
             refit_every: 252,
             embargo: 5,
             tasks: Task::all(&[1, 5, 22]),
-            kinds: Kind::ALL.to_vec(),
+            kinds: ModelKind::ALL.to_vec(),
             lstm: LstmOptions::default(),
         }
     }
@@ -41,8 +41,8 @@ impl Default for WalkOptions {
 pub struct ModelSet {
     /// Tasks they forecast.
     pub tasks: Vec<Task>,
-    /// Their kinds, including [`Kind::Combination`].
-    pub kinds: Vec<Kind>,
+    /// Their kinds, including [`ModelKind::Combination`].
+    pub kinds: Vec<ModelKind>,
     /// The fitted ones.
     pub models: Vec<Model>,
 }
@@ -51,7 +51,7 @@ pub struct ModelSet {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Track {
     /// The model.
-    pub kind: Kind,
+    pub kind: ModelKind,
     /// The task.
     pub task: Task,
     /// Index of the bar at whose close the first forecast was made.
@@ -68,7 +68,7 @@ pub struct Step {
     /// Number of fits.
     pub fits: usize,
     /// Model being fitted.
-    pub kind: Kind,
+    pub kind: ModelKind,
     /// Epoch of a network just finished.
     pub epoch: Option<Epoch>,
 }
@@ -82,10 +82,10 @@ impl ModelSet {
         data: &Dataset,
         known: usize,
         options: &WalkOptions,
-        observe: &mut dyn FnMut(Kind, Option<Epoch>),
+        observe: &mut dyn FnMut(ModelKind, Option<Epoch>),
     ) -> Result<Self, ForecastError> {
         let input = FitInput { data, tasks: &options.tasks, known, embargo: options.embargo };
-        let fitted = options.kinds.iter().filter(|kind| **kind != Kind::Combination);
+        let fitted = options.kinds.iter().filter(|kind| **kind != ModelKind::Combination);
         let models = fitted
             .map(|&kind| {
                 observe(kind, None);
@@ -107,7 +107,7 @@ impl ModelSet {
             let track = |(task, points)| Track { kind, task, first: rows.start, points };
             tracks.extend(forecasts.into_iter().map(track));
         }
-        if self.kinds.contains(&Kind::Combination) {
+        if self.kinds.contains(&ModelKind::Combination) {
             for &task in &self.tasks {
                 let members = tracks.iter().filter(|track| track.task == task && !track.kind.is_baseline());
                 let members: Vec<&[f64]> = members.map(|track| track.points.as_slice()).collect();
@@ -115,7 +115,7 @@ impl ModelSet {
                     continue;
                 }
                 let points = combine(&members);
-                tracks.push(Track { kind: Kind::Combination, task, first: rows.start, points });
+                tracks.push(Track { kind: ModelKind::Combination, task, first: rows.start, points });
             }
         }
         Ok(tracks)

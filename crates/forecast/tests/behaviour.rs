@@ -7,7 +7,7 @@ use forecast::leak::{self, LeakError};
 use forecast::lstm::forecaster::LstmOptions;
 use forecast::rng::Rng;
 use forecast::walk_forward::{WalkOptions, walk_forward};
-use forecast::{Bar, Dataset, ForecastError, Kind, Series, Target, Task, file, scoreboard};
+use forecast::{Dataset, ForecastError, ModelKind, Ohlcv, Series, Target, Task, file, scoreboard};
 
 const DAY_NS: i64 = 86_400_000_000_000;
 
@@ -28,7 +28,7 @@ fn series(count: usize, seed: u64) -> Series {
         let low = path.iter().copied().fold(f64::MAX, f64::min);
         let volume = 1e6 * (0.3 * rng.normal()).exp();
         let start_ns = day as i64 * DAY_NS;
-        bars.push(Bar { start_ns, open: path[0], high, low, close: price, volume });
+        bars.push(Ohlcv { start_ns, open: path[0], high, low, close: price, volume });
     }
     Series::new(bars).unwrap()
 }
@@ -129,7 +129,7 @@ fn a_bundle_survives_its_file_and_forecasts_the_same() {
 fn a_cut_damaged_or_foreign_file_is_a_clear_error() {
     let data = Dataset::new(&series(600, 6), 5).unwrap();
     let mut options = options();
-    options.kinds.retain(|kind| *kind != Kind::Lstm);
+    options.kinds.retain(|kind| *kind != ModelKind::Lstm);
     let bytes = file::encode(&Bundle::train(&data, "TEST", "1d", &options, &mut |_| {}).unwrap()).unwrap();
     for length in (0..bytes.len()).step_by(97).chain([7, 8, bytes.len() - 1]) {
         let error = file::decode(&bytes[..length]).unwrap_err().to_string();
@@ -156,13 +156,13 @@ fn short_constant_and_halted_series_are_clear_errors() {
     let short = Dataset::new(&all, 5).unwrap();
     let error = Bundle::train(&short, "TEST", "1d", &options(), &mut |_| {}).unwrap_err();
     assert_eq!(error.to_string(), "expected at least 555 bars for a walk-forward record, found 400");
-    let flat = |bar: &Bar| Bar { open: 5.0, high: 5.0, low: 5.0, close: 5.0, ..*bar };
+    let flat = |bar: &Ohlcv| Ohlcv { open: 5.0, high: 5.0, low: 5.0, close: 5.0, ..*bar };
     let constant = Series::new(all.bars().iter().map(flat).collect()).unwrap();
     assert!(matches!(Dataset::new(&constant, 5), Err(ForecastError::Constant { bars: 400, .. })));
     let mut halted = all.bars().to_vec();
     let last = halted[369].close;
     for bar in &mut halted[370..] {
-        *bar = Bar { open: last, high: last, low: last, close: last, volume: 0.0, ..*bar };
+        *bar = Ohlcv { open: last, high: last, low: last, close: last, volume: 0.0, ..*bar };
     }
     let halted = Dataset::new(&Series::new(halted).unwrap(), 5);
     assert!(matches!(halted, Err(ForecastError::Halted { bars: 30, .. })), "{halted:?}");
@@ -175,7 +175,7 @@ fn zero_volume_and_bars_without_a_tick_are_forecast() {
         bar.volume = 0.0;
         if at % 7 == 0 {
             let price = bar.close;
-            *bar = Bar { open: price, high: price, low: price, ..*bar };
+            *bar = Ohlcv { open: price, high: price, low: price, ..*bar };
         }
     }
     let data = Dataset::new(&Series::new(bars).unwrap(), 5).unwrap();

@@ -3,7 +3,7 @@
 //!     cargo run --release -p market --example alert_cost [TRADES]
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a measurement for people")]
 
-use market::alert::{Engine, RuleConfig, Settings};
+use market::alert::{Engine, EngineSettings, RuleConfig};
 use market::calendar::Calendar;
 use market::codec::json;
 use market::policy::Policy;
@@ -43,7 +43,7 @@ fn main() {
         }
     }
     let mut engine =
-        Engine::new(&rules, Settings::new(Policy::named("sip").unwrap(), Calendar::XNYS)).unwrap();
+        Engine::new(&rules, EngineSettings::new(Policy::named("sip").unwrap(), Calendar::XNYS)).unwrap();
     // Messages made before the clock runs: a random walk of each symbol, 10,000 records a second in all.
     let mut prices = vec![10_000_i64; SYMBOLS];
     let mut seed = 42_u64;

@@ -4,7 +4,7 @@
 //! parsed as digits, never through a float. A number that does not fit is an error, never a rounding. For the
 //! reasons and measurements see `docs/adr`, "Prices and sizes are 128-bit fixed point".
 
-use crate::digits;
+use crate::swar;
 use std::fmt;
 
 /// Number of decimal places.
@@ -58,7 +58,7 @@ pub fn parse(text: &[u8]) -> Result<i128, FixedError> {
 /// Like [`parse`].
 #[inline]
 pub fn parse_scaled(text: &[u8], scale: u32) -> Result<i128, FixedError> {
-    match digits::short(text) {
+    match swar::short(text) {
         Some((value, places)) if places <= scale => Ok(widened(value, scale - places)),
         _ => parse_long(text, scale),
     }
@@ -419,7 +419,7 @@ mod tests {
         #[test]
         fn short_numbers_are_read_as_any_other(text in "[0-9.]{0,9}|.{0,8}", scale in 0_u32..=18) {
             let long = parse_long(text.as_bytes(), scale);
-            match digits::short(text.as_bytes()) {
+            match swar::short(text.as_bytes()) {
                 Some((value, places)) if places <= scale => {
                     prop_assert_eq!(long, Ok(widened(value, scale - places)));
                 }

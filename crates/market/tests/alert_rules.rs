@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use market::adjust::Factors;
-use market::alert::{Alert, Engine, RuleConfig, Settings};
+use market::alert::{Alert, Engine, EngineSettings, RuleConfig};
 use market::calendar::Calendar;
 use market::interval::SECOND;
 use market::policy::Policy;
@@ -23,8 +23,8 @@ fn rules(text: &str) -> Vec<RuleConfig> {
     toml::from_str::<Rules>(text).unwrap().rules
 }
 
-fn settings() -> Settings {
-    Settings::new(Policy::named("sip").unwrap(), Calendar::XNYS)
+fn settings() -> EngineSettings {
+    EngineSettings::new(Policy::named("sip").unwrap(), Calendar::XNYS)
 }
 
 fn engine(text: &str) -> Engine {

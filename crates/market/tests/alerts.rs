@@ -2,7 +2,7 @@
 //! recorded tape.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use market::alert::{Alert, Engine, RuleConfig, Settings};
+use market::alert::{Alert, Engine, EngineSettings, RuleConfig};
 use market::bar::{Bar, TradeValues, Values};
 use market::calendar::Calendar;
 use market::codec::lean::RowReader;
@@ -26,7 +26,7 @@ struct Rules {
 fn engine(kinds: impl Fn(&str) -> bool) -> Engine {
     let rules: Rules = toml::from_str(include_str!("golden/alerts.toml")).unwrap();
     let rules: Vec<_> = rules.rules.into_iter().filter(|rule| kinds(&rule.name)).collect();
-    Engine::new(&rules, Settings::new(Policy::named("sip").unwrap(), Calendar::XNYS)).unwrap()
+    Engine::new(&rules, EngineSettings::new(Policy::named("sip").unwrap(), Calendar::XNYS)).unwrap()
 }
 
 fn data(folder: &str) -> PathBuf {

@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "an allocator that counts")]
 
 use market::UnixNanos;
-use market::codec::feed::{Decode, Message};
+use market::codec::feed::{Decode, FeedMessage};
 use market::codec::{alpaca, binance, coinbase, finnhub, kraken, massive};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -61,12 +61,12 @@ fn frame(vendor: &str, round: usize) -> String {
 #[test]
 fn a_trade_costs_no_allocation() {
     let decoders: [(&str, Box<dyn Decode>); 6] = [
-        ("alpaca", Box::new(alpaca::Decoder::new("f"))),
-        ("massive", Box::new(massive::Decoder::new("f"))),
-        ("finnhub", Box::new(finnhub::Decoder::new("f"))),
-        ("coinbase", Box::new(coinbase::Decoder::new("f"))),
-        ("kraken", Box::new(kraken::Decoder::new("f"))),
-        ("binance", Box::new(binance::Decoder::new("f"))),
+        ("alpaca", Box::new(alpaca::AlpacaDecoder::new("f"))),
+        ("massive", Box::new(massive::MassiveDecoder::new("f"))),
+        ("finnhub", Box::new(finnhub::FinnhubDecoder::new("f"))),
+        ("coinbase", Box::new(coinbase::CoinbaseDecoder::new("f"))),
+        ("kraken", Box::new(kraken::KrakenDecoder::new("f"))),
+        ("binance", Box::new(binance::BinanceDecoder::new("f"))),
     ];
     for (vendor, mut decoder) in decoders {
         // The memory of 200,000 trades grows until then.
@@ -77,7 +77,7 @@ fn a_trade_costs_no_allocation() {
             for frame in frames {
                 decoder
                     .frame(frame, UnixNanos(1), &mut |outcome, _| {
-                        records += usize::from(matches!(outcome, Ok(Message::Record(_))));
+                        records += usize::from(matches!(outcome, Ok(FeedMessage::Record(_))));
                     })
                     .unwrap();
             }

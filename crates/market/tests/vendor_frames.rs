@@ -2,21 +2,21 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use market::UnixNanos;
-use market::bar::{Aggregator, Bar, Feed, Place, Settings, Values};
+use market::bar::{Aggregator, AggregatorSettings, Bar, Feed, StreamPosition, Values};
 use market::calendar::Calendar;
-use market::codec::feed::{Decode, Message};
+use market::codec::feed::{Decode, FeedMessage};
 use market::codec::{alpaca, binance, coinbase, finnhub, kraken, massive};
 use market::interval::{MINUTE, SECOND};
 use market::policy::Policy;
 
-fn settings() -> Settings {
+fn settings() -> AggregatorSettings {
     let rules = |prefix: &str, symbols: &str, policy: &str, calendar: Calendar| Feed {
         prefix: prefix.to_owned(),
         symbols: symbols.to_owned(),
         policy: Policy::named(policy).unwrap(),
         calendar,
     };
-    Settings {
+    AggregatorSettings {
         intervals: ["1s", "1m", "1d"].iter().map(|text| text.parse().unwrap()).collect(),
         emit_delay: SECOND,
         allowed_lateness: 15 * MINUTE,
@@ -35,9 +35,9 @@ fn settings() -> Settings {
 fn made(decoder: &mut dyn Decode, frames: &[String]) -> (Vec<Bar>, Aggregator) {
     let mut aggregator = Aggregator::new(settings());
     for frame in frames {
-        let mut add = |outcome: Result<Message<'_>, String>, raw: &str| match outcome {
-            Ok(Message::Record(record)) => {
-                aggregator.add(&record, Place::default());
+        let mut add = |outcome: Result<FeedMessage<'_>, String>, raw: &str| match outcome {
+            Ok(FeedMessage::Record(record)) => {
+                aggregator.add(&record, StreamPosition::default());
             }
             Ok(_) => {}
             Err(reason) => panic!("{reason}: {raw}"),
@@ -75,7 +75,7 @@ fn kraken_makes_a_bar_each_minute() {
         )
     };
     let frames: Vec<String> = (0..200).map(frame).collect();
-    let (bars, aggregator) = made(&mut kraken::Decoder::new("kraken"), &frames);
+    let (bars, aggregator) = made(&mut kraken::KrakenDecoder::new("kraken"), &frames);
     let minutes = shown(&bars, "1m");
     assert_eq!(minutes.len(), 7);
     assert_eq!(minutes[0], "BTC/USD 2025-05-28T13:30:00Z 100000/100029/100000/100029 15 30");
@@ -97,7 +97,7 @@ fn binance_prices_come_from_buyers_and_sellers() {
             )
         })
         .collect();
-    let (bars, _) = made(&mut binance::Decoder::new("binance"), &frames);
+    let (bars, _) = made(&mut binance::BinanceDecoder::new("binance"), &frames);
     assert_eq!(shown(&bars, "1m"), ["BTCUSDT 2022-12-31T19:43:00Z 100/110/90/101 4 4"]);
 }
 
@@ -106,7 +106,7 @@ fn coinbase_prices_come_from_buyers_and_sellers() {
     let frame = r#"{"channel":"market_trades","sequence_num":5,"events":[{"type":"update","trades":[
         {"trade_id":"10","product_id":"BTC-USD","price":"68901","size":"0.5","side":"SELL","time":"2024-06-12T15:02:30Z"},
         {"trade_id":"9","product_id":"BTC-USD","price":"68900.5","size":"0.25","side":"BUY","time":"2024-06-12T15:02:29Z"}]}]}"#;
-    let (bars, _) = made(&mut coinbase::Decoder::new("coinbase"), &[frame.to_owned()]);
+    let (bars, _) = made(&mut coinbase::CoinbaseDecoder::new("coinbase"), &[frame.to_owned()]);
     assert_eq!(shown(&bars, "1m"), ["BTC-USD 2024-06-12T15:02:00Z 68900.5/68901/68900.5/68901 0.75 2"]);
 }
 
@@ -128,7 +128,7 @@ fn finnhub_has_numbers_of_its_own_and_symbols_of_other_venues() {
         trade("BINANCE:BTCUSDT", "", 16_600, 6),
         trade("OANDA:EUR_USD", "", 1, 7),
     ];
-    let (bars, aggregator) = made(&mut finnhub::Decoder::new("finnhub"), &frames);
+    let (bars, aggregator) = made(&mut finnhub::FinnhubDecoder::new("finnhub"), &frames);
     assert_eq!(
         shown(&bars, "1d"),
         [
@@ -152,7 +152,7 @@ fn massive_trades_of_one_instant_go_by_their_sequence_number() {
     let frames = [trade(202, 11, "352", "100.10"), trade(201, 4, "71675577320245", "100.00")];
     for order in [[0, 1], [1, 0]] {
         let frames = order.map(|index: usize| frames[index].clone());
-        let (bars, _) = made(&mut massive::Decoder::new("massive.stocks"), &frames);
+        let (bars, _) = made(&mut massive::MassiveDecoder::new("massive.stocks"), &frames);
         assert_eq!(shown(&bars, "1m"), ["SPY 2021-01-08T22:24:00Z 100/100.1/100/100.1 200 2"]);
     }
 }
@@ -163,7 +163,7 @@ fn alpaca_conditions_are_letters() {
         {"T":"t","S":"SPY","i":2,"x":"V","p":99,"s":9,"c":["@","I"],"z":"B","t":"2021-01-27T15:00:02Z"},
         {"T":"t","S":"SPY","i":3,"x":"V","p":98,"s":100,"c":["?"],"z":"B","t":"2021-01-27T15:00:03Z"},
         {"T":"t","S":"SPY","i":4,"x":"V","p":11,"s":100,"c":[" "],"z":"B","t":"2021-01-27T15:00:04Z"}]"#;
-    let (bars, aggregator) = made(&mut alpaca::Decoder::new("alpaca.sip"), &[frame.to_owned()]);
+    let (bars, aggregator) = made(&mut alpaca::AlpacaDecoder::new("alpaca.sip"), &[frame.to_owned()]);
     assert_eq!(shown(&bars, "1m"), ["SPY 2021-01-27T15:00:00Z 10/11/10/11 309 4"]);
     // An unknown letter does not set a price, and is reported.
     let counts = aggregator.condition_counts();

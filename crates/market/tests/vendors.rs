@@ -1,9 +1,9 @@
 //! Decoded vendor frames: the right values for inputs that once failed (`N`, `F`, `V` and `B` number them).
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use market::bar::{Aggregator, Bar, Feed, Place, Settings, Values};
+use market::bar::{Aggregator, AggregatorSettings, Bar, Feed, StreamPosition, Values};
 use market::calendar::Calendar;
-use market::codec::feed::{Decode, Message};
+use market::codec::feed::{Decode, FeedMessage};
 use market::codec::{alpaca, binance, coinbase, finnhub, json, kraken, massive};
 use market::interval::{MINUTE, SECOND};
 use market::policy::Policy;
@@ -12,12 +12,12 @@ use market::{Kind, Record, Side, Trade, UnixNanos};
 /// A fresh decoder of each vendor's feed.
 fn decoder(feed: &str) -> Box<dyn Decode> {
     match feed.split('.').next() {
-        Some("alpaca") => Box::new(alpaca::Decoder::new(feed)),
-        Some("massive") => Box::new(massive::Decoder::new(feed)),
-        Some("finnhub") => Box::new(finnhub::Decoder::new(feed)),
-        Some("coinbase") => Box::new(coinbase::Decoder::new(feed)),
-        Some("kraken") => Box::new(kraken::Decoder::new(feed)),
-        Some("binance") => Box::new(binance::Decoder::new(feed)),
+        Some("alpaca") => Box::new(alpaca::AlpacaDecoder::new(feed)),
+        Some("massive") => Box::new(massive::MassiveDecoder::new(feed)),
+        Some("finnhub") => Box::new(finnhub::FinnhubDecoder::new(feed)),
+        Some("coinbase") => Box::new(coinbase::CoinbaseDecoder::new(feed)),
+        Some("kraken") => Box::new(kraken::KrakenDecoder::new(feed)),
+        Some("binance") => Box::new(binance::BinanceDecoder::new(feed)),
         _ => panic!("{feed}"),
     }
 }
@@ -31,16 +31,16 @@ struct Read {
 }
 
 impl Read {
-    fn take(&mut self, outcome: Result<Message<'_>, String>) {
+    fn take(&mut self, outcome: Result<FeedMessage<'_>, String>) {
         match outcome {
-            Ok(Message::Record(record)) => {
+            Ok(FeedMessage::Record(record)) => {
                 // What is kept can be encoded and decoded again.
                 let mut text = Vec::new();
                 json::encode(&record, &mut text);
                 assert_eq!(json::decode(record.kind(), &text), Some(record));
                 self.records.push(record.map(str::to_owned));
             }
-            Ok(Message::Unknown(class)) => self.unknown.push(class.to_owned()),
+            Ok(FeedMessage::Unknown(class)) => self.unknown.push(class.to_owned()),
             Ok(_) => {}
             Err(reason) => self.refused.push(reason),
         }
@@ -77,7 +77,7 @@ fn past(decoder: &mut dyn Decode, symbol: &str, rows: &[&str]) -> Read {
 
 /// Bars of trades under policy `all`, by interval.
 fn bars(read: &Read, interval: &str, calendar: Calendar) -> Vec<Bar> {
-    let settings = Settings {
+    let settings = AggregatorSettings {
         intervals: vec![interval.parse().unwrap()],
         emit_delay: SECOND,
         allowed_lateness: 15 * MINUTE,
@@ -90,7 +90,7 @@ fn bars(read: &Read, interval: &str, calendar: Calendar) -> Vec<Bar> {
     };
     let mut aggregator = Aggregator::new(settings);
     for (position, record) in read.records.iter().enumerate() {
-        let place = Place { position: position as u64, stamp_ms: 0 };
+        let place = StreamPosition { position: position as u64, stamp_ms: 0 };
         aggregator.add(&record.as_str(), place);
     }
     let mut bars = Vec::new();

@@ -5,7 +5,7 @@ use crate::notifier::{Notifier, NotifyError};
 use crate::sigv4::Signer;
 use crate::smtp;
 use crate::smtp::{Encryption, Smtp};
-use crate::sns::{Sns, Target};
+use crate::sns::{Sns, SnsTarget};
 use crate::twilio::Twilio;
 use crate::webhook::{Format, Webhook};
 use market::alert::Severity;
@@ -126,7 +126,7 @@ impl ChannelConfig {
                     let fail = |error| NotifyError::Permanent(format!("channel {name}: {ca_file}: {error}"));
                     Some(read(&ca_file).map_err(fail)?)
                 };
-                let settings = smtp::Settings { host, port, encryption, user, password, from, to, ca };
+                let settings = smtp::SmtpSettings { host, port, encryption, user, password, from, to, ca };
                 Box::new(Smtp::new(name, &settings)?)
             }
             ChannelKind::Webhook { url, format, secret } => Box::new(Webhook::new(name, url, format, secret)),
@@ -136,8 +136,9 @@ impl ChannelConfig {
             ChannelKind::Sns { region, access_key, secret_key, session_token, to, endpoint } => {
                 let service = String::new();
                 let signer = Signer { access_key, secret_key, session_token, region, service };
-                let target =
-                    |to: String| if to.starts_with("arn:") { Target::Topic(to) } else { Target::Phone(to) };
+                let target = |to: String| {
+                    if to.starts_with("arn:") { SnsTarget::Topic(to) } else { SnsTarget::Phone(to) }
+                };
                 Box::new(Sns::new(name, &endpoint, signer, to.into_iter().map(target).collect()))
             }
         })

@@ -13,11 +13,11 @@
 //! | [`sigv4`] | AWS Signature Version 4 |
 //!
 //! ```
-//! use notify::message::Message;
+//! use notify::message::AlertMessage;
 //! use notify::notifier::Notifier;
 //!
 //! let mut channel = notify::log::Log::new("log");
-//! channel.send(&Message::test("log", 0)).unwrap();
+//! channel.send(&AlertMessage::test("log", 0)).unwrap();
 //! ```
 #![deny(missing_docs)]
 
@@ -34,5 +34,5 @@ pub mod twilio;
 pub mod webhook;
 
 pub use config::ChannelConfig;
-pub use message::Message;
+pub use message::AlertMessage;
 pub use notifier::{Notifier, NotifyError};

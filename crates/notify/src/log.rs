@@ -1,6 +1,6 @@
 //! The program's own log as a channel.
 
-use crate::message::Message;
+use crate::message::AlertMessage;
 use crate::notifier::{Notifier, NotifyError};
 use market::alert::Severity;
 
@@ -21,7 +21,7 @@ impl Notifier for Log {
         &self.0
     }
 
-    fn send(&mut self, message: &Message) -> Result<(), NotifyError> {
+    fn send(&mut self, message: &AlertMessage) -> Result<(), NotifyError> {
         let (key, subject) = (&message.key, &message.subject);
         match message.severity {
             Severity::Info => tracing::info!(%key, "alert: {subject}"),

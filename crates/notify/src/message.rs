@@ -12,7 +12,7 @@ const SUBJECT: usize = 180;
 /// A message to people. `subject` and `sms` are one line without control characters: rule names and symbols
 /// come from outside, and a line break in a mail header would start another header.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
+pub struct AlertMessage {
     /// Idempotency key: the same for every copy.
     pub key: String,
     /// Its severity.
@@ -64,7 +64,7 @@ const fn color(severity: Severity) -> &'static str {
     }
 }
 
-impl Message {
+impl AlertMessage {
     /// Renders an alert. `zone` is the time zone of displayed times.
     #[must_use]
     pub fn new(alert: &Alert, zone: &str) -> Self {
@@ -190,7 +190,7 @@ pub(crate) mod tests {
 
     #[test]
     fn what_people_read() {
-        let message = Message::new(&alert(), "America/New_York");
+        let message = AlertMessage::new(&alert(), "America/New_York");
         assert_eq!(message.subject, "[critical] SPY fell 1.25 % within 1m to 165.41 (limit 1 %)");
         assert_eq!(message.sms, "SPY fell 1.25 % within 1m to 165.41 (limit 1 %) 10:00:00 EDT");
         assert!(message.text.contains("Time      2013-10-08 10:00:00.123 EDT\n"), "{}", message.text);
@@ -206,7 +206,7 @@ pub(crate) mod tests {
         alert.symbol = evil.to_owned();
         alert.rule = evil.to_owned();
         alert.message = format!("{evil} fell {}", "9".repeat(3_000));
-        let message = Message::new(&alert, "UTC");
+        let message = AlertMessage::new(&alert, "UTC");
         for text in [&message.subject, &message.sms] {
             assert!(!text.chars().any(char::is_control), "{text:?}");
         }

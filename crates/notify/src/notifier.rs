@@ -1,6 +1,6 @@
 //! The notifier port.
 
-use crate::message::Message;
+use crate::message::AlertMessage;
 use std::time::Duration;
 
 /// Why a message was not accepted.
@@ -41,7 +41,7 @@ pub trait Notifier: Send {
     ///
     /// # Errors
     /// [`NotifyError`]: what to do with the message.
-    fn send(&mut self, message: &Message) -> Result<(), NotifyError>;
+    fn send(&mut self, message: &AlertMessage) -> Result<(), NotifyError>;
 
     /// Checks whether the channel could send: connects and authenticates if the service allows it, and sends
     /// nothing.

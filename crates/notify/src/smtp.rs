@@ -2,7 +2,7 @@
 //! that mail programs show one.
 
 use crate::http::mask;
-use crate::message::Message;
+use crate::message::AlertMessage;
 use crate::notifier::{Notifier, NotifyError};
 use lettre::message::{Mailbox, MultiPart, SinglePart, header};
 use lettre::transport::smtp::authentication::Credentials;
@@ -28,7 +28,7 @@ pub enum Encryption {
 
 /// Settings of a mail channel.
 #[derive(Debug, Clone, Default)]
-pub struct Settings {
+pub struct SmtpSettings {
     /// Host name of the server, as in its certificate.
     pub host: String,
     /// Its port; 0: the default.
@@ -61,7 +61,7 @@ impl Smtp {
     ///
     /// # Errors
     /// [`NotifyError::Permanent`]: the settings are invalid.
-    pub fn new(name: &str, settings: &Settings) -> Result<Self, NotifyError> {
+    pub fn new(name: &str, settings: &SmtpSettings) -> Result<Self, NotifyError> {
         let fail = |problem: String| NotifyError::Permanent(format!("channel {name}: {problem}"));
         let mailbox = |key: &str, text: &str| {
             if text.chars().any(char::is_control) {
@@ -108,7 +108,7 @@ impl Smtp {
     }
 
     /// Builds the mail.
-    fn mail(&self, message: &Message) -> Result<lettre::Message, lettre::error::Error> {
+    fn mail(&self, message: &AlertMessage) -> Result<lettre::Message, lettre::error::Error> {
         let domain = self.from.email.domain();
         let mut mail = lettre::Message::builder()
             .from(self.from.clone())
@@ -171,7 +171,7 @@ impl Notifier for Smtp {
         &self.name
     }
 
-    fn send(&mut self, message: &Message) -> Result<(), NotifyError> {
+    fn send(&mut self, message: &AlertMessage) -> Result<(), NotifyError> {
         let mail = self.mail(message).map_err(|error| NotifyError::Permanent(error.to_string()))?;
         self.transport.send(&mail).map(|_| ()).map_err(|error| self.failed(&error))
     }
@@ -190,12 +190,12 @@ mod tests {
     use super::*;
     use crate::message::tests::alert;
 
-    fn settings() -> Settings {
-        Settings {
+    fn settings() -> SmtpSettings {
+        SmtpSettings {
             host: "localhost".to_owned(),
             from: "Tapeline <alerts@example.org>".to_owned(),
             to: vec!["one@example.org".to_owned(), "Two <two@example.org>".to_owned()],
-            ..Settings::default()
+            ..SmtpSettings::default()
         }
     }
 
@@ -206,7 +206,7 @@ mod tests {
         alert.rule = "r\r\nBcc: evil@example.org".to_owned();
         alert.message = "S\r\nBcc: evil@example.org\r\n\r\nbody ü".to_owned();
         let mail =
-            || String::from_utf8(smtp.mail(&Message::new(&alert, "UTC")).unwrap().formatted()).unwrap();
+            || String::from_utf8(smtp.mail(&AlertMessage::new(&alert, "UTC")).unwrap().formatted()).unwrap();
         let text = mail();
         let (head, _) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.contains("Message-ID: <0123456789abcdef0123456789abcdef@example.org>\r\n"), "{head}");
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn faulty_settings_are_refused() {
-        let faulty = |change: &dyn Fn(&mut Settings)| {
+        let faulty = |change: &dyn Fn(&mut SmtpSettings)| {
             let mut settings = settings();
             change(&mut settings);
             Smtp::new("mail", &settings).map(|_| ()).unwrap_err().to_string()

@@ -1,7 +1,7 @@
 //! Amazon SNS: SMS to numbers, or a message to a topic, to which mail, queues and functions may subscribe.
 
 use crate::http::{Client, form};
-use crate::message::Message;
+use crate::message::AlertMessage;
 use crate::notifier::{Notifier, NotifyError};
 use crate::sigv4::{Request, Signer};
 use market::UnixNanos;
@@ -11,7 +11,7 @@ const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
 
 /// Destination of messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
+pub enum SnsTarget {
     /// SMS to a number (E.164).
     Phone(String),
     /// A topic, by its ARN. A FIFO topic (`.fifo`) deduplicates by the alert's key.
@@ -24,7 +24,7 @@ pub struct Sns {
     name: String,
     endpoint: String,
     signer: Signer,
-    targets: Vec<Target>,
+    targets: Vec<SnsTarget>,
     client: Client,
     /// Key of the current message, and how many targets have received it.
     done: (String, usize),
@@ -33,7 +33,7 @@ pub struct Sns {
 impl Sns {
     /// Creates the channel with credentials. An empty `endpoint` is the AWS default of the region.
     #[must_use]
-    pub fn new(name: &str, endpoint: &str, mut signer: Signer, targets: Vec<Target>) -> Self {
+    pub fn new(name: &str, endpoint: &str, mut signer: Signer, targets: Vec<SnsTarget>) -> Self {
         "sns".clone_into(&mut signer.service);
         let endpoint = match endpoint.trim_end_matches('/') {
             "" => format!("https://sns.{}.amazonaws.com", signer.region),
@@ -43,13 +43,13 @@ impl Sns {
         Self { name, endpoint, signer, targets, client, done: (String::new(), 0) }
     }
 
-    fn publish(&self, target: &Target, message: &Message) -> Result<(), NotifyError> {
+    fn publish(&self, target: &SnsTarget, message: &AlertMessage) -> Result<(), NotifyError> {
         let mut fields = vec![("Action", "Publish"), ("Version", "2010-03-31")];
         match target {
-            Target::Phone(number) => {
+            SnsTarget::Phone(number) => {
                 fields.extend([("PhoneNumber", number.as_str()), ("Message", message.sms.as_str())])
             }
-            Target::Topic(arn) => {
+            SnsTarget::Topic(arn) => {
                 fields.extend([("TopicArn", arn.as_str()), ("Message", message.text.as_str())]);
                 if arn.ends_with(".fifo") {
                     fields.extend([
@@ -61,7 +61,7 @@ impl Sns {
         }
         let subject: String =
             message.subject.chars().filter(|c| c.is_ascii() && !c.is_control()).take(99).collect();
-        if matches!(target, Target::Topic(_)) {
+        if matches!(target, SnsTarget::Topic(_)) {
             fields.push(("Subject", subject.as_str()));
         }
         let body = form(&fields);
@@ -90,7 +90,7 @@ impl Notifier for Sns {
         &self.name
     }
 
-    fn send(&mut self, message: &Message) -> Result<(), NotifyError> {
+    fn send(&mut self, message: &AlertMessage) -> Result<(), NotifyError> {
         if self.done.0 != message.key {
             self.done = (message.key.clone(), 0);
         }

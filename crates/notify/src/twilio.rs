@@ -2,7 +2,7 @@
 //! authentication.
 
 use crate::http::{Client, encode, form};
-use crate::message::Message;
+use crate::message::AlertMessage;
 use crate::notifier::{Notifier, NotifyError};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -47,7 +47,7 @@ impl Notifier for Twilio {
         &self.name
     }
 
-    fn send(&mut self, message: &Message) -> Result<(), NotifyError> {
+    fn send(&mut self, message: &AlertMessage) -> Result<(), NotifyError> {
         if self.done.0 != message.key {
             self.done = (message.key.clone(), 0);
         }

@@ -10,7 +10,7 @@
 //! ```
 
 use crate::http::Client;
-use crate::message::Message;
+use crate::message::AlertMessage;
 use crate::notifier::{Notifier, NotifyError};
 use market::alert::Severity;
 use ports::secret::Secret;
@@ -67,7 +67,7 @@ fn slack(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-fn body(format: Format, message: &Message) -> String {
+fn body(format: Format, message: &AlertMessage) -> String {
     let value: Value = match format {
         Format::Json => return message.json.clone(),
         Format::Slack => json!({
@@ -119,7 +119,7 @@ impl Notifier for Webhook {
         &self.name
     }
 
-    fn send(&mut self, message: &Message) -> Result<(), NotifyError> {
+    fn send(&mut self, message: &AlertMessage) -> Result<(), NotifyError> {
         let body = body(self.format, message);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
         let timestamp = now.to_string();
@@ -163,7 +163,7 @@ mod tests {
     fn bodies_mention_nobody() {
         let mut alert = alert();
         alert.message = "<!channel> @everyone fell".to_owned();
-        let message = Message::new(&alert, "UTC");
+        let message = AlertMessage::new(&alert, "UTC");
         let read = |format| serde_json::from_str::<Value>(&body(format, &message)).unwrap();
         let slack = read(Format::Slack);
         assert_eq!(slack["text"], "[critical] &lt;!channel&gt; @everyone fell");

@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use notify::sigv4::Signer;
-use notify::sns::{Sns, Target};
+use notify::sns::{Sns, SnsTarget};
 use notify::twilio::Twilio;
 use notify::webhook::{Format, Webhook, signature};
-use notify::{ChannelConfig, Message, Notifier, NotifyError};
+use notify::{AlertMessage, ChannelConfig, Notifier, NotifyError};
 use ports::secret::Secret;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -67,8 +67,11 @@ fn ok() -> String {
     reply("200 OK", "", "ok")
 }
 
-fn message() -> Message {
-    Message { sms: "SPY fell & more".to_owned(), ..Message::test("hook", 1_381_240_800_000_000_000) }
+fn message() -> AlertMessage {
+    AlertMessage {
+        sms: "SPY fell & more".to_owned(),
+        ..AlertMessage::test("hook", 1_381_240_800_000_000_000)
+    }
 }
 
 #[test]
@@ -105,8 +108,8 @@ fn a_reply_decides_what_becomes_of_the_message() {
             Webhook::new("hook", Secret::from(url.clone()), Format::Json, Secret::from("s3cret".to_owned()));
         let error = hook.send(&message()).unwrap_err();
         assert_eq!(error.is_permanent(), permanent, "{status}: {error}");
-        if let NotifyError::Retryable { after: told, .. } = &error {
-            assert_eq!(*told, after.map(Duration::from_secs), "{status}");
+        if let NotifyError::Retryable { after: wait, .. } = &error {
+            assert_eq!(*wait, after.map(Duration::from_secs), "{status}");
         }
         assert!(error.to_string().starts_with(&format!("HTTP {}", &status[..3])), "{error}");
         assert!(!error.to_string().contains("s3cret"), "{error}");
@@ -125,7 +128,7 @@ fn a_server_that_is_away_is_tried_again() {
 }
 
 #[test]
-fn twilio_goes_on_with_the_number_that_failed() {
+fn twilio_resumes_with_the_number_that_failed() {
     let (url, requests) = server(vec![ok(), reply("500 Oops", "", ""), ok()]);
     let to = ["+15550001".to_owned(), "+15550002".to_owned()];
     let mut twilio = Twilio::new("sms", &url, "AC 1", Secret::from("token".to_owned()), "+15559999", &to);
@@ -162,7 +165,7 @@ fn sns_publishes_to_numbers_and_topics() {
         service: String::new(),
     };
     let topic = "arn:aws:sns:us-east-1:123456789012:alerts.fifo".to_owned();
-    let targets = vec![Target::Phone("+15550001".to_owned()), Target::Topic(topic)];
+    let targets = vec![SnsTarget::Phone("+15550001".to_owned()), SnsTarget::Topic(topic)];
     let mut sns = Sns::new("sns", &url, signer, targets);
     sns.send(&message()).unwrap();
     let next = || requests.recv_timeout(Duration::from_secs(10)).unwrap();

@@ -3,7 +3,7 @@
 
 use market::alert::{Alert, Severity};
 use notify::outbox::{OutboxCounts, OutboxStore, RetryPolicy, SqliteOutbox, deliver};
-use notify::{Message, Notifier, NotifyError};
+use notify::{AlertMessage, Notifier, NotifyError};
 use std::time::Duration;
 
 fn alert(number: u32) -> Alert {
@@ -26,8 +26,8 @@ fn alert(number: u32) -> Alert {
     }
 }
 
-fn messages(alert: &Alert, channels: &[&str]) -> Vec<(String, Message)> {
-    channels.iter().map(|name| ((*name).to_owned(), Message::new(alert, "UTC"))).collect()
+fn messages(alert: &Alert, channels: &[&str]) -> Vec<(String, AlertMessage)> {
+    channels.iter().map(|name| ((*name).to_owned(), AlertMessage::new(alert, "UTC"))).collect()
 }
 
 /// A channel with scripted replies, which then accepts; it remembers what it accepted.
@@ -41,7 +41,7 @@ impl Notifier for Scripted {
         "c"
     }
 
-    fn send(&mut self, message: &Message) -> Result<(), NotifyError> {
+    fn send(&mut self, message: &AlertMessage) -> Result<(), NotifyError> {
         match self.answers.pop() {
             Some(error) => Err(error),
             None => {

@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use notify::sigv4::Signer;
-use notify::smtp::{Encryption, Settings, Smtp};
-use notify::sns::{Sns, Target};
-use notify::{Message, Notifier};
+use notify::smtp::{Encryption, Smtp, SmtpSettings};
+use notify::sns::{Sns, SnsTarget};
+use notify::{AlertMessage, Notifier};
 use ports::secret::Secret;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -79,8 +79,8 @@ fn certificate(folder: &Path) -> (String, String, String) {
     (cert.display().to_string(), key.display().to_string(), pem)
 }
 
-fn settings(port: u16, ca: Option<String>) -> Settings {
-    Settings {
+fn settings(port: u16, ca: Option<String>) -> SmtpSettings {
+    SmtpSettings {
         host: "localhost".to_owned(),
         port,
         encryption: Encryption::Starttls,
@@ -100,7 +100,7 @@ fn mail_goes_over_tls_with_a_login() {
     let mut server = Server::start(&["smtp", &cert, &key]);
     let mut smtp = Smtp::new("mail", &settings(server.port, Some(pem.clone()))).unwrap();
     smtp.check().unwrap();
-    let message = Message::test("mail", 7);
+    let message = AlertMessage::test("mail", 7);
     smtp.send(&message).unwrap();
     smtp.send(&message).unwrap();
     let (mail, copy) = (server.line(), server.line());
@@ -131,7 +131,7 @@ fn replies_of_a_mail_server_decide_what_becomes_of_the_message() {
     for (code, permanent) in [("451", false), ("550", true)] {
         let server = Server::start(&["smtp", &cert, &key, code]);
         let mut smtp = Smtp::new("mail", &settings(server.port, Some(pem.clone()))).unwrap();
-        let error = smtp.send(&Message::test("mail", 7)).unwrap_err();
+        let error = smtp.send(&AlertMessage::test("mail", 7)).unwrap_err();
         assert_eq!(error.is_permanent(), permanent, "{code}: {error}");
         assert!(error.to_string().contains("refused by the test"), "{error}");
         let port = server.port;
@@ -154,13 +154,13 @@ fn sms_by_sns() {
     };
     let endpoint = format!("http://127.0.0.1:{}", server.port);
     let send = |to: &str| {
-        let mut sns = Sns::new("sms", &endpoint, signer.clone(), vec![Target::Phone(to.to_owned())]);
-        sns.send(&Message::test("sms", 7))
+        let mut sns = Sns::new("sms", &endpoint, signer.clone(), vec![SnsTarget::Phone(to.to_owned())]);
+        sns.send(&AlertMessage::test("sms", 7))
     };
     send("+15550001111").unwrap();
     let error = send("not a number").unwrap_err();
     assert!(error.is_permanent() && error.to_string().contains("InvalidParameter"), "{error}");
     drop(server.child.stdin.take());
     let taken = server.line();
-    assert_eq!(taken, serde_json::json!([["+15550001111", Message::test("sms", 7).sms]]));
+    assert_eq!(taken, serde_json::json!([["+15550001111", AlertMessage::test("sms", 7).sms]]));
 }

@@ -7,14 +7,13 @@
 //! symbol whose records lie after the committed offset but belong to a finished session does not yield half a
 //! bar.
 
+mod bar_writer;
 mod gaps;
-mod keeper;
-mod maker;
+mod worker;
 
+use bar_writer::{BarWriter, Job};
 use crossbeam_channel::{Receiver, Sender};
 use gaps::Gaps;
-use keeper::{Keeper, Work};
-use maker::{Maker, Revoked};
 use ports::cancel::{CancelToken, retry};
 use ports::store::Store;
 use ports::telemetry::Telemetry;
@@ -25,20 +24,21 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
+use worker::{AggregationWorker, Revoked};
 
 /// Settings of a run.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct AggregateSettings {
     /// Topic names.
     pub names: Names,
     /// The consumer group; not the one that stores records.
     pub group: String,
     /// How bars are built.
-    pub bars: market::bar::Settings,
+    pub bars: market::bar::AggregatorSettings,
     /// Maximum number of records fetched at once.
     pub cycle: usize,
     /// How often changed bars are emitted.
-    pub tell_every: Duration,
+    pub emit_every: Duration,
     /// How often bars are written and offsets committed.
     pub commit_every: Duration,
 }
@@ -48,7 +48,7 @@ const GATHER: usize = 8_192;
 /// Maximum number of submitted jobs that are not done.
 const AHEAD: usize = 2;
 /// Capacity for unread results: more than the jobs that can be in flight.
-const ANSWERS: usize = 64;
+const RESULTS: usize = 64;
 /// How long to wait for messages before other work is checked.
 const WAIT: Duration = Duration::from_millis(20);
 
@@ -59,17 +59,17 @@ const WAIT: Duration = Duration::from_millis(20);
 pub fn run(
     topics: &dyn Topics,
     store: &dyn Store,
-    settings: &Settings,
+    settings: &AggregateSettings,
     telemetry: &Telemetry,
     stop: &CancelToken,
     until_end: &AtomicBool,
 ) -> Result<()> {
     let (names, intervals) = (&settings.names, &settings.bars.intervals);
-    let keeper = Keeper { names, intervals, producer: topics.producer()?, store, telemetry, stop };
+    let bar_writer = BarWriter { names, intervals, producer: topics.producer()?, store, telemetry, stop };
     let (work, incoming) = crossbeam_channel::bounded(AHEAD);
-    let (outgoing, done) = crossbeam_channel::bounded(ANSWERS);
+    let (outgoing, done) = crossbeam_channel::bounded(RESULTS);
     std::thread::scope(|scope| {
-        let thread = scope.spawn(move || keeper.run(&incoming, &outgoing));
+        let thread = scope.spawn(move || bar_writer.run(&incoming, &outgoing));
         let result = make(topics, settings, telemetry, stop, until_end, work, done);
         let kept = thread.join().map_err(|_| Error::internal("the bar writer thread panicked"))?;
         // If both failed, its error is the cause.
@@ -79,11 +79,11 @@ pub fn run(
 
 fn make(
     topics: &dyn Topics,
-    settings: &Settings,
+    settings: &AggregateSettings,
     telemetry: &Telemetry,
     stop: &CancelToken,
     until_end: &AtomicBool,
-    work: Sender<Work>,
+    work: Sender<Job>,
     done: Receiver<u64>,
 ) -> Result<()> {
     let mut consumer = topics.consumer(&settings.group, &settings.names.market_records())?;
@@ -95,7 +95,7 @@ fn make(
         hook.any.store(true, Ordering::SeqCst);
         Vec::new()
     }));
-    let mut maker = Maker {
+    let mut worker = AggregationWorker {
         names: settings.names.market_records(),
         topics,
         settings,
@@ -104,41 +104,41 @@ fn make(
         parts: FxHashMap::default(),
         conditions: market::policy::ConditionCounts::default(),
         kept: BTreeMap::new(),
-        told: BTreeMap::new(),
+        emitted: BTreeMap::new(),
         late: Vec::new(),
         gaps: retry(stop, "read the gap ledger", || Gaps::open(topics, &settings.names))?,
         work,
         done,
-        tickets: VecDeque::new(),
-        ticket: 0,
+        jobs_in_flight: VecDeque::new(),
+        job_id: 0,
         revoked,
         lossy: FxHashMap::default(),
         found: Vec::new(),
     };
-    maker.read_kept()?;
-    let (mut told, mut committed, mut heard) = (Instant::now(), Instant::now(), Instant::now());
+    worker.read_kept()?;
+    let (mut emitted, mut committed, mut last_record) = (Instant::now(), Instant::now(), Instant::now());
     while !stop.is_cancelled() {
-        let fetched = maker.cycle(&mut *consumer)?;
+        let fetched = worker.cycle(&mut *consumer)?;
         if fetched > 0 {
-            heard = Instant::now();
+            last_record = Instant::now();
             telemetry.mark_bars();
         }
-        if told.elapsed() >= settings.tell_every {
-            maker.tell(heard.elapsed())?;
-            told = Instant::now();
+        if emitted.elapsed() >= settings.emit_every {
+            worker.emit(last_record.elapsed())?;
+            emitted = Instant::now();
         }
         let due = committed.elapsed() >= settings.commit_every;
-        if due || maker.told.len() >= GATHER || maker.late.len() >= GATHER {
-            maker.hand_over(due)?;
+        if due || worker.emitted.len() >= GATHER || worker.late.len() >= GATHER {
+            worker.submit(due)?;
             committed = if due { Instant::now() } else { committed };
         }
-        maker.commit(&mut *consumer, false)?;
-        if fetched == 0 && until_end.load(Ordering::SeqCst) && maker.at_end(&mut *consumer)? {
-            maker.finish()?;
+        worker.commit(&mut *consumer, false)?;
+        if fetched == 0 && until_end.load(Ordering::SeqCst) && worker.at_end(&mut *consumer)? {
+            worker.finish()?;
             break;
         }
     }
-    telemetry.set_condition_counts(maker.condition_counts());
-    maker.hand_over(true)?;
-    maker.commit(&mut *consumer, true)
+    telemetry.set_condition_counts(worker.condition_counts());
+    worker.submit(true)?;
+    worker.commit(&mut *consumer, true)
 }

@@ -7,7 +7,7 @@
 //!
 //! One process of a group evaluates: the state is stored next to its outbox, not on the topic.
 
-use market::alert::{Alert, Engine, Fold, State};
+use market::alert::{Alert, Engine, EngineState, Fold};
 use market::codec::json;
 use market::{Kind, Record, UnixNanos};
 use ports::batch::Partition;
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 /// Settings of a run.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct AlertSettings {
     /// Topic names.
     pub names: Names,
     /// The consumer group; not the one that stores.
@@ -50,7 +50,7 @@ pub trait AlertSink {
 
 /// Result of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct AlertReport {
     /// Records evaluated.
     pub records: u64,
     /// Alerts and retractions that fired.
@@ -75,7 +75,7 @@ struct Checkpoint {
     /// silences would run ahead of their records.
     #[serde(default)]
     times: Vec<(u16, i32, i64)>,
-    engine: State,
+    engine: EngineState,
     fold: Fold,
 }
 
@@ -90,7 +90,7 @@ struct Notice {
 struct Evaluation<'a> {
     engine: Engine,
     fold: Fold,
-    settings: &'a Settings,
+    settings: &'a AlertSettings,
     /// Next offset of each partition.
     next: FxHashMap<Partition, i64>,
     /// Latest event time of each partition.
@@ -100,7 +100,7 @@ struct Evaluation<'a> {
     /// Time of the stream for silences and summaries.
     now: i64,
     fired: Vec<Alert>,
-    report: Report,
+    report: AlertReport,
     text: Vec<u8>,
 }
 
@@ -113,10 +113,10 @@ pub fn run(
     engine: Engine,
     fold: Fold,
     sink: &mut dyn AlertSink,
-    settings: &Settings,
+    settings: &AlertSettings,
     cancel: &CancelToken,
     until_end: &AtomicBool,
-) -> Result<Report> {
+) -> Result<AlertReport> {
     let mut names = settings.names.market_records();
     names.push(settings.names.notices());
     let mut consumer = topics.consumer(&settings.group, &names)?;
@@ -129,20 +129,20 @@ pub fn run(
         latest: i64::MIN,
         now: i64::MIN,
         fired: Vec::new(),
-        report: Report::default(),
+        report: AlertReport::default(),
         text: Vec::new(),
     };
     if let Some(bytes) = sink.checkpoint()? {
         evaluation.restore(&bytes)?;
     }
     let mut written = Instant::now();
-    let mut heard = Instant::now();
+    let mut last_record = Instant::now();
     let mut looked = Instant::now();
     let mut caught_up = false;
     while !cancel.is_cancelled() {
         let fetched = evaluation.cycle(&mut *consumer)?;
         if fetched > 0 {
-            heard = Instant::now();
+            last_record = Instant::now();
         }
         if looked.elapsed() >= LOOK {
             looked = Instant::now();
@@ -151,7 +151,7 @@ pub fn run(
             let most = if caught_up { settings.cycle as u64 } else { 0 };
             caught_up = ahead.is_some_and(|ahead| ahead <= most);
         }
-        evaluation.advance(caught_up, heard.elapsed());
+        evaluation.advance(caught_up, last_record.elapsed());
         let end = fetched == 0
             && until_end.load(Ordering::SeqCst)
             && consumer.ahead(&evaluation.position())? == Some(0);

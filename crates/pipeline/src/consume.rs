@@ -6,9 +6,9 @@
 //! records are acknowledged. A slow store fills the window, which stops fetching; if it is unreachable the
 //! partitions are paused, so that we keep polling and stay in the group.
 
-mod flight;
+mod in_flight;
 
-use flight::{Flight, lock};
+use in_flight::{InFlight, lock};
 use market::Kind;
 use market::codec::json::{READABLE, SCHEMA};
 use ports::batch::Batch;
@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 /// Settings of a run.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct ConsumeSettings {
     /// Topic names.
     pub names: Names,
     /// The consumer group.
@@ -42,7 +42,7 @@ pub struct Settings {
 
 /// Result of a run.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Report {
+pub struct ConsumeReport {
     /// Records that were not stored within the drain deadline: the next start consumes them again.
     pub undrained: usize,
     /// Whether it ended because the whole topic is stored.
@@ -63,32 +63,33 @@ const LOOK: Duration = Duration::from_millis(100);
 pub fn run(
     topics: &dyn Topics,
     store: &dyn Store,
-    settings: &Settings,
+    settings: &ConsumeSettings,
     telemetry: &Arc<Telemetry>,
     stop: &CancelToken,
     until_end: &AtomicBool,
-) -> Result<Report> {
+) -> Result<ConsumeReport> {
     let writer = store.writer(stop)?;
-    let letters = topics.producer()?;
+    let dead_letter_producer = topics.producer()?;
     let mut consumer = topics.consumer(&settings.group, &settings.names.all_records())?;
-    let flight = Flight::new(writer, letters, &settings.names, Arc::clone(telemetry));
-    let flight = Arc::new(Mutex::new(flight));
-    let (hook, drain) = (Arc::clone(&flight), settings.drain / 2);
+    let in_flight = InFlight::new(writer, dead_letter_producer, &settings.names, Arc::clone(telemetry));
+    let in_flight = Arc::new(Mutex::new(in_flight));
+    let (hook, drain) = (Arc::clone(&in_flight), settings.drain / 2);
     consumer.on_revoke(Box::new(move |partitions| lock(&hook).hand_over(partitions, drain)));
-    let mut looper = Loop { consumer: &mut *consumer, flight: &flight, settings, committed: Instant::now() };
+    let mut looper =
+        Loop { consumer: &mut *consumer, in_flight: &in_flight, settings, committed: Instant::now() };
     let result = looper.run(stop, until_end);
     // Whatever happened, what is stored is committed.
-    let undrained = lock(&flight).drain(settings.drain);
+    let undrained = lock(&in_flight).drain(settings.drain);
     let committed = looper.commit(true);
     let at_end = result?;
     committed?;
-    Ok(Report { undrained: undrained?, at_end })
+    Ok(ConsumeReport { undrained: undrained?, at_end })
 }
 
 struct Loop<'a> {
     consumer: &'a mut dyn Consumer,
-    flight: &'a Mutex<Flight>,
-    settings: &'a Settings,
+    in_flight: &'a Mutex<InFlight>,
+    settings: &'a ConsumeSettings,
     committed: Instant,
 }
 
@@ -119,16 +120,16 @@ impl Loop<'_> {
         let mut paused = false;
         loop {
             let room = {
-                let mut flight = lock(self.flight);
-                flight.collect(Duration::ZERO)?;
-                let full = |flight: &Flight| {
-                    flight.rows() + self.settings.cycle > self.settings.in_flight.max(self.settings.cycle)
-                        || flight.bytes() > self.settings.in_flight_bytes
+                let mut in_flight = lock(self.in_flight);
+                in_flight.collect(Duration::ZERO)?;
+                let full = |in_flight: &InFlight| {
+                    in_flight.rows() + self.settings.cycle > self.settings.in_flight.max(self.settings.cycle)
+                        || in_flight.bytes() > self.settings.in_flight_bytes
                 };
-                if full(&flight) && !stop.is_cancelled() {
-                    flight.collect(Duration::from_millis(20))?;
+                if full(&in_flight) && !stop.is_cancelled() {
+                    in_flight.collect(Duration::from_millis(20))?;
                 }
-                !full(&flight)
+                !full(&in_flight)
             };
             if room || stop.is_cancelled() {
                 break;
@@ -157,7 +158,7 @@ impl Loop<'_> {
         let mut ends = Vec::new();
         let mut dead: Vec<DeadLetter> = Vec::new();
         let names = self.consumer.topics().to_vec();
-        let wait = if lock(self.flight).rows() > 0 { Duration::from_millis(2) } else { WAIT };
+        let wait = if lock(self.in_flight).rows() > 0 { Duration::from_millis(2) } else { WAIT };
         let fetched = self.consumer.fetch(self.settings.cycle, wait, &mut |message| {
             let (partition, offset) = (message.partition(), message.offset());
             match ends.iter_mut().rev().find(|(p, _)| *p == partition) {
@@ -171,24 +172,24 @@ impl Loop<'_> {
             }
         })?;
         let lost = self.consumer.lost();
-        let mut flight = lock(self.flight);
+        let mut in_flight = lock(self.in_flight);
         for range in lost {
-            flight.lost(&range, &self.settings.names, &self.settings.group)?;
+            in_flight.lost(&range, &self.settings.names, &self.settings.group)?;
         }
-        for letter in dead {
-            flight.bury(&letter)?;
+        for dead_letter in dead {
+            in_flight.send_to_dlq(&dead_letter)?;
         }
         if fetched > 0 {
-            let next = flight.spare();
-            flight.submit(std::mem::replace(batch, next), ends)?;
+            let next = in_flight.spare();
+            in_flight.submit(std::mem::replace(batch, next), ends)?;
         }
-        flight.collect(Duration::ZERO)?;
+        in_flight.collect(Duration::ZERO)?;
         Ok(fetched)
     }
 
     fn commit(&mut self, wait: bool) -> Result<()> {
         self.committed = Instant::now();
-        let offsets = lock(self.flight).ready(wait)?;
+        let offsets = lock(self.in_flight).ready(wait)?;
         match self.consumer.commit(&offsets, wait) {
             // A refused commit costs a replay, never a record.
             Err(error) if error.retryable() => {
@@ -200,7 +201,7 @@ impl Loop<'_> {
     }
 
     fn at_end(&mut self) -> Result<bool> {
-        let waiting = lock(self.flight).rows();
+        let waiting = lock(self.in_flight).rows();
         if waiting > 0 {
             tracing::debug!(waiting, "at the end?");
             return Ok(false);
@@ -252,7 +253,7 @@ mod tests {
     use ports::topic::Message;
 
     /// Publishes three trades and consumes with cancellation already requested; returns how many were stored.
-    fn stored_after_stop(grace: Option<Duration>) -> (u64, bool) {
+    fn stored_after_stop(drain_deadline: Option<Duration>) -> (u64, bool) {
         let dir = tempfile::tempdir().unwrap();
         let (topics, names) = (SqliteTopics::new(dir.path().join("t.db")), Names::new("t"));
         topics.init(&names.specs(2)).unwrap();
@@ -273,7 +274,7 @@ mod tests {
         }
         producer.flush(Duration::from_secs(1)).unwrap();
         let (store, telemetry) = (SqliteStore::new(dir.path().join("s.db")), Arc::new(Telemetry::default()));
-        let settings = Settings {
+        let settings = ConsumeSettings {
             names,
             group: "g".to_owned(),
             cycle: 100,
@@ -284,7 +285,7 @@ mod tests {
         };
         let stop = CancelToken::default();
         stop.cancel();
-        let stop = grace.map_or(stop.clone(), |grace| stop.delayed(grace));
+        let stop = drain_deadline.map_or(stop.clone(), |drain_deadline| stop.delayed(drain_deadline));
         let report = run(&topics, &store, &settings, &telemetry, &stop, &AtomicBool::new(true)).unwrap();
         (telemetry.get(&telemetry.stored), report.at_end)
     }

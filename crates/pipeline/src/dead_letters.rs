@@ -48,9 +48,9 @@ struct Ready<'a> {
 
 /// What [`redrive`] would publish and what it would refuse, without reading any message.
 #[must_use]
-pub fn plan(names: &Names, letters: &[&Entry]) -> Report {
+pub fn plan(names: &Names, dead_letters: &[&Entry]) -> Report {
     let mut report = Report::default();
-    for entry in letters {
+    for entry in dead_letters {
         match target(entry, names) {
             Ok(_) => report.redriven.push(entry.number),
             Err(reason) => report.refused.push((entry.number, reason)),
@@ -59,20 +59,21 @@ pub fn plan(names: &Names, letters: &[&Entry]) -> Report {
     report
 }
 
-/// Publishes the messages of `letters`. A stop ends it between two batches.
+/// Publishes the messages of `dead_letters`. A stop ends it between two batches.
 ///
 /// # Errors
 /// The topic's. What was marked before is done; the rest stays open.
 pub fn redrive(
     topics: &dyn Topics,
     names: &Names,
-    letters: &[&Entry],
+    dead_letters: &[&Entry],
     settings: &Settings,
     stop: &CancelToken,
 ) -> Result<Report> {
-    let mut report = plan(names, letters);
+    let mut report = plan(names, dead_letters);
     let planned: BTreeSet<Number> = std::mem::take(&mut report.redriven).into_iter().collect();
-    let able: Vec<&Entry> = letters.iter().copied().filter(|entry| planned.contains(&entry.number)).collect();
+    let able: Vec<&Entry> =
+        dead_letters.iter().copied().filter(|entry| planned.contains(&entry.number)).collect();
     let whole = if settings.payload.is_some() { BTreeMap::new() } else { cut_messages(topics, &able)? };
     let mut producer = topics.producer()?;
     let mut batch: Vec<Ready<'_>> = Vec::new();
@@ -110,9 +111,9 @@ pub fn redrive(
 ///
 /// # Errors
 /// The topic's.
-pub fn discard(topics: &dyn Topics, names: &Names, letters: &[&Entry]) -> Result<()> {
+pub fn discard(topics: &dyn Topics, names: &Names, dead_letters: &[&Entry]) -> Result<()> {
     let mut producer = topics.producer()?;
-    for entry in letters {
+    for entry in dead_letters {
         entry.settle(State::Discarded, names, &mut *producer)?;
     }
     acknowledged(&mut *producer, "markers of dead letters")
@@ -136,9 +137,9 @@ fn target(entry: &Entry, names: &Names) -> Result<String, String> {
 }
 
 /// The whole messages of letters that keep only the beginning, as far as their topics still hold them.
-fn cut_messages(topics: &dyn Topics, letters: &[&Entry]) -> Result<BTreeMap<Number, Vec<u8>>> {
+fn cut_messages(topics: &dyn Topics, dead_letters: &[&Entry]) -> Result<BTreeMap<Number, Vec<u8>>> {
     let mut wanted: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
-    for entry in letters.iter().filter(|entry| entry.cut.is_some()) {
+    for entry in dead_letters.iter().filter(|entry| entry.cut.is_some()) {
         if let Some((topic, ..)) = entry.place() {
             wanted.entry(topic).or_default().push(entry);
         }

@@ -20,10 +20,10 @@
 //! | [`verify`] | compares source, topic and store record by record |
 //!
 //! ```no_run
-//! use pipeline::produce::{self, Settings};
+//! use pipeline::produce::{self, ProduceSettings};
 //! use ports::{CancelToken, source::Source, telemetry::Telemetry, topic::Topics};
 //!
-//! fn publish(source: &mut dyn Source, topics: &dyn Topics, settings: &Settings) -> ports::Result<bool> {
+//! fn publish(source: &mut dyn Source, topics: &dyn Topics, settings: &ProduceSettings) -> ports::Result<bool> {
 //!     let report = produce::run(source, topics, settings, &Telemetry::default(), &CancelToken::default())?;
 //!     Ok(report.finished)
 //! }

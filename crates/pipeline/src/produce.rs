@@ -5,7 +5,7 @@ use crate::vendor_bars;
 use market::Kind;
 use market::codec::json::SCHEMA;
 use ports::dead_letter::Stage;
-use ports::gap::State;
+use ports::gap::GapState;
 use ports::source::{Event, Source};
 use ports::telemetry::{Latency, Telemetry};
 use ports::topic::{Message, Names, Producer, Topics};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 /// Settings of a run.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct ProduceSettings {
     /// Topic names.
     pub names: Names,
     /// How often the source position is saved.
@@ -34,7 +34,7 @@ const LAG: Duration = Duration::from_millis(500);
 
 /// Result of a run.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Report {
+pub struct ProduceReport {
     /// Rows skipped because an earlier run published them.
     pub resumed: u64,
     /// Whether the source ended.
@@ -48,12 +48,12 @@ pub struct Report {
 pub fn run(
     source: &mut dyn Source,
     topics: &dyn Topics,
-    settings: &Settings,
+    settings: &ProduceSettings,
     telemetry: &Telemetry,
     stop: &CancelToken,
-) -> Result<Report> {
+) -> Result<ProduceReport> {
     let mut producer = topics.producer()?;
-    let mut report = Report::default();
+    let mut report = ProduceReport::default();
     if !settings.replay {
         report.resumed = source.resume(&producer.positions()?)?;
     }
@@ -109,7 +109,7 @@ struct Publisher<'a> {
 }
 
 impl<'a> Publisher<'a> {
-    fn new(producer: &'a mut dyn Producer, settings: &Settings, telemetry: &'a Telemetry) -> Self {
+    fn new(producer: &'a mut dyn Producer, settings: &ProduceSettings, telemetry: &'a Telemetry) -> Self {
         Self {
             producer,
             telemetry,
@@ -126,18 +126,18 @@ impl<'a> Publisher<'a> {
         match event {
             Event::Gap(gap) => {
                 // The fetched records become durable before the closed gap.
-                if gap.state == State::Closed && self.producer.flush(FLUSH)? > 0 {
+                if gap.state == GapState::Closed && self.producer.flush(FLUSH)? > 0 {
                     return Err(Error::external("the topic did not acknowledge backfilled records")
                         .hint("the next start finds the gap again"));
                 }
                 gap.send(&self.names, self.producer)?;
-                let counter = if gap.state == State::Closed {
+                let counter = if gap.state == GapState::Closed {
                     &self.telemetry.gaps_closed
                 } else {
                     &self.telemetry.gaps
                 };
                 // Reported twice: when it is found, and when it is fetched or not.
-                self.telemetry.add(counter, u64::from(gap.to.is_none() || gap.state == State::Closed));
+                self.telemetry.add(counter, u64::from(gap.to.is_none() || gap.state == GapState::Closed));
             }
             Event::Record { kind, symbol, recv_ts, payload } => {
                 self.producer.send(&Message {
@@ -158,10 +158,10 @@ impl<'a> Publisher<'a> {
                 self.telemetry.add(&self.telemetry.vendor_bars, 1);
             }
             Event::Notice(notice) => notice.send(&self.names, self.producer)?,
-            Event::Dead(letter) => {
-                debug_assert_eq!(letter.stage, Stage::Source);
-                self.telemetry.dead_letter(&letter);
-                letter.send(&self.dead_letters, self.producer)?;
+            Event::Dead(dead_letter) => {
+                debug_assert_eq!(dead_letter.stage, Stage::Source);
+                self.telemetry.dead_letter(&dead_letter);
+                dead_letter.send(&self.dead_letters, self.producer)?;
             }
         }
         Ok(())

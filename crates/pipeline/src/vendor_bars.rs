@@ -51,15 +51,15 @@ pub fn store(
     let mut consumer = topics.consumer(&format!("{group}-vendor-bars"), &list)?;
     let mut next = BTreeMap::<Partition, i64>::new();
     while !stop.is_cancelled() {
-        let (mut bars, mut letters) = (Vec::new(), Vec::new());
+        let (mut bars, mut dead_letters) = (Vec::new(), Vec::new());
         let fetched = consumer.fetch(AT_ONCE, WAIT, &mut |message| {
             next.insert(message.partition(), message.offset() + 1);
             match codec::from_json(message.payload()) {
                 Ok(bar) => bars.push(bar),
                 Err(reason) => {
-                    let mut letter = DeadLetter::of_message(message, &list, reason);
-                    "bar".clone_into(&mut letter.kind);
-                    letters.push(letter);
+                    let mut dead_letter = DeadLetter::of_message(message, &list, reason);
+                    "bar".clone_into(&mut dead_letter.kind);
+                    dead_letters.push(dead_letter);
                 }
             }
         })?;
@@ -82,11 +82,11 @@ pub fn store(
             }
             continue;
         }
-        if !letters.is_empty() {
+        if !dead_letters.is_empty() {
             let mut producer = topics.producer()?;
-            for letter in &letters {
-                telemetry.dead_letter(letter);
-                letter.send(&names.dead_letters(), &mut *producer)?;
+            for dead_letter in &dead_letters {
+                telemetry.dead_letter(dead_letter);
+                dead_letter.send(&names.dead_letters(), &mut *producer)?;
             }
             if producer.flush(FLUSH)? > 0 {
                 return Err(Error::external("the topic did not acknowledge dead letters"));

@@ -113,14 +113,14 @@ impl Place {
     fn fill(&self) {
         self.topics.init(&self.names.specs(2)).unwrap();
         let (telemetry, stop) = (Arc::new(Telemetry::default()), CancelToken::default());
-        let producing = produce::Settings {
+        let producing = produce::ProduceSettings {
             names: self.names.clone(),
             position_every: Duration::from_secs(1),
             replay: true,
             drain: Duration::from_secs(10),
         };
         produce::run(&mut Listed(records()), &self.topics, &producing, &telemetry, &stop).unwrap();
-        let consuming = consume::Settings {
+        let consuming = consume::ConsumeSettings {
             names: self.names.clone(),
             group: "g".to_owned(),
             cycle: 100,
@@ -169,7 +169,7 @@ impl Place {
         Found { repeats: topic.records.repeats, lines, differences }
     }
 
-    fn repair(&self) -> repair::Report {
+    fn repair(&self) -> repair::RepairReport {
         let (stop, only) = (CancelToken::default(), Only::default());
         let topic = verify::topic(&self.topics, &self.names, &only).unwrap().records;
         let stored = verify::store(&self.store, &only).unwrap();

@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 
 /// A slice of a batch's arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Span {
+pub struct TextSpan {
     start: u32,
     end: u32,
 }
@@ -29,17 +29,17 @@ pub struct Partition {
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
     /// The record.
-    pub record: Record<Span>,
+    pub record: Record<TextSpan>,
     /// The message's timestamp in milliseconds since 1970, from which the store's write timestamp is derived.
     pub stamp_ms: i64,
     /// Topic and partition of the message.
     pub partition: Partition,
     /// Offset of the message.
     pub offset: i64,
-    raw: Span,
+    raw: TextSpan,
 }
 
-impl Span {
+impl TextSpan {
     /// Whether the slice is empty.
     #[must_use]
     pub const fn is_empty(self) -> bool {
@@ -116,21 +116,21 @@ impl Batch {
 
     /// The record that a canonical text in the arena encodes.
     #[inline]
-    fn read(&self, kind: Kind, text: Span) -> Option<Record<Span>> {
+    fn read(&self, kind: Kind, text: TextSpan) -> Option<Record<TextSpan>> {
         let record = json::decode_text(kind, self.text(text))?;
         let arena = self.arena.as_ptr() as usize;
         // Every non-empty text lies within this one, whose bounds are known to fit.
         Some(record.map(|text| match text.len() {
-            0 => Span::default(),
+            0 => TextSpan::default(),
             length => {
                 let start = (text.as_ptr() as usize - arena) as u32;
-                Span { start, end: start + length as u32 }
+                TextSpan { start, end: start + length as u32 }
             }
         }))
     }
 
     #[cold]
-    fn push_loose(&mut self, kind: Kind, payload: &[u8]) -> Result<Span, String> {
+    fn push_loose(&mut self, kind: Kind, payload: &[u8]) -> Result<TextSpan, String> {
         let mut canonical = Vec::new();
         json::normalize(kind, payload, &mut canonical).map_err(|error| error.to_string())?;
         let start = self.arena.len();
@@ -138,15 +138,15 @@ impl Batch {
         self.span_from(start)
     }
 
-    fn span_from(&self, start: usize) -> Result<Span, String> {
+    fn span_from(&self, start: usize) -> Result<TextSpan, String> {
         match (u32::try_from(start), u32::try_from(self.arena.len())) {
-            (Ok(start), Ok(end)) => Ok(Span { start, end }),
+            (Ok(start), Ok(end)) => Ok(TextSpan { start, end }),
             _ => Err("batch beyond 4 GiB".to_owned()),
         }
     }
 
     #[inline]
-    fn text(&self, span: Span) -> &str {
+    fn text(&self, span: TextSpan) -> &str {
         &self.arena[span.start as usize..span.end as usize]
     }
 
@@ -184,7 +184,7 @@ impl Batch {
         self.text(match &row.record {
             Record::Trade(trade) => trade.conditions,
             Record::Quote(quote) => quote.conditions,
-            Record::Reading(_) => Span::default(),
+            Record::Reading(_) => TextSpan::default(),
         })
     }
 
@@ -192,7 +192,7 @@ impl Batch {
     #[must_use]
     #[inline]
     pub fn by_identity(&self, a: &Row, b: &Row) -> Ordering {
-        let texts = |a: Span, b: Span| compare(self.bytes(a), self.bytes(b));
+        let texts = |a: TextSpan, b: TextSpan| compare(self.bytes(a), self.bytes(b));
         match (&a.record, &b.record) {
             (Record::Trade(a), Record::Trade(b)) => {
                 texts(a.feed, b.feed).then_with(|| texts(a.venue, b.venue)).then_with(|| texts(a.id, b.id))
@@ -204,7 +204,7 @@ impl Batch {
     }
 
     #[inline]
-    fn bytes(&self, span: Span) -> &[u8] {
+    fn bytes(&self, span: TextSpan) -> &[u8] {
         &self.arena.as_bytes()[span.start as usize..span.end as usize]
     }
 

@@ -157,7 +157,7 @@ mod tests {
     }
 
     fn sent(raw: usize, text: usize) -> (String, BTreeMap<String, String>, usize) {
-        let letter = DeadLetter {
+        let dead_letter = DeadLetter {
             stage: Stage::Decode,
             origin: "t/0@7".to_owned(),
             reason: "é".repeat(text),
@@ -168,12 +168,12 @@ mod tests {
             stamp_ms: Some(5),
         };
         let mut recorder = Recorder::default();
-        letter.send("dlq", &mut recorder).unwrap();
+        dead_letter.send("dlq", &mut recorder).unwrap();
         recorder.0.remove(0)
     }
 
     #[test]
-    fn a_message_that_fits_is_kept_whole() {
+    fn a_message_that_fits_is_kept_in_full() {
         let (_, headers, length) = sent(MAX_RAW, 3);
         assert_eq!(length, MAX_RAW);
         assert!(!headers.contains_key("cut"));

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 /// State of a gap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum GapState {
     /// Records may be missing.
     Open,
     /// The missing records were fetched from the vendor, and a second request confirmed them.
@@ -28,7 +28,7 @@ pub enum State {
 
 /// Proof that a closed gap is complete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Proof {
+pub struct GapProof {
     /// Records of the span in the vendor's history, all of them published.
     pub fetched: u64,
     /// Records of the span when requested again.
@@ -54,10 +54,10 @@ pub struct Gap {
     /// Cause of the gap.
     pub cause: String,
     /// Its state.
-    pub state: State,
+    pub state: GapState,
     /// Proof, once it is closed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub proof: Option<Proof>,
+    pub proof: Option<GapProof>,
     /// Why it is still open.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note: Option<String>,
@@ -111,7 +111,7 @@ impl Gap {
             from: now.clone(),
             to: Some(now),
             cause: range.describe(topics),
-            state: State::Open,
+            state: GapState::Open,
             proof: None,
             note: Some("which records they were is unknown; fetch the span from the source again".to_owned()),
             offsets: Some(LostOffsets { topic: topic.to_owned(), partition, from, to: range.to }),

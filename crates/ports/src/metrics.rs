@@ -86,9 +86,9 @@ pub struct Metrics {
 }
 
 /// Registers what it makes.
-struct Maker(Registry);
+struct AggregationWorker(Registry);
 
-impl Maker {
+impl AggregationWorker {
     fn kept<M: prometheus::core::Collector + Clone + 'static>(
         &self,
         made: prometheus::Result<M>,
@@ -116,7 +116,7 @@ impl Maker {
 
 impl Metrics {
     fn new() -> prometheus::Result<Self> {
-        let make = Maker(Registry::new());
+        let make = AggregationWorker(Registry::new());
         let metrics = Self {
             build_info: make.gauges(
                 "tapeline_build_info",

@@ -9,7 +9,7 @@
 use crate::Result;
 use crate::topic::{Names, Producer, send_json};
 use market::UnixNanos;
-use market::codec::aside::Bands;
+use market::codec::vendor_bar::Bands;
 use serde::Serialize;
 
 /// A notice.

@@ -18,7 +18,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Done {
     /// The id it was submitted under.
-    pub ticket: u64,
+    pub batch_id: u64,
     /// The batch, for its rejected rows and for reuse.
     pub batch: Batch,
     /// Rows (by index) that can never be stored, and why. All others are stored.
@@ -31,7 +31,7 @@ pub trait Writer: Send {
     ///
     /// # Errors
     /// The writer failed permanently.
-    fn submit(&mut self, ticket: u64, batch: Batch) -> Result<()>;
+    fn submit(&mut self, batch_id: u64, batch: Batch) -> Result<()>;
 
     /// Returns the next acknowledgement, if one arrives within `wait`.
     ///

@@ -51,7 +51,7 @@ pub struct Telemetry {
 struct Tables {
     published: BTreeMap<(String, &'static str), u64>,
     stored: BTreeMap<(String, &'static str), u64>,
-    letters: Vec<String>,
+    dead_letters: Vec<String>,
     lost: Vec<String>,
     latency: Latency,
     lag: Latency,
@@ -91,15 +91,16 @@ impl Telemetry {
     }
 
     /// Counts dead letters and remembers the first for the summary.
-    pub fn dead_letter(&self, letter: &crate::dead_letter::DeadLetter) {
+    pub fn dead_letter(&self, dead_letter: &crate::dead_letter::DeadLetter) {
         self.add(&self.dead, 1);
-        METRICS.dead_letter(letter.stage);
+        METRICS.dead_letter(dead_letter.stage);
         let mut tables = self.tables();
         // A file full of dead letters must not flood the log: all are on their topic.
-        if tables.letters.len() < NAMED {
-            let (origin, stage, reason) = (&letter.origin, letter.stage.name(), &letter.reason);
+        if tables.dead_letters.len() < NAMED {
+            let (origin, stage, reason) =
+                (&dead_letter.origin, dead_letter.stage.name(), &dead_letter.reason);
             tracing::warn!(origin, stage, reason, "dead letter");
-            tables.letters.push(format!("{origin} ({stage}): {reason}"));
+            tables.dead_letters.push(format!("{origin} ({stage}): {reason}"));
         }
     }
 
@@ -121,8 +122,8 @@ impl Telemetry {
 
     /// The first few dead letters, one line each.
     #[must_use]
-    pub fn letters(&self) -> Vec<String> {
-        self.tables().letters.clone()
+    pub fn dead_letters(&self) -> Vec<String> {
+        self.tables().dead_letters.clone()
     }
 
     /// Adds published records by symbol and kind.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 /// How a server's certificate is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verify {
+pub enum CertificateCheck {
     /// Issued by a trusted authority, for the host connected to.
     Full,
     /// Issued by a trusted authority, for any host.
@@ -30,14 +30,14 @@ pub struct Tls {
     /// The password of `key`; empty: none.
     pub key_password: Secret,
     /// How the server's certificate is verified.
-    pub verify: Verify,
+    pub verify: CertificateCheck,
 }
 
 impl Default for Tls {
     fn default() -> Self {
         let (ca, certificate, key) = (String::new(), String::new(), String::new());
         let key_password = Secret::default();
-        Self { enabled: false, ca, certificate, key, key_password, verify: Verify::Full }
+        Self { enabled: false, ca, certificate, key, key_password, verify: CertificateCheck::Full }
     }
 }
 

@@ -18,7 +18,7 @@
 //! | `assets` | the page, embedded |
 //!
 //! ```no_run
-//! fn serve(settings: server::Settings, engines: server::Engines) -> ports::Result<()> {
+//! fn serve(settings: server::ServerSettings, engines: server::Engines) -> ports::Result<()> {
 //!     let cancel = ports::CancelToken::default();
 //!     let server = server::Server::start(settings, engines, &cancel)?;
 //!     println!("serving http://{}/", server.address());
@@ -46,7 +46,7 @@ use std::thread::JoinHandle;
 
 pub use api::alerts::AlertLog;
 pub use api::verify::{Proof, ProofLine, Verify};
-pub use settings::Settings;
+pub use settings::ServerSettings;
 
 /// What the server reads.
 #[derive(Clone)]
@@ -79,7 +79,7 @@ impl Server {
     ///
     /// # Errors
     /// The address is in use or not allowed without a token, or a thread cannot be started.
-    pub fn start(settings: Settings, engines: Engines, stop: &CancelToken) -> Result<Self> {
+    pub fn start(settings: ServerSettings, engines: Engines, stop: &CancelToken) -> Result<Self> {
         let settings = Arc::new(settings);
         let socket = http::listen::bind(&settings)?;
         let address =

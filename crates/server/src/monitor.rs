@@ -2,7 +2,7 @@
 
 use crate::http::guard::{credentials, is_local, same};
 use crate::http::listen;
-use crate::settings::Settings;
+use crate::settings::ServerSettings;
 use crate::thread;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -40,7 +40,7 @@ impl Monitor {
     ///
     /// # Errors
     /// The address is taken, or is open to the network while there is no token.
-    pub fn start(settings: Settings, probe: Arc<dyn Probe>, stop: &CancelToken) -> Result<Self> {
+    pub fn start(settings: ServerSettings, probe: Arc<dyn Probe>, stop: &CancelToken) -> Result<Self> {
         let resolved = settings.listen.to_socket_addrs().ok().and_then(|mut found| found.next());
         if resolved.is_some_and(|address| !address.ip().is_loopback()) && settings.token.is_empty() {
             return Err(Error::user(format!(

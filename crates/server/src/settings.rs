@@ -5,13 +5,13 @@ use std::time::Duration;
 
 /// Listening address and limits of the server.
 #[derive(Clone)]
-pub struct Settings {
+pub struct ServerSettings {
     /// `HOST:PORT`; port 0 chooses a free one.
     pub listen: String,
     /// Token that clients must present; required if `listen` is not a loopback address. Empty: none.
     pub token: String,
     /// How bars are built: intervals, and policy and calendar by feed.
-    pub bars: market::bar::Settings,
+    pub bars: market::bar::AggregatorSettings,
     /// Folder of factor files for adjusted bars.
     pub factors: Option<PathBuf>,
     /// Limits.
@@ -57,10 +57,10 @@ impl Default for Limits {
     }
 }
 
-impl Settings {
+impl ServerSettings {
     /// Loopback, no token, the default limits.
     #[must_use]
-    pub fn new(listen: impl Into<String>, bars: market::bar::Settings) -> Self {
+    pub fn new(listen: impl Into<String>, bars: market::bar::AggregatorSettings) -> Self {
         Self { listen: listen.into(), token: String::new(), bars, factors: None, limits: Limits::default() }
     }
 
@@ -75,7 +75,7 @@ impl Settings {
     }
 }
 
-impl std::fmt::Debug for Settings {
+impl std::fmt::Debug for ServerSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Settings")
             .field("listen", &self.listen)

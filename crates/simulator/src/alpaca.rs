@@ -4,7 +4,7 @@
 
 mod amend;
 
-use super::face::{Answer, Client, Face, Refused, Request, Trouble};
+use super::vendor_api::{Client, Disconnect, Refused, Request, StreamResponse, VendorApi};
 use super::{Fault, Item, Shared, bars};
 use market::bar::TradeValues;
 use market::interval::Interval;
@@ -90,7 +90,7 @@ impl Alpaca {
     }
 }
 
-impl Face for Alpaca {
+impl VendorApi for Alpaca {
     fn admits(&self, _: &Shared, path: &str) -> bool {
         path.contains(CRYPTO) == self.crypto
     }
@@ -99,28 +99,28 @@ impl Face for Alpaca {
         Some(r#"[{"T":"success","msg":"connected"}]"#.to_owned())
     }
 
-    fn hear(&self, shared: &Shared, client: &mut Client, said: Option<&Value>) -> Answer {
-        let Some(said) = said else { return Answer::of(error(400, "invalid syntax")) };
-        let text = |name: &str| said[name].as_str().unwrap_or_default();
+    fn receive(&self, shared: &Shared, client: &mut Client, message: Option<&Value>) -> StreamResponse {
+        let Some(message) = message else { return StreamResponse::of(error(400, "invalid syntax")) };
+        let text = |name: &str| message[name].as_str().unwrap_or_default();
         match text("action") {
-            "auth" if client.authenticated => Answer::of(error(403, "already authenticated")),
+            "auth" if client.authenticated => StreamResponse::of(error(403, "already authenticated")),
             "auth" if shared.admits(text("key"), text("secret")) => {
                 client.authenticated = true;
-                Answer::of(r#"[{"T":"success","msg":"authenticated"}]"#)
+                StreamResponse::of(r#"[{"T":"success","msg":"authenticated"}]"#)
             }
-            "auth" => Answer::last(error(402, "auth failed")),
-            _ if !client.authenticated => Answer::of(error(401, "not authenticated")),
+            "auth" => StreamResponse::last(error(402, "auth failed")),
+            _ if !client.authenticated => StreamResponse::of(error(401, "not authenticated")),
             action @ ("subscribe" | "unsubscribe") => {
                 let mut state = json!({"T": "subscription"});
                 for name in ["updatedBars", "dailyBars", "lulds"] {
                     state[name] = json!([]);
                 }
                 let named = |channel: &str| {
-                    let list = said[channel].as_array().into_iter().flatten();
+                    let list = message[channel].as_array().into_iter().flatten();
                     list.filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()
                 };
                 if CHANNELS.iter().any(|(channel, _)| named(channel).len() > shared.settings.symbols) {
-                    return Answer::of(error(405, "symbol limit exceeded"));
+                    return StreamResponse::of(error(405, "symbol limit exceeded"));
                 }
                 if action == "subscribe" {
                     client.statuses.extend(named("statuses"));
@@ -140,9 +140,9 @@ impl Face for Alpaca {
                 }
                 state["corrections"] = state["trades"].clone();
                 state["cancelErrors"] = state["trades"].clone();
-                Answer::of(Value::Array(vec![state]).to_string())
+                StreamResponse::of(Value::Array(vec![state]).to_string())
             }
-            _ => Answer::of(error(400, "invalid syntax")),
+            _ => StreamResponse::of(error(400, "invalid syntax")),
         }
     }
 
@@ -184,10 +184,10 @@ impl Face for Alpaca {
         vec![format!("[{}]", messages.join(","))]
     }
 
-    fn trouble(&self, trouble: Trouble) -> Option<String> {
-        Some(match trouble {
-            Trouble::Limit => error(406, "connection limit exceeded"),
-            Trouble::Slow => error(407, "slow client"),
+    fn disconnect(&self, disconnect: Disconnect) -> Option<String> {
+        Some(match disconnect {
+            Disconnect::Limit => error(406, "connection limit exceeded"),
+            Disconnect::Slow => error(407, "slow client"),
         })
     }
 

@@ -1,6 +1,6 @@
 //! Simulates Alpha Vantage: always HTTP 200, numbers as text, newest first, exchange-local time.
 
-use super::face::{Face, Refused, Request};
+use super::vendor_api::{Refused, Request, VendorApi};
 use super::{Shared, bars};
 use market::UnixNanos;
 use market::interval::MINUTE;
@@ -15,7 +15,7 @@ const COMPACT: usize = 100;
 /// How far back a reply without a month goes.
 const RECENT: i64 = 30 * 24 * 60 * MINUTE;
 
-impl Face for AlphaVantage {
+impl VendorApi for AlphaVantage {
     fn history(&self, shared: &Shared, request: &Request<'_>) -> Result<String, Refused> {
         let text = |name: &str| request.text(name).unwrap_or_default();
         let refuse = |what: &str| Ok(json!({"Error Message": what}).to_string());

@@ -2,8 +2,8 @@
 //! available at once: no stream sets a clock.
 
 use super::Shared;
-use super::face::{Refused, Request};
-use market::bar::{Aggregator, Bar, Place, TradeValues, Values};
+use super::vendor_api::{Refused, Request};
+use market::bar::{Aggregator, Bar, StreamPosition, TradeValues, Values};
 use market::interval::Interval;
 use market::{Kind, UnixNanos};
 use serde_json::{Map, Value, json};
@@ -17,7 +17,7 @@ pub(super) fn make(shared: &Shared) -> Made {
     let mut aggregator = Aggregator::new(shared.bars.clone());
     let mut made = Made::new();
     for (position, item) in shared.items.iter().enumerate().filter(|(_, item)| item.kind == Kind::Trade) {
-        let place = Place { position: position as u64, stamp_ms: item.ts / 1_000_000 };
+        let place = StreamPosition { position: position as u64, stamp_ms: item.ts / 1_000_000 };
         item.read(|record| aggregator.add(record, place));
     }
     aggregator.finish(&mut |bar: Bar| {

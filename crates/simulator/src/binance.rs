@@ -1,6 +1,6 @@
 //! Simulates Binance: combined streams, numbered trades; history from a number on, and aggregates by time.
 
-use super::face::{Answer, Client, Face, Refused, Request};
+use super::vendor_api::{Client, Refused, Request, StreamResponse, VendorApi};
 use super::{Item, Shared};
 use market::{Kind, Record};
 use serde_json::{Value, json};
@@ -8,26 +8,26 @@ use serde_json::{Value, json};
 #[derive(Debug)]
 pub(super) struct Binance;
 
-impl Face for Binance {
+impl VendorApi for Binance {
     fn numbered(&self) -> bool {
         true
     }
 
-    fn hear(&self, _: &Shared, client: &mut Client, said: Option<&Value>) -> Answer {
-        let said = said.unwrap_or(&Value::Null);
-        let method = said["method"].as_str();
+    fn receive(&self, _: &Shared, client: &mut Client, message: Option<&Value>) -> StreamResponse {
+        let message = message.unwrap_or(&Value::Null);
+        let method = message["method"].as_str();
         if !matches!(method, Some("SUBSCRIBE" | "UNSUBSCRIBE")) {
-            return Answer::of(
-                json!({"error": {"code": 2, "msg": "Invalid request: unknown method"}, "id": said["id"]})
+            return StreamResponse::of(
+                json!({"error": {"code": 2, "msg": "Invalid request: unknown method"}, "id": message["id"]})
                     .to_string(),
             );
         }
-        for stream in said["params"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        for stream in message["params"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             if let Some((symbol, "trade")) = stream.split_once('@') {
                 client.set(Kind::Trade, &symbol.to_ascii_uppercase(), method == Some("SUBSCRIBE"));
             }
         }
-        Answer::of(json!({"result": null, "id": said["id"]}).to_string())
+        StreamResponse::of(json!({"result": null, "id": message["id"]}).to_string())
     }
 
     fn live(&self, item: &Item, record: &Record<&str>, out: &mut String) {

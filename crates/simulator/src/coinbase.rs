@@ -1,6 +1,6 @@
 //! Simulates Coinbase Advanced Trade: counted messages, a snapshot first, heartbeats; history newest first.
 
-use super::face::{Answer, Client, Face, Refused, Request, Trouble, last_segment};
+use super::vendor_api::{Client, Disconnect, Refused, Request, StreamResponse, VendorApi, last_segment};
 use super::{Item, Shared};
 use market::{Kind, Record};
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ fn trade(item: &Item, record: &Record<&str>) -> Option<String> {
 }
 
 /// A message with the next number.
-fn told(client: &mut Client, channel: &str, events: &str) -> String {
+fn sent(client: &mut Client, channel: &str, events: &str) -> String {
     let number = client.sent;
     client.sent += 1;
     format!(
@@ -36,32 +36,34 @@ fn told(client: &mut Client, channel: &str, events: &str) -> String {
     )
 }
 
-impl Face for Coinbase {
+impl VendorApi for Coinbase {
     fn numbered(&self) -> bool {
         true
     }
 
-    fn hear(&self, shared: &Shared, client: &mut Client, said: Option<&Value>) -> Answer {
-        let said = said.unwrap_or(&Value::Null);
-        let (class, channel) = (said["type"].as_str(), said["channel"].as_str().unwrap_or_default());
+    fn receive(&self, shared: &Shared, client: &mut Client, message: Option<&Value>) -> StreamResponse {
+        let message = message.unwrap_or(&Value::Null);
+        let (class, channel) = (message["type"].as_str(), message["channel"].as_str().unwrap_or_default());
         let Some(class @ ("subscribe" | "unsubscribe")) = class else {
-            return Answer::of(json!({"type": "error", "message": "failure to read message"}).to_string());
+            return StreamResponse::of(
+                json!({"type": "error", "message": "failure to read message"}).to_string(),
+            );
         };
         let wanted = class == "subscribe";
-        let products = said["product_ids"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let products = message["product_ids"].as_array().into_iter().flatten().filter_map(Value::as_str);
         match channel {
             "heartbeats" => client.authenticated = wanted,
             "market_trades" => {
                 for product in products {
                     if !shared.symbols.iter().any(|known| known == product) {
                         let message = format!("{product} is not a valid product");
-                        return Answer::of(json!({"type": "error", "message": message}).to_string());
+                        return StreamResponse::of(json!({"type": "error", "message": message}).to_string());
                     }
                     client.set(Kind::Trade, product, wanted);
                 }
             }
             _ => {
-                return Answer::of(
+                return StreamResponse::of(
                     json!({"type": "error", "message": "channel is not supported"}).to_string(),
                 );
             }
@@ -74,7 +76,7 @@ impl Face for Coinbase {
             let trades: Vec<String> =
                 before.take(3).filter_map(|item| item.read(|record| trade(item, record))?).collect();
             let event = format!("{{\"type\":\"snapshot\",\"trades\":[{}]}}", trades.join(","));
-            frames.push(told(client, "market_trades", &event));
+            frames.push(sent(client, "market_trades", &event));
         }
         let mut state = json!({});
         if client.authenticated {
@@ -83,8 +85,8 @@ impl Face for Coinbase {
         if client.subscribed() {
             state["market_trades"] = client.symbols[0].iter().cloned().collect();
         }
-        frames.push(told(client, "subscriptions", &json!({"subscriptions": state}).to_string()));
-        Answer { frames, end: false }
+        frames.push(sent(client, "subscriptions", &json!({"subscriptions": state}).to_string()));
+        StreamResponse { frames, end: false }
     }
 
     fn live(&self, item: &Item, record: &Record<&str>, out: &mut String) {
@@ -93,19 +95,19 @@ impl Face for Coinbase {
 
     fn frames(&self, client: &mut Client, messages: Vec<String>) -> Vec<String> {
         let event = format!("{{\"type\":\"update\",\"trades\":[{}]}}", messages.join(","));
-        vec![told(client, "market_trades", &event)]
+        vec![sent(client, "market_trades", &event)]
     }
 
-    fn trouble(&self, trouble: Trouble) -> Option<String> {
-        (trouble == Trouble::Limit)
+    fn disconnect(&self, disconnect: Disconnect) -> Option<String> {
+        (disconnect == Disconnect::Limit)
             .then(|| json!({"type": "error", "message": "rate limit exceeded"}).to_string())
     }
 
-    fn beat(&self, client: &mut Client) -> Option<String> {
+    fn keepalive(&self, client: &mut Client) -> Option<String> {
         // `authenticated` means that heartbeats were requested: this vendor has no other state.
         let event =
             format!("{{\"current_time\":\"{}\",\"heartbeat_counter\":{}}}", ports::clock::now(), client.sent);
-        client.authenticated.then(|| told(client, "heartbeats", &event))
+        client.authenticated.then(|| sent(client, "heartbeats", &event))
     }
 
     fn history(&self, shared: &Shared, request: &Request<'_>) -> Result<String, Refused> {

@@ -1,6 +1,6 @@
 //! Injected faults. The same seed injects the same faults at the same records.
 
-use super::face::Face;
+use super::vendor_api::VendorApi;
 
 /// A fault, each seen at a real vendor (issue trackers are listed in docs/sources.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,11 +74,11 @@ impl Fault {
 
 /// Faults that a client can notice: a sequence gap only if trades are numbered, a duplicate only if they have
 /// an id, an amendment only if the vendor sends any.
-pub(super) fn kinds(face: &dyn Face) -> Vec<Fault> {
+pub(super) fn kinds(api: &dyn VendorApi) -> Vec<Fault> {
     let noticed = |fault: &Fault| match fault {
-        Fault::Hole => face.numbered(),
-        Fault::Duplicate => face.identified(),
-        fault if fault.amends() => face.amends(),
+        Fault::Hole => api.numbered(),
+        Fault::Duplicate => api.identified(),
+        fault if fault.amends() => api.amends(),
         _ => true,
     };
     ALL.into_iter().filter(noticed).collect()
@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(faults, plan(7, 36, 10_000, &ALL));
         assert_ne!(faults, plan(8, 36, 10_000, &ALL));
         assert!(ALL.iter().all(|kind| faults.iter().filter(|(_, fault)| fault == kind).count() == 3));
-        let has = |face: &dyn Face, fault| kinds(face).contains(&fault);
+        let has = |api: &dyn VendorApi, fault| kinds(api).contains(&fault);
         assert!(
             has(&Alpaca { crypto: false }, Fault::Cancel) && !has(&Alpaca { crypto: true }, Fault::Cancel)
         );

@@ -1,7 +1,7 @@
 //! Simulates Finnhub: the key in the address, no acknowledgements, an occasional `ping`; a day of ticks in
 //! columns.
 
-use super::face::{Answer, Client, Face, Refused, Request, query};
+use super::vendor_api::{Client, Refused, Request, StreamResponse, VendorApi, query};
 use super::{Item, Shared};
 use market::codec::json::conditions;
 use market::{Kind, Record};
@@ -14,7 +14,7 @@ fn codes(array: &str) -> Value {
     conditions(array).map(Value::from).collect()
 }
 
-impl Face for Finnhub {
+impl VendorApi for Finnhub {
     fn identified(&self) -> bool {
         false
     }
@@ -24,17 +24,17 @@ impl Face for Finnhub {
         query.get("token").is_some_and(|key| shared.admits_key(key))
     }
 
-    fn hear(&self, shared: &Shared, client: &mut Client, said: Option<&Value>) -> Answer {
-        let said = said.unwrap_or(&Value::Null);
-        let symbol = said["symbol"].as_str().unwrap_or_default();
-        let wanted = said["type"].as_str() == Some("subscribe");
+    fn receive(&self, shared: &Shared, client: &mut Client, message: Option<&Value>) -> StreamResponse {
+        let message = message.unwrap_or(&Value::Null);
+        let symbol = message["symbol"].as_str().unwrap_or_default();
+        let wanted = message["type"].as_str() == Some("subscribe");
         if wanted && !shared.symbols.iter().any(|known| known == symbol) {
-            return Answer::of(
+            return StreamResponse::of(
                 json!({"msg": format!("Invalid symbol {symbol}"), "type": "error"}).to_string(),
             );
         }
         client.set(Kind::Trade, symbol, wanted);
-        Answer::default()
+        StreamResponse::default()
     }
 
     fn live(&self, item: &Item, record: &Record<&str>, out: &mut String) {
@@ -54,7 +54,7 @@ impl Face for Finnhub {
         vec![format!("{{\"data\":[{}],\"type\":\"trade\"}}", messages.join(","))]
     }
 
-    fn beat(&self, _: &mut Client) -> Option<String> {
+    fn keepalive(&self, _: &mut Client) -> Option<String> {
         Some("{\"type\":\"ping\"}".to_owned())
     }
 

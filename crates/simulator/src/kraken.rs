@@ -1,7 +1,7 @@
 //! Simulates Kraken (websocket, version 2): one acknowledgement per symbol, heartbeats, numbered trades;
 //! history from a time on.
 
-use super::face::{Answer, Client, Face, Refused, Request, Trouble};
+use super::vendor_api::{Client, Disconnect, Refused, Request, StreamResponse, VendorApi};
 use super::{Item, Shared};
 use market::{Kind, Record};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ const fn side(number: u64) -> [&'static str; 2] {
     if number.is_multiple_of(2) { ["buy", "b"] } else { ["sell", "s"] }
 }
 
-impl Face for Kraken {
+impl VendorApi for Kraken {
     fn hello(&self) -> Option<String> {
         let state = json!({"version": "2.0.10", "system": "online", "api_version": "v2", "connection_id": 1});
         Some(json!({"channel": "status", "type": "update", "data": [state]}).to_string())
@@ -27,16 +27,16 @@ impl Face for Kraken {
         true
     }
 
-    fn hear(&self, shared: &Shared, client: &mut Client, said: Option<&Value>) -> Answer {
-        let Some(said) = said else {
-            return Answer::of(json!({"error": "Malformed request", "success": false}).to_string());
+    fn receive(&self, shared: &Shared, client: &mut Client, message: Option<&Value>) -> StreamResponse {
+        let Some(message) = message else {
+            return StreamResponse::of(json!({"error": "Malformed request", "success": false}).to_string());
         };
-        let (method, params, id) = (said["method"].as_str(), &said["params"], &said["req_id"]);
+        let (method, params, id) = (message["method"].as_str(), &message["params"], &message["req_id"]);
         match (method, params["channel"].as_str()) {
-            (Some("ping"), _) => Answer::of(json!({"method": "pong", "req_id": id}).to_string()),
+            (Some("ping"), _) => StreamResponse::of(json!({"method": "pong", "req_id": id}).to_string()),
             (Some(method @ ("subscribe" | "unsubscribe")), Some("trade")) => {
                 let symbols = params["symbol"].as_array().into_iter().flatten().filter_map(Value::as_str);
-                let told = symbols.map(|symbol| {
+                let sent = symbols.map(|symbol| {
                     if !shared.symbols.iter().any(|known| known == symbol) {
                         let error = format!("Currency pair not supported {symbol}");
                         return json!({"error": error, "method": method, "req_id": id, "success": false, "symbol": symbol});
@@ -45,9 +45,9 @@ impl Face for Kraken {
                     let result = json!({"channel": "trade", "snapshot": false, "symbol": symbol});
                     json!({"method": method, "req_id": id, "result": result, "success": true})
                 });
-                Answer { frames: told.map(|told| told.to_string()).collect(), end: false }
+                StreamResponse { frames: sent.map(|sent| sent.to_string()).collect(), end: false }
             }
-            _ => Answer::of(
+            _ => StreamResponse::of(
                 json!({"error": "Unsupported channel", "method": method, "req_id": id, "success": false})
                     .to_string(),
             ),
@@ -67,11 +67,11 @@ impl Face for Kraken {
         vec![format!("{{\"channel\":\"trade\",\"type\":\"update\",\"data\":[{}]}}", messages.join(","))]
     }
 
-    fn trouble(&self, trouble: Trouble) -> Option<String> {
-        (trouble == Trouble::Limit).then(|| json!({"Error": "Exceeded msg rate"}).to_string())
+    fn disconnect(&self, disconnect: Disconnect) -> Option<String> {
+        (disconnect == Disconnect::Limit).then(|| json!({"Error": "Exceeded msg rate"}).to_string())
     }
 
-    fn beat(&self, _: &mut Client) -> Option<String> {
+    fn keepalive(&self, _: &mut Client) -> Option<String> {
         Some("{\"channel\":\"heartbeat\"}".to_owned())
     }
 

@@ -10,10 +10,10 @@
 //! | `session` | one stream connection: limits, subscriptions, faults |
 //! | `history` | requests for records played so far |
 //! | `bars` | bars of the tape, for vendors that offer them |
-//! | `face` | the interface of a simulated vendor |
+//! | `vendor_api` | the interface of a simulated vendor |
 //! | `alpaca`, `massive`, `finnhub`, `coinbase`, `kraken`, `binance` | vendors with streams |
 //! | `yahoo`, `alpha_vantage`, `twelve_data` | vendors with REST only |
-//! | `packed` | MessagePack |
+//! | `msgpack` | MessagePack |
 //!
 //! The clock starts with the first subscription and waits for nobody: clients must backfill what they miss.
 //!
@@ -27,18 +27,18 @@ mod alpha_vantage;
 mod bars;
 mod binance;
 mod coinbase;
-mod face;
 mod faults;
 mod finnhub;
 mod history;
 mod kraken;
 mod massive;
-mod packed;
+mod msgpack;
 mod player;
 mod session;
 mod settings;
 mod shared;
 mod twelve_data;
+mod vendor_api;
 mod yahoo;
 
 pub use faults::Fault;
@@ -47,7 +47,7 @@ use market::codec::json;
 use ports::cancel::CancelToken;
 use ports::source::{Event, Source};
 use ports::{Error, Result};
-pub use settings::{Halt, Known, Settings, Vendor};
+pub use settings::{Halt, SimulatedVendor, SimulatorSettings, VendorNames};
 use shared::{Item, Shared};
 use std::collections::HashMap;
 use std::io::Read;
@@ -58,7 +58,7 @@ use std::time::Duration;
 
 /// Result of a run.
 #[derive(Debug, Clone, Default)]
-pub struct Report {
+pub struct SimulatorReport {
     /// Records of the tape.
     pub records: usize,
     /// Faults injected, by name.
@@ -104,21 +104,21 @@ fn read(tape: &mut dyn Source, stop: &CancelToken) -> Result<(Vec<String>, Vec<I
 /// # Errors
 /// An error of the tape.
 pub fn frames(
-    vendor: Vendor,
+    vendor: SimulatedVendor,
     tape: &mut dyn Source,
     messages: usize,
     stop: &CancelToken,
 ) -> Result<Vec<String>> {
-    let (face, (_, items)) = (vendor.face(), read(tape, stop)?);
-    let mut client = face::Client::default();
+    let (api, (_, items)) = (vendor.api(), read(tape, stop)?);
+    let mut client = vendor_api::Client::default();
     let mut out = Vec::new();
     for items in items.chunks(messages.max(1)) {
         let texts = items.iter().filter_map(|item| {
             let mut text = String::new();
-            item.read(|record| face.live(item, record, &mut text))?;
+            item.read(|record| api.live(item, record, &mut text))?;
             (!text.is_empty()).then_some(text)
         });
-        out.extend(face.frames(&mut client, texts.collect()));
+        out.extend(api.frames(&mut client, texts.collect()));
     }
     Ok(out)
 }
@@ -130,8 +130,8 @@ impl Simulator {
     /// An error of the tape, or the address is in use.
     pub fn new(
         tape: &mut dyn Source,
-        settings: Settings,
-        bars: market::bar::Settings,
+        settings: SimulatorSettings,
+        bars: market::bar::AggregatorSettings,
         stop: &CancelToken,
     ) -> Result<Self> {
         let (symbols, mut items) = read(tape, stop)?;
@@ -150,7 +150,7 @@ impl Simulator {
             .set_nonblocking(true)
             .map_err(|error| Error::internal(format!("set up the listening socket: {error}")))?;
         let shared = Shared {
-            face: settings.vendor.face(),
+            api: settings.vendor.api(),
             settings,
             bars,
             made: OnceLock::new(),
@@ -192,7 +192,7 @@ impl Simulator {
     ///
     /// # Errors
     /// A thread cannot be started.
-    pub fn run(self) -> Result<Report> {
+    pub fn run(self) -> Result<SimulatorReport> {
         let shared = &self.shared;
         let player = {
             let shared = Arc::clone(shared);
@@ -218,7 +218,7 @@ impl Simulator {
                 None => faults.push((fault.name().to_owned(), 1)),
             }
         }
-        Ok(Report { records: shared.items.len(), faults })
+        Ok(SimulatorReport { records: shared.items.len(), faults })
     }
 }
 
@@ -251,7 +251,7 @@ fn serve(shared: &Shared, mut stream: TcpStream) {
     } else {
         let mut request = vec![0_u8; 16_384];
         if let Ok(length) = stream.read(&mut request) {
-            history::answer(shared, &request[..length], &mut stream);
+            history::response(shared, &request[..length], &mut stream);
         }
     }
 }

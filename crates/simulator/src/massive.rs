@@ -1,7 +1,7 @@
 //! Simulates Massive (Polygon.io): `ev` messages, topics such as `T.SPY`; history by symbol with a
 //! `next_url`.
 
-use super::face::{Answer, Client, Face, Refused, Request, Trouble, last_segment};
+use super::vendor_api::{Client, Disconnect, Refused, Request, StreamResponse, VendorApi, last_segment};
 use super::{Item, Shared, bars};
 use market::bar::TradeValues;
 use market::codec::json::conditions;
@@ -30,23 +30,23 @@ fn status(status: &str, message: &str) -> String {
     json!([{"ev": "status", "status": status, "message": message}]).to_string()
 }
 
-impl Face for Massive {
+impl VendorApi for Massive {
     fn hello(&self) -> Option<String> {
         Some(status("connected", "Connected Successfully"))
     }
 
-    fn hear(&self, shared: &Shared, client: &mut Client, said: Option<&Value>) -> Answer {
-        let Some(said) = said else { return Answer::of(status("error", "invalid message")) };
-        let (action, params) = (said["action"].as_str(), said["params"].as_str().unwrap_or_default());
+    fn receive(&self, shared: &Shared, client: &mut Client, message: Option<&Value>) -> StreamResponse {
+        let Some(message) = message else { return StreamResponse::of(status("error", "invalid message")) };
+        let (action, params) = (message["action"].as_str(), message["params"].as_str().unwrap_or_default());
         match action {
             Some("auth") if shared.admits_key(params) => {
                 client.authenticated = true;
-                Answer::of(status("auth_success", "authenticated"))
+                StreamResponse::of(status("auth_success", "authenticated"))
             }
-            Some("auth") => Answer::last(status("auth_failed", "authentication failed")),
+            Some("auth") => StreamResponse::last(status("auth_failed", "authentication failed")),
             Some("subscribe" | "unsubscribe") if client.authenticated => {
                 let wanted = action == Some("subscribe");
-                let told = params.split(',').map(str::trim).filter(|topic| !topic.is_empty()).map(|topic| {
+                let sent = params.split(',').map(str::trim).filter(|topic| !topic.is_empty()).map(|topic| {
                     match topic.split_once('.') {
                         Some(("T", symbol)) => client.set(Kind::Trade, symbol, wanted),
                         Some(("Q", symbol)) => client.set(Kind::Quote, symbol, wanted),
@@ -64,9 +64,9 @@ impl Face for Massive {
                     let word = if wanted { "subscribed" } else { "unsubscribed" };
                     status("success", &format!("{word} to: {topic}"))
                 });
-                Answer { frames: told.collect(), end: false }
+                StreamResponse { frames: sent.collect(), end: false }
             }
-            _ => Answer::of(status("error", "not authorized")),
+            _ => StreamResponse::of(status("error", "not authorized")),
         }
     }
 
@@ -121,11 +121,11 @@ impl Face for Massive {
         vec![format!("[{}]", messages.join(","))]
     }
 
-    fn trouble(&self, trouble: Trouble) -> Option<String> {
-        match trouble {
-            Trouble::Limit => Some(status("max_connections", "Maximum number of connections exceeded.")),
+    fn disconnect(&self, disconnect: Disconnect) -> Option<String> {
+        match disconnect {
+            Disconnect::Limit => Some(status("max_connections", "Maximum number of connections exceeded.")),
             // A client that waits too long is disconnected without its queue.
-            Trouble::Slow => None,
+            Disconnect::Slow => None,
         }
     }
 

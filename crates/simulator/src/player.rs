@@ -17,7 +17,7 @@ pub(super) fn play(shared: &Shared) -> Vec<Fault> {
             return Vec::new();
         }
     }
-    let kinds = faults::kinds(shared.face.as_ref());
+    let kinds = faults::kinds(shared.api.as_ref());
     let mut plan = shared
         .settings
         .faults

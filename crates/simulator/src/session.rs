@@ -1,8 +1,8 @@
 //! One stream connection.
 
-use super::face::{Answer, Client, Trouble};
 use super::faults::Fault;
-use super::{Shared, bars, packed};
+use super::vendor_api::{Client, Disconnect, StreamResponse};
+use super::{Shared, bars, msgpack};
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender};
 use market::UnixNanos;
 use ports::cancel::CancelToken;
@@ -19,7 +19,7 @@ const QUEUE: usize = 2_048;
 /// Bytes of a frame that every client rejects.
 const GIANT: usize = 17 << 20;
 /// Keep-alive interval.
-const BEAT: Duration = Duration::from_secs(1);
+const KEEPALIVE: Duration = Duration::from_secs(1);
 
 /// Items to send, and the faults to inject.
 #[derive(Debug, Clone, Copy)]
@@ -84,21 +84,21 @@ pub(super) fn run(shared: &Shared, stream: TcpStream) {
         (!refuse.is_empty()).then(|| refuse.remove(0))
     };
     let mut packed = false;
-    let greeted = tungstenite::accept_hdr(stream, |request: &Request, response: Response| {
+    let handshaken = tungstenite::accept_hdr(stream, |request: &Request, response: Response| {
         packed = request.headers().get("content-type").is_some_and(|value| value == "application/msgpack");
         if refusal == Some(Fault::TooMany) {
             let mut refused = ErrorResponse::new(Some("too many requests".to_owned()));
             *refused.status_mut() = tungstenite::http::StatusCode::TOO_MANY_REQUESTS;
             return Err(refused);
         }
-        if !shared.face.admits(shared, &request.uri().to_string()) {
+        if !shared.api.admits(shared, &request.uri().to_string()) {
             let mut refused = ErrorResponse::new(Some("unauthorized".to_owned()));
             *refused.status_mut() = tungstenite::http::StatusCode::UNAUTHORIZED;
             return Err(refused);
         }
         Ok(response)
     });
-    let Ok(socket) = greeted else { return };
+    let Ok(socket) = handshaken else { return };
     let (queue, outs) = crossbeam_channel::bounded(QUEUE);
     let handle = Handle { queue, subscribed: Arc::default(), slow: Arc::default() };
     let mut session =
@@ -112,7 +112,7 @@ pub(super) fn run(shared: &Shared, stream: TcpStream) {
         full
     };
     if full {
-        let _ = session.trouble(Trouble::Limit);
+        let _ = session.disconnect(Disconnect::Limit);
         let _ = session.socket.close(None);
         let _ = session.socket.flush();
         return;
@@ -124,19 +124,19 @@ pub(super) fn run(shared: &Shared, stream: TcpStream) {
 impl Session<'_> {
     fn say(&mut self, frame: &str) -> Step {
         let message = if self.packed {
-            Message::binary(packed::packed(frame))
+            Message::binary(msgpack::packed(frame))
         } else {
             Message::text(frame.to_owned())
         };
         self.socket.send(message).map_err(|_| Ended)
     }
 
-    fn trouble(&mut self, trouble: Trouble) -> Step {
-        self.shared.face.trouble(trouble).map_or(Ok(()), |frame| self.say(&frame))
+    fn disconnect(&mut self, disconnect: Disconnect) -> Step {
+        self.shared.api.disconnect(disconnect).map_or(Ok(()), |frame| self.say(&frame))
     }
 
     fn talk(&mut self, outs: &Receiver<Out>) -> Step {
-        if let Some(hello) = self.shared.face.hello() {
+        if let Some(hello) = self.shared.api.hello() {
             self.say(&hello)?;
         }
         let mut beaten = std::time::Instant::now();
@@ -144,12 +144,12 @@ impl Session<'_> {
         let mut wait = Duration::from_millis(2);
         while !self.shared.stop.is_cancelled() {
             if self.handle.slow.load(Ordering::Acquire) {
-                self.trouble(Trouble::Slow)?;
+                self.disconnect(Disconnect::Slow)?;
                 return Err(Ended);
             }
-            if beaten.elapsed() > BEAT {
+            if beaten.elapsed() > KEEPALIVE {
                 beaten = std::time::Instant::now();
-                if let Some(frame) = self.shared.face.beat(&mut self.client) {
+                if let Some(frame) = self.shared.api.keepalive(&mut self.client) {
                     self.say(&frame)?;
                 }
             }
@@ -165,10 +165,10 @@ impl Session<'_> {
             wait = Duration::from_millis(2);
             match self.socket.read() {
                 Ok(Message::Text(text)) => {
-                    let said: Option<Value> = serde_json::from_str(&text).ok();
-                    self.heard(said.as_ref())?;
+                    let message: Option<Value> = serde_json::from_str(&text).ok();
+                    self.handle_message(message.as_ref())?;
                 }
-                Ok(Message::Binary(bytes)) => self.heard(packed::unpacked(&bytes).as_ref())?,
+                Ok(Message::Binary(bytes)) => self.handle_message(msgpack::unpacked(&bytes).as_ref())?,
                 Ok(Message::Close(_)) => {
                     // The library has a response ready.
                     let _ = self.socket.flush();
@@ -187,8 +187,8 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn heard(&mut self, said: Option<&Value>) -> Step {
-        let Answer { frames, end } = self.shared.face.hear(self.shared, &mut self.client, said);
+    fn handle_message(&mut self, message: Option<&Value>) -> Step {
+        let StreamResponse { frames, end } = self.shared.api.receive(self.shared, &mut self.client, message);
         for frame in frames {
             self.say(&frame)?;
         }
@@ -202,29 +202,29 @@ impl Session<'_> {
         let now = ts(out.from.wrapping_sub(1)) + 1..=ts(out.to - 1);
         let halts =
             self.shared.settings.halts.iter().filter(|halt| self.client.statuses.contains(&halt.symbol));
-        let told = halts.flat_map(|halt| [(halt, halt.from, true), (halt, halt.to, false)]);
-        let mut told: Vec<_> = told
+        let sent = halts.flat_map(|halt| [(halt, halt.from, true), (halt, halt.to, false)]);
+        let mut sent: Vec<_> = sent
             .filter(|(_, at, _)| now.contains(&at.0))
-            .filter_map(|(halt, at, halted)| Some((at, self.shared.face.status(&halt.symbol, halted, at)?)))
+            .filter_map(|(halt, at, halted)| Some((at, self.shared.api.status(&halt.symbol, halted, at)?)))
             .collect();
-        told.sort_by_key(|(at, _)| *at);
-        told
+        sent.sort_by_key(|(at, _)| *at);
+        sent
     }
 
     /// Bars that ended with these items.
     fn bars(&self, out: &Out) -> Vec<String> {
         let ts = |place: usize| self.shared.items.get(place).map_or(i64::MIN / 2, |item| item.ts);
         let (before, now) = (ts(out.from.wrapping_sub(1)), ts(out.to - 1));
-        let mut told = Vec::new();
+        let mut sent = Vec::new();
         for (interval, symbol) in &self.client.bars {
             let length = interval.nanos().unwrap_or(0);
             for (start, values) in
                 bars::between(self.shared, symbol, *interval, before - length + 1, now - length)
             {
-                told.extend(self.shared.face.bar(symbol, *interval, start, values));
+                sent.extend(self.shared.api.bar(symbol, *interval, start, values));
             }
         }
-        told
+        sent
     }
 
     fn send(&mut self, out: Out) -> Step {
@@ -241,13 +241,13 @@ impl Session<'_> {
             }
             if let Some(fault) = amended.as_ref().and_then(|amended| amended.get(&place)) {
                 let [first, then] =
-                    item.read(|record| shared.face.amended(*fault, item, record)).unwrap_or_default();
+                    item.read(|record| shared.api.amended(*fault, item, record)).unwrap_or_default();
                 messages.extend(first);
                 amends.extend(then);
                 continue;
             }
             let mut text = String::with_capacity(160);
-            item.read(|record| shared.face.live(item, record, &mut text));
+            item.read(|record| shared.api.live(item, record, &mut text));
             if !text.is_empty() {
                 messages.push(text);
             }
@@ -262,14 +262,14 @@ impl Session<'_> {
         }
         match out.fault {
             Some(Fault::Slow) => {
-                self.trouble(Trouble::Slow)?;
+                self.disconnect(Disconnect::Slow)?;
                 return Err(Ended);
             }
             Some(Fault::Drop | Fault::Limit | Fault::TooMany) => return Err(Ended),
             _ if self.stalled || messages.is_empty() => return Ok(()),
             _ => {}
         }
-        let mut frames: Vec<String> = shared.face.frames(&mut self.client, messages);
+        let mut frames: Vec<String> = shared.api.frames(&mut self.client, messages);
         match out.fault {
             Some(Fault::Cut) if !self.packed => {
                 if let Some(frame) = frames.last_mut() {

@@ -1,13 +1,13 @@
 //! Which API is simulated, and how.
 
-use super::face::Face;
+use super::vendor_api::VendorApi;
 use super::{alpaca, alpha_vantage, binance, coinbase, finnhub, kraken, massive, twelve_data, yahoo};
 use market::UnixNanos;
 
 /// A vendor's API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub enum Vendor {
+pub enum SimulatedVendor {
     Alpaca,
     AlpacaCrypto,
     Massive,
@@ -22,7 +22,7 @@ pub enum Vendor {
 
 /// The names of a vendor for people and clients.
 #[derive(Debug, Clone, Copy)]
-pub struct Known {
+pub struct VendorNames {
     /// Its name on the command line.
     pub word: &'static str,
     /// Description.
@@ -37,7 +37,7 @@ pub struct Known {
 
 const APCA: &str = "APCA_API_KEY_ID=any APCA_API_SECRET_KEY=any";
 
-impl Vendor {
+impl SimulatedVendor {
     /// All vendors.
     pub const ALL: [Self; 10] = [
         Self::Alpaca,
@@ -54,7 +54,7 @@ impl Vendor {
 
     /// Its names.
     #[must_use]
-    pub const fn known(self) -> Known {
+    pub const fn known(self) -> VendorNames {
         let (word, about, name, source, keys) = match self {
             Self::Alpaca => {
                 ("alpaca", "Stocks: stream as JSON or MessagePack, and history", "Alpaca", "alpaca:sip", APCA)
@@ -83,10 +83,10 @@ impl Vendor {
             }
             Self::Yahoo => ("yahoo", "Bars over REST", "Yahoo", "poll:yahoo", ""),
         };
-        Known { word, about, name, source, keys }
+        VendorNames { word, about, name, source, keys }
     }
 
-    pub(super) fn face(self) -> Box<dyn Face> {
+    pub(super) fn api(self) -> Box<dyn VendorApi> {
         match self {
             Self::Alpaca => Box::new(alpaca::Alpaca { crypto: false }),
             Self::AlpacaCrypto => Box::new(alpaca::Alpaca { crypto: true }),
@@ -102,7 +102,7 @@ impl Vendor {
     }
 }
 
-impl std::str::FromStr for Vendor {
+impl std::str::FromStr for SimulatedVendor {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Self, String> {
@@ -136,9 +136,9 @@ impl std::str::FromStr for Halt {
 
 /// Settings of a simulator.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct SimulatorSettings {
     /// The vendor's API.
-    pub vendor: Vendor,
+    pub vendor: SimulatedVendor,
     /// Address to listen on, for example `127.0.0.1:8900`; port 0 chooses a free one.
     pub listen: String,
     /// Speed relative to the tape; `None`: as fast as clients read.

@@ -1,8 +1,8 @@
 //! State shared by all threads of a simulator.
 
-use super::face::Face;
 use super::faults::Fault;
-use super::{Settings, bars, session};
+use super::vendor_api::VendorApi;
+use super::{SimulatorSettings, bars, session};
 use market::codec::json;
 use market::{Kind, Record};
 use ports::cancel::CancelToken;
@@ -31,10 +31,10 @@ impl Item {
 /// Shared state.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) face: Box<dyn Face>,
-    pub(super) settings: Settings,
+    pub(super) api: Box<dyn VendorApi>,
+    pub(super) settings: SimulatorSettings,
     /// How to build bars of the tape, and the bars built.
-    pub(super) bars: market::bar::Settings,
+    pub(super) bars: market::bar::AggregatorSettings,
     pub(super) made: OnceLock<bars::Made>,
     pub(super) symbols: Vec<String>,
     pub(super) items: Vec<Item>,

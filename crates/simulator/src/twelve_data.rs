@@ -1,6 +1,6 @@
 //! Simulates Twelve Data's REST API: errors with HTTP 200, numbers as text, exchange-local time.
 
-use super::face::{Face, Refused, Request};
+use super::vendor_api::{Refused, Request, VendorApi};
 use super::{Shared, bars};
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ pub(super) struct TwelveData;
 
 const ZONE: &str = "America/New_York";
 
-impl Face for TwelveData {
+impl VendorApi for TwelveData {
     fn history(&self, shared: &Shared, request: &Request<'_>) -> Result<String, Refused> {
         let text = |name: &str| request.text(name).unwrap_or_default();
         let refuse =

@@ -1,6 +1,6 @@
 //! Simulates Yahoo's chart endpoint: parallel arrays, 32-bit prices.
 
-use super::face::{Face, Refused, Request};
+use super::vendor_api::{Refused, Request, VendorApi};
 use super::{Shared, bars};
 use market::interval::{MINUTE, SECOND};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 #[derive(Debug)]
 pub(super) struct Yahoo;
 
-impl Face for Yahoo {
+impl VendorApi for Yahoo {
     fn history(&self, shared: &Shared, request: &Request<'_>) -> Result<String, Refused> {
         let symbol = request.path.strip_prefix("/v8/finance/chart/").unwrap_or_default();
         let refuse = |code: &str, what: &str| {

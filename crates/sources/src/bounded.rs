@@ -10,7 +10,7 @@ use ports::telemetry::Latency;
 const QUIET: u32 = 4;
 
 /// A source of at least this many records.
-pub struct Whole {
+pub struct BoundedSource {
     inner: Box<dyn Source>,
     expected: u64,
     handed: u64,
@@ -18,7 +18,7 @@ pub struct Whole {
     missing: bool,
 }
 
-impl Whole {
+impl BoundedSource {
     /// Ends after `expected` or more records. Duplicates count too: it still ends only once the stream is
     /// quiet.
     #[must_use]
@@ -27,7 +27,7 @@ impl Whole {
     }
 }
 
-impl Source for Whole {
+impl Source for BoundedSource {
     fn resume(&mut self, positions: &Positions) -> Result<u64> {
         self.inner.resume(positions)
     }

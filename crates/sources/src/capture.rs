@@ -2,7 +2,7 @@
 
 use crate::live::bars_of;
 use crate::unknown::UnknownMessages;
-use market::codec::feed::{Decode, Message};
+use market::codec::feed::{Decode, FeedMessage};
 use market::codec::json;
 use ports::cancel::CancelToken;
 use ports::dead_letter::{DeadLetter, Stage};
@@ -103,7 +103,7 @@ impl Source for Frames {
                 continue;
             }
             let origin = format!("{}:{}", self.path.display(), self.done);
-            let letter = |reason: String, raw: &str| DeadLetter {
+            let dead_letter = |reason: String, raw: &str| DeadLetter {
                 stage: Stage::Source,
                 origin: origin.clone(),
                 reason,
@@ -115,7 +115,7 @@ impl Source for Frames {
             let line = match line {
                 Ok(line) => line,
                 Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-                    sink(Event::Dead(letter("not UTF-8".to_owned(), "")))?;
+                    sink(Event::Dead(dead_letter("not UTF-8".to_owned(), "")))?;
                     continue;
                 }
                 Err(error) => return Err(Error::user(format!("read {}: {error}", self.path.display()))),
@@ -127,7 +127,7 @@ impl Source for Frames {
                     return;
                 }
                 let handed = match &outcome {
-                    Ok(Message::Record(record)) => {
+                    Ok(FeedMessage::Record(record)) => {
                         payload.clear();
                         json::encode(record, &mut payload);
                         sink(Event::Record {
@@ -137,20 +137,20 @@ impl Source for Frames {
                             payload: &payload,
                         })
                     }
-                    Ok(Message::Bar(given)) => match given.bar(&bars_of(&self.feed)) {
+                    Ok(FeedMessage::Bar(given)) => match given.bar(&bars_of(&self.feed)) {
                         Ok(bar) => sink(Event::Bar(&bar)),
-                        Err(reason) => sink(Event::Dead(letter(reason, raw))),
+                        Err(reason) => sink(Event::Dead(dead_letter(reason, raw))),
                     },
-                    Ok(Message::Bands(bands)) => sink(Event::Notice(&Notice::bands(&self.feed, bands))),
-                    Ok(Message::Halted { symbol, ts, halted }) => {
+                    Ok(FeedMessage::Bands(bands)) => sink(Event::Notice(&Notice::bands(&self.feed, bands))),
+                    Ok(FeedMessage::Halted { symbol, ts, halted }) => {
                         sink(Event::Notice(&Notice::halt(&self.feed, symbol, *ts, *halted)))
                     }
-                    Ok(Message::Silent | Message::Missed(_)) => Ok(()),
-                    Ok(Message::Unknown(class)) => {
+                    Ok(FeedMessage::Silent | FeedMessage::Missed(_)) => Ok(()),
+                    Ok(FeedMessage::Unknown(class)) => {
                         self.unknown.count(class);
                         Ok(())
                     }
-                    Err(reason) => sink(Event::Dead(letter(reason.clone(), raw))),
+                    Err(reason) => sink(Event::Dead(dead_letter(reason.clone(), raw))),
                 };
                 failed = handed.err();
             });
@@ -160,7 +160,7 @@ impl Source for Frames {
             if let Err(reason) = read
                 && !pass_over
             {
-                sink(Event::Dead(letter(reason, &line)))?;
+                sink(Event::Dead(dead_letter(reason, &line)))?;
             }
         }
         Ok(true)

@@ -1,7 +1,7 @@
 //! Requests to a vendor's history: honours rate limits and retries transient failures.
 
-use crate::live::vendor::Told;
-use crate::shown::Mask;
+use crate::live::vendor::HistoryResult;
+use crate::mask::Mask;
 use ports::cancel::CancelToken;
 use std::time::Duration;
 
@@ -34,8 +34,8 @@ impl Http {
     }
 
     /// A vendor's text in displayable form.
-    pub(crate) fn shown(&self, text: &str) -> String {
-        self.mask.shown(text)
+    pub(crate) fn displayed(&self, text: &str) -> String {
+        self.mask.displayed(text)
     }
 
     /// Status, `Retry-After` and body of the reply to one request.
@@ -58,21 +58,21 @@ impl Http {
             for (name, value) in headers {
                 request = request.header(*name, *value);
             }
-            let mut response = request.call().map_err(|error| self.shown(&error.to_string()))?;
+            let mut response = request.call().map_err(|error| self.displayed(&error.to_string()))?;
             let code = response.status().as_u16();
             let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
             if let (300..=399, Some(location)) = (code, header("location")) {
                 at = within_host(&at, location).ok_or_else(|| {
                     format!(
                         "HTTP {code} redirects to another host, which is not followed: {}",
-                        self.shown(location.split(['?', '#']).next().unwrap_or_default())
+                        self.displayed(location.split(['?', '#']).next().unwrap_or_default())
                     )
                 })?;
                 continue;
             }
             let wait = header("retry-after").and_then(|value| value.parse().ok());
             let body = response.body_mut().with_config().limit(LARGEST).read_to_string();
-            return Ok((code, wait, body.map_err(|error| self.shown(&error.to_string()))?));
+            return Ok((code, wait, body.map_err(|error| self.displayed(&error.to_string()))?));
         }
         Err(format!("more than {REDIRECTS} redirects"))
     }
@@ -90,13 +90,13 @@ impl Http {
             let (wait, reason) = match self.once(url, query, headers) {
                 Ok((200, _, body)) => match throttled(&body) {
                     None => return Ok(body),
-                    Some(reason) => (None, format!("{url}: {}", self.shown(&reason))),
+                    Some(reason) => (None, format!("{url}: {}", self.displayed(&reason))),
                 },
                 Ok((code @ (429 | 500..), wait, _)) => (wait, format!("{url}: HTTP {code}")),
                 Ok((code, _, body)) => {
                     return Err(format!(
                         "{url}: HTTP {code}: {}",
-                        self.shown(&body.chars().take(200).collect::<String>())
+                        self.displayed(&body.chars().take(200).collect::<String>())
                     ));
                 }
                 Err(error) => (None, format!("{url}: {error}")),
@@ -162,7 +162,7 @@ pub(super) fn read<'a, T: serde::Deserialize<'a>>(url: &str, body: &'a str) -> R
 }
 
 /// The vendor cannot provide the data, and why.
-pub(super) const fn untold(reason: String) -> Told {
+pub(super) const fn unavailable(reason: String) -> HistoryResult {
     Ok(Err(reason))
 }
 

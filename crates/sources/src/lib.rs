@@ -10,7 +10,7 @@
 //! | [`iot`] | readings: files, standard input, MQTT |
 //! | [`http`] | the HTTP client of `live` and `poll` |
 //! | `files` | input files: regular ones, zips with one file in them |
-//! | `shown` | vendors' text without secrets and control characters |
+//! | `mask` | vendors' text without secrets and control characters |
 //! | `unknown` | counts messages of unknown types |
 //! | [`bounded`] | ends any source after a number of records |
 //!
@@ -27,8 +27,8 @@ mod files;
 pub mod http;
 pub mod iot;
 pub mod live;
+mod mask;
 pub mod poll;
 pub mod settings;
-mod shown;
 pub mod tape;
 mod unknown;

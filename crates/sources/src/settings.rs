@@ -6,20 +6,20 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
-pub struct Source {
+pub struct SourceSection {
     pub url: String,
     pub feed: String,
     pub zone: String,
     pub stall_s: u64,
     pub backfill: bool,
-    pub alpaca: Account,
-    pub massive: Account,
-    pub finnhub: Account,
-    pub coinbase: Account,
-    pub kraken: Account,
-    pub binance: Account,
+    pub alpaca: AccountSection,
+    pub massive: AccountSection,
+    pub finnhub: AccountSection,
+    pub coinbase: AccountSection,
+    pub kraken: AccountSection,
+    pub binance: AccountSection,
     pub mqtt: MqttAccount,
-    pub poll: Poll,
+    pub poll: PollSection,
     /// How long a live source may try to connect for the first time; indefinitely if not set (`--wait`).
     #[serde(skip)]
     pub connect_within: Option<std::time::Duration>,
@@ -36,7 +36,7 @@ pub struct MqttAccount {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
-pub struct Poll {
+pub struct PollSection {
     pub alpaca: Polled,
     pub massive: Polled,
     pub alphavantage: Polled,
@@ -59,7 +59,7 @@ pub struct Polled {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
-pub struct Account {
+pub struct AccountSection {
     pub stream: String,
     pub rest: String,
     pub key: Secret,
@@ -68,7 +68,7 @@ pub struct Account {
 
 /// The defaults of `config/default.toml` with some values changed, by their path below `[source]`.
 #[cfg(test)]
-pub(crate) fn with(changes: &[(&str, &str)]) -> Source {
+pub(crate) fn with(changes: &[(&str, &str)]) -> SourceSection {
     let text = include_str!("../../../config/default.toml");
     let mut table: toml::Table = text.parse().unwrap();
     for (path, value) in changes {

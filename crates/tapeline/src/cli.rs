@@ -19,7 +19,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use ports::Error;
 use ports::error::Domain;
 pub(crate) use reading::*;
-use simulator::Vendor;
+use simulator::SimulatedVendor;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -324,9 +324,10 @@ pub(crate) struct BackfillOptions {
 }
 
 /// Vendors by the names that the simulator uses.
-fn vendors() -> impl TypedValueParser<Value = Vendor> {
-    let words = Vendor::ALL.map(|vendor| PossibleValue::new(vendor.known().word).help(vendor.known().about));
-    PossibleValuesParser::new(words).try_map(|word| word.parse::<Vendor>())
+fn vendors() -> impl TypedValueParser<Value = SimulatedVendor> {
+    let words =
+        SimulatedVendor::ALL.map(|vendor| PossibleValue::new(vendor.known().word).help(vendor.known().about));
+    PossibleValuesParser::new(words).try_map(|word| word.parse::<SimulatedVendor>())
 }
 
 /// Repetitions per second, or records: above 0.
@@ -339,7 +340,7 @@ fn positive(text: &str) -> Result<f64, String> {
 pub(crate) struct SimulateOptions {
     /// Vendor whose API to simulate
     #[arg(value_parser = vendors())]
-    pub(crate) vendor: Vendor,
+    pub(crate) vendor: SimulatedVendor,
     /// Tape: a folder, or tape:DIR[?symbols=A,B&kinds=trades&dates=YYYYMMDD]
     #[arg(long, value_name = "DIR")]
     pub(crate) tape: String,

@@ -22,16 +22,16 @@ pub const ENV: &str = "TAPELINE__";
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct Config {
-    pub source: sources::settings::Source,
+    pub source: sources::settings::SourceSection,
     pub topic: Topic,
-    pub store: Store,
+    pub store: StoreSection,
     pub consume: Consume,
     pub produce: Produce,
     pub aggregate: Aggregate,
-    pub alert: Alert,
+    pub alert: AlertSection,
     pub serve: Serve,
     pub metrics: MetricsListener,
-    pub log: Log,
+    pub log: LogSection,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -42,15 +42,15 @@ pub struct Topic {
     pub prefix: String,
     pub partitions: i32,
     pub group: String,
-    pub kafka: adapters::topic::kafka::Settings,
+    pub kafka: adapters::topic::kafka::KafkaSettings,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
-pub struct Store {
+pub struct StoreSection {
     pub url: String,
-    pub cassandra: adapters::store::cassandra::Settings,
+    pub cassandra: adapters::store::cassandra::CassandraSettings,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -95,9 +95,9 @@ pub struct Serve {
 pub struct Aggregate {
     pub run: bool,
     pub intervals: String,
-    pub grace_ms: i64,
-    pub horizon_s: i64,
-    pub tell_ms: u64,
+    pub emit_delay_ms: i64,
+    pub allowed_lateness_s: i64,
+    pub emit_interval_ms: u64,
     pub policies: String,
     pub calendars: String,
 }
@@ -105,7 +105,7 @@ pub struct Aggregate {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
-pub struct Alert {
+pub struct AlertSection {
     pub file: String,
     pub most: u64,
     pub checkpoint_s: u64,
@@ -128,7 +128,7 @@ pub struct MetricsListener {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
-pub struct Log {
+pub struct LogSection {
     pub level: String,
     pub format: String,
 }
@@ -234,6 +234,7 @@ mod tests {
                 "environment variable TAPELINE__TOPIC__PARTITIONS: expected a whole number, found `x`",
             ),
             ("", ("TAPELINE__NO__SUCH", "x"), "unknown setting `no.such`"),
+            ("", ("TAPELINE__AGGREGATE__TELL_MS", "5"), "it was renamed to `aggregate.emit_interval_ms`"),
         ] {
             let error = with_file(text, &[environment], &[]).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");

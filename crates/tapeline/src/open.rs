@@ -57,7 +57,7 @@ pub fn store(config: &Config) -> Result<Box<dyn Store>> {
 ///
 /// # Errors
 /// An interval, policy or calendar is invalid.
-pub fn bars(config: &Config) -> Result<market::bar::Settings> {
+pub fn bars(config: &Config) -> Result<market::bar::AggregatorSettings> {
     let aggregate = &config.aggregate;
     let mut intervals = aggregate
         .intervals
@@ -92,10 +92,10 @@ pub fn bars(config: &Config) -> Result<market::bar::Settings> {
         let (prefix, symbols) = key.split_once('/').unwrap_or((key, ""));
         Ok(market::bar::Feed { prefix: prefix.to_owned(), symbols: symbols.to_owned(), policy, calendar })
     });
-    Ok(market::bar::Settings {
+    Ok(market::bar::AggregatorSettings {
         intervals,
-        emit_delay: aggregate.grace_ms.max(0) * market::time::MILLI,
-        allowed_lateness: aggregate.horizon_s.max(0) * market::interval::SECOND,
+        emit_delay: aggregate.emit_delay_ms.max(0) * market::time::MILLI,
+        allowed_lateness: aggregate.allowed_lateness_s.max(0) * market::interval::SECOND,
         feeds: feeds.collect::<Result<_>>()?,
     })
 }
@@ -143,7 +143,7 @@ pub fn source(config: &Config) -> Result<Box<dyn Source>> {
         return Ok(Box::new(live::Live::new(settings?)));
     }
     if let Some(settings) = poll::open(&config.source) {
-        return Ok(Box::new(poll::Poll::new(settings?)));
+        return Ok(Box::new(poll::PolledSource::new(settings?)));
     }
     Ok(Box::new(tape::Tape::open(tape_settings(config)?)?))
 }
@@ -155,7 +155,7 @@ pub fn source(config: &Config) -> Result<Box<dyn Source>> {
 pub fn simulator(
     config: &Config,
     url: &str,
-    settings: simulator::Settings,
+    settings: simulator::SimulatorSettings,
     stop: &CancelToken,
 ) -> Result<simulator::Simulator> {
     let mut config = config.clone();
@@ -204,11 +204,11 @@ fn home(path: &str) -> std::borrow::Cow<'_, str> {
     }
 }
 
-fn tape_settings(config: &Config) -> Result<tape::Settings> {
+fn tape_settings(config: &Config) -> Result<tape::TapeSettings> {
     let url = &config.source.url;
     let Some(rest) = url.strip_prefix("tape:") else { return Err(unknown_source(url)) };
     let (dir, options) = options::split(rest);
-    let mut settings = tape::Settings {
+    let mut settings = tape::TapeSettings {
         dir: home(dir).into_owned().into(),
         speed: None,
         symbols: Vec::new(),

@@ -151,8 +151,8 @@ fn recreate(topic: &str) {
         let new = NewTopic::new(&name, 1, TopicReplication::Fixed(1));
         // The broker forgets the old topic a moment after its response.
         for _ in 0..100 {
-            let answers = admin.create_topics([&new], &AdminOptions::new()).await.unwrap();
-            if answers[0].is_ok() {
+            let responses = admin.create_topics([&new], &AdminOptions::new()).await.unwrap();
+            if responses[0].is_ok() {
                 return;
             }
             std::thread::sleep(Duration::from_millis(100));

@@ -27,7 +27,7 @@ fn kafka_with(
     compression: &str,
     properties: &[(&str, &str)],
 ) -> adapters::topic::kafka::KafkaTopics {
-    let settings = adapters::topic::kafka::Settings {
+    let settings = adapters::topic::kafka::KafkaSettings {
         replication: 1,
         compression: compression.into(),
         linger_ms: 1,
@@ -50,7 +50,7 @@ fn kafka_with(
 }
 
 fn cassandra(keyspace: &str, batch_rows: usize) -> adapters::store::cassandra::CassandraStore {
-    let settings = adapters::store::cassandra::Settings {
+    let settings = adapters::store::cassandra::CassandraSettings {
         connect_within: None,
         replication: 1,
         consistency: "LOCAL_QUORUM".into(),

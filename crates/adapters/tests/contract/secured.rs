@@ -6,7 +6,7 @@ use adapters::topic::kafka::{self, KafkaTopics, Sasl};
 use ports::CancelToken;
 use ports::error::Domain;
 use ports::store::Store as _;
-use ports::tls::{Tls, Verify};
+use ports::tls::{CertificateCheck, Tls};
 use ports::topic::{Names, Topics as _};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -43,7 +43,7 @@ fn topics(prefix: &str, tls: Tls, sasl: Sasl) -> KafkaTopics {
     let (host, port) = address.rsplit_once(':').unwrap();
     let above = if sasl.mechanism.is_empty() { 2 } else { 3 };
     let brokers = format!("{host}:{}", port.parse::<u16>().unwrap() + above);
-    let settings = kafka::Settings {
+    let settings = kafka::KafkaSettings {
         replication: 1,
         compression: "lz4".into(),
         linger_ms: 1,
@@ -57,7 +57,7 @@ fn topics(prefix: &str, tls: Tls, sasl: Sasl) -> KafkaTopics {
 }
 
 fn tables(keyspace: &str, tls: Tls, password: &str) -> CassandraStore {
-    let settings = cassandra::Settings {
+    let settings = cassandra::CassandraSettings {
         connect_within: None,
         replication: 1,
         consistency: "LOCAL_QUORUM".into(),
@@ -91,15 +91,16 @@ fn kafka_with_scram() {
 fn every_password_mechanism_logs_in() {
     for mechanism in ["SCRAM-SHA-256", "scram-sha-512", "PLAIN"] {
         let prefix = unique("login");
-        let said = topics(&prefix, tls(false), sasl(mechanism)).init(&Names::new(&prefix).specs(1)).unwrap();
-        assert!(said.iter().all(|line| line.contains("created")), "{said:?}");
+        let report =
+            topics(&prefix, tls(false), sasl(mechanism)).init(&Names::new(&prefix).specs(1)).unwrap();
+        assert!(report.iter().all(|line| line.contains("created")), "{report:?}");
     }
 }
 
 #[test]
 #[ignore = "needs a secured Cassandra: cargo xtask test"]
 fn cassandra_with_password_and_certificate() {
-    store::suite(&tables(&unique("tls"), Tls { verify: Verify::Full, ..tls(true) }, "cassandra"));
+    store::suite(&tables(&unique("tls"), Tls { verify: CertificateCheck::Full, ..tls(true) }, "cassandra"));
 }
 
 /// A wrong setting is one clear line that names it and is not retryable; it contains no secret.

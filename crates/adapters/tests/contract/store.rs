@@ -37,7 +37,7 @@ fn batch(rows: &[(Kind, String, i64)]) -> Batch {
 fn write(writer: &mut dyn Writer, rows: &[(Kind, String, i64)]) -> Vec<(usize, String)> {
     writer.submit(1, batch(rows)).unwrap();
     let done = writer.completed(Duration::from_secs(30)).unwrap().expect("an answer");
-    assert_eq!((done.ticket, done.batch.len()), (1, rows.len()));
+    assert_eq!((done.batch_id, done.batch.len()), (1, rows.len()));
     done.refused
 }
 
@@ -99,7 +99,7 @@ pub(crate) fn suite(store: &dyn Store) {
     directory(store, &mut *writer);
     readings(store, &mut *writer);
     bars(store);
-    every_ticket_is_answered(&mut *writer);
+    every_batch_is_acknowledged(&mut *writer);
 }
 
 fn ranges(store: &dyn Store, trades: &[String], last_of_day: i64) {
@@ -348,21 +348,21 @@ fn bars(store: &dyn Store) {
 }
 
 /// Many batches at once, of many partitions, some empty: each is acknowledged once.
-fn every_ticket_is_answered(writer: &mut dyn Writer) {
+fn every_batch_is_acknowledged(writer: &mut dyn Writer) {
     for round in 0..20_u64 {
-        for ticket in 0..50 {
-            let rows: Vec<_> = (0..ticket % 4)
+        for batch_id in 0..50 {
+            let rows: Vec<_> = (0..batch_id % 4)
                 .map(|n| {
-                    (Kind::Trade, trade(&format!("T{n}"), DAY_START, &format!("{round}-{ticket}"), ""), 1)
+                    (Kind::Trade, trade(&format!("T{n}"), DAY_START, &format!("{round}-{batch_id}"), ""), 1)
                 })
                 .collect();
-            writer.submit(ticket, batch(&rows)).unwrap();
+            writer.submit(batch_id, batch(&rows)).unwrap();
         }
         let mut seen = [false; 50];
         for _ in 0..50 {
             let done =
                 writer.completed(Duration::from_secs(30)).unwrap().expect("a batch is not acknowledged");
-            assert!(!std::mem::replace(&mut seen[done.ticket as usize], true), "acknowledged twice");
+            assert!(!std::mem::replace(&mut seen[done.batch_id as usize], true), "acknowledged twice");
         }
     }
 }
@@ -422,8 +422,8 @@ fn a_sqlite_store_of_version_3_is_upgraded_by_init() {
         error.contains("has version 3") && error.contains("upgrade it: tapeline init --store"),
         "{error}"
     );
-    let said = store.init().unwrap();
-    assert!(said[0].contains("version 3 -> 4"), "{said:?}");
+    let report = store.init().unwrap();
+    assert!(report[0].contains("version 3 -> 4"), "{report:?}");
     assert_eq!(store.directory().unwrap(), entries);
     assert_eq!(entries.len(), 2);
 }
@@ -455,8 +455,8 @@ fn a_cassandra_keyspace_of_version_3_is_upgraded_by_init() {
     )]);
     let error = store.directory().unwrap_err().to_string();
     assert!(error.contains("has version 3"), "{error}");
-    let said = store.init().unwrap();
-    assert!(said.iter().any(|line| line.contains("3 buckets of existing records entered")), "{said:?}");
+    let report = store.init().unwrap();
+    assert!(report.iter().any(|line| line.contains("3 buckets of existing records entered")), "{report:?}");
     assert_eq!(store.directory().unwrap(), entries);
     assert_eq!(entries.len(), 2);
 }
@@ -512,8 +512,8 @@ fn init_creates_a_sqlite_table_that_was_dropped() {
     store.init().unwrap();
     rusqlite::Connection::open(&path).unwrap().execute_batch("DROP TABLE quotes").unwrap();
     assert!(store.count().unwrap_err().to_string().contains("table quotes"));
-    let said = store.init().unwrap();
-    assert!(said[0].contains("missing tables created: quotes"), "{said:?}");
+    let report = store.init().unwrap();
+    assert!(report[0].contains("missing tables created: quotes"), "{report:?}");
     assert_eq!(store.count().unwrap()[&Kind::Quote].len(), 0);
 }
 
@@ -548,15 +548,15 @@ fn records_wait_while_a_column_or_the_table_is_missing() {
     assert!(error.contains("no column `tape`") && error.contains("ADD tape text"), "{error}");
     cql(&[format!("ALTER TABLE {keyspace}.trades ADD tape text")]);
     let done = writer.completed(Duration::from_secs(60)).unwrap().expect("an answer");
-    assert_eq!((done.ticket, done.refused.len()), (2, 0), "{:?}", done.refused);
+    assert_eq!((done.batch_id, done.refused.len()), (2, 0), "{:?}", done.refused);
     assert_eq!(all(&store), 1_000);
     cql(&[format!("DROP TABLE {keyspace}.trades")]);
     writer.submit(3, batch(&rows(2))).unwrap();
     assert!(writer.completed(Duration::from_secs(5)).unwrap().is_none(), "written, or refused");
-    let said = store.init().unwrap();
-    assert!(said.iter().any(|line| line.contains("table trades: created")), "{said:?}");
+    let report = store.init().unwrap();
+    assert!(report.iter().any(|line| line.contains("table trades: created")), "{report:?}");
     let done = writer.completed(Duration::from_secs(60)).unwrap().expect("an answer");
-    assert_eq!((done.ticket, done.refused.len()), (3, 0), "{:?}", done.refused);
+    assert_eq!((done.batch_id, done.refused.len()), (3, 0), "{:?}", done.refused);
     assert_eq!(all(&store), 500);
 }
 
@@ -665,7 +665,7 @@ fn conditions_that_come_often_stand_in_the_statement_and_come_back_as_they_went(
 
 #[test]
 fn a_cassandra_that_is_away_is_worth_waiting_for() {
-    let settings = adapters::store::cassandra::Settings {
+    let settings = adapters::store::cassandra::CassandraSettings {
         connect_within: None,
         replication: 1,
         consistency: "ONE".into(),

@@ -13,7 +13,7 @@ const PARTITIONS: i32 = 4;
 pub(crate) fn suite(topics: &dyn Topics, names: &Names) {
     init_is_safe_to_repeat(topics, names);
     keys_keep_their_order(topics, names);
-    a_group_goes_on_where_it_committed(topics, names);
+    a_group_resumes_where_it_committed(topics, names);
     lag_is_known_without_joining_the_group(topics, names);
     the_last_position_of_a_source_is_kept(topics);
     a_group_shares_and_takes_over(topics, names);
@@ -23,10 +23,10 @@ pub(crate) fn suite(topics: &dyn Topics, names: &Names) {
 }
 
 fn init_is_safe_to_repeat(topics: &dyn Topics, names: &Names) {
-    let said = topics.init(&names.specs(PARTITIONS)).unwrap();
-    assert!(said.iter().all(|line| line.contains("created")), "{said:?}");
-    let said = topics.init(&names.specs(PARTITIONS + 1)).unwrap();
-    assert!(said.iter().all(|line| line.contains("exists")), "{said:?}");
+    let report = topics.init(&names.specs(PARTITIONS)).unwrap();
+    assert!(report.iter().all(|line| line.contains("created")), "{report:?}");
+    let report = topics.init(&names.specs(PARTITIONS + 1)).unwrap();
+    assert!(report.iter().all(|line| line.contains("exists")), "{report:?}");
 }
 
 pub(crate) fn send(topics: &dyn Topics, names: &Names, from: usize, to: usize) {
@@ -87,7 +87,7 @@ pub(crate) fn fetch(consumer: &mut dyn Consumer, count: usize) -> (BTreeMap<Part
     (ends, got)
 }
 
-fn a_group_goes_on_where_it_committed(topics: &dyn Topics, names: &Names) {
+fn a_group_resumes_where_it_committed(topics: &dyn Topics, names: &Names) {
     let group = unique("group");
     let mut first = topics.consumer(&group, &names.all_records()).unwrap();
     let (ends, mut all) = fetch(&mut *first, 300);
@@ -252,7 +252,7 @@ fn kafka_real_through_librdkafka() {
 #[test]
 fn kafka_that_is_away_is_worth_waiting_for() {
     // Nothing listens on the discard port of this address.
-    let settings = adapters::topic::kafka::Settings {
+    let settings = adapters::topic::kafka::KafkaSettings {
         replication: 1,
         compression: "lz4".into(),
         linger_ms: 1,

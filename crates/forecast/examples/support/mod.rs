@@ -1,6 +1,6 @@
 //! Reads Lean data files into series.
 
-use forecast::{Bar, Series};
+use forecast::{Ohlcv, Series};
 use std::error::Error;
 use std::fs::File;
 use std::io::Read;
@@ -64,7 +64,7 @@ fn parse_factors(text: &str) -> Result<Factors, Box<dyn Error>> {
     text.lines().filter(|line| !line.is_empty()).map(parse).collect()
 }
 
-fn parse(line: &str, factors: &[(u32, f64, f64)]) -> Result<Bar, Box<dyn Error>> {
+fn parse(line: &str, factors: &[(u32, f64, f64)]) -> Result<Ohlcv, Box<dyn Error>> {
     let (time, rest) = line.split_once(',').ok_or("no columns")?;
     let date: u32 = time.get(..8).ok_or("no date")?.parse()?;
     let start = jiff::civil::DateTime::strptime("%Y%m%d %H:%M", time)?;
@@ -73,7 +73,7 @@ fn parse(line: &str, factors: &[(u32, f64, f64)]) -> Result<Bar, Box<dyn Error>>
     let [open, high, low, close, volume] = values[..] else { return Err("expected 6 columns".into()) };
     let factor = factors.iter().find(|(last, ..)| date <= *last).map_or((1.0, 1.0), |(_, p, s)| (*p, *s));
     let price = |value: f64| value / 1e4 * factor.0;
-    Ok(Bar {
+    Ok(Ohlcv {
         start_ns,
         open: price(open),
         high: price(high),

@@ -81,7 +81,7 @@ impl Garch {
 
     /// Sum of the expected variances of the next `horizon` returns, given the one-step forecast `next`.
     #[must_use]
-    pub fn over_horizon(&self, next: f64, horizon: usize) -> f64 {
+    pub fn horizon_variance(&self, next: f64, horizon: usize) -> f64 {
         let mut variance = next;
         let mut sum = 0.0;
         for _ in 0..horizon {

@@ -13,7 +13,7 @@ mod container;
 mod tensors;
 
 use crate::bundle::{Bundle, Meta};
-use crate::model::Kind;
+use crate::model::ModelKind;
 use crate::walk_forward::ModelSet;
 use crate::{ForecastError, Task};
 use container::Container;
@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 struct Description {
     meta: Meta,
     tasks: Vec<Task>,
-    kinds: Vec<Kind>,
+    kinds: Vec<ModelKind>,
 }
 
 /// Encodes a bundle. The same bundle gives the same bytes.

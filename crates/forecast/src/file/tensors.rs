@@ -9,7 +9,7 @@ use crate::feature;
 use crate::linear::Linear;
 use crate::lstm::forecaster::Lstm;
 use crate::lstm::network::{Shape, Weights};
-use crate::model::{Kind, Model, Smoother};
+use crate::model::{Model, ModelKind, Smoother};
 use crate::ridge::Ridge;
 use crate::scale::Scaler;
 use crate::scoreboard::Score;
@@ -75,27 +75,32 @@ fn write_model(model: &Model, out: &mut Container) {
 pub(crate) fn read_models(
     from: &Container,
     tasks: &[Task],
-    kinds: &[Kind],
+    kinds: &[ModelKind],
     window: usize,
 ) -> Result<Vec<Model>, ForecastError> {
-    let wanted = kinds.iter().filter(|kind| **kind != Kind::Combination);
+    let wanted = kinds.iter().filter(|kind| **kind != ModelKind::Combination);
     wanted.map(|kind| read_model(from, tasks, *kind, window)).collect()
 }
 
-fn read_model(from: &Container, tasks: &[Task], kind: Kind, window: usize) -> Result<Model, ForecastError> {
+fn read_model(
+    from: &Container,
+    tasks: &[Task],
+    kind: ModelKind,
+    window: usize,
+) -> Result<Model, ForecastError> {
     let known = || tasks.iter().copied().filter(move |task| kind.forecasts(task.target));
     Ok(match kind {
-        Kind::RandomWalk => Model::RandomWalk,
-        Kind::Seasonal => Model::Seasonal,
-        Kind::Ewma => Model::Ewma,
-        Kind::EwmaTarget => Model::EwmaTarget,
-        Kind::Drift => Model::Drift(from.doubles("drift.mean", Some(1))?[0]),
-        Kind::Garch => {
+        ModelKind::RandomWalk => Model::RandomWalk,
+        ModelKind::Seasonal => Model::Seasonal,
+        ModelKind::Ewma => Model::Ewma,
+        ModelKind::EwmaTarget => Model::EwmaTarget,
+        ModelKind::Drift => Model::Drift(from.doubles("drift.mean", Some(1))?[0]),
+        ModelKind::Garch => {
             let v = from.doubles("garch", Some(6))?;
             let (mean, omega, alpha, beta, initial) = (v[0], v[1], v[2], v[3], v[4]);
             Model::Garch(Garch { mean, omega, alpha, beta, initial, log_likelihood: v[5] })
         }
-        Kind::Har => {
+        ModelKind::Har => {
             let read = |task| -> Result<_, ForecastError> {
                 let v = from.doubles(&key("har", task), Some(5))?;
                 let linear = Linear { intercept: v[1], coefficients: v[2..].to_vec() };
@@ -103,20 +108,20 @@ fn read_model(from: &Container, tasks: &[Task], kind: Kind, window: usize) -> Re
             };
             Model::Har(known().map(read).collect::<Result<_, _>>()?)
         }
-        Kind::Ets => {
+        ModelKind::Ets => {
             let read = |task| -> Result<_, ForecastError> {
                 let v = from.doubles(&key("ets", task), Some(2))?;
                 Ok((task, Smoother { ets: Ets { alpha: v[0] }, factor: v[1] }))
             };
             Model::Ets(known().map(read).collect::<Result<_, _>>()?)
         }
-        Kind::Ridge => {
+        ModelKind::Ridge => {
             let read =
                 |task| -> Result<_, ForecastError> { Ok((task, read_ridge(from, &key("ridge", task))?)) };
             Model::Ridge(known().map(read).collect::<Result<_, _>>()?)
         }
-        Kind::Lstm => Model::Lstm(Box::new(read_lstm(from, tasks, window)?)),
-        Kind::Combination => return Err(file("a combination has no parameters".to_owned())),
+        ModelKind::Lstm => Model::Lstm(Box::new(read_lstm(from, tasks, window)?)),
+        ModelKind::Combination => return Err(file("a combination has no parameters".to_owned())),
     })
 }
 

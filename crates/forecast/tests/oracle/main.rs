@@ -80,7 +80,7 @@ fn garch_agrees_with_arch() {
     assert_close("alpha", fit.alpha, number(&golden["alpha"]), 2e-3);
     assert_close("beta", fit.beta, number(&golden["beta"]), 2e-3);
     let next = *fit.filter(&values).last().unwrap();
-    assert_close("variance over 5", fit.over_horizon(next, 5), number(&golden["variance_5"]), 2e-3);
+    assert_close("variance over 5", fit.horizon_variance(next, 5), number(&golden["variance_5"]), 2e-3);
 }
 
 #[test]

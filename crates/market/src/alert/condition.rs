@@ -1,7 +1,7 @@
 //! A rule's condition with its parameters checked.
 
 use super::rule::{Direction, HaltEvent, RuleConfig, RuleKind};
-use super::span::Span;
+use super::span::TimeSpan;
 use crate::interval::MINUTE;
 use serde::{Deserialize, Serialize};
 
@@ -66,7 +66,7 @@ impl Condition {
                 Err(format!("`threshold`: expected more than 0, found {value}"))
             }
         };
-        let span = |key: &str, value: Option<Span>, example: &str| {
+        let span = |key: &str, value: Option<TimeSpan>, example: &str| {
             value.map(|span| span.0).ok_or_else(|| missing(key, example))
         };
         let window = |example| span("window", config.window, example);
@@ -141,7 +141,7 @@ impl Condition {
     }
 }
 
-fn average(text: &str, interval: Option<Span>) -> Result<AverageSpec, String> {
+fn average(text: &str, interval: Option<TimeSpan>) -> Result<AverageSpec, String> {
     let (word, n) = text.split_once(':').unwrap_or((text, "20"));
     let exponential = match word.trim() {
         "sma" => false,

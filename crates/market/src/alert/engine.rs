@@ -7,7 +7,7 @@ use super::levels::DayRange;
 use super::prints::Uses;
 use super::rule::{Rule, RuleConfig, RuleError, Session};
 use super::series::{Context, Incoming, Series, SeriesState};
-use super::span::Span;
+use super::span::TimeSpan;
 use crate::adjust::Factors;
 use crate::bar::{Bar, Values};
 use crate::calendar::{Calendar, Day};
@@ -34,25 +34,25 @@ pub struct FeedSettings {
 
 /// Settings of an engine.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct EngineSettings {
     /// By feed name, the first that matches; the last is for all others. At least one.
     pub feeds: Vec<FeedSettings>,
     /// Implausible prices.
     pub filter: FilterSettings,
     /// How long after an alert a cancel or correction retracts it, in event time.
-    pub retract_within: Span,
+    pub retract_within: TimeSpan,
     /// Splits by symbol: earlier prices are scaled when the day changes, so that a split triggers no alert.
     pub splits: FxHashMap<String, Factors>,
 }
 
-impl Settings {
+impl EngineSettings {
     /// One policy and calendar for all feeds.
     #[must_use]
     pub fn new(policy: Policy, calendar: Calendar) -> Self {
         Self {
             feeds: vec![FeedSettings { prefix: String::new(), policy, calendar }],
             filter: FilterSettings::default(),
-            retract_within: Span(15 * MINUTE),
+            retract_within: TimeSpan(15 * MINUTE),
             splits: FxHashMap::default(),
         }
     }
@@ -60,7 +60,7 @@ impl Settings {
 
 /// State of an engine, for a snapshot, serialised as JSON.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct State {
+pub struct EngineState {
     now: i64,
     series: Vec<SeriesState>,
 }
@@ -74,7 +74,7 @@ struct FeedState {
 
 /// Evaluates rules on a stream. Records of a series must come in the order of the stream.
 pub struct Engine {
-    settings: Settings,
+    settings: EngineSettings,
     rules: Vec<Rule>,
     effects: Vec<Effects>,
     feeds: Vec<FeedState>,
@@ -103,7 +103,7 @@ impl Engine {
     ///
     /// # Errors
     /// The first rule that cannot be evaluated, or whose name is not unique.
-    pub fn new(rules: &[RuleConfig], settings: Settings) -> Result<Self, RuleError> {
+    pub fn new(rules: &[RuleConfig], settings: EngineSettings) -> Result<Self, RuleError> {
         let rules = rules.iter().map(Rule::new).collect::<Result<Vec<_>, _>>()?;
         let mut names = rustc_hash::FxHashSet::default();
         if let Some(twice) = rules.iter().find(|rule| !names.insert(rule.config.name.as_str())) {
@@ -396,12 +396,15 @@ impl Engine {
 
     /// Its state; restore it with [`Engine::restore`].
     #[must_use]
-    pub fn state(&self) -> State {
-        State { now: self.now, series: self.series.iter().map(|series| series.state(&self.rules)).collect() }
+    pub fn state(&self) -> EngineState {
+        EngineState {
+            now: self.now,
+            series: self.series.iter().map(|series| series.state(&self.rules)).collect(),
+        }
     }
 
     /// Restores a state. Rules may have changed since: those that did start from scratch.
-    pub fn restore(&mut self, state: State) {
+    pub fn restore(&mut self, state: EngineState) {
         self.now = state.now;
         for saved in state.series {
             let subject = match saved.data.subject {

@@ -1,6 +1,6 @@
 //! Implausible prices: far outside a fresh quote, or isolated and far from the last price.
 
-use super::span::Span;
+use super::span::TimeSpan;
 use crate::interval::SECOND;
 use serde::{Deserialize, Serialize};
 
@@ -16,9 +16,9 @@ pub struct FilterSettings {
     /// ignored; 0 disables the check.
     pub quote_band_percent: f64,
     /// Maximum age of a quote used for the comparison.
-    pub quote_age: Span,
+    pub quote_age: TimeSpan,
     /// A print dated this far after its receive time is ignored.
-    pub future: Span,
+    pub future: TimeSpan,
 }
 
 impl Default for FilterSettings {
@@ -27,8 +27,8 @@ impl Default for FilterSettings {
             outlier_percent: 0.5,
             confirm: 3,
             quote_band_percent: 0.5,
-            quote_age: Span(5 * SECOND),
-            future: Span(10 * SECOND),
+            quote_age: TimeSpan(5 * SECOND),
+            future: TimeSpan(10 * SECOND),
         }
     }
 }

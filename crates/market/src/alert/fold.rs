@@ -1,7 +1,7 @@
 //! Folding of alert storms: if one rule fires for many symbols at once, people get the first few alerts and
 //! one summary.
 
-use super::span::Span;
+use super::span::TimeSpan;
 use super::{Alert, Severity};
 use crate::interval::SECOND;
 use serde::{Deserialize, Serialize};
@@ -13,14 +13,14 @@ use xxhash_rust::xxh3::xxh3_128;
 #[serde(default, deny_unknown_fields)]
 pub struct FoldSettings {
     /// Length of the window over which alerts of a rule are counted, from the first.
-    pub window: Span,
+    pub window: TimeSpan,
     /// Number of alerts sent individually; 0 sends all.
     pub limit: u32,
 }
 
 impl Default for FoldSettings {
     fn default() -> Self {
-        Self { window: Span(30 * SECOND), limit: 5 }
+        Self { window: TimeSpan(30 * SECOND), limit: 5 }
     }
 }
 
@@ -102,7 +102,7 @@ impl Fold {
 }
 
 /// One alert unchanged; several as a summary.
-fn summary(group: &Group, window: Span) -> Option<Alert> {
+fn summary(group: &Group, window: TimeSpan) -> Option<Alert> {
     let first = group.folded.first()?;
     if group.folded.len() == 1 {
         return Some(first.clone());
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_storm_becomes_a_few_alerts_and_a_summary() {
-        let mut fold = Fold::new(FoldSettings { window: Span(10 * SECOND), limit: 2 });
+        let mut fold = Fold::new(FoldSettings { window: TimeSpan(10 * SECOND), limit: 2 });
         let mut out = Vec::new();
         for number in 0..30 {
             fold.push(alert("crash", number, 100), &mut out);
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn one_alert_over_the_limit_stays_itself() {
-        let mut fold = Fold::new(FoldSettings { window: Span(10 * SECOND), limit: 1 });
+        let mut fold = Fold::new(FoldSettings { window: TimeSpan(10 * SECOND), limit: 1 });
         let mut out = Vec::new();
         fold.push(alert("r", 1, 0), &mut out);
         fold.push(alert("r", 2, 1), &mut out);

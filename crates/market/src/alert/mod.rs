@@ -33,11 +33,11 @@ mod rule;
 mod series;
 mod span;
 
-pub use engine::{Engine, FeedSettings, Settings, State};
+pub use engine::{Engine, EngineSettings, EngineState, FeedSettings};
 pub use filter::FilterSettings;
 pub use fold::{Fold, FoldSettings};
 pub use rule::{Direction, HaltEvent, RuleConfig, RuleError, RuleKind, Session, Severity};
-pub use span::{QuietHours, Span, SymbolPattern};
+pub use span::{QuietHours, SymbolPattern, TimeSpan};
 
 use crate::UnixNanos;
 use serde::{Deserialize, Serialize};

@@ -3,7 +3,7 @@
 use super::Alert;
 use super::condition::Condition;
 use super::rule::{Rule, RuleConfig};
-use super::span::Span;
+use super::span::TimeSpan;
 use crate::UnixNanos;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -79,7 +79,7 @@ fn message(condition: &Condition, config: &RuleConfig, event: &Event<'_>) -> Str
             "{symbol} {} {:.2} % within {}{price} (limit {threshold} %)",
             way("rose", "fell"),
             value.abs(),
-            Span(*window)
+            TimeSpan(*window)
         ),
         Condition::Level { .. } => {
             format!("{symbol} crossed {threshold} {}{at}", way("upwards", "downwards"))
@@ -91,8 +91,8 @@ fn message(condition: &Condition, config: &RuleConfig, event: &Event<'_>) -> Str
         ),
         Condition::VolumeSurge { window, baseline, .. } => format!(
             "{symbol} traded {value:.1} times its usual volume in {} (mean of {} before, limit {threshold})",
-            Span(*window),
-            Span(*baseline)
+            TimeSpan(*window),
+            TimeSpan(*baseline)
         ),
         Condition::VwapDeviation { .. } => format!(
             "{symbol} is {:.2} % {} its VWAP{at} (limit {threshold} %)",
@@ -109,7 +109,7 @@ fn message(condition: &Condition, config: &RuleConfig, event: &Event<'_>) -> Str
         ),
         Condition::Halt { .. } => format!("{symbol} {}", way("resumed trading", "was halted")),
         Condition::Stall { window } => {
-            format!("{symbol} has not traded for {} while the market is open", Span(*window))
+            format!("{symbol} has not traded for {} while the market is open", TimeSpan(*window))
         }
         Condition::OpenGap { .. } => format!(
             "{symbol} opened {:.2} % {} its last close{at} (limit {threshold} %)",
@@ -126,9 +126,9 @@ fn message(condition: &Condition, config: &RuleConfig, event: &Event<'_>) -> Str
             "{symbol} {} by {} within {}{price} (limit {threshold})",
             way("rose", "fell"),
             value.abs(),
-            Span(*window)
+            TimeSpan(*window)
         ),
-        Condition::Silence { window } => format!("{symbol} has sent nothing for {}", Span(*window)),
+        Condition::Silence { window } => format!("{symbol} has sent nothing for {}", TimeSpan(*window)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::condition::Condition;
 use super::gate::Pace;
-use super::span::{QuietHours, Span, SymbolPattern};
+use super::span::{QuietHours, SymbolPattern, TimeSpan};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -133,10 +133,10 @@ pub struct RuleConfig {
     pub threshold: Option<f64>,
     /// Length of time evaluated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub window: Option<Span>,
+    pub window: Option<TimeSpan>,
     /// Volume surge: the time before the window used as reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub baseline: Option<Span>,
+    pub baseline: Option<TimeSpan>,
     /// Cross: a price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<f64>,
@@ -145,7 +145,7 @@ pub struct RuleConfig {
     pub indicator: Option<String>,
     /// Cross: interval of the bars whose closes are averaged; `1m` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub interval: Option<Span>,
+    pub interval: Option<TimeSpan>,
     /// New extreme: number of sessions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub days: Option<u32>,
@@ -160,10 +160,10 @@ pub struct RuleConfig {
     pub hysteresis: f64,
     /// Time after an alert during which the rule does not fire again for the symbol.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cooldown: Option<Span>,
+    pub cooldown: Option<TimeSpan>,
     /// Fires at most one alert per bar of this length (whole multiples since 1970 UTC).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub once_per: Option<Span>,
+    pub once_per: Option<TimeSpan>,
     /// When alerts are recorded but not sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quiet_hours: Option<QuietHours>,
@@ -207,7 +207,7 @@ impl Rule {
             return Err(fail(format!("`hysteresis`: expected 0 or more, found {}", config.hysteresis)));
         }
         let condition = Condition::new(config).map_err(fail)?;
-        let once = |span: Option<Span>| span.map_or(0, |span| span.0);
+        let once = |span: Option<TimeSpan>| span.map_or(0, |span| span.0);
         let pace = Pace {
             cooldown: once(config.cooldown),
             once_per: once(config.once_per),

@@ -2,7 +2,7 @@
 
 use super::Alert;
 use super::condition::{Condition, Subject};
-use super::engine::Settings;
+use super::engine::EngineSettings;
 use super::filter::{Filter, Quoted};
 use super::gate::{Gate, Pace};
 use super::levels::{Average, DayRange, Days, Vwap};
@@ -68,7 +68,7 @@ pub(super) struct SeriesState {
 /// What evaluation needs from outside the series.
 pub(super) struct Context<'a> {
     pub(super) rules: &'a [Rule],
-    pub(super) settings: &'a Settings,
+    pub(super) settings: &'a EngineSettings,
     pub(super) out: &'a mut Vec<Alert>,
 }
 

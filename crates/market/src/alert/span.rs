@@ -10,11 +10,11 @@ use std::str::FromStr;
 /// A duration in whole nanoseconds, written as a number and a unit: `500ms`, `60s`, `5m`, `2h`, `1d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Span(pub i64);
+pub struct TimeSpan(pub i64);
 
 const UNITS: [(&str, i64); 5] = [("ms", MILLI), ("s", SECOND), ("m", MINUTE), ("h", HOUR), ("d", DAY)];
 
-impl FromStr for Span {
+impl FromStr for TimeSpan {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -32,7 +32,7 @@ impl FromStr for Span {
     }
 }
 
-impl TryFrom<String> for Span {
+impl TryFrom<String> for TimeSpan {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -40,15 +40,15 @@ impl TryFrom<String> for Span {
     }
 }
 
-impl fmt::Display for Span {
+impl fmt::Display for TimeSpan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, nanos) = UNITS.iter().rev().find(|(_, nanos)| self.0 % nanos == 0).unwrap_or(&UNITS[0]);
         write!(f, "{}{name}", self.0 / nanos)
     }
 }
 
-impl From<Span> for String {
-    fn from(span: Span) -> Self {
+impl From<TimeSpan> for String {
+    fn from(span: TimeSpan) -> Self {
         span.to_string()
     }
 }
@@ -184,11 +184,11 @@ mod tests {
             ("90 s", 90 * SECOND, "90s"),
             ("1d", DAY, "1d"),
         ] {
-            assert_eq!(text.parse::<Span>(), Ok(Span(nanos)));
-            assert_eq!(Span(nanos).to_string(), shown);
+            assert_eq!(text.parse::<TimeSpan>(), Ok(TimeSpan(nanos)));
+            assert_eq!(TimeSpan(nanos).to_string(), shown);
         }
         for bad in ["", "s", "60", "-1s", "0s", "1w", "1.5s", "9999999999999d"] {
-            assert!(bad.parse::<Span>().unwrap_err().contains("expected a duration"), "{bad}");
+            assert!(bad.parse::<TimeSpan>().unwrap_err().contains("expected a duration"), "{bad}");
         }
     }
 

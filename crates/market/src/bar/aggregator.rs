@@ -2,7 +2,7 @@
 
 use super::Bar;
 use super::accumulator::{EventOrder, Print};
-use super::checkpoint::{Floor, Floors, Needs, Place};
+use super::checkpoint::{Checkpoint, LowWatermark, LowWatermarks, StreamPosition};
 use super::clock::Clock;
 use super::interval_bars::Times;
 use super::series::{Name, QuoteSeries, Quoted, Series, TradeSeries, Verdict};
@@ -17,7 +17,7 @@ use std::hash::Hasher;
 
 /// Settings of an aggregator.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct AggregatorSettings {
     /// Bar intervals.
     pub intervals: Vec<Interval>,
     /// How long after its end a bar is closed, nanoseconds; later records restate it.
@@ -47,7 +47,7 @@ impl Feed {
     }
 }
 
-impl Settings {
+impl AggregatorSettings {
     /// The rules for a symbol on a feed. `None` only if there are no rules at all.
     #[must_use]
     pub fn rules(&self, feed: &str, symbol: &str) -> Option<&Feed> {
@@ -101,7 +101,7 @@ struct KnownFeed {
 /// Aggregates trades and quotes into bars. Each partition of a topic has its own.
 #[derive(Debug, Clone)]
 pub struct Aggregator {
-    settings: Settings,
+    settings: AggregatorSettings,
     effects: Vec<Effects>,
     feeds: Vec<KnownFeed>,
     /// The feed of the last record.
@@ -110,13 +110,13 @@ pub struct Aggregator {
     quotes: SeriesTable<QuoteSeries>,
     market: Clock,
     latest_ms: i64,
-    floors: Floors,
+    low_watermarks: LowWatermarks,
     read: u64,
 }
 
 /// Counts of the records so far, by verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
+pub struct RecordCounts {
     /// Trades read, whatever their verdict.
     pub trades: u64,
     /// Duplicates.
@@ -132,7 +132,7 @@ fn series_name(kind: Kind, feed: &str, symbol: &str) -> String {
 impl Aggregator {
     /// Creates an aggregator without records. `settings.feeds` has at least one entry.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: AggregatorSettings) -> Self {
         Self {
             effects: settings.feeds.iter().map(|feed| Effects::new(feed.policy.clone())).collect(),
             feeds: Vec::new(),
@@ -141,22 +141,22 @@ impl Aggregator {
             quotes: SeriesTable::new(settings.allowed_lateness),
             market: Clock::default(),
             latest_ms: 0,
-            floors: Floors::new(),
+            low_watermarks: LowWatermarks::new(),
             read: 0,
             settings,
         }
     }
 
-    /// Resumes after an earlier run, from what [`Aggregator::needs`] returned then.
+    /// Resumes after an earlier run, from what [`Aggregator::checkpoint`] returned then.
     #[must_use]
-    pub fn with_floors(mut self, floors: Floors) -> Self {
-        self.floors = floors;
+    pub fn with_low_watermarks(mut self, low_watermarks: LowWatermarks) -> Self {
+        self.low_watermarks = low_watermarks;
         self
     }
 
     /// Adds a record.
     #[inline]
-    pub fn add(&mut self, record: &Record<&str>, place: Place) -> Verdict {
+    pub fn add(&mut self, record: &Record<&str>, place: StreamPosition) -> Verdict {
         self.latest_ms = self.latest_ms.max(place.stamp_ms);
         self.market.observe(record.ts().0);
         let added = match record {
@@ -196,24 +196,24 @@ impl Aggregator {
     }
 
     #[inline]
-    fn trade(&mut self, trade: &Trade<&str>, place: Place) -> Result<(), Verdict> {
+    fn trade(&mut self, trade: &Trade<&str>, place: StreamPosition) -> Result<(), Verdict> {
         self.read += 1;
         let feed = self.feed(trade.feed, trade.symbol);
         let KnownFeed { rules, vocabulary, .. } = self.feeds[feed];
-        let (settings, floors) = (&self.settings, &self.floors);
+        let (settings, low_watermarks) = (&self.settings, &self.low_watermarks);
         let series = self.trades.find(trade.symbol, feed as u32, || {
             let rules = &settings.feeds[rules];
             let name = Name { symbol: trade.symbol.into(), feed: trade.feed.into() };
             let carries = rules.policy.carries_volume;
-            let floor = floors.get(&series_name(Kind::Trade, trade.feed, trade.symbol));
-            let floor = floor.map_or(i64::MIN, |floor| floor.time);
+            let low_watermark = low_watermarks.get(&series_name(Kind::Trade, trade.feed, trade.symbol));
+            let low_watermark = low_watermark.map_or(i64::MIN, |low_watermark| low_watermark.time);
             let times = settings.times();
             let series = TradeSeries::new(name, &settings.intervals, times, rules.calendar, carries);
-            (series, floor)
+            (series, low_watermark)
         });
         let at = EventOrder::of(trade);
         let amends = trade.revision > 0 || trade.canceled;
-        let known = |series: &mut TradeSeries| !amends && series.surely(at.ts, at.order);
+        let known = |series: &mut TradeSeries| !amends && series.contains(at.ts, at.order);
         let (now, regular) = self.trades.admit(series, at.ts, place, known)?;
         let (updates, day) = self.effects[rules].of(trade, vocabulary, regular);
         let mut hasher = FxHasher::default();
@@ -234,22 +234,23 @@ impl Aggregator {
     }
 
     #[inline]
-    fn quote(&mut self, quote: &Quote<&str>, place: Place) -> Result<(), Verdict> {
+    fn quote(&mut self, quote: &Quote<&str>, place: StreamPosition) -> Result<(), Verdict> {
         let feed = self.feed(quote.feed, quote.symbol);
         let KnownFeed { rules, vocabulary, .. } = self.feeds[feed];
         if !self.effects[rules].counts_quote(quote.conditions, vocabulary) {
             return Ok(());
         }
-        let (settings, floors) = (&self.settings, &self.floors);
+        let (settings, low_watermarks) = (&self.settings, &self.low_watermarks);
         let series = self.quotes.find(quote.symbol, feed as u32, || {
             let name = Name { symbol: quote.symbol.into(), feed: quote.feed.into() };
-            let floor = floors.get(&series_name(Kind::Quote, quote.feed, quote.symbol));
+            let low_watermark = low_watermarks.get(&series_name(Kind::Quote, quote.feed, quote.symbol));
             let calendar = settings.feeds[rules].calendar;
-            let series = QuoteSeries::new(name, &settings.intervals, settings.times(), calendar, floor);
-            (series, floor.map_or(i64::MIN, |floor| floor.time))
+            let series =
+                QuoteSeries::new(name, &settings.intervals, settings.times(), calendar, low_watermark);
+            (series, low_watermark.map_or(i64::MIN, |low_watermark| low_watermark.time))
         });
         let at = EventOrder { ts: quote.ts.0, order: quote.seq.unsigned_abs() };
-        let (now, _) = self.quotes.admit(series, at.ts, place, |series| series.surely(at.ts, at.order))?;
+        let (now, _) = self.quotes.admit(series, at.ts, place, |series| series.contains(at.ts, at.order))?;
         let side =
             |side: &Option<QuoteSide<&str>>| side.as_ref().map(|side| (side.price.raw(), side.size.raw()));
         self.quotes.push(series, now, Quoted { at, bid: side(&quote.bid), ask: side(&quote.ask) });
@@ -257,19 +258,23 @@ impl Aggregator {
     }
 
     /// Where to resume reading once everything emitted so far is durable. Called after [`Aggregator::take`].
-    pub fn needs(&mut self) -> Needs {
-        let mut needs = Needs { position: None, floors: self.floors.clone() };
-        let Needs { position, floors } = &mut needs;
-        let mut take = |kind: Kind, name: &Name, from: Option<u64>, floor: Option<Floor>| {
+    pub fn checkpoint(&mut self) -> Checkpoint {
+        let mut checkpoint = Checkpoint { position: None, low_watermarks: self.low_watermarks.clone() };
+        let Checkpoint { position, low_watermarks } = &mut checkpoint;
+        let mut take = |kind: Kind, name: &Name, from: Option<u64>, low_watermark: Option<LowWatermark>| {
             *position = [*position, from].into_iter().flatten().min();
-            if let Some(floor) = floor {
-                floors.insert(series_name(kind, &name.feed, &name.symbol), floor);
+            if let Some(low_watermark) = low_watermark {
+                low_watermarks.insert(series_name(kind, &name.feed, &name.symbol), low_watermark);
             }
         };
         let (market, latest) = (self.market.now(), self.latest_ms);
-        self.trades.needs(market, latest, &mut |name, from, floor| take(Kind::Trade, name, from, floor));
-        self.quotes.needs(market, latest, &mut |name, from, floor| take(Kind::Quote, name, from, floor));
-        needs
+        self.trades.checkpoint(market, latest, &mut |name, from, low_watermark| {
+            take(Kind::Trade, name, from, low_watermark)
+        });
+        self.quotes.checkpoint(market, latest, &mut |name, from, low_watermark| {
+            take(Kind::Quote, name, from, low_watermark)
+        });
+        checkpoint
     }
 
     /// Event time of the stream.
@@ -280,8 +285,8 @@ impl Aggregator {
 
     /// Counts up to the last [`Aggregator::take`].
     #[must_use]
-    pub fn counts(&self) -> Counts {
-        Counts {
+    pub fn counts(&self) -> RecordCounts {
+        RecordCounts {
             trades: self.read,
             duplicates: self.trades.duplicates + self.quotes.duplicates,
             amended: self.trades.amended + self.quotes.amended,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// Position of a record in its stream.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Place {
+pub struct StreamPosition {
     /// Its position: an offset.
     pub position: u64,
     /// When it was appended, milliseconds since 1970.
@@ -17,21 +17,21 @@ pub struct Place {
 /// Where to resume reading so that all bars that may still change come out the same, and up to which event
 /// time the bars of each series are final.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Needs {
+pub struct Checkpoint {
     /// The first position needed; `None` if none is.
     pub position: Option<u64>,
     /// Series (`trade|feed|symbol`) whose records before a time are in final bars.
-    pub floors: Floors,
+    pub low_watermarks: LowWatermarks,
 }
 
 /// Low watermarks by series.
-pub type Floors = BTreeMap<String, Floor>;
+pub type LowWatermarks = BTreeMap<String, LowWatermark>;
 
 /// Low watermark of a series: its records before this time are in final bars. In JSON the time alone, or an
 /// object if quotes are carried over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Stored", into = "Stored")]
-pub struct Floor {
+pub struct LowWatermark {
     /// Event time, nanoseconds.
     pub time: i64,
     /// The last quote before it, in markets without sessions, whose quotes carry over.
@@ -56,7 +56,7 @@ enum Stored {
     Quotes { time: i64, bid: Option<CarriedSide>, ask: Option<CarriedSide> },
 }
 
-impl From<Stored> for Floor {
+impl From<Stored> for LowWatermark {
     fn from(stored: Stored) -> Self {
         match stored {
             Stored::Time(time) => Self { time, carried: CarriedQuote::default() },
@@ -65,8 +65,8 @@ impl From<Stored> for Floor {
     }
 }
 
-impl From<Floor> for Stored {
-    fn from(Floor { time, carried }: Floor) -> Self {
+impl From<LowWatermark> for Stored {
+    fn from(LowWatermark { time, carried }: LowWatermark) -> Self {
         match carried {
             CarriedQuote { bid: None, ask: None } => Self::Time(time),
             CarriedQuote { bid, ask } => Self::Quotes { time, bid, ask },
@@ -113,11 +113,11 @@ mod tests {
             (CarriedQuote::default(), "9"),
             (CarriedQuote::of(&acc), r#"{"time":9,"bid":[5,7,"1.5","2"],"ask":null}"#),
         ] {
-            let floor = Floor { time: 9, carried };
-            assert_eq!(serde_json::to_string(&floor).unwrap(), text);
-            let read: Floor = serde_json::from_str(text).unwrap();
-            assert_eq!(read, floor);
-            assert_eq!(CarriedQuote::of(&read.carried.accumulator()), floor.carried);
+            let low_watermark = LowWatermark { time: 9, carried };
+            assert_eq!(serde_json::to_string(&low_watermark).unwrap(), text);
+            let read: LowWatermark = serde_json::from_str(text).unwrap();
+            assert_eq!(read, low_watermark);
+            assert_eq!(CarriedQuote::of(&read.carried.accumulator()), low_watermark.carried);
         }
     }
 }

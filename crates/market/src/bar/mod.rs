@@ -27,8 +27,8 @@ mod series;
 mod series_table;
 mod timeline;
 
-pub use aggregator::{Aggregator, Counts, Feed, Settings};
-pub use checkpoint::{CarriedQuote, Floor, Floors, Needs, Place};
+pub use aggregator::{Aggregator, AggregatorSettings, Feed, RecordCounts};
+pub use checkpoint::{CarriedQuote, Checkpoint, LowWatermark, LowWatermarks, StreamPosition};
 pub use clock::Clock;
 pub use series::Verdict;
 

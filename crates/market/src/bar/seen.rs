@@ -7,13 +7,13 @@ use super::accumulator::EventOrder;
 pub(super) struct Seen {
     last: Option<EventOrder>,
     /// Start of each of the last sessions, and the numbers seen in it.
-    sessions: Vec<(i64, Numbers)>,
+    sessions: Vec<(i64, NumberRanges)>,
 }
 
 /// Numbers seen, as ranges. Feeds with consecutive numbers per symbol need only a few; if they become many,
 /// or a number repeats, the ranges are unusable.
 #[derive(Debug, Clone, Default)]
-struct Numbers {
+struct NumberRanges {
     ranges: Vec<(u64, u64)>,
     useless: bool,
 }
@@ -21,7 +21,7 @@ struct Numbers {
 /// Limit on ranges, beyond which they are discarded.
 const RANGES: usize = 64;
 
-impl Numbers {
+impl NumberRanges {
     /// Returns false if it was already present.
     #[inline]
     fn add(&mut self, number: u64) {
@@ -86,14 +86,14 @@ impl Seen {
         if let Some((_, numbers)) = self.sessions.iter_mut().find(|(start, _)| *start == session) {
             return numbers.add(number);
         }
-        self.sessions.push((session, Numbers { ranges: vec![(number, number)], useless: false }));
+        self.sessions.push((session, NumberRanges { ranges: vec![(number, number)], useless: false }));
         if self.sessions.len() > 8 {
             self.sessions.remove(0);
         }
     }
 
     /// Whether an old record was certainly counted.
-    pub(super) fn surely(&self, number: u64, session: i64) -> bool {
+    pub(super) fn contains(&self, number: u64, session: i64) -> bool {
         self.sessions.iter().any(|(start, numbers)| *start == session && numbers.has(number))
     }
 }

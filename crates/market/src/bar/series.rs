@@ -1,7 +1,7 @@
 //! Trades and quotes of one symbol on one feed.
 
 use super::accumulator::{EventOrder, Print, QuoteAccumulator, TradeAccumulator};
-use super::checkpoint::{CarriedQuote, Floor};
+use super::checkpoint::{CarriedQuote, LowWatermark};
 use super::interval_bars::{Emitted, Times};
 use super::seen::Seen;
 use super::timeline::{Timeline, second_of};
@@ -84,7 +84,7 @@ pub(super) trait Series {
     /// Adds a record that is not late; the series' time is then `now`.
     fn add(&mut self, item: &Self::Item, now: i64) -> Effected;
     /// Whether an old record was certainly counted.
-    fn surely(&mut self, ts: i64, number: u64) -> bool;
+    fn contains(&mut self, ts: i64, number: u64) -> bool;
     /// What later bars need to know from before the end of a completed session day.
     fn carried(&self, day_end: i64) -> CarriedQuote;
     /// Emits bars that have closed, changed or become final as of the market's time; without one, all as
@@ -227,8 +227,8 @@ impl Series for TradeSeries {
         effected
     }
 
-    fn surely(&mut self, ts: i64, number: u64) -> bool {
-        self.seen.surely(number, self.timeline.day(ts).start)
+    fn contains(&mut self, ts: i64, number: u64) -> bool {
+        self.seen.contains(number, self.timeline.day(ts).start)
     }
 
     fn carried(&self, _: i64) -> CarriedQuote {
@@ -283,11 +283,11 @@ impl QuoteSeries {
         intervals: &[Interval],
         times: Times,
         calendar: Calendar,
-        floor: Option<&Floor>,
+        low_watermark: Option<&LowWatermark>,
     ) -> Self {
         let mut timeline = Timeline::new(intervals, times, calendar, false);
-        if let Some(floor) = floor {
-            timeline.resume(floor.time, &floor.carried.accumulator());
+        if let Some(low_watermark) = low_watermark {
+            timeline.resume(low_watermark.time, &low_watermark.carried.accumulator());
         }
         Self { name, timeline, seen: Seen::default() }
     }
@@ -309,7 +309,7 @@ impl Series for QuoteSeries {
         let at = quote.at;
         let session = self.timeline.day(at.ts).start;
         // Adding a quote twice changes nothing.
-        if self.seen.is_next(at) || !self.seen.surely(at.order, session) {
+        if self.seen.is_next(at) || !self.seen.contains(at.order, session) {
             self.seen.add(at.order, session);
         }
         self.timeline.add(at.ts, |acc| {
@@ -323,8 +323,8 @@ impl Series for QuoteSeries {
         Effected::Counted
     }
 
-    fn surely(&mut self, ts: i64, number: u64) -> bool {
-        self.seen.surely(number, self.timeline.day(ts).start)
+    fn contains(&mut self, ts: i64, number: u64) -> bool {
+        self.seen.contains(number, self.timeline.day(ts).start)
     }
 
     fn carried(&self, day_end: i64) -> CarriedQuote {

@@ -7,7 +7,7 @@
 //! the cache too.
 
 use super::Bar;
-use super::checkpoint::{Floor, Place};
+use super::checkpoint::{LowWatermark, StreamPosition};
 use super::clock::Clock;
 use super::series::{Effected, Name, Series, Verdict};
 use super::timeline::second_of;
@@ -33,7 +33,7 @@ pub(super) struct SeriesState {
     symbol: u128,
     clock: Clock,
     /// Records before this are in final bars of an earlier run.
-    floor: i64,
+    low_watermark: i64,
     stamp_ms: i64,
     feed: u32,
     /// Index of the last record's session in `SeriesTable::days`.
@@ -102,7 +102,7 @@ fn bound(now: i64, allowed_lateness: i64) -> i64 {
 }
 
 /// Callback with a series, the first position it still needs, and the end of its final bars.
-type Emit<'a> = &'a mut dyn FnMut(&Name, Option<u64>, Option<Floor>);
+type Emit<'a> = &'a mut dyn FnMut(&Name, Option<u64>, Option<LowWatermark>);
 
 impl<S: Series> SeriesTable<S> {
     pub(super) fn new(allowed_lateness: i64) -> Self {
@@ -143,7 +143,13 @@ impl<S: Series> SeriesTable<S> {
     }
 
     #[cold]
-    fn begin(&mut self, symbol: &str, packed: Option<u128>, feed: u32, (series, floor): (S, i64)) -> u32 {
+    fn begin(
+        &mut self,
+        symbol: &str,
+        packed: Option<u128>,
+        feed: u32,
+        (series, low_watermark): (S, i64),
+    ) -> u32 {
         let at = self.states.len() as u32;
         self.series.push(series);
         self.open.push(OpenSessions::new());
@@ -151,7 +157,14 @@ impl<S: Series> SeriesTable<S> {
             self.waiting.push(Vec::new());
         }
         let (symbol_or_none, clock) = (packed.unwrap_or_default(), Clock::default());
-        self.states.push(SeriesState { symbol: symbol_or_none, clock, floor, stamp_ms: 0, feed, day: 0 });
+        self.states.push(SeriesState {
+            symbol: symbol_or_none,
+            clock,
+            low_watermark,
+            stamp_ms: 0,
+            feed,
+            day: 0,
+        });
         match packed {
             Some(packed) => {
                 let states = &self.states;
@@ -171,7 +184,7 @@ impl<S: Series> SeriesTable<S> {
         &mut self,
         series: u32,
         ts: i64,
-        place: Place,
+        place: StreamPosition,
         known: impl FnOnce(&mut S) -> bool,
     ) -> Result<(i64, bool), Verdict> {
         let mut hours = self.days[self.states[series as usize].day as usize];
@@ -181,7 +194,7 @@ impl<S: Series> SeriesTable<S> {
         let allowed_lateness = self.allowed_lateness;
         let state = &mut self.states[series as usize];
         state.stamp_ms = place.stamp_ms;
-        if ts < state.floor {
+        if ts < state.low_watermark {
             self.duplicates += 1;
             return Err(Verdict::Past);
         }
@@ -205,7 +218,7 @@ impl<S: Series> SeriesTable<S> {
     }
 
     #[cold]
-    fn enter(&mut self, series: u32, ts: i64, place: Place) -> Hours {
+    fn enter(&mut self, series: u32, ts: i64, place: StreamPosition) -> Hours {
         let index = series as usize;
         let day = self.series[index].day(ts);
         let (state, open) = (&mut self.states[index], &mut self.open[index]);
@@ -216,7 +229,7 @@ impl<S: Series> SeriesTable<S> {
         });
         state.day = known as u32;
         if day.end > bound(state.clock.now(), self.allowed_lateness)
-            && ts >= state.floor
+            && ts >= state.low_watermark
             && !open.iter().any(|(other, ..)| *other == day.start)
         {
             open.push_back((day.start, day.end, place.position));
@@ -280,19 +293,20 @@ impl<S: Series> SeriesTable<S> {
     }
 
     /// For each series, the first position it still needs, and the time before which its bars are final.
-    pub(super) fn needs(&mut self, market: i64, latest_ms: i64, emit: Emit<'_>) {
+    pub(super) fn checkpoint(&mut self, market: i64, latest_ms: i64, emit: Emit<'_>) {
         for ((state, open), series) in self.states.iter_mut().zip(&mut self.open).zip(&mut self.series) {
             let stale = state.stamp_ms < latest_ms.saturating_sub(STALE_MS);
             let sealed = bound(state.clock.now(), self.allowed_lateness);
             let done = |end: i64| end <= sealed || (stale && end <= bound(market, self.allowed_lateness));
             if let Some(last) = open.iter().filter(|(_, end, _)| done(*end)).map(|(_, end, _)| *end).max() {
-                state.floor = state.floor.max(last);
+                state.low_watermark = state.low_watermark.max(last);
                 open.retain(|(_, end, _)| !done(*end));
             }
             let position = open.iter().map(|(.., position)| *position).min();
-            let time = state.floor;
-            let floor = (time > i64::MIN).then(|| Floor { time, carried: series.carried(time) });
-            emit(series.name(), position, floor);
+            let time = state.low_watermark;
+            let low_watermark =
+                (time > i64::MIN).then(|| LowWatermark { time, carried: series.carried(time) });
+            emit(series.name(), position, low_watermark);
         }
     }
 }

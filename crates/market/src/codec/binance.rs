@@ -8,14 +8,14 @@
 //! (binance-spot-api-docs.) A symbol's trade numbers are consecutive, so a jump is a gap. If the buyer is the
 //! maker, the aggressor is the seller.
 
-use super::feed::{Decode, Message, Numbers, Outcome, Sink, emit_trade};
+use super::feed::{Decode, FeedMessage, MessageSink, Outcome, TradeNumbers, emit_trade};
 use super::placeholder::{IdMint, Origin};
 use super::scan::{Scanner, Value, unescaped};
 use crate::record::{Side, Trade};
 use crate::{Kind, UnixNanos};
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Members<'a> {
+struct MessageFields<'a> {
     event: Value<'a>,
     /// Member of acknowledgements, which have no event.
     result: Value<'a>,
@@ -29,7 +29,7 @@ struct Members<'a> {
     maker: Value<'a>,
 }
 
-impl<'a> Members<'a> {
+impl<'a> MessageFields<'a> {
     fn set(&mut self, name: &str, value: Value<'a>) {
         let place = match name {
             "e" => &mut self.event,
@@ -62,13 +62,13 @@ impl<'a> Members<'a> {
 
 /// Decodes frames and history.
 #[derive(Debug, Default)]
-pub struct Decoder {
+pub struct BinanceDecoder {
     feed: String,
-    numbers: Numbers,
+    numbers: TradeNumbers,
     mint: IdMint,
 }
 
-impl Decoder {
+impl BinanceDecoder {
     /// Creates a decoder for a feed, for example `binance`.
     #[must_use]
     pub fn new(feed: &str) -> Self {
@@ -78,7 +78,7 @@ impl Decoder {
     fn trade(
         &mut self,
         origin: Origin,
-        of: &Members<'_>,
+        of: &MessageFields<'_>,
         recv_ts: UnixNanos,
         take: &mut dyn FnMut(Outcome<'_>),
     ) -> Result<(), String> {
@@ -106,19 +106,19 @@ impl Decoder {
     }
 }
 
-impl Decode for Decoder {
-    fn frame(&mut self, frame: &str, recv_ts: UnixNanos, sink: Sink<'_>) -> Result<(), String> {
+impl Decode for BinanceDecoder {
+    fn frame(&mut self, frame: &str, recv_ts: UnixNanos, sink: MessageSink<'_>) -> Result<(), String> {
         let frame = &*unescaped(frame);
-        let mut of = Members::of(frame)?;
+        let mut of = MessageFields::of(frame)?;
         if let Value::Object(data) = of.data {
-            of = Members::of(data)?;
+            of = MessageFields::of(data)?;
         }
         let other = match of.event {
             Value::Text("trade") => None,
-            Value::Text("serverShutdown") => Some(Message::Silent),
-            Value::Text(event) => Some(Message::Unknown(event)),
-            _ if of.result != Value::Absent || of.error != Value::Absent => Some(Message::Silent),
-            _ => Some(Message::Unknown("without event")),
+            Value::Text("serverShutdown") => Some(FeedMessage::Silent),
+            Value::Text(event) => Some(FeedMessage::Unknown(event)),
+            _ if of.result != Value::Absent || of.error != Value::Absent => Some(FeedMessage::Silent),
+            _ => Some(FeedMessage::Unknown("without event")),
         };
         if let Some(message) = other {
             sink(Ok(message), frame);
@@ -127,7 +127,7 @@ impl Decode for Decoder {
         if let (Value::Text(symbol), Ok(number)) = (of.symbol, of.id.whole("t"))
             && let Some(hole) = self.numbers.hole(symbol, number)
         {
-            sink(Ok(Message::Missed(&hole)), frame);
+            sink(Ok(FeedMessage::Missed(&hole)), frame);
         }
         if let Err(reason) = self.trade(Origin::Stream, &of, recv_ts, &mut |outcome| sink(outcome, frame)) {
             sink(Err(reason), frame);
@@ -135,9 +135,9 @@ impl Decode for Decoder {
         Ok(())
     }
 
-    fn past(&mut self, _: Kind, symbol: &str, raw: &str, recv_ts: UnixNanos, sink: Sink<'_>) {
+    fn past(&mut self, _: Kind, symbol: &str, raw: &str, recv_ts: UnixNanos, sink: MessageSink<'_>) {
         let raw = &*unescaped(raw);
-        let done = Members::of(raw).and_then(|mut of| {
+        let done = MessageFields::of(raw).and_then(|mut of| {
             of.symbol = Value::Text(symbol);
             self.trade(Origin::History, &of, recv_ts, &mut |outcome| sink(outcome, raw))
         });
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn trades_holes_and_history() {
-        let decoder = &mut Decoder::new("binance");
+        let decoder = &mut BinanceDecoder::new("binance");
         let trade = |id: u32| {
             format!(
                 r#"{{"e":"trade","E":1672515782136,"s":"BNBBTC","t":{id},"p":"0.001","q":"100","T":1672515782136,"m":true,"M":true}}"#

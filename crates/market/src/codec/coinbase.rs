@@ -8,14 +8,14 @@
 //! connection's messages across all channels, so a jump is a gap. `side` is the maker's: the aggressor has
 //! the other side. A `snapshot` repeats trades from before the subscription and is skipped.
 
-use super::feed::{Decode, Message, Outcome, Sink, emit_trade, not_an_object};
+use super::feed::{Decode, FeedMessage, MessageSink, Outcome, emit_trade, not_an_object};
 use super::placeholder::{IdMint, Origin};
 use super::scan::{Scanner, Value, unescaped};
 use crate::record::{Side, Trade};
 use crate::{Kind, UnixNanos};
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Members<'a> {
+struct MessageFields<'a> {
     symbol: Value<'a>,
     side: Value<'a>,
     price: Value<'a>,
@@ -24,7 +24,7 @@ struct Members<'a> {
     time: Value<'a>,
 }
 
-impl<'a> Members<'a> {
+impl<'a> MessageFields<'a> {
     fn set(&mut self, name: &str, value: Value<'a>) {
         match name {
             "product_id" => self.symbol = value,
@@ -40,13 +40,13 @@ impl<'a> Members<'a> {
 
 /// Decodes frames and history.
 #[derive(Debug, Default)]
-pub struct Decoder {
+pub struct CoinbaseDecoder {
     feed: String,
     last: Option<i64>,
     mint: IdMint,
 }
 
-impl Decoder {
+impl CoinbaseDecoder {
     /// Creates a decoder for a feed, for example `coinbase`.
     #[must_use]
     pub fn new(feed: &str) -> Self {
@@ -56,7 +56,7 @@ impl Decoder {
     fn trade(
         &mut self,
         origin: Origin,
-        of: &Members<'_>,
+        of: &MessageFields<'_>,
         recv_ts: UnixNanos,
         take: &mut dyn FnMut(Outcome<'_>),
     ) -> Result<(), String> {
@@ -83,10 +83,10 @@ impl Decoder {
         emit_trade(trade, &mut self.mint, origin, take)
     }
 
-    fn trades(&mut self, trades: &str, recv_ts: UnixNanos, sink: Sink<'_>) -> Result<(), String> {
+    fn trades(&mut self, trades: &str, recv_ts: UnixNanos, sink: MessageSink<'_>) -> Result<(), String> {
         Scanner::new(trades).array(|scanner| {
             let from = scanner.at();
-            let mut of = Members::default();
+            let mut of = MessageFields::default();
             let other = scanner.object_or_value(|name, value| of.set(name, value))?;
             let raw = scanner.since(from);
             if let Some(element) = other {
@@ -101,8 +101,8 @@ impl Decoder {
     }
 }
 
-impl Decode for Decoder {
-    fn frame(&mut self, frame: &str, recv_ts: UnixNanos, sink: Sink<'_>) -> Result<(), String> {
+impl Decode for CoinbaseDecoder {
+    fn frame(&mut self, frame: &str, recv_ts: UnixNanos, sink: MessageSink<'_>) -> Result<(), String> {
         let frame = &*unescaped(frame);
         let (mut channel, mut number, mut events, mut class) =
             (Value::Absent, Value::Absent, Value::Absent, Value::Absent);
@@ -116,7 +116,7 @@ impl Decode for Decoder {
         })?;
         scanner.end()?;
         if other.is_some() {
-            sink(Ok(Message::Unknown("array")), frame);
+            sink(Ok(FeedMessage::Unknown("array")), frame);
             return Ok(());
         }
         if let Ok(number) = number.whole("sequence_num")
@@ -124,21 +124,24 @@ impl Decode for Decoder {
             && number > last.saturating_add(1)
         {
             let hole = format!("messages {} to {} were not sent", last + 1, number - 1);
-            sink(Ok(Message::Missed(&hole)), frame);
+            sink(Ok(FeedMessage::Missed(&hole)), frame);
         }
         let events = match (channel, events) {
             (Value::Text("market_trades"), Value::Array(events)) => events,
             (Value::Text("subscriptions" | "heartbeats"), _) => {
-                sink(Ok(Message::Silent), frame);
+                sink(Ok(FeedMessage::Silent), frame);
                 return Ok(());
             }
             _ => {
                 // Coinbase Exchange, the older API, has types and no channels.
                 let ((Value::Text(name), _) | (_, Value::Text(name))) = (channel, class) else {
-                    sink(Ok(Message::Unknown("without channel")), frame);
+                    sink(Ok(FeedMessage::Unknown("without channel")), frame);
                     return Ok(());
                 };
-                sink(Ok(if name == "error" { Message::Silent } else { Message::Unknown(name) }), frame);
+                sink(
+                    Ok(if name == "error" { FeedMessage::Silent } else { FeedMessage::Unknown(name) }),
+                    frame,
+                );
                 return Ok(());
             }
         };
@@ -162,9 +165,9 @@ impl Decode for Decoder {
         })
     }
 
-    fn past(&mut self, _: Kind, symbol: &str, raw: &str, recv_ts: UnixNanos, sink: Sink<'_>) {
+    fn past(&mut self, _: Kind, symbol: &str, raw: &str, recv_ts: UnixNanos, sink: MessageSink<'_>) {
         let raw = &*unescaped(raw);
-        let (mut of, mut scanner) = (Members::default(), Scanner::new(raw));
+        let (mut of, mut scanner) = (MessageFields::default(), Scanner::new(raw));
         let read = scanner.object(|name, value| of.set(name, value)).and_then(|()| scanner.end());
         of.symbol = Value::Text(symbol);
         let done = read
@@ -191,7 +194,7 @@ mod tests {
 
     #[test]
     fn trades_holes_and_history() {
-        let decoder = &mut Decoder::new("coinbase");
+        let decoder = &mut CoinbaseDecoder::new("coinbase");
         let trade = r#"{"trade_id":"995098700","product_id":"BTC-USD","price":"68900.50","size":"0.0015","side":"BUY","time":"2024-06-12T15:02:29.662467Z"}"#;
         let event = |number: u32, class: &str| {
             format!(
@@ -216,10 +219,10 @@ mod tests {
 
     #[test]
     fn the_largest_number_has_none_behind_it() {
-        let decoder = &mut Decoder::new("coinbase");
+        let decoder = &mut CoinbaseDecoder::new("coinbase");
         for number in [i64::MAX, 5] {
             let heartbeat = format!(r#"{{"channel":"heartbeats","sequence_num":{number},"events":[]}}"#);
-            assert!(!all(decoder, &heartbeat).iter().any(|told| told.contains("not sent")));
+            assert!(!all(decoder, &heartbeat).iter().any(|text| text.contains("not sent")));
         }
     }
 }

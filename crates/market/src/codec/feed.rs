@@ -1,8 +1,8 @@
 //! The interface of all vendor decoders: frames in, records out.
 
-use super::aside::{Bands, Given};
 use super::placeholder::{IdMint, Origin};
 use super::scan::Value;
+use super::vendor_bar::{Bands, VendorBar};
 use crate::record::{Quote, Record, Trade};
 use crate::{Kind, UnixNanos};
 use rustc_hash::FxHashMap;
@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 /// A decoded message of a frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Message<'a> {
+pub enum FeedMessage<'a> {
     /// A trade or quote, borrowed from the frame.
     Record(Record<&'a str>),
     /// Nothing to keep: an acknowledgement or a keep-alive.
@@ -18,7 +18,7 @@ pub enum Message<'a> {
     /// Valid JSON, but not of a message type that this feed is known to send: counted and reported.
     Unknown(&'a str),
     /// The vendor's own bar.
-    Bar(Given<'a>),
+    Bar(VendorBar<'a>),
     /// Limit up-limit down price bands.
     Bands(Bands<'a>),
     /// A symbol is halted or resumes trading.
@@ -35,10 +35,10 @@ pub enum Message<'a> {
 }
 
 /// A message, or why it cannot be decoded.
-pub type Outcome<'a> = Result<Message<'a>, String>;
+pub type Outcome<'a> = Result<FeedMessage<'a>, String>;
 
 /// Callback for each message of a frame, with its text.
-pub type Sink<'s> = &'s mut dyn FnMut(Outcome<'_>, &str);
+pub type MessageSink<'s> = &'s mut dyn FnMut(Outcome<'_>, &str);
 
 /// Emits a record whose numbers are plausible.
 ///
@@ -47,7 +47,7 @@ pub type Sink<'s> = &'s mut dyn FnMut(Outcome<'_>, &str);
 #[inline]
 pub(super) fn emit(record: Record<&str>, take: &mut dyn FnMut(Outcome<'_>)) -> Result<(), String> {
     record.check().map_err(|error| error.to_string())?;
-    take(Ok(Message::Record(record)));
+    take(Ok(FeedMessage::Record(record)));
     Ok(())
 }
 
@@ -65,14 +65,14 @@ pub(super) fn emit_trade(
     // A rejected trade is not counted.
     trade.check().map_err(|error| error.to_string())?;
     let id = mint.mint(&trade, origin);
-    take(Ok(Message::Record(Record::Trade(Trade { id, ..trade }))));
+    take(Ok(FeedMessage::Record(Record::Trade(Trade { id, ..trade }))));
     Ok(())
 }
 
 /// An element of a frame that is not an object: `null` is skipped, anything else is an error.
-pub(super) fn not_an_object(element: Value<'_>, raw: &str, sink: Sink<'_>) {
+pub(super) fn not_an_object(element: Value<'_>, raw: &str, sink: MessageSink<'_>) {
     match element {
-        Value::Null => sink(Ok(Message::Silent), raw),
+        Value::Null => sink(Ok(FeedMessage::Silent), raw),
         other => sink(Err(format!("expected an object, found {}", other.written())), raw),
     }
 }
@@ -83,10 +83,10 @@ pub trait Decode: Send + std::fmt::Debug {
     ///
     /// # Errors
     /// The frame is malformed from some point on: messages before it have been emitted.
-    fn frame(&mut self, frame: &str, recv_ts: UnixNanos, sink: Sink<'_>) -> Result<(), String>;
+    fn frame(&mut self, frame: &str, recv_ts: UnixNanos, sink: MessageSink<'_>) -> Result<(), String>;
 
     /// Emits a record from history, equal to the one the stream would have delivered.
-    fn past(&mut self, kind: Kind, symbol: &str, raw: &str, recv_ts: UnixNanos, sink: Sink<'_>);
+    fn past(&mut self, kind: Kind, symbol: &str, raw: &str, recv_ts: UnixNanos, sink: MessageSink<'_>);
 
     /// A new connection: numbers that count its messages restart.
     fn connected(&mut self) {}
@@ -100,18 +100,18 @@ pub trait Decode: Send + std::fmt::Debug {
 pub struct Idle;
 
 impl Decode for Idle {
-    fn frame(&mut self, _: &str, _: UnixNanos, _: Sink<'_>) -> Result<(), String> {
+    fn frame(&mut self, _: &str, _: UnixNanos, _: MessageSink<'_>) -> Result<(), String> {
         Ok(())
     }
 
-    fn past(&mut self, _: Kind, _: &str, _: &str, _: UnixNanos, _: Sink<'_>) {}
+    fn past(&mut self, _: Kind, _: &str, _: &str, _: UnixNanos, _: MessageSink<'_>) {}
 }
 
 /// Consecutive trade numbers of a vendor, by symbol: a jump is a gap.
 #[derive(Debug, Default)]
-pub(super) struct Numbers(FxHashMap<Box<str>, i64>);
+pub(super) struct TradeNumbers(FxHashMap<Box<str>, i64>);
 
-impl Numbers {
+impl TradeNumbers {
     /// The trades missing before this number, if any.
     pub(super) fn hole(&mut self, symbol: &str, number: i64) -> Option<String> {
         let Some(last) = self.0.get_mut(symbol) else {
@@ -151,7 +151,7 @@ pub(super) mod tests {
 
     fn owned(outcome: Outcome<'_>) -> Option<Owned> {
         match outcome {
-            Ok(Message::Record(record)) => Some(Ok(record.map(str::to_owned))),
+            Ok(FeedMessage::Record(record)) => Some(Ok(record.map(str::to_owned))),
             Ok(_) => None,
             Err(reason) => Some(Err(reason)),
         }
@@ -181,12 +181,12 @@ pub(super) mod tests {
     fn decoders() -> Vec<Box<dyn Decode>> {
         use super::super::{alpaca, binance, coinbase, finnhub, kraken, massive};
         vec![
-            Box::new(alpaca::Decoder::new("f")),
-            Box::new(massive::Decoder::new("f")),
-            Box::new(finnhub::Decoder::new("f")),
-            Box::new(coinbase::Decoder::new("f")),
-            Box::new(kraken::Decoder::new("f")),
-            Box::new(binance::Decoder::new("f")),
+            Box::new(alpaca::AlpacaDecoder::new("f")),
+            Box::new(massive::MassiveDecoder::new("f")),
+            Box::new(finnhub::FinnhubDecoder::new("f")),
+            Box::new(coinbase::CoinbaseDecoder::new("f")),
+            Box::new(kraken::KrakenDecoder::new("f")),
+            Box::new(binance::BinanceDecoder::new("f")),
         ]
     }
 
@@ -208,7 +208,7 @@ pub(super) mod tests {
                 let text = format!("{}{put}{}", &good[..at], &good[(at + length).min(good.len())..]);
                 let mut records = 0;
                 let _ = decoder.frame(&text, UnixNanos(0), &mut |outcome, _| {
-                    if let Ok(Message::Record(record)) = outcome {
+                    if let Ok(FeedMessage::Record(record)) = outcome {
                         records += 1;
                         // Everything kept can be encoded and decoded again.
                         let mut json = Vec::new();

@@ -8,14 +8,14 @@
 //! it: the same as from history. A trade that the vendor sent twice cannot be distinguished from two equal
 //! ones.
 
-use super::feed::{Decode, Message, Outcome, Sink, emit_trade, not_an_object};
+use super::feed::{Decode, FeedMessage, MessageSink, Outcome, emit_trade, not_an_object};
 use super::placeholder::{IdMint, Origin};
 use super::scan::{Scanner, Value, conditions, unescaped};
 use crate::record::{Side, Trade};
 use crate::{Kind, UnixNanos};
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Members<'a> {
+struct MessageFields<'a> {
     symbol: Value<'a>,
     price: Value<'a>,
     size: Value<'a>,
@@ -23,7 +23,7 @@ struct Members<'a> {
     time: Value<'a>,
 }
 
-impl<'a> Members<'a> {
+impl<'a> MessageFields<'a> {
     fn set(&mut self, name: &str, value: Value<'a>) {
         match name {
             "s" => self.symbol = value,
@@ -38,13 +38,13 @@ impl<'a> Members<'a> {
 
 /// Decodes frames and history.
 #[derive(Debug, Default)]
-pub struct Decoder {
+pub struct FinnhubDecoder {
     feed: String,
     mint: IdMint,
     scratch: String,
 }
 
-impl Decoder {
+impl FinnhubDecoder {
     /// Creates a decoder for a feed, for example `finnhub`.
     #[must_use]
     pub fn new(feed: &str) -> Self {
@@ -54,7 +54,7 @@ impl Decoder {
     fn trade(
         &mut self,
         origin: Origin,
-        of: &Members<'_>,
+        of: &MessageFields<'_>,
         recv_ts: UnixNanos,
         take: &mut dyn FnMut(Outcome<'_>),
     ) -> Result<(), String> {
@@ -78,8 +78,8 @@ impl Decoder {
     }
 }
 
-impl Decode for Decoder {
-    fn frame(&mut self, frame: &str, recv_ts: UnixNanos, sink: Sink<'_>) -> Result<(), String> {
+impl Decode for FinnhubDecoder {
+    fn frame(&mut self, frame: &str, recv_ts: UnixNanos, sink: MessageSink<'_>) -> Result<(), String> {
         let frame = &*unescaped(frame);
         let (mut class, mut data) = (Value::Absent, Value::Absent);
         let mut scanner = Scanner::new(frame);
@@ -91,23 +91,23 @@ impl Decode for Decoder {
         scanner.end()?;
         let data = match (other, class, data) {
             (Some(_), ..) => {
-                sink(Ok(Message::Unknown("array")), frame);
+                sink(Ok(FeedMessage::Unknown("array")), frame);
                 return Ok(());
             }
             (_, Value::Text("trade"), Value::Array(data)) => data,
             (_, Value::Text("trade"), Value::Null) | (_, Value::Text("ping" | "error" | "news"), _) => {
-                sink(Ok(Message::Silent), frame);
+                sink(Ok(FeedMessage::Silent), frame);
                 return Ok(());
             }
             (_, class, _) => {
                 let class = if let Value::Text(class) = class { class } else { "without type" };
-                sink(Ok(Message::Unknown(class)), frame);
+                sink(Ok(FeedMessage::Unknown(class)), frame);
                 return Ok(());
             }
         };
         Scanner::new(data).array(|scanner| {
             let from = scanner.at();
-            let mut of = Members::default();
+            let mut of = MessageFields::default();
             let other = scanner.object_or_value(|name, value| of.set(name, value))?;
             let raw = scanner.since(from);
             if let Some(element) = other {
@@ -122,9 +122,9 @@ impl Decode for Decoder {
     }
 
     /// A row of a day's ticks, as `{"p":…,"v":…,"t":…,"c":[…]}`: history is in columns.
-    fn past(&mut self, _: Kind, symbol: &str, raw: &str, recv_ts: UnixNanos, sink: Sink<'_>) {
+    fn past(&mut self, _: Kind, symbol: &str, raw: &str, recv_ts: UnixNanos, sink: MessageSink<'_>) {
         let raw = &*unescaped(raw);
-        let (mut of, mut scanner) = (Members::default(), Scanner::new(raw));
+        let (mut of, mut scanner) = (MessageFields::default(), Scanner::new(raw));
         let read = scanner.object(|name, value| of.set(name, value)).and_then(|()| scanner.end());
         of.symbol = Value::Text(symbol);
         let done = read
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn equal_trades_are_counted_and_history_has_the_same_ids() {
-        let decoder = &mut Decoder::new("finnhub");
+        let decoder = &mut FinnhubDecoder::new("finnhub");
         let one = r#"{"c":["1","8"],"p":122.1,"s":"TSLA","t":1672348887195,"v":1}"#;
         let other = r#"{"c":null,"p":122.1,"s":"TSLA","t":1672348887195,"v":1}"#;
         let text = format!(r#"{{"data":[{one},{one},{other},{one}],"type":"trade"}}"#);

@@ -141,7 +141,7 @@ fn encode_reading<S: AsRef<str>>(reading: &Reading<S>, out: &mut Vec<u8>) {
 
 #[inline(always)]
 fn eight(digits: &[u8; 8]) -> Option<i64> {
-    crate::digits::eight(u64::from_le_bytes(*digits))
+    crate::swar::eight(u64::from_le_bytes(*digits))
 }
 
 /// Walks the canonical form; the first mismatch ends it.

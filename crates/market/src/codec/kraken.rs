@@ -8,14 +8,14 @@
 //! (docs.kraken.com, API v2; python-kraken-sdk.) A pair's trade numbers are consecutive, so a jump is a gap.
 //! History has times in seconds: both are truncated to microseconds.
 
-use super::feed::{Decode, Message, Numbers, Outcome, Sink, emit_trade, not_an_object};
+use super::feed::{Decode, FeedMessage, MessageSink, Outcome, TradeNumbers, emit_trade, not_an_object};
 use super::placeholder::{IdMint, Origin};
 use super::scan::{Scanner, Value, unescaped};
 use crate::record::{Side, Trade};
 use crate::{Kind, UnixNanos, fixed};
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Members<'a> {
+struct MessageFields<'a> {
     symbol: Value<'a>,
     side: Value<'a>,
     price: Value<'a>,
@@ -26,9 +26,9 @@ struct Members<'a> {
 
 /// Decodes frames and history.
 #[derive(Debug, Default)]
-pub struct Decoder {
+pub struct KrakenDecoder {
     feed: String,
-    numbers: Numbers,
+    numbers: TradeNumbers,
     mint: IdMint,
 }
 
@@ -59,7 +59,7 @@ pub fn seconds(digits: &str) -> Result<UnixNanos, String> {
         .map_err(|error| format!("`time`: {error}: {digits}"))
 }
 
-impl Decoder {
+impl KrakenDecoder {
     /// Creates a decoder for a feed, for example `kraken`.
     #[must_use]
     pub fn new(feed: &str) -> Self {
@@ -69,7 +69,7 @@ impl Decoder {
     fn trade(
         &mut self,
         origin: Origin,
-        of: &Members<'_>,
+        of: &MessageFields<'_>,
         ts: UnixNanos,
         recv_ts: UnixNanos,
         take: &mut dyn FnMut(Outcome<'_>),
@@ -93,11 +93,11 @@ impl Decoder {
         emit_trade(trade, &mut self.mint, origin, take)
     }
 
-    fn data(&mut self, data: &str, recv_ts: UnixNanos, sink: Sink<'_>) -> Result<(), String> {
+    fn data(&mut self, data: &str, recv_ts: UnixNanos, sink: MessageSink<'_>) -> Result<(), String> {
         let mut scanner = Scanner::new(data);
         scanner.array(|scanner| {
             let from = scanner.at();
-            let mut of = Members::default();
+            let mut of = MessageFields::default();
             let other = scanner.object_or_value(|name, value| match name {
                 "symbol" => of.symbol = value,
                 "side" => of.side = value,
@@ -115,7 +115,7 @@ impl Decoder {
             if let (Value::Text(symbol), Ok(number)) = (of.symbol, of.id.whole("trade_id"))
                 && let Some(hole) = self.numbers.hole(symbol, number)
             {
-                sink(Ok(Message::Missed(&hole)), raw);
+                sink(Ok(FeedMessage::Missed(&hole)), raw);
             }
             let done = of.time.time("timestamp").and_then(|ts| {
                 self.trade(Origin::Stream, &of, ts, recv_ts, &mut |outcome| sink(outcome, raw))
@@ -128,8 +128,8 @@ impl Decoder {
     }
 }
 
-impl Decode for Decoder {
-    fn frame(&mut self, frame: &str, recv_ts: UnixNanos, sink: Sink<'_>) -> Result<(), String> {
+impl Decode for KrakenDecoder {
+    fn frame(&mut self, frame: &str, recv_ts: UnixNanos, sink: MessageSink<'_>) -> Result<(), String> {
         let frame = &*unescaped(frame);
         let (mut channel, mut data, mut method, mut error) =
             (Value::Absent, Value::Absent, Value::Absent, Value::Absent);
@@ -144,21 +144,21 @@ impl Decode for Decoder {
         scanner.end()?;
         if other.is_some() {
             // Version 1 sends arrays.
-            sink(Ok(Message::Unknown("array")), frame);
+            sink(Ok(FeedMessage::Unknown("array")), frame);
             return Ok(());
         }
         match (channel, data) {
             (Value::Text("trade"), Value::Array(data)) => return self.data(data, recv_ts, sink),
-            (Value::Text("heartbeat" | "status"), _) => sink(Ok(Message::Silent), frame),
-            (Value::Text(channel), _) => sink(Ok(Message::Unknown(channel)), frame),
+            (Value::Text("heartbeat" | "status"), _) => sink(Ok(FeedMessage::Silent), frame),
+            (Value::Text(channel), _) => sink(Ok(FeedMessage::Unknown(channel)), frame),
             // Acknowledgements.
-            _ if method != Value::Absent || error != Value::Absent => sink(Ok(Message::Silent), frame),
-            _ => sink(Ok(Message::Unknown("without channel")), frame),
+            _ if method != Value::Absent || error != Value::Absent => sink(Ok(FeedMessage::Silent), frame),
+            _ => sink(Ok(FeedMessage::Unknown("without channel")), frame),
         }
         Ok(())
     }
 
-    fn past(&mut self, _: Kind, symbol: &str, raw: &str, recv_ts: UnixNanos, sink: Sink<'_>) {
+    fn past(&mut self, _: Kind, symbol: &str, raw: &str, recv_ts: UnixNanos, sink: MessageSink<'_>) {
         let raw = &*unescaped(raw);
         let (mut scanner, mut at, mut values) = (Scanner::new(raw), 0, [Value::Absent; 7]);
         let read = scanner.array(|scanner| {
@@ -170,7 +170,7 @@ impl Decode for Decoder {
             Ok::<(), String>(())
         });
         let [price, size, time, side, _, _, id] = values;
-        let of = Members { symbol: Value::Text(symbol), side, price, size, id, time: Value::Absent };
+        let of = MessageFields { symbol: Value::Text(symbol), side, price, size, id, time: Value::Absent };
         let done = read
             .and_then(|()| match time {
                 Value::Number(digits) => seconds(digits),
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn trades_holes_and_history() {
-        let decoder = &mut Decoder::new("kraken");
+        let decoder = &mut KrakenDecoder::new("kraken");
         let update = |id: u32| {
             format!(
                 r#"{{"channel":"trade","type":"update","data":[{{"symbol":"BTC/USD","side":"sell","price":105944.20,"qty":0.00027625,"ord_type":"limit","trade_id":{id},"timestamp":"2025-05-28T13:39:36.123456Z"}}]}}"#
@@ -208,7 +208,7 @@ mod tests {
             ("105944.2".into(), "0.00027625".into())
         );
         assert_eq!(frame(decoder, r#"{"channel":"heartbeat"}"#), []);
-        assert!(all(decoder, &update(10_218_208)).iter().all(|told| !told.contains("not sent")));
+        assert!(all(decoder, &update(10_218_208)).iter().all(|text| !text.contains("not sent")));
         assert!(all(decoder, &update(10_218_211))[0].contains("trades 10218209 to 10218210 of BTC/USD"));
         let raw = r#"["105944.20000","0.00027625",1748439576.1234567,"s","l","",10218208]"#;
         assert_eq!(past(decoder, Kind::Trade, "BTC/USD", raw), first);

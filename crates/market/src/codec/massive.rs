@@ -19,16 +19,16 @@
 //! 10, 11 and 12 the records of a cancel, an error and a correction (which contains the wrong data). So 0 and
 //! 1 count, and the others do not.
 
-use super::aside;
-use super::feed::{Decode, Message, Outcome, Sink, emit, emit_trade, not_an_object, quote_number};
+use super::feed::{Decode, FeedMessage, MessageSink, Outcome, emit, emit_trade, not_an_object, quote_number};
 use super::placeholder::{IdMint, Origin};
 use super::scan::{Scanner, Value, conditions, unescaped};
+use super::vendor_bar;
 use crate::record::{Quote, QuoteSide, Record, Side, Trade};
 use crate::{Kind, Price, Size, UnixNanos};
 use std::fmt::Write;
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Members<'a> {
+struct MessageFields<'a> {
     event: Value<'a>,
     symbol: Value<'a>,
     id: Value<'a>,
@@ -47,7 +47,7 @@ struct Members<'a> {
     ask: [Value<'a>; 3],
 }
 
-impl<'a> Members<'a> {
+impl<'a> MessageFields<'a> {
     /// Members of the stream or of history: no name has different meanings in the two.
     fn set(&mut self, name: &str, value: Value<'a>) {
         let place = match name {
@@ -121,14 +121,14 @@ fn side<'a>([price, size, venue]: [Value<'a>; 3]) -> Result<Option<QuoteSide<&'a
 
 /// Decodes frames and history.
 #[derive(Debug, Default)]
-pub struct Decoder {
+pub struct MassiveDecoder {
     feed: String,
     scratch: String,
     id: String,
     mint: IdMint,
 }
 
-impl Decoder {
+impl MassiveDecoder {
     /// Creates a decoder for a feed, for example `massive.stocks`.
     #[must_use]
     pub fn new(feed: &str) -> Self {
@@ -138,7 +138,7 @@ impl Decoder {
     fn trade(
         &mut self,
         origin: Origin,
-        of: &Members<'_>,
+        of: &MessageFields<'_>,
         recv_ts: UnixNanos,
         take: &mut dyn FnMut(Outcome<'_>),
     ) -> Result<(), String> {
@@ -182,7 +182,7 @@ impl Decoder {
 
     fn quote(
         &mut self,
-        of: &Members<'_>,
+        of: &MessageFields<'_>,
         recv_ts: UnixNanos,
         take: &mut dyn FnMut(Outcome<'_>),
     ) -> Result<(), String> {
@@ -204,7 +204,7 @@ impl Decoder {
         &mut self,
         kind: Kind,
         origin: Origin,
-        of: &Members<'_>,
+        of: &MessageFields<'_>,
         recv_ts: UnixNanos,
         take: &mut dyn FnMut(Outcome<'_>),
     ) -> Result<(), String> {
@@ -216,13 +216,13 @@ impl Decoder {
     }
 }
 
-impl Decode for Decoder {
-    fn frame(&mut self, frame: &str, recv_ts: UnixNanos, sink: Sink<'_>) -> Result<(), String> {
+impl Decode for MassiveDecoder {
+    fn frame(&mut self, frame: &str, recv_ts: UnixNanos, sink: MessageSink<'_>) -> Result<(), String> {
         let frame = &*unescaped(frame);
         let mut scanner = Scanner::new(frame);
         scanner.array(|scanner| {
             let from = scanner.at();
-            let mut members = Members::default();
+            let mut members = MessageFields::default();
             let other = scanner.object_or_value(|name, value| members.set(name, value))?;
             let raw = scanner.since(from);
             if let Some(element) = other {
@@ -233,15 +233,15 @@ impl Decode for Decoder {
                 Value::Text("T") => Kind::Trade,
                 Value::Text("Q") => Kind::Quote,
                 Value::Text(event @ ("A" | "AM" | "LULD")) => {
-                    aside::massive(event, raw, sink);
+                    vendor_bar::massive(event, raw, sink);
                     return Ok(());
                 }
                 Value::Text("status") => {
-                    sink(Ok(Message::Silent), raw);
+                    sink(Ok(FeedMessage::Silent), raw);
                     return Ok(());
                 }
                 Value::Text(other) => {
-                    sink(Ok(Message::Unknown(other)), raw);
+                    sink(Ok(FeedMessage::Unknown(other)), raw);
                     return Ok(());
                 }
                 _ => {
@@ -259,9 +259,9 @@ impl Decode for Decoder {
         Ok(scanner.end()?)
     }
 
-    fn past(&mut self, kind: Kind, symbol: &str, raw: &str, recv_ts: UnixNanos, sink: Sink<'_>) {
+    fn past(&mut self, kind: Kind, symbol: &str, raw: &str, recv_ts: UnixNanos, sink: MessageSink<'_>) {
         let raw = &*unescaped(raw);
-        let (mut members, mut scanner) = (Members::default(), Scanner::new(raw));
+        let (mut members, mut scanner) = (MessageFields::default(), Scanner::new(raw));
         let read = scanner.object(|name, value| members.set(name, value)).and_then(|()| scanner.end());
         members.symbol = Value::Text(symbol);
         let done = read.map_err(String::from).and_then(|()| {
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn the_stream_and_history_give_the_same_trade_and_quote() {
         let live = frame(
-            &mut Decoder::new("massive.stocks"),
+            &mut MassiveDecoder::new("massive.stocks"),
             r#"[{"ev":"status","status":"connected","message":"Connected Successfully"},
                 {"ev":"T","sym":"MSFT","x":4,"i":"12345","z":3,"p":114.125,"s":100,"c":[0,12],"t":1536036818784,"q":3681328},
                 {"ev":"T","sym":"MSFT","x":4,"i":"12346","z":1,"p":114,"s":1,"t":1536036818784,"q":3681329},
@@ -298,7 +298,7 @@ mod tests {
             ("4", "12345", "C", r#"["0","12"]"#)
         );
         assert_eq!(trade.ts.to_string(), "2018-09-04T04:53:38.784Z");
-        let decoder = &mut Decoder::new("massive.stocks");
+        let decoder = &mut MassiveDecoder::new("massive.stocks");
         let trade = past(
             decoder,
             Kind::Trade,
@@ -317,7 +317,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        let decoder = &mut Decoder::new("massive.stocks");
+        let decoder = &mut MassiveDecoder::new("massive.stocks");
         for (message, part) in [
             (r#"{"sym":"A"}"#, "missing `ev`"),
             (r#"{"ev":"T","sym":"A","x":4,"p":1,"s":1,"t":1610144700000}"#, "missing `i`"),

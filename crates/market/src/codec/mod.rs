@@ -1,7 +1,6 @@
 //! Encoding and decoding of records. Sans-I/O: bytes in, records out.
 
 pub mod alpaca;
-pub mod aside;
 pub mod bar;
 pub mod binance;
 pub mod coinbase;
@@ -16,3 +15,4 @@ pub mod massive;
 mod placeholder;
 pub mod poll;
 pub mod scan;
+pub mod vendor_bar;

@@ -6,7 +6,7 @@ use super::*;
 fn of_feed(trades: &[Trade<String>], calendar: Calendar) -> (Vec<Bar>, Aggregator) {
     let mut aggregator = Aggregator::new(in_calendar("sip", calendar));
     for trade in trades {
-        aggregator.add(&record(trade), Place::default());
+        aggregator.add(&record(trade), StreamPosition::default());
     }
     let mut out = Vec::new();
     aggregator.finish(&mut |bar| out.push(bar));
@@ -70,11 +70,11 @@ fn symbols_of_one_feed_have_their_own_days() {
     for (id, symbol) in ["TSLA", "BINANCE:BTCUSDT", "TSLA", "OANDA:EUR_USD"].into_iter().enumerate() {
         let conditions = r#"["12"]"#.to_owned();
         let trade = Trade { feed: "finnhub".into(), ts: late, conditions, ..one(symbol, 0, 10, id as u32) };
-        aggregator.add(&record(&trade), Place::default());
+        aggregator.add(&record(&trade), StreamPosition::default());
     }
     let regular =
         Trade { feed: "finnhub".into(), ts: late, conditions: r#"["1"]"#.into(), ..one("TSLA", 0, 10, 9) };
-    aggregator.add(&record(&regular), Place::default());
+    aggregator.add(&record(&regular), StreamPosition::default());
     let mut days = BTreeMap::new();
     aggregator.finish(&mut |bar| {
         if bar.interval.is_day() {
@@ -124,7 +124,7 @@ fn the_official_close_is_that_of_the_largest_such_print() {
 
 /// A range that cuts a session: its bars built from the reading span equal those built from everything.
 #[test]
-fn bars_of_a_span_are_whole() {
+fn bars_of_a_range_are_complete() {
     let mut settings = in_calendar("lean", Calendar::XNYS);
     let round_the_clock =
         Feed { prefix: "kraken".into(), calendar: Calendar::ALWAYS, ..settings.feeds[0].clone() };
@@ -147,7 +147,7 @@ fn bars_of_a_span_are_whole() {
         let (first, last) = settings.reading_span(UnixNanos(from), UnixNanos(to));
         let mut aggregator = Aggregator::new(settings.clone());
         for record in all.iter().filter(|record| (first..last).contains(&record.ts())) {
-            aggregator.add(record, Place::default());
+            aggregator.add(record, StreamPosition::default());
         }
         let mut bars = Vec::new();
         aggregator.finish(&mut |bar| bars.push((bar.interval, bar.start, bar.kind, bar.feed, bar.values)));

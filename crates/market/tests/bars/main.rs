@@ -4,7 +4,9 @@
 
 mod feeds;
 
-use market::bar::{Aggregator, Bar, Feed, Floors, Place, Settings, Values, Verdict};
+use market::bar::{
+    Aggregator, AggregatorSettings, Bar, Feed, LowWatermarks, StreamPosition, Values, Verdict,
+};
 use market::calendar::Calendar;
 use market::interval::{MINUTE, SECOND};
 use market::policy::Policy;
@@ -16,12 +18,12 @@ use std::collections::BTreeMap;
 const START: i64 = 1_381_238_700 * SECOND;
 const ALLOWED_LATENESS: i64 = 15 * MINUTE;
 
-fn settings(policy: &str) -> Settings {
+fn settings(policy: &str) -> AggregatorSettings {
     in_calendar(policy, Calendar::XNYS)
 }
 
-fn in_calendar(policy: &str, calendar: Calendar) -> Settings {
-    Settings {
+fn in_calendar(policy: &str, calendar: Calendar) -> AggregatorSettings {
+    AggregatorSettings {
         intervals: ["1s", "5s", "1m", "5m", "1h", "1d"].iter().map(|text| text.parse().unwrap()).collect(),
         emit_delay: SECOND,
         allowed_lateness: ALLOWED_LATENESS,
@@ -72,7 +74,7 @@ fn bars(policy: &str, records: &[Record<&str>], cut: impl Fn(usize) -> bool) -> 
     let mut aggregator = Aggregator::new(settings(policy));
     let mut out = Bars::default();
     for (index, record) in records.iter().enumerate() {
-        aggregator.add(record, Place { position: index as u64, stamp_ms: 0 });
+        aggregator.add(record, StreamPosition { position: index as u64, stamp_ms: 0 });
         if cut(index) {
             aggregator.take(0, &mut |bar| out.keep(bar));
         }
@@ -83,30 +85,30 @@ fn bars(policy: &str, records: &[Record<&str>], cut: impl Fn(usize) -> bool) -> 
 }
 
 /// Bars of a run that is killed after some records and restarted from its last checkpoint.
-fn with_restarts(settings: &Settings, all: &[Record<&str>], stops: &[usize], cut: usize) -> Bars {
+fn with_restarts(settings: &AggregatorSettings, all: &[Record<&str>], stops: &[usize], cut: usize) -> Bars {
     let mut stops: Vec<usize> = stops.iter().map(|stop| stop % all.len()).collect();
     stops.sort_unstable();
     stops.push(all.len());
     let mut out = Bars::default();
-    let mut floors = Floors::new();
+    let mut low_watermarks = LowWatermarks::new();
     let mut from = 0;
     for stop in stops {
-        let mut aggregator = Aggregator::new(settings.clone()).with_floors(floors);
+        let mut aggregator = Aggregator::new(settings.clone()).with_low_watermarks(low_watermarks);
         // What was emitted stays; the next run emits it again from the last checkpoint.
         let mut again = Bars::default();
         for (index, record) in all.iter().enumerate().take(stop).skip(from) {
-            aggregator.add(record, Place { position: index as u64, stamp_ms: 0 });
+            aggregator.add(record, StreamPosition { position: index as u64, stamp_ms: 0 });
             if index % cut == 0 {
                 aggregator.take(0, &mut |bar| again.keep(bar));
             }
         }
         aggregator.take(0, &mut |bar| again.keep(bar));
-        let needs = aggregator.needs();
-        from = needs.position.map_or(stop, |position| position as usize);
+        let checkpoint = aggregator.checkpoint();
+        from = checkpoint.position.map_or(stop, |position| position as usize);
         // In its saved form.
-        let kept = serde_json::to_string(&needs.floors).unwrap();
-        floors = serde_json::from_str(&kept).unwrap();
-        assert_eq!(floors, needs.floors);
+        let kept = serde_json::to_string(&checkpoint.low_watermarks).unwrap();
+        low_watermarks = serde_json::from_str(&kept).unwrap();
+        assert_eq!(low_watermarks, checkpoint.low_watermarks);
         if stop == all.len() {
             aggregator.finish(&mut |bar| again.keep(bar));
         }
@@ -291,7 +293,7 @@ proptest! {
         let settings = in_calendar("sip", if always { Calendar::ALWAYS } else { Calendar::XNYS });
         let mut whole = Aggregator::new(settings.clone());
         let mut expected = Bars::default();
-        quotes.iter().for_each(|quote| { whole.add(quote, Place::default()); });
+        quotes.iter().for_each(|quote| { whole.add(quote, StreamPosition::default()); });
         whole.finish(&mut |bar| expected.keep(bar));
         prop_assert_eq!(with_restarts(&settings, &quotes, &stops, cut).content(), expected.content());
         // A session's first bar opens with the session's first quote; in a market that never closes, one day
@@ -363,20 +365,20 @@ fn one(symbol: &str, second: i64, price: i64, id: u32) -> Trade<String> {
 
 struct Run {
     aggregator: Aggregator,
-    told: Vec<Bar>,
+    emitted: Vec<Bar>,
 }
 
 impl Run {
     fn new() -> Self {
-        Self { aggregator: Aggregator::new(settings("sip")), told: Vec::new() }
+        Self { aggregator: Aggregator::new(settings("sip")), emitted: Vec::new() }
     }
 
     /// The verdict, and the number of duplicates and amendments.
     fn add(&mut self, trade: &Trade<String>) -> (Verdict, u64, u64) {
         let before = self.aggregator.counts();
-        let verdict = self.aggregator.add(&record(trade), Place::default());
-        let told = &mut self.told;
-        self.aggregator.take(0, &mut |bar| told.push(bar));
+        let verdict = self.aggregator.add(&record(trade), StreamPosition::default());
+        let emitted = &mut self.emitted;
+        self.aggregator.take(0, &mut |bar| emitted.push(bar));
         let counts = self.aggregator.counts();
         (verdict, counts.duplicates - before.duplicates, counts.amended - before.amended)
     }
@@ -384,7 +386,7 @@ impl Run {
     /// The last emission of a bar.
     fn bar(&self, symbol: &str, interval: &str, second: i64) -> Option<&Bar> {
         let start = UnixNanos(START + second * SECOND);
-        self.told
+        self.emitted
             .iter()
             .rev()
             .find(|bar| bar.symbol == symbol && bar.interval.to_string() == interval && bar.start == start)
@@ -419,9 +421,9 @@ fn a_late_record_restates_and_one_beyond_the_allowed_lateness_does_not() {
         run.add(&one("A", second, 10, 10_000 + second as u32));
     }
     assert!(run.bar("A", "1m", 0).unwrap().is_final);
-    let (told, before) = (run.told.len(), run.bar("A", "1m", 0).cloned());
+    let (emitted, before) = (run.emitted.len(), run.bar("A", "1m", 0).cloned());
     assert_eq!(run.add(&Trade { id: "6000".into(), ..late }), (Verdict::TooLate, 0, 0));
-    assert_eq!((run.told.len(), run.bar("A", "1m", 0).cloned()), (told, before));
+    assert_eq!((run.emitted.len(), run.bar("A", "1m", 0).cloned()), (emitted, before));
 }
 
 #[test]
@@ -442,9 +444,9 @@ fn a_future_print_poisons_nothing_and_a_quiet_symbol_stalls_nothing() {
     assert_eq!(close(run.bar("QUIET", "1s", 10)).as_deref(), Some("7"));
     assert_eq!(close(run.bar("QUIET", "1m", 0)).as_deref(), Some("7"));
     // The future print is not lost.
-    let mut told = Vec::new();
-    run.aggregator.finish(&mut |bar| told.push(bar));
-    assert!(told.iter().any(|bar| bar.start.0 == START + 86_400 * SECOND));
+    let mut emitted = Vec::new();
+    run.aggregator.finish(&mut |bar| emitted.push(bar));
+    assert!(emitted.iter().any(|bar| bar.start.0 == START + 86_400 * SECOND));
 }
 
 #[test]
@@ -515,9 +517,9 @@ fn half_days_and_changed_clocks_bucket_rightly() {
         };
         run.add(&at(0, 1, "@"));
         run.add(&at(1, 2, "T"));
-        let mut told = Vec::new();
-        run.aggregator.finish(&mut |bar| told.push(bar));
-        let find = |interval: &str| told.iter().find(|bar| bar.interval.to_string() == interval).unwrap();
+        let mut emitted = Vec::new();
+        run.aggregator.finish(&mut |bar| emitted.push(bar));
+        let find = |interval: &str| emitted.iter().find(|bar| bar.interval.to_string() == interval).unwrap();
         let high = |bar: &Bar| {
             if let Values::Trades(values) = &bar.values { values.ohlc[1].to_string() } else { String::new() }
         };
@@ -541,14 +543,14 @@ fn many_series_stay_apart_by_symbol_and_feed() {
                 let price = 100 + n as i64 + 1_000 * of as i64;
                 let trade =
                     Trade { feed: feed.into(), ..one(symbol, 60 + i64::from(round) / 4, price, round) };
-                let verdict = run.aggregator.add(&record(&trade), Place::default());
+                let verdict = run.aggregator.add(&record(&trade), StreamPosition::default());
                 assert_eq!(verdict, Verdict::Taken);
             }
         }
     }
-    let told = &mut run.told;
-    run.aggregator.finish(&mut |bar| told.push(bar));
-    let minutes: Vec<&Bar> = run.told.iter().filter(|bar| bar.interval.to_string() == "1m").collect();
+    let emitted = &mut run.emitted;
+    run.aggregator.finish(&mut |bar| emitted.push(bar));
+    let minutes: Vec<&Bar> = run.emitted.iter().filter(|bar| bar.interval.to_string() == "1m").collect();
     assert_eq!(minutes.len(), 2 * symbols.len());
     for bar in minutes {
         let n = symbols.iter().position(|symbol| *symbol == bar.symbol).unwrap();

@@ -3,7 +3,7 @@
 //! Runs on the bundled session, and on every other day of `../shared/data` if present.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
-use market::bar::{Aggregator, Bar, Feed, Place, Settings, Values};
+use market::bar::{Aggregator, AggregatorSettings, Bar, Feed, StreamPosition, Values};
 use market::calendar::Calendar;
 use market::codec::lean::RowReader;
 use market::interval::{Interval, MINUTE, SECOND};
@@ -55,7 +55,7 @@ fn pairs(kind: Kind, resolution: &str) -> Vec<(String, PathBuf, PathBuf)> {
 }
 
 fn aggregator(intervals: &[Interval], policy: &str) -> Aggregator {
-    Aggregator::new(Settings {
+    Aggregator::new(AggregatorSettings {
         intervals: intervals.to_vec(),
         emit_delay: SECOND,
         allowed_lateness: 15 * MINUTE,
@@ -84,7 +84,7 @@ fn bars_of(
         out.insert((bar.interval, bar.start.0), bar);
     };
     for (row, text) in unzip(ticks).split(|b| *b == b'\n').filter(|row| !row.is_empty()).enumerate() {
-        aggregator.add(&reader.read(text, row as u64 + 1, UnixNanos(0)).unwrap(), Place::default());
+        aggregator.add(&reader.read(text, row as u64 + 1, UnixNanos(0)).unwrap(), StreamPosition::default());
         if row % 1_000 == 0 {
             aggregator.take(0, &mut keep);
         }

@@ -10,7 +10,7 @@ mod sqlite;
 
 pub use sqlite::{Delivery, Silence, SqliteOutbox};
 
-use crate::message::Message;
+use crate::message::AlertMessage;
 use crate::notifier::{Notifier, NotifyError};
 use market::alert::Alert;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub struct Pending {
     /// Name of the channel.
     pub channel: String,
     /// The message.
-    pub message: Message,
+    pub message: AlertMessage,
     /// Attempts started.
     pub attempts: u32,
     /// Whether the program crashed during the last attempt.
@@ -50,7 +50,7 @@ pub trait OutboxStore: Send {
     ///
     /// # Errors
     /// An error of the storage.
-    fn append(&mut self, alert: &Alert, messages: &[(String, Message)]) -> Result<bool, String>;
+    fn append(&mut self, alert: &Alert, messages: &[(String, AlertMessage)]) -> Result<bool, String>;
 
     /// The oldest messages of a channel that are due at a time (Unix milliseconds).
     ///

@@ -2,7 +2,7 @@
 //! in one transaction.
 
 use super::{OutboxCounts, OutboxStore, Pending};
-use crate::message::Message;
+use crate::message::AlertMessage;
 use market::alert::Alert;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::path::Path;
@@ -100,7 +100,7 @@ impl SqliteOutbox {
     /// A SQLite error, or the outbox is full.
     pub fn commit(
         &mut self,
-        alerts: &[(Alert, Vec<(String, Message)>)],
+        alerts: &[(Alert, Vec<(String, AlertMessage)>)],
         state: &[(&str, &[u8])],
     ) -> Result<usize, String> {
         if !alerts.is_empty() {
@@ -234,7 +234,7 @@ impl SqliteOutbox {
 }
 
 impl OutboxStore for SqliteOutbox {
-    fn append(&mut self, alert: &Alert, messages: &[(String, Message)]) -> Result<bool, String> {
+    fn append(&mut self, alert: &Alert, messages: &[(String, AlertMessage)]) -> Result<bool, String> {
         self.commit(&[(alert.clone(), messages.to_vec())], &[]).map(|new| new > 0)
     }
 

@@ -9,7 +9,7 @@ use market::bar::Bar;
 use market::codec::json;
 use market::interval::{Interval, SECOND};
 use market::{Kind, Record};
-use ports::gap::{Gap, State};
+use ports::gap::{Gap, GapState};
 use ports::topic::{Consumer, Names, Topics};
 use ports::{Result, gap};
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,7 +41,7 @@ impl Hole {
             symbols: gap.symbols.iter().cloned().collect(),
             from: gap.instant_from()?.0,
             to: if gap.to.is_some() { gap.instant_to()?.0 } else { i64::MAX },
-            open: gap.state == State::Open,
+            open: gap.state == GapState::Open,
         })
     }
 
@@ -90,7 +90,7 @@ impl Ledger {
 
 /// Bars to check again: series, start and end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Again {
+pub(super) struct BarRange {
     pub(super) feed: String,
     pub(super) symbol: String,
     pub(super) from: i64,
@@ -104,7 +104,7 @@ pub(super) struct Gaps {
     /// Series whose bars are built here.
     met: BTreeSet<Whose>,
     /// Jobs for the bar writer.
-    pub(super) again: Vec<Again>,
+    pub(super) recheck: Vec<BarRange>,
 }
 
 impl Gaps {
@@ -127,18 +127,18 @@ impl Gaps {
             });
         }
         let reader = topics.consumer("", &[names.gaps()])?;
-        Ok(Self { reader, ledger: Arc::new(ledger), met: BTreeSet::new(), again: Vec::new() })
+        Ok(Self { reader, ledger: Arc::new(ledger), met: BTreeSet::new(), recheck: Vec::new() })
     }
 
     /// Reads new entries of the ledger.
-    pub(super) fn hear(&mut self) -> Result<()> {
-        let mut news = Vec::new();
+    pub(super) fn read_new(&mut self) -> Result<()> {
+        let mut entries = Vec::new();
         while self.reader.fetch(AT_ONCE, Duration::ZERO, &mut |message| {
             // An invalid entry is reported by `tapeline gaps`.
-            news.extend(serde_json::from_slice::<Gap>(message.payload()).ok());
+            entries.extend(serde_json::from_slice::<Gap>(message.payload()).ok());
         })? > 0
         {}
-        news.iter().try_for_each(|gap| self.add(gap))
+        entries.iter().try_for_each(|gap| self.add(gap))
     }
 
     /// Adds one entry of the ledger.
@@ -149,7 +149,7 @@ impl Gaps {
         }
         let met =
             self.met.iter().filter(|(feed, symbol)| *feed == hole.feed && hole.symbols.contains(symbol));
-        self.again.extend(met.map(|whose| again(whose, &hole)));
+        self.recheck.extend(met.map(|whose| recheck(whose, &hole)));
         Arc::make_mut(&mut self.ledger).holes.insert(gap.id.clone(), hole);
         Ok(())
     }
@@ -160,8 +160,9 @@ impl Gaps {
         if !self.met.contains(&whose) {
             let recent = |hole: &&Hole| hole.from > bar.start.0.saturating_sub(WEEK);
             let holes = self.ledger.holes.values().filter(|hole| hole.feed == whose.0).filter(recent);
-            self.again
-                .extend(holes.filter(|hole| hole.symbols.contains(&whose.1)).map(|hole| again(&whose, hole)));
+            self.recheck.extend(
+                holes.filter(|hole| hole.symbols.contains(&whose.1)).map(|hole| recheck(&whose, hole)),
+            );
             self.met.insert(whose);
         }
     }
@@ -172,7 +173,7 @@ impl Gaps {
         if missed {
             let (whose, second) = (whose(record), record.ts().0.div_euclid(SECOND));
             let (from, to) = (second * SECOND, (second + 1) * SECOND);
-            self.again.push(Again { feed: whose.0.clone(), symbol: whose.1.clone(), from, to });
+            self.recheck.push(BarRange { feed: whose.0.clone(), symbol: whose.1.clone(), from, to });
             Arc::make_mut(&mut self.ledger).late.entry(whose).or_default().insert(second);
         }
         missed
@@ -183,10 +184,10 @@ fn whose(record: &Record<&str>) -> Whose {
     ((*record.feed()).to_owned(), (*record.symbol()).to_owned())
 }
 
-fn again((feed, symbol): &Whose, hole: &Hole) -> Again {
+fn recheck((feed, symbol): &Whose, hole: &Hole) -> BarRange {
     // While its end is unknown, no bar that starts much later has been emitted.
     let to = hole.to.min(hole.from.saturating_add(if hole.to == i64::MAX { DAY } else { WEEK }));
-    Again { feed: feed.clone(), symbol: symbol.clone(), from: hole.from, to }
+    BarRange { feed: feed.clone(), symbol: symbol.clone(), from: hole.from, to }
 }
 
 #[cfg(test)]
@@ -211,7 +212,7 @@ mod tests {
         }
     }
 
-    fn gap(from: &str, to: Option<&str>, state: State) -> Gap {
+    fn gap(from: &str, to: Option<&str>, state: GapState) -> Gap {
         Gap {
             id: "g".to_owned(),
             feed: "f".to_owned(),
@@ -227,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn bars_that_touch_an_open_gap_are_incomplete_and_told_again() {
+    fn bars_that_overlap_an_open_gap_are_incomplete_and_emitted_again() {
         let dir = tempfile::tempdir().unwrap();
         let (topics, names) = (SqliteTopics::new(dir.path().join("t.db")), Names::new("x"));
         topics.init(&names.specs(1)).unwrap();
@@ -239,11 +240,11 @@ mod tests {
         let mut gaps = Gaps::open(&topics, &names).unwrap();
         let minute = bar("A", "1m", "2013-10-08T15:00:00Z");
         gaps.meet(&minute);
-        assert!(gaps.ledger.complete(&minute) && gaps.again.is_empty());
+        assert!(gaps.ledger.complete(&minute) && gaps.recheck.is_empty());
         // Open, with unknown end.
-        send(&gap("2013-10-08T15:00:59.9Z", None, State::Open));
-        gaps.hear().unwrap();
-        let list = std::mem::take(&mut gaps.again);
+        send(&gap("2013-10-08T15:00:59.9Z", None, GapState::Open));
+        gaps.read_new().unwrap();
+        let list = std::mem::take(&mut gaps.recheck);
         assert_eq!(list.len(), 1, "A was met and B was not: {list:?}");
         let complete = |gaps: &Gaps, start: &str, interval: &str| {
             ["A", "B", "C"].map(|symbol| gaps.ledger.complete(&bar(symbol, interval, start)))
@@ -253,11 +254,11 @@ mod tests {
         assert_eq!(complete(&gaps, "2013-10-08T17:00:00Z", "1s"), [false, false, true]);
         assert_eq!(complete(&gaps, "2013-10-08T04:00:00Z", "1d"), [false, false, true]);
         // Its end is the first record after it, which is not missing.
-        send(&gap("2013-10-08T15:00:59.9Z", Some("2013-10-08T15:01:59.9Z"), State::Open));
-        gaps.hear().unwrap();
+        send(&gap("2013-10-08T15:00:59.9Z", Some("2013-10-08T15:01:59.9Z"), GapState::Open));
+        gaps.read_new().unwrap();
         assert_eq!(complete(&gaps, "2013-10-08T15:01:00Z", "1m"), [false, false, true]);
         assert_eq!(complete(&gaps, "2013-10-08T15:02:00Z", "1m"), [true; 3]);
-        assert_eq!(gaps.again.pop().unwrap().to, UnixNanos::parse("2013-10-08T15:01:59.9Z").unwrap().0);
+        assert_eq!(gaps.recheck.pop().unwrap().to, UnixNanos::parse("2013-10-08T15:01:59.9Z").unwrap().0);
         // Fetched, but one of its records arrived too late for its bars.
         let text = |second: &str| {
             format!(
@@ -272,8 +273,8 @@ mod tests {
         };
         assert!(late(&mut gaps, "2013-10-08T15:01:30.5Z"));
         assert!(!late(&mut gaps, "2013-10-08T15:00:59.9Z"), "the record before it was there");
-        send(&gap("2013-10-08T15:00:59.9Z", Some("2013-10-08T15:01:59.9Z"), State::Closed));
-        gaps.hear().unwrap();
+        send(&gap("2013-10-08T15:00:59.9Z", Some("2013-10-08T15:01:59.9Z"), GapState::Closed));
+        gaps.read_new().unwrap();
         assert_eq!(complete(&gaps, "2013-10-08T15:00:00Z", "1m"), [true; 3]);
         assert_eq!(complete(&gaps, "2013-10-08T15:01:00Z", "1m"), [false, true, true]);
         assert_eq!(complete(&gaps, "2013-10-08T15:01:30Z", "1s"), [false, true, true]);
@@ -281,7 +282,7 @@ mod tests {
         // A restart reads the same ledger, and checks the bars of the series it meets.
         let mut anew = Gaps::open(&topics, &names).unwrap();
         anew.meet(&minute);
-        assert_eq!(anew.again.len(), 1);
+        assert_eq!(anew.recheck.len(), 1);
         assert_eq!(complete(&anew, "2013-10-08T15:00:00Z", "1m"), [true; 3]);
     }
 }

@@ -17,7 +17,7 @@ const ROWS: usize = 1_000;
 
 /// Result of a repair.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct RepairReport {
     /// Records of the topic that the store lacked.
     pub missing: u64,
     /// Records that differed from the topic's.
@@ -38,8 +38,8 @@ pub fn run(
     only: &Only,
     keys: &BTreeSet<Key>,
     stop: &CancelToken,
-) -> Result<Report> {
-    let mut report = Report::default();
+) -> Result<RepairReport> {
+    let mut report = RepairReport::default();
     let mut wanted = FxHashMap::default();
     let held = stored(store, only, keys)?;
     for (identity, content) in topic.of_keys(keys) {

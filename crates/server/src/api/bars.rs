@@ -7,7 +7,7 @@ use crate::http::reply::{Answer, Format, List, list};
 use crate::query;
 use crate::query::page::Cursor;
 use crate::query::range::{self, BarQuery, Order, Range, Session, in_zone};
-use crate::settings::Settings;
+use crate::settings::ServerSettings;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use market::Kind;
@@ -167,7 +167,7 @@ struct Adjustment {
 struct SymbolFactors(Option<(Adjust, Factors)>);
 
 impl Adjustment {
-    fn new(settings: &Settings, text: Option<&str>) -> Result<Self, Problem> {
+    fn new(settings: &ServerSettings, text: Option<&str>) -> Result<Self, Problem> {
         let adjust = text.map_or(Ok(Adjust::None), str::parse);
         let adjust: Adjust = adjust.map_err(|error| Problem::bad(format!("adjust: {error}")))?;
         match (&settings.factors, adjust) {
@@ -197,7 +197,7 @@ impl Adjustment {
 }
 
 impl SymbolFactors {
-    fn apply(&self, settings: &Settings, bar: &mut Bar) {
+    fn apply(&self, settings: &ServerSettings, bar: &mut Bar) {
         if let Some((adjust, factors)) = &self.0 {
             let date = settings.calendar(&bar.feed, &bar.symbol).day(bar.start).yyyymmdd;
             factors.apply(bar, *adjust, date);

@@ -7,7 +7,7 @@ use crate::http::reply::{Answer, json_body};
 use crate::query;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use market::bar::{Aggregator, Bar, Feed, Place, Values};
+use market::bar::{Aggregator, Bar, Feed, StreamPosition, Values};
 use market::explain::explain as explain_prints;
 use market::interval::Interval;
 use market::policy::Policy;
@@ -145,7 +145,7 @@ impl Question {
     fn answer(
         &self,
         store: &dyn Store,
-        bars: &market::bar::Settings,
+        bars: &market::bar::AggregatorSettings,
         feed: &str,
         rules: &Feed,
         trades: &[Trade<&str>],
@@ -202,13 +202,18 @@ impl Question {
     }
 
     /// The bar built from these prints.
-    fn rebuild(&self, bars: &market::bar::Settings, rules: &Feed, trades: &[Trade<&str>]) -> Option<Bar> {
+    fn rebuild(
+        &self,
+        bars: &market::bar::AggregatorSettings,
+        rules: &Feed,
+        trades: &[Trade<&str>],
+    ) -> Option<Bar> {
         let mut settings = bars.clone();
         settings.intervals = vec![self.interval];
         settings.feeds = vec![rules.clone()];
         let mut aggregator = Aggregator::new(settings);
         for (position, trade) in trades.iter().enumerate() {
-            let place = Place { position: position as u64, stamp_ms: 0 };
+            let place = StreamPosition { position: position as u64, stamp_ms: 0 };
             aggregator.add(&Record::Trade(*trade), place);
         }
         let mut found = None;

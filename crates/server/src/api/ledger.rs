@@ -26,7 +26,7 @@ pub(crate) struct GapParams {
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct LetterParams {
+pub(crate) struct DeadLetterParams {
     /// Maximum number of rows; 100 if absent. The last 1,000 are kept in memory; all are on their topic.
     limit: Option<u64>,
     /// Format of the list.
@@ -64,12 +64,12 @@ pub(crate) async fn gaps(
 }
 
 /// The last dead letters.
-#[utoipa::path(get, path = "/api/v1/dead-letters", params(LetterParams), tag = "proof",
+#[utoipa::path(get, path = "/api/v1/dead-letters", params(DeadLetterParams), tag = "proof",
     responses((status = 200, description = "Dead letters, newest first, with reason, origin and an excerpt")))]
 pub(crate) async fn dead_letters(
     State(app): State<App>,
     headers: HeaderMap,
-    Params(params): Params<LetterParams>,
+    Params(params): Params<DeadLetterParams>,
 ) -> Answer {
     let limit = params::limit(params.limit, 100, 1_000)?;
     let mut rows = objects(app.hub.state().dead_letters());

@@ -14,7 +14,7 @@ pub(crate) mod verify;
 use crate::Engines;
 use crate::http::guard::Rates;
 use crate::hub::Hub;
-use crate::settings::Settings;
+use crate::settings::ServerSettings;
 use axum::Router;
 use axum::routing::get;
 use ports::CancelToken;
@@ -28,7 +28,7 @@ use tokio::sync::Semaphore;
 pub(crate) struct App(Arc<Inner>);
 
 pub(crate) struct Inner {
-    pub(crate) settings: Arc<Settings>,
+    pub(crate) settings: Arc<ServerSettings>,
     pub(crate) engines: Engines,
     pub(crate) hub: Arc<Hub>,
     pub(crate) stop: CancelToken,
@@ -47,7 +47,12 @@ impl Deref for App {
 }
 
 impl App {
-    pub(crate) fn new(settings: Arc<Settings>, engines: Engines, hub: Arc<Hub>, stop: CancelToken) -> Self {
+    pub(crate) fn new(
+        settings: Arc<ServerSettings>,
+        engines: Engines,
+        hub: Arc<Hub>,
+        stop: CancelToken,
+    ) -> Self {
         let queries = Arc::new(Semaphore::new(settings.limits.queries));
         Self(Arc::new(Inner {
             settings,

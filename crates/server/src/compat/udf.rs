@@ -43,7 +43,7 @@ fn resolution(interval: &Interval) -> String {
 }
 
 fn interval(text: &str) -> Result<Interval, Problem> {
-    let written = match text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic()) {
+    let written = match text.trim_end_matches(|dead_letter: char| dead_letter.is_ascii_alphabetic()) {
         "" if text == "D" => "1d".to_owned(),
         digits if text.ends_with('S') => format!("{digits}s"),
         digits if text.ends_with('D') => format!("{digits}d"),

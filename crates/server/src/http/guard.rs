@@ -144,7 +144,7 @@ fn base64(text: &str) -> Option<Vec<u8>> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let (mut bits, mut count, mut out) = (0_u32, 0, Vec::new());
     for byte in text.trim_end_matches('=').bytes() {
-        let value = ALPHABET.iter().position(|letter| *letter == byte)?;
+        let value = ALPHABET.iter().position(|dead_letter| *dead_letter == byte)?;
         bits = (bits << 6 | value as u32) & 0xff_ffff;
         count += 6;
         if count >= 8 {

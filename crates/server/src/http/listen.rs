@@ -1,8 +1,8 @@
 //! The listener: connections up to a limit, each with deadlines for reading a request and writing a reply.
 
 use super::guard::Peer;
-use super::patience::Patience;
-use crate::settings::Settings;
+use super::write_timeout::WriteTimeout;
+use crate::settings::ServerSettings;
 use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
@@ -32,7 +32,7 @@ content-length: 51\r\nconnection: close\r\n\r\ntoo many connections (serve.conne
 ///
 /// # Errors
 /// The address is invalid or in use, or open to the network without a token.
-pub(crate) fn bind(settings: &Settings) -> Result<TcpListener> {
+pub(crate) fn bind(settings: &ServerSettings) -> Result<TcpListener> {
     let text = &settings.listen;
     let address = text.to_socket_addrs().ok().and_then(|mut found| found.next());
     let address = address.ok_or_else(|| {
@@ -60,7 +60,7 @@ pub(crate) fn bind(settings: &Settings) -> Result<TcpListener> {
 pub(crate) fn run(
     listener: TcpListener,
     router: Router,
-    settings: &Settings,
+    settings: &ServerSettings,
     stop: &CancelToken,
 ) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -77,13 +77,13 @@ pub(crate) fn run(
 async fn accept(
     listener: TcpListener,
     router: Router,
-    settings: &Settings,
+    settings: &ServerSettings,
     stop: &CancelToken,
 ) -> Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)
         .map_err(|error| Error::internal(format!("listen: {error}")))?;
     let slots = Arc::new(Semaphore::new(settings.limits.connections));
-    let patience = settings.limits.io_timeout;
+    let write_timeout = settings.limits.io_timeout;
     while !stop.is_cancelled() {
         let Ok(accepted) = tokio::time::timeout(Duration::from_millis(100), listener.accept()).await else {
             continue;
@@ -92,7 +92,7 @@ async fn accept(
             Ok((stream, peer)) => match Arc::clone(&slots).try_acquire_owned() {
                 Ok(slot) => {
                     let router = router.clone();
-                    tokio::spawn(connection(stream, peer, router, patience, slot));
+                    tokio::spawn(connection(stream, peer, router, write_timeout, slot));
                 }
                 Err(_) => refuse(&stream),
             },
@@ -115,15 +115,15 @@ async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
-    patience: Duration,
+    write_timeout: Duration,
     _slot: OwnedSemaphorePermit,
 ) {
     let _ = stream.set_nodelay(true);
-    let io = TokioIo::new(Patience::new(stream, patience));
+    let io = TokioIo::new(WriteTimeout::new(stream, write_timeout));
     let service = Service { router, peer };
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(patience)
+        .header_read_timeout(write_timeout)
         .max_buf_size(HEAD)
         .serve_connection(io, service)
         .await;

@@ -3,9 +3,9 @@
 pub(crate) mod guard;
 pub(crate) mod listen;
 pub(crate) mod params;
-mod patience;
 pub(crate) mod problem;
 pub(crate) mod reply;
+mod write_timeout;
 
 use crate::api::{self, App};
 use axum::Router;

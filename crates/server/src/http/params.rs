@@ -55,8 +55,8 @@ pub(crate) fn range(from: Option<&str>, to: Option<&str>) -> Result<(Option<i64>
 }
 
 /// A number of rows, at most `most`.
-pub(crate) fn limit(asked: Option<u64>, default: usize, most: usize) -> Result<usize, Problem> {
-    match asked {
+pub(crate) fn limit(requested: Option<u64>, default: usize, most: usize) -> Result<usize, Problem> {
+    match requested {
         None => Ok(default.min(most)),
         Some(0) => Err(Problem::bad("limit: expected a number from 1, found 0")),
         Some(n) => usize::try_from(n).ok().filter(|n| *n <= most).ok_or_else(|| {

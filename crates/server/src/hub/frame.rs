@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_gets_what_it_asked_for() {
+    fn a_client_gets_what_it_requested() {
         let mut frame = Frame::default();
         assert_eq!(frame.data(&Filter::default()), None);
         let spy = frame.symbols.entry("SPY".to_owned()).or_default();

@@ -11,7 +11,7 @@ pub(crate) mod reader;
 pub(crate) mod recent;
 pub(crate) mod state;
 
-use crate::settings::Settings;
+use crate::settings::ServerSettings;
 use frame::Frame;
 use state::State;
 use std::collections::VecDeque;
@@ -55,7 +55,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Hub {
-    pub(crate) fn new(settings: &Settings) -> Self {
+    pub(crate) fn new(settings: &ServerSettings) -> Self {
         let epoch = ports::clock::now().millis().unsigned_abs();
         let (frames, _) = broadcast::channel(CHANNEL);
         Self { epoch, state: Mutex::new(State::new(settings)), replay: Mutex::default(), frames }

@@ -100,22 +100,22 @@ fn take(app: &App, message: &dyn Fetched) {
 }
 
 fn dead_letter(message: &dyn Fetched) -> Map<String, Value> {
-    let mut letter = Map::new();
+    let mut dead_letter = Map::new();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let time = UnixNanos(message.stamp_ms().saturating_mul(market::time::MILLI));
-    letter.insert("offset".to_owned(), message.offset().into());
-    letter.insert("time".to_owned(), time.to_string().into());
-    letter.insert("key".to_owned(), text(message.key()).into());
+    dead_letter.insert("offset".to_owned(), message.offset().into());
+    dead_letter.insert("time".to_owned(), time.to_string().into());
+    dead_letter.insert("key".to_owned(), text(message.key()).into());
     message.headers(&mut |name, value| {
         if matches!(name, "reason" | "origin" | "stage" | "kind") {
-            letter.insert(name.to_owned(), text(value).into());
+            dead_letter.insert(name.to_owned(), text(value).into());
         }
     });
     let payload = message.payload();
     let excerpt = &payload[..payload.len().min(EXCERPT)];
-    letter.insert("bytes".to_owned(), payload.len().into());
-    letter.insert("payload".to_owned(), text(excerpt).into());
-    letter
+    dead_letter.insert("bytes".to_owned(), payload.len().into());
+    dead_letter.insert("payload".to_owned(), text(excerpt).into());
+    dead_letter
 }
 
 /// Publishes frames and the state of the pipeline.

@@ -4,7 +4,7 @@ use super::forming::{Counted, FormingBars, PolicyEffects, number};
 use super::frame::{Changes, Frame, TAPE, append};
 use super::json;
 use super::recent::Recent;
-use crate::settings::Settings;
+use crate::settings::ServerSettings;
 use market::calendar::{Day, Phase};
 use market::{Price, Quote, Record, Trade, UnixNanos};
 use serde_json::{Map, Value, json};
@@ -51,7 +51,7 @@ pub(crate) struct Read {
 
 /// Everything the reader knows.
 pub(crate) struct State {
-    settings: Settings,
+    settings: ServerSettings,
     symbols: BTreeMap<String, Symbol>,
     gaps: BTreeMap<String, Value>,
     dead_letters: VecDeque<Value>,
@@ -83,7 +83,7 @@ pub(crate) fn phase(day: &Day, ts: i64) -> &'static str {
 }
 
 impl State {
-    pub(crate) fn new(settings: &Settings) -> Self {
+    pub(crate) fn new(settings: &ServerSettings) -> Self {
         Self {
             settings: settings.clone(),
             symbols: BTreeMap::new(),
@@ -178,11 +178,11 @@ impl State {
     }
 
     /// Adds a dead letter.
-    pub(crate) fn dead_letter(&mut self, letter: Map<String, Value>) {
+    pub(crate) fn dead_letter(&mut self, dead_letter: Map<String, Value>) {
         self.read.dead_letters += 1;
-        let letter = Value::Object(letter);
-        append(&mut self.new_dead, &letter.to_string());
-        self.dead_letters.push_back(letter);
+        let dead_letter = Value::Object(dead_letter);
+        append(&mut self.new_dead, &dead_letter.to_string());
+        self.dead_letters.push_back(dead_letter);
         if self.dead_letters.len() > DEAD_LETTERS {
             self.dead_letters.pop_front();
         }
@@ -249,7 +249,7 @@ impl State {
 }
 
 impl Symbol {
-    fn trade(&mut self, trade: &Trade<&str>, settings: &Settings, effects: &mut PolicyEffects) {
+    fn trade(&mut self, trade: &Trade<&str>, settings: &ServerSettings, effects: &mut PolicyEffects) {
         if !self.forming.contains_key(trade.feed) {
             let Some(rules) = settings.rules(trade.feed, trade.symbol) else { return };
             let bars = FormingBars::new(trade, rules, &settings.bars.intervals);

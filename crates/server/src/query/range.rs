@@ -6,7 +6,7 @@
 use super::page::{Ascending, Cursor, Descending, Row};
 use crate::http::problem::Problem;
 use crate::hub::json;
-use crate::settings::Settings;
+use crate::settings::ServerSettings;
 use market::bar::Bar;
 use market::codec::bar::to_json;
 use market::interval::{Interval, SECOND};
@@ -176,7 +176,7 @@ pub(crate) struct BarQuery {
 
 impl BarQuery {
     /// Whether to show a bar, and the part of the session it starts in.
-    pub(crate) fn session(&self, settings: &Settings, bar: &Bar) -> (bool, &'static str) {
+    pub(crate) fn session(&self, settings: &ServerSettings, bar: &Bar) -> (bool, &'static str) {
         let day = settings.calendar(&bar.feed, &bar.symbol).day(bar.start);
         // A daily bar starts at midnight and belongs to the regular session.
         let phase = if bar.interval.is_day() && day.is_session() {
@@ -211,7 +211,7 @@ pub(crate) type BarScanner<'a> =
 
 /// A page of bars.
 pub(crate) fn bars(
-    settings: &Settings,
+    settings: &ServerSettings,
     query: &BarQuery,
     range: &Range,
     scan: BarScanner<'_>,

@@ -2,8 +2,8 @@
 
 use super::range::BarQuery;
 use crate::http::problem::Problem;
-use crate::settings::Settings;
-use market::bar::{Aggregator, Bar, Place, Values};
+use crate::settings::ServerSettings;
+use market::bar::{Aggregator, Bar, StreamPosition, Values};
 use market::calendar::Calendar;
 use market::policy::Policy;
 use market::{Record, UnixNanos};
@@ -16,14 +16,14 @@ const LONGEST: i64 = 7 * market::time::DAY;
 
 /// How bars are rebuilt.
 pub(crate) struct Rebuild {
-    settings: market::bar::Settings,
+    settings: market::bar::AggregatorSettings,
     deadline: std::time::Duration,
 }
 
 impl Rebuild {
     /// `None` without a policy.
     pub(crate) fn new(
-        settings: &Settings,
+        settings: &ServerSettings,
         policy: Option<&str>,
         from: Option<i64>,
         to: Option<i64>,
@@ -58,7 +58,7 @@ impl Rebuild {
                 query.interval.bounds(from, &calendar.day(UnixNanos(from))).0
             };
             let mut aggregator = Aggregator::new(settings.clone());
-            let mut place = Place::default();
+            let mut place = StreamPosition::default();
             let scan = Scan {
                 kind: query.kind,
                 symbol: Some(query.symbol.clone()),

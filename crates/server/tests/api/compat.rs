@@ -1,7 +1,7 @@
 //! The formats of TradingView and Alpaca.
 
 use crate::harness::{Fixture, OPEN, bars, trade};
-use market::bar::{Aggregator, Place};
+use market::bar::{Aggregator, StreamPosition};
 use ports::store::Store;
 
 fn filled() -> Fixture {
@@ -17,7 +17,7 @@ fn filled() -> Fixture {
     let mut aggregator = Aggregator::new(bars());
     for (position, text) in trades.iter().enumerate() {
         let record = market::codec::json::decode(market::Kind::Trade, text.as_bytes()).unwrap();
-        aggregator.add(&record, Place { position: position as u64, stamp_ms: 0 });
+        aggregator.add(&record, StreamPosition { position: position as u64, stamp_ms: 0 });
     }
     let mut made = Vec::new();
     aggregator.finish(&mut |bar| made.push(bar));

@@ -4,7 +4,7 @@ use adapters::store::sqlite::SqliteStore;
 use adapters::topic::sqlite::SqliteTopics;
 use market::UnixNanos;
 use market::alert::Alert;
-use market::bar::{Feed, Settings as Bars};
+use market::bar::{AggregatorSettings as Bars, Feed};
 use market::calendar::Calendar;
 use market::policy::Policy;
 use ports::CancelToken;
@@ -12,7 +12,7 @@ use ports::batch::{Batch, Partition};
 use ports::store::Store;
 use ports::topic::{Message, Names, Topics};
 use serde_json::Value;
-use server::{Engines, Server, Settings};
+use server::{Engines, Server, ServerSettings};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -102,7 +102,7 @@ impl Fixture {
 
     /// With other settings, and another store in place of the file.
     pub(crate) fn with(
-        change: impl FnOnce(&mut Settings),
+        change: impl FnOnce(&mut ServerSettings),
         store: Option<fn(SqliteStore) -> Arc<dyn Store>>,
     ) -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -126,8 +126,8 @@ impl Fixture {
         fixture
     }
 
-    fn start(&mut self, change: impl FnOnce(&mut Settings), store: Arc<dyn Store>) {
-        let mut settings = Settings::new("127.0.0.1:0", bars());
+    fn start(&mut self, change: impl FnOnce(&mut ServerSettings), store: Arc<dyn Store>) {
+        let mut settings = ServerSettings::new("127.0.0.1:0", bars());
         settings.limits.burst = 100_000;
         settings.limits.requests_per_second = 100_000;
         settings.limits.frame_every = Duration::from_millis(10);

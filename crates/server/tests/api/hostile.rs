@@ -5,7 +5,7 @@ use adapters::store::sqlite::SqliteStore;
 use market::bar::Bar;
 use ports::store::{BarScan, BarSink, Counts, Scan, Sink, Store, Writer};
 use ports::{CancelToken, Result};
-use server::{Server, Settings};
+use server::{Server, ServerSettings};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -137,7 +137,7 @@ fn a_token_guards_everything() {
 #[test]
 fn an_open_address_needs_a_token() {
     let fixture = Fixture::new();
-    let settings = Settings::new("0.0.0.0:0", crate::harness::bars());
+    let settings = ServerSettings::new("0.0.0.0:0", crate::harness::bars());
     let engines = server::Engines {
         topics: fixture.topics.clone(),
         names: fixture.names.clone(),
@@ -153,7 +153,7 @@ fn an_open_address_needs_a_token() {
 
 #[test]
 fn a_flood_is_answered_with_429_and_then_served_again() {
-    let change = |settings: &mut Settings| {
+    let change = |settings: &mut ServerSettings| {
         settings.limits.requests_per_second = 50;
         settings.limits.burst = 20;
     };
@@ -166,7 +166,7 @@ fn a_flood_is_answered_with_429_and_then_served_again() {
 
 #[test]
 fn connections_are_limited_and_idle_ones_end() {
-    let change = |settings: &mut Settings| {
+    let change = |settings: &mut ServerSettings| {
         settings.limits.connections = 3;
         settings.limits.io_timeout = Duration::from_millis(500);
     };
@@ -228,7 +228,7 @@ impl Store for Slow {
 
 #[test]
 fn a_slow_store_meets_the_deadline_and_blocks_nobody() {
-    let change = |settings: &mut Settings| {
+    let change = |settings: &mut ServerSettings| {
         settings.limits.query_deadline = Duration::from_millis(200);
         settings.limits.queries = 1;
     };

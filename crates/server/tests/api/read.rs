@@ -1,7 +1,7 @@
 //! Reading: pages, formats, tags.
 
 use crate::harness::{Fixture, OPEN, bars, trade};
-use market::bar::{Aggregator, Place};
+use market::bar::{Aggregator, StreamPosition};
 use ports::store::Store;
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ fn keep_bars(fixture: &Fixture, trades: &[String]) {
     let mut aggregator = Aggregator::new(bars());
     for (position, text) in trades.iter().enumerate() {
         let record = market::codec::json::decode(market::Kind::Trade, text.as_bytes()).unwrap();
-        aggregator.add(&record, Place { position: position as u64, stamp_ms: 0 });
+        aggregator.add(&record, StreamPosition { position: position as u64, stamp_ms: 0 });
     }
     let mut made = Vec::new();
     aggregator.finish(&mut |bar| made.push(bar));

@@ -64,7 +64,7 @@ fn a_client_that_reconnects_misses_nothing_and_gets_nothing_twice() {
 }
 
 #[test]
-fn a_client_of_another_server_is_told_to_fetch_anew() {
+fn a_client_of_another_server_must_fetch_everything_again() {
     let fixture = Fixture::new();
     for id in ["1-5", "nonsense", "99999999999999-1"] {
         let mut stream = fixture.stream(&format!("symbol=SPY&last_event_id={id}"));

@@ -144,7 +144,7 @@ impl Lines {
         }
     }
 
-    fn letter(&self, number: u64, reason: String, raw: &[u8]) -> DeadLetter {
+    fn dead_letter(&self, number: u64, reason: String, raw: &[u8]) -> DeadLetter {
         DeadLetter {
             stage: Stage::Source,
             origin: format!("{}:{number}", self.path.display()),
@@ -161,10 +161,10 @@ impl Lines {
             let length = line.len() as u64 + self.skipped;
             let reason =
                 format!("a line of {length} bytes, expected at most {LONGEST}; its beginning is kept");
-            return sink(Event::Dead(self.letter(number, reason, &line[..HEAD.min(line.len())])));
+            return sink(Event::Dead(self.dead_letter(number, reason, &line[..HEAD.min(line.len())])));
         }
         let Ok(text) = std::str::from_utf8(line) else {
-            return sink(Event::Dead(self.letter(number, "not UTF-8".to_owned(), line)));
+            return sink(Event::Dead(self.dead_letter(number, "not UTF-8".to_owned(), line)));
         };
         if self.decoder.expects_header() {
             return self.decoder.header(text.trim_end_matches(['\r', '\n'])).map_err(|why| {
@@ -197,7 +197,7 @@ impl Lines {
         if let Some(error) = failed {
             return Err(error);
         }
-        reasons.into_iter().try_for_each(|reason| sink(Event::Dead(self.letter(number, reason, line))))
+        reasons.into_iter().try_for_each(|reason| sink(Event::Dead(self.dead_letter(number, reason, line))))
     }
 }
 
@@ -300,9 +300,9 @@ mod tests {
                         let Record::Reading(reading) = record else { panic!() };
                         out.push(format!("{symbol}={}", reading.value.text));
                     }
-                    Event::Dead(letter) => {
-                        let name = letter.origin.rsplit('/').next().unwrap_or_default().to_owned();
-                        out.push(format!("{name}: {}", letter.reason));
+                    Event::Dead(dead_letter) => {
+                        let name = dead_letter.origin.rsplit('/').next().unwrap_or_default().to_owned();
+                        out.push(format!("{name}: {}", dead_letter.reason));
                     }
                     other => panic!("{other:?}"),
                 }

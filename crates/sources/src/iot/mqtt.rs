@@ -165,7 +165,7 @@ impl Mqtt {
 
     fn hand_over(&mut self, message: &Publish, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
         let recv_ts = clock::now();
-        let letter = |reason: String, place: &str| DeadLetter {
+        let dead_letter = |reason: String, place: &str| DeadLetter {
             stage: Stage::Source,
             origin: format!("{place}/{}", message.topic),
             reason,
@@ -174,10 +174,10 @@ impl Mqtt {
             raw: message.payload.to_vec(),
         };
         let Ok(text) = std::str::from_utf8(&message.payload) else {
-            return sink(Event::Dead(letter("not UTF-8".to_owned(), &self.place)));
+            return sink(Event::Dead(dead_letter("not UTF-8".to_owned(), &self.place)));
         };
         if text.trim().is_empty() {
-            return sink(Event::Dead(letter("an empty message".to_owned(), &self.place)));
+            return sink(Event::Dead(dead_letter("an empty message".to_owned(), &self.place)));
         }
         let names: Vec<String> =
             (1..=message.topic.split('/').count()).map(|n| format!("topic.{n}")).collect();
@@ -199,7 +199,7 @@ impl Mqtt {
         if let Some(error) = failed {
             return Err(error);
         }
-        reasons.into_iter().try_for_each(|reason| sink(Event::Dead(letter(reason, &self.place))))
+        reasons.into_iter().try_for_each(|reason| sink(Event::Dead(dead_letter(reason, &self.place))))
     }
 
     /// Errors are those that waiting cannot help; after others it reconnects.

@@ -3,9 +3,9 @@
 //! Stream and history according to docs.alpaca.markets (market data v2) and alpacahq/alpaca-py, and so are
 //! the error codes: 402 401 403 409 410 411 are permanent, 404 406 407 408 429 500 are not.
 
-use super::vendor::{Account, Refusal, Span, Step, Take, Told, Vendor};
-use crate::http::{Http, read, untold};
-use market::codec::alpaca::Decoder;
+use super::vendor::{Account, ConnectError, HandshakeStep, HistoryResult, HistorySink, HistorySpan, Vendor};
+use crate::http::{Http, read, unavailable};
+use market::codec::alpaca::AlpacaDecoder;
 use market::codec::feed::Decode;
 use ports::cancel::CancelToken;
 use serde::Deserialize;
@@ -34,15 +34,19 @@ impl Alpaca {
         self.0.feed == "crypto"
     }
 
-    fn meant(&self, code: u32, text: &str) -> Refusal {
-        let fatal = |hint: &str| self.fatal(&format!("{code} {text}"), hint);
+    fn meant(&self, code: u32, text: &str) -> ConnectError {
+        let permanent = |hint: &str| self.permanent(&format!("{code} {text}"), hint);
         match code {
-            401..=403 => fatal("check APCA_API_KEY_ID and APCA_API_SECRET_KEY; paper and live keys differ"),
-            405 => fatal("the plan allows fewer symbols: shorten symbols=; the free plan allows 30"),
-            409 | 411 => fatal("the plan does not include this feed: try alpaca:iex"),
-            400 | 410 => fatal("the feed does not know this subscription; see docs/sources.md"),
-            406 => Refusal::Again("406 connection limit exceeded: another program uses this key".to_owned()),
-            _ => Refusal::Again(format!("Alpaca says {code}: {text}")),
+            401..=403 => {
+                permanent("check APCA_API_KEY_ID and APCA_API_SECRET_KEY; paper and live keys differ")
+            }
+            405 => permanent("the plan allows fewer symbols: shorten symbols=; the free plan allows 30"),
+            409 | 411 => permanent("the plan does not include this feed: try alpaca:iex"),
+            400 | 410 => permanent("the feed does not know this subscription; see docs/sources.md"),
+            406 => ConnectError::Retryable(
+                "406 connection limit exceeded: another program uses this key".to_owned(),
+            ),
+            _ => ConnectError::Retryable(format!("Alpaca says {code}: {text}")),
         }
     }
 }
@@ -61,7 +65,7 @@ impl Vendor for Alpaca {
         if self.crypto() { format!("{host}{CRYPTO}") } else { format!("{host}/v2/{}", self.0.feed) }
     }
 
-    fn greeting(&self) -> Vec<Step> {
+    fn handshake(&self) -> Vec<HandshakeStep> {
         let (key, secret) = (self.0.key.reveal(), self.0.secret.reveal());
         let auth = serde_json::json!({"action": "auth", "key": key, "secret": secret});
         let mut subscribe = serde_json::json!({"action": "subscribe"});
@@ -80,49 +84,60 @@ impl Vendor for Alpaca {
             subscribe["statuses"] = self.0.symbols.clone().into();
         }
         vec![
-            Step::Hear(1),
-            Step::Say(auth.to_string()),
-            Step::Hear(1),
-            Step::Say(subscribe.to_string()),
-            Step::Hear(1),
+            HandshakeStep::Expect(1),
+            HandshakeStep::Send(auth.to_string()),
+            HandshakeStep::Expect(1),
+            HandshakeStep::Send(subscribe.to_string()),
+            HandshakeStep::Expect(1),
         ]
     }
 
-    fn answered(&self, answer: &str) -> Result<usize, Refusal> {
-        let told: Vec<Control> = serde_json::from_str(answer)
-            .map_err(|error| Refusal::Again(format!("unreadable response: {error}: {answer}")))?;
-        match told.iter().find(|told| told.class == "error") {
-            Some(told) => Err(self.meant(told.code, &told.msg)),
-            None => Ok(told.iter().filter(|told| matches!(&*told.class, "success" | "subscription")).count()),
+    fn acknowledgements(&self, response: &str) -> Result<usize, ConnectError> {
+        let control: Vec<Control> = serde_json::from_str(response)
+            .map_err(|error| ConnectError::Retryable(format!("unreadable response: {error}: {response}")))?;
+        match control.iter().find(|control| control.class == "error") {
+            Some(control) => Err(self.meant(control.code, &control.msg)),
+            None => Ok(control
+                .iter()
+                .filter(|control| matches!(&*control.class, "success" | "subscription"))
+                .count()),
         }
     }
 
-    fn told(&self, frame: &str) -> Option<Refusal> {
+    fn stream_error(&self, frame: &str) -> Option<ConnectError> {
         // Errors are arrays of one element; data is not parsed twice.
         if !frame.starts_with("[{\"T\":\"error\"") {
             return None;
         }
-        let told: Vec<Control> = serde_json::from_str(frame).ok()?;
-        told.first().map(|told| match self.meant(told.code, &told.msg) {
+        let control: Vec<Control> = serde_json::from_str(frame).ok()?;
+        control.first().map(|control| match self.meant(control.code, &control.msg) {
             // The subscription was accepted: what is refused now was allowed before.
-            Refusal::Fatal(_) => Refusal::Again(format!("Alpaca says {}: {}", told.code, told.msg)),
-            again @ Refusal::Again(_) => again,
+            ConnectError::Permanent(_) => {
+                ConnectError::Retryable(format!("Alpaca says {}: {}", control.code, control.msg))
+            }
+            retryable @ ConnectError::Retryable(_) => retryable,
         })
     }
 
-    fn status(&self, code: u16) -> Refusal {
+    fn status(&self, code: u16) -> ConnectError {
         match code {
             401 | 403 => self.meant(402, &format!("HTTP {code}")),
             404 => self.meant(410, "HTTP 404"),
-            _ => Refusal::Again(format!("HTTP {code} to the handshake")),
+            _ => ConnectError::Retryable(format!("HTTP {code} to the handshake")),
         }
     }
 
     fn decoder(&self, label: &str) -> Box<dyn Decode> {
-        Box::new(Decoder::new(label))
+        Box::new(AlpacaDecoder::new(label))
     }
 
-    fn history(&self, http: &Http, span: &Span<'_>, stop: &CancelToken, take: Take<'_>) -> Told {
+    fn history(
+        &self,
+        http: &Http,
+        span: &HistorySpan<'_>,
+        stop: &CancelToken,
+        take: HistorySink<'_>,
+    ) -> HistoryResult {
         #[derive(Deserialize)]
         struct Reply<'a> {
             #[serde(borrow, alias = "trades", alias = "quotes", default)]
@@ -145,11 +160,11 @@ impl Vendor for Alpaca {
             query.extend(token.as_deref().map(|token| ("page_token", token)));
             let body = match http.get(&url, &query, &headers, stop) {
                 Ok(body) => body,
-                Err(reason) => return untold(reason),
+                Err(reason) => return unavailable(reason),
             };
             let reply: Reply<'_> = match read(&url, &body) {
                 Ok(reply) => reply,
-                Err(reason) => return untold(reason),
+                Err(reason) => return unavailable(reason),
             };
             for (symbol, records) in reply.records.unwrap_or_default() {
                 for raw in records.into_iter().flatten().filter(|raw| raw.get() != "null") {

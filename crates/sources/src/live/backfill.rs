@@ -1,13 +1,13 @@
 //! Backfills a gap from the vendor's history, and proves it: the whole span is published and includes the
 //! records at both ends of the gap, and a second request returns the same records.
 
-use super::vendor::{Span, Vendor};
+use super::vendor::{HistorySpan, Vendor};
 use crate::http::Http;
-use market::codec::feed::{Decode, Message};
+use market::codec::feed::{Decode, FeedMessage};
 use market::digest::Digest;
 use market::{Record, UnixNanos};
 use ports::cancel::CancelToken;
-use ports::gap::{Gap, Proof, State};
+use ports::gap::{Gap, GapProof, GapState};
 use ports::{Result, clock};
 use std::time::Duration;
 
@@ -44,18 +44,18 @@ pub(super) fn fill(
             Ok(span) => span,
             Err(reason) => return Ok(Err(reason)),
         };
-        let again = match walk(vendor, http, &gap.symbols, (from, to), decoder, stop, &mut |_| Ok(()))? {
+        let retryable = match walk(vendor, http, &gap.symbols, (from, to), decoder, stop, &mut |_| Ok(()))? {
             Ok(span) => span,
             Err(reason) => return Ok(Err(reason)),
         };
-        let ends = gap.cause == super::ASKED
+        let ends = gap.cause == super::REQUESTED
             || fetched.first.is_some_and(|ts| ts <= from) && fetched.last.is_some_and(|ts| ts >= to);
-        if ends && fetched.digest == again.digest {
-            gap.state = State::Closed;
+        if ends && fetched.digest == retryable.digest {
+            gap.state = GapState::Closed;
             gap.note = None;
-            gap.proof = Some(Proof {
+            gap.proof = Some(GapProof {
                 fetched: fetched.digest.count,
-                counted_again: again.digest.count,
+                counted_again: retryable.digest.count,
                 digest: fetched.digest.to_string(),
             });
             return Ok(Ok(fetched.digest.count));
@@ -63,7 +63,7 @@ pub(super) fn fill(
         last = format!(
             "the vendor's history has {} records of the gap, {} when requested again, and {} the records at its ends",
             fetched.digest.count,
-            again.digest.count,
+            retryable.digest.count,
             if ends { "has" } else { "lacks" }
         );
     }
@@ -118,11 +118,11 @@ fn walk(
     let (mut found, mut scratch) = (Found::default(), Vec::new());
     decoder.rewind();
     for kind in &vendor.account().kinds {
-        let asked = Span { kind: *kind, symbols, from: start, to: end };
-        let read = vendor.history(http, &asked, stop, &mut |symbol, raw| {
+        let requested = HistorySpan { kind: *kind, symbols, from: start, to: end };
+        let read = vendor.history(http, &requested, stop, &mut |symbol, raw| {
             let mut done = Ok(());
             decoder.past(*kind, symbol, raw, clock::now(), &mut |outcome, raw| match outcome {
-                Ok(Message::Record(record)) => {
+                Ok(FeedMessage::Record(record)) => {
                     let ts = record.ts();
                     found.first = Some(found.first.map_or(ts, |first| first.min(ts)));
                     found.last = Some(found.last.map_or(ts, |last| last.max(ts)));

@@ -4,9 +4,9 @@
 //!
 //! According to binance-spot-api-docs.
 
-use super::vendor::{Account, Refusal, Span, Step, Take, Told, Vendor};
-use crate::http::{Http, read, untold};
-use market::codec::binance::Decoder;
+use super::vendor::{Account, ConnectError, HandshakeStep, HistoryResult, HistorySink, HistorySpan, Vendor};
+use crate::http::{Http, read, unavailable};
+use market::codec::binance::BinanceDecoder;
 use market::codec::feed::Decode;
 use ports::cancel::CancelToken;
 use serde::Deserialize;
@@ -71,35 +71,42 @@ impl Vendor for Binance {
         format!("{}/stream", self.0.stream.trim_end_matches('/'))
     }
 
-    fn greeting(&self) -> Vec<Step> {
+    fn handshake(&self) -> Vec<HandshakeStep> {
         let streams: Vec<String> =
             self.0.symbols.iter().map(|symbol| format!("{}@trade", symbol.to_ascii_lowercase())).collect();
         let text = serde_json::json!({"method": "SUBSCRIBE", "params": streams, "id": 1});
-        vec![Step::Say(text.to_string()), Step::Hear(1)]
+        vec![HandshakeStep::Send(text.to_string()), HandshakeStep::Expect(1)]
     }
 
-    fn answered(&self, answer: &str) -> Result<usize, Refusal> {
-        let told: Control = serde_json::from_str(answer)
-            .map_err(|error| Refusal::Again(format!("unreadable response: {error}: {answer}")))?;
-        match told.error {
+    fn acknowledgements(&self, response: &str) -> Result<usize, ConnectError> {
+        let control: Control = serde_json::from_str(response)
+            .map_err(|error| ConnectError::Retryable(format!("unreadable response: {error}: {response}")))?;
+        match control.error {
             Some(error) => {
-                Err(self.fatal(&error.to_string(), "expected symbols such as BTCUSDT; see docs/sources.md"))
+                Err(self
+                    .permanent(&error.to_string(), "expected symbols such as BTCUSDT; see docs/sources.md"))
             }
-            None => Ok(usize::from(told.id.is_some())),
+            None => Ok(usize::from(control.id.is_some())),
         }
     }
 
-    fn told(&self, frame: &str) -> Option<Refusal> {
+    fn stream_error(&self, frame: &str) -> Option<ConnectError> {
         frame
             .contains("\"serverShutdown\"")
-            .then(|| Refusal::Again("Binance shuts this server down".to_owned()))
+            .then(|| ConnectError::Retryable("Binance shuts this server down".to_owned()))
     }
 
     fn decoder(&self, label: &str) -> Box<dyn Decode> {
-        Box::new(Decoder::new(label))
+        Box::new(BinanceDecoder::new(label))
     }
 
-    fn history(&self, http: &Http, span: &Span<'_>, stop: &CancelToken, take: Take<'_>) -> Told {
+    fn history(
+        &self,
+        http: &Http,
+        span: &HistorySpan<'_>,
+        stop: &CancelToken,
+        take: HistorySink<'_>,
+    ) -> HistoryResult {
         #[derive(Deserialize)]
         struct Row {
             id: i64,
@@ -111,23 +118,23 @@ impl Vendor for Binance {
             let mut from = match self.first(http, symbol, times, stop) {
                 Ok(Some(first)) => first,
                 Ok(None) => continue,
-                Err(reason) => return untold(reason),
+                Err(reason) => return unavailable(reason),
             };
             'pages: loop {
                 let (number, limit) = (from.to_string(), LIMIT.to_string());
                 let query = [("symbol", symbol.as_str()), ("fromId", &number), ("limit", &limit)];
                 let body = match http.get(&url, &query, &[], stop) {
                     Ok(body) => body,
-                    Err(reason) => return untold(reason),
+                    Err(reason) => return unavailable(reason),
                 };
                 let rows: Vec<&RawValue> = match read(&url, &body) {
                     Ok(rows) => rows,
-                    Err(reason) => return untold(reason),
+                    Err(reason) => return unavailable(reason),
                 };
                 for raw in &rows {
                     let row: Row = match read(&url, raw.get()) {
                         Ok(row) => row,
-                        Err(reason) => return untold(reason),
+                        Err(reason) => return unavailable(reason),
                     };
                     if row.time > times[1] {
                         break 'pages;

@@ -3,10 +3,10 @@
 //!
 //! According to docs.cdp.coinbase.com and coinbase-advanced-py.
 
-use super::vendor::{Account, Refusal, Span, Step, Take, Told, Vendor};
-use crate::http::{Http, read, segment, untold};
+use super::vendor::{Account, ConnectError, HandshakeStep, HistoryResult, HistorySink, HistorySpan, Vendor};
+use crate::http::{Http, read, segment, unavailable};
 use market::UnixNanos;
-use market::codec::coinbase::Decoder;
+use market::codec::coinbase::CoinbaseDecoder;
 use market::codec::feed::Decode;
 use ports::cancel::CancelToken;
 use serde::Deserialize;
@@ -39,39 +39,47 @@ impl Vendor for Coinbase {
         &self.0
     }
 
-    fn greeting(&self) -> Vec<Step> {
+    fn handshake(&self) -> Vec<HandshakeStep> {
         let subscribe = |channel: &str| {
             let text =
                 serde_json::json!({"type": "subscribe", "product_ids": self.0.symbols, "channel": channel});
-            Step::Say(text.to_string())
+            HandshakeStep::Send(text.to_string())
         };
-        vec![subscribe("heartbeats"), subscribe("market_trades"), Step::Hear(2)]
+        vec![subscribe("heartbeats"), subscribe("market_trades"), HandshakeStep::Expect(2)]
     }
 
-    fn answered(&self, answer: &str) -> Result<usize, Refusal> {
-        let told: Control = serde_json::from_str(answer)
-            .map_err(|error| Refusal::Again(format!("unreadable response: {error}: {answer}")))?;
-        match (told.class.as_str(), told.channel.as_str()) {
-            ("error", _) if told.message.contains("rate") => {
-                Err(Refusal::Again(format!("Coinbase says {}", told.message)))
+    fn acknowledgements(&self, response: &str) -> Result<usize, ConnectError> {
+        let control: Control = serde_json::from_str(response)
+            .map_err(|error| ConnectError::Retryable(format!("unreadable response: {error}: {response}")))?;
+        match (control.class.as_str(), control.channel.as_str()) {
+            ("error", _) if control.message.contains("rate") => {
+                Err(ConnectError::Retryable(format!("Coinbase says {}", control.message)))
             }
             ("error", _) => {
-                Err(self.fatal(&told.message, "expected symbols such as BTC-USD; see docs/sources.md"))
+                Err(self.permanent(&control.message, "expected symbols such as BTC-USD; see docs/sources.md"))
             }
             (_, "subscriptions") => Ok(1),
             _ => Ok(0),
         }
     }
 
-    fn told(&self, frame: &str) -> Option<Refusal> {
-        frame.starts_with("{\"type\":\"error\"").then(|| Refusal::Again(format!("Coinbase says {frame}")))
+    fn stream_error(&self, frame: &str) -> Option<ConnectError> {
+        frame
+            .starts_with("{\"type\":\"error\"")
+            .then(|| ConnectError::Retryable(format!("Coinbase says {frame}")))
     }
 
     fn decoder(&self, label: &str) -> Box<dyn Decode> {
-        Box::new(Decoder::new(label))
+        Box::new(CoinbaseDecoder::new(label))
     }
 
-    fn history(&self, http: &Http, span: &Span<'_>, stop: &CancelToken, take: Take<'_>) -> Told {
+    fn history(
+        &self,
+        http: &Http,
+        span: &HistorySpan<'_>,
+        stop: &CancelToken,
+        take: HistorySink<'_>,
+    ) -> HistoryResult {
         #[derive(Deserialize)]
         struct Reply<'a> {
             #[serde(borrow)]
@@ -93,20 +101,20 @@ impl Vendor for Coinbase {
                 let query = [("limit", limit.as_str()), ("start", &start), ("end", &until)];
                 let body = match http.get(&url, &query, &[], stop) {
                     Ok(body) => body,
-                    Err(reason) => return untold(reason),
+                    Err(reason) => return unavailable(reason),
                 };
                 let reply: Reply<'_> = match read(&url, &body) {
                     Ok(reply) => reply,
-                    Err(reason) => return untold(reason),
+                    Err(reason) => return unavailable(reason),
                 };
                 let mut oldest = i64::MAX;
                 for raw in &reply.trades {
                     let row: Row = match read(&url, raw.get()) {
                         Ok(row) => row,
-                        Err(reason) => return untold(reason),
+                        Err(reason) => return unavailable(reason),
                     };
                     let Ok(ts) = UnixNanos::parse(&row.time) else {
-                        return untold(format!("{url}: invalid time {}", row.time));
+                        return unavailable(format!("{url}: invalid time {}", row.time));
                     };
                     oldest = oldest.min(ts.0);
                     if seen.insert(row.trade_id) && (span.from..=span.to).contains(&ts) {
@@ -119,7 +127,7 @@ impl Vendor for Coinbase {
                 // Older trades are before the oldest one; its whole second is requested again.
                 let next = oldest.div_euclid(1_000_000_000) + 1;
                 if next >= end {
-                    return untold(format!(
+                    return unavailable(format!(
                         "{url}: more than {LIMIT} trades in one second, the limit of the endpoint"
                     ));
                 }

@@ -1,7 +1,7 @@
 //! The socket: connects, subscribes, enqueues each frame and does nothing else; reconnects by the vendor's
 //! rules.
 
-use super::vendor::{Refusal, Step, Vendor};
+use super::vendor::{ConnectError, HandshakeStep, Vendor};
 use crossbeam_channel::Sender;
 use market::UnixNanos;
 use ports::cancel::{Backoff, CancelToken};
@@ -18,7 +18,7 @@ pub(super) enum Wire {
     Connected,
     Frame(String, UnixNanos),
     Lost(String),
-    Fatal(Error),
+    Permanent(Error),
 }
 
 /// Request to close the connection and reconnect, with the reason.
@@ -66,8 +66,8 @@ pub(super) fn start(
                     tracing::info!(at = vendor.describe(), "connected and subscribed");
                     hang_up.taken();
                     stood = true;
-                    let told = std::iter::once(Wire::Connected).chain(early);
-                    if told.into_iter().any(|wire| wires.send(wire).is_err()) {
+                    let events = std::iter::once(Wire::Connected).chain(early);
+                    if events.into_iter().any(|wire| wires.send(wire).is_err()) {
                         return;
                     }
                     let (since, mut frames) = (Instant::now(), 0);
@@ -82,16 +82,16 @@ pub(super) fn start(
                 Err(refusal) => Some(refusal),
             };
             let wire = match wire {
-                Some(Refusal::Fatal(error)) => {
-                    let _ = wires.send(Wire::Fatal(error));
+                Some(ConnectError::Permanent(error)) => {
+                    let _ = wires.send(Wire::Permanent(error));
                     return;
                 }
-                Some(Refusal::Again(cause)) => Some(vendor.account().mask().shown(&cause)),
+                Some(ConnectError::Retryable(cause)) => Some(vendor.account().mask().displayed(&cause)),
                 None => None,
             };
             let Some(cause) = wire else { return };
             if !stood && first.is_some_and(|limit| begun.elapsed() >= limit) {
-                let _ = wires.send(Wire::Fatal(
+                let _ = wires.send(Wire::Permanent(
                     Error::external(format!("connect to {}: {cause}", vendor.describe())).hint(
                         "is the address right and reachable? without --wait, tapeline retries indefinitely",
                     ),
@@ -117,11 +117,12 @@ pub(super) fn start(
 /// A connection, and the frames received before it was subscribed.
 type Opened = (Socket, Vec<Wire>);
 
-fn connect(vendor: &dyn Vendor) -> std::result::Result<Opened, Refusal> {
-    let again = |what: &str, error: &dyn std::fmt::Display| Refusal::Again(format!("{what}: {error}"));
+fn connect(vendor: &dyn Vendor) -> std::result::Result<Opened, ConnectError> {
+    let retryable =
+        |what: &str, error: &dyn std::fmt::Display| ConnectError::Retryable(format!("{what}: {error}"));
     let (host, port) = address(&vendor.url());
     let addresses =
-        (host.as_str(), port).to_socket_addrs().map_err(|error| again("resolve the host", &error))?;
+        (host.as_str(), port).to_socket_addrs().map_err(|error| retryable("resolve the host", &error))?;
     let mut last = None;
     for address in addresses {
         match TcpStream::connect_timeout(&address, PATIENCE) {
@@ -130,13 +131,14 @@ fn connect(vendor: &dyn Vendor) -> std::result::Result<Opened, Refusal> {
                     .set_read_timeout(Some(PATIENCE))
                     .and_then(|()| stream.set_write_timeout(Some(PATIENCE)))
                     .and_then(|()| stream.set_nodelay(true));
-                set.map_err(|error| again("set up the socket", &error))?;
+                set.map_err(|error| retryable("set up the socket", &error))?;
                 return subscribe(vendor, stream);
             }
             Err(error) => last = Some(error),
         }
     }
-    Err(last.map_or_else(|| again("resolve the host", &"no address"), |error| again("connect", &error)))
+    Err(last
+        .map_or_else(|| retryable("resolve the host", &"no address"), |error| retryable("connect", &error)))
 }
 
 /// Host and port of a stream's address.
@@ -150,7 +152,7 @@ fn address(url: &str) -> (String, u16) {
     }
 }
 
-fn subscribe(vendor: &dyn Vendor, stream: TcpStream) -> std::result::Result<Opened, Refusal> {
+fn subscribe(vendor: &dyn Vendor, stream: TcpStream) -> std::result::Result<Opened, ConnectError> {
     let config = tungstenite::protocol::WebSocketConfig::default()
         .max_message_size(Some(LARGEST))
         .max_frame_size(Some(LARGEST));
@@ -159,37 +161,39 @@ fn subscribe(vendor: &dyn Vendor, stream: TcpStream) -> std::result::Result<Open
             tungstenite::HandshakeError::Failure(tungstenite::Error::Http(response)) => {
                 vendor.status(response.status().as_u16())
             }
-            tungstenite::HandshakeError::Failure(error) => Refusal::Again(format!("handshake: {error}")),
+            tungstenite::HandshakeError::Failure(error) => {
+                ConnectError::Retryable(format!("handshake: {error}"))
+            }
             tungstenite::HandshakeError::Interrupted(_) => {
-                Refusal::Again("handshake: no response".to_owned())
+                ConnectError::Retryable("handshake: no response".to_owned())
             }
         })?;
-    let lost = |error: tungstenite::Error| Refusal::Again(format!("during the handshake: {error}"));
-    let (mut early, mut heard) = (Vec::new(), 0);
-    for step in vendor.greeting() {
+    let lost = |error: tungstenite::Error| ConnectError::Retryable(format!("during the handshake: {error}"));
+    let (mut early, mut acknowledged) = (Vec::new(), 0);
+    for step in vendor.handshake() {
         match step {
-            Step::Say(line) => socket.send(Message::text(line)).map_err(lost)?,
-            Step::Hear(wanted) => {
-                while heard < wanted {
+            HandshakeStep::Send(line) => socket.send(Message::text(line)).map_err(lost)?,
+            HandshakeStep::Expect(wanted) => {
+                while acknowledged < wanted {
                     match socket.read().map_err(lost)? {
                         Message::Text(text) => {
-                            heard += vendor.answered(&text)?;
+                            acknowledged += vendor.acknowledgements(&text)?;
                             // The first symbol's data may arrive before the last acknowledgement; and
                             // acknowledgements may be numbered.
                             early.push(Wire::Frame(text.to_string(), clock::now()));
                         }
                         Message::Binary(bytes) => {
-                            let text = text_of(&bytes).map_err(Refusal::Again)?;
-                            heard += vendor.answered(text)?;
+                            let text = text_of(&bytes).map_err(ConnectError::Retryable)?;
+                            acknowledged += vendor.acknowledgements(text)?;
                             early.push(Wire::Frame(text.to_owned(), clock::now()));
                         }
                         Message::Close(_) => {
-                            return Err(Refusal::Again("closed during the handshake".to_owned()));
+                            return Err(ConnectError::Retryable("closed during the handshake".to_owned()));
                         }
                         _ => {}
                     }
                 }
-                heard -= wanted;
+                acknowledged -= wanted;
             }
         }
     }
@@ -201,7 +205,7 @@ fn subscribe(vendor: &dyn Vendor, stream: TcpStream) -> std::result::Result<Open
     if let Some(stream) = stream {
         stream
             .set_read_timeout(Some(LOOK))
-            .map_err(|error| Refusal::Again(format!("set up the socket: {error}")))?;
+            .map_err(|error| ConnectError::Retryable(format!("set up the socket: {error}")))?;
     }
     Ok((socket, early))
 }
@@ -220,28 +224,28 @@ fn read(
     stop: &CancelToken,
     wires: &Sender<Wire>,
     frames: &mut u64,
-) -> Option<Refusal> {
-    let again = |cause: String| Some(Refusal::Again(cause));
-    let (mut pinged, mut heard) = (Instant::now(), Instant::now());
+) -> Option<ConnectError> {
+    let retryable = |cause: String| Some(ConnectError::Retryable(cause));
+    let (mut pinged, mut last_seen) = (Instant::now(), Instant::now());
     loop {
         if stop.is_cancelled() {
             let _ = socket.close(None);
             return None;
         }
         if let Some(cause) = hang_up.taken() {
-            return again(cause);
+            return retryable(cause);
         }
         match socket.read() {
             Ok(message @ (Message::Text(_) | Message::Binary(_))) => {
-                heard = Instant::now();
+                last_seen = Instant::now();
                 *frames += 1;
                 let recv_ts = clock::now();
                 let bytes = message.into_data();
                 let text = match text_of(&bytes) {
                     Ok(text) => text,
-                    Err(reason) => return again(reason),
+                    Err(reason) => return retryable(reason),
                 };
-                if let Some(refusal) = vendor.told(text) {
+                if let Some(refusal) = vendor.stream_error(text) {
                     return Some(refusal);
                 }
                 if wires.send(Wire::Frame(text.to_owned(), recv_ts)).is_err() {
@@ -250,23 +254,23 @@ fn read(
             }
             Ok(Message::Close(frame)) => {
                 let why = frame.map_or_else(|| "no reason".to_owned(), |frame| frame.to_string());
-                return again(format!("the vendor closed the connection: {why}"));
+                return retryable(format!("the vendor closed the connection: {why}"));
             }
-            Ok(_) => heard = Instant::now(),
+            Ok(_) => last_seen = Instant::now(),
             Err(tungstenite::Error::Io(error))
                 if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
-            Err(error) => return again(format!("connection lost: {error}")),
+            Err(error) => return retryable(format!("connection lost: {error}")),
         }
-        if heard.elapsed() > 2 * PING {
-            return again(format!("no pong for {} s", heard.elapsed().as_secs()));
+        if last_seen.elapsed() > 2 * PING {
+            return retryable(format!("no pong for {} s", last_seen.elapsed().as_secs()));
         }
         if pinged.elapsed() > PING {
             pinged = Instant::now();
-            let said = socket
+            let sent = socket
                 .send(Message::Ping(Vec::new().into()))
-                .and_then(|()| vendor.beat().map_or(Ok(()), |line| socket.send(Message::text(line))));
-            if let Err(error) = said {
-                return again(format!("connection lost: {error}"));
+                .and_then(|()| vendor.keepalive().map_or(Ok(()), |line| socket.send(Message::text(line))));
+            if let Err(error) = sent {
+                return retryable(format!("connection lost: {error}"));
             }
         }
     }

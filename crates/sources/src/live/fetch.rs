@@ -2,19 +2,19 @@
 //! compare.
 
 use super::backfill::Past;
-use super::{Settings, backfill, hand_over_past};
+use super::{LiveSettings, backfill, hand_over_past};
 use crate::http::Http;
 use market::UnixNanos;
 use market::codec::feed::Decode;
 use ports::cancel::CancelToken;
-use ports::gap::{Gap, State};
+use ports::gap::{Gap, GapState};
 use ports::source::{Event, Positions, Source};
 use ports::{Error, Result};
 use std::collections::VecDeque;
 
 /// Gaps to fetch.
 pub struct Fetch {
-    settings: Settings,
+    settings: LiveSettings,
     decoder: Box<dyn Decode>,
     http: Http,
     gaps: VecDeque<Gap>,
@@ -25,7 +25,7 @@ pub struct Fetch {
 impl Fetch {
     /// Fetches gaps from a ledger.
     #[must_use]
-    pub fn new(settings: Settings, gaps: Vec<Gap>) -> Self {
+    pub fn new(settings: LiveSettings, gaps: Vec<Gap>) -> Self {
         let decoder = settings.vendor.decoder(&settings.feed);
         let http = Http::new(settings.vendor.account().mask());
         Self { settings, decoder, http, gaps: gaps.into(), done: Vec::new() }
@@ -33,15 +33,15 @@ impl Fetch {
 
     /// Fetches a span, both ends included.
     #[must_use]
-    pub fn span(settings: Settings, from: UnixNanos, to: UnixNanos) -> Self {
+    pub fn span(settings: LiveSettings, from: UnixNanos, to: UnixNanos) -> Self {
         let gap = Gap {
             id: format!("{}|{from}|{to}|asked", settings.feed),
             feed: settings.feed.clone(),
             symbols: settings.vendor.account().symbols.clone(),
             from: from.to_string(),
             to: Some(to.to_string()),
-            cause: super::ASKED.to_owned(),
-            state: State::Open,
+            cause: super::REQUESTED.to_owned(),
+            state: GapState::Open,
             proof: None,
             note: None,
             offsets: None,
@@ -61,8 +61,8 @@ impl Source for Fetch {
         let (decoder, mut payload) = (self.decoder.as_mut(), Vec::new());
         let origin = format!("the history of {}", vendor.describe());
         let mut take = |past: Past<'_>| hand_over_past(past, &origin, &mut payload, sink);
-        let told = backfill::fill(vendor, &self.http, &mut gap, decoder, &mut take, stop)?;
-        gap.note = told.err();
+        let result = backfill::fill(vendor, &self.http, &mut gap, decoder, &mut take, stop)?;
+        gap.note = result.err();
         sink(Event::Gap(&gap))?;
         self.done.push(gap);
         Ok(!self.gaps.is_empty())
@@ -83,14 +83,14 @@ impl Source for Fetch {
 
 /// A span of the vendor's history, read once: what topic and store should contain.
 pub struct History {
-    settings: Settings,
+    settings: LiveSettings,
     span: (UnixNanos, UnixNanos),
 }
 
 impl History {
     /// Reads a span, and up to a second more at both ends.
     #[must_use]
-    pub fn new(settings: Settings, from: UnixNanos, to: UnixNanos) -> Self {
+    pub fn new(settings: LiveSettings, from: UnixNanos, to: UnixNanos) -> Self {
         Self { settings, span: (from, to) }
     }
 }

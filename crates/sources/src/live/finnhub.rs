@@ -3,10 +3,10 @@
 //!
 //! According to finnhub.io/docs/api and Finnhub-Stock-API/finnhub-python.
 
-use super::vendor::{Account, Refusal, Span, Step, Take, Told, Vendor};
-use crate::http::{Http, read, untold};
+use super::vendor::{Account, ConnectError, HandshakeStep, HistoryResult, HistorySink, HistorySpan, Vendor};
+use crate::http::{Http, read, unavailable};
 use market::codec::feed::Decode;
-use market::codec::finnhub::Decoder;
+use market::codec::finnhub::FinnhubDecoder;
 use ports::cancel::CancelToken;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -31,17 +31,17 @@ impl Vendor for Finnhub {
         format!("{}/?token={}", self.0.stream.trim_end_matches('/'), self.0.key.reveal())
     }
 
-    fn greeting(&self) -> Vec<Step> {
+    fn handshake(&self) -> Vec<HandshakeStep> {
         let subscribe =
             |symbol: &String| serde_json::json!({"type": "subscribe", "symbol": symbol}).to_string();
-        self.0.symbols.iter().map(|symbol| Step::Say(subscribe(symbol))).collect()
+        self.0.symbols.iter().map(|symbol| HandshakeStep::Send(subscribe(symbol))).collect()
     }
 
-    fn answered(&self, _: &str) -> Result<usize, Refusal> {
+    fn acknowledgements(&self, _: &str) -> Result<usize, ConnectError> {
         Ok(0)
     }
 
-    fn told(&self, frame: &str) -> Option<Refusal> {
+    fn stream_error(&self, frame: &str) -> Option<ConnectError> {
         #[derive(Deserialize)]
         struct Control {
             #[serde(rename = "type")]
@@ -51,26 +51,26 @@ impl Vendor for Finnhub {
         if frame.len() > 400 || !frame.contains("\"error\"") {
             return None;
         }
-        let told: Control = serde_json::from_str(frame).ok()?;
-        (told.class == "error").then(|| {
-            let hint = if told.msg.contains("too many") {
+        let control: Control = serde_json::from_str(frame).ok()?;
+        (control.class == "error").then(|| {
+            let hint = if control.msg.contains("too many") {
                 "shorten symbols=; the free plan allows 50"
             } else {
                 "expected symbols such as AAPL or BINANCE:BTCUSDT; see docs/sources.md"
             };
-            self.fatal(&told.msg, hint)
+            self.permanent(&control.msg, hint)
         })
     }
 
-    fn status(&self, code: u16) -> Refusal {
+    fn status(&self, code: u16) -> ConnectError {
         match code {
-            401 | 403 => self.fatal(&format!("HTTP {code}"), "check FINNHUB_API_KEY"),
-            _ => Refusal::Again(format!("HTTP {code} to the handshake")),
+            401 | 403 => self.permanent(&format!("HTTP {code}"), "check FINNHUB_API_KEY"),
+            _ => ConnectError::Retryable(format!("HTTP {code} to the handshake")),
         }
     }
 
     fn decoder(&self, label: &str) -> Box<dyn Decode> {
-        Box::new(Decoder::new(label))
+        Box::new(FinnhubDecoder::new(label))
     }
 
     fn describe(&self) -> String {
@@ -78,7 +78,13 @@ impl Vendor for Finnhub {
         format!("{} for {}", self.0.stream, self.0.symbols.join(","))
     }
 
-    fn history(&self, http: &Http, span: &Span<'_>, stop: &CancelToken, take: Take<'_>) -> Told {
+    fn history(
+        &self,
+        http: &Http,
+        span: &HistorySpan<'_>,
+        stop: &CancelToken,
+        take: HistorySink<'_>,
+    ) -> HistoryResult {
         #[derive(Deserialize)]
         struct Columns<'a> {
             #[serde(borrow, default)]
@@ -107,15 +113,15 @@ impl Vendor for Finnhub {
                 let headers = [("X-Finnhub-Token", self.0.key.reveal())];
                 let body = match http.get(&url, &query, &headers, stop) {
                     Ok(body) => body,
-                    Err(reason) => return untold(reason),
+                    Err(reason) => return unavailable(reason),
                 };
                 let of: Columns<'_> = match read(&url, &body) {
                     Ok(columns) => columns,
-                    Err(reason) => return untold(reason),
+                    Err(reason) => return unavailable(reason),
                 };
                 let count = of.t.len();
                 if of.p.len() != count || of.v.len() != count {
-                    return untold(format!("{url}: columns of different lengths"));
+                    return unavailable(format!("{url}: columns of different lengths"));
                 }
                 for (at, ts) in of.t.iter().enumerate() {
                     if (span.from.0..=span.to.0).contains(&ts.saturating_mul(1_000_000)) {

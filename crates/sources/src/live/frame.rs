@@ -1,7 +1,7 @@
 //! Processes a frame: emits its records, reports its other messages, and keeps what cannot be decoded.
 
 use super::{Live, bars_of, hand_over};
-use market::codec::feed::{Idle, Message};
+use market::codec::feed::{FeedMessage, Idle};
 use market::{Record, UnixNanos};
 use ports::Result;
 use ports::cancel::CancelToken;
@@ -28,29 +28,31 @@ impl Live {
         let mut decoder = std::mem::replace(&mut self.decoder, Box::new(Idle));
         let (mut done, mut later) = (Ok(()), Vec::new());
         let read = decoder.frame(text, recv_ts, &mut |outcome, raw| {
-            if done.is_err() || outcome == Ok(Message::Silent) {
+            if done.is_err() || outcome == Ok(FeedMessage::Silent) {
                 return;
             }
             done = match outcome {
-                Ok(Message::Record(record)) if self.open.is_none() => self.record(&record, stop, sink),
-                Ok(Message::Record(record)) => {
+                Ok(FeedMessage::Record(record)) if self.open.is_none() => self.record(&record, stop, sink),
+                Ok(FeedMessage::Record(record)) => {
                     later.push(Later::Record(record.map(str::to_owned)));
                     Ok(())
                 }
-                Ok(Message::Missed(what)) => self.missed(&format!("sequence gap: {what}"), sink),
-                Ok(Message::Halted { symbol, ts, halted }) => {
+                Ok(FeedMessage::Missed(what)) => self.missed(&format!("sequence gap: {what}"), sink),
+                Ok(FeedMessage::Halted { symbol, ts, halted }) => {
                     // As prominent as a gap: it explains a silence that would otherwise look like one.
                     tracing::warn!(symbol, halted, "trading status");
                     self.watch.halt(symbol, ts, halted);
                     sink(Event::Notice(&Notice::halt(&self.settings.feed, symbol, ts, halted)))
                 }
-                Ok(Message::Bands(bands)) => sink(Event::Notice(&Notice::bands(&self.settings.feed, &bands))),
-                Ok(Message::Bar(given)) => match given.bar(&bars_of(&self.settings.feed)) {
+                Ok(FeedMessage::Bands(bands)) => {
+                    sink(Event::Notice(&Notice::bands(&self.settings.feed, &bands)))
+                }
+                Ok(FeedMessage::Bar(endpoint)) => match endpoint.bar(&bars_of(&self.settings.feed)) {
                     Ok(bar) => sink(Event::Bar(&bar)),
                     Err(reason) => self.dead(reason, raw, sink),
                 },
-                Ok(Message::Silent) => Ok(()),
-                Ok(Message::Unknown(class)) => {
+                Ok(FeedMessage::Silent) => Ok(()),
+                Ok(FeedMessage::Unknown(class)) => {
                     self.unknown.count(class);
                     Ok(())
                 }
@@ -85,7 +87,7 @@ impl Live {
         if self.open.is_some() {
             self.fill(ts, sink, stop)?;
         }
-        self.watch.hear(record.symbol(), ts);
+        self.watch.record_seen(record.symbol(), ts);
         // A simulator's time is on another day.
         if self.settings.speed == 1.0 {
             self.lag.record(u64::try_from(record.recv_ts().0.saturating_sub(ts.0) / 1_000).unwrap_or(0));

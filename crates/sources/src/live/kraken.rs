@@ -2,10 +2,10 @@
 //!
 //! According to docs.kraken.com and python-kraken-sdk.
 
-use super::vendor::{Account, Refusal, Span, Step, Take, Told, Vendor};
-use crate::http::{Http, read, untold};
+use super::vendor::{Account, ConnectError, HandshakeStep, HistoryResult, HistorySink, HistorySpan, Vendor};
+use crate::http::{Http, read, unavailable};
 use market::codec::feed::Decode;
-use market::codec::kraken::{Decoder, seconds};
+use market::codec::kraken::{KrakenDecoder, seconds};
 use market::codec::scan::{Scanner, Value};
 use ports::cancel::CancelToken;
 use serde::Deserialize;
@@ -38,42 +38,48 @@ impl Vendor for Kraken {
         &self.0
     }
 
-    fn greeting(&self) -> Vec<Step> {
+    fn handshake(&self) -> Vec<HandshakeStep> {
         // A snapshot would repeat trades from before the subscription.
         let params = serde_json::json!({"channel": "trade", "symbol": self.0.symbols, "snapshot": false});
         let subscribe = serde_json::json!({"method": "subscribe", "params": params, "req_id": 1});
         // One acknowledgement per symbol.
-        vec![Step::Say(subscribe.to_string()), Step::Hear(self.0.symbols.len())]
+        vec![HandshakeStep::Send(subscribe.to_string()), HandshakeStep::Expect(self.0.symbols.len())]
     }
 
-    fn answered(&self, answer: &str) -> Result<usize, Refusal> {
-        let told: Control = serde_json::from_str(answer)
-            .map_err(|error| Refusal::Again(format!("unreadable response: {error}: {answer}")))?;
-        match (told.method.as_deref(), told.success, told.error) {
+    fn acknowledgements(&self, response: &str) -> Result<usize, ConnectError> {
+        let control: Control = serde_json::from_str(response)
+            .map_err(|error| ConnectError::Retryable(format!("unreadable response: {error}: {response}")))?;
+        match (control.method.as_deref(), control.success, control.error) {
             (Some("subscribe"), Some(true), _) => Ok(1),
             (_, _, Some(error)) if error.contains("rate") => {
-                Err(Refusal::Again(format!("Kraken says {error}")))
+                Err(ConnectError::Retryable(format!("Kraken says {error}")))
             }
             (_, _, Some(error)) => {
-                Err(self.fatal(&error, "expected symbols such as BTC/USD; see docs/sources.md"))
+                Err(self.permanent(&error, "expected symbols such as BTC/USD; see docs/sources.md"))
             }
             _ => Ok(0),
         }
     }
 
-    fn told(&self, frame: &str) -> Option<Refusal> {
-        frame.starts_with("{\"Error\"").then(|| Refusal::Again(format!("Kraken says {frame}")))
+    fn stream_error(&self, frame: &str) -> Option<ConnectError> {
+        frame.starts_with("{\"Error\"").then(|| ConnectError::Retryable(format!("Kraken says {frame}")))
     }
 
-    fn beat(&self) -> Option<String> {
+    fn keepalive(&self) -> Option<String> {
         Some("{\"method\":\"ping\"}".to_owned())
     }
 
     fn decoder(&self, label: &str) -> Box<dyn Decode> {
-        Box::new(Decoder::new(label))
+        Box::new(KrakenDecoder::new(label))
     }
 
-    fn history(&self, http: &Http, span: &Span<'_>, stop: &CancelToken, take: Take<'_>) -> Told {
+    fn history(
+        &self,
+        http: &Http,
+        span: &HistorySpan<'_>,
+        stop: &CancelToken,
+        take: HistorySink<'_>,
+    ) -> HistoryResult {
         #[derive(Deserialize)]
         struct Reply<'a> {
             #[serde(default)]
@@ -92,15 +98,15 @@ impl Vendor for Kraken {
                 let query = [("pair", symbol.as_str()), ("since", &from), ("count", "1000")];
                 let body = match http.get(&url, &query, &[], stop) {
                     Ok(body) => body,
-                    Err(reason) => return untold(reason),
+                    Err(reason) => return unavailable(reason),
                 };
                 let reply: Reply<'_> = match read(&url, &body) {
                     Ok(reply) => reply,
-                    Err(reason) => return untold(reason),
+                    Err(reason) => return unavailable(reason),
                 };
                 let result = match reply.result {
                     Some(result) if reply.error.is_empty() => result,
-                    _ => return untold(format!("{url}: {}", reply.error.join(", "))),
+                    _ => return unavailable(format!("{url}: {}", reply.error.join(", "))),
                 };
                 let last =
                     result.get("last").and_then(|last| last.get().trim_matches('"').parse::<i64>().ok());
@@ -108,7 +114,7 @@ impl Vendor for Kraken {
                 for (_, rows) in result.iter().filter(|(name, _)| *name != "last") {
                     let rows: Vec<&RawValue> = match read(&url, rows.get()) {
                         Ok(rows) => rows,
-                        Err(reason) => return untold(reason),
+                        Err(reason) => return unavailable(reason),
                     };
                     for raw in rows {
                         let (ts, number) = key(raw.get());
@@ -119,7 +125,7 @@ impl Vendor for Kraken {
                                 continue;
                             }
                             (Some(next), Some(number)) if number > next => {
-                                return untold(format!(
+                                return unavailable(format!(
                                     "{url}: trades {next} to {} of {symbol} are missing",
                                     number - 1
                                 ));
@@ -167,7 +173,7 @@ fn key(row: &str) -> (Option<i64>, Option<i64>) {
 mod tests {
     use super::*;
     use crate::fake::{FakeHttp, ok};
-    use crate::shown::Mask;
+    use crate::mask::Mask;
     use market::{Kind, UnixNanos};
     use ports::secret::Secret;
 
@@ -186,19 +192,19 @@ mod tests {
         };
         let kraken = Kraken(account);
         let symbols = ["BTC/USD".to_owned()];
-        let span = Span {
+        let span = HistorySpan {
             kind: Kind::Trade,
             symbols: &symbols,
             from: UnixNanos(1_748_439_000_000_000_000),
             to: UnixNanos(1_748_439_600_000_000_000),
         };
         let mut rows = Vec::new();
-        let told =
+        let result =
             kraken.history(&Http::new(Mask::default()), &span, &CancelToken::default(), &mut |_, raw| {
                 rows.push(raw.to_owned());
                 Ok(())
             });
-        (told.unwrap(), rows)
+        (result.unwrap(), rows)
     }
 
     fn row(number: u32, at: &str) -> String {
@@ -225,12 +231,12 @@ mod tests {
                 page(&[row(1_500, "1748439002.5")], last),
             ]
         };
-        let (told, rows) = history(script(&second));
-        assert_eq!((told, rows.len()), (Ok(()), 1_500));
+        let (result, rows) = history(script(&second));
+        assert_eq!((result, rows.len()), (Ok(()), 1_500));
         let mut hole = second.clone();
         hole.remove(7);
-        let (told, _) = history(script(&hole));
-        assert!(told.unwrap_err().contains("trades 1003 to 1003 of BTC/USD are missing"));
+        let (result, _) = history(script(&hole));
+        assert!(result.unwrap_err().contains("trades 1003 to 1003 of BTC/USD are missing"));
     }
 
     #[test]
@@ -238,7 +244,7 @@ mod tests {
         let throttle = || ok(r#"{"error":["EGeneral:Too many requests"]}"#);
         let rows = [row(1, "1748439000.5")];
         let good = page(&rows, "1748439000500000000");
-        let (told, rows) = history(vec![throttle(), good.clone(), good]);
-        assert_eq!((told, rows.len()), (Ok(()), 1));
+        let (result, rows) = history(vec![throttle(), good.clone(), good]);
+        assert_eq!((result, rows.len()), (Ok(()), 1));
     }
 }

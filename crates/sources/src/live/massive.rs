@@ -3,11 +3,11 @@
 //! According to massive.com/docs and massive-com/client-python. One connection per key: a newer one closes
 //! the older.
 
-use super::vendor::{Account, Refusal, Span, Step, Take, Told, Vendor};
-use crate::http::{Http, read, segment, untold};
+use super::vendor::{Account, ConnectError, HandshakeStep, HistoryResult, HistorySink, HistorySpan, Vendor};
+use crate::http::{Http, read, segment, unavailable};
 use market::Kind;
 use market::codec::feed::Decode;
-use market::codec::massive::Decoder;
+use market::codec::massive::MassiveDecoder;
 use ports::cancel::CancelToken;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -27,15 +27,17 @@ struct Control {
 }
 
 impl Massive {
-    fn meant(&self, told: &Control) -> Option<Refusal> {
-        let text = format!("{} {}", told.status, told.message);
-        Some(match told.status.as_str() {
+    fn meant(&self, control: &Control) -> Option<ConnectError> {
+        let text = format!("{} {}", control.status, control.message);
+        Some(match control.status.as_str() {
             "connected" | "auth_success" | "success" => return None,
-            "auth_failed" => self.fatal(&text, "check MASSIVE_API_KEY"),
-            "error" => self
-                .fatal(&text, "the plan does not include this, or a symbol is unknown: see docs/sources.md"),
+            "auth_failed" => self.permanent(&text, "check MASSIVE_API_KEY"),
+            "error" => self.permanent(
+                &text,
+                "the plan does not include this, or a symbol is unknown: see docs/sources.md",
+            ),
             // `max_connections`, `auth_timeout` and future statuses.
-            _ => Refusal::Again(format!("Massive says {text}")),
+            _ => ConnectError::Retryable(format!("Massive says {text}")),
         })
     }
 }
@@ -53,7 +55,7 @@ impl Vendor for Massive {
         format!("{}/{}", self.0.stream.trim_end_matches('/'), self.0.feed)
     }
 
-    fn greeting(&self) -> Vec<Step> {
+    fn handshake(&self) -> Vec<HandshakeStep> {
         let topics: Vec<String> = self
             .0
             .kinds
@@ -67,41 +69,47 @@ impl Vendor for Massive {
             .chain(self.0.bands.then_some("LULD"))
             .flat_map(|class| self.0.symbols.iter().map(move |symbol| format!("{class}.{symbol}")))
             .collect();
-        let said = |action: &str, params: &str| {
-            Step::Say(serde_json::json!({"action": action, "params": params}).to_string())
+        let message = |action: &str, params: &str| {
+            HandshakeStep::Send(serde_json::json!({"action": action, "params": params}).to_string())
         };
         vec![
-            Step::Hear(1),
-            said("auth", self.0.key.reveal()),
-            Step::Hear(1),
-            said("subscribe", &topics.join(",")),
-            Step::Hear(topics.len()),
+            HandshakeStep::Expect(1),
+            message("auth", self.0.key.reveal()),
+            HandshakeStep::Expect(1),
+            message("subscribe", &topics.join(",")),
+            HandshakeStep::Expect(topics.len()),
         ]
     }
 
-    fn answered(&self, answer: &str) -> Result<usize, Refusal> {
-        let told: Vec<Control> = serde_json::from_str(answer)
-            .map_err(|error| Refusal::Again(format!("unreadable response: {error}: {answer}")))?;
-        let states: Vec<&Control> = told.iter().filter(|told| told.ev == "status").collect();
-        match states.iter().find_map(|told| self.meant(told)) {
+    fn acknowledgements(&self, response: &str) -> Result<usize, ConnectError> {
+        let control: Vec<Control> = serde_json::from_str(response)
+            .map_err(|error| ConnectError::Retryable(format!("unreadable response: {error}: {response}")))?;
+        let states: Vec<&Control> = control.iter().filter(|control| control.ev == "status").collect();
+        match states.iter().find_map(|control| self.meant(control)) {
             Some(refusal) => Err(refusal),
             None => Ok(states.len()),
         }
     }
 
-    fn told(&self, frame: &str) -> Option<Refusal> {
+    fn stream_error(&self, frame: &str) -> Option<ConnectError> {
         if !frame.starts_with("[{\"ev\":\"status\"") {
             return None;
         }
-        let told: Vec<Control> = serde_json::from_str(frame).ok()?;
-        told.iter().find_map(|told| self.meant(told))
+        let control: Vec<Control> = serde_json::from_str(frame).ok()?;
+        control.iter().find_map(|control| self.meant(control))
     }
 
     fn decoder(&self, label: &str) -> Box<dyn Decode> {
-        Box::new(Decoder::new(label))
+        Box::new(MassiveDecoder::new(label))
     }
 
-    fn history(&self, http: &Http, span: &Span<'_>, stop: &CancelToken, take: Take<'_>) -> Told {
+    fn history(
+        &self,
+        http: &Http,
+        span: &HistorySpan<'_>,
+        stop: &CancelToken,
+        take: HistorySink<'_>,
+    ) -> HistoryResult {
         #[derive(Deserialize)]
         struct Reply<'a> {
             #[serde(borrow, default)]
@@ -126,11 +134,11 @@ impl Vendor for Massive {
             loop {
                 let body = match http.get(&url, query, &[("Authorization", &bearer)], stop) {
                     Ok(body) => body,
-                    Err(reason) => return untold(reason),
+                    Err(reason) => return unavailable(reason),
                 };
                 let reply: Reply<'_> = match read(&url, &body) {
                     Ok(reply) => reply,
-                    Err(reason) => return untold(reason),
+                    Err(reason) => return unavailable(reason),
                 };
                 for raw in reply.results.into_iter().flatten().filter(|raw| raw.get() != "null") {
                     take(symbol, raw.get())?;
@@ -138,7 +146,7 @@ impl Vendor for Massive {
                 let Some(next) = reply.next_url else { break };
                 // The key goes to the host in our settings and to no other.
                 let Some(path) = next.split_once("://").and_then(|(_, rest)| rest.split_once('/')) else {
-                    return untold(format!("{url}: invalid next_url {next}"));
+                    return unavailable(format!("{url}: invalid next_url {next}"));
                 };
                 (url, query) = (format!("{rest}/{}", path.1), &[]);
             }

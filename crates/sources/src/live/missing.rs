@@ -1,13 +1,13 @@
 //! Tracks what may have been missed: the open gap, silences that may be stalls, and how each ends.
 
 use super::backfill::Past;
-use super::vendor::Span;
+use super::vendor::HistorySpan;
 use super::watch::Suspect;
 use super::{LOOK, Live, backfill, hand_over_past};
 use market::UnixNanos;
 use ports::Result;
 use ports::cancel::CancelToken;
-use ports::gap::{Gap, State};
+use ports::gap::{Gap, GapState};
 use ports::source::Event;
 use std::time::Instant;
 
@@ -37,7 +37,7 @@ impl Live {
             from,
             to: None,
             cause: cause.to_owned(),
-            state: State::Open,
+            state: GapState::Open,
             proof: None,
             note: None,
             offsets: None,
@@ -95,14 +95,14 @@ impl Live {
         self.watched = Instant::now();
         for suspect in self.watch.suspects() {
             self.watch.excuse(Some(&suspect.symbol));
-            let told = if self.settings.backfill {
+            let result = if self.settings.backfill {
                 self.unheard(&suspect, stop)?
             } else {
                 Err("backfill is disabled".to_owned())
             };
             let silence =
                 format!("no record of {} for {:.0} s while connected", suspect.symbol, suspect.silent_s);
-            match told {
+            match result {
                 Ok(0) => tracing::debug!(silence, "history has none either: quiet or halted"),
                 Ok(count) => {
                     self.silent_since = Some(suspect.since.0);
@@ -166,7 +166,7 @@ impl Live {
             // Excludes the last record itself: some vendors' times have milliseconds.
             let from = UnixNanos(suspect.since.0.saturating_add(1_000_000));
             let symbols = std::slice::from_ref(&suspect.symbol);
-            let span = Span { kind: *kind, symbols, from, to };
+            let span = HistorySpan { kind: *kind, symbols, from, to };
             let read = vendor.history(&self.http, &span, stop, &mut |_, _| {
                 count += 1;
                 Ok(())

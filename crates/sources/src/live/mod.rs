@@ -50,13 +50,13 @@ const AT_ONCE: usize = 256;
 /// How long a call waits for the first frame.
 const WAIT: Duration = Duration::from_millis(50);
 /// Cause of a gap that a person requests: its ends are not records.
-const ASKED: &str = "requested by the user";
+const REQUESTED: &str = "requested by the user";
 /// How often silence is checked.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Settings of a live feed.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct LiveSettings {
     /// The vendor's client.
     pub vendor: Arc<dyn Vendor>,
     /// Feed label of its records, for example `alpaca.iex`.
@@ -75,7 +75,7 @@ pub struct Settings {
 
 /// A live feed.
 pub struct Live {
-    settings: Settings,
+    settings: LiveSettings,
     decoder: Box<dyn Decode>,
     http: Http,
     wires: Option<Receiver<Wire>>,
@@ -101,7 +101,7 @@ pub struct Live {
 impl Live {
     /// Connects on the first call of [`Source::next`].
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: LiveSettings) -> Self {
         Self {
             decoder: settings.vendor.decoder(&settings.feed),
             http: Http::new(settings.vendor.account().mask()),
@@ -202,7 +202,7 @@ impl Source for Live {
                     self.stands = Some(Instant::now());
                     self.watch.connected();
                 }
-                Ok(Wire::Fatal(error)) => return Err(error),
+                Ok(Wire::Permanent(error)) => return Err(error),
                 Err(crossbeam_channel::RecvTimeoutError::Timeout) => {
                     drained = true;
                     break;

@@ -1,7 +1,7 @@
 //! Parses the URL of a live source, such as `alpaca:iex?symbols=SPY,AAPL&kinds=trades,quotes`.
 
 use super::vendor::{Account, Vendor};
-use super::{Settings, alpaca, binance, coinbase, finnhub, kraken, massive};
+use super::{LiveSettings, alpaca, binance, coinbase, finnhub, kraken, massive};
 use crate::settings as config;
 use market::Kind;
 use market::calendar::Calendar;
@@ -18,9 +18,9 @@ struct Entry {
     example: &'static str,
     kinds: &'static [Kind],
     /// Whether its stream has bars and price bands too.
-    beside: bool,
+    extras: bool,
     calendar: Calendar,
-    account: fn(&config::Source) -> &config::Account,
+    account: fn(&config::SourceSection) -> &config::AccountSection,
     /// The environment variables to set, and where to get the key.
     key: Option<&'static str>,
     /// Whether a secret belongs to the key.
@@ -37,7 +37,7 @@ const VENDORS: [Entry; 6] = [
         feeds: &["iex", "sip", "delayed_sip", "test", "crypto"],
         example: "alpaca:iex?symbols=SPY,AAPL&kinds=trades,quotes",
         kinds: BOTH,
-        beside: true,
+        extras: true,
         calendar: Calendar::XNYS,
         account: |source| &source.alpaca,
         key: Some(
@@ -51,7 +51,7 @@ const VENDORS: [Entry; 6] = [
         feeds: &["stocks"],
         example: "massive:stocks?symbols=SPY,AAPL&kinds=trades,quotes",
         kinds: BOTH,
-        beside: true,
+        extras: true,
         calendar: Calendar::XNYS,
         account: |source| &source.massive,
         key: Some("export MASSIVE_API_KEY=... (an account at massive.com has it)"),
@@ -63,7 +63,7 @@ const VENDORS: [Entry; 6] = [
         feeds: &[""],
         example: "finnhub:?symbols=AAPL,BINANCE:BTCUSDT",
         kinds: TRADES,
-        beside: false,
+        extras: false,
         calendar: Calendar::XNYS,
         account: |source| &source.finnhub,
         key: Some("export FINNHUB_API_KEY=... (a free account at finnhub.io has it)"),
@@ -75,7 +75,7 @@ const VENDORS: [Entry; 6] = [
         feeds: &[""],
         example: "coinbase:?symbols=BTC-USD,ETH-USD",
         kinds: TRADES,
-        beside: false,
+        extras: false,
         calendar: Calendar::ALWAYS,
         account: |source| &source.coinbase,
         key: None,
@@ -87,7 +87,7 @@ const VENDORS: [Entry; 6] = [
         feeds: &[""],
         example: "kraken:?symbols=BTC/USD,ETH/USD",
         kinds: TRADES,
-        beside: false,
+        extras: false,
         calendar: Calendar::ALWAYS,
         account: |source| &source.kraken,
         key: None,
@@ -99,7 +99,7 @@ const VENDORS: [Entry; 6] = [
         feeds: &[""],
         example: "binance:?symbols=BTCUSDT,ETHUSDT",
         kinds: TRADES,
-        beside: false,
+        extras: false,
         calendar: Calendar::ALWAYS,
         account: |source| &source.binance,
         key: None,
@@ -109,7 +109,7 @@ const VENDORS: [Entry; 6] = [
 ];
 
 /// The settings described by a URL; `None` if it is not a live source.
-pub fn open(source: &config::Source) -> Option<Result<Settings>> {
+pub fn open(source: &config::SourceSection) -> Option<Result<LiveSettings>> {
     let (scheme, rest) = source.url.split_once(':')?;
     let entry = VENDORS.iter().find(|entry| entry.scheme == scheme)?;
     Some(settings(entry, source, rest))
@@ -138,7 +138,7 @@ pub fn examples() -> impl Iterator<Item = &'static str> {
     VENDORS.iter().map(|entry| entry.example)
 }
 
-fn settings(entry: &Entry, source: &config::Source, rest: &str) -> Result<Settings> {
+fn settings(entry: &Entry, source: &config::SourceSection, rest: &str) -> Result<LiveSettings> {
     let (feed, options): (_, Options<'_>) = options::split(rest);
     let example = format!("--source '{}'", entry.example);
     let wrong = |what: String| Error::user(what).hint(example.clone());
@@ -147,12 +147,12 @@ fn settings(entry: &Entry, source: &config::Source, rest: &str) -> Result<Settin
             if entry.feeds == [""] { "it has a single, unnamed feed".into() } else { entry.feeds.join(", ") };
         return Err(wrong(format!("unknown feed `{feed}` of {}: {feeds}", entry.scheme)));
     }
-    let given = (entry.account)(source);
+    let endpoint = (entry.account)(source);
     let mut account = Account {
-        stream: given.stream.clone(),
-        rest: given.rest.clone(),
-        key: given.key.clone(),
-        secret: given.secret.clone(),
+        stream: endpoint.stream.clone(),
+        rest: endpoint.rest.clone(),
+        key: endpoint.key.clone(),
+        secret: endpoint.secret.clone(),
         feed: feed.to_owned(),
         symbols: Vec::new(),
         kinds: TRADES.to_vec(),
@@ -170,8 +170,8 @@ fn settings(entry: &Entry, source: &config::Source, rest: &str) -> Result<Settin
                 let mut kinds = Vec::new();
                 for word in value.split(',').map(str::trim) {
                     match word {
-                        "bars" if entry.beside && feed != "test" => account.bars = true,
-                        "lulds" if entry.beside && !["test", "crypto"].contains(&feed) => {
+                        "bars" if entry.extras && feed != "test" => account.bars = true,
+                        "lulds" if entry.extras && !["test", "crypto"].contains(&feed) => {
                             account.bands = true
                         }
                         _ => kinds.push(word.parse().map_err(|why: String| bad(&why))?),
@@ -202,7 +202,7 @@ fn settings(entry: &Entry, source: &config::Source, rest: &str) -> Result<Settin
         let name = format!("{}{}", entry.scheme[..1].to_ascii_uppercase(), &entry.scheme[1..]);
         return Err(Error::user(format!("no key for {name}")).hint(hint));
     }
-    Ok(Settings {
+    Ok(LiveSettings {
         vendor: (entry.vendor)(account),
         feed: label,
         calendar: if feed == "crypto" { Calendar::ALWAYS } else { entry.calendar },

@@ -1,7 +1,7 @@
 //! The interface of a live feed's vendor. Each vendor has a file; `docs/sources.md` explains how to add one.
 
 use crate::http::Http;
-use crate::shown::Mask;
+use crate::mask::Mask;
 use market::codec::feed::Decode;
 use market::{Kind, UnixNanos};
 use ports::cancel::CancelToken;
@@ -41,25 +41,25 @@ impl Account {
 
 /// Why there is no connection.
 #[derive(Debug)]
-pub enum Refusal {
+pub enum ConnectError {
     /// A retry can help.
-    Again(String),
+    Retryable(String),
     /// A retry cannot help.
-    Fatal(Error),
+    Permanent(Error),
 }
 
 /// A step of the handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub enum HandshakeStep {
     /// Wait for this many acknowledgements.
-    Hear(usize),
+    Expect(usize),
     /// Send this text.
-    Say(String),
+    Send(String),
 }
 
 /// A span of history, both ends included.
 #[derive(Debug, Clone, Copy)]
-pub struct Span<'a> {
+pub struct HistorySpan<'a> {
     /// Record kinds.
     pub kind: Kind,
     /// Symbols.
@@ -71,10 +71,10 @@ pub struct Span<'a> {
 }
 
 /// Callback for a record of history: its symbol and its text.
-pub type Take<'t> = &'t mut dyn FnMut(&str, &str) -> Result<()>;
+pub type HistorySink<'t> = &'t mut dyn FnMut(&str, &str) -> Result<()>;
 
 /// Success, or why the vendor cannot provide the data.
-pub type Told = Result<std::result::Result<(), String>>;
+pub type HistoryResult = Result<std::result::Result<(), String>>;
 
 /// A vendor.
 pub trait Vendor: Send + Sync + Debug {
@@ -90,28 +90,28 @@ pub trait Vendor: Send + Sync + Debug {
     }
 
     /// Messages exchanged until the subscriptions are confirmed.
-    fn greeting(&self) -> Vec<Step>;
+    fn handshake(&self) -> Vec<HandshakeStep>;
 
     /// Number of acknowledgements in a response; one with none may already be data.
     ///
     /// # Errors
     /// The response is an error.
-    fn answered(&self, answer: &str) -> std::result::Result<usize, Refusal>;
+    fn acknowledgements(&self, response: &str) -> std::result::Result<usize, ConnectError>;
 
     /// An error in the stream.
-    fn told(&self, frame: &str) -> Option<Refusal>;
+    fn stream_error(&self, frame: &str) -> Option<ConnectError>;
 
     /// Classifies an HTTP status received in the handshake.
-    fn status(&self, code: u16) -> Refusal {
+    fn status(&self, code: u16) -> ConnectError {
         match code {
-            401 | 403 => self.fatal(&format!("HTTP {code}"), "check the key"),
-            404 => self.fatal("HTTP 404", "the stream's address is wrong: see docs/sources.md"),
-            _ => Refusal::Again(format!("HTTP {code} to the handshake")),
+            401 | 403 => self.permanent(&format!("HTTP {code}"), "check the key"),
+            404 => self.permanent("HTTP 404", "the stream's address is wrong: see docs/sources.md"),
+            _ => ConnectError::Retryable(format!("HTTP {code} to the handshake")),
         }
     }
 
     /// Keep-alive message sent every ten seconds, if the vendor needs more than a ping.
-    fn beat(&self) -> Option<String> {
+    fn keepalive(&self) -> Option<String> {
         None
     }
 
@@ -122,7 +122,13 @@ pub trait Vendor: Send + Sync + Debug {
     ///
     /// # Errors
     /// The error of `take`.
-    fn history(&self, http: &Http, span: &Span<'_>, stop: &CancelToken, take: Take<'_>) -> Told;
+    fn history(
+        &self,
+        http: &Http,
+        span: &HistorySpan<'_>,
+        stop: &CancelToken,
+        take: HistorySink<'_>,
+    ) -> HistoryResult;
 
     /// Address and symbols, for display.
     fn describe(&self) -> String {
@@ -130,8 +136,10 @@ pub trait Vendor: Send + Sync + Debug {
     }
 
     /// A permanent refusal.
-    fn fatal(&self, what: &str, hint: &str) -> Refusal {
-        let what = self.account().mask().shown(what);
-        Refusal::Fatal(Error::user(format!("{} refuses {}: {what}", self.name(), self.describe())).hint(hint))
+    fn permanent(&self, what: &str, hint: &str) -> ConnectError {
+        let what = self.account().mask().displayed(what);
+        ConnectError::Permanent(
+            Error::user(format!("{} refuses {}: {what}", self.name(), self.describe())).hint(hint),
+        )
     }
 }

@@ -18,7 +18,7 @@ const PAUSES: f64 = 20.0;
 const HALT_SLACK_NS: i64 = 10_000_000_000;
 
 #[derive(Debug)]
-struct Heard {
+struct SymbolState {
     ts: i64,
     at: Instant,
     /// The usual pause between its records, nanoseconds, smoothed.
@@ -28,14 +28,14 @@ struct Heard {
     /// Start of the halt, as reported by the vendor.
     halted: Option<i64>,
     /// Whether the stream ever delivered it.
-    heard: bool,
+    seen: bool,
     /// Number of checks since: at growing intervals.
     looks: u32,
 }
 
-impl Heard {
+impl SymbolState {
     fn new(ts: i64, at: Instant) -> Self {
-        Self { ts, at, pause: 0.0, settled: false, halted: None, heard: false, looks: 0 }
+        Self { ts, at, pause: 0.0, settled: false, halted: None, seen: false, looks: 0 }
     }
 }
 
@@ -47,7 +47,7 @@ pub(super) struct Watch {
     allowed: f64,
     /// Market seconds per second.
     speed: f64,
-    symbols: HashMap<String, Heard>,
+    symbols: HashMap<String, SymbolState>,
     /// Subscribed, but not seen before the first record of any symbol.
     expected: Vec<String>,
     newest: Option<(i64, Instant)>,
@@ -77,46 +77,47 @@ impl Watch {
         self
     }
 
-    pub(super) fn hear(&mut self, symbol: &str, ts: UnixNanos) {
+    pub(super) fn record_seen(&mut self, symbol: &str, ts: UnixNanos) {
         let at = Instant::now();
         for name in self.expected.drain(..) {
-            self.symbols.insert(name, Heard::new(ts.0, at));
+            self.symbols.insert(name, SymbolState::new(ts.0, at));
         }
         if self.newest.is_none_or(|(newest, _)| newest <= ts.0) {
             self.newest = Some((ts.0, at));
         }
         match self.symbols.get_mut(symbol) {
-            Some(heard) => {
-                heard.pause += ((ts.0 - heard.ts).max(0) as f64 - heard.pause) / 32.0;
-                heard.ts = heard.ts.max(ts.0);
-                heard.at = at;
-                (heard.settled, heard.heard, heard.looks) = (false, true, 0);
-                heard.halted = heard.halted.filter(|since| ts.0 <= since.saturating_add(HALT_SLACK_NS));
+            Some(state) => {
+                state.pause += ((ts.0 - state.ts).max(0) as f64 - state.pause) / 32.0;
+                state.ts = state.ts.max(ts.0);
+                state.at = at;
+                (state.settled, state.seen, state.looks) = (false, true, 0);
+                state.halted = state.halted.filter(|since| ts.0 <= since.saturating_add(HALT_SLACK_NS));
             }
             None => {
-                self.symbols.insert(symbol.to_owned(), Heard { heard: true, ..Heard::new(ts.0, at) });
+                self.symbols
+                    .insert(symbol.to_owned(), SymbolState { seen: true, ..SymbolState::new(ts.0, at) });
             }
         }
     }
 
     /// Delivered by history: what is missing of the symbol is missing after it.
     pub(super) fn fetched(&mut self, symbol: &str, ts: UnixNanos) {
-        if let Some(heard) = self.symbols.get_mut(symbol) {
-            heard.ts = heard.ts.max(ts.0);
+        if let Some(state) = self.symbols.get_mut(symbol) {
+            state.ts = state.ts.max(ts.0);
         }
     }
 
     /// Silence is meaningless until trading resumes.
     pub(super) fn halt(&mut self, symbol: &str, ts: UnixNanos, halted: bool) {
-        if let Some(heard) = self.symbols.get_mut(symbol) {
-            heard.halted = halted.then_some(ts.0);
+        if let Some(state) = self.symbols.get_mut(symbol) {
+            state.halted = halted.then_some(ts.0);
         }
         self.excuse(Some(symbol));
     }
 
     /// Silence starts over, and whether a halt has ended is unknown.
     pub(super) fn connected(&mut self) {
-        self.symbols.values_mut().for_each(|heard| heard.halted = None);
+        self.symbols.values_mut().for_each(|state| state.halted = None);
         self.excuse(None);
     }
 
@@ -125,11 +126,11 @@ impl Watch {
         let at = Instant::now();
         let closed = self.now().is_none_or(|now| self.closed(now));
         let all = self.symbols.iter_mut().filter(|(name, _)| symbol.is_none_or(|symbol| symbol == *name));
-        all.for_each(|(_, heard)| {
-            heard.at = at;
+        all.for_each(|(_, state)| {
+            state.at = at;
             if symbol.is_some() {
-                heard.settled |= closed;
-                heard.looks = (heard.looks + 1).min(DOUBLINGS);
+                state.settled |= closed;
+                state.looks = (state.looks + 1).min(DOUBLINGS);
             }
         });
     }
@@ -152,16 +153,16 @@ impl Watch {
             .symbols
             .iter()
             // Once the market is closed each is checked one more time: it may have stalled before.
-            .filter(|(_, heard)| if closed { !heard.settled } else { heard.halted.is_none() })
-            .filter_map(|(symbol, heard)| {
-                let silent_s = heard.at.elapsed().as_secs_f64() * self.speed;
-                let allowed = self.allowed.max(PAUSES * heard.pause / 1e9) * f64::from(1 << heard.looks);
+            .filter(|(_, state)| if closed { !state.settled } else { state.halted.is_none() })
+            .filter_map(|(symbol, state)| {
+                let silent_s = state.at.elapsed().as_secs_f64() * self.speed;
+                let allowed = self.allowed.max(PAUSES * state.pause / 1e9) * f64::from(1 << state.looks);
                 (silent_s > allowed).then(|| Suspect {
                     symbol: symbol.clone(),
-                    since: UnixNanos(heard.ts),
+                    since: UnixNanos(state.ts),
                     now,
                     silent_s,
-                    regular: heard.heard && day.is_regular(heard.ts) && day.is_regular(now.0),
+                    regular: state.seen && day.is_regular(state.ts) && day.is_regular(now.0),
                 })
             })
             .collect();
@@ -183,11 +184,11 @@ mod tests {
         let watch = |open: &str| {
             let mut watch = Watch::new(Calendar::XNYS, 60.0, 100_000.0);
             for n in 0..200 {
-                watch.hear("BUSY", at(open, n));
+                watch.record_seen("BUSY", at(open, n));
             }
             // Once every ten minutes.
             for n in 0..40 {
-                watch.hear("QUIET", at(open, 600 * (n - 39) + 199));
+                watch.record_seen("QUIET", at(open, 600 * (n - 39) + 199));
             }
             std::thread::sleep(Duration::from_millis(10));
             watch
@@ -202,7 +203,7 @@ mod tests {
         assert_eq!(regular.suspects(), []);
         // A late report of an earlier trade does not end it; a much later trade does.
         for (second, suspected) in [(205, false), (215, false), (240, true)] {
-            regular.hear("BUSY", at("2013-10-08T17:00:00Z", second));
+            regular.record_seen("BUSY", at("2013-10-08T17:00:00Z", second));
             std::thread::sleep(Duration::from_millis(10));
             assert_eq!(regular.suspects().iter().any(|s| s.symbol == "BUSY"), suspected, "{second}");
         }
@@ -218,10 +219,10 @@ mod tests {
         // A symbol never seen is checked at growing intervals.
         let mut never =
             Watch::new(Calendar::XNYS, 60.0, 100_000.0).expecting(&["A".to_owned(), "B".to_owned()]);
-        never.hear("A", at("2013-10-08T17:00:00Z", 0));
+        never.record_seen("A", at("2013-10-08T17:00:00Z", 0));
         for looks in 1..4 {
             std::thread::sleep(Duration::from_millis(10));
-            never.hear("A", at("2013-10-08T17:00:00Z", 0));
+            never.record_seen("A", at("2013-10-08T17:00:00Z", 0));
             assert_eq!(never.suspects().iter().map(|s| s.symbol.as_str()).collect::<Vec<_>>(), ["B"]);
             never.excuse(Some("B"));
             assert_eq!(never.symbols["B"].looks, looks);

@@ -16,11 +16,11 @@ mod request;
 mod tests;
 
 use crate::http::Http;
-use crate::shown::Mask;
+use crate::mask::Mask;
 use budget::{Budget, Wait};
 use market::UnixNanos;
 use market::bar::{Bar, Values};
-use market::codec::poll::{Asked, NextPage, Refused, Vendor, read};
+use market::codec::poll::{NextPage, PendingRequest, PollVendor, Refused, read};
 use market::interval::{Interval, SECOND};
 pub use open::open;
 use ports::cancel::CancelToken;
@@ -42,9 +42,9 @@ const WAIT: Duration = Duration::from_millis(100);
 
 /// Settings of a polled source.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct PollSettings {
     /// The vendor.
-    pub vendor: Vendor,
+    pub vendor: PollVendor,
     /// Its name in URLs and labels.
     pub name: &'static str,
     /// Base address, for example `https://query2.finance.yahoo.com`.
@@ -80,7 +80,7 @@ struct Watched {
     name: String,
     due: Instant,
     /// Bars emitted so far, by start, with their numbers and revision.
-    told: BTreeMap<i64, (Values, u32, bool)>,
+    emitted: BTreeMap<i64, (Values, u32, bool)>,
     /// End of the part of a long span requested so far, while more remains.
     reached: Option<UnixNanos>,
     /// The next page of a span, and the span.
@@ -93,8 +93,8 @@ struct Watched {
 }
 
 /// The source.
-pub struct Poll {
-    settings: Settings,
+pub struct PolledSource {
+    settings: PollSettings,
     http: Http,
     budget: Budget,
     symbols: Vec<Watched>,
@@ -105,15 +105,15 @@ pub struct Poll {
     waiting_since: Option<Instant>,
 }
 
-impl Poll {
+impl PolledSource {
     /// Sends requests from the first call of [`Source::next`] on.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: PollSettings) -> Self {
         let now = Instant::now();
         let watched = |name: &String| Watched {
             name: name.clone(),
             due: now,
-            told: BTreeMap::new(),
+            emitted: BTreeMap::new(),
             reached: None,
             page: None,
             failures: 0,
@@ -175,14 +175,14 @@ impl Poll {
         let span = if day { 31 } else { 1 } * 24 * 3_600 * SECOND;
         let watched = &mut self.symbols[index];
         // The last emitted bar may have changed since.
-        let newest = watched.told.keys().next_back().map(|start| UnixNanos(*start));
+        let newest = watched.emitted.keys().next_back().map(|start| UnixNanos(*start));
         let (request, from, to) = watched.page.take().unwrap_or_else(|| {
             let from = watched.reached.or(newest).or(self.settings.from).unwrap_or(UnixNanos(now.0 - span));
             let to = self.settings.to.unwrap_or(now);
             (request::request(&self.settings, &watched.name, (from, to), now), from, to)
         });
         let (name, feed) = (watched.name.clone(), self.settings.feed.clone());
-        let asked = Asked {
+        let pending = PendingRequest {
             symbol: &name,
             feed: &feed,
             interval: self.settings.interval,
@@ -197,7 +197,7 @@ impl Poll {
             Ok((code, ..)) => return self.failed(index, &what(&format!("HTTP {code}"))),
             Err(reason) => return self.failed(index, &what(&reason)),
         };
-        let mut reply = match read(self.settings.vendor, &body, &asked) {
+        let mut reply = match read(self.settings.vendor, &body, &pending) {
             Ok(reply) => reply,
             Err(Refused::Later(reason)) if body.trim_start().starts_with('<') && code != 404 => {
                 return self.failed(index, &what(&reason));
@@ -214,16 +214,16 @@ impl Poll {
             }
         };
         for (reason, raw) in std::mem::take(&mut reply.wrong) {
-            let letter = DeadLetter {
+            let dead_letter = DeadLetter {
                 stage: Stage::Source,
                 origin: request.url.clone(),
                 reason,
-                key: asked.symbol.to_owned(),
+                key: pending.symbol.to_owned(),
                 kind: "bar".to_owned(),
                 raw: raw.into_bytes(),
                 ..DeadLetter::default()
             };
-            sink(Event::Dead(letter))?;
+            sink(Event::Dead(dead_letter))?;
         }
         // A vendor without span parameters returns more.
         reply.bars.retain(|bar| from <= bar.start && bar.start <= to);
@@ -234,7 +234,7 @@ impl Poll {
         let watched = &mut self.symbols[index];
         watched.failures = 0;
         self.waiting_since = None;
-        reply.bars.iter_mut().try_for_each(|bar| watched.tell(bar, sink))?;
+        reply.bars.iter_mut().try_for_each(|bar| watched.emit(bar, sink))?;
         if let Some(next) = next {
             watched.page = Some((next, from, to));
             return Ok(false);
@@ -263,12 +263,12 @@ impl Poll {
     }
 
     fn never(&self, reason: &str) -> Error {
-        Error::user(self.http.shown(reason)).hint("check key, symbol and plan: docs/sources.md, polling")
+        Error::user(self.http.displayed(reason)).hint("check key, symbol and plan: docs/sources.md, polling")
     }
 
     /// The minute's requests are used up, whoever made them.
     fn throttled(&mut self, index: usize, reason: &str) -> bool {
-        tracing::warn!("{}; retrying in a minute", self.http.shown(reason));
+        tracing::warn!("{}; retrying in a minute", self.http.displayed(reason));
         self.budget.exhaust(Instant::now());
         self.symbols[index].page = None;
         false
@@ -280,7 +280,7 @@ impl Poll {
         if let (Some(waited), Some(limit)) = (waited, self.settings.connect_within)
             && waited >= limit
         {
-            return Err(Error::external(self.http.shown(reason))
+            return Err(Error::external(self.http.displayed(reason))
                 .hint("is the address right and reachable? without --wait, tapeline retries indefinitely"));
         }
         let watched = &mut self.symbols[index];
@@ -288,7 +288,7 @@ impl Poll {
         watched.failures += 1;
         watched.page = None;
         watched.due = Instant::now() + wait;
-        tracing::warn!("{}; retrying in {} s", self.http.shown(reason), wait.as_secs());
+        tracing::warn!("{}; retrying in {} s", self.http.displayed(reason), wait.as_secs());
         Ok(false)
     }
 
@@ -300,30 +300,30 @@ impl Poll {
         if self.symbols.iter().all(|watched| watched.refused) {
             return Err(self.never(reason));
         }
-        tracing::warn!("{}; the other symbols go on without it", self.http.shown(reason));
+        tracing::warn!("{}; the other symbols go on without it", self.http.displayed(reason));
         Ok(false)
     }
 }
 
 impl Watched {
     /// Emits a bar if it is new, or has changed since it was emitted.
-    fn tell(&mut self, bar: &mut Bar, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
-        if let Some((values, revision, is_final)) = self.told.get(&bar.start.0) {
+    fn emit(&mut self, bar: &mut Bar, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
+        if let Some((values, revision, is_final)) = self.emitted.get(&bar.start.0) {
             let same = *values == bar.values;
             if same && *is_final == bar.is_final {
                 return Ok(());
             }
             bar.revision = revision + u32::from(!same);
         }
-        self.told.insert(bar.start.0, (bar.values.clone(), bar.revision, bar.is_final));
-        if self.told.len() > REMEMBERED {
-            self.told.pop_first();
+        self.emitted.insert(bar.start.0, (bar.values.clone(), bar.revision, bar.is_final));
+        if self.emitted.len() > REMEMBERED {
+            self.emitted.pop_first();
         }
         sink(Event::Bar(bar))
     }
 }
 
-impl Source for Poll {
+impl Source for PolledSource {
     fn resume(&mut self, positions: &Positions) -> Result<u64> {
         if let Some(text) = positions.get(&self.position()).and_then(|bytes| std::str::from_utf8(bytes).ok())
         {

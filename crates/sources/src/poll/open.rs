@@ -1,10 +1,10 @@
 //! Parses a URL such as `poll:yahoo?symbols=SPY,AAPL&interval=1m`.
 
-use super::Settings;
+use super::PollSettings;
 use super::request::word;
-use crate::settings::{Polled, Source};
+use crate::settings::{Polled, SourceSection};
 use market::UnixNanos;
-use market::codec::poll::Vendor;
+use market::codec::poll::PollVendor;
 use market::interval::Interval;
 use ports::options;
 use ports::secret::Secret;
@@ -15,13 +15,13 @@ const EXAMPLE: &str =
     "--source 'poll:yahoo?symbols=SPY,AAPL&interval=1m' (or alpaca, massive, alphavantage, twelvedata)";
 
 /// The settings described by a URL; `None` if it is not a polled source.
-pub fn open(source: &Source) -> Option<Result<Settings>> {
+pub fn open(source: &SourceSection) -> Option<Result<PollSettings>> {
     source.url.strip_prefix("poll:").map(|rest| settings(source, rest))
 }
 
 /// A vendor's address and key requirements.
-struct Known<'c> {
-    vendor: Vendor,
+struct VendorEntry<'c> {
+    vendor: PollVendor,
     name: &'static str,
     limits: &'c Polled,
     rest: &'c str,
@@ -31,10 +31,10 @@ struct Known<'c> {
     variable: &'static str,
 }
 
-impl<'c> Known<'c> {
+impl<'c> VendorEntry<'c> {
     /// A vendor fully described by its section of the settings.
     fn own(
-        vendor: Vendor,
+        vendor: PollVendor,
         name: &'static str,
         of: &'c Polled,
         none: &'c Secret,
@@ -44,37 +44,37 @@ impl<'c> Known<'c> {
     }
 }
 
-fn settings(source: &Source, rest: &str) -> Result<Settings> {
+fn settings(source: &SourceSection, rest: &str) -> Result<PollSettings> {
     let (name, options) = options::split(rest);
     let wrong = |what: String| Error::user(what).hint(EXAMPLE);
     let poll = &source.poll;
     let none = Secret::default();
-    let own = |vendor, name, of, variable| Known::own(vendor, name, of, &none, variable);
+    let own = |vendor, name, of, variable| VendorEntry::own(vendor, name, of, &none, variable);
     let of = match name {
         // Two vendors also have streams: their addresses and keys are in those sections.
-        "alpaca" => Known {
+        "alpaca" => VendorEntry {
             rest: &source.alpaca.rest,
             key: &source.alpaca.key,
             secret: &source.alpaca.secret,
-            ..own(Vendor::Alpaca, "alpaca", &poll.alpaca, "APCA_API_KEY_ID")
+            ..own(PollVendor::Alpaca, "alpaca", &poll.alpaca, "APCA_API_KEY_ID")
         },
-        "massive" => Known {
+        "massive" => VendorEntry {
             rest: &source.massive.rest,
             key: &source.massive.key,
-            ..own(Vendor::Massive, "massive", &poll.massive, "MASSIVE_API_KEY")
+            ..own(PollVendor::Massive, "massive", &poll.massive, "MASSIVE_API_KEY")
         },
         "alphavantage" => {
-            own(Vendor::AlphaVantage, "alphavantage", &poll.alphavantage, "ALPHAVANTAGE_API_KEY")
+            own(PollVendor::AlphaVantage, "alphavantage", &poll.alphavantage, "ALPHAVANTAGE_API_KEY")
         }
-        "twelvedata" => own(Vendor::TwelveData, "twelvedata", &poll.twelvedata, "TWELVEDATA_API_KEY"),
-        "yahoo" => own(Vendor::Yahoo, "yahoo", &poll.yahoo, ""),
+        "twelvedata" => own(PollVendor::TwelveData, "twelvedata", &poll.twelvedata, "TWELVEDATA_API_KEY"),
+        "yahoo" => own(PollVendor::Yahoo, "yahoo", &poll.yahoo, ""),
         other => return Err(wrong(format!("unknown vendor `{other}`"))),
     };
     let name = of.name;
     if !of.variable.is_empty() && of.key.reveal().is_empty() {
         return Err(Error::user(format!("no key for {name}")).hint(format!("export {}=...", of.variable)));
     }
-    let mut out = Settings {
+    let mut out = PollSettings {
         connect_within: source.connect_within,
         vendor: of.vendor,
         name,

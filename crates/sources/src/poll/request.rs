@@ -1,9 +1,9 @@
 //! Requests to each vendor.
 
-use super::Settings;
+use super::PollSettings;
 use crate::http::segment;
 use market::UnixNanos;
-use market::codec::poll::Vendor;
+use market::codec::poll::PollVendor;
 use market::interval::{Interval, MINUTE, SECOND};
 
 /// A request: address, query, headers. The address never contains the key.
@@ -25,17 +25,19 @@ const RECENT: i64 = 25 * DAY;
 const COMPACT: i64 = 130 * DAY;
 
 /// Longest span of one request, so that no plan's reply limit can truncate it: some truncate the oldest bars.
-fn longest(vendor: Vendor, interval: Interval) -> i64 {
+fn longest(vendor: PollVendor, interval: Interval) -> i64 {
     let length = interval.nanos().unwrap_or(DAY);
     // Both ends are included.
     let bars = |count: i64| length.saturating_mul(count - 1);
     match vendor {
-        Vendor::Alpaca => bars(10_000),
+        PollVendor::Alpaca => bars(10_000),
         // It counts the minutes, or days, that make up a bar.
-        Vendor::Massive => length.min(if interval.is_day() { DAY } else { MINUTE }).saturating_mul(49_999),
-        Vendor::TwelveData => bars(5_000),
-        Vendor::Yahoo if length == MINUTE => 7 * DAY,
-        Vendor::AlphaVantage | Vendor::Yahoo => i64::MAX,
+        PollVendor::Massive => {
+            length.min(if interval.is_day() { DAY } else { MINUTE }).saturating_mul(49_999)
+        }
+        PollVendor::TwelveData => bars(5_000),
+        PollVendor::Yahoo if length == MINUTE => 7 * DAY,
+        PollVendor::AlphaVantage | PollVendor::Yahoo => i64::MAX,
     }
 }
 
@@ -49,31 +51,31 @@ fn next_month(at: UnixNanos) -> UnixNanos {
 }
 
 /// The vendor's name of an interval; `None` if it has no such interval.
-pub(super) fn word(vendor: Vendor, interval: Interval) -> Option<&'static str> {
+pub(super) fn word(vendor: PollVendor, interval: Interval) -> Option<&'static str> {
     let minutes = interval.nanos().map_or(1_440, |nanos| nanos / MINUTE);
     let words = match (vendor, minutes) {
-        (Vendor::Alpaca, 1) => "1Min",
-        (Vendor::Alpaca, 5) => "5Min",
-        (Vendor::Alpaca, 15) => "15Min",
-        (Vendor::Alpaca, 60) => "1Hour",
-        (Vendor::Alpaca, 1_440) => "1Day",
-        (Vendor::Massive, 1) => "1/minute",
-        (Vendor::Massive, 5) => "5/minute",
-        (Vendor::Massive, 15) => "15/minute",
-        (Vendor::Massive, 60) => "1/hour",
-        (Vendor::Massive, 1_440) => "1/day",
-        (Vendor::AlphaVantage | Vendor::TwelveData, 1) => "1min",
-        (Vendor::AlphaVantage | Vendor::TwelveData, 5) => "5min",
-        (Vendor::AlphaVantage | Vendor::TwelveData, 15) => "15min",
-        (Vendor::AlphaVantage, 60) => "60min",
-        (Vendor::TwelveData, 60) => "1h",
-        (Vendor::AlphaVantage, 1_440) => "daily",
-        (Vendor::TwelveData, 1_440) => "1day",
-        (Vendor::Yahoo, 1) => "1m",
-        (Vendor::Yahoo, 5) => "5m",
-        (Vendor::Yahoo, 15) => "15m",
-        (Vendor::Yahoo, 60) => "1h",
-        (Vendor::Yahoo, 1_440) => "1d",
+        (PollVendor::Alpaca, 1) => "1Min",
+        (PollVendor::Alpaca, 5) => "5Min",
+        (PollVendor::Alpaca, 15) => "15Min",
+        (PollVendor::Alpaca, 60) => "1Hour",
+        (PollVendor::Alpaca, 1_440) => "1Day",
+        (PollVendor::Massive, 1) => "1/minute",
+        (PollVendor::Massive, 5) => "5/minute",
+        (PollVendor::Massive, 15) => "15/minute",
+        (PollVendor::Massive, 60) => "1/hour",
+        (PollVendor::Massive, 1_440) => "1/day",
+        (PollVendor::AlphaVantage | PollVendor::TwelveData, 1) => "1min",
+        (PollVendor::AlphaVantage | PollVendor::TwelveData, 5) => "5min",
+        (PollVendor::AlphaVantage | PollVendor::TwelveData, 15) => "15min",
+        (PollVendor::AlphaVantage, 60) => "60min",
+        (PollVendor::TwelveData, 60) => "1h",
+        (PollVendor::AlphaVantage, 1_440) => "daily",
+        (PollVendor::TwelveData, 1_440) => "1day",
+        (PollVendor::Yahoo, 1) => "1m",
+        (PollVendor::Yahoo, 5) => "5m",
+        (PollVendor::Yahoo, 15) => "15m",
+        (PollVendor::Yahoo, 60) => "1h",
+        (PollVendor::Yahoo, 1_440) => "1d",
         _ => return None,
     };
     interval.nanos().is_none_or(|nanos| nanos >= MINUTE).then_some(words)
@@ -82,7 +84,7 @@ pub(super) fn word(vendor: Vendor, interval: Interval) -> Option<&'static str> {
 /// Requests bars of a symbol that start between two times, or the first part of them. From a vendor without
 /// span parameters, its newest bars, or the month of the first.
 pub(super) fn request(
-    settings: &Settings,
+    settings: &PollSettings,
     symbol: &str,
     (from, to): (UnixNanos, UnixNanos),
     now: UnixNanos,
@@ -93,7 +95,7 @@ pub(super) fn request(
     let (key, secret) = (settings.key.reveal().to_owned(), settings.secret.reveal().to_owned());
     let symbol = symbol.to_owned();
     match settings.vendor {
-        Vendor::Alpaca => Request {
+        PollVendor::Alpaca => Request {
             url: format!("{rest}/v2/stocks/bars"),
             query: vec![
                 ("symbols", symbol),
@@ -106,7 +108,7 @@ pub(super) fn request(
             headers: vec![("APCA-API-KEY-ID", key), ("APCA-API-SECRET-KEY", secret)],
             until,
         },
-        Vendor::Massive => Request {
+        PollVendor::Massive => Request {
             url: format!(
                 "{rest}/v2/aggs/ticker/{}/range/{word}/{}/{}",
                 segment(&symbol),
@@ -121,7 +123,7 @@ pub(super) fn request(
             headers: vec![("Authorization", format!("Bearer {key}"))],
             until,
         },
-        Vendor::AlphaVantage => {
+        PollVendor::AlphaVantage => {
             let mut until = until;
             // A free key has daily bars only in compact replies.
             let compact = word == "daily" && now.0.saturating_sub(from.0) <= COMPACT;
@@ -143,7 +145,7 @@ pub(super) fn request(
             }
             Request { url: format!("{rest}/query"), query, headers: Vec::new(), until }
         }
-        Vendor::TwelveData => {
+        PollVendor::TwelveData => {
             // Daily bars are dated in exchange time; times are requested and returned in UTC, whatever the
             // instrument.
             let day = settings.interval.is_day();
@@ -162,7 +164,7 @@ pub(super) fn request(
             }
             Request { url: format!("{rest}/time_series"), query, headers: Vec::new(), until }
         }
-        Vendor::Yahoo => Request {
+        PollVendor::Yahoo => Request {
             url: format!("{rest}/v8/finance/chart/{}", segment(&symbol)),
             query: vec![
                 ("interval", word.to_owned()),
@@ -201,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_span_is_asked_for_in_pieces_that_fit_a_reply() {
+    fn a_long_span_is_requested_in_pieces_that_fit_a_reply() {
         // Vendor, interval, maximum bars per reply, number of requests for two months.
         for (vendor, interval, most, count) in [
             ("alpaca", "1m", 10_000, 9),
@@ -226,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn twelve_data_is_asked_in_utc_and_alpha_vantage_for_no_more_than_needed() {
+    fn twelve_data_is_queried_in_utc_and_alpha_vantage_for_no_more_than_needed() {
         let value = |request: &Request, name: &str| {
             request.query.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
         };

@@ -3,9 +3,9 @@
 use super::*;
 use crate::fake::{FakeHttp, Scripted, ok};
 
-fn settings(vendor: Vendor, url: &str, symbols: &[&str]) -> Settings {
+fn settings(vendor: PollVendor, url: &str, symbols: &[&str]) -> PollSettings {
     let minute = |text: &str| UnixNanos::parse(text).unwrap();
-    Settings {
+    PollSettings {
         connect_within: None,
         vendor,
         name: "vendor",
@@ -25,8 +25,8 @@ fn settings(vendor: Vendor, url: &str, symbols: &[&str]) -> Settings {
 }
 
 /// Bars emitted until the end, or the error.
-fn polled(settings: Settings) -> std::result::Result<Vec<Bar>, String> {
-    let (mut poll, mut bars, stop) = (Poll::new(settings), Vec::new(), CancelToken::default());
+fn polled(settings: PollSettings) -> std::result::Result<Vec<Bar>, String> {
+    let (mut poll, mut bars, stop) = (PolledSource::new(settings), Vec::new(), CancelToken::default());
     loop {
         let more = poll.next(&stop, &mut |event| {
             if let Event::Bar(bar) = event {
@@ -51,7 +51,7 @@ fn alpaca(minute: u32, next: &str) -> Scripted {
 #[test]
 fn v2_pages_are_followed_to_the_end() {
     let server = FakeHttp::new(vec![alpaca(1, "\"two\""), alpaca(2, "\"three\""), alpaca(3, "null")]);
-    assert_eq!(polled(settings(Vendor::Alpaca, &server.url, &["SPY"])).unwrap().len(), 3);
+    assert_eq!(polled(settings(PollVendor::Alpaca, &server.url, &["SPY"])).unwrap().len(), 3);
     let lines = server.lines();
     assert_eq!(lines.len(), 3);
     assert!(!lines[0].contains("page_token") && lines[1].contains("page_token=two"), "{lines:?}");
@@ -62,7 +62,7 @@ fn v2_pages_are_followed_to_the_end() {
     };
     let next = r#","next_url":"https://api.massive.example/v2/aggs/more?cursor=abc""#;
     let server = FakeHttp::new(vec![page(1_749_564_060_000, next), page(1_749_564_120_000, "")]);
-    assert_eq!(polled(settings(Vendor::Massive, &server.url, &["M&M NS"])).unwrap().len(), 2);
+    assert_eq!(polled(settings(PollVendor::Massive, &server.url, &["M&M NS"])).unwrap().len(), 2);
     let lines = server.lines();
     assert!(lines[0].contains("/v2/aggs/ticker/M%26M%20NS/range/1/minute/"), "{lines:?}");
     // The key goes to the host in the settings.
@@ -73,7 +73,7 @@ fn v2_pages_are_followed_to_the_end() {
 fn v5_no_data_is_no_error() {
     let none = r#"{"code":400,"message":"No data is available on the specified dates. Try setting different start/end dates.","status":"error"}"#;
     let server = FakeHttp::new(vec![ok(none)]);
-    assert_eq!(polled(settings(Vendor::TwelveData, &server.url, &["EUR/USD"])).unwrap().len(), 0);
+    assert_eq!(polled(settings(PollVendor::TwelveData, &server.url, &["EUR/USD"])).unwrap().len(), 0);
     assert!(server.lines()[0].contains("timezone=UTC"));
 }
 
@@ -81,7 +81,7 @@ fn v5_no_data_is_no_error() {
 fn v6_a_page_of_html_is_tried_again() {
     let server =
         FakeHttp::new(vec![ok("<html>busy</html>"), (502, String::new(), String::new()), alpaca(1, "null")]);
-    assert_eq!(polled(settings(Vendor::Alpaca, &server.url, &["SPY"])).unwrap().len(), 1);
+    assert_eq!(polled(settings(PollVendor::Alpaca, &server.url, &["SPY"])).unwrap().len(), 1);
     assert_eq!(server.lines().len(), 3);
 }
 
@@ -94,11 +94,11 @@ fn v7_one_unknown_symbol_does_not_end_the_others() {
         vec![(404, String::new(), "not here".to_owned()), ok(good)],
     ] {
         let server = FakeHttp::new(script);
-        let bars = polled(settings(Vendor::Yahoo, &server.url, &["GONE", "SPY"])).unwrap();
+        let bars = polled(settings(PollVendor::Yahoo, &server.url, &["GONE", "SPY"])).unwrap();
         assert_eq!((bars.len(), bars[0].symbol.as_str()), (1, "SPY"));
     }
     let server = FakeHttp::new(vec![(404, String::new(), gone.to_owned())]);
-    let error = polled(settings(Vendor::Yahoo, &server.url, &["GONE"])).unwrap_err();
+    let error = polled(settings(PollVendor::Yahoo, &server.url, &["GONE"])).unwrap_err();
     assert!(error.contains("symbol may be delisted"), "{error}");
 }
 
@@ -106,7 +106,7 @@ fn v7_one_unknown_symbol_does_not_end_the_others() {
 fn v8_a_422_ends_with_the_vendors_words() {
     let body = r#"{"chart":{"result":null,"error":{"code":"Unprocessable Entity","description":"1m data not available for startTime=1"}}}"#;
     let server = FakeHttp::new(vec![(422, String::new(), body.to_owned())]);
-    let error = polled(settings(Vendor::Yahoo, &server.url, &["SPY"])).unwrap_err();
+    let error = polled(settings(PollVendor::Yahoo, &server.url, &["SPY"])).unwrap_err();
     assert!(error.contains("1m data not available for startTime=1"), "{error}");
     assert_eq!(server.lines().len(), 1);
 }
@@ -116,7 +116,7 @@ fn v1_v4_a_refusal_is_final_costs_one_request_and_never_shows_the_key() {
     let body =
         r#"{"Information":"Your API key KEY-OF-TEST: outputsize=full is a premium feature. \u001b[2J"}"#;
     let server = FakeHttp::new(vec![ok(body)]);
-    let error = polled(settings(Vendor::AlphaVantage, &server.url, &["SPY"])).unwrap_err();
+    let error = polled(settings(PollVendor::AlphaVantage, &server.url, &["SPY"])).unwrap_err();
     assert!(error.contains("is a premium feature") && error.contains("***"), "{error}");
     assert!(!error.contains("KEY-OF-TEST") && !error.contains('\u{1b}'), "{error}");
     assert_eq!(server.lines().len(), 1);
@@ -127,12 +127,12 @@ fn s2_a_redirect_to_another_host_gets_no_key() {
     let thief = FakeHttp::new(vec![alpaca(1, "null")]);
     let away = (302, format!("Location: {}/v2/stocks/bars\r\n", thief.url), String::new());
     let server = FakeHttp::new(vec![away, alpaca(1, "null")]);
-    assert_eq!(polled(settings(Vendor::Alpaca, &server.url, &["SPY"])).unwrap().len(), 1);
+    assert_eq!(polled(settings(PollVendor::Alpaca, &server.url, &["SPY"])).unwrap().len(), 1);
     assert_eq!(thief.lines(), Vec::<String>::new());
     // Within the host it is followed, with the key.
     let within = (302, "Location: /v3/bars?moved=1\r\n".to_owned(), String::new());
     let server = FakeHttp::new(vec![within, alpaca(1, "null")]);
-    assert_eq!(polled(settings(Vendor::Alpaca, &server.url, &["SPY"])).unwrap().len(), 1);
+    assert_eq!(polled(settings(PollVendor::Alpaca, &server.url, &["SPY"])).unwrap().len(), 1);
     let requests: Vec<String> = server.requests.try_iter().collect();
     assert!(requests[1].starts_with("GET /v3/bars?moved=1 "), "{requests:?}");
     assert!(requests[1].to_ascii_lowercase().contains("apca-api-key-id: key-of-test"), "{requests:?}");

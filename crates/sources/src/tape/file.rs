@@ -1,6 +1,6 @@
 //! One zipped tick file, read row by row.
 
-use super::Settings;
+use super::TapeSettings;
 use super::folder::Entry;
 use market::codec::lean::RowReader;
 use market::time::SessionDay;
@@ -51,7 +51,7 @@ impl std::fmt::Debug for TapeFile {
 
 impl TapeFile {
     /// Opens a file and skips the rows already read.
-    pub(super) fn open(entry: &Entry, settings: &Settings, skip: u64) -> Result<Self, String> {
+    pub(super) fn open(entry: &Entry, settings: &TapeSettings, skip: u64) -> Result<Self, String> {
         let session = SessionDay::new(entry.session, &settings.zone)?;
         let mut file = Self {
             reader: RowReader::new(entry.kind, &entry.symbol, &settings.feed, session),
@@ -133,10 +133,11 @@ impl TapeFile {
         match self.broken.take() {
             None => Line::End,
             Some(reason) => {
-                let mut letter = self
-                    .letter(&format!("the file is damaged from here on, and later rows are lost: {reason}"));
-                letter.raw.clear();
-                Line::Broken(letter)
+                let mut dead_letter = self.dead_letter(&format!(
+                    "the file is damaged from here on, and later rows are lost: {reason}"
+                ));
+                dead_letter.raw.clear();
+                Line::Broken(dead_letter)
             }
         }
     }
@@ -152,7 +153,7 @@ impl TapeFile {
     }
 
     /// The current row as a dead letter.
-    pub(super) fn letter(&self, reason: &str) -> DeadLetter {
+    pub(super) fn dead_letter(&self, reason: &str) -> DeadLetter {
         let byte = self.before + self.start as u64;
         DeadLetter {
             stage: Stage::Source,

@@ -1,6 +1,6 @@
 //! Finds the tick files of a folder.
 
-use super::Settings;
+use super::TapeSettings;
 use market::Kind;
 use ports::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ pub(super) struct Entry {
 /// Maximum depth below the given folder.
 const DEPTH: usize = 6;
 
-pub(super) fn list(settings: &Settings) -> Result<Vec<Entry>> {
+pub(super) fn list(settings: &TapeSettings) -> Result<Vec<Entry>> {
     let dir = &settings.dir;
     if !dir.is_dir() {
         return Err(Error::user(format!("no folder {}", dir.display()))

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 /// Settings of a tape.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct TapeSettings {
     /// The folder.
     pub dir: PathBuf,
     /// Speed relative to real time; `None`: as fast as possible.
@@ -51,7 +51,7 @@ const NAP: Duration = Duration::from_millis(20);
 /// A folder being played.
 #[derive(Debug)]
 pub struct Tape {
-    settings: Settings,
+    settings: TapeSettings,
     /// Remaining sessions, newest first.
     sessions: Vec<(u32, Vec<Entry>)>,
     /// The current session.
@@ -73,7 +73,7 @@ impl Tape {
     ///
     /// # Errors
     /// The folder does not exist, or has no tick file.
-    pub fn open(settings: Settings) -> Result<Self> {
+    pub fn open(settings: TapeSettings) -> Result<Self> {
         let entries = folder::list(&settings)?;
         let size = entries.iter().map(|entry| entry.rows_guess).sum();
         let mut by_session: BTreeMap<u32, Vec<Entry>> = BTreeMap::new();
@@ -136,14 +136,14 @@ impl Tape {
                     break;
                 }
                 Line::Row(Err(reason)) => {
-                    let letter = file.letter(&reason);
+                    let dead_letter = file.dead_letter(&reason);
                     file.step();
                     self.touch();
-                    sink(Event::Dead(letter))?;
+                    sink(Event::Dead(dead_letter))?;
                 }
-                Line::Broken(letter) => {
+                Line::Broken(dead_letter) => {
                     self.touch();
-                    sink(Event::Dead(letter))?;
+                    sink(Event::Dead(dead_letter))?;
                     break;
                 }
             }
@@ -173,7 +173,7 @@ impl Tape {
                 };
                 sink(event)?;
             }
-            Err(reason) => sink(Event::Dead(file.letter(&reason)))?,
+            Err(reason) => sink(Event::Dead(file.dead_letter(&reason)))?,
         }
         self.open[index].step();
         self.touch();

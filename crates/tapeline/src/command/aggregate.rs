@@ -48,13 +48,13 @@ pub(crate) fn run(context: &Context, options: &AggregateOptions) -> Result<ExitC
     Ok(crate::cli::loss_code(&telemetry))
 }
 
-pub(crate) fn settings(config: &Config) -> Result<aggregate::Settings> {
-    Ok(aggregate::Settings {
+pub(crate) fn settings(config: &Config) -> Result<aggregate::AggregateSettings> {
+    Ok(aggregate::AggregateSettings {
         names: open::names(config),
         group: format!("{}-bars", config.topic.group),
         bars: open::bars(config)?,
         cycle: config.consume.cycle,
-        tell_every: Duration::from_millis(config.aggregate.tell_ms),
+        emit_every: Duration::from_millis(config.aggregate.emit_interval_ms),
         commit_every: Duration::from_millis(config.consume.commit_ms),
     })
 }

@@ -5,7 +5,7 @@ use crate::cli::{BackfillOptions, ProduceOptions};
 use crate::context::Context;
 use crate::output::thousands;
 use pipeline::produce;
-use ports::gap::{self, State};
+use ports::gap::{self, GapState};
 use ports::telemetry::Telemetry;
 use ports::{Error, Result, clock};
 use sources::live::{self, Fetch};
@@ -22,7 +22,7 @@ pub(crate) fn run(context: &Context, options: &BackfillOptions) -> Result<ExitCo
     let mut gaps = Vec::new();
     if options.open {
         gaps = context.retry_short(|| gap::ledger(&*topics, &names))?;
-        gaps.retain(|gap| gap.state == State::Open && gap.to.is_some() && gap.offsets.is_none());
+        gaps.retain(|gap| gap.state == GapState::Open && gap.to.is_some() && gap.offsets.is_none());
     }
     let mut symbols = options.symbols.clone();
     symbols.extend(gaps.iter().flat_map(|gap| gap.symbols.clone()));

@@ -3,7 +3,7 @@
 use crate::cli::BarOptions;
 use crate::context::Context;
 use market::adjust::{Adjust, Factors};
-use market::bar::{Aggregator, Bar, Place, Values};
+use market::bar::{Aggregator, Bar, StreamPosition, Values};
 use market::calendar::Calendar;
 use market::policy::Policy;
 use market::{Kind, UnixNanos};
@@ -129,7 +129,7 @@ fn rebuild(
     let mut aggregator = Aggregator::new(settings.clone());
     let mut bars = Vec::new();
     let scan = Scan { kind, symbol: Some(symbol.to_owned()), from: first, to: last, limit: None };
-    let mut place = Place::default();
+    let mut place = StreamPosition::default();
     store.scan(&scan, &mut |record| {
         let feed = *record.feed();
         if options.feed.as_ref().is_none_or(|only| only == feed) {

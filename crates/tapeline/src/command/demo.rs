@@ -8,8 +8,8 @@ use market::UnixNanos;
 use ports::error::io;
 use ports::telemetry::Telemetry;
 use ports::{CancelToken, Error, Result};
-use simulator::{Report, Settings, Vendor};
-use sources::bounded::Whole;
+use simulator::{SimulatedVendor, SimulatorReport, SimulatorSettings};
+use sources::bounded::BoundedSource;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -94,7 +94,7 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
     let serve = |telemetry| super::serve::start(context, &config, &options.listen, Some(telemetry));
     let server = options.serve.then(|| serve(Arc::clone(&telemetry))).transpose()?;
     let start = Instant::now();
-    let source = Whole::new(open::source(&config)?, simulator.records as u64);
+    let source = BoundedSource::new(open::source(&config)?, simulator.records as u64);
     let (_, alerts) =
         flow::through(context, &config, Box::new(source), &ProduceOptions { replay: true }, &telemetry)?;
     let time = start.elapsed();
@@ -135,13 +135,13 @@ struct Api {
     records: usize,
     address: SocketAddr,
     stop: CancelToken,
-    thread: Option<JoinHandle<Result<Report>>>,
+    thread: Option<JoinHandle<Result<SimulatorReport>>>,
 }
 
 impl Api {
     fn start(tape: &Path, rate: f64) -> Result<Self> {
-        let settings = Settings {
-            vendor: Vendor::Alpaca,
+        let settings = SimulatorSettings {
+            vendor: SimulatedVendor::Alpaca,
             listen: "127.0.0.1:0".to_owned(),
             speed: None,
             rate: Some(rate),

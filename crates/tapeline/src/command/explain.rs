@@ -5,7 +5,7 @@ use crate::cli::ExplainOptions;
 use crate::context::Context;
 use crate::output::{Out, table};
 use crate::time_input::Zone;
-use market::bar::{Aggregator, Bar, Place, Values};
+use market::bar::{Aggregator, Bar, StreamPosition, Values};
 use market::interval::Interval;
 use market::{Kind, Record, Trade, UnixNanos};
 use ports::store::Scan;
@@ -106,10 +106,10 @@ pub(crate) fn run(context: &Context, options: &ExplainOptions) -> Result<ExitCod
 }
 
 /// The bar that starts at a time, built from the trades of its session.
-fn bar_of(settings: &market::bar::Settings, trades: &[&Trade<String>], start: i64) -> Option<Bar> {
+fn bar_of(settings: &market::bar::AggregatorSettings, trades: &[&Trade<String>], start: i64) -> Option<Bar> {
     let mut aggregator = Aggregator::new(settings.clone());
     for (position, trade) in trades.iter().enumerate() {
-        let place = Place { position: position as u64, stamp_ms: 0 };
+        let place = StreamPosition { position: position as u64, stamp_ms: 0 };
         aggregator.add(&Record::Trade(trade.as_str()), place);
     }
     let mut found = None;

@@ -39,7 +39,7 @@ pub(crate) fn produce(context: &Context, options: &ProduceOptions) -> Result<Exi
         &context.stop,
     )?;
     drop(progress);
-    told_resumed(&report);
+    report_resumed(&report);
     summary(&telemetry, start.elapsed(), false);
     ended(context, &context.config, &report, &telemetry)?;
     Ok(ExitCode::SUCCESS)
@@ -73,7 +73,7 @@ pub(crate) fn consume(context: &Context, options: &ConsumeOptions) -> Result<Exi
     let report = report?;
     bars.map_err(|_| ports::Error::internal("the vendor bars thread panicked"))??;
     summary(&telemetry, start.elapsed(), true);
-    told_undrained(&report);
+    report_undrained(&report);
     Ok(crate::cli::loss_code(&telemetry))
 }
 
@@ -115,7 +115,7 @@ pub(crate) fn through(
     mut source: Box<dyn Source>,
     options: &ProduceOptions,
     telemetry: &Arc<Telemetry>,
-) -> Result<(produce::Report, Option<Outcome>)> {
+) -> Result<(produce::ProduceReport, Option<Outcome>)> {
     let alerts = if config.alert.rules.is_empty() { None } else { Some(Evaluation::open(config)?) };
     let topics = open::topics(config, &context.stop)?;
     let store = open::store(config)?;
@@ -171,9 +171,9 @@ pub(crate) fn through(
     });
     drop(progress);
     let published = published.map_err(|_| ports::Error::internal("the producer panicked"))??;
-    told_resumed(&published);
+    report_resumed(&published);
     let stored = stored?;
-    told_undrained(&stored);
+    report_undrained(&stored);
     if !stored.at_end {
         eprintln!(
             "part of the topic was not stored in time (consume.drain_ms); the next start resumes there"
@@ -192,7 +192,7 @@ pub(crate) fn through(
 fn ended(
     context: &Context,
     config: &Config,
-    report: &produce::Report,
+    report: &produce::ProduceReport,
     telemetry: &Telemetry,
 ) -> Result<bool> {
     if context.stop.is_cancelled() && !report.finished {
@@ -260,8 +260,8 @@ fn begin(
     (Instant::now(), Progress::new(what, telemetry, counter, total))
 }
 
-pub(super) fn produce_settings(config: &Config, options: &ProduceOptions) -> produce::Settings {
-    produce::Settings {
+pub(super) fn produce_settings(config: &Config, options: &ProduceOptions) -> produce::ProduceSettings {
+    produce::ProduceSettings {
         names: open::names(config),
         position_every: Duration::from_millis(config.produce.position_ms),
         replay: options.replay,
@@ -269,8 +269,8 @@ pub(super) fn produce_settings(config: &Config, options: &ProduceOptions) -> pro
     }
 }
 
-fn consume_settings(config: &Config) -> consume::Settings {
-    consume::Settings {
+fn consume_settings(config: &Config) -> consume::ConsumeSettings {
+    consume::ConsumeSettings {
         names: open::names(config),
         group: config.topic.group.clone(),
         cycle: config.consume.cycle,
@@ -281,7 +281,7 @@ fn consume_settings(config: &Config) -> consume::Settings {
     }
 }
 
-fn told_resumed(report: &produce::Report) {
+fn report_resumed(report: &produce::ProduceReport) {
     if report.resumed > 0 {
         note(&format!(
             "{} rows were published before and are skipped; --replay publishes them again",
@@ -290,7 +290,7 @@ fn told_resumed(report: &produce::Report) {
     }
 }
 
-fn told_undrained(report: &consume::Report) {
+fn report_undrained(report: &consume::ConsumeReport) {
     if report.undrained > 0 {
         eprintln!(
             "{} records were not stored in time; nothing is lost, the next start stores them",
@@ -361,7 +361,7 @@ pub(crate) fn summary(telemetry: &Telemetry, time: Duration, stored: bool) {
     let dead = telemetry.get(&telemetry.dead);
     if dead > 0 {
         println!("  dead letters: {} (kept with reason, origin and raw bytes)", thousands(dead));
-        for line in telemetry.letters() {
+        for line in telemetry.dead_letters() {
             println!("    {line}");
         }
     }

@@ -3,7 +3,7 @@
 use crate::cli::{Format, GapsOptions};
 use crate::context::Context;
 use crate::output::{Out, table, thousands};
-use ports::gap::{self, State};
+use ports::gap::{self, GapState};
 use ports::{Error, Result};
 use std::process::ExitCode;
 use tapeline::open;
@@ -12,7 +12,7 @@ pub(crate) fn run(context: &Context, options: &GapsOptions) -> Result<ExitCode> 
     let topics = open::topics(&context.config, &context.stop)?;
     let names = open::names(&context.config);
     let mut gaps = context.retry_short(|| gap::ledger(&*topics, &names))?;
-    gaps.retain(|gap| !options.open || gap.state == State::Open);
+    gaps.retain(|gap| !options.open || gap.state == GapState::Open);
     let mut out = Out::new();
     match options.format {
         Format::Json => {
@@ -25,7 +25,7 @@ pub(crate) fn run(context: &Context, options: &GapsOptions) -> Result<ExitCode> 
             for gap in &gaps {
                 let note = gap.note.as_deref().map(|note| format!("; open: {note}")).unwrap_or_default();
                 rows.push(vec![
-                    if gap.state == State::Open { "open" } else { "closed" }.to_owned(),
+                    if gap.state == GapState::Open { "open" } else { "closed" }.to_owned(),
                     gap.feed.clone(),
                     gap.from.clone(),
                     gap.to.clone().unwrap_or_else(|| "?".to_owned()),
@@ -34,7 +34,7 @@ pub(crate) fn run(context: &Context, options: &GapsOptions) -> Result<ExitCode> 
                 ]);
             }
             out.put(&table(&rows, 6))?;
-            let open = gaps.iter().filter(|gap| gap.state == State::Open).count();
+            let open = gaps.iter().filter(|gap| gap.state == GapState::Open).count();
             out.put(&format!("{} gaps, {open} open\n", gaps.len()))?;
         }
         Format::Csv | Format::Parquet => {

@@ -8,7 +8,7 @@ use market::UnixNanos;
 use ports::telemetry::Telemetry;
 use ports::{CancelToken, Result};
 use server::settings::Limits;
-use server::{Engines, Server, Settings, Verify};
+use server::{Engines, Server, ServerSettings, Verify};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -60,10 +60,10 @@ pub(crate) fn until_stopped(context: &Context, server: Option<Server>) -> Result
     server.join()
 }
 
-fn settings(config: &Config, options: &ServeOptions) -> Result<Settings> {
+fn settings(config: &Config, options: &ServeOptions) -> Result<ServerSettings> {
     let serve = &config.serve;
     let listen = options.listen.as_ref().unwrap_or(&serve.listen);
-    let mut settings = Settings::new(listen, open::bars(config)?);
+    let mut settings = ServerSettings::new(listen, open::bars(config)?);
     serve.token.reveal().clone_into(&mut settings.token);
     settings.factors = (!serve.factors.is_empty()).then(|| PathBuf::from(&serve.factors));
     settings.limits = Limits {

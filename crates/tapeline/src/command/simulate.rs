@@ -4,7 +4,7 @@ use crate::cli::SimulateOptions;
 use crate::context::{Context, with};
 use crate::output::thousands;
 use ports::{Error, Result};
-use simulator::Settings;
+use simulator::SimulatorSettings;
 use std::process::ExitCode;
 use tapeline::open;
 
@@ -24,7 +24,7 @@ pub(crate) fn run(context: &Context, options: &SimulateOptions) -> Result<ExitCo
         ),
         None => None,
     };
-    let settings = Settings {
+    let settings = SimulatorSettings {
         vendor: options.vendor,
         listen: options.listen.clone(),
         speed,

@@ -24,7 +24,7 @@ pub(crate) fn of(
     given: Option<&Zone>,
     times: &[Option<&str>],
     store: &dyn Store,
-    settings: &market::bar::Settings,
+    settings: &market::bar::AggregatorSettings,
     about: About<'_>,
 ) -> Result<Zone> {
     if let Some(zone) = given {

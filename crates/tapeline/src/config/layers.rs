@@ -279,8 +279,18 @@ fn join(parent: &str, key: &str) -> String {
     if parent.is_empty() { key.to_owned() } else { format!("{parent}.{key}") }
 }
 
+/// Settings that were renamed: old and new name.
+const RENAMED: [(&str, &str); 3] = [
+    ("aggregate.tell_ms", "aggregate.emit_interval_ms"),
+    ("aggregate.grace_ms", "aggregate.emit_delay_ms"),
+    ("aggregate.horizon_s", "aggregate.allowed_lateness_s"),
+];
+
 fn unknown(place: &str, path: &str) -> String {
-    format!("{place}: unknown setting `{path}`")
+    match RENAMED.iter().find(|(old, _)| *old == path) {
+        Some((_, new)) => format!("{place}: unknown setting `{path}`; it was renamed to `{new}`"),
+        None => format!("{place}: unknown setting `{path}`"),
+    }
 }
 
 fn article(kind: &str) -> String {

@@ -21,9 +21,9 @@ pub(super) const RANGES: [(&str, i64, i64); 19] = [
     ("consume.drain_ms", 0, 3_600_000),
     ("produce.position_ms", 1, 3_600_000),
     ("source.stall_s", 1, 86_400),
-    ("aggregate.grace_ms", 0, 86_400_000),
-    ("aggregate.horizon_s", 0, 31_536_000),
-    ("aggregate.tell_ms", 1, 3_600_000),
+    ("aggregate.emit_delay_ms", 0, 86_400_000),
+    ("aggregate.allowed_lateness_s", 0, 31_536_000),
+    ("aggregate.emit_interval_ms", 1, 3_600_000),
 ];
 
 /// Words that a setting may have, in any case, by path.

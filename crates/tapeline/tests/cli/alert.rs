@@ -187,9 +187,12 @@ fn kills_lose_no_message_and_repeat_only_what_they_hide() {
     assert_eq!(keys.len(), fired, "a message is missing, or one is unknown to the history");
     let copies: u32 = keys.values().map(|times| times - 1).sum();
     let (_, text) = run(&["alert", "history", "--config", &config]);
-    let told = text.split(" of them resent after a crash").next().unwrap().rsplit('(').next().unwrap();
+    let resent = text.split(" of them resent after a crash").next().unwrap().rsplit('(').next().unwrap();
     // An attempt that was interrupted before it reached the server is also repeated, and arrives once.
-    assert!(copies <= told.parse().unwrap() && copies <= kills, "{copies} copies, {told} repeated\n{text}");
+    assert!(
+        copies <= resent.parse().unwrap() && copies <= kills,
+        "{copies} copies, {resent} repeated\n{text}"
+    );
     // The same alerts as without kills.
     let expected = expected_of_two_symbols();
     assert_eq!(fired, expected);

@@ -126,7 +126,7 @@ fn a_correction_and_a_cancel_restate_seconds_to_days_in_topic_table_and_plot() {
 }
 
 #[test]
-fn stored_bars_are_those_of_the_stored_trades_and_explain_tells_why() {
+fn stored_bars_are_those_of_the_stored_trades_and_explain_shows_why() {
     let dir = tempfile::tempdir().unwrap();
     let mut urls = embedded_urls(dir.path(), &session());
     urls[1] = format!("{}?symbols=IBM,AIG", urls[1]);

@@ -21,7 +21,7 @@ fn publish(topics: &dyn Topics, names: &Names, messages: &[(&str, &[(&str, &[u8]
 }
 
 /// `dead-letters …` with these URLs; what it printed.
-fn letters(urls: &[String], arguments: &[&str]) -> (i32, String) {
+fn dead_letters(urls: &[String], arguments: &[&str]) -> (i32, String) {
     let mut all = vec!["dead-letters"];
     all.extend(arguments);
     all.extend(urls.iter().map(String::as_str));
@@ -29,7 +29,7 @@ fn letters(urls: &[String], arguments: &[&str]) -> (i32, String) {
 }
 
 fn listed(urls: &[String], arguments: &[&str]) -> Vec<Value> {
-    let (code, text) = letters(urls, &[&["list", "--format", "json"][..], arguments].concat());
+    let (code, text) = dead_letters(urls, &[&["list", "--format", "json"][..], arguments].concat());
     assert_eq!(code, 0, "{text}");
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
@@ -73,20 +73,20 @@ fn life(topics: &dyn Topics, names: &Names, urls: &[String]) {
     // Nothing of the data reaches the terminal as a control character.
     let broken = &numbers(&open, "not a trade")[0];
     for arguments in [&["list"][..], &["show", broken]] {
-        let (code, text) = letters(urls, arguments);
+        let (code, text) = dead_letters(urls, arguments);
         assert!(code == 0 && !text.contains('\u{1b}'), "{text:?}");
     }
-    let (_, text) = letters(urls, &["show", broken, "--raw"]);
+    let (_, text) = dead_letters(urls, &["show", broken, "--raw"]);
     assert_eq!(text, third.replace("\"price\":\"1\"", "\"price\":\"\u{1b}[2J\""));
 
     // A message whose headers were missing, published as what it is.
     let headless = &numbers(&open, "no `schema` header")[0];
-    let (code, text) = letters(urls, &["redrive", headless, "--as", "trade"]);
+    let (code, text) = dead_letters(urls, &["redrive", headless, "--as", "trade"]);
     assert!(code == 0 && text.contains("1 messages published again"), "{text}");
     // A message that was corrected by hand.
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), &third).unwrap();
-    let (code, text) = letters(urls, &["redrive", broken, "--payload", file.path().to_str().unwrap()]);
+    let (code, text) = dead_letters(urls, &["redrive", broken, "--payload", file.path().to_str().unwrap()]);
     assert_eq!(code, 0, "{text}");
     assert_eq!(numbers(&listed(urls, &[]), "").len(), 1);
     assert!(!consume(urls).contains("dead letters"));
@@ -94,7 +94,7 @@ fn life(topics: &dyn Topics, names: &Names, urls: &[String]) {
 
     // Published before the correction, it fails again and is listed again, once.
     let unknown = numbers(&listed(urls, &[]), "version `99`");
-    let (code, text) = letters(urls, &["redrive", "--all"]);
+    let (code, text) = dead_letters(urls, &["redrive", "--all"]);
     assert_eq!(code, 0, "{text}");
     assert_eq!(listed(urls, &[]).len(), 0);
     assert!(consume(urls).contains("dead letters: 1"));
@@ -109,10 +109,10 @@ fn life(topics: &dyn Topics, names: &Names, urls: &[String]) {
     assert_eq!((twice.len(), twice[0]["copies"].as_u64()), (1, Some(2)), "{twice:?}");
     assert_eq!(listed(urls, &["--all"]).len(), 4);
 
-    let (code, text) = letters(urls, &["discard", "--all", "--reason", "version `99`"]);
+    let (code, text) = dead_letters(urls, &["discard", "--all", "--reason", "version `99`"]);
     assert!(code == 0 && text.contains("1 letters marked as discarded"), "{text}");
     assert_eq!(listed(urls, &[]).len(), 0);
-    let (code, text) = letters(urls, &["redrive", headless]);
+    let (code, text) = dead_letters(urls, &["redrive", headless]);
     assert!(code == 1 && text.contains("is redriven already"), "{text}");
 }
 
@@ -142,9 +142,9 @@ fn rows_of_a_source_are_not_redriven() {
     assert_eq!(run(&with("run", &urls)).0, 0);
     let open = listed(&urls, &[]);
     assert_eq!((open.len(), &open[0]["stage"]), (1, &Value::from("source")));
-    let (code, text) = letters(&urls, &["redrive", "0"]);
+    let (code, text) = dead_letters(&urls, &["redrive", "0"]);
     assert!(code == 1 && text.contains("it holds a row of the source"), "{text}");
-    assert_eq!(letters(&urls, &["discard", "0"]).0, 0);
+    assert_eq!(dead_letters(&urls, &["discard", "0"]).0, 0);
     assert_eq!(listed(&urls, &[]).len(), 0);
     // The row is as wrong as it was: published once more, its letter is open again.
     let (code, text) = finish(tapeline(&with("run", &urls)).arg("--replay").output().unwrap());
@@ -160,7 +160,7 @@ fn letters_are_exported_with_their_messages() {
     let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
     assert_eq!(run(&with("run", &urls)).0, 0);
     let out = dir.path().join("letters.ndjson");
-    let (code, text) = letters(&urls, &["export", "--out", out.to_str().unwrap()]);
+    let (code, text) = dead_letters(&urls, &["export", "--out", out.to_str().unwrap()]);
     assert!(code == 0 && text.contains("2 letters written"), "{text}");
     let lines: Vec<Value> = std::fs::read_to_string(&out)
         .unwrap()
@@ -169,9 +169,9 @@ fn letters_are_exported_with_their_messages() {
         .collect();
     let payloads: Vec<&Value> = lines.iter().map(|line| &line["payload"]).collect();
     assert_eq!(payloads, ["34200001,bad", "34200002,worse"]);
-    let (code, text) = letters(&urls, &["show", "77"]);
+    let (code, text) = dead_letters(&urls, &["show", "77"]);
     assert!(code == 1 && text.contains("no dead letter 77"), "{text}");
-    let (code, text) = letters(&urls, &["redrive"]);
+    let (code, text) = dead_letters(&urls, &["redrive"]);
     assert!(code == 2 && text.contains("NUMBER"), "{text}");
 }
 

@@ -5,7 +5,7 @@ use crate::{embedded_urls, finish, run, session, signal, start, tape, tapeline, 
 const ROWS: &str = "34200000,1000000,100,P,1,0\n34200000,1000000,100,P,1,0\n34200001,1000100,5,Q,20,1\n";
 
 #[test]
-fn bad_rows_become_dead_letters_and_the_rest_goes_on() {
+fn bad_rows_become_dead_letters_and_the_rest_continues() {
     let dir = tempfile::tempdir().unwrap();
     tape(
         dir.path(),
@@ -44,7 +44,7 @@ fn bad_rows_become_dead_letters_and_the_rest_goes_on() {
 }
 
 #[test]
-fn a_second_run_goes_on_and_a_replay_changes_nothing() {
+fn a_second_run_resumes_and_a_replay_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let file = tape(dir.path(), ROWS);
     let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
@@ -117,7 +117,7 @@ fn a_file_cut_short_gives_what_is_left_and_says_so() {
 }
 
 #[test]
-fn sigterm_drains_commits_and_the_next_start_goes_on() {
+fn sigterm_drains_and_commits_and_the_next_start_resumes() {
     let dir = tempfile::tempdir().unwrap();
     let mut urls = embedded_urls(dir.path(), &session());
     urls[1].push_str("?symbols=AIG&kinds=trades&speed=2000");

@@ -41,8 +41,8 @@ fn every_format_is_written_to_a_file_and_to_standard_output() {
     for what in ["trades", "bars"] {
         for ending in ["csv", "json", "ndjson", "txt"] {
             let path = dir.path().join(format!("{what}.{ending}"));
-            let said = stdout(&["query", what, "XYZ", "--out", path.to_str().unwrap()], &store);
-            assert!(said.contains(&format!("rows in {}", path.display())), "{said}");
+            let output = stdout(&["query", what, "XYZ", "--out", path.to_str().unwrap()], &store);
+            assert!(output.contains(&format!("rows in {}", path.display())), "{output}");
             let written = std::fs::read_to_string(&path).unwrap();
             let format = if ending == "txt" { "table" } else { ending };
             for out in [&["--out", "-"][..], &[]] {

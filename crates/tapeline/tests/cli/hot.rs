@@ -35,7 +35,7 @@ fn one_set(places: &[String], least_repeats: u64) {
     let source = format!("alpaca:sip?symbols={}&label=lean.sip&speed={SPEED}", SYMBOLS.join(","));
     let start = || -> Child {
         let mut producer = tapeline(&with("produce", places));
-        simulator.told(&mut producer, &source, true);
+        simulator.connect_to(&mut producer, &source, true);
         producer.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     };
     let (mut first, second) = (start(), start());
@@ -56,7 +56,7 @@ fn one_set(places: &[String], least_repeats: u64) {
     }
     let mut verify =
         tapeline(&[&with("verify", places)[..], &["--from", "2013-10-08", "--to", "2013-10-09"]].concat());
-    simulator.told(&mut verify, &source, true);
+    simulator.connect_to(&mut verify, &source, true);
     let (code, text) = finish(verify.output().unwrap());
     assert_eq!(code, 0, "{text}");
     assert!(

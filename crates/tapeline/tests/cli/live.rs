@@ -32,12 +32,12 @@ impl Simulator {
     /// `run` on its stream.
     pub(super) fn client(&self, source: &str, places: &[String], backfill: bool) -> Command {
         let mut command = tapeline(&with("run", places));
-        self.told(&mut command, source, backfill);
+        self.connect_to(&mut command, source, backfill);
         command
     }
 
     /// Sets the simulator's address for a program.
-    pub(super) fn told(&self, command: &mut Command, source: &str, backfill: bool) {
+    pub(super) fn connect_to(&self, command: &mut Command, source: &str, backfill: bool) {
         command.args(["--source", source]);
         let section =
             format!("TAPELINE__SOURCE__{}__", self.vendor.trim_end_matches("-crypto").to_ascii_uppercase());
@@ -164,7 +164,7 @@ impl Play<'_> {
         // Topic and store against the vendor's own history, including amendments.
         let day = ["--from", "2013-10-08", "--to", "2013-10-09"];
         let mut verify = tapeline(&[&with("verify", places)[..], &day].concat());
-        simulator.told(&mut verify, &source, self.backfill);
+        simulator.connect_to(&mut verify, &source, self.backfill);
         let (code, proof) = finish(verify.output().unwrap());
         assert_eq!(code, if self.backfill { 0 } else { 3 }, "{proof}");
         let (code, text) = run(&[&with("gaps", places)[..], &["--format", "json"]].concat());
@@ -173,7 +173,7 @@ impl Play<'_> {
     }
 
     /// Despite all faults the store holds the tape, and the ledger the proof.
-    fn is_whole(&self, places: &[String], least_gaps: usize) {
+    fn is_complete(&self, places: &[String], least_gaps: usize) {
         let truth = truth(self.symbols);
         let gaps = self.through(places, truth.len() as u64);
         let stored = trades(places, self.symbols);
@@ -204,19 +204,19 @@ impl Play<'_> {
 }
 
 #[test]
-fn what_a_misbehaving_stream_missed_is_fetched_trade_for_trade() {
+fn records_missed_by_faults_are_backfilled_trade_for_trade() {
     let dir = tempfile::tempdir().unwrap();
     let play = Play { symbols: &TWO, speed: "1000", faults: "16", backfill: true };
     // Duplicates and reordering lose nothing: 12 of the 16 faults do, several of them in one gap.
-    play.is_whole(&places(dir.path()), 3);
+    play.is_complete(&places(dir.path()), 3);
 }
 
 #[test]
 #[ignore = "needs real Kafka and Cassandra: cargo xtask test"]
-fn a_misbehaving_stream_is_whole_in_kafka_and_cassandra() {
+fn a_stream_with_faults_is_complete_in_kafka_and_cassandra() {
     let real = Real::new("live");
     let play = Play { symbols: &FOUR, speed: "750", faults: "40", backfill: true };
-    play.is_whole(&real.urls(""), 3);
+    play.is_complete(&real.urls(""), 3);
 }
 
 #[test]
@@ -351,7 +351,7 @@ fn a_refusal_that_waiting_cannot_mend_ends_it_and_says_why() {
 }
 
 #[test]
-fn lag_behind_the_market_is_told() {
+fn lag_behind_the_market_is_reported() {
     // A session that started a minute ago, one trade every tenth of a second, at its own pace.
     let dir = tempfile::tempdir().unwrap();
     let ago = std::time::SystemTime::now() - Duration::from_secs(60);

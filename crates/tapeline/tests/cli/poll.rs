@@ -26,7 +26,7 @@ fn bars_of(places: &[String], interval: &str, ending: &str) -> BTreeMap<String, 
     all.map(|bar| (text(bar, "start"), row(bar))).collect()
 }
 
-fn told(simulator: &Simulator, command: &mut std::process::Command, vendor: &str) {
+fn connect_to(simulator: &Simulator, command: &mut std::process::Command, vendor: &str) {
     let section = vendor.to_ascii_uppercase();
     let of = if ["alpaca", "massive"].contains(&vendor) { section } else { format!("POLL__{section}") };
     command
@@ -55,7 +55,7 @@ fn polled_bars_are_those_of_the_tape() {
                 "poll:{vendor}?symbols=IBM&interval={interval}&from=2013-09-25T04:00:00Z&to=2013-10-09T03:59:00Z&once=true"
             );
             let mut client = tapeline(&[&with("run", &places)[..], &["--source", &source]].concat());
-            told(&simulator, &mut client, vendor);
+            connect_to(&simulator, &mut client, vendor);
             // Alpha Vantage's free plan allows one request per minute.
             client.env("TAPELINE__SOURCE__POLL__ALPHAVANTAGE__PER_MINUTE", "60");
             let (code, text) = finish(client.output().unwrap());
@@ -75,14 +75,14 @@ fn polled_bars_are_those_of_the_tape() {
 }
 
 #[test]
-fn a_days_requests_are_counted_over_runs_and_refusals_are_told() {
+fn a_days_requests_are_counted_across_runs_and_refusals_are_reported() {
     let dir = tempfile::tempdir().unwrap();
     let places = places(dir.path());
     let simulator = Simulator::new("alphavantage", &tape_of(&["IBM"]), &["--keys", "key-of-test:x"]);
     let ask = |symbol: &str, key: &str| {
         let source = format!("poll:alphavantage?symbols={symbol}&from=2013-10-08&to=2013-10-09&once=true");
         let mut client = tapeline(&[&with("run", &places)[..], &["--source", &source]].concat());
-        told(&simulator, &mut client, "alphavantage");
+        connect_to(&simulator, &mut client, "alphavantage");
         client.env("TAPELINE__SOURCE__POLL__ALPHAVANTAGE__PER_DAY", "2").env("ALPHAVANTAGE_API_KEY", key);
         finish(client.output().unwrap())
     };
@@ -95,7 +95,7 @@ fn a_days_requests_are_counted_over_runs_and_refusals_are_told() {
     for (symbol, key, part) in [("NONE", "key-of-test", "symbol"), ("IBM", "wrong-key", "apikey")] {
         let source = format!("poll:alphavantage?symbols={symbol}&once=true");
         let mut client = tapeline(&[&with("run", &places)[..], &["--source", &source]].concat());
-        told(&simulator, &mut client, "alphavantage");
+        connect_to(&simulator, &mut client, "alphavantage");
         let (code, text) = finish(client.env("ALPHAVANTAGE_API_KEY", key).output().unwrap());
         assert!(code == 1 && text.contains(part) && text.contains("hint") && !text.contains(key), "{text}");
     }
@@ -123,14 +123,14 @@ fn streamed_bars_are_those_of_the_tape() {
         let (code, text) = finish(child.wait_with_output().unwrap());
         assert_eq!(code, 0, "{text}");
         for interval in if vendor == "massive" { &["1m", "1s"][..] } else { &["1m"] } {
-            let told = bars_of(&places(dir.path()), interval, ".bars");
+            let published = bars_of(&places(dir.path()), interval, ".bars");
             let mut made = bars(&straight, interval);
             // The tape ends before its last bars do.
-            let last = told.keys().next_back().cloned().unwrap_or_default();
+            let last = published.keys().next_back().cloned().unwrap_or_default();
             made.retain(|start, _| *start <= last);
             assert!(made.len() > 390, "{vendor} {interval}: {} bars", made.len());
-            let differ = made.iter().find(|(start, bar)| told.get(*start) != Some(*bar));
-            assert!(told.len() == made.len() && differ.is_none(), "{vendor} {interval}: {differ:?}");
+            let differ = made.iter().find(|(start, bar)| published.get(*start) != Some(*bar));
+            assert!(published.len() == made.len() && differ.is_none(), "{vendor} {interval}: {differ:?}");
         }
     }
 }

@@ -54,7 +54,7 @@ impl Real {
 
     /// The topics as the program reaches them.
     pub(crate) fn topics(&self) -> adapters::topic::kafka::KafkaTopics {
-        let settings = adapters::topic::kafka::Settings {
+        let settings = adapters::topic::kafka::KafkaSettings {
             replication: 1,
             compression: "none".into(),
             linger_ms: 0,
@@ -127,23 +127,23 @@ fn messages_that_are_no_records_become_dead_letters() {
     let urls = real.urls("");
     let (code, text) = finish(tapeline(&with("consume", &urls)).arg("--until-end").output().unwrap());
     assert!(code == 0 && text.contains("dead letters: 6"), "{text}");
-    let mut letters = Vec::new();
+    let mut dead_letters = Vec::new();
     topics
         .read_all(&[names.dead_letters()], &mut |message| {
             let mut headers = BTreeMap::new();
             message.headers(&mut |name, value| {
                 headers.insert(name.to_owned(), String::from_utf8_lossy(value).into_owned());
             });
-            letters.push((headers, message.payload().to_vec()));
+            dead_letters.push((headers, message.payload().to_vec()));
         })
         .unwrap();
     for (payload, _, reason) in cases.iter().skip(1) {
-        let found = letters
+        let found = dead_letters
             .iter()
             .any(|(headers, raw)| raw == payload.as_bytes() && headers["reason"].contains(reason));
-        assert!(found, "{reason}: {:?}", letters.iter().map(|(headers, _)| headers).collect::<Vec<_>>());
+        assert!(found, "{reason}: {:?}", dead_letters.iter().map(|(headers, _)| headers).collect::<Vec<_>>());
     }
-    assert!(letters.iter().all(|(headers, _)| headers["origin"].contains(".trades/")));
+    assert!(dead_letters.iter().all(|(headers, _)| headers["origin"].contains(".trades/")));
     let (_, text) = run(&["count", "--format", "json", &urls[4], &urls[5]]);
     assert_eq!(text, "{\"quotes\":{},\"readings\":{},\"trades\":{\"A\":1}}\n");
 }

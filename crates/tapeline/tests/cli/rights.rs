@@ -15,7 +15,7 @@ fn variable(name: &str) -> String {
 
 #[test]
 #[ignore = "needs real Kafka and Cassandra that ask for rights: cargo xtask test"]
-fn an_account_without_rights_is_told_what_it_lacks() {
+fn an_account_without_rights_gets_an_error_that_names_them() {
     let dir = tempfile::tempdir().unwrap();
     let rows = "34200000,1432300,100,P,@,0\n";
     tape(dir.path(), rows);

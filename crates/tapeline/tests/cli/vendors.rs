@@ -26,7 +26,7 @@ fn trades(places: &[String], symbol: &str) -> Vec<(i64, String, String)> {
 
 /// Plays the tape through a vendor's stream with faults of every kind; afterwards the store holds the tape,
 /// and every gap is closed with its proof.
-fn is_whole_after_faults(vendor: &str, feed: &str, causes: &[&str]) {
+fn is_complete_after_faults(vendor: &str, feed: &str, causes: &[&str]) {
     let dir = tempfile::tempdir().unwrap();
     let straight = tempfile::tempdir().unwrap();
     let (places, straight) = (places(dir.path()), places(straight.path()));
@@ -74,33 +74,33 @@ fn is_whole_after_faults(vendor: &str, feed: &str, causes: &[&str]) {
 }
 
 #[test]
-fn massive_is_whole_after_faults() {
-    is_whole_after_faults("massive", "stocks", &["stall", "max_connections"]);
+fn massive_is_complete_after_faults() {
+    is_complete_after_faults("massive", "stocks", &["stall", "max_connections"]);
 }
 
 #[test]
-fn alpacas_crypto_is_whole_after_faults() {
-    is_whole_after_faults("alpaca-crypto", "crypto", &["stall", "406"]);
+fn alpacas_crypto_is_complete_after_faults() {
+    is_complete_after_faults("alpaca-crypto", "crypto", &["stall", "406"]);
 }
 
 #[test]
-fn finnhub_is_whole_after_faults() {
-    is_whole_after_faults("finnhub", "", &["stall"]);
+fn finnhub_is_complete_after_faults() {
+    is_complete_after_faults("finnhub", "", &["stall"]);
 }
 
 #[test]
-fn coinbase_is_whole_after_faults() {
-    is_whole_after_faults("coinbase", "", &["sequence gap: messages"]);
+fn coinbase_is_complete_after_faults() {
+    is_complete_after_faults("coinbase", "", &["sequence gap: messages"]);
 }
 
 #[test]
-fn kraken_is_whole_after_faults() {
-    is_whole_after_faults("kraken", "", &["sequence gap: trades"]);
+fn kraken_is_complete_after_faults() {
+    is_complete_after_faults("kraken", "", &["sequence gap: trades"]);
 }
 
 #[test]
-fn binance_is_whole_after_faults() {
-    is_whole_after_faults("binance", "", &["sequence gap: trades"]);
+fn binance_is_complete_after_faults() {
+    is_complete_after_faults("binance", "", &["sequence gap: trades"]);
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn finnhubs_own_client_reads_the_history() {
 }
 
 #[test]
-fn what_stayed_open_is_fetched_when_asked_for() {
+fn open_gaps_are_backfilled_on_request() {
     let (dir, straight) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (places, straight) = (places(dir.path()), places(straight.path()));
     let tape = tape_of(&["IBM"]);
@@ -182,7 +182,7 @@ fn what_stayed_open_is_fetched_when_asked_for() {
     let client = |verb: &[&str], backfill: bool| {
         let mut command =
             super::tapeline(&[verb, &places.iter().map(String::as_str).collect::<Vec<_>>()].concat());
-        simulator.told(&mut command, "kraken:?label=lean.kraken&speed=4000", backfill);
+        simulator.connect_to(&mut command, "kraken:?label=lean.kraken&speed=4000", backfill);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     };

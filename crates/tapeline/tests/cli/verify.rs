@@ -54,7 +54,7 @@ fn another_feed_of_the_same_symbol_is_not_compared() {
 }
 
 #[test]
-fn what_differs_is_shown_and_the_advice_mends_it() {
+fn differences_are_shown_and_the_suggested_command_fixes_them() {
     let dir = tempfile::tempdir().unwrap();
     tape(dir.path(), ROWS);
     let urls = embedded_urls(dir.path(), &dir.path().join("tape"));

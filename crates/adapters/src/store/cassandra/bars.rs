@@ -165,7 +165,7 @@ pub(super) fn write(store: &CassandraStore, bars: &[Bar], stop: &CancelToken) ->
                 .push(bar);
         }
         let pieces = groups.values().flat_map(|bars| bars.chunks(store.settings.batch_rows.max(1)));
-        let mut answers = futures_util::stream::iter(pieces)
+        let mut responses = futures_util::stream::iter(pieces)
             .map(|piece| {
                 let session = &session;
                 async move {
@@ -180,8 +180,8 @@ pub(super) fn write(store: &CassandraStore, bars: &[Bar], stop: &CancelToken) ->
                 }
             })
             .buffer_unordered(store.settings.in_flight.max(1));
-        while let Some(answer) = answers.next().await {
-            answer?;
+        while let Some(response) = responses.next().await {
+            response?;
         }
         Ok(())
     })

@@ -90,12 +90,12 @@ async fn tables(chain: &mut Chain, store: &CassandraStore, session: &Session) {
 /// How far the node's clock is ahead of ours, seconds; the request's own time is halved out.
 async fn node_clock(session: &Session, place: &str) -> Result<f64> {
     let before = clock::now().millis();
-    let answer = session
+    let response = session
         .query_unpaged("SELECT toUnixTimestamp(now()) FROM system.local", ())
         .await
         .map_err(|error| explain(&format!("ask the clock of {place}"), &error))?;
     let after = clock::now().millis();
-    let row = answer.into_rows_result().ok().and_then(|rows| rows.single_row::<(i64,)>().ok());
+    let row = response.into_rows_result().ok().and_then(|rows| rows.single_row::<(i64,)>().ok());
     let node = row.map(|(millis,)| millis).ok_or_else(|| Error::internal("the node's clock is no number"))?;
     Ok((node as f64 - (before as f64 + after as f64) / 2.0) / 1e3)
 }

@@ -89,21 +89,21 @@ impl Cells<'_, '_> {
     }
 
     /// Values of a record in the order of [`insert_order`], then the write timestamp in microseconds. With
-    /// `literal`, the statement itself contains the conditions.
+    /// `inlined_conditions`, the statement itself contains the conditions.
     #[inline]
-    pub(super) fn record(&mut self, record: &Record<&str>, literal: bool, stamp_ms: i64) {
+    pub(super) fn record(&mut self, record: &Record<&str>, inlined_conditions: bool, stamp_ms: i64) {
         match record {
-            Record::Trade(trade) => self.trade(trade, literal),
-            other => self.described(other, literal),
+            Record::Trade(trade) => self.trade(trade, inlined_conditions),
+            other => self.described(other, inlined_conditions),
         }
         self.long(version::write_timestamp(record, stamp_ms));
     }
 
     /// The values of any record, by the description of its kind.
-    fn described(&mut self, record: &Record<&str>, literal: bool) {
+    fn described(&mut self, record: &Record<&str>, inlined_conditions: bool) {
         let kind = record.kind();
         for column in insert_order(kind) {
-            if literal && column.name == "conditions" {
+            if inlined_conditions && column.name == "conditions" {
                 continue;
             }
             self.cell(column, (column.get)(record));
@@ -135,12 +135,12 @@ impl Cells<'_, '_> {
 
     /// As [`Cells::described`], by hand: most records are trades.
     #[inline]
-    fn trade(&mut self, trade: &Trade<&str>, literal: bool) {
+    fn trade(&mut self, trade: &Trade<&str>, inlined_conditions: bool) {
         self.key(trade.symbol, trade.ts, trade.feed);
         self.bytes(trade.venue.as_bytes());
         self.bytes(trade.id.as_bytes());
         self.bytes(&[u8::from(trade.canceled)]);
-        if !literal {
+        if !inlined_conditions {
             self.conditions(trade.conditions);
         }
         self.decimal(trade.price.raw());
@@ -275,8 +275,11 @@ mod tests {
         for row in all.rows() {
             let record = all.record(row);
             let Record::Trade(trade) = &record else { panic!() };
-            for literal in [false, true] {
-                assert_eq!(cells(|c| c.trade(trade, literal)), cells(|c| c.described(&record, literal)));
+            for inlined_conditions in [false, true] {
+                assert_eq!(
+                    cells(|c| c.trade(trade, inlined_conditions)),
+                    cells(|c| c.described(&record, inlined_conditions))
+                );
             }
         }
     }

@@ -18,7 +18,7 @@ mod check;
 mod connect;
 mod cql;
 mod directory;
-mod literal;
+mod inlined_conditions;
 mod order;
 mod read;
 mod schema;
@@ -49,7 +49,7 @@ use tokio::runtime::Runtime;
 /// The `[store.cassandra]` section of the configuration.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Settings {
+pub struct CassandraSettings {
     /// Replicas of each row in each datacenter that `init` creates.
     pub replication: u32,
     /// `LOCAL_QUORUM`, `LOCAL_ONE`, `QUORUM`, `ONE`, `ALL`.
@@ -77,7 +77,7 @@ pub struct Settings {
 pub struct CassandraStore {
     nodes: Vec<String>,
     keyspace: String,
-    settings: Settings,
+    settings: CassandraSettings,
     session: OnceLock<(Arc<Runtime>, Arc<Session>)>,
     bar_statements: OnceLock<bars::Statements>,
 }
@@ -86,14 +86,14 @@ pub struct CassandraStore {
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// Timeout of one request before it is retried.
-const ANSWER: Duration = Duration::from_secs(10);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl CassandraStore {
     /// `nodes` is `host[:port][,host[:port]]`.
     ///
     /// # Errors
     /// The keyspace name is invalid.
-    pub fn new(nodes: &str, keyspace: &str, settings: Settings) -> Result<Self> {
+    pub fn new(nodes: &str, keyspace: &str, settings: CassandraSettings) -> Result<Self> {
         let fits = keyspace.len() <= 48
             && keyspace.starts_with(|c: char| c.is_ascii_alphabetic())
             && keyspace.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
@@ -137,7 +137,7 @@ impl CassandraStore {
             .map_err(|error| Error::internal(format!("start a runtime: {error}")))?;
         let profile = ExecutionProfile::builder()
             .consistency(self.consistency()?)
-            .request_timeout(Some(ANSWER))
+            .request_timeout(Some(RESPONSE_TIMEOUT))
             .build();
         let connections = NonZeroUsize::new(self.settings.connections).unwrap_or(NonZeroUsize::MIN);
         let mut builder = SessionBuilder::new()

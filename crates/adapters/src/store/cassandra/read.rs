@@ -47,7 +47,7 @@ pub(super) fn count(store: &CassandraStore) -> Result<Counts> {
             let place = format!("count {}", store.describe());
             let by_symbol = counts.entry(kind).or_default();
             let all = std::mem::take(&mut partitions[kind as usize]);
-            let mut answers = futures_util::stream::iter(all)
+            let mut responses = futures_util::stream::iter(all)
                 .map(|(symbol, start)| {
                     let (session, statement, place) = (&session, &statement, &place);
                     async move {
@@ -64,8 +64,8 @@ pub(super) fn count(store: &CassandraStore) -> Result<Counts> {
                     }
                 })
                 .buffer_unordered(AT_ONCE);
-            while let Some(answer) = answers.next().await {
-                let (symbol, count) = answer?;
+            while let Some(response) = responses.next().await {
+                let (symbol, count) = response?;
                 *by_symbol.entry(symbol).or_default() += count;
             }
         }
@@ -162,7 +162,7 @@ pub(super) fn scan(store: &CassandraStore, scan: &Scan, sink: Sink<'_>) -> Resul
             let to = to - 1;
             let values = (&symbol, CqlTimestamp(bucket.millis()), CqlTime(from), CqlTime(to));
             let rows = page(&session, &statement, values, store).await?;
-            let answer = match kind {
+            let response = match kind {
                 Kind::Trade => {
                     let rows = rows.rows_stream::<TradeRow>();
                     drain(rows, |row| trade(&symbol, bucket, row, &mut *sink), &mut left, store).await?
@@ -173,7 +173,7 @@ pub(super) fn scan(store: &CassandraStore, scan: &Scan, sink: Sink<'_>) -> Resul
                     drain(rows, take, &mut left, store).await?
                 }
             };
-            if answer.is_break() {
+            if response.is_break() {
                 break;
             }
         }

@@ -65,7 +65,7 @@ fn refused(place: &str, error: &ExecutionError) -> Error {
 pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
     let (runtime, session) = store.session()?;
     let keyspace = &store.keyspace;
-    let mut said = Vec::new();
+    let mut report = Vec::new();
     runtime.block_on(async {
         let place = format!("set up {}", store.describe());
         let run = async |statement: String| {
@@ -83,7 +83,7 @@ pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
             store.settings.replication
         ))
         .await?;
-        said.push(format!("keyspace {keyspace}: {}", if existed { "exists" } else { "created" }));
+        report.push(format!("keyspace {keyspace}: {}", if existed { "exists" } else { "created" }));
         run(format!(
             "CREATE TABLE IF NOT EXISTS {keyspace}.migrations (version int PRIMARY KEY, at timestamp)"
         ))
@@ -132,7 +132,7 @@ pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
             let unfilled = version > done || missing.contains(&"directory");
             if version == DIRECTORY_VERSION && unfilled && !before.is_empty() {
                 let filled = directory::fill(&session, store).await?;
-                said.push(format!("table directory: {filled} buckets of existing records entered"));
+                report.push(format!("table directory: {filled} buckets of existing records entered"));
             }
             if version > done {
                 run(format!(
@@ -143,13 +143,13 @@ pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
         }
         for (name, _) in tables() {
             let verb = if missing.contains(&name) { "created" } else { "exists" };
-            said.push(format!("table {name}: {verb}, version {latest}"));
+            report.push(format!("table {name}: {verb}, version {latest}"));
         }
-        said.extend(durability_warning(&session, keyspace).await);
+        report.extend(durability_warning(&session, keyspace).await);
         Ok(())
     })?;
     check(store)?;
-    Ok(said)
+    Ok(report)
 }
 
 /// Copies of each row in a datacenter, by the keyspace's replication; `None` if there is no such keyspace.
@@ -159,9 +159,9 @@ pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
 pub(super) async fn copies(session: &Session, keyspace: &str) -> Result<Option<u32>> {
     let place = format!("look at keyspace {keyspace}");
     let text = format!("SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = '{keyspace}'");
-    let answer = session.query_unpaged(text, ()).await.map_err(|error| explain(&place, &error))?;
+    let response = session.query_unpaged(text, ()).await.map_err(|error| explain(&place, &error))?;
     let internal = |error: &dyn std::fmt::Display| Error::internal(format!("{place}: {error}"));
-    let rows = answer.into_rows_result().map_err(|error| internal(&error))?;
+    let rows = response.into_rows_result().map_err(|error| internal(&error))?;
     let row = rows.maybe_first_row::<(HashMap<String, String>,)>().map_err(|error| internal(&error))?;
     Ok(row.map(|(replication,)| {
         let copies = replication.iter().filter(|(name, _)| *name != "class");
@@ -177,7 +177,7 @@ pub(super) async fn durability_warning(session: &Session, keyspace: &str) -> Opt
         .query_unpaged("SELECT value FROM system_views.settings WHERE name = 'commitlog_sync'", ())
         .await
         .ok()
-        .and_then(|answer| answer.into_rows_result().ok()?.single_row::<(Option<String>,)>().ok()?.0);
+        .and_then(|response| response.into_rows_result().ok()?.single_row::<(Option<String>,)>().ok()?.0);
     warning(copies, mode.as_deref())
 }
 
@@ -216,8 +216,8 @@ async fn columns(session: &Session, keyspace: &str, place: &str) -> Result<Vec<C
     let text = format!(
         "SELECT table_name, column_name, type, kind FROM system_schema.columns WHERE keyspace_name = '{keyspace}'"
     );
-    let answer = session.query_unpaged(text, ()).await.map_err(|error| explain(place, &error))?;
-    let rows = answer.into_rows_result().map_err(|error| internal(&error))?;
+    let response = session.query_unpaged(text, ()).await.map_err(|error| explain(place, &error))?;
+    let rows = response.into_rows_result().map_err(|error| internal(&error))?;
     let rows = rows.rows::<(String, String, String, String)>().map_err(|error| internal(&error))?;
     rows.map(|row| {
         let (table, name, class, part) = row.map_err(|error| internal(&error))?;
@@ -298,14 +298,14 @@ pub(super) fn check(store: &CassandraStore) -> Result<()> {
             return Err(problem);
         }
         let place = format!("read the version of {}", store.describe());
-        let answer = session
+        let response = session
             .query_unpaged(format!("SELECT version FROM {}.migrations", store.keyspace), ())
             .await
             .map_err(|error| explain(&place, &error))?
             .into_rows_result()
             .map_err(|error| Error::internal(format!("{place}: {error}")))?;
         let versions =
-            answer.rows::<(i32,)>().map_err(|error| Error::internal(format!("{place}: {error}")))?;
+            response.rows::<(i32,)>().map_err(|error| Error::internal(format!("{place}: {error}")))?;
         let version = versions.flatten().map(|(version,)| version).max().unwrap_or(0);
         if version < VERSION {
             return Err(Error::user(format!(

@@ -3,7 +3,7 @@
 use openssl::error::ErrorStack;
 use openssl::ssl::{SslContext, SslContextBuilder, SslFiletype, SslMethod, SslVerifyMode};
 use openssl::x509::verify::X509CheckFlags;
-use ports::tls::{Tls, Verify};
+use ports::tls::{CertificateCheck, Tls};
 use ports::{Error, Result};
 
 /// A context for all nodes; `host` is the name that `verify = "full"` expects in their certificates.
@@ -46,9 +46,9 @@ pub(super) fn context(tls: &Tls, host: &str) -> Result<SslContext> {
         builder.check_private_key().map_err(fail("certificate and key do not belong together"))?;
     }
     match tls.verify {
-        Verify::None => builder.set_verify(SslVerifyMode::NONE),
-        Verify::Ca => builder.set_verify(SslVerifyMode::PEER),
-        Verify::Full => {
+        CertificateCheck::None => builder.set_verify(SslVerifyMode::NONE),
+        CertificateCheck::Ca => builder.set_verify(SslVerifyMode::PEER),
+        CertificateCheck::Full => {
             builder.set_verify(SslVerifyMode::PEER);
             let param = builder.verify_param_mut();
             param.set_hostflags(X509CheckFlags::NO_PARTIAL_WILDCARDS);
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_context_is_built_or_the_file_named() {
-        let tls = Tls { enabled: true, verify: Verify::Full, ..Tls::default() };
+        let tls = Tls { enabled: true, verify: CertificateCheck::Full, ..Tls::default() };
         assert!(context(&tls, "localhost").is_ok() && context(&tls, "127.0.0.1").is_ok());
         let missing = Tls { ca: "/no/such.pem".to_owned(), ..tls.clone() };
         assert!(context(&missing, "h").err().unwrap().to_string().contains("/no/such.pem"));

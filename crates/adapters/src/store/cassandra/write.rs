@@ -6,7 +6,7 @@
 //! accepted is halved until the invalid row is isolated, and only that row is rejected.
 
 use super::cql::Cells;
-use super::literal::{BOUND, Chosen, Literals, insert};
+use super::inlined_conditions::{BOUND, Chosen, InlinedConditions, insert};
 use super::order::{by_partition, pieces};
 use super::{CassandraStore, directory, explain, schema};
 use crate::store::seen::{BucketEntry, SeenBuckets};
@@ -32,7 +32,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 /// Capacity for unread acknowledgements: more than any caller has batches in flight.
-const ANSWERS: usize = 4_096;
+const COMPLETIONS: usize = 4_096;
 
 pub(super) struct CassandraWriter {
     shared: Arc<Shared>,
@@ -46,7 +46,7 @@ struct Shared {
     /// Enters a bucket in the directory.
     insert_bucket: PreparedStatement,
     seen: Mutex<SeenBuckets>,
-    literals: Arc<Literals>,
+    inlined: Arc<InlinedConditions>,
     /// Maximum number of rows in a batch.
     rows: usize,
     permits: Arc<Semaphore>,
@@ -66,7 +66,7 @@ struct Insert {
 
 /// The rows of one submitted batch, sorted by partition; shared by its requests and returned by the last.
 struct Job {
-    ticket: u64,
+    batch_id: u64,
     batch: Batch,
     order: Vec<u32>,
     /// A request ended without acknowledgement because of cancellation.
@@ -77,7 +77,7 @@ struct Job {
 impl CassandraWriter {
     pub(super) fn new(store: &CassandraStore, stop: &CancelToken) -> Result<Self> {
         let (runtime, session) = store.session()?;
-        let (sender, done) = crossbeam_channel::bounded(ANSWERS);
+        let (sender, done) = crossbeam_channel::bounded(COMPLETIONS);
         let rows = store.settings.batch_rows.clamp(1, 2_000);
         for table in Kind::ALL.map(Kind::plural).into_iter().chain(["directory"]) {
             let (keyspace, place) = (&store.keyspace, store.describe());
@@ -96,7 +96,7 @@ impl CassandraWriter {
             .block_on(directory::prepare_insert(&session, &store.keyspace))
             .map_err(|error| explain(&format!("prepare at {}", store.describe()), &error))?;
         let shared = Shared {
-            literals: Arc::new(Literals::new(&session, &store.keyspace)),
+            inlined: Arc::new(InlinedConditions::new(&session, &store.keyspace)),
             session,
             inserts,
             insert_bucket,
@@ -114,7 +114,7 @@ impl CassandraWriter {
 }
 
 impl Writer for CassandraWriter {
-    fn submit(&mut self, ticket: u64, batch: Batch) -> Result<()> {
+    fn submit(&mut self, batch_id: u64, batch: Batch) -> Result<()> {
         let (order, ends) = by_partition(&batch);
         let pieces = pieces(&batch, &order, &ends, self.shared.rows);
         let unseen = {
@@ -122,7 +122,7 @@ impl Writer for CassandraWriter {
             seen.unseen(&batch, order.iter().map(|at| &batch.rows()[*at as usize]))
         };
         let job = Arc::new(Job {
-            ticket,
+            batch_id,
             batch,
             order,
             abandoned: AtomicBool::new(false),
@@ -183,7 +183,9 @@ impl Shared {
     /// A batch in which some statements have inlined conditions.
     fn mixed(&self, kind: Kind, chosen: &Chosen) -> CqlBatch {
         let bound = &self.inserts[kind as usize].statement;
-        let statement = |at: &u8| chosen.known.get(*at as usize).map_or(bound, |(_, held)| held);
+        let statement = |at: &u8| {
+            chosen.known.get(*at as usize).map_or(bound, |(_, inlined_statements)| inlined_statements)
+        };
         let mut batch = CqlBatch::new(BatchType::Unlogged);
         batch.statements = chosen.which.iter().map(|at| statement(at).clone().into()).collect();
         batch.set_is_idempotent(true);
@@ -220,7 +222,7 @@ impl Shared {
             let row = |at: &u32| &job.batch.rows()[*at as usize];
             let kind = row(&rows[0]).kind();
             let conditions = rows.iter().map(|at| job.batch.conditions(row(at)));
-            let chosen = self.literals.choose(kind, conditions);
+            let chosen = self.inlined.choose(kind, conditions);
             let mixed = (!chosen.which.is_empty()).then(|| self.mixed(kind, &chosen));
             let batch = mixed.as_ref().unwrap_or_else(|| self.batch(kind, rows.len()));
             let values = Rows { job, which: &chosen.which, from, to };
@@ -264,7 +266,7 @@ impl Shared {
         if !job.abandoned.into_inner() {
             let refused = job.refused.into_inner().unwrap_or_else(PoisonError::into_inner);
             // The receiver is gone only after the whole pipeline.
-            let _ = self.done.send(Done { ticket: job.ticket, batch: job.batch, refused });
+            let _ = self.done.send(Done { batch_id: job.batch_id, batch: job.batch, refused });
         }
     }
 
@@ -356,8 +358,8 @@ impl<'r> BatchValuesIterator<'r> for RowsIter<'r> {
         let batch = &self.job.batch;
         let row = &batch.rows()[self.job.order[self.at as usize] as usize];
         self.at += 1;
-        let literal = self.which.next().is_some_and(|at| *at != BOUND);
-        Cells(writer).record(&batch.record(row), literal, row.stamp_ms);
+        let inlined_conditions = self.which.next().is_some_and(|at| *at != BOUND);
+        Cells(writer).record(&batch.record(row), inlined_conditions, row.stamp_ms);
         Some(Ok(()))
     }
 

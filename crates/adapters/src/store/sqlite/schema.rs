@@ -95,7 +95,7 @@ impl SqliteStore {
             fill_directory(connection).map_err(&fail)?;
         }
         connection.execute_batch(&format!("PRAGMA user_version = {VERSION}; COMMIT")).map_err(&fail)?;
-        let said = if version == VERSION && !recreated.is_empty() {
+        let report = if version == VERSION && !recreated.is_empty() {
             format!(
                 "store {}: version {version}, missing tables created: {}",
                 self.path.display(),
@@ -106,7 +106,7 @@ impl SqliteStore {
         } else {
             format!("store {}: version {version} -> {VERSION}", self.path.display())
         };
-        Ok(vec![said])
+        Ok(vec![report])
     }
 
     /// Compares the tables with those of a new file.

@@ -43,8 +43,8 @@ fn broken<T>(_: T) -> Error {
 }
 
 impl Writer for SqliteWriter {
-    fn submit(&mut self, ticket: u64, batch: Batch) -> Result<()> {
-        self.work.send((ticket, batch)).map_err(broken)
+    fn submit(&mut self, batch_id: u64, batch: Batch) -> Result<()> {
+        self.work.send((batch_id, batch)).map_err(broken)
     }
 
     fn completed(&mut self, wait: Duration) -> Result<Option<Done>> {
@@ -82,8 +82,8 @@ fn write_all(
                 }
             }
         };
-        for ((ticket, batch), refused) in waiting.drain(..).zip(refused) {
-            if outgoing.send(Done { ticket, batch, refused }).is_err() {
+        for ((batch_id, batch), refused) in waiting.drain(..).zip(refused) {
+            if outgoing.send(Done { batch_id, batch, refused }).is_err() {
                 return;
             }
         }

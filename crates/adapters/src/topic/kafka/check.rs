@@ -1,6 +1,6 @@
 //! Checks a cluster link by link: addresses, TLS, login, brokers, topics, the group.
 
-use super::{ANSWER, KafkaTopics, Quiet, explain};
+use super::{KafkaTopics, Quiet, RESPONSE_TIMEOUT, explain};
 use ports::check::{Chain, connect, host_and_port, resolve};
 use ports::topic::{Names, PartitionLag, Topics};
 use ports::{Error, Result};
@@ -171,13 +171,13 @@ fn partition_lag(
         list.add_partition_range(name, 0, count - 1);
     }
     let failed = topics.refused("ask for committed offsets");
-    let committed = client.committed_offsets(list, ANSWER).map_err(&failed)?;
+    let committed = client.committed_offsets(list, RESPONSE_TIMEOUT).map_err(&failed)?;
     let mut lag = Vec::new();
     for element in committed.elements() {
         element.error().map_err(&failed)?;
         let (topic, partition) = (element.topic().to_owned(), element.partition());
         let (low, end) = client
-            .fetch_watermarks(&topic, partition, ANSWER)
+            .fetch_watermarks(&topic, partition, RESPONSE_TIMEOUT)
             .map_err(topics.refused("ask for the end of a partition"))?;
         let committed = if let Offset::Offset(next) = element.offset() { Some(next) } else { None };
         lag.push(PartitionLag { topic, partition, committed, start: low, end });

@@ -3,7 +3,7 @@
 use super::membership::Membership;
 use super::positions::Positions;
 use super::queue::Queue;
-use super::{ANSWER, KafkaTopics, explain};
+use super::{KafkaTopics, RESPONSE_TIMEOUT, explain};
 use ports::batch::Partition;
 use ports::topic::{Consumer, Fetched, LossCause, LostRange, OnRevoke, Topics};
 use ports::{Error, Result};
@@ -75,7 +75,7 @@ pub(super) struct KafkaConsumer {
     /// Number of rebalances when partitions were last found to have been added.
     grown_at: Option<u64>,
     grouped: bool,
-    told: Cell<Option<Instant>>,
+    reported: Cell<Option<Instant>>,
 }
 
 impl KafkaConsumer {
@@ -102,10 +102,11 @@ impl KafkaConsumer {
         }
         topics.finish(&mut config)?;
         let leaves = !group.is_empty() && config.get("group.instance.id").is_none();
-        let mut asking = topics.base();
-        topics.finish(&mut asking)?;
-        let asker = asking.create_with_context(super::Quiet).map_err(topics.refused("open a client"))?;
-        let positions = Positions::new(asker, topics, names);
+        let mut query_config = topics.base();
+        topics.finish(&mut query_config)?;
+        let query_client =
+            query_config.create_with_context(super::Quiet).map_err(topics.refused("open a client"))?;
+        let positions = Positions::new(query_client, topics, names);
         let consumer: BaseConsumer<Membership> = config
             .create_with_context(Membership::new(names, positions))
             .map_err(topics.refused("open a consumer"))?;
@@ -133,24 +134,24 @@ impl KafkaConsumer {
             partitions,
             grown_at: None,
             grouped: !group.is_empty(),
-            told: Cell::new(None),
+            reported: Cell::new(None),
         })
     }
 
     /// Most poll errors only report an unreachable broker: they are logged now and then, and waited out.
-    fn news(&self, topic: &str, error: &KafkaError) -> Result<()> {
+    fn poll_error(&self, topic: &str, error: &KafkaError) -> Result<()> {
         let place = format!("fetch {topic} from {}", self.topics.describe()).replace("  ", " ");
-        self.tell(explain(&place, error))
+        self.report(explain(&place, error))
     }
 
-    fn tell(&self, error: Error) -> Result<()> {
+    fn report(&self, error: Error) -> Result<()> {
         if !error.retryable() {
             return Err(error);
         }
-        let told = self.told.get();
-        if told.is_none_or(|told| told.elapsed() > Duration::from_secs(10)) {
+        let reported = self.reported.get();
+        if reported.is_none_or(|reported| reported.elapsed() > Duration::from_secs(10)) {
             tracing::warn!("{error}; waiting");
-            self.told.set(Some(Instant::now()));
+            self.reported.set(Some(Instant::now()));
         }
         Ok(())
     }
@@ -182,7 +183,7 @@ impl Consumer for KafkaConsumer {
 
     fn fetch(&mut self, max: usize, wait: Duration, sink: &mut dyn FnMut(&dyn Fetched)) -> Result<usize> {
         // The group's events first: they are rare and handled within this call.
-        let mut strays = 0;
+        let mut bypassed = 0;
         while let Some(event) = self.consumer.poll(Duration::ZERO) {
             match event {
                 // Messages fetched before their partition was forwarded.
@@ -192,14 +193,14 @@ impl Consumer for KafkaConsumer {
                     let end = (message.offset() + 1, super::native::NO_EPOCH);
                     self.consumer.context().positions().handed.insert(partition, end);
                     sink(&Borrowed { message: &message, partition });
-                    strays += 1;
+                    bypassed += 1;
                 }
-                Err(error) => self.news("", &error)?,
+                Err(error) => self.poll_error("", &error)?,
             }
         }
-        if strays > 0 {
-            tracing::debug!(strays, "messages that bypassed the queue");
-            return Ok(strays);
+        if bypassed > 0 {
+            tracing::debug!(bypassed, "messages that bypassed the queue");
+            return Ok(bypassed);
         }
         let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         let mut handed = std::mem::take(&mut self.consumer.context().positions().handed);
@@ -218,7 +219,7 @@ impl Consumer for KafkaConsumer {
             };
             if refused.is_none() {
                 drop(positions);
-                self.news(&topic, &KafkaError::MessageConsumption(code))?;
+                self.poll_error(&topic, &KafkaError::MessageConsumption(code))?;
                 return Ok(got);
             }
         }
@@ -263,7 +264,7 @@ impl Consumer for KafkaConsumer {
         }
         let committed = self
             .consumer
-            .committed_offsets(list, ANSWER)
+            .committed_offsets(list, RESPONSE_TIMEOUT)
             .map_err(self.topics.refused("request committed offsets"))?;
         let mut lag = 0;
         for element in committed.elements() {
@@ -284,7 +285,7 @@ impl Consumer for KafkaConsumer {
         }
         let committed = self
             .consumer
-            .committed_offsets(assigned, ANSWER)
+            .committed_offsets(assigned, RESPONSE_TIMEOUT)
             .map_err(self.topics.refused("request committed offsets"))?;
         let mut ahead = 0;
         for element in committed.elements() {
@@ -347,8 +348,8 @@ impl KafkaConsumer {
         let partition = Partition { topic: index, number };
         let positions = self.consumer.context().positions();
         let (low, high) = positions
-            .asker
-            .fetch_watermarks(topic, number, ANSWER)
+            .query_client
+            .fetch_watermarks(topic, number, RESPONSE_TIMEOUT)
             .map_err(self.topics.refused("request the end of a partition"))?;
         let mut next = next.unwrap_or(low).max(low);
         // Everything delivered is accounted for: the offsets between there and the position are markers.
@@ -385,7 +386,7 @@ pub(super) fn read_all(
     for (index, (name, count)) in names.iter().zip(&counts).enumerate() {
         for number in 0..*count {
             let (low, high) = consumer
-                .fetch_watermarks(name, number, ANSWER)
+                .fetch_watermarks(name, number, RESPONSE_TIMEOUT)
                 .map_err(topics.refused("request the end of a partition"))?;
             if low < high {
                 open.insert((index as u16, number), high);

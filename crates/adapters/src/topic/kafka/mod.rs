@@ -32,7 +32,7 @@ use std::time::Duration;
 /// The `[topic.kafka]` section of the configuration.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Settings {
+pub struct KafkaSettings {
     /// Replicas of each partition that `init` creates.
     pub replication: i32,
     /// `none`, `lz4`, `gzip` or `snappy`.
@@ -53,7 +53,7 @@ pub struct Settings {
 }
 
 #[cfg(test)]
-impl Settings {
+impl KafkaSettings {
     fn for_tests() -> Self {
         Self {
             replication: 1,
@@ -72,13 +72,13 @@ impl Settings {
 #[derive(Debug, Clone)]
 pub struct KafkaTopics {
     brokers: String,
-    settings: Settings,
+    settings: KafkaSettings,
     positions: String,
     stop: CancelToken,
 }
 
 /// Timeout of one broker response.
-const ANSWER: Duration = Duration::from_secs(5);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Forwards librdkafka's own log at debug level: relevant failures reach people as errors.
 #[derive(Debug, Clone, Copy)]
@@ -100,7 +100,7 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
 impl KafkaTopics {
     /// `brokers` is `host:port[,host:port]`; `positions` names the compacted topic of source positions.
     #[must_use]
-    pub fn new(brokers: &str, settings: Settings, positions: String, stop: CancelToken) -> Self {
+    pub fn new(brokers: &str, settings: KafkaSettings, positions: String, stop: CancelToken) -> Self {
         Self { brokers: brokers.to_owned(), settings, positions, stop }
     }
 
@@ -131,7 +131,7 @@ impl KafkaTopics {
 
     /// The cluster's metadata, or why there is no connection to it. Only for a client that has not joined a group.
     fn connect(&self, client: &rdkafka::client::Client<impl ClientContext>) -> Result<Metadata> {
-        client.fetch_metadata(None, ANSWER).map_err(|error| {
+        client.fetch_metadata(None, RESPONSE_TIMEOUT).map_err(|error| {
             let place = format!("connect to {}", self.describe());
             let error = explain(&place, &error);
             let reported = native::connection_errors(client.native_ptr());
@@ -145,7 +145,8 @@ impl KafkaTopics {
         client: &rdkafka::client::Client<impl ClientContext>,
         topics: &[String],
     ) -> Result<Vec<i32>> {
-        let metadata = client.fetch_metadata(None, ANSWER).map_err(self.refused("list the topics"))?;
+        let metadata =
+            client.fetch_metadata(None, RESPONSE_TIMEOUT).map_err(self.refused("list the topics"))?;
         topics
             .iter()
             .map(|name| {
@@ -222,7 +223,7 @@ impl Topics for KafkaTopics {
         let admin: AdminClient<Quiet> =
             config.create_with_context(Quiet).map_err(self.refused("open an admin client"))?;
         let metadata = self.connect(admin.inner())?;
-        let mut said = Vec::new();
+        let mut report = Vec::new();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -238,7 +239,7 @@ impl Topics for KafkaTopics {
                         spec.partitions
                     )
                 };
-                said.push(format!("topic {}: exists, {have} partitions{note}", spec.name));
+                report.push(format!("topic {}: exists, {have} partitions{note}", spec.name));
                 continue;
             }
             let mut topic = NewTopic::new(
@@ -250,14 +251,14 @@ impl Topics for KafkaTopics {
                 topic = topic.set("cleanup.policy", "compact");
             }
             let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)));
-            let answers = runtime
+            let responses = runtime
                 .block_on(admin.create_topics([&topic], &options))
                 .map_err(self.refused("create topics"))?;
-            for answer in answers {
-                match answer {
-                    Ok(name) => said.push(format!("topic {name}: created, {} partitions", spec.partitions)),
+            for response in responses {
+                match response {
+                    Ok(name) => report.push(format!("topic {name}: created, {} partitions", spec.partitions)),
                     Err((name, RDKafkaErrorCode::TopicAlreadyExists)) => {
-                        said.push(format!("topic {name}: exists"));
+                        report.push(format!("topic {name}: exists"));
                     }
                     Err((name, code)) => {
                         let place = format!("create topic {name} at {}", self.describe());
@@ -269,8 +270,10 @@ impl Topics for KafkaTopics {
         // A new topic is not immediately in every broker's metadata, but the next process must find it.
         let since = std::time::Instant::now();
         loop {
-            let metadata =
-                admin.inner().fetch_metadata(None, ANSWER).map_err(self.refused("list the topics"))?;
+            let metadata = admin
+                .inner()
+                .fetch_metadata(None, RESPONSE_TIMEOUT)
+                .map_err(self.refused("list the topics"))?;
             let leads = |topic: &rdkafka::metadata::MetadataTopic| {
                 !topic.partitions().is_empty() && topic.partitions().iter().all(|p| p.leader() >= 0)
             };
@@ -290,7 +293,7 @@ impl Topics for KafkaTopics {
                 Some(_) => std::thread::sleep(Duration::from_millis(100)),
             }
         }
-        Ok(said)
+        Ok(report)
     }
 
     fn producer(&self) -> Result<Box<dyn Producer>> {

@@ -5,7 +5,7 @@
 //! partition is read from its first offset. Storing a record again changes nothing.
 
 use super::native::{self, NO_EPOCH};
-use super::{ANSWER, KafkaTopics, Quiet};
+use super::{KafkaTopics, Quiet, RESPONSE_TIMEOUT};
 use ports::batch::Partition;
 use ports::cancel::Backoff;
 use ports::topic::{LossCause, LostRange};
@@ -27,7 +27,7 @@ fn id_of(metadata: &str) -> Option<&str> {
 /// Tracks the positions of one member.
 pub(super) struct Positions {
     /// Client for topic queries; the member's own connections are busy with long polls.
-    pub(super) asker: BaseConsumer<Quiet>,
+    pub(super) query_client: BaseConsumer<Quiet>,
     topics: KafkaTopics,
     names: Vec<String>,
     /// Ids of the topics at the time their partitions were assigned.
@@ -47,9 +47,9 @@ struct Start {
 }
 
 impl Positions {
-    pub(super) fn new(asker: BaseConsumer<Quiet>, topics: &KafkaTopics, names: &[String]) -> Self {
+    pub(super) fn new(query_client: BaseConsumer<Quiet>, topics: &KafkaTopics, names: &[String]) -> Self {
         Self {
-            asker,
+            query_client,
             topics: topics.clone(),
             names: names.to_vec(),
             ids: BTreeMap::new(),
@@ -122,8 +122,8 @@ impl Positions {
         list: &TopicPartitionList,
     ) -> Result<Vec<Start>, String> {
         let committed =
-            consumer.committed_offsets(list.clone(), ANSWER).map_err(|error| error.to_string())?;
-        self.ids = native::topic_ids(self.asker.client().native_ptr(), &self.names, ANSWER)?;
+            consumer.committed_offsets(list.clone(), RESPONSE_TIMEOUT).map_err(|error| error.to_string())?;
+        self.ids = native::topic_ids(self.query_client.client().native_ptr(), &self.names, RESPONSE_TIMEOUT)?;
         let (mut starts, mut lost) = (Vec::new(), Vec::new());
         for element in committed.elements() {
             element.error().map_err(|error| error.to_string())?;
@@ -166,7 +166,7 @@ impl Positions {
     }
 
     fn range(&self, topic: &str, number: i32) -> Result<(i64, i64), String> {
-        self.asker.fetch_watermarks(topic, number, ANSWER).map_err(|error| error.to_string())
+        self.query_client.fetch_watermarks(topic, number, RESPONSE_TIMEOUT).map_err(|error| error.to_string())
     }
 
     /// Checks once a second whether a topic was recreated, and at once if a position was `refused` as out of
@@ -181,7 +181,7 @@ impl Positions {
         }
         self.checked = Instant::now();
         let positions = consumer.position().map_err(|error| error.to_string())?;
-        let ids = native::topic_ids(self.asker.client().native_ptr(), &self.names, ANSWER)?;
+        let ids = native::topic_ids(self.query_client.client().native_ptr(), &self.names, RESPONSE_TIMEOUT)?;
         for element in positions.elements() {
             let (topic, number) = (element.topic(), element.partition());
             let Some(partition) = self.partition(topic, number) else { continue };
@@ -204,7 +204,7 @@ impl Positions {
             };
             let (from, to, cause) = loss;
             consumer
-                .seek(topic, number, Offset::Offset(low), ANSWER)
+                .seek(topic, number, Offset::Offset(low), RESPONSE_TIMEOUT)
                 .map_err(|error| format!("seek {topic}/{number}: {error}"))?;
             self.handed.remove(&partition);
             self.lost.push(LostRange { partition, from, to, resume: low, cause });

@@ -96,7 +96,7 @@ impl KafkaProducer {
     /// Waits for acknowledgement of everything sent; warns if that takes long; returns early when cancelled.
     fn settle(&self, deadline: Duration) -> Result<usize> {
         let start = Instant::now();
-        let mut told = Instant::now();
+        let mut reported = Instant::now();
         loop {
             // The binding's own flush polls only every 100 ms, which would delay a live stream's records.
             let look = Instant::now();
@@ -111,13 +111,13 @@ impl KafkaProducer {
             if start.elapsed() >= deadline {
                 return Ok(waiting);
             }
-            if told.elapsed() > PATIENCE {
+            if reported.elapsed() > PATIENCE {
                 tracing::warn!(
                     waiting,
                     topic = self.topics.describe(),
                     "waiting for acknowledgement of messages"
                 );
-                told = Instant::now();
+                reported = Instant::now();
             }
         }
     }
@@ -134,7 +134,7 @@ impl Producer for KafkaProducer {
             .payload(message.payload)
             .timestamp(message.stamp_ms)
             .headers(headers);
-        let mut told = Instant::now();
+        let mut reported = Instant::now();
         loop {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
@@ -142,15 +142,15 @@ impl Producer for KafkaProducer {
                     record = back;
                     self.producer.poll(Duration::from_millis(5));
                     self.check()?;
-                    if self.stop.is_cancelled() && told.elapsed() > Duration::from_secs(1) {
+                    if self.stop.is_cancelled() && reported.elapsed() > Duration::from_secs(1) {
                         return Err(Error::external("stopped while the topic accepted no messages"));
                     }
-                    if told.elapsed() > PATIENCE {
+                    if reported.elapsed() > PATIENCE {
                         tracing::warn!(
                             topic = self.topics.describe(),
                             "the topic accepts no messages; waiting"
                         );
-                        told = Instant::now();
+                        reported = Instant::now();
                     }
                 }
                 Err((error, _)) => {

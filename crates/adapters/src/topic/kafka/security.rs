@@ -1,8 +1,8 @@
 //! TLS and SASL settings as properties of librdkafka.
 
-use super::Settings;
+use super::KafkaSettings;
 use ports::secret::Secret;
-use ports::tls::Verify;
+use ports::tls::CertificateCheck;
 use ports::{Error, Result};
 use rdkafka::ClientConfig;
 use serde::Deserialize;
@@ -29,7 +29,7 @@ const MECHANISMS: [&str; 4] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTH
 ///
 /// # Errors
 /// The mechanism is unknown or has no user name, or a certificate has no key.
-pub(super) fn apply(settings: &Settings, config: &mut ClientConfig) -> Result<()> {
+pub(super) fn apply(settings: &KafkaSettings, config: &mut ClientConfig) -> Result<()> {
     let (tls, sasl) = (&settings.tls, &settings.sasl);
     let protocol = match (tls.enabled, !sasl.mechanism.is_empty()) {
         (false, false) => return Ok(()),
@@ -60,11 +60,11 @@ pub(super) fn apply(settings: &Settings, config: &mut ClientConfig) -> Result<()
             config.set("ssl.key.password", tls.key_password.reveal());
         }
         match tls.verify {
-            Verify::Full => {}
-            Verify::Ca => {
+            CertificateCheck::Full => {}
+            CertificateCheck::Ca => {
                 config.set("ssl.endpoint.identification.algorithm", "none");
             }
-            Verify::None => {
+            CertificateCheck::None => {
                 config.set("enable.ssl.certificate.verification", "false");
             }
         }
@@ -104,7 +104,7 @@ mod tests {
     use ports::tls::Tls;
 
     fn properties(tls: Tls, sasl: Sasl) -> Result<ClientConfig> {
-        let settings = Settings { tls, sasl, ..Settings::for_tests() };
+        let settings = KafkaSettings { tls, sasl, ..KafkaSettings::for_tests() };
         let mut config = ClientConfig::new();
         apply(&settings, &mut config).map(|()| config)
     }
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(both.get("security.protocol"), Some("SASL_SSL"));
         assert_eq!(both.get("sasl.mechanism"), Some("SCRAM-SHA-512"));
         assert_eq!(both.get("sasl.password"), Some("hush"));
-        let lax = properties(Tls { verify: Verify::None, ..tls() }, Sasl::default()).unwrap();
+        let lax = properties(Tls { verify: CertificateCheck::None, ..tls() }, Sasl::default()).unwrap();
         assert_eq!(lax.get("enable.ssl.certificate.verification"), Some("false"));
     }
 

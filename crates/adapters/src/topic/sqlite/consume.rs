@@ -1,6 +1,6 @@
 //! The reading side in SQLite: a group member that shares the partitions by lease.
 
-use super::turn::Turn;
+use super::write_queue::WriteQueue;
 use super::{LEASE, scan, sql};
 use ports::batch::Partition;
 use ports::topic::{Consumer, Fetched, OnRevoke};
@@ -19,16 +19,16 @@ struct Owned {
 pub(super) struct LocalConsumer {
     connection: Connection,
     path: PathBuf,
-    line: Arc<Turn>,
+    state: Arc<WriteQueue>,
     names: Vec<String>,
     ids: Vec<(i64, i32)>,
     group: String,
     member: String,
     owned: Vec<Owned>,
     paused: bool,
-    next_beat: Instant,
+    next_renewal: Instant,
     on_revoke: OnRevoke,
-    turn: usize,
+    write_queue: usize,
 }
 
 impl LocalConsumer {
@@ -36,7 +36,7 @@ impl LocalConsumer {
     pub(super) fn new(
         connection: Connection,
         path: &Path,
-        line: &Arc<Turn>,
+        state: &Arc<WriteQueue>,
         group: &str,
         names: &[String],
         ids: Vec<(i64, i32)>,
@@ -44,26 +44,26 @@ impl LocalConsumer {
         Self {
             connection,
             path: path.to_owned(),
-            line: Arc::clone(line),
+            state: Arc::clone(state),
             names: names.to_vec(),
             ids,
             group: group.to_owned(),
             member: format!("{}-{:x}", std::process::id(), clock::now().0),
             owned: Vec::new(),
             paused: false,
-            next_beat: Instant::now(),
+            next_renewal: Instant::now(),
             on_revoke: Box::new(|_| Vec::new()),
-            turn: 0,
+            write_queue: 0,
         }
     }
 
     /// Renews the lease and agrees on partition ownership: partitions in order, assigned round-robin to the
     /// live members in order.
-    fn beat(&mut self) -> Result<()> {
-        if Instant::now() < self.next_beat {
+    fn renew(&mut self) -> Result<()> {
+        if Instant::now() < self.next_renewal {
             return Ok(());
         }
-        self.next_beat = Instant::now() + LEASE / 6;
+        self.next_renewal = Instant::now() + LEASE / 6;
         if self.group.is_empty() {
             // A reader without a group owns all partitions.
             if self.owned.is_empty() {
@@ -97,7 +97,7 @@ impl LocalConsumer {
 
     fn share(&self) -> Result<Vec<(i64, Partition)>> {
         let fail = sql(&self.path, "renew the group lease");
-        let _held = self.line.take();
+        let _held = self.state.take();
         let (now, oldest) = (clock::now().millis(), clock::now().millis() - LEASE.as_millis() as i64);
         let tx = rusqlite::Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
             .map_err(&fail)?;
@@ -129,7 +129,7 @@ impl LocalConsumer {
 
     /// A partition is claimed only once its former owner has released it or is dead.
     fn claim(&self, id: i64, number: i32) -> Result<bool> {
-        let _held = self.line.take();
+        let _held = self.state.take();
         self.connection
             .execute(
                 "INSERT OR IGNORE INTO owners VALUES (?, ?, ?, ?)",
@@ -148,7 +148,7 @@ impl LocalConsumer {
     }
 
     fn release(&self, partition: Partition) -> Result<()> {
-        let _held = self.line.take();
+        let _held = self.state.take();
         self.connection
             .execute(
                 "DELETE FROM owners WHERE grp = ? AND topic = ? AND number = ? AND member = ?",
@@ -189,14 +189,14 @@ impl Consumer for LocalConsumer {
     fn fetch(&mut self, max: usize, wait: Duration, sink: &mut dyn FnMut(&dyn Fetched)) -> Result<usize> {
         let end = Instant::now() + wait;
         loop {
-            self.beat()?;
+            self.renew()?;
             let mut got = 0;
             if !self.paused && !self.owned.is_empty() {
                 // A fair share each, starting with another partition every time.
                 let share = (max / self.owned.len()).max(1) as i64;
-                self.turn += 1;
+                self.write_queue += 1;
                 for step in 0..self.owned.len() {
-                    let index = (self.turn + step) % self.owned.len();
+                    let index = (self.write_queue + step) % self.owned.len();
                     let own = &mut self.owned[index];
                     let room = ((max - got) as i64).min(share.max(if step == 0 { share } else { 0 }));
                     if room <= 0 {
@@ -219,7 +219,7 @@ impl Consumer for LocalConsumer {
         if offsets.is_empty() {
             return Ok(());
         }
-        let _held = self.line.take();
+        let _held = self.state.take();
         let fail = sql(&self.path, "commit offsets");
         let tx = rusqlite::Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
             .map_err(&fail)?;
@@ -268,7 +268,7 @@ impl Consumer for LocalConsumer {
 
 impl Drop for LocalConsumer {
     fn drop(&mut self) {
-        let _held = self.line.take();
+        let _held = self.state.take();
         // Leaving at once spares the others the wait for the lease to expire; if it fails, the lease expires.
         for sql in [
             "DELETE FROM members WHERE grp = ? AND member = ?",

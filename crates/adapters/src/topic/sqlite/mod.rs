@@ -7,7 +7,7 @@
 
 mod consume;
 mod produce;
-mod turn;
+mod write_queue;
 
 use ports::batch::Partition;
 use ports::check::Chain;
@@ -17,7 +17,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use turn::Turn;
+use write_queue::WriteQueue;
 
 /// Version of SQLite, for example `3.50.2`.
 #[must_use]
@@ -50,7 +50,7 @@ CREATE TABLE IF NOT EXISTS positions (source TEXT PRIMARY KEY, position BLOB NOT
 pub struct SqliteTopics {
     path: PathBuf,
     /// Queue of all writers that use these topics.
-    turn: Arc<Turn>,
+    write_queue: Arc<WriteQueue>,
 }
 
 fn sql(path: &Path, doing: &str) -> impl Fn(rusqlite::Error) -> Error + use<> {
@@ -71,7 +71,7 @@ impl SqliteTopics {
     /// Topics in the file at `path`, created on first use.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), turn: Arc::default() }
+        Self { path: path.into(), write_queue: Arc::default() }
     }
 
     fn open(&self) -> Result<Connection> {
@@ -138,7 +138,7 @@ impl Topics for SqliteTopics {
     fn init(&self, specs: &[TopicSpec]) -> Result<Vec<String>> {
         let connection = self.open()?;
         let fail = sql(&self.path, "create topics");
-        let mut said = Vec::new();
+        let mut report = Vec::new();
         for spec in specs {
             let made = connection
                 .execute(
@@ -150,19 +150,26 @@ impl Topics for SqliteTopics {
                 .query_row("SELECT partitions FROM topics WHERE name = ?", [&spec.name], |row| row.get(0))
                 .map_err(&fail)?;
             let verb = if made == 1 { "created" } else { "exists" };
-            said.push(format!("topic {}: {verb}, {have} partitions", spec.name));
+            report.push(format!("topic {}: {verb}, {have} partitions", spec.name));
         }
-        Ok(said)
+        Ok(report)
     }
 
     fn producer(&self) -> Result<Box<dyn Producer>> {
-        Ok(Box::new(produce::LocalProducer::new(self.open()?, &self.path, &self.turn)))
+        Ok(Box::new(produce::LocalProducer::new(self.open()?, &self.path, &self.write_queue)))
     }
 
     fn consumer(&self, group: &str, topics: &[String]) -> Result<Box<dyn Consumer>> {
         let connection = self.open()?;
         let ids = self.ids(&connection, topics)?;
-        Ok(Box::new(consume::LocalConsumer::new(connection, &self.path, &self.turn, group, topics, ids)))
+        Ok(Box::new(consume::LocalConsumer::new(
+            connection,
+            &self.path,
+            &self.write_queue,
+            group,
+            topics,
+            ids,
+        )))
     }
 
     fn read_all(&self, topics: &[String], sink: &mut dyn FnMut(&dyn Fetched)) -> Result<u64> {

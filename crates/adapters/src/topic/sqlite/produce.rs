@@ -1,6 +1,6 @@
 //! The appending side in SQLite.
 
-use super::turn::{Held, Turn};
+use super::write_queue::{WriteQueue, WriteTurn};
 use super::{missing, sql};
 use ports::Result;
 use ports::topic::{Message, Producer};
@@ -28,17 +28,17 @@ pub(super) struct LocalProducer {
     topics: BTreeMap<String, LocalTopic>,
     pending: usize,
     opened: Instant,
-    turn: Arc<Turn>,
+    write_queue: Arc<WriteQueue>,
     /// State of the open transaction.
-    held: Option<Held>,
+    held: Option<WriteTurn>,
 }
 
 impl LocalProducer {
-    pub(super) fn new(connection: Connection, path: &Path, turn: &Arc<Turn>) -> Self {
+    pub(super) fn new(connection: Connection, path: &Path, write_queue: &Arc<WriteQueue>) -> Self {
         Self {
             connection,
             path: path.to_owned(),
-            turn: Arc::clone(turn),
+            write_queue: Arc::clone(write_queue),
             held: None,
             topics: BTreeMap::new(),
             pending: 0,
@@ -48,7 +48,7 @@ impl LocalProducer {
 
     /// Takes the write lock and rereads offsets that other processes may have advanced.
     fn begin(&mut self) -> Result<()> {
-        let held = self.turn.take();
+        let held = self.write_queue.take();
         self.connection.execute_batch("BEGIN IMMEDIATE").map_err(sql(&self.path, "begin appending"))?;
         self.held = Some(held);
         self.topics.clear();
@@ -140,7 +140,7 @@ impl Producer for LocalProducer {
     }
 
     fn save_position(&mut self, source: &str, position: &[u8]) -> Result<()> {
-        let _held = (self.pending == 0).then(|| self.turn.take());
+        let _held = (self.pending == 0).then(|| self.write_queue.take());
         self.connection
             .execute("INSERT OR REPLACE INTO positions VALUES (?, ?)", params![source, position])
             .map_err(sql(&self.path, "save the source's position"))?;

@@ -16,7 +16,7 @@ pub(super) struct Key(u64);
 pub(super) struct Text(u32);
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Known {
+pub(super) struct KnownTrade {
     pub(super) ts: i64,
     pub(super) conditions: Text,
     pub(super) tape: Text,
@@ -26,7 +26,7 @@ pub(super) struct Known {
 
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    known: FxHashMap<Key, Known>,
+    known: FxHashMap<Key, KnownTrade>,
     order: VecDeque<Key>,
     texts: Vec<Box<str>>,
     numbers: FxHashMap<Box<str>, u32>,
@@ -49,7 +49,7 @@ impl Memory {
         Key(xxhash_rust::xxh3::xxh3_64(&bytes[..length]))
     }
 
-    pub(super) fn remember(&mut self, key: Key, known: Known) {
+    pub(super) fn remember(&mut self, key: Key, known: KnownTrade) {
         if self.known.insert(key, known).is_none() {
             self.order.push_back(key);
             if self.order.len() > REMEMBERED
@@ -60,12 +60,12 @@ impl Memory {
         }
     }
 
-    pub(super) fn find(&self, key: Key) -> Option<&Known> {
+    pub(super) fn find(&self, key: Key) -> Option<&KnownTrade> {
         self.known.get(&key)
     }
 
     /// Marks a known trade as canceled.
-    pub(super) fn cancel(&mut self, key: Key) -> Option<Known> {
+    pub(super) fn cancel(&mut self, key: Key) -> Option<KnownTrade> {
         let known = self.known.get_mut(&key)?;
         known.canceled = true;
         Some(*known)

@@ -20,17 +20,17 @@ mod memory;
 #[cfg(test)]
 mod tests;
 
-use super::aside;
-use super::feed::{Decode, Message, Outcome, Sink, emit, emit_trade, not_an_object, quote_number};
+use super::feed::{Decode, FeedMessage, MessageSink, Outcome, emit, emit_trade, not_an_object, quote_number};
 use super::placeholder::{IdMint, Origin};
 use super::scan::{Scanner, Value, conditions, unescaped};
+use super::vendor_bar;
 use crate::record::{Quote, QuoteSide, Record, Side, Trade};
 use crate::{Kind, Price, Size, UnixNanos};
-use memory::{Known, Memory, REMEMBERED};
+use memory::{KnownTrade, Memory, REMEMBERED};
 
 /// The members of a message that are read.
 #[derive(Debug, Clone, Copy, Default)]
-struct Members<'a> {
+struct MessageFields<'a> {
     class: Value<'a>,
     symbol: Value<'a>,
     i: Value<'a>,
@@ -57,7 +57,7 @@ struct Members<'a> {
     ask: [Value<'a>; 3],
 }
 
-impl<'a> Members<'a> {
+impl<'a> MessageFields<'a> {
     #[inline]
     fn set(&mut self, name: &str, value: Value<'a>) {
         let place = match name.as_bytes() {
@@ -95,21 +95,21 @@ impl<'a> Members<'a> {
 
 /// Decodes frames; remembers trades for their corrections.
 #[derive(Debug, Default)]
-pub struct Decoder {
+pub struct AlpacaDecoder {
     feed: String,
     memory: Memory,
     mint: IdMint,
     scratch: String,
 }
 
-impl Decoder {
+impl AlpacaDecoder {
     /// Creates a decoder for a feed, for example `alpaca.sip`.
     #[must_use]
     pub fn new(feed: &str) -> Self {
         Self { feed: feed.to_owned(), ..Self::default() }
     }
 
-    fn message(&mut self, of: &Members<'_>, recv_ts: UnixNanos, raw: &str, sink: Sink<'_>) {
+    fn message(&mut self, of: &MessageFields<'_>, recv_ts: UnixNanos, raw: &str, sink: MessageSink<'_>) {
         let class = match of.class {
             Value::Text(class) => class,
             _ => return sink(Err("not a message: missing `T`".to_owned()), raw),
@@ -120,9 +120,9 @@ impl Decoder {
             "c" => self.correction(of, recv_ts, &mut |outcome| sink(outcome, raw)),
             "x" => self.cancel(of, recv_ts, &mut |outcome| sink(outcome, raw)),
             "s" => status(of).map(|message| sink(Ok(message), raw)),
-            "b" | "u" | "d" | "l" => return aside::alpaca(class, raw, sink),
-            "success" | "subscription" | "error" => return sink(Ok(Message::Silent), raw),
-            other => return sink(Ok(Message::Unknown(other)), raw),
+            "b" | "u" | "d" | "l" => return vendor_bar::alpaca(class, raw, sink),
+            "success" | "subscription" | "error" => return sink(Ok(FeedMessage::Silent), raw),
+            other => return sink(Ok(FeedMessage::Unknown(other)), raw),
         };
         if let Err(reason) = done {
             sink(Err(reason), raw);
@@ -133,7 +133,7 @@ impl Decoder {
     fn trade(
         &mut self,
         origin: Origin,
-        of: &Members<'_>,
+        of: &MessageFields<'_>,
         recv_ts: UnixNanos,
         take: &mut dyn FnMut(Outcome<'_>),
     ) -> Result<(), String> {
@@ -172,7 +172,7 @@ impl Decoder {
             Some(known) if known.ts == trade.ts.0 => trade.canceled |= known.canceled,
             _ => {
                 let (conditions, tape) = (self.memory.keep(codes), self.memory.keep(trade.tape));
-                let known = Known { ts: trade.ts.0, conditions, tape, canceled: trade.canceled };
+                let known = KnownTrade { ts: trade.ts.0, conditions, tape, canceled: trade.canceled };
                 self.memory.remember(key, known);
             }
         }
@@ -183,7 +183,7 @@ impl Decoder {
     /// The old trade is canceled; the new one has its time.
     fn correction(
         &mut self,
-        of: &Members<'_>,
+        of: &MessageFields<'_>,
         recv_ts: UnixNanos,
         take: &mut dyn FnMut(Outcome<'_>),
     ) -> Result<(), String> {
@@ -192,30 +192,30 @@ impl Decoder {
             .map(|[price, size]| Ok::<_, String>((price.price("op, cp")?, size.size("os, cs")?)));
         let (was, is) = (was?, is?);
         let tape = self.memory.keep(tape);
-        let said = self.memory.keep(conditions(of.oc, "oc", &mut self.scratch)?);
+        let old_conditions = self.memory.keep(conditions(of.oc, "oc", &mut self.scratch)?);
         let says = self.memory.keep(conditions(of.cc, "cc", &mut self.scratch)?);
         let known = self.cancels(of, old)?;
         let (before, after) = (
-            Known { conditions: said, tape, ..known },
-            Known { conditions: says, tape, canceled: false, ..known },
+            KnownTrade { conditions: old_conditions, tape, ..known },
+            KnownTrade { conditions: says, tape, canceled: false, ..known },
         );
         self.memory.remember(Memory::key(of.symbol.needed("S")?, of.x.text("x")?, new), after);
-        self.told(of, &before, old, was, recv_ts, take)?;
-        self.told(of, &after, new, is, recv_ts, take)
+        self.emit_amended(of, &before, old, was, recv_ts, take)?;
+        self.emit_amended(of, &after, new, is, recv_ts, take)
     }
 
     fn cancel(
         &mut self,
-        of: &Members<'_>,
+        of: &MessageFields<'_>,
         recv_ts: UnixNanos,
         take: &mut dyn FnMut(Outcome<'_>),
     ) -> Result<(), String> {
         let (price, size, id) = (of.p.price("p")?, of.s.size("s")?, of.i.id("i")?);
         let known = self.cancels(of, id)?;
-        self.told(of, &known, id, (price, size), recv_ts, take)
+        self.emit_amended(of, &known, id, (price, size), recv_ts, take)
     }
 
-    fn cancels(&mut self, of: &Members<'_>, id: &str) -> Result<Known, String> {
+    fn cancels(&mut self, of: &MessageFields<'_>, id: &str) -> Result<KnownTrade, String> {
         let (symbol, venue) = (of.symbol.needed("S")?, of.x.text("x")?);
         self.memory.cancel(Memory::key(symbol, venue, id)).ok_or_else(|| {
             format!(
@@ -225,10 +225,10 @@ impl Decoder {
     }
 
     /// A trade with known time, conditions and state.
-    fn told(
+    fn emit_amended(
         &self,
-        of: &Members<'_>,
-        known: &Known,
+        of: &MessageFields<'_>,
+        known: &KnownTrade,
         id: &str,
         (price, size): (Price, Size),
         recv_ts: UnixNanos,
@@ -255,7 +255,7 @@ impl Decoder {
 
     fn quote(
         &mut self,
-        of: &Members<'_>,
+        of: &MessageFields<'_>,
         recv_ts: UnixNanos,
         take: &mut dyn FnMut(Outcome<'_>),
     ) -> Result<(), String> {
@@ -275,15 +275,15 @@ impl Decoder {
 }
 
 /// A trading status: CTA's codes are digits, UTP's letters (docs.alpaca.markets, trading status).
-fn status<'a>(of: &Members<'a>) -> Result<Message<'a>, String> {
+fn status<'a>(of: &MessageFields<'a>) -> Result<FeedMessage<'a>, String> {
     let halted = match of.sc.needed("sc")? {
         // Halted; volatility pause.
         "2" | "H" | "P" => true,
         // Resumed.
         "3" | "T" => false,
-        _ => return Ok(Message::Silent),
+        _ => return Ok(FeedMessage::Silent),
     };
-    Ok(Message::Halted { symbol: of.symbol.needed("S")?, ts: of.t.time("t")?, halted })
+    Ok(FeedMessage::Halted { symbol: of.symbol.needed("S")?, ts: of.t.time("t")?, halted })
 }
 
 /// One side of a quote; an absent one has a price of zero.
@@ -299,13 +299,13 @@ pub(super) fn side<'a>(
     Ok(Some(QuoteSide { price, size, venue: venue.text(names[2])? }))
 }
 
-impl Decode for Decoder {
-    fn frame(&mut self, frame: &str, recv_ts: UnixNanos, sink: Sink<'_>) -> Result<(), String> {
+impl Decode for AlpacaDecoder {
+    fn frame(&mut self, frame: &str, recv_ts: UnixNanos, sink: MessageSink<'_>) -> Result<(), String> {
         let frame = &*unescaped(frame);
         let mut scanner = Scanner::new(frame);
         scanner.array(|scanner| {
             let from = scanner.at();
-            let mut members = Members::default();
+            let mut members = MessageFields::default();
             if let Some(element) = scanner.object_or_value(|name, value| members.set(name, value))? {
                 not_an_object(element, scanner.since(from), sink);
                 return Ok(());
@@ -316,9 +316,9 @@ impl Decode for Decoder {
         Ok(scanner.end()?)
     }
 
-    fn past(&mut self, kind: Kind, symbol: &str, raw: &str, recv_ts: UnixNanos, sink: Sink<'_>) {
+    fn past(&mut self, kind: Kind, symbol: &str, raw: &str, recv_ts: UnixNanos, sink: MessageSink<'_>) {
         let raw = &*unescaped(raw);
-        let mut members = Members::default();
+        let mut members = MessageFields::default();
         let mut scanner = Scanner::new(raw);
         let read = scanner.object(|name, value| members.set(name, value)).and_then(|()| scanner.end());
         members.symbol = Value::Text(symbol);

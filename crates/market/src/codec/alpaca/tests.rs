@@ -1,10 +1,10 @@
 use super::*;
 
-/// Like [`Message`], with owned text.
+/// Like [`FeedMessage`], with owned text.
 type Owned = Result<Option<Record<String>>, String>;
 
 fn read(frames: &[&str]) -> Vec<Owned> {
-    let mut decoder = Decoder::new("alpaca.sip");
+    let mut decoder = AlpacaDecoder::new("alpaca.sip");
     let mut out = Vec::new();
     for frame in frames {
         decoder.frame(frame, UnixNanos(7), &mut |outcome, _| out.push(owned(outcome))).unwrap();
@@ -14,7 +14,7 @@ fn read(frames: &[&str]) -> Vec<Owned> {
 
 fn owned(outcome: Outcome<'_>) -> Owned {
     outcome.map(|message| match message {
-        Message::Record(record) => Some(record.map(str::to_owned)),
+        FeedMessage::Record(record) => Some(record.map(str::to_owned)),
         _ => None,
     })
 }
@@ -51,13 +51,13 @@ fn trades_quotes_corrections_and_cancels() {
 }
 
 #[test]
-fn history_tells_of_amendments_what_the_stream_told() {
+fn history_has_the_same_amendments_as_the_stream() {
     const SPAN: [&str; 3] = [
         r#"{"i":1,"x":"V","p":1.5,"s":9,"c":["@"],"z":"C","t":"2021-01-27T10:35:34Z","u":"incorrect"}"#,
         r#"{"i":2,"x":"V","p":1.6,"s":9,"c":["@"],"z":"C","t":"2021-01-27T10:35:34Z","u":"corrected"}"#,
         r#"{"i":3,"x":"V","p":1.7,"s":9,"c":["@"],"z":"C","t":"2021-01-27T10:35:35Z","u":"canceled"}"#,
     ];
-    let span = |decoder: &mut Decoder| -> Vec<Owned> {
+    let span = |decoder: &mut AlpacaDecoder| -> Vec<Owned> {
         let mut out = Vec::new();
         for raw in SPAN {
             let mut take = |outcome: Outcome<'_>, _: &str| out.push(owned(outcome));
@@ -65,8 +65,8 @@ fn history_tells_of_amendments_what_the_stream_told() {
         }
         out
     };
-    let alone = span(&mut Decoder::new("f"));
-    let mut decoder = Decoder::new("f");
+    let alone = span(&mut AlpacaDecoder::new("f"));
+    let mut decoder = AlpacaDecoder::new("f");
     let mut streamed = Vec::new();
     for frame in [
         r#"[{"T":"t","S":"A","i":1,"x":"V","p":1.5,"s":9,"c":["@"],"z":"C","t":"2021-01-27T10:35:34Z"},
@@ -88,14 +88,14 @@ fn history_tells_of_amendments_what_the_stream_told() {
 }
 
 #[test]
-fn halts_are_told() {
+fn halts_are_reported() {
     let mut out = Vec::new();
     let frame = ["H", "T", "Q"].map(|code| format!(r#"{{"T":"s","S":"A","sc":"{code}","sm":"","rc":"T1","rm":"","z":"C","t":"2021-01-27T10:35:34Z"}}"#));
     let mut take = |outcome: Outcome<'_>, _: &str| match outcome {
-        Ok(Message::Halted { symbol, ts, halted }) => out.push(format!("{symbol} {ts} {halted}")),
+        Ok(FeedMessage::Halted { symbol, ts, halted }) => out.push(format!("{symbol} {ts} {halted}")),
         other => out.push(format!("{other:?}")),
     };
-    Decoder::new("f").frame(&format!("[{}]", frame.join(",")), UnixNanos(7), &mut take).unwrap();
+    AlpacaDecoder::new("f").frame(&format!("[{}]", frame.join(",")), UnixNanos(7), &mut take).unwrap();
     assert_eq!(out, ["A 2021-01-27T10:35:34Z true", "A 2021-01-27T10:35:34Z false", "Ok(Silent)"]);
 }
 
@@ -112,13 +112,13 @@ fn what_is_wrong_is_named() {
         let outcome = read(&[&format!("[{message}]")]).remove(0);
         assert!(outcome.as_ref().unwrap_err().contains(part), "{outcome:?}");
     }
-    assert!(Decoder::new("f").frame("{}", UnixNanos(0), &mut |_, _| {}).is_err());
+    assert!(AlpacaDecoder::new("f").frame("{}", UnixNanos(0), &mut |_, _| {}).is_err());
 }
 
 proptest::proptest! {
     #[test]
     fn any_text_is_read_or_refused(text in "\\PC{0,120}") {
-        let _ = Decoder::new("f").frame(&text, UnixNanos(0), &mut |_, _| {});
-        let _ = Decoder::new("f").frame(&format!("[{{\"T\":\"t\",\"p\":{text}}}]"), UnixNanos(0), &mut |_, _| {});
+        let _ = AlpacaDecoder::new("f").frame(&text, UnixNanos(0), &mut |_, _| {});
+        let _ = AlpacaDecoder::new("f").frame(&format!("[{{\"T\":\"t\",\"p\":{text}}}]"), UnixNanos(0), &mut |_, _| {});
     }
 }

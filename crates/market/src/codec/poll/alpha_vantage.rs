@@ -2,10 +2,10 @@
 //! (1min)": {"2017-12-18 14:56:00":{"1. open":"86.4900",…,"5. volume":"10494"}}}`. Errors arrive with HTTP
 //! 200, as `Note`, `Information` or `Error Message`.
 
-use super::{Asked, Refused, Reply, Row, local, ohlc, volume, zone};
+use super::{PendingRequest, Refused, Reply, Row, local, ohlc, volume, zone};
 use serde_json::Value;
 
-pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
+pub(super) fn read(value: &Value, request: &PendingRequest<'_>) -> Result<Reply, Refused> {
     for name in ["Note", "Information"] {
         if let Some(text) = value[name].as_str() {
             // Unavailable functions and exhausted limits use the same names, and both mention "premium
@@ -39,7 +39,7 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
                 trades: 0,
             })
         };
-        reply.put(asked, read(), &|| format!("{time}: {row}"));
+        reply.put(request, read(), &|| format!("{time}: {row}"));
     }
     Ok(reply)
 }

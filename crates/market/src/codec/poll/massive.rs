@@ -1,9 +1,9 @@
 //! `/v2/aggs/ticker/…`: `{"results":[{"v":642646396.0,"vw":1.469,"o","c","h","l","t":ms,"n":82132}],"status":"OK"}`.
 
-use super::{Asked, NextPage, Refused, Reply, short};
+use super::{NextPage, PendingRequest, Refused, Reply, short};
 use serde_json::Value;
 
-pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
+pub(super) fn read(value: &Value, request: &PendingRequest<'_>) -> Result<Reply, Refused> {
     let text = |name: &str| value[name].as_str().unwrap_or_default();
     match text("status") {
         "OK" | "DELAYED" => {}
@@ -24,7 +24,7 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
             let millis = row["t"].as_i64().ok_or("missing `t`")?;
             short(row, millis.checked_mul(1_000_000).ok_or("`t` is out of range")?)
         };
-        reply.put(asked, read(), &|| row.to_string());
+        reply.put(request, read(), &|| row.to_string());
     }
     Ok(reply)
 }

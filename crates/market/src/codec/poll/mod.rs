@@ -23,7 +23,7 @@ use serde_json::Value;
 /// Vendor of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
-pub enum Vendor {
+pub enum PollVendor {
     Alpaca,
     Massive,
     AlphaVantage,
@@ -33,7 +33,7 @@ pub enum Vendor {
 
 /// The request that a reply belongs to.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
+pub struct PendingRequest<'a> {
     /// Symbol of the bars.
     pub symbol: &'a str,
     /// Feed label of the bars.
@@ -81,7 +81,7 @@ pub enum Refused {
 ///
 /// # Errors
 /// The reply contains no bars.
-pub fn read(vendor: Vendor, body: &str, asked: &Asked<'_>) -> Result<Reply, Refused> {
+pub fn read(vendor: PollVendor, body: &str, request: &PendingRequest<'_>) -> Result<Reply, Refused> {
     if body.trim_start().starts_with('<') {
         // An error page of a proxy or an overloaded server.
         let start: String = body.trim_start().chars().take(100).collect();
@@ -90,11 +90,11 @@ pub fn read(vendor: Vendor, body: &str, asked: &Asked<'_>) -> Result<Reply, Refu
     let value: Value =
         serde_json::from_str(body).map_err(|error| Refused::Unreadable(format!("not JSON: {error}")))?;
     match vendor {
-        Vendor::Alpaca => alpaca::read(&value, asked),
-        Vendor::Massive => massive::read(&value, asked),
-        Vendor::AlphaVantage => alpha_vantage::read(&value, asked),
-        Vendor::TwelveData => twelve_data::read(&value, asked),
-        Vendor::Yahoo => yahoo::read(&value, asked),
+        PollVendor::Alpaca => alpaca::read(&value, request),
+        PollVendor::Massive => massive::read(&value, request),
+        PollVendor::AlphaVantage => alpha_vantage::read(&value, request),
+        PollVendor::TwelveData => twelve_data::read(&value, request),
+        PollVendor::Yahoo => yahoo::read(&value, request),
     }
 }
 
@@ -111,26 +111,26 @@ pub(super) struct Row {
 
 impl Reply {
     /// Adds a row to the bars.
-    fn put(&mut self, asked: &Asked<'_>, row: Result<Row, String>, raw: &dyn Fn() -> String) {
-        match row.and_then(|row| make(asked, &row)) {
+    fn put(&mut self, request: &PendingRequest<'_>, row: Result<Row, String>, raw: &dyn Fn() -> String) {
+        match row.and_then(|row| make(request, &row)) {
             Ok(bar) => self.bars.push(bar),
             Err(reason) => self.wrong.push((reason, raw())),
         }
     }
 }
 
-pub(super) fn make(asked: &Asked<'_>, row: &Row) -> Result<Bar, String> {
+pub(super) fn make(request: &PendingRequest<'_>, row: &Row) -> Result<Bar, String> {
     let [open, high, low, close] = row.ohlc;
     if low > open.min(close) || high < open.max(close) || row.volume < Size::ZERO {
         return Err(format!("no bar: open {open} high {high} low {low} close {close}"));
     }
     const DAY: i64 = 24 * 3_600 * crate::interval::SECOND;
-    let end = row.start.saturating_add(asked.interval.nanos().unwrap_or(DAY));
+    let end = row.start.saturating_add(request.interval.nanos().unwrap_or(DAY));
     Ok(Bar {
         kind: Kind::Trade,
-        symbol: asked.symbol.to_owned(),
-        feed: asked.feed.to_owned(),
-        interval: asked.interval,
+        symbol: request.symbol.to_owned(),
+        feed: request.feed.to_owned(),
+        interval: request.interval,
         start: UnixNanos(row.start),
         values: Values::Trades(TradeValues {
             ohlc: row.ohlc,
@@ -140,7 +140,7 @@ pub(super) fn make(asked: &Asked<'_>, row: &Row) -> Result<Bar, String> {
         }),
         late: 0,
         revision: 0,
-        is_final: end <= asked.settled.0,
+        is_final: end <= request.settled.0,
         complete: true,
     })
 }

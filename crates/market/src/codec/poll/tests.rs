@@ -2,9 +2,9 @@
 
 use super::*;
 
-fn asked<'a>(symbol: &'a str, interval: &str) -> Asked<'a> {
+fn request<'a>(symbol: &'a str, interval: &str) -> PendingRequest<'a> {
     let settled = UnixNanos::parse("2021-08-26T20:00:00Z").unwrap();
-    Asked { symbol, feed: "f", interval: interval.parse().unwrap(), settled }
+    PendingRequest { symbol, feed: "f", interval: interval.parse().unwrap(), settled }
 }
 
 /// Start, open, high, low, close, volume, final.
@@ -21,43 +21,43 @@ fn shown(reply: &Reply) -> Vec<String> {
 fn replies_become_bars() {
     for (vendor, interval, body, want) in [
         (
-            Vendor::Alpaca,
+            PollVendor::Alpaca,
             "1m",
             r#"{"bars":{"SPY":[{"t":"2021-08-26T19:58:00Z","o":148.3,"h":148.372,"l":148.3,"c":148.31,"v":600,"n":2,"vw":148.35}]},"next_page_token":null}"#,
             "2021-08-26T19:58:00Z 148.3 148.372 148.3 148.31 600 true",
         ),
         (
-            Vendor::Massive,
+            PollVendor::Massive,
             "1d",
             r#"{"ticker":"SPY","results":[{"v":642646396.0,"vw":1.469,"o":1.5032,"c":1.4604,"h":1.5064,"l":1.4489,"t":1112331600000,"n":82132}],"status":"OK"}"#,
             "2005-04-01T05:00:00Z 1.5032 1.5064 1.4489 1.4604 642646396 true",
         ),
         (
-            Vendor::AlphaVantage,
+            PollVendor::AlphaVantage,
             "1m",
             r#"{"Meta Data":{"1. Information":"x","6. Time Zone":"US/Eastern"},"Time Series (1min)":{"2017-12-18 14:56:00":{"1. open":"86.4900","2. high":"86.5200","3. low":"86.4800","4. close":"86.5150","5. volume":"10494"}}}"#,
             "2017-12-18T19:56:00Z 86.49 86.52 86.48 86.515 10494 true",
         ),
         (
-            Vendor::TwelveData,
+            PollVendor::TwelveData,
             "1m",
             r#"{"meta":{"exchange_timezone":"America/New_York"},"values":[{"datetime":"2021-08-26 19:59:00","open":"148.372","high":"148.4","low":"148.3","close":"148.35","volume":"1234"}],"status":"ok"}"#,
             "2021-08-26T19:59:00Z 148.372 148.4 148.3 148.35 1234 true",
         ),
         (
-            Vendor::TwelveData,
+            PollVendor::TwelveData,
             "1m",
             r#"{"meta":{"exchange_timezone":"America/New_York"},"values":[{"datetime":"2021-08-26 20:00:00","open":"1","high":"1","low":"1","close":"1"}],"status":"ok"}"#,
             "2021-08-26T20:00:00Z 1 1 1 1 0 false",
         ),
         (
-            Vendor::Yahoo,
+            PollVendor::Yahoo,
             "1d",
             r#"{"chart":{"result":[{"meta":{"exchangeTimezoneName":"America/New_York"},"timestamp":[1629898200,1629984600],"indicators":{"quote":[{"open":[null,172.52000427246094],"high":[null,173.0],"low":[null,172.1199951171875],"close":[null,172.5],"volume":[null,5]}]}}],"error":null}}"#,
             "2021-08-26T04:00:00Z 172.52 173 172.12 172.5 5 false",
         ),
     ] {
-        let reply = read(vendor, body, &asked("SPY", interval)).unwrap();
+        let reply = read(vendor, body, &request("SPY", interval)).unwrap();
         assert_eq!((shown(&reply), &reply.wrong), (vec![want.to_owned()], &Vec::new()), "{vendor:?}");
     }
 }
@@ -71,54 +71,60 @@ fn refusals_say_whether_waiting_helps() {
     const LIMIT: &str = "We have detected your API key as KEY and our standard API rate limit is 25 requests per day. Please subscribe to any of the premium plans";
     let (full, limit) = (format!(r#"{{"Information":"{FULL}"}}"#), format!(r#"{{"Information":"{LIMIT}"}}"#));
     for (vendor, body, want) in [
-        (Vendor::AlphaVantage, full.as_str(), never(FULL)),
-        (Vendor::AlphaVantage, limit.as_str(), later(LIMIT)),
+        (PollVendor::AlphaVantage, full.as_str(), never(FULL)),
+        (PollVendor::AlphaVantage, limit.as_str(), later(LIMIT)),
         (
-            Vendor::AlphaVantage,
+            PollVendor::AlphaVantage,
             r#"{"Error Message":"the parameter apikey is invalid or missing."}"#,
             never("the parameter apikey is invalid or missing."),
         ),
-        (Vendor::Yahoo, "<html>busy</html>", later("a page of HTML instead of JSON: <html>busy</html>")),
-        (Vendor::TwelveData, r#"{"code":404,"message":"symbol","status":"error"}"#, symbol("404 symbol")),
-        (Vendor::TwelveData, r#"{"code":500,"message":"oops","status":"error"}"#, later("500 oops")),
+        (PollVendor::Yahoo, "<html>busy</html>", later("a page of HTML instead of JSON: <html>busy</html>")),
+        (PollVendor::TwelveData, r#"{"code":404,"message":"symbol","status":"error"}"#, symbol("404 symbol")),
+        (PollVendor::TwelveData, r#"{"code":500,"message":"oops","status":"error"}"#, later("500 oops")),
         (
-            Vendor::Yahoo,
+            PollVendor::Yahoo,
             r#"{"chart":{"result":null,"error":{"code":"Unprocessable Entity","description":"1m data not available for startTime=1"}}}"#,
             never("Unprocessable Entity: 1m data not available for startTime=1"),
         ),
-        (Vendor::AlphaVantage, r#"{"Note":"5 calls per minute"}"#, later("5 calls per minute")),
-        (Vendor::AlphaVantage, r#"{"Information":"25 requests per day"}"#, later("25 requests per day")),
+        (PollVendor::AlphaVantage, r#"{"Note":"5 calls per minute"}"#, later("5 calls per minute")),
+        (PollVendor::AlphaVantage, r#"{"Information":"25 requests per day"}"#, later("25 requests per day")),
         (
-            Vendor::AlphaVantage,
+            PollVendor::AlphaVantage,
             r#"{"Information":"This is a premium endpoint."}"#,
             never("This is a premium endpoint."),
         ),
-        (Vendor::AlphaVantage, r#"{"Error Message":"Invalid API call"}"#, symbol("Invalid API call")),
+        (PollVendor::AlphaVantage, r#"{"Error Message":"Invalid API call"}"#, symbol("Invalid API call")),
         (
-            Vendor::TwelveData,
+            PollVendor::TwelveData,
             r#"{"code":429,"message":"out of credits","status":"error"}"#,
             later("429 out of credits"),
         ),
-        (Vendor::TwelveData, r#"{"code":401,"message":"key","status":"error"}"#, never("401 key")),
+        (PollVendor::TwelveData, r#"{"code":401,"message":"key","status":"error"}"#, never("401 key")),
         (
-            Vendor::Massive,
+            PollVendor::Massive,
             r#"{"status":"ERROR","error":"exceeded the maximum requests per minute"}"#,
             later("exceeded the maximum requests per minute"),
         ),
-        (Vendor::Massive, r#"{"status":"NOT_AUTHORIZED","message":"plan"}"#, never("plan")),
-        (Vendor::Alpaca, r#"{"message":"forbidden."}"#, never("forbidden.")),
+        (PollVendor::Massive, r#"{"status":"NOT_AUTHORIZED","message":"plan"}"#, never("plan")),
+        (PollVendor::Alpaca, r#"{"message":"forbidden."}"#, never("forbidden.")),
         (
-            Vendor::Yahoo,
+            PollVendor::Yahoo,
             r#"{"chart":{"result":null,"error":{"code":"Not Found","description":"delisted"}}}"#,
             symbol("Not Found: delisted"),
         ),
     ] {
-        assert_eq!(read(vendor, body, &asked("SPY", "1m")), Err(want));
+        assert_eq!(read(vendor, body, &request("SPY", "1m")), Err(want));
     }
-    for vendor in [Vendor::Alpaca, Vendor::Massive, Vendor::AlphaVantage, Vendor::TwelveData, Vendor::Yahoo] {
+    for vendor in [
+        PollVendor::Alpaca,
+        PollVendor::Massive,
+        PollVendor::AlphaVantage,
+        PollVendor::TwelveData,
+        PollVendor::Yahoo,
+    ] {
         for body in ["", "[]", "{}", "7", "null", "\"x\""] {
             assert!(
-                matches!(read(vendor, body, &asked("SPY", "1m")), Err(Refused::Unreadable(_))),
+                matches!(read(vendor, body, &request("SPY", "1m")), Err(Refused::Unreadable(_))),
                 "{vendor:?} {body}"
             );
         }
@@ -128,7 +134,7 @@ fn refusals_say_whether_waiting_helps() {
 #[test]
 fn a_row_that_is_no_bar_is_named_and_the_others_are_kept() {
     let body = r#"{"bars":{"SPY":[{"t":"x","o":1,"h":1,"l":1,"c":1,"v":1},{"t":"2021-08-26T19:58:00Z","o":3,"h":2,"l":1,"c":1,"v":1},{"t":"2021-08-26T19:59:00Z","o":1,"h":1e-7,"l":1,"c":1,"v":1},null,{"t":"2021-08-26T19:59:00Z","o":1e-7,"h":2,"l":0.0000001,"c":1,"v":0.5}]}}"#;
-    let reply = read(Vendor::Alpaca, body, &asked("SPY", "1m")).unwrap();
+    let reply = read(PollVendor::Alpaca, body, &request("SPY", "1m")).unwrap();
     assert_eq!(shown(&reply), ["2021-08-26T19:59:00Z 0.0000001 2 0.0000001 1 0.5 true"]);
     assert_eq!(reply.wrong.len(), 3);
     assert!(
@@ -143,20 +149,20 @@ fn a_row_that_is_no_bar_is_named_and_the_others_are_kept() {
 fn what_a_vendor_may_send_beside_bars_is_no_error() {
     // No data for a weekend; nulls; a price of a coin.
     let none = r#"{"code":400,"message":"No data is available on the specified dates. Try setting different start/end dates.","status":"error"}"#;
-    assert_eq!(read(Vendor::TwelveData, none, &asked("SPY", "1m")), Ok(Reply::default()));
+    assert_eq!(read(PollVendor::TwelveData, none, &request("SPY", "1m")), Ok(Reply::default()));
     for body in
         [r#"{"bars":{"SPY":null},"next_page_token":null}"#, r#"{"bars":{"SPY":[null]}}"#, r#"{"bars":null}"#]
     {
-        assert_eq!(read(Vendor::Alpaca, body, &asked("SPY", "1m")), Ok(Reply::default()), "{body}");
+        assert_eq!(read(PollVendor::Alpaca, body, &request("SPY", "1m")), Ok(Reply::default()), "{body}");
     }
     let body = r#"{"bars":{"SPY":[{"t":"2021-08-26T19:58:00Z","o":1,"h":1,"l":1,"c":1,"v":1,"vw":null}]}}"#;
     assert_eq!(
-        shown(&read(Vendor::Alpaca, body, &asked("SPY", "1m")).unwrap()),
+        shown(&read(PollVendor::Alpaca, body, &request("SPY", "1m")).unwrap()),
         ["2021-08-26T19:58:00Z 1 1 1 1 1 true"]
     );
     let body = r#"{"chart":{"result":[{"meta":{},"timestamp":[1629993540,1629993600],"indicators":{"quote":[{"open":[8.2345675e-06,0.0045671],"high":[8.2345675e-06,0.0045671],"low":[8.2345675e-06,0.0045671],"close":[8.2345675e-06,0.0045671],"volume":[1,1]}]}}],"error":null}}"#;
     assert_eq!(
-        shown(&read(Vendor::Yahoo, body, &asked("SHIB-USD", "1m")).unwrap()),
+        shown(&read(PollVendor::Yahoo, body, &request("SHIB-USD", "1m")).unwrap()),
         [
             "2021-08-26T15:59:00Z 0.0000082345675 0.0000082345675 0.0000082345675 0.0000082345675 1 true",
             "2021-08-26T16:00:00Z 0.0045671 0.0045671 0.0045671 0.0045671 1 true"
@@ -168,22 +174,22 @@ fn what_a_vendor_may_send_beside_bars_is_no_error() {
 fn a_live_row_updates_the_bar_it_belongs_to() {
     let body = r#"{"chart":{"result":[{"meta":{},"timestamp":[1629986400,1629986460,1629986497],"indicators":{"quote":[{"open":[1,2,2.5],"high":[1,2,2.5],"low":[1,2,2.5],"close":[1,2,2.5],"volume":[5,6,0]}]}}],"error":null}}"#;
     assert_eq!(
-        shown(&read(Vendor::Yahoo, body, &asked("SPY", "1m")).unwrap()),
+        shown(&read(PollVendor::Yahoo, body, &request("SPY", "1m")).unwrap()),
         ["2021-08-26T14:00:00Z 1 1 1 1 5 true", "2021-08-26T14:01:00Z 2 2.5 2 2.5 6 true"]
     );
 }
 
 #[test]
 fn a_reply_says_whether_there_is_more() {
-    let more = |vendor, body: &str| read(vendor, body, &asked("SPY", "1m")).unwrap().next;
+    let more = |vendor, body: &str| read(vendor, body, &request("SPY", "1m")).unwrap().next;
     assert_eq!(
-        more(Vendor::Alpaca, r#"{"bars":{},"next_page_token":"abc"}"#),
+        more(PollVendor::Alpaca, r#"{"bars":{},"next_page_token":"abc"}"#),
         Some(NextPage::Token("abc".to_owned()))
     );
-    assert_eq!(more(Vendor::Alpaca, r#"{"bars":{},"next_page_token":null}"#), None);
+    assert_eq!(more(PollVendor::Alpaca, r#"{"bars":{},"next_page_token":null}"#), None);
     assert_eq!(
-        more(Vendor::Massive, r#"{"status":"OK","next_url":"https://api.massive.com/v2/aggs?cursor=x"}"#),
+        more(PollVendor::Massive, r#"{"status":"OK","next_url":"https://api.massive.com/v2/aggs?cursor=x"}"#),
         Some(NextPage::Url("https://api.massive.com/v2/aggs?cursor=x".to_owned()))
     );
-    assert_eq!(more(Vendor::Massive, r#"{"status":"OK"}"#), None);
+    assert_eq!(more(PollVendor::Massive, r#"{"status":"OK"}"#), None);
 }

@@ -2,11 +2,11 @@
 //! 15:59:00", "open":"148.372","high","low","close","volume":"1234"}],"status":"ok"}`, newest first. Errors
 //! arrive with HTTP 200.
 
-use super::{Asked, Refused, Reply, Row, local, ohlc, volume, zone};
+use super::{PendingRequest, Refused, Reply, Row, local, ohlc, volume, zone};
 use crate::Size;
 use serde_json::Value;
 
-pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
+pub(super) fn read(value: &Value, request: &PendingRequest<'_>) -> Result<Reply, Refused> {
     if value["status"] == "error" {
         let text = format!("{} {}", value["code"], value["message"].as_str().unwrap_or_default());
         return match value["code"].as_u64() {
@@ -22,7 +22,7 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
     let rows =
         value["values"].as_array().ok_or_else(|| Refused::Unreadable("missing `values`".to_owned()))?;
     // Times are requested in UTC; dates are in exchange time.
-    let days = value["meta"]["exchange_timezone"].as_str().filter(|_| asked.interval.is_day());
+    let days = value["meta"]["exchange_timezone"].as_str().filter(|_| request.interval.is_day());
     let zone = zone(days.unwrap_or("UTC"))?;
     let mut reply = Reply::default();
     for row in rows.iter().filter(|row| !row.is_null()) {
@@ -36,7 +36,7 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
                 trades: 0,
             })
         };
-        reply.put(asked, read(), &|| row.to_string());
+        reply.put(request, read(), &|| row.to_string());
     }
     Ok(reply)
 }

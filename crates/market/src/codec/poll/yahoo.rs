@@ -4,14 +4,14 @@
 //! Intervals without trades have null numbers. Prices are 32-bit floats printed with the digits of 64 bits:
 //! the shortest digits of the 32-bit float are used.
 
-use super::{Asked, Refused, Reply, Row, volume, zone};
+use super::{PendingRequest, Refused, Reply, Row, volume, zone};
 use crate::bar::{Bar, Values};
 use crate::interval::MINUTE;
 use crate::{Price, Size};
 use jiff::Timestamp;
 use serde_json::Value;
 
-pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
+pub(super) fn read(value: &Value, request: &PendingRequest<'_>) -> Result<Reply, Refused> {
     let chart = &value["chart"];
     if let Some(error) = chart["error"].as_object() {
         let text = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -26,7 +26,7 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
         chart["result"].get(0).ok_or_else(|| Refused::Unreadable("missing `chart.result`".to_owned()))?;
     let zone = zone(result["meta"]["exchangeTimezoneName"].as_str().unwrap_or("UTC"))?;
     let quote = &result["indicators"]["quote"][0];
-    let length = asked.interval.nanos();
+    let length = request.interval.nanos();
     let mut reply = Reply::default();
     for (n, second) in result["timestamp"].as_array().into_iter().flatten().enumerate() {
         let row = ["open", "high", "low", "close", "volume"].map(|name| &quote[name][n]);
@@ -36,7 +36,7 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
         let read = || {
             let seconds = second.as_i64().ok_or("`timestamp`: expected a number")?;
             let mut start = seconds.checked_mul(1_000_000_000).ok_or("`timestamp` is out of range")?;
-            if asked.interval.is_day() {
+            if request.interval.is_day() {
                 let stamp = Timestamp::from_second(seconds).map_err(|error| error.to_string())?;
                 let midnight =
                     stamp.to_zoned(zone.clone()).start_of_day().map_err(|error| error.to_string())?;
@@ -55,7 +55,7 @@ pub(super) fn read(value: &Value, asked: &Asked<'_>) -> Result<Reply, Refused> {
             let volume = if row[4].is_null() { Size::ZERO } else { volume(row[4], "volume")? };
             Ok::<_, String>(Row { start, ohlc, volume, vwap: None, trades: 0 })
         };
-        reply.put(asked, read(), &|| format!("{second} {row:?}"));
+        reply.put(request, read(), &|| format!("{second} {row:?}"));
         if let [.., before, live] = &reply.bars[..]
             && length.is_some_and(|length| live.start.0.saturating_sub(before.start.0) < length)
             && before.start <= live.start

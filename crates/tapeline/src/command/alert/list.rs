@@ -23,7 +23,7 @@ pub(crate) fn run(context: &Context, options: &AlertListOptions) -> Result<ExitC
                 let symbols = if rule.symbols.is_empty() { "*".to_owned() } else { rule.symbols.join(",") };
                 let mut parts: Vec<String> = Vec::new();
                 let number = |name: &str, value: Option<f64>| value.map(|value| format!("{name} {value}"));
-                let span = |name: &str, value: Option<market::alert::Span>| {
+                let span = |name: &str, value: Option<market::alert::TimeSpan>| {
                     value.map(|value| format!("{name} {value}"))
                 };
                 parts.extend(number("threshold", rule.threshold));

@@ -11,7 +11,7 @@ pub(crate) use run::{Evaluation, Outcome};
 
 use crate::cli::AlertVerb;
 use crate::context::Context;
-use market::alert::{Alert, Engine, FeedSettings, RuleConfig, Settings, Span};
+use market::alert::{Alert, Engine, EngineSettings, FeedSettings, RuleConfig, TimeSpan};
 use market::interval::MINUTE;
 use notify::outbox::SqliteOutbox;
 use ports::{Error, Result};
@@ -37,10 +37,10 @@ fn engine(config: &Config, rules: &[RuleConfig]) -> Result<Engine> {
     let feeds = open::bars(config)?.feeds.into_iter();
     let feeds =
         feeds.map(|feed| FeedSettings { prefix: feed.prefix, policy: feed.policy, calendar: feed.calendar });
-    let settings = Settings {
+    let settings = EngineSettings {
         feeds: feeds.collect(),
         filter: config.alert.filter,
-        retract_within: Span(15 * MINUTE),
+        retract_within: TimeSpan(15 * MINUTE),
         splits: splits(&config.alert.factors)?,
     };
     let hint = "rules are described in docs/alerts.md";

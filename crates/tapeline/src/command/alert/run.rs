@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::output::thousands;
 use market::alert::{Alert, Engine, Fold};
 use notify::outbox::{OutboxCounts, OutboxStore, RetryPolicy, SqliteOutbox, deliver};
-use notify::{ChannelConfig, Message, Notifier};
+use notify::{AlertMessage, ChannelConfig, Notifier};
 use pipeline::alert::{self, AlertSink};
 use ports::metrics::METRICS;
 use ports::topic::Topics;
@@ -67,7 +67,7 @@ impl<'a> Evaluation<'a> {
             channels: &config.alert.channels,
             zone: &config.alert.zone,
         };
-        let settings = alert::Settings {
+        let settings = alert::AlertSettings {
             names: open::names(config),
             group: format!("{}-alerts", config.topic.group),
             cycle: config.consume.cycle,
@@ -94,7 +94,7 @@ impl<'a> Evaluation<'a> {
 
 /// What a run did.
 pub(crate) struct Outcome {
-    report: alert::Report,
+    report: alert::AlertReport,
     counts: OutboxCounts,
 }
 
@@ -179,7 +179,7 @@ impl AlertSink for Sink<'_> {
             let silent = silences.iter().any(|silence| silence.covers(&alert.rule, &alert.symbol));
             let mut messages = Vec::new();
             if *send && !silent && !alert.quiet {
-                let message = Message::new(alert, self.zone);
+                let message = AlertMessage::new(alert, self.zone);
                 let wants = |channel: &&ChannelConfig| {
                     alert.severity >= channel.min_severity
                         && (alert.channels.is_empty() || alert.channels.contains(&channel.name))

@@ -4,7 +4,7 @@ use crate::cli::AlertSilenceOptions;
 use crate::context::Context;
 use crate::output::{Out, table};
 use market::UnixNanos;
-use market::alert::Span;
+use market::alert::TimeSpan;
 use ports::{Error, Result, clock};
 use std::process::ExitCode;
 
@@ -20,7 +20,7 @@ pub(crate) fn run(context: &Context, options: &AlertSilenceOptions) -> Result<Ex
         };
     }
     if let Some(duration) = &options.r#for {
-        let span: Span = duration.parse().map_err(|error| Error::user(format!("--for: {error}")))?;
+        let span: TimeSpan = duration.parse().map_err(|error| Error::user(format!("--for: {error}")))?;
         let until = clock::now().millis().saturating_add(span.0 / 1_000_000);
         let id =
             outbox.silence(&options.rule, &options.symbol, until, &options.reason).map_err(Error::user)?;

@@ -20,7 +20,7 @@ pub(crate) fn run(context: &Context, options: &AlertTestOptions) -> Result<ExitC
     let mut notifier =
         channel.open(&|path| std::fs::read_to_string(path)).map_err(|error| fail("open", &error))?;
     notifier.check().map_err(|error| fail("check", &error))?;
-    let message = notify::Message::test(&channel.name, clock::now().0);
+    let message = notify::AlertMessage::test(&channel.name, clock::now().0);
     notifier.send(&message).map_err(|error| fail("send to", &error))?;
     println!("channel {} accepted a test message (key {})", channel.name, message.key);
     Ok(ExitCode::SUCCESS)

@@ -35,13 +35,13 @@ pub(crate) fn run(context: &Context, verb: &DeadLetters) -> Result<ExitCode> {
     let topics = open::topics(&context.config, &context.stop)?;
     let names = open::names(&context.config);
     let entries = context.retry_short(|| log::read(&*topics, &names))?;
-    let letters = Letters { topics, names, entries };
+    let dead_letters = Letters { topics, names, entries };
     match verb {
-        DeadLetters::List(options) => list(&letters, options),
-        DeadLetters::Show(options) => show(&letters, options),
-        DeadLetters::Redrive(options) => redrive(context, &letters, options),
-        DeadLetters::Discard(options) => discard(&letters, options),
-        DeadLetters::Export(options) => export(&letters, options),
+        DeadLetters::List(options) => list(&dead_letters, options),
+        DeadLetters::Show(options) => show(&dead_letters, options),
+        DeadLetters::Redrive(options) => redrive(context, &dead_letters, options),
+        DeadLetters::Discard(options) => discard(&dead_letters, options),
+        DeadLetters::Export(options) => export(&dead_letters, options),
     }
 }
 
@@ -75,9 +75,9 @@ impl Letters {
     }
 }
 
-fn list(letters: &Letters, options: &ListOptions) -> Result<ExitCode> {
+fn list(dead_letters: &Letters, options: &ListOptions) -> Result<ExitCode> {
     let mut found: Vec<&Entry> =
-        letters.entries.iter().filter(|entry| fits(entry, options.all, &options.filter)).collect();
+        dead_letters.entries.iter().filter(|entry| fits(entry, options.all, &options.filter)).collect();
     let total = found.len();
     let limit = options.limit.unwrap_or(if options.format == Shape::Table { ROWS } else { usize::MAX });
     found.drain(..total.saturating_sub(limit));
@@ -91,8 +91,8 @@ fn list(letters: &Letters, options: &ListOptions) -> Result<ExitCode> {
             let mut rows = vec![print::HEADER.map(str::to_owned).to_vec()];
             rows.extend(found.iter().map(|entry| print::cells(entry)));
             out.put(&table(&rows, print::HEADER.len()))?;
-            let open = letters.entries.iter().filter(|entry| entry.state == State::Open).count();
-            let all = letters.entries.len();
+            let open = dead_letters.entries.iter().filter(|entry| entry.state == State::Open).count();
+            let all = dead_letters.entries.len();
             out.put(&format!("{} letters, {} of them open", thousands(all as u64), thousands(open as u64)))?;
             if found.len() < total {
                 let left = thousands((total - found.len()) as u64);
@@ -105,10 +105,10 @@ fn list(letters: &Letters, options: &ListOptions) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(letters: &Letters, options: &ShowOptions) -> Result<ExitCode> {
-    let entry = letters.one(options.number)?;
+fn show(dead_letters: &Letters, options: &ShowOptions) -> Result<ExitCode> {
+    let entry = dead_letters.one(options.number)?;
     let mut out = Out::new();
-    log::payloads(&*letters.topics, &letters.names, &[entry], &mut |entry, payload| {
+    log::payloads(&*dead_letters.topics, &dead_letters.names, &[entry], &mut |entry, payload| {
         if options.raw {
             return out.bytes(payload).map(drop);
         }
@@ -122,8 +122,8 @@ fn show(letters: &Letters, options: &ShowOptions) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn redrive(context: &Context, letters: &Letters, options: &RedriveOptions) -> Result<ExitCode> {
-    let selected = letters.select(&options.selection)?;
+fn redrive(context: &Context, dead_letters: &Letters, options: &RedriveOptions) -> Result<ExitCode> {
+    let selected = dead_letters.select(&options.selection)?;
     let payload = options.payload.as_ref().map(|path| {
         if selected.len() != 1 {
             return Err(Error::user(format!(
@@ -136,13 +136,18 @@ fn redrive(context: &Context, letters: &Letters, options: &RedriveOptions) -> Re
     });
     let settings = Settings { payload: payload.transpose()?, kind: options.kind.clone() };
     if options.dry_run {
-        let report = dead_letters::plan(&letters.names, &selected);
+        let report = dead_letters::plan(&dead_letters.names, &selected);
         refused(&report.refused);
         println!("would publish {} messages", thousands(report.redriven.len() as u64));
         return Ok(ExitCode::SUCCESS);
     }
-    let report =
-        dead_letters::redrive(&*letters.topics, &letters.names, &selected, &settings, &context.stop)?;
+    let report = dead_letters::redrive(
+        &*dead_letters.topics,
+        &dead_letters.names,
+        &selected,
+        &settings,
+        &context.stop,
+    )?;
     refused(&report.refused);
     println!(
         "{} messages published again, their letters are marked as redriven",
@@ -164,18 +169,18 @@ fn refused(refused: &[(Number, String)]) {
     }
 }
 
-fn discard(letters: &Letters, options: &DiscardOptions) -> Result<ExitCode> {
-    let selected = letters.select(&options.selection)?;
-    dead_letters::discard(&*letters.topics, &letters.names, &selected)?;
+fn discard(dead_letters: &Letters, options: &DiscardOptions) -> Result<ExitCode> {
+    let selected = dead_letters.select(&options.selection)?;
+    dead_letters::discard(&*dead_letters.topics, &dead_letters.names, &selected)?;
     println!("{} letters marked as discarded", thousands(selected.len() as u64));
     Ok(ExitCode::SUCCESS)
 }
 
-fn export(letters: &Letters, options: &ExportOptions) -> Result<ExitCode> {
+fn export(dead_letters: &Letters, options: &ExportOptions) -> Result<ExitCode> {
     let found: Vec<&Entry> =
-        letters.entries.iter().filter(|entry| fits(entry, options.all, &options.filter)).collect();
+        dead_letters.entries.iter().filter(|entry| fits(entry, options.all, &options.filter)).collect();
     let write = |out: &mut dyn FnMut(&str) -> Result<()>| {
-        log::payloads(&*letters.topics, &letters.names, &found, &mut |entry, payload| {
+        log::payloads(&*dead_letters.topics, &dead_letters.names, &found, &mut |entry, payload| {
             out(&format!("{}\n", print::json_with_payload(entry, payload)))
         })
     };

@@ -3,7 +3,7 @@
 use super::options::BarInput;
 use crate::command::bars;
 use crate::context::Context;
-use forecast::Bar;
+use forecast::Ohlcv;
 use market::bar::Values;
 use market::calendar::Calendar;
 use market::{Kind, UnixNanos};
@@ -16,7 +16,7 @@ const DAY_NS: i64 = 86_400_000_000_000;
 
 /// Bars of one symbol, their start in local time of the exchange.
 pub(crate) struct Input {
-    pub(crate) bars: Vec<Bar>,
+    pub(crate) bars: Vec<Ohlcv>,
     /// Number of bars after which the calendar repeats.
     pub(crate) season: usize,
 }
@@ -45,7 +45,7 @@ pub(crate) fn load(context: &Context, symbol: &str, options: &BarInput) -> Resul
     let rule = rules.iter().find(|rules| found[0].feed.starts_with(&rules.prefix)).or(rules.last());
     let calendar = rule.map_or(Calendar::XNYS, |rules| rules.calendar);
     let finished = found.iter().filter(|bar| bar.is_final);
-    let bars: Vec<Bar> = finished.filter_map(|bar| convert(calendar, bar)).collect();
+    let bars: Vec<Ohlcv> = finished.filter_map(|bar| convert(calendar, bar)).collect();
     if bars.is_empty() {
         return Err(Error::user(format!(
             "{symbol}: expected finished bars of trades, found {} others",
@@ -58,18 +58,18 @@ pub(crate) fn load(context: &Context, symbol: &str, options: &BarInput) -> Resul
     Ok(Input { bars, season })
 }
 
-fn convert(calendar: Calendar, bar: &market::bar::Bar) -> Option<Bar> {
+fn convert(calendar: Calendar, bar: &market::bar::Bar) -> Option<Ohlcv> {
     let Values::Trades(values) = &bar.values else { return None };
     let day = calendar.day(bar.start);
     // Noon of a day has the same date in New York and in UTC.
     let date = UnixNanos(day.start + DAY_NS / 2).epoch_day();
     let [open, high, low, close] = values.ohlc.map(market::Price::to_f64);
     let start_ns = date * DAY_NS + (bar.start.0 - day.start);
-    Some(Bar { start_ns, open, high, low, close, volume: values.volume.to_f64() })
+    Some(Ohlcv { start_ns, open, high, low, close, volume: values.volume.to_f64() })
 }
 
 /// Median number of bars per day: the season of intraday bars.
-fn per_day(bars: &[Bar]) -> usize {
+fn per_day(bars: &[Ohlcv]) -> usize {
     let mut days: BTreeMap<i64, usize> = BTreeMap::new();
     for bar in bars {
         *days.entry(bar.start_ns.div_euclid(DAY_NS)).or_default() += 1;
@@ -79,7 +79,7 @@ fn per_day(bars: &[Bar]) -> usize {
     counts.get(counts.len() / 2).copied().unwrap_or(1).max(1)
 }
 
-fn read_csv(path: &Path) -> Result<Vec<Bar>> {
+fn read_csv(path: &Path) -> Result<Vec<Ohlcv>> {
     let text = std::fs::read_to_string(path).map_err(ports::error::io("read bars", path))?;
     let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let header: Vec<&str> =
@@ -102,7 +102,7 @@ fn at_line(path: &Path, index: usize, error: &str) -> Error {
     Error::user(format!("{error} ({}, line {})", path.display(), index + 1))
 }
 
-fn parse_row(line: &str, start: usize, columns: [usize; 5]) -> std::result::Result<Bar, String> {
+fn parse_row(line: &str, start: usize, columns: [usize; 5]) -> std::result::Result<Ohlcv, String> {
     let fields: Vec<&str> = line.split(',').map(str::trim).collect();
     let field = |at: usize| {
         fields.get(at).copied().ok_or_else(|| format!("expected {} columns, found {}", at + 1, fields.len()))
@@ -114,7 +114,7 @@ fn parse_row(line: &str, start: usize, columns: [usize; 5]) -> std::result::Resu
         *value = text.parse().map_err(|_| format!("expected a number, found `{text}`"))?;
     }
     let [open, high, low, close, volume] = values;
-    Ok(Bar { start_ns, open, high, low, close, volume })
+    Ok(Ohlcv { start_ns, open, high, low, close, volume })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::output::thousands;
 use forecast::lstm::forecaster::LstmOptions;
 use forecast::walk_forward::{Step, WalkOptions};
-use forecast::{Bundle, Dataset, Kind, Series, Task, file};
+use forecast::{Bundle, Dataset, ModelKind, Series, Task, file};
 use indicatif::{ProgressBar, ProgressStyle};
 use ports::{Error, Result};
 use std::io::IsTerminal;
@@ -47,10 +47,10 @@ fn train(context: &Context, options: &TrainOptions, symbol: &str) -> Result<()> 
 }
 
 fn walk_options(options: &TrainOptions, bars: usize) -> Result<WalkOptions> {
-    let mut kinds = Kind::ALL.to_vec();
+    let mut kinds = ModelKind::ALL.to_vec();
     for label in &options.without {
-        let kind = Kind::from_label(label).ok_or_else(|| {
-            let names = Kind::ALL.map(Kind::label).join(", ");
+        let kind = ModelKind::from_label(label).ok_or_else(|| {
+            let names = ModelKind::ALL.map(ModelKind::label).join(", ");
             Error::user(format!("--without: expected one of {names}, found `{label}`"))
         })?;
         kinds.retain(|kept| *kept != kind);
@@ -94,7 +94,7 @@ impl Progress {
                 bar.set_position(step.fit as u64);
                 bar.set_message(format!("{}{epoch}", step.kind.label()));
             }
-            None if step.kind == Kind::RandomWalk => {
+            None if step.kind == ModelKind::RandomWalk => {
                 eprintln!("{}: fit {} of {}", self.symbol, step.fit + 1, step.fits + 1);
             }
             None => {}

@@ -24,7 +24,7 @@ pub(super) const BOUND: u8 = u8::MAX;
 /// Conditions and their statement.
 pub(super) type Known = Arc<Vec<(String, PreparedStatement)>>;
 
-pub(super) struct Literals {
+pub(super) struct InlinedConditions {
     session: Arc<Session>,
     keyspace: String,
     known: [RwLock<Known>; Kind::COUNT],
@@ -41,23 +41,23 @@ pub(super) struct Chosen {
 /// The `INSERT` of a kind, with bound conditions or with these inlined.
 pub(super) fn insert(keyspace: &str, kind: Kind, conditions: Option<&str>) -> String {
     let columns = insert_names(kind);
-    let literal = conditions.map(literal);
+    let inlined_conditions = conditions.map(inlined_conditions);
     let values: Vec<&str> = columns
         .iter()
-        .map(|column| literal.as_deref().filter(|_| *column == "conditions").unwrap_or("?"))
+        .map(|column| inlined_conditions.as_deref().filter(|_| *column == "conditions").unwrap_or("?"))
         .collect();
     let (table, columns) = (kind.plural(), columns.join(", "));
     format!("INSERT INTO {keyspace}.{table} ({columns}) VALUES ({}) USING TIMESTAMP ?", values.join(", "))
 }
 
 /// A canonical JSON array of conditions as a CQL list.
-fn literal(array: &str) -> String {
+fn inlined_conditions(array: &str) -> String {
     let codes: Vec<String> =
         json::conditions(array).map(|code| format!("'{}'", code.replace('\'', "''"))).collect();
     format!("[{}]", codes.join(", "))
 }
 
-impl Literals {
+impl InlinedConditions {
     pub(super) fn new(session: &Arc<Session>, keyspace: &str) -> Self {
         Self {
             session: Arc::clone(session),
@@ -164,15 +164,15 @@ mod tests {
 
     #[test]
     fn conditions_stand_in_the_statement_as_cql_writes_lists() {
-        assert_eq!(literal(r#"["@","I"]"#), "['@', 'I']");
-        assert_eq!(literal(r#"["O'K",""]"#), "['O''K', '']");
+        assert_eq!(inlined_conditions(r#"["@","I"]"#), "['@', 'I']");
+        assert_eq!(inlined_conditions(r#"["O'K",""]"#), "['O''K', '']");
         let bound = insert("k", Kind::Quote, None);
         assert_eq!(
             bound,
             "INSERT INTO k.quotes (symbol, hour, ts, feed, seq, ask, ask_size, ask_venue, bid, bid_size, bid_venue, \
              conditions, recv_ts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
         );
-        let held = insert("k", Kind::Quote, Some(r#"["R"]"#));
-        assert_eq!(held, bound.replacen("?, ?) ", "['R'], ?) ", 1));
+        let inlined_statements = insert("k", Kind::Quote, Some(r#"["R"]"#));
+        assert_eq!(inlined_statements, bound.replacen("?, ?) ", "['R'], ?) ", 1));
     }
 }

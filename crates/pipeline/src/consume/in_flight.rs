@@ -24,13 +24,13 @@ use std::time::{Duration, Instant};
 /// Maximum number of batches kept for reuse.
 const SPARE: usize = 16;
 
-pub(super) fn lock(flight: &Mutex<Flight>) -> MutexGuard<'_, Flight> {
-    flight.lock().unwrap_or_else(PoisonError::into_inner)
+pub(super) fn lock(in_flight: &Mutex<InFlight>) -> MutexGuard<'_, InFlight> {
+    in_flight.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One submitted batch.
 #[derive(Debug)]
-struct Ticket {
+struct SubmittedBatch {
     done: bool,
     rows: usize,
     bytes: usize,
@@ -39,22 +39,22 @@ struct Ticket {
     ends: Vec<(Partition, i64)>,
 }
 
-pub(super) struct Flight {
+pub(super) struct InFlight {
     writer: Box<dyn Writer>,
-    letters: Box<dyn Producer>,
+    dead_letter_producer: Box<dyn Producer>,
     /// Dead letters sent but not yet acknowledged.
     unflushed: bool,
     dead_letters: String,
     topics: Vec<String>,
-    tickets: VecDeque<Ticket>,
-    /// Id of `tickets[0]`.
+    submitted: VecDeque<SubmittedBatch>,
+    /// Id of `submitted[0]`.
     first: u64,
     rows: usize,
     /// Bytes of the rows that the store has not acknowledged.
     bytes: usize,
     ready: BTreeMap<Partition, i64>,
     /// Last committed offset of each partition: the next waiting commit makes up for a lost one.
-    told: BTreeMap<Partition, i64>,
+    committed: BTreeMap<Partition, i64>,
     /// Partitions revoked while a cycle was being filled.
     lost: Vec<Partition>,
     spare: Vec<Batch>,
@@ -63,25 +63,25 @@ pub(super) struct Flight {
     latency: Latency,
 }
 
-impl Flight {
+impl InFlight {
     pub(super) fn new(
         writer: Box<dyn Writer>,
-        letters: Box<dyn Producer>,
+        dead_letter_producer: Box<dyn Producer>,
         names: &Names,
         telemetry: Arc<Telemetry>,
     ) -> Self {
         Self {
             writer,
-            letters,
+            dead_letter_producer,
             unflushed: false,
             dead_letters: names.dead_letters(),
             topics: names.all_records(),
-            tickets: VecDeque::new(),
+            submitted: VecDeque::new(),
             first: 0,
             rows: 0,
             bytes: 0,
             ready: BTreeMap::new(),
-            told: BTreeMap::new(),
+            committed: BTreeMap::new(),
             lost: Vec::new(),
             spare: Vec::new(),
             telemetry,
@@ -110,8 +110,8 @@ impl Flight {
         // commit.
         let lost = std::mem::take(&mut self.lost);
         ends.retain(|(partition, _)| !lost.contains(partition));
-        let ticket = self.first + self.tickets.len() as u64;
-        self.tickets.push_back(Ticket {
+        let batch_id = self.first + self.submitted.len() as u64;
+        self.submitted.push_back(SubmittedBatch {
             done: false,
             rows: batch.len(),
             bytes: batch.bytes_held(),
@@ -121,10 +121,10 @@ impl Flight {
         METRICS.batch_submitted(batch.len());
         self.rows += batch.len();
         self.bytes += batch.bytes_held();
-        if ticket == 0 {
+        if batch_id == 0 {
             self.telemetry.mark();
         }
-        self.writer.submit(ticket, batch)
+        self.writer.submit(batch_id, batch)
     }
 
     /// Records a range that can no longer be read in the gap ledger. The offset after it is committed like
@@ -132,7 +132,7 @@ impl Flight {
     pub(super) fn lost(&mut self, range: &LostRange, names: &Names, group: &str) -> Result<()> {
         self.telemetry.lost(range, &self.topics);
         self.unflushed = true;
-        Gap::of_lost(range, &self.topics, group).send(names, &mut *self.letters)?;
+        Gap::of_lost(range, &self.topics, group).send(names, &mut *self.dead_letter_producer)?;
         // Ready offsets of this partition lie before the range, or in a topic that is gone.
         self.ready.insert(range.partition, range.resume);
         Ok(())
@@ -142,13 +142,13 @@ impl Flight {
     pub(super) fn collect(&mut self, wait: Duration) -> Result<()> {
         let mut wait = wait;
         let mut any = false;
-        while !self.tickets.is_empty() {
+        while !self.submitted.is_empty() {
             let Some(done) = self.writer.completed(wait)? else { break };
             wait = Duration::ZERO;
             any = true;
             self.settle(done)?;
         }
-        self.keep_letters()?;
+        self.flush_dead_letters()?;
         if any {
             let counts = self.counts.drain().flat_map(|(symbol, counts)| {
                 market::Kind::ALL.map(|kind| ((symbol.clone(), kind.plural()), counts[kind as usize]))
@@ -161,24 +161,24 @@ impl Flight {
     }
 
     fn settle(&mut self, done: Done) -> Result<()> {
-        let Done { ticket, mut batch, refused } = done;
+        let Done { batch_id, mut batch, refused } = done;
         for (index, reason) in &refused {
-            let letter = self.letter(&batch, &batch.rows()[*index], reason);
-            self.bury(&letter)?;
+            let dead_letter = self.dead_letter(&batch, &batch.rows()[*index], reason);
+            self.send_to_dlq(&dead_letter)?;
         }
         self.measure(&batch, &refused);
-        let index = (ticket - self.first) as usize;
-        let ticket = self
-            .tickets
+        let index = (batch_id - self.first) as usize;
+        let batch_id = self
+            .submitted
             .get_mut(index)
             .ok_or_else(|| Error::internal("the store acknowledged a batch twice"))?;
-        ticket.done = true;
-        METRICS.batch_done(ticket.submitted.elapsed());
-        self.rows -= ticket.rows;
-        self.bytes -= ticket.bytes;
-        while self.tickets.front().is_some_and(|ticket| ticket.done) {
+        batch_id.done = true;
+        METRICS.batch_done(batch_id.submitted.elapsed());
+        self.rows -= batch_id.rows;
+        self.bytes -= batch_id.bytes;
+        while self.submitted.front().is_some_and(|batch_id| batch_id.done) {
             self.first += 1;
-            for (partition, next) in self.tickets.pop_front().map(|t| t.ends).unwrap_or_default() {
+            for (partition, next) in self.submitted.pop_front().map(|t| t.ends).unwrap_or_default() {
                 self.ready.insert(partition, next);
             }
         }
@@ -217,7 +217,7 @@ impl Flight {
         self.telemetry.add(&self.telemetry.stored, (batch.len() - refused.len()) as u64);
     }
 
-    fn letter(&self, batch: &Batch, row: &Row, reason: &str) -> DeadLetter {
+    fn dead_letter(&self, batch: &Batch, row: &Row, reason: &str) -> DeadLetter {
         DeadLetter {
             stage: Stage::Store,
             origin: origin(&self.topics, row.partition, row.offset),
@@ -231,38 +231,38 @@ impl Flight {
     }
 
     /// Sends a dead letter. It is durable before any offset behind it is ready.
-    pub(super) fn bury(&mut self, letter: &DeadLetter) -> Result<()> {
-        self.telemetry.dead_letter(letter);
+    pub(super) fn send_to_dlq(&mut self, dead_letter: &DeadLetter) -> Result<()> {
+        self.telemetry.dead_letter(dead_letter);
         self.unflushed = true;
-        letter.send(&self.dead_letters, &mut *self.letters)
+        dead_letter.send(&self.dead_letters, &mut *self.dead_letter_producer)
     }
 
     /// Waits until dead letters are durable. Immediately, not only before a commit: while they are being
     /// appended, an embedded topic's file is locked for everybody, including our own consumer.
-    fn keep_letters(&mut self) -> Result<()> {
+    fn flush_dead_letters(&mut self) -> Result<()> {
         if self.unflushed {
-            self.unflushed = self.letters.flush(Duration::from_secs(30))? > 0;
+            self.unflushed = self.dead_letter_producer.flush(Duration::from_secs(30))? > 0;
         }
         Ok(())
     }
 
     /// Offsets that may be committed: those not committed before, or all.
     pub(super) fn ready(&mut self, all: bool) -> Result<Vec<(Partition, i64)>> {
-        self.keep_letters()?;
+        self.flush_dead_letters()?;
         if self.unflushed {
             // Not now: the offsets behind the dead letters are not ready.
             tracing::warn!("dead letters are not acknowledged yet; offsets are not committed");
             return Ok(Vec::new());
         }
         let new = std::mem::take(&mut self.ready);
-        self.told.extend(&new);
-        Ok(if all { self.told.clone() } else { new }.into_iter().collect())
+        self.committed.extend(&new);
+        Ok(if all { self.committed.clone() } else { new }.into_iter().collect())
     }
 
     /// Waits until nothing is in flight, at most `deadline`. Returns the number of records that still are.
     pub(super) fn drain(&mut self, deadline: Duration) -> Result<usize> {
         let end = Instant::now() + deadline;
-        while !self.tickets.is_empty() && Instant::now() < end {
+        while !self.submitted.is_empty() && Instant::now() < end {
             self.collect(Duration::from_millis(50))?;
         }
         Ok(self.rows)
@@ -275,24 +275,24 @@ impl Flight {
         deadline: Duration,
     ) -> Vec<(Partition, i64)> {
         let end = Instant::now() + deadline;
-        let out = |tickets: &VecDeque<Ticket>| {
-            tickets
+        let out = |submitted: &VecDeque<SubmittedBatch>| {
+            submitted
                 .iter()
-                .any(|ticket| ticket.ends.iter().any(|(partition, _)| partitions.contains(partition)))
+                .any(|batch_id| batch_id.ends.iter().any(|(partition, _)| partitions.contains(partition)))
         };
-        while out(&self.tickets) && Instant::now() < end {
+        while out(&self.submitted) && Instant::now() < end {
             if let Err(error) = self.collect(Duration::from_millis(50)) {
                 tracing::warn!("{error}");
                 break;
             }
         }
-        for ticket in &mut self.tickets {
-            ticket.ends.retain(|(partition, _)| !partitions.contains(partition));
+        for batch_id in &mut self.submitted {
+            batch_id.ends.retain(|(partition, _)| !partitions.contains(partition));
         }
         self.lost.extend_from_slice(partitions);
         let offsets = self.ready(true).unwrap_or_default();
         let theirs = offsets.into_iter().filter(|(partition, _)| partitions.contains(partition)).collect();
-        self.told.retain(|partition, _| !partitions.contains(partition));
+        self.committed.retain(|partition, _| !partitions.contains(partition));
         theirs
     }
 }
@@ -305,24 +305,26 @@ mod tests {
     use ports::topic::{Message, Producer, Topics};
 
     /// Batch ids, each with the rows to reject.
-    type Answers = Arc<Mutex<VecDeque<(u64, Vec<usize>)>>>;
+    type Acknowledgements = Arc<Mutex<VecDeque<(u64, Vec<usize>)>>>;
 
     /// Acknowledges batches in the order given by the test.
     struct Scripted {
         taken: Arc<Mutex<BTreeMap<u64, Batch>>>,
-        answers: Answers,
+        acknowledgements: Acknowledgements,
     }
 
     impl Writer for Scripted {
-        fn submit(&mut self, ticket: u64, batch: Batch) -> Result<()> {
-            self.taken.lock().unwrap().insert(ticket, batch);
+        fn submit(&mut self, batch_id: u64, batch: Batch) -> Result<()> {
+            self.taken.lock().unwrap().insert(batch_id, batch);
             Ok(())
         }
         fn completed(&mut self, _: Duration) -> Result<Option<Done>> {
-            let Some((ticket, bad)) = self.answers.lock().unwrap().pop_front() else { return Ok(None) };
-            let batch = self.taken.lock().unwrap().remove(&ticket).unwrap();
+            let Some((batch_id, bad)) = self.acknowledgements.lock().unwrap().pop_front() else {
+                return Ok(None);
+            };
+            let batch = self.taken.lock().unwrap().remove(&batch_id).unwrap();
             Ok(Some(Done {
-                ticket,
+                batch_id,
                 batch,
                 refused: bad.into_iter().map(|i| (i, "too big".into())).collect(),
             }))
@@ -330,12 +332,12 @@ mod tests {
     }
 
     #[derive(Clone, Default)]
-    struct Letters {
+    struct DeadLetterProducer {
         sent: Arc<Mutex<Vec<String>>>,
         kept: Arc<std::sync::atomic::AtomicBool>,
     }
 
-    impl Producer for Letters {
+    impl Producer for DeadLetterProducer {
         fn send(&mut self, message: &Message<'_>) -> Result<()> {
             self.sent.lock().unwrap().push(message.key.to_owned());
             Ok(())
@@ -355,9 +357,9 @@ mod tests {
     }
 
     struct Bench {
-        flight: Flight,
-        answers: Answers,
-        letters: Letters,
+        in_flight: InFlight,
+        acknowledgements: Acknowledgements,
+        dead_letter_producer: DeadLetterProducer,
     }
 
     fn part(number: i32) -> Partition {
@@ -366,24 +368,28 @@ mod tests {
 
     impl Bench {
         fn new() -> Self {
-            let letters = Letters::default();
-            Self { letters: letters.clone(), ..Self::with(Box::new(letters)) }
+            let dead_letter_producer = DeadLetterProducer::default();
+            Self {
+                dead_letter_producer: dead_letter_producer.clone(),
+                ..Self::with(Box::new(dead_letter_producer))
+            }
         }
-        fn with(letters: Box<dyn Producer>) -> Self {
-            let answers = Arc::new(Mutex::new(VecDeque::new()));
-            let writer = Scripted { taken: Arc::default(), answers: Arc::clone(&answers) };
-            let flight = Flight::new(Box::new(writer), letters, &Names::new("t"), Arc::default());
-            Self { flight, answers, letters: Letters::default() }
+        fn with(dead_letter_producer: Box<dyn Producer>) -> Self {
+            let acknowledgements = Arc::new(Mutex::new(VecDeque::new()));
+            let writer = Scripted { taken: Arc::default(), acknowledgements: Arc::clone(&acknowledgements) };
+            let in_flight =
+                InFlight::new(Box::new(writer), dead_letter_producer, &Names::new("t"), Arc::default());
+            Self { in_flight, acknowledgements, dead_letter_producer: DeadLetterProducer::default() }
         }
         fn submit(&mut self, partition: i32, next: i64) {
             let text = r#"{"symbol":"SPY","feed":"f","venue":"P","id":"1","ts":1,"recv_ts":1,"price":"1","size":"1","conditions":[]}"#;
-            let mut batch = self.flight.spare();
+            let mut batch = self.in_flight.spare();
             batch.push(Kind::Trade, text.as_bytes(), 0, part(partition), next - 1).unwrap();
-            self.flight.submit(batch, vec![(part(partition), next)]).unwrap();
+            self.in_flight.submit(batch, vec![(part(partition), next)]).unwrap();
         }
-        fn answer(&mut self, ticket: u64, bad: &[usize]) {
-            self.answers.lock().unwrap().push_back((ticket, bad.to_vec()));
-            self.flight.collect(Duration::ZERO).unwrap();
+        fn acknowledge(&mut self, batch_id: u64, bad: &[usize]) {
+            self.acknowledgements.lock().unwrap().push_back((batch_id, bad.to_vec()));
+            self.in_flight.collect(Duration::ZERO).unwrap();
         }
     }
 
@@ -393,26 +399,26 @@ mod tests {
         bench.submit(0, 10);
         bench.submit(1, 7);
         bench.submit(0, 25); // offsets 10 to 24 are unused: nothing was fetched there
-        bench.answer(2, &[]);
-        bench.answer(1, &[]);
-        assert_eq!(bench.flight.ready(false).unwrap(), []);
-        assert_eq!(bench.flight.rows(), 1);
-        bench.answer(0, &[]);
-        assert_eq!(bench.flight.ready(false).unwrap(), [(part(0), 25), (part(1), 7)]);
-        assert_eq!(bench.flight.ready(false).unwrap(), []);
-        assert_eq!(bench.flight.ready(true).unwrap(), [(part(0), 25), (part(1), 7)]);
-        assert_eq!(bench.flight.rows(), 0);
+        bench.acknowledge(2, &[]);
+        bench.acknowledge(1, &[]);
+        assert_eq!(bench.in_flight.ready(false).unwrap(), []);
+        assert_eq!(bench.in_flight.rows(), 1);
+        bench.acknowledge(0, &[]);
+        assert_eq!(bench.in_flight.ready(false).unwrap(), [(part(0), 25), (part(1), 7)]);
+        assert_eq!(bench.in_flight.ready(false).unwrap(), []);
+        assert_eq!(bench.in_flight.ready(true).unwrap(), [(part(0), 25), (part(1), 7)]);
+        assert_eq!(bench.in_flight.rows(), 0);
     }
 
     #[test]
     fn offsets_behind_a_dead_letter_wait_for_it_to_be_kept() {
         let mut bench = Bench::new();
         bench.submit(0, 10);
-        bench.answer(0, &[0]);
-        assert_eq!(*bench.letters.sent.lock().unwrap(), ["SPY"]);
-        assert_eq!(bench.flight.ready(false).unwrap(), []);
-        bench.letters.kept.store(true, std::sync::atomic::Ordering::SeqCst);
-        assert_eq!(bench.flight.ready(false).unwrap(), [(part(0), 10)]);
+        bench.acknowledge(0, &[0]);
+        assert_eq!(*bench.dead_letter_producer.sent.lock().unwrap(), ["SPY"]);
+        assert_eq!(bench.in_flight.ready(false).unwrap(), []);
+        bench.dead_letter_producer.kept.store(true, std::sync::atomic::Ordering::SeqCst);
+        assert_eq!(bench.in_flight.ready(false).unwrap(), [(part(0), 10)]);
     }
 
     #[test]
@@ -422,16 +428,16 @@ mod tests {
         topics.init(&names.specs(1)).unwrap();
         let mut bench = Bench::with(topics.producer().unwrap());
         bench.submit(0, 10);
-        bench.answer(0, &[0]);
+        bench.acknowledge(0, &[0]);
         // No offset was requested yet, and others can write: if the dead letter were not flushed at once,
         // this would never return.
         let mut other = topics.producer().unwrap();
         let message = Message { topic: &names.late(), key: "A", headers: &[], payload: b"{}", stamp_ms: 0 };
         other.send(&message).unwrap();
         assert_eq!(other.flush(Duration::from_secs(1)).unwrap(), 0);
-        let mut letters = 0;
-        topics.read_all(&[names.dead_letters()], &mut |_| letters += 1).unwrap();
-        assert_eq!(letters, 1);
+        let mut dead_letter_producer = 0;
+        topics.read_all(&[names.dead_letters()], &mut |_| dead_letter_producer += 1).unwrap();
+        assert_eq!(dead_letter_producer, 1);
     }
 
     #[test]
@@ -440,13 +446,13 @@ mod tests {
         bench.submit(0, 10);
         bench.submit(1, 5);
         bench.submit(0, 20);
-        bench.answer(0, &[]);
-        let offsets = bench.flight.hand_over(&[part(0)], Duration::ZERO);
+        bench.acknowledge(0, &[]);
+        let offsets = bench.in_flight.hand_over(&[part(0)], Duration::ZERO);
         assert_eq!(offsets, [(part(0), 10)]);
         bench.submit(0, 30); // its cycle was being filled when the partition was revoked
-        for ticket in [1, 2, 3] {
-            bench.answer(ticket, &[]);
+        for batch_id in [1, 2, 3] {
+            bench.acknowledge(batch_id, &[]);
         }
-        assert_eq!(bench.flight.ready(false).unwrap(), [(part(1), 5)]);
+        assert_eq!(bench.in_flight.ready(false).unwrap(), [(part(1), 5)]);
     }
 }

@@ -10,8 +10,8 @@
 //!          {"ev":"LULD","T":"MSFT","h":218.12,"l":215.04,"i":[21],"z":3,"t":1610144700000,"q":8}
 //! ```
 
-use super::feed::{Message, Sink};
-use super::poll::{Asked, Row, make, price, short};
+use super::feed::{FeedMessage, MessageSink};
+use super::poll::{PendingRequest, Row, make, price, short};
 use super::scan;
 use crate::bar::Bar;
 use crate::interval::Interval;
@@ -20,7 +20,7 @@ use serde_json::Value;
 
 /// A vendor's bar from a stream.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Given<'a> {
+pub struct VendorBar<'a> {
     symbol: &'a str,
     interval: Interval,
     row: Row,
@@ -28,14 +28,14 @@ pub struct Given<'a> {
     is_final: bool,
 }
 
-impl Given<'_> {
+impl VendorBar<'_> {
     /// Converts it to a bar of a feed.
     ///
     /// # Errors
     /// Its prices contradict each other.
     pub fn bar(&self, feed: &str) -> Result<Bar, String> {
         let (symbol, interval, settled) = (self.symbol, self.interval, UnixNanos(i64::MAX));
-        let bar = make(&Asked { symbol, feed, interval, settled }, &self.row)?;
+        let bar = make(&PendingRequest { symbol, feed, interval, settled }, &self.row)?;
         Ok(Bar { revision: self.revision, is_final: self.is_final, ..bar })
     }
 }
@@ -64,8 +64,8 @@ fn bands<'v>(
     [symbol, upper, lower]: [&str; 3],
     ts: UnixNanos,
     indicator: &'v str,
-) -> Result<Message<'v>, String> {
-    Ok(Message::Bands(Bands {
+) -> Result<FeedMessage<'v>, String> {
+    Ok(FeedMessage::Bands(Bands {
         symbol: text(value, symbol)?,
         ts,
         upper: price(&value[upper], upper)?,
@@ -75,7 +75,7 @@ fn bands<'v>(
 }
 
 /// A message of class `b`, `u`, `d` or `l`.
-pub(super) fn alpaca(class: &str, raw: &str, sink: Sink<'_>) {
+pub(super) fn alpaca(class: &str, raw: &str, sink: MessageSink<'_>) {
     let value: Value = match serde_json::from_str(raw) {
         Ok(value) => value,
         Err(error) => return sink(Err(error.to_string()), raw),
@@ -85,7 +85,7 @@ pub(super) fn alpaca(class: &str, raw: &str, sink: Sink<'_>) {
         if class == "l" {
             return bands(&value, ["S", "u", "d"], ts, value["i"].as_str().unwrap_or_default());
         }
-        Ok(Message::Bar(Given {
+        Ok(FeedMessage::Bar(VendorBar {
             symbol: text(&value, "S")?,
             interval: if class == "d" { Interval::D1 } else { Interval::M1 },
             row: short(&value, ts.0)?,
@@ -97,7 +97,7 @@ pub(super) fn alpaca(class: &str, raw: &str, sink: Sink<'_>) {
 }
 
 /// A message of event `A`, `AM` or `LULD`.
-pub(super) fn massive(event: &str, raw: &str, sink: Sink<'_>) {
+pub(super) fn massive(event: &str, raw: &str, sink: MessageSink<'_>) {
     let value: Value = match serde_json::from_str(raw) {
         Ok(value) => value,
         Err(error) => return sink(Err(error.to_string()), raw),
@@ -113,7 +113,7 @@ pub(super) fn massive(event: &str, raw: &str, sink: Sink<'_>) {
         if event == "LULD" {
             return bands(&value, ["T", "h", "l"], instant("t")?, &indicator);
         }
-        Ok(Message::Bar(Given {
+        Ok(FeedMessage::Bar(VendorBar {
             symbol: text(&value, "sym")?,
             interval: if event == "A" { Interval::S1 } else { Interval::M1 },
             row: short(&value, instant("s")?.0)?,
@@ -129,7 +129,7 @@ pub(super) fn massive(event: &str, raw: &str, sink: Sink<'_>) {
 mod tests {
     use crate::UnixNanos;
     use crate::bar::Values;
-    use crate::codec::feed::{Decode, Message};
+    use crate::codec::feed::{Decode, FeedMessage};
     use crate::codec::{alpaca, massive};
 
     fn shown(decoder: &mut dyn Decode, frame: &str) -> Vec<String> {
@@ -137,7 +137,7 @@ mod tests {
         decoder
             .frame(frame, UnixNanos(7), &mut |outcome, _| {
                 out.push(match outcome {
-                    Ok(Message::Bar(given)) => match given.bar("f") {
+                    Ok(FeedMessage::Bar(given)) => match given.bar("f") {
                         Ok(bar) => {
                             let Values::Trades(values) = &bar.values else { return };
                             let [o, h, l, c] = values.ohlc;
@@ -150,7 +150,7 @@ mod tests {
                         }
                         Err(reason) => reason,
                     },
-                    Ok(Message::Bands(b)) => {
+                    Ok(FeedMessage::Bands(b)) => {
                         format!("{} {} {} {} {}", b.symbol, b.ts, b.upper, b.lower, b.indicator)
                     }
                     other => format!("{other:?}"),
@@ -169,7 +169,7 @@ mod tests {
             {"T":"b","S":"SPY","o":3,"h":2,"l":1,"c":1,"v":1,"t":"2021-02-22T05:00:00Z"},
             {"T":"b","S":"SPY","t":"2021-02-22T05:00:00Z"}]"#;
         assert_eq!(
-            shown(&mut alpaca::Decoder::new("f"), frame),
+            shown(&mut alpaca::AlpacaDecoder::new("f"), frame),
             [
                 "SPY 1m 2021-02-22T19:15:00Z 388.985 389.13 388.975 389.12 49378 461 0 false",
                 "SPY 1m 2021-02-22T19:15:00Z 388.985 389.13 388.975 389.12 49380 462 1 false",
@@ -186,7 +186,7 @@ mod tests {
             {"ev":"AM","sym":"GTE","v":10,"dv":"10.5","av":20,"dav":"20.25","o":1,"c":1,"h":1,"l":1,"s":1610144640000,"e":1610144700000},
             {"ev":"LULD","T":"MSFT","h":218.12,"l":215.04,"i":[21],"z":3}]"#;
         assert_eq!(
-            shown(&mut massive::Decoder::new("f"), frame),
+            shown(&mut massive::MassiveDecoder::new("f"), frame),
             [
                 "GTE 1m 2021-01-08T22:24:00Z 0.4488 0.4489 0.4486 0.4486 4110 0 0 true",
                 "SPCE 1s 2021-01-08T22:27:48Z 25.39 25.39 25.39 25.39 200 0 0 true",

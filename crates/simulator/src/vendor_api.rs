@@ -44,12 +44,12 @@ impl Client {
 
 /// The response, and whether the connection then ends.
 #[derive(Debug, Default)]
-pub(super) struct Answer {
+pub(super) struct StreamResponse {
     pub(super) frames: Vec<String>,
     pub(super) end: bool,
 }
 
-impl Answer {
+impl StreamResponse {
     pub(super) fn of(frame: impl Into<String>) -> Self {
         Self { frames: vec![frame.into()], end: false }
     }
@@ -61,7 +61,7 @@ impl Answer {
 
 /// Why a well-behaved connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(super) enum Disconnect {
     /// Too many connections.
     Limit,
     /// The client reads too slowly.
@@ -101,7 +101,7 @@ impl Request<'_> {
 pub(super) type Refused = (u16, String);
 
 /// A vendor.
-pub(super) trait Face: Send + Sync + std::fmt::Debug {
+pub(super) trait VendorApi: Send + Sync + std::fmt::Debug {
     /// Sent first.
     fn hello(&self) -> Option<String> {
         None
@@ -149,8 +149,8 @@ pub(super) trait Face: Send + Sync + std::fmt::Debug {
     }
 
     /// Responds to a client's message; `None` is an unreadable one. A vendor with only REST has no stream.
-    fn hear(&self, _shared: &Shared, _client: &mut Client, _said: Option<&Value>) -> Answer {
-        Answer::last("there is no stream")
+    fn receive(&self, _shared: &Shared, _client: &mut Client, _said: Option<&Value>) -> StreamResponse {
+        StreamResponse::last("there is no stream")
     }
 
     /// Appends a message of the stream.
@@ -162,12 +162,12 @@ pub(super) trait Face: Send + Sync + std::fmt::Debug {
     }
 
     /// Sent before a connection is closed; `None` closes it silently.
-    fn trouble(&self, _trouble: Trouble) -> Option<String> {
+    fn disconnect(&self, _trouble: Disconnect) -> Option<String> {
         None
     }
 
     /// Sent once a second.
-    fn beat(&self, _client: &mut Client) -> Option<String> {
+    fn keepalive(&self, _client: &mut Client) -> Option<String> {
         None
     }
 

@@ -1,12 +1,12 @@
 //! Aggregates fetched records into bars, one aggregator per partition, and passes them to the bar writer in
 //! emission order.
 
+use super::bar_writer::{Job, Late};
 use super::gaps::Gaps;
-use super::keeper::{Late, Work};
-use super::{Settings, WAIT};
+use super::{AggregateSettings, WAIT};
 use crate::consume::kind;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
-use market::bar::{Aggregator, Bar, Floors, Needs, Place, Verdict};
+use market::bar::{Aggregator, Bar, Checkpoint, LowWatermarks, StreamPosition, Verdict};
 use market::codec::json;
 use market::interval::Interval;
 use market::policy::ConditionCounts;
@@ -14,7 +14,7 @@ use market::time::DAY;
 use market::{Kind, Record};
 use ports::batch::{MAX_NAME, Partition, check_lengths};
 use ports::cancel::{CancelToken, retry};
-use ports::gap::{Gap, State};
+use ports::gap::{Gap, GapState};
 use ports::telemetry::Telemetry;
 use ports::topic::origin;
 use ports::topic::{Consumer, Fetched, Topics};
@@ -35,14 +35,14 @@ pub(super) struct Part {
     aggregator: Aggregator,
     next: i64,
     /// What was last saved and committed of it.
-    needs: Needs,
+    checkpoint: Checkpoint,
     /// Number of duplicates reported so far.
     duplicates: u64,
 }
 
-pub(super) struct Maker<'a> {
+pub(super) struct AggregationWorker<'a> {
     pub(super) topics: &'a dyn Topics,
-    pub(super) settings: &'a Settings,
+    pub(super) settings: &'a AggregateSettings,
     pub(super) telemetry: &'a Telemetry,
     pub(super) cancel: &'a CancelToken,
     /// The topics read.
@@ -51,17 +51,17 @@ pub(super) struct Maker<'a> {
     /// Why trades set no price, for partitions that other members read now.
     pub(super) conditions: ConditionCounts,
     /// Low watermarks by partition, as saved by an earlier run.
-    pub(super) kept: BTreeMap<String, Floors>,
+    pub(super) kept: BTreeMap<String, LowWatermarks>,
     /// The newest revision of each bar to be written.
-    pub(super) told: BTreeMap<(String, Kind, Interval, i64, String), Bar>,
+    pub(super) emitted: BTreeMap<(String, Kind, Interval, i64, String), Bar>,
     /// Records for the late topic.
     pub(super) late: Vec<Late>,
     pub(super) gaps: Gaps,
-    pub(super) work: Sender<Work>,
+    pub(super) work: Sender<Job>,
     pub(super) done: Receiver<u64>,
     /// Offsets to commit once a job is done.
-    pub(super) tickets: VecDeque<(u64, Vec<(Partition, i64)>)>,
-    pub(super) ticket: u64,
+    pub(super) jobs_in_flight: VecDeque<(u64, Vec<(Partition, i64)>)>,
+    pub(super) job_id: u64,
     pub(super) revoked: Arc<Revoked>,
     /// Partitions that lost messages, with the feeds and symbols seen since.
     pub(super) lossy: FxHashMap<Partition, BTreeSet<(String, String)>>,
@@ -74,17 +74,17 @@ fn position_name(group: &str, topics: &[String], partition: Partition) -> String
     format!("bars:{group}:{}", origin(topics, partition, 0).trim_end_matches("@0"))
 }
 
-impl Maker<'_> {
+impl AggregationWorker<'_> {
     pub(super) fn read_kept(&mut self) -> Result<()> {
         let topics = self.topics;
         let kept = retry(self.cancel, "read saved positions", || topics.producer()?.positions())?;
         for (name, bytes) in kept {
             if name.starts_with("bars:") {
-                let floors = serde_json::from_slice(&bytes).map_err(|error| {
+                let low_watermarks = serde_json::from_slice(&bytes).map_err(|error| {
                     Error::user(format!("the saved position `{name}` is unreadable: {error}"))
                         .hint("another version of tapeline wrote it; use another --group")
                 })?;
-                self.kept.insert(name, floors);
+                self.kept.insert(name, low_watermarks);
             }
         }
         Ok(())
@@ -125,7 +125,7 @@ impl Maker<'_> {
                 self.conditions.merge(&part.aggregator.condition_counts());
             }
         }
-        self.tickets.iter_mut().for_each(|(_, offsets)| offsets.retain(|(p, _)| !lost.contains(p)));
+        self.jobs_in_flight.iter_mut().for_each(|(_, offsets)| offsets.retain(|(p, _)| !lost.contains(p)));
         // Another member may have owned them in between.
         self.read_kept()
     }
@@ -136,14 +136,15 @@ impl Maker<'_> {
             Some(part) => part,
             None => {
                 let name = position_name(&self.settings.group, &self.names, partition);
-                let floors = self.kept.get(&name).cloned().unwrap_or_default();
-                let needs = Needs { position: None, floors: floors.clone() };
-                let aggregator = Aggregator::new(self.settings.bars.clone()).with_floors(floors);
-                self.parts.entry(partition).or_insert(Part { aggregator, next: 0, needs, duplicates: 0 })
+                let low_watermarks = self.kept.get(&name).cloned().unwrap_or_default();
+                let checkpoint = Checkpoint { position: None, low_watermarks: low_watermarks.clone() };
+                let aggregator =
+                    Aggregator::new(self.settings.bars.clone()).with_low_watermarks(low_watermarks);
+                self.parts.entry(partition).or_insert(Part { aggregator, next: 0, checkpoint, duplicates: 0 })
             }
         };
         part.next = offset + 1;
-        let place = Place { position: offset.unsigned_abs(), stamp_ms: message.stamp_ms() };
+        let place = StreamPosition { position: offset.unsigned_abs(), stamp_ms: message.stamp_ms() };
         let mut loose = Vec::new();
         let record = kind(message).ok().and_then(|kind| decode(kind, message.payload(), &mut loose));
         // What `consume` sends to the dead-letter topic is not aggregated either.
@@ -185,16 +186,16 @@ impl Maker<'_> {
         Ok(())
     }
 
-    pub(super) fn tell(&mut self, idle: Duration) -> Result<()> {
-        self.gaps.hear()?;
+    pub(super) fn emit(&mut self, idle: Duration) -> Result<()> {
+        self.gaps.read_new()?;
         // Up to the emit delay, the silence may be the network's.
         let idle = i64::try_from(idle.as_nanos())
             .unwrap_or(i64::MAX)
             .saturating_sub(self.settings.bars.emit_delay)
             .max(0);
-        let (told, gaps) = (&mut self.told, &mut self.gaps);
+        let (emitted, gaps) = (&mut self.emitted, &mut self.gaps);
         for part in self.parts.values_mut() {
-            part.aggregator.take(idle, &mut |bar| keep(told, gaps, bar));
+            part.aggregator.take(idle, &mut |bar| keep(emitted, gaps, bar));
             let duplicates = part.aggregator.counts().duplicates;
             self.telemetry.add(&self.telemetry.duplicates, duplicates - part.duplicates);
             part.duplicates = duplicates;
@@ -210,68 +211,68 @@ impl Maker<'_> {
     }
 
     pub(super) fn finish(&mut self) -> Result<()> {
-        self.gaps.hear()?;
-        let (told, gaps) = (&mut self.told, &mut self.gaps);
+        self.gaps.read_new()?;
+        let (emitted, gaps) = (&mut self.emitted, &mut self.gaps);
         for part in self.parts.values_mut() {
-            part.aggregator.finish(&mut |bar| keep(told, gaps, bar));
+            part.aggregator.finish(&mut |bar| keep(emitted, gaps, bar));
         }
         Ok(())
     }
 
     /// Submits emitted bars; with `commit`, also the positions to resume from once they are durable. Blocks
     /// while the bar writer is behind.
-    pub(super) fn hand_over(&mut self, commit: bool) -> Result<()> {
+    pub(super) fn submit(&mut self, commit: bool) -> Result<()> {
         if commit {
             // Everything that the checkpoint excludes must have been emitted.
-            self.tell(Duration::ZERO)?;
+            self.emit(Duration::ZERO)?;
         }
-        self.ticket += 1;
-        let mut work = Work {
-            ticket: self.ticket,
+        self.job_id += 1;
+        let mut work = Job {
+            job_id: self.job_id,
             late: std::mem::take(&mut self.late),
-            bars: std::mem::take(&mut self.told).into_values().collect(),
-            again: std::mem::take(&mut self.gaps.again),
+            bars: std::mem::take(&mut self.emitted).into_values().collect(),
+            recheck: std::mem::take(&mut self.gaps.recheck),
             gaps: std::mem::take(&mut self.found),
             ledger: Arc::clone(&self.gaps.ledger),
-            floors: Vec::new(),
+            low_watermarks: Vec::new(),
         };
         let mut offsets = Vec::new();
         for (partition, part) in self.parts.iter_mut().filter(|_| commit) {
-            let needs = part.aggregator.needs();
-            if needs == part.needs {
+            let checkpoint = part.aggregator.checkpoint();
+            if checkpoint == part.checkpoint {
                 continue;
             }
-            if needs.floors != part.needs.floors {
+            if checkpoint.low_watermarks != part.checkpoint.low_watermarks {
                 let name = position_name(&self.settings.group, &self.names, *partition);
-                let bytes = serde_json::to_vec(&needs.floors)
+                let bytes = serde_json::to_vec(&checkpoint.low_watermarks)
                     .map_err(|error| Error::internal(format!("encode low watermarks: {error}")))?;
-                work.floors.push((name, bytes));
+                work.low_watermarks.push((name, bytes));
             }
             let from =
-                needs.position.map_or(part.next, |position| i64::try_from(position).unwrap_or(i64::MAX));
+                checkpoint.position.map_or(part.next, |position| i64::try_from(position).unwrap_or(i64::MAX));
             offsets.push((*partition, from));
-            part.needs = needs;
+            part.checkpoint = checkpoint;
         }
         let nothing =
-            work.late.is_empty() && work.bars.is_empty() && work.again.is_empty() && work.gaps.is_empty();
-        if nothing && work.floors.is_empty() && offsets.is_empty() {
+            work.late.is_empty() && work.bars.is_empty() && work.recheck.is_empty() && work.gaps.is_empty();
+        if nothing && work.low_watermarks.is_empty() && offsets.is_empty() {
             return Ok(());
         }
-        self.tickets.push_back((self.ticket, offsets));
+        self.jobs_in_flight.push_back((self.job_id, offsets));
         self.work.send(work).map_err(|_| ended())
     }
 
     /// Commits the offsets of completed jobs; with `wait`, of all submitted jobs.
     pub(super) fn commit(&mut self, consumer: &mut dyn Consumer, wait: bool) -> Result<()> {
-        while !self.tickets.is_empty() {
+        while !self.jobs_in_flight.is_empty() {
             let done = match (wait, self.done.try_recv()) {
                 (_, Ok(done)) => done,
                 (true, Err(_)) => self.done.recv().map_err(|_| ended())?,
                 (false, Err(TryRecvError::Empty)) => return Ok(()),
                 (false, Err(TryRecvError::Disconnected)) => return Err(ended()),
             };
-            while self.tickets.front().is_some_and(|(ticket, _)| *ticket <= done) {
-                let Some((_, offsets)) = self.tickets.pop_front() else { break };
+            while self.jobs_in_flight.front().is_some_and(|(job_id, _)| *job_id <= done) {
+                let Some((_, offsets)) = self.jobs_in_flight.pop_front() else { break };
                 match consumer.commit(&offsets, wait) {
                     Err(error) if error.retryable() => {
                         tracing::info!("{error}; records after the last commit will be read again");
@@ -305,7 +306,7 @@ fn after_loss(record: &Record<&str>, origin: &str) -> Gap {
         from: from.to_string(),
         to: Some(ts.to_string()),
         cause: format!("messages of its partition were lost before {origin}"),
-        state: State::Open,
+        state: GapState::Open,
         proof: None,
         note: None,
         offsets: None,
@@ -316,11 +317,11 @@ fn ended() -> Error {
     Error::internal("the bar writer thread has ended")
 }
 
-fn keep(told: &mut BTreeMap<(String, Kind, Interval, i64, String), Bar>, gaps: &mut Gaps, mut bar: Bar) {
+fn keep(emitted: &mut BTreeMap<(String, Kind, Interval, i64, String), Bar>, gaps: &mut Gaps, mut bar: Bar) {
     gaps.meet(&bar);
     bar.complete = gaps.ledger.complete(&bar);
     let key = (bar.symbol.clone(), bar.kind, bar.interval, bar.start.0, bar.feed.clone());
-    told.insert(key, bar);
+    emitted.insert(key, bar);
 }
 
 /// A message's record; a message not in canonical form is normalised first.

@@ -30,7 +30,7 @@ impl Mask {
     }
 
     /// The text with secrets masked and control characters escaped.
-    pub(crate) fn shown(&self, text: &str) -> String {
+    pub(crate) fn displayed(&self, text: &str) -> String {
         let masked = self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MASK));
         if !masked.chars().any(char::is_control) {
             return masked;
@@ -55,9 +55,9 @@ mod tests {
         let (key, longer) = (secret("PKTEST"), secret("PKTEST2"));
         let mask = Mask::new([&key, &longer, &secret("")]);
         assert_eq!(
-            mask.shown("your key PKTEST2 (PKTEST) \u{1b}[2Jhas\r\n"),
+            mask.displayed("your key PKTEST2 (PKTEST) \u{1b}[2Jhas\r\n"),
             "your key *** (***) \\u{1b}[2Jhas\\r\\n"
         );
-        assert_eq!(mask.shown("plain é"), "plain é");
+        assert_eq!(mask.displayed("plain é"), "plain é");
     }
 }

@@ -2,7 +2,7 @@
 //! read. Jobs are processed in submission order, so the offsets that belong to a job are ready when it is
 //! done.
 
-use super::gaps::{Again, Ledger};
+use super::gaps::{BarRange, Ledger};
 use crate::vendor_bars;
 use crossbeam_channel::{Receiver, Sender};
 use market::bar::Bar;
@@ -36,22 +36,22 @@ pub(super) struct Late {
 
 /// A job: everything that becomes durable together.
 #[derive(Default)]
-pub(super) struct Work {
-    pub(super) ticket: u64,
+pub(super) struct Job {
+    pub(super) job_id: u64,
     pub(super) late: Vec<Late>,
     /// The newest revision of each bar.
     pub(super) bars: Vec<Bar>,
     /// Emitted before, possibly with an outdated `complete` flag.
-    pub(super) again: Vec<Again>,
+    pub(super) recheck: Vec<BarRange>,
     /// Entries for the gap ledger.
     pub(super) gaps: Vec<Gap>,
     /// Producer to publish with.
     pub(super) ledger: Arc<Ledger>,
     /// Positions to save after everything else: name and bytes.
-    pub(super) floors: Vec<(String, Vec<u8>)>,
+    pub(super) low_watermarks: Vec<(String, Vec<u8>)>,
 }
 
-pub(super) struct Keeper<'a> {
+pub(super) struct BarWriter<'a> {
     pub(super) names: &'a Names,
     pub(super) intervals: &'a [Interval],
     pub(super) producer: Box<dyn Producer>,
@@ -60,13 +60,13 @@ pub(super) struct Keeper<'a> {
     pub(super) stop: &'a CancelToken,
 }
 
-impl Keeper<'_> {
+impl BarWriter<'_> {
     /// Runs until there are no more jobs; returns the ids of completed jobs.
-    pub(super) fn run(mut self, work: &Receiver<Work>, done: &Sender<u64>) -> Result<()> {
+    pub(super) fn run(mut self, work: &Receiver<Job>, done: &Sender<u64>) -> Result<()> {
         for work in work {
             self.keep(&work)?;
             self.telemetry.mark_bars();
-            if done.send(work.ticket).is_err() {
+            if done.send(work.job_id).is_err() {
                 break;
             }
         }
@@ -75,7 +75,7 @@ impl Keeper<'_> {
 
     /// From the first message to the flush, an embedded topic's file is locked for everybody, including our
     /// own consumer: everything is sent at once.
-    fn keep(&mut self, work: &Work) -> Result<()> {
+    fn keep(&mut self, work: &Job) -> Result<()> {
         let late_topic = self.names.late();
         for late in &work.late {
             METRICS.late_record(late.kind);
@@ -96,10 +96,10 @@ impl Keeper<'_> {
             gap.send(self.names, &mut *self.producer)?;
         }
         self.bars(&work.bars)?;
-        for again in &work.again {
+        for recheck in &work.recheck {
             let mut backoff = Backoff::default();
             let changed = loop {
-                match self.changed(again, &work.ledger) {
+                match self.changed(recheck, &work.ledger) {
                     Err(error) if error.retryable() && !self.stop.sleep(backoff.wait()) => {
                         tracing::warn!("{error}; bars of a gap will be checked again once the store is back");
                     }
@@ -108,14 +108,14 @@ impl Keeper<'_> {
             };
             self.bars(&changed)?;
         }
-        for (name, bytes) in &work.floors {
+        for (name, bytes) in &work.low_watermarks {
             self.producer.save_position(name, bytes)?;
         }
         self.flush()
     }
 
     /// Stored bars whose `complete` flag changes.
-    fn changed(&self, again: &Again, ledger: &Ledger) -> Result<Vec<Bar>> {
+    fn changed(&self, recheck: &BarRange, ledger: &Ledger) -> Result<Vec<Bar>> {
         let mut out = Vec::new();
         for interval in self.intervals {
             // A bar that started earlier may overlap it.
@@ -123,11 +123,11 @@ impl Keeper<'_> {
             for kind in Kind::MARKET {
                 let scan = BarScan {
                     kind,
-                    symbol: again.symbol.clone(),
+                    symbol: recheck.symbol.clone(),
                     interval: *interval,
-                    feed: Some(again.feed.clone()),
-                    from: UnixNanos(again.from.saturating_sub(length)),
-                    to: UnixNanos(again.to),
+                    feed: Some(recheck.feed.clone()),
+                    from: UnixNanos(recheck.from.saturating_sub(length)),
+                    to: UnixNanos(recheck.to),
                     limit: None,
                 };
                 self.store.scan_bars(&scan, &mut |mut bar| {

@@ -9,7 +9,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Default)]
-struct Line {
+struct QueueState {
     /// The next number to be assigned.
     next: u64,
     /// All numbers below this one are done.
@@ -18,36 +18,36 @@ struct Line {
 
 /// A queue of writers.
 #[derive(Debug, Default)]
-pub(super) struct Turn {
-    line: Mutex<Line>,
+pub(super) struct WriteQueue {
+    state: Mutex<QueueState>,
     moved: Condvar,
 }
 
 /// A turn; dropping it ends the turn.
 #[derive(Debug)]
-pub(super) struct Held {
-    turn: Arc<Turn>,
+pub(super) struct WriteTurn {
+    write_queue: Arc<WriteQueue>,
     number: u64,
 }
 
-impl Turn {
+impl WriteQueue {
     /// Waits for a turn.
-    pub(super) fn take(self: &Arc<Self>) -> Held {
-        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = line.next;
-        line.next += 1;
-        let waited = self.moved.wait_timeout_while(line, PATIENCE, |line| line.served < number);
+    pub(super) fn take(self: &Arc<Self>) -> WriteTurn {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = state.next;
+        state.next += 1;
+        let waited = self.moved.wait_timeout_while(state, PATIENCE, |state| state.served < number);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
-        Held { turn: Arc::clone(self), number }
+        WriteTurn { write_queue: Arc::clone(self), number }
     }
 }
 
-impl Drop for Held {
+impl Drop for WriteTurn {
     fn drop(&mut self) {
-        let mut line = self.turn.line.lock().unwrap_or_else(PoisonError::into_inner);
-        line.served = line.served.max(self.number + 1);
-        drop(line);
-        self.turn.moved.notify_all();
+        let mut state = self.write_queue.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.served = state.served.max(self.number + 1);
+        drop(state);
+        self.write_queue.moved.notify_all();
     }
 }
 
@@ -56,17 +56,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn turns_come_in_the_order_they_were_asked_for() {
-        let (turn, order) = (Arc::new(Turn::default()), Arc::new(Mutex::new(Vec::new())));
-        let mut first = turn.take();
+    fn turns_are_granted_in_the_order_of_requests() {
+        let (write_queue, order) = (Arc::new(WriteQueue::default()), Arc::new(Mutex::new(Vec::new())));
+        let mut first = write_queue.take();
         let waiting: Vec<_> = (1..=3)
             .map(|n| {
-                let (line, list) = (Arc::clone(&turn), Arc::clone(&order));
+                let (state, list) = (Arc::clone(&write_queue), Arc::clone(&order));
                 let thread = std::thread::spawn(move || {
-                    let _held = line.take();
+                    let _held = state.take();
                     list.lock().unwrap().push(n);
                 });
-                while turn.line.lock().unwrap().next <= n {
+                while write_queue.state.lock().unwrap().next <= n {
                     std::thread::yield_now();
                 }
                 thread
@@ -74,7 +74,7 @@ mod tests {
             .collect();
         // A writer that ends its turn and queues again is behind the others.
         drop(first);
-        first = turn.take();
+        first = write_queue.take();
         order.lock().unwrap().push(4);
         drop(first);
         waiting.into_iter().for_each(|thread| thread.join().unwrap());
