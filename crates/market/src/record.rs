@@ -40,7 +40,7 @@ impl Kind {
     #[must_use]
     #[inline]
     pub const fn plural(self) -> &'static str {
-        self.table().name
+        self.table().plural
     }
 
     /// The span of event time that one partition of its table holds.

@@ -102,7 +102,7 @@ pub struct Table {
     /// `trade`: the word in message headers.
     pub singular: &'static str,
     /// `trades`: the name of table and topic.
-    pub name: &'static str,
+    pub plural: &'static str,
     /// The span of event time in one partition.
     pub bucket: Bucket,
     /// The columns in the order of the table.
@@ -280,7 +280,7 @@ macro_rules! column {
 static TRADES: Table = Table {
     kind: Kind::Trade,
     singular: "trade",
-    name: "trades",
+    plural: "trades",
     bucket: Bucket::Hour,
     columns: &[
         column!(Trade, "symbol", Text, Partition, Always, |trade| Cell::Text(trade.symbol)),
@@ -353,7 +353,7 @@ macro_rules! side {
 static QUOTES: Table = Table {
     kind: Kind::Quote,
     singular: "quote",
-    name: "quotes",
+    plural: "quotes",
     bucket: Bucket::Hour,
     columns: &[
         column!(Quote, "symbol", Text, Partition, Always, |quote| Cell::Text(quote.symbol)),
@@ -400,7 +400,7 @@ static QUOTES: Table = Table {
 static READINGS: Table = Table {
     kind: Kind::Reading,
     singular: "reading",
-    name: "readings",
+    plural: "readings",
     bucket: Bucket::Day,
     columns: &[
         column!(Reading, "series", Text, Partition, Always, |reading| Cell::Text(reading.series)),

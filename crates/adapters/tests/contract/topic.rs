@@ -1,6 +1,6 @@
 //! The contract of every topic.
 
-use crate::{kafka, kafka_with, unique};
+use crate::{kafka, unique};
 use adapters::topic::sqlite::SqliteTopics;
 use ports::batch::Partition;
 use ports::topic::{Consumer, Message, Names, PartitionLag, Topics};
@@ -240,13 +240,6 @@ fn local() {
 fn kafka_real() {
     let prefix = unique("contract");
     suite(&kafka(&prefix), &Names::new(&prefix));
-}
-
-#[test]
-#[ignore = "needs real Kafka: cargo xtask test"]
-fn kafka_real_through_librdkafka() {
-    let prefix = unique("contract");
-    suite(&kafka_with(&prefix, "lz4", &[("security.protocol", "plaintext")]), &Names::new(&prefix));
 }
 
 #[test]

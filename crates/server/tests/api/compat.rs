@@ -1,6 +1,6 @@
 //! The formats of TradingView and Alpaca.
 
-use crate::harness::{Fixture, OPEN, bars, trade};
+use crate::harness::{Fixture, OPEN, bars, eventually, trade};
 use market::bar::{Aggregator, StreamPosition};
 use ports::store::Store;
 
@@ -62,6 +62,8 @@ fn alpacas_pages_hold_all_rows_of_all_symbols_once() {
 fn tradingview_gets_its_columns() {
     let fixture = filled();
     assert_eq!(fixture.get("/udf/config").json()["supported_resolutions"], serde_json::json!(["1S", "1"]));
+    // Symbols are known from the topic, which is read beside the requests.
+    eventually("the symbol is known", || fixture.get("/udf/symbols?symbol=SPY").status == 200);
     let symbol = fixture.get("/udf/symbols?symbol=SPY").json();
     assert_eq!(
         (symbol["pricescale"].as_u64(), symbol["timezone"].as_str()),

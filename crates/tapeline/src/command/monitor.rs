@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use ports::check::{Chain, Link, Status};
-use ports::gap::{self, State};
+use ports::gap::{self, GapState};
 use ports::metrics::{self, METRICS, Port};
 use ports::store::Store;
 use ports::telemetry::Telemetry;
@@ -117,7 +117,7 @@ pub(crate) fn start(
         return Ok(None);
     }
     let watch = watch(config, telemetry, &context.stop, watched)?;
-    let mut settings = server::Settings::new(listen, open::bars(config)?);
+    let mut settings = server::ServerSettings::new(listen, open::bars(config)?);
     config.metrics.token.reveal().clone_into(&mut settings.token);
     settings.limits.connections = 64;
     let monitor = Monitor::start(settings, watch, &context.stop)?;
@@ -191,7 +191,7 @@ fn look_rarely(topics: &dyn Topics, names: &Names) {
         Ok(gaps) => {
             let mut open: BTreeMap<String, i64> = BTreeMap::new();
             for gap in &gaps {
-                *open.entry(gap.feed.clone()).or_default() += i64::from(gap.state == State::Open);
+                *open.entry(gap.feed.clone()).or_default() += i64::from(gap.state == GapState::Open);
             }
             METRICS.set_open_gaps(&open);
         }

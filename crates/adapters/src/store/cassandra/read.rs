@@ -99,7 +99,7 @@ fn trade(symbol: &str, bucket: UnixNanos, row: TradeRow, sink: Sink<'_>) -> Resu
     let (ts, feed, venue, id, price, size, side, conditions, tape, seq, recv, revision, canceled) = row;
     let side = side.unwrap_or_default();
     let lacks = || Error::user("a row of trades lacks its price or size");
-    let conditions = values::array(conditions.unwrap_or_default());
+    let conditions = values::array(&conditions.unwrap_or_default());
     Ok(sink(&Record::Trade(Trade {
         symbol,
         feed: &feed,

@@ -57,7 +57,7 @@ pub(super) fn create(keyspace: &str, kind: Kind, retention_days: u32) -> String 
         "CREATE TABLE IF NOT EXISTS {keyspace}.{} ({columns}PRIMARY KEY (({}, {bucket}), {})) \
          WITH compaction = {{'class': 'TimeWindowCompactionStrategy', 'compaction_window_unit': 'DAYS', \
          'compaction_window_size': {window}}} AND default_time_to_live = {}",
-        table.name,
+        table.plural,
         table.partition(),
         clustering.join(", "),
         u64::from(retention_days) * 86_400,

@@ -19,7 +19,7 @@ pub(super) fn decimal(value: &CqlDecimal) -> Result<i128> {
 }
 
 /// A list of codes as a canonical JSON array.
-pub(super) fn array(codes: Vec<String>) -> String {
+pub(super) fn array(codes: &[String]) -> String {
     if codes.is_empty() { "[]".to_owned() } else { format!("[\"{}\"]", codes.join("\",\"")) }
 }
 
@@ -43,7 +43,7 @@ impl OwnedCell {
             (_, CqlValue::Empty) => Cell::Absent,
             (ColumnType::Text, CqlValue::Text(text)) => return Ok(Self::Text(text)),
             (ColumnType::Codes, CqlValue::List(codes)) => {
-                return Ok(Self::Text(array(codes.into_iter().map(text).collect::<Result<_, _>>()?)));
+                return Ok(Self::Text(array(&codes.into_iter().map(text).collect::<Result<Vec<_>, _>>()?)));
             }
             (ColumnType::Tags, CqlValue::Map(pairs)) => {
                 let pairs = pairs.into_iter().map(|(name, value)| Ok((text(name)?, text(value)?)));

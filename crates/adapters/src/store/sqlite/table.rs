@@ -33,7 +33,7 @@ pub(super) fn create(table: &Table) -> String {
     let key: Vec<&str> = key(table).map(|column| column.name).collect();
     format!(
         "CREATE TABLE IF NOT EXISTS {} ({columns}stamp_ms INTEGER NOT NULL, PRIMARY KEY ({})) WITHOUT ROWID;\n",
-        table.name,
+        table.plural,
         key.join(", ")
     )
 }
@@ -42,7 +42,7 @@ pub(super) fn create(table: &Table) -> String {
 pub(super) fn insert(table: &Table) -> String {
     format!(
         "INSERT INTO {} ({}, stamp_ms) VALUES ({}) ON CONFLICT DO NOTHING",
-        table.name,
+        table.plural,
         names(table),
         marks(table)
     )
@@ -50,7 +50,7 @@ pub(super) fn insert(table: &Table) -> String {
 
 /// Inserts a row over the one of its key.
 pub(super) fn replace(table: &Table) -> String {
-    format!("INSERT OR REPLACE INTO {} ({}, stamp_ms) VALUES ({})", table.name, names(table), marks(table))
+    format!("INSERT OR REPLACE INTO {} ({}, stamp_ms) VALUES ({})", table.plural, names(table), marks(table))
 }
 
 fn marks(table: &Table) -> String {
@@ -59,7 +59,7 @@ fn marks(table: &Table) -> String {
 
 /// Selects all columns and `stamp_ms`; the condition is to be appended.
 pub(super) fn select(table: &Table) -> String {
-    format!("SELECT {}, stamp_ms FROM {}", names(table), table.name)
+    format!("SELECT {}, stamp_ms FROM {}", names(table), table.plural)
 }
 
 /// Selects the row of a key.

@@ -171,7 +171,11 @@ pub fn library_version() -> String {
 pub(super) fn explain(place: &str, error: &KafkaError) -> Error {
     use RDKafkaErrorCode as Code;
     let what = format!("{place}: {error}");
-    match error.rdkafka_error_code() {
+    let code = match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        _ => error.rdkafka_error_code(),
+    };
+    match code {
         Some(
             Code::BrokerTransportFailure
             | Code::AllBrokersDown
