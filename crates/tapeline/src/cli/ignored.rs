@@ -28,6 +28,9 @@ fn ignored(verb: &Verb) -> (&'static str, Vec<&'static str>, &'static str) {
         Verb::Consume(_) => ("consume", FILTERS.to_vec(), "it stores everything on the topic"),
         Verb::Aggregate(_) => ("aggregate", FILTERS.to_vec(), "it makes bars of everything on the topic"),
         Verb::Gaps(_) => ("gaps", FILTERS.to_vec(), "it shows the whole ledger of the topic"),
+        Verb::Late(_) => ("late", FILTERS.to_vec(), "choose with --symbol"),
+        Verb::Notices(_) => ("notices", FILTERS.to_vec(), "choose with --symbol"),
+        Verb::DeadLetters(_) => ("dead-letters", FILTERS.to_vec(), "choose with --stage and --reason"),
         Verb::Simulate(_) => ("simulate", vec![SOURCE], "it plays the tape of --tape"),
         _ => ("", Vec::new(), ""),
     }
