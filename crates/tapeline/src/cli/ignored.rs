@@ -1,19 +1,19 @@
-//! Global flags that a verb would ignore are refused, so that nobody takes a filtered result for a whole one or the other
-//! way round. `--topic`, `--store` and `--group` say where things are: verbs that need only some of them accept all.
+//! Global flags that a verb would ignore are refused, so that nobody takes a filtered result for a complete one or the other
+//! way round. `--source`, `--topic`, `--store` and `--group` say where things are: they are the same for all verbs of a set-up,
+//! and verbs that need only some of them accept all.
 
 use super::{Cli, Verb};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 
-const SOURCE: &str = "source";
-const FILTERS: [&str; 3] = [SOURCE, "symbols", "kinds"];
+const FILTERS: [&str; 2] = ["symbols", "kinds"];
 
 /// What a verb ignores, and what to use instead.
 fn ignored(verb: &Verb) -> (&'static str, Vec<&'static str>, &'static str) {
     match verb {
         Verb::Demo(_) => (
             "demo",
-            [&FILTERS[..], &["topic", "store", "group"]].concat(),
+            [&FILTERS[..], &["source", "topic", "store", "group"]].concat(),
             "it plays its own session into the folder of --dir",
         ),
         Verb::Query(_) => {
@@ -22,8 +22,7 @@ fn ignored(verb: &Verb) -> (&'static str, Vec<&'static str>, &'static str) {
         Verb::Plot(_) => ("plot", FILTERS.to_vec(), "name the symbols: tapeline plot SPY,IBM"),
         Verb::Explain(_) => ("explain", FILTERS.to_vec(), "name the symbol: tapeline explain SPY TIME"),
         Verb::Forecast(_) => ("forecast", FILTERS.to_vec(), "name the symbols as arguments"),
-        Verb::Count(_) => ("count", vec![SOURCE], "it counts the store: --store URL"),
-        Verb::Import(_) => ("import", vec![SOURCE, "kinds"], "it reads the folder of its argument"),
+        Verb::Import(_) => ("import", vec!["kinds"], "it reads the folder of its argument"),
         Verb::Init => ("init", FILTERS.to_vec(), "it creates topics and tables for all records"),
         Verb::Consume(_) => ("consume", FILTERS.to_vec(), "it stores everything on the topic"),
         Verb::Aggregate(_) => ("aggregate", FILTERS.to_vec(), "it makes bars of everything on the topic"),
@@ -31,7 +30,7 @@ fn ignored(verb: &Verb) -> (&'static str, Vec<&'static str>, &'static str) {
         Verb::Late(_) => ("late", FILTERS.to_vec(), "choose with --symbol"),
         Verb::Notices(_) => ("notices", FILTERS.to_vec(), "choose with --symbol"),
         Verb::DeadLetters(_) => ("dead-letters", FILTERS.to_vec(), "choose with --stage and --reason"),
-        Verb::Simulate(_) => ("simulate", vec![SOURCE], "it plays the tape of --tape"),
+        Verb::Simulate(_) => ("simulate", vec!["source"], "it plays the tape of --tape"),
         _ => ("", Vec::new(), ""),
     }
 }

@@ -27,9 +27,9 @@ fn flags_that_a_verb_would_ignore_are_refused() {
         &["demo", "--topic", "sqlite:x.db"],
         &["query", "trades", "SPY", "--symbols", "IBM"],
         &["query", "trades", "SPY", "--kinds", "quotes"],
-        &["plot", "SPY", "--out", "x.svg", "--source", "tape:x"],
+        &["plot", "SPY", "--out", "x.svg", "--symbols", "IBM"],
         &["explain", "SPY", "2013-10-08", "--kinds", "trades"],
-        &["count", "--source", "tape:x"],
+        &["consume", "--symbols", "IBM"],
         &["gaps", "--symbols", "SPY"],
         &["simulate", "alpaca", "--tape", "x", "--source", "tape:x"],
     ] {
