@@ -46,7 +46,7 @@ impl<'c> Known<'c> {
 
 fn settings(source: &Source, rest: &str) -> Result<Settings> {
     let (name, options) = options::split(rest);
-    let wrong = |what: String| Error::user(what).hint(EXAMPLE);
+    let wrong = |what: String| Error::usage(what).hint(EXAMPLE);
     let poll = &source.poll;
     let none = Secret::default();
     let own = |vendor, name, of, variable| Known::own(vendor, name, of, &none, variable);
