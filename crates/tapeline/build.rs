@@ -1,4 +1,4 @@
-//! Puts the commit into release builds, for `tapeline --version`. Other builds do without: they would be compiled again after
+//! Embeds the commit into release builds, for `tapeline --version`. Other builds omit it: they would be recompiled after
 //! every commit.
 
 use std::process::Command;
@@ -23,7 +23,7 @@ fn main() {
     });
     let commit = match commit {
         Some(Some(commit)) => format!("commit {commit}"),
-        // As of `cargo install` from an archive.
+        // For example `cargo install` from an archive.
         Some(None) => "commit unknown".to_owned(),
         None => "development build".to_owned(),
     };

@@ -28,7 +28,7 @@ pub struct Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An invalid argument or setting, as `--from noon`.
+    /// An invalid argument or setting, for example `--from noon`.
     pub fn usage(what: impl Into<String>) -> Self {
         Self { domain: Domain::Usage, what: what.into(), hint: None }
     }

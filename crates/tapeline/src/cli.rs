@@ -23,7 +23,7 @@ use simulator::Vendor;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Exit code: invalid arguments or settings, as clap has it.
+/// Exit code: invalid arguments or settings, as in clap.
 const USAGE: u8 = 2;
 /// Exit code: the sides that `verify` compared differ.
 pub(crate) const DIFFERS: u8 = 3;
@@ -83,19 +83,19 @@ pub(crate) struct Common {
     /// Consumer group
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) group: Option<String>,
-    /// Log level: error, warn, info, debug, trace, or a filter as info,pipeline=debug
+    /// Log level: error, warn, info, debug or trace; or a filter such as info,pipeline=debug
     #[arg(long, global = true, value_name = "LEVEL", conflicts_with_all = ["quiet", "verbose"])]
     pub(crate) log: Option<String>,
     /// Print results and errors only: no progress, no summary, no notes
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
-    /// Log more: -v what it does (info), -vv also details (debug)
+    /// Log more: -v for info, -vv for debug
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     /// Colours in the log: auto (on a terminal, unless NO_COLOR is set), always or never
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: clap::ColorChoice,
-    /// Seconds to wait for an unreachable server when starting [default: 60; 5 for commands that answer a question]
+    /// Seconds to wait for an unreachable server when starting [default: 60; 5 for commands that only read]
     #[arg(long, global = true, value_name = "SECONDS")]
     pub(crate) wait: Option<u64>,
 }
@@ -154,7 +154,7 @@ pub(crate) enum Verb {
     Simulate(SimulateOptions),
     /// Play a bundled real session through the embedded engines; no server or account needed
     Demo(DemoOptions),
-    /// Print a script that completes commands in a shell
+    /// Print a shell completion script
     Completions {
         /// The shell
         shell: clap_complete::Shell,
@@ -165,7 +165,7 @@ pub(crate) enum Verb {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ManOptions {
-    /// Write the pages of all verbs into this folder
+    /// Write the manual pages of all verbs to this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 }
@@ -430,7 +430,7 @@ pub(crate) fn loss_code(telemetry: &ports::telemetry::Telemetry) -> ExitCode {
     }
 }
 
-/// Ends the program as clap does: with a message about arguments and exit code 2.
+/// Exits like clap: with a message about arguments and exit code 2.
 pub(crate) fn usage(message: &str) -> ! {
     use clap::CommandFactory;
     Cli::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit()

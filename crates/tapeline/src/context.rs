@@ -21,7 +21,7 @@ pub(crate) struct Context {
     pub(crate) stop: CancelToken,
     /// Symbols of `--symbols`.
     pub(crate) symbols: Vec<String>,
-    /// Those of `--kinds`; all if it is not given.
+    /// Kinds of `--kinds`; all by default.
     pub(crate) kinds: Vec<Kind>,
     wait: Option<Duration>,
 }
@@ -67,7 +67,7 @@ impl Context {
         let symbols = common.symbols.iter().flat_map(|all| all.split(','));
         let symbols = symbols.map(str::trim).filter(|symbol| !symbol.is_empty()).map(str::to_owned).collect();
         let kinds = common.kinds.iter().flat_map(|all| all.split(','));
-        // Sources have kinds of their own, as bars: what is no record is theirs to judge.
+        // Sources have kinds of their own, such as bars, which they check themselves.
         let mut kinds: Vec<Kind> = kinds.filter_map(|kind| kind.parse().ok()).collect();
         if common.kinds.is_none() {
             kinds = Kind::ALL.to_vec();
@@ -85,7 +85,7 @@ impl Context {
         self.retry(self.wait.unwrap_or(Duration::from_secs(5)), f)
     }
 
-    /// The same until rows have been handed on: what was printed stays printed.
+    /// The same until rows have been printed, which cannot be undone.
     pub(crate) fn retry_before<T>(&self, begun: &Cell<bool>, mut f: impl FnMut() -> Result<T>) -> Result<T> {
         // An error after that is final, whatever its kind.
         self.retry_short(|| match f() {

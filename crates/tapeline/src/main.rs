@@ -18,7 +18,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     cli::ignored::refuse(&cli);
-    // These say what the program is and need no configuration.
+    // These verbs need no configuration.
     match &cli.verb {
         Verb::Completions { shell } => return cli::about::completions(*shell),
         Verb::Man(options) => return cli::about::man(options).unwrap_or_else(|error| cli::failed(&error)),

@@ -115,7 +115,7 @@ pub fn names(config: &Config) -> Names {
 fn file(flag: &str, url: &str, path: &str) -> Result<String> {
     let path = path.strip_prefix("//").unwrap_or(path);
     if path.is_empty() {
-        return Err(Error::usage(format!("`{url}` names no file")).hint(format!("{flag} sqlite:FILE")));
+        return Err(Error::usage(format!("`{url}` has no file name")).hint(format!("{flag} sqlite:FILE")));
     }
     Ok(home(path).into_owned())
 }
@@ -156,7 +156,7 @@ pub fn simulator(
 
 const TAPE: &str = "--source 'tape:DIR?speed=max&symbols=SPY,IBM&kinds=trades,quotes&dates=20131008'";
 
-/// What people write, and what it is called here.
+/// Common names of sources, and their URLs here.
 const NAMES: [(&str, &str); 9] = [
     ("polygon", "massive:stocks?symbols=SPY (Polygon.io is now Massive)"),
     ("iex", "alpaca:iex?symbols=SPY"),
@@ -186,8 +186,7 @@ fn unknown_source(url: &str) -> Error {
     Error::usage(what).hint(hint)
 }
 
-/// A path with `~/` at its beginning replaced by the home folder: a shell does so only at the beginning of a word, and in a
-/// URL the path is not.
+/// Expands a leading `~/` to the home folder: a shell does so only at the start of a word, which the path of a URL is not.
 fn home(path: &str) -> std::borrow::Cow<'_, str> {
     match (path.strip_prefix("~/"), std::env::var("HOME")) {
         (Some(rest), Ok(home)) => format!("{}/{rest}", home.trim_end_matches('/')).into(),

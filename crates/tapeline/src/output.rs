@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 static QUIET: AtomicBool = AtomicBool::new(false);
 
-/// Leaves out progress, summaries and notes from now on (`--quiet`).
+/// Suppresses progress, summaries and notes from now on (`--quiet`).
 pub(crate) fn set_quiet(quiet: bool) {
     QUIET.store(quiet, Ordering::Relaxed);
 }
@@ -62,14 +62,14 @@ pub(crate) fn printable(text: &str, max: usize) -> String {
     out
 }
 
-/// Where the cells of a column stand.
+/// Alignment of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Align {
     Left,
     Right,
 }
 
-/// Columns padded to their widest cell; the first `left` to the left, the others to the right.
+/// Columns padded to their widest cell; the first `left` left-aligned, the others right-aligned.
 pub(crate) fn table(rows: &[Vec<String>], left: usize) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let align = |column| if column < left { Align::Left } else { Align::Right };

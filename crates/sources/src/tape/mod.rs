@@ -218,7 +218,7 @@ impl Source for Tape {
                 Error::user(format!("the saved position of {} is unreadable: {error}", self.name(*session)))
                     .hint("play the tape from its beginning: --replay")
             })?;
-            // Of another folder, or changed since, is not what was published.
+            // A file of another folder, or one changed since, is not the one published.
             let known = |entry: &Entry| files.get(&entry.name).filter(|(sum, _)| *sum == entry.checksum);
             rows += entries.iter().filter_map(known).map(|(_, rows)| rows).sum::<u64>();
             self.done.insert(*session, files);

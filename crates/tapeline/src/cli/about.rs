@@ -1,4 +1,4 @@
-//! `--version`, completions and manual pages: what the program says of itself.
+//! `--version`, shell completions and manual pages.
 
 use super::{Cli, ManOptions};
 use clap::CommandFactory;
@@ -7,7 +7,7 @@ use ports::{Error, Result};
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
-/// The version with what it is built from, over several lines.
+/// Multi-line version with build information.
 pub(crate) fn version() -> &'static str {
     static TEXT: OnceLock<String> = OnceLock::new();
     TEXT.get_or_init(|| {
@@ -29,7 +29,7 @@ pub(crate) fn completions(shell: clap_complete::Shell) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// `tapeline man`: the manual page on standard output, or with the pages of all verbs into a folder.
+/// `tapeline man`: prints the manual page, or writes the pages of all verbs to a folder.
 pub(crate) fn man(options: &ManOptions) -> Result<ExitCode> {
     let failed = |error: std::io::Error| Error::user(format!("write the manual page: {error}"));
     let Some(dir) = &options.out else {

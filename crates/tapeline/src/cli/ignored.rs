@@ -1,6 +1,6 @@
-//! Global flags that a verb would ignore are refused, so that nobody takes a filtered result for a complete one or the other
-//! way round. `--source`, `--topic`, `--store` and `--group` say where things are: they are the same for all verbs of a set-up,
-//! and verbs that need only some of them accept all.
+//! Rejects global flags that a verb would ignore, so that nobody mistakes a filtered result for a complete one or vice
+//! versa. `--source`, `--topic`, `--store` and `--group` name locations, the same for all verbs of a deployment: verbs that
+//! need only some of them accept all.
 
 use super::{Cli, Verb};
 use clap::CommandFactory;
@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 
 const FILTERS: [&str; 2] = ["symbols", "kinds"];
 
-/// What a verb ignores, and what to use instead.
+/// Flags that a verb ignores, and what to use instead.
 fn ignored(verb: &Verb) -> (&'static str, Vec<&'static str>, &'static str) {
     match verb {
         Verb::Demo(_) => (
@@ -25,8 +25,8 @@ fn ignored(verb: &Verb) -> (&'static str, Vec<&'static str>, &'static str) {
         Verb::Import(_) => ("import", vec!["kinds"], "it reads the folder of its argument"),
         Verb::Init => ("init", FILTERS.to_vec(), "it creates topics and tables for all records"),
         Verb::Consume(_) => ("consume", FILTERS.to_vec(), "it stores everything on the topic"),
-        Verb::Aggregate(_) => ("aggregate", FILTERS.to_vec(), "it makes bars of everything on the topic"),
-        Verb::Gaps(_) => ("gaps", FILTERS.to_vec(), "it shows the whole ledger of the topic"),
+        Verb::Aggregate(_) => ("aggregate", FILTERS.to_vec(), "it aggregates everything on the topic"),
+        Verb::Gaps(_) => ("gaps", FILTERS.to_vec(), "it shows the complete ledger of the topic"),
         Verb::Late(_) => ("late", FILTERS.to_vec(), "choose with --symbol"),
         Verb::Notices(_) => ("notices", FILTERS.to_vec(), "choose with --symbol"),
         Verb::DeadLetters(_) => ("dead-letters", FILTERS.to_vec(), "choose with --stage and --reason"),
@@ -35,7 +35,7 @@ fn ignored(verb: &Verb) -> (&'static str, Vec<&'static str>, &'static str) {
     }
 }
 
-/// Ends the program with exit code 2 if a flag was given that the verb ignores.
+/// Exits with code 2 if a flag was given that the verb ignores.
 pub(crate) fn refuse(cli: &Cli) {
     let (verb, names, instead) = ignored(&cli.verb);
     let common = &cli.common;

@@ -24,18 +24,18 @@ pub(crate) struct QueryOptions {
     /// Kind of rows
     #[arg(value_enum)]
     pub(crate) what: What,
-    /// One symbol or several: SPY or SPY,IBM
+    /// One or more symbols: SPY or SPY,IBM
     #[arg(value_delimiter = ',', required = true, value_name = "SYMBOL")]
     pub(crate) symbols: Vec<String>,
     #[command(flatten)]
     pub(crate) span: Span,
-    /// Maximum number of rows of each symbol [default: 100 for a table, all for the others]
+    /// Maximum number of rows of each symbol [default: 100 for a table, otherwise all]
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
-    /// Output format [default: by the ending of --out, else a table]
+    /// Output format [default: from the extension of --out, otherwise a table]
     #[arg(long, value_enum)]
     pub(crate) format: Option<RowFormat>,
-    /// Write to this file, in the format of its ending (.csv, .json, .ndjson, .parquet); - is standard output
+    /// Output file, in the format of its extension (.csv, .json, .ndjson, .parquet); - is standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
@@ -59,11 +59,11 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// Whether both are times at all and in order: before the store is queried for the zone of a symbol.
+    /// Checks that both are valid times in order, before the store is queried for the zone of a symbol.
     pub(crate) fn check(&self) -> ports::Result<()> {
         let zoned = [&self.from, &self.to].map(|time| time.as_deref().map(Zone::is_needed));
         match zoned {
-            // One with a zone and one without cannot be compared yet.
+            // A time with a zone and one without cannot be compared yet.
             [Some(from), Some(to)] if from != to => {
                 let alone = |from, to| crate::time_input::range(from, to, &Zone::utc()).map(drop);
                 alone(self.from.as_deref(), None)?;
@@ -73,12 +73,12 @@ impl Span {
         }
     }
 
-    /// Start and end, read in UTC where neither a time nor `--tz` names a zone.
+    /// Start and end, in UTC unless the time or `--tz` names a zone.
     pub(crate) fn range(&self) -> ports::Result<(market::UnixNanos, market::UnixNanos)> {
         self.range_in(&self.tz.clone().unwrap_or_else(Zone::utc))
     }
 
-    /// Start and end, read in `zone` where a time does not name its own.
+    /// Start and end, in `zone` unless the time names its own.
     pub(crate) fn range_in(&self, zone: &Zone) -> ports::Result<(market::UnixNanos, market::UnixNanos)> {
         crate::time_input::range(self.from.as_deref(), self.to.as_deref(), zone)
     }
@@ -87,10 +87,10 @@ impl Span {
 /// Selection of bars.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct BarOptions {
-    /// Only this feed, as alpaca.sip
+    /// Only this feed, for example alpaca.sip
     #[arg(long, value_name = "NAME")]
     pub(crate) feed: Option<String>,
-    /// Interval of the bars, as 1s, 1m, 5m, 1h, 1d [default: 1m]
+    /// Interval of the bars, for example 1s, 1m, 5m, 1h, 1d [default: 1m]
     #[arg(long, value_name = "INTERVAL")]
     interval: Option<market::interval::Interval>,
     /// Rebuild the bars from the stored trades under another condition policy: sip, lean, all or official
@@ -113,7 +113,7 @@ impl BarOptions {
         self.adjust.unwrap_or(market::adjust::Adjust::None)
     }
 
-    /// The first of these flags that was given, all of which are about bars alone.
+    /// The first given flag that applies only to bars.
     pub(crate) fn about_bars(&self) -> Option<&'static str> {
         match self {
             Self { interval: Some(_), .. } => Some("--interval"),
@@ -138,14 +138,14 @@ pub(crate) struct ExplainOptions {
     /// Interval of the bar
     #[arg(long, value_name = "INTERVAL", default_value = "1s")]
     pub(crate) interval: market::interval::Interval,
-    /// Only this feed, as alpaca.sip
+    /// Only this feed, for example alpaca.sip
     #[arg(long, value_name = "NAME")]
     pub(crate) feed: Option<String>,
     /// Condition policy: sip, lean, all or official [default: the feed's, from the settings]
     #[arg(long, value_name = "POLICY", value_parser = policy)]
     pub(crate) policy: Option<Policy>,
-    /// Time zone of a time without one, and of printed times: UTC or an IANA name [default: read in that of the
-    /// symbol's exchange, printed in UTC]
+    /// Time zone of a time without one, and of printed times: UTC or an IANA name [default: the
+    /// symbol's exchange for input, UTC for output]
     #[arg(long, value_name = "ZONE", value_parser = Zone::parse)]
     pub(crate) tz: Option<Zone>,
     /// Maximum number of prints to show
@@ -188,10 +188,10 @@ pub(crate) struct PlotOptions {
     /// them
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) indicator: Vec<market::indicator::Indicator>,
-    /// Part of the day to draw, of bars shorter than a day: regular hours only, or pre-market and post-market as well
+    /// Part of the day to draw for intraday bars: regular hours only, or including pre-market and post-market
     #[arg(long, value_enum, default_value_t = Session::Regular)]
     pub(crate) session: Session,
-    /// File to write: FILE.svg or FILE.png
+    /// Output file: FILE.svg or FILE.png
     #[arg(long, value_name = "FILE", value_parser = crate::plot::out)]
     pub(crate) out: PathBuf,
     /// Width and height in pixels, 200 to 8000 each

@@ -44,7 +44,7 @@ pub(crate) fn run(context: &Context, options: &BackfillOptions) -> Result<ExitCo
         Fetch::new(settings, gaps)
     } else {
         if options.span.from.is_none() {
-            return Err(Error::usage("--from is missing: the start of what to fetch").hint(HINT));
+            return Err(Error::usage("--from is missing: the start of the span to fetch").hint(HINT));
         }
         let (from, to) = options.span.range()?;
         let to = if options.span.to.is_some() { to } else { clock::now() };

@@ -34,7 +34,7 @@ pub(crate) fn load(
 }
 
 /// Calls `sink` with the bars of one symbol in the order of their start, at most as many as the limit, until it returns
-/// false. Stored bars are streamed; bars rebuilt under a policy are held first.
+/// false. Stored bars are streamed; bars rebuilt under a policy are collected first.
 pub(crate) fn each(
     context: &Context,
     store: &dyn Store,
@@ -89,7 +89,7 @@ pub(crate) fn each(
     failed.map_or(Ok(()), Err)
 }
 
-/// What to say when there are none.
+/// Message for an empty result.
 pub(crate) fn none(store: &dyn Store, kind: Kind, symbol: &str, options: &BarOptions) -> String {
     let (what, place) = (if kind == Kind::Trade { "bars" } else { "quote bars" }, store.describe());
     let of = options.feed.as_ref().map(|feed| format!(" of feed {feed}")).unwrap_or_default();
@@ -104,7 +104,7 @@ pub(crate) fn none(store: &dyn Store, kind: Kind, symbol: &str, options: &BarOpt
     )
 }
 
-/// Bars built again from the records that the store holds.
+/// Bars rebuilt from the stored records.
 fn rebuild(
     context: &Context,
     store: &dyn Store,
@@ -163,7 +163,7 @@ fn adjustment(context: &Context, symbol: &str, options: &BarOptions) -> Result<O
         return Ok(None);
     }
     let Some(dir) = &options.factors else {
-        return Err(Error::usage("--adjust needs the factors of splits and dividends")
+        return Err(Error::usage("--adjust needs factor files")
             .hint("--factors DIR, a folder of SYMBOL.csv files; their form: docs/bars.md"));
     };
     let path = dir.join(format!("{}.csv", symbol.to_ascii_lowercase()));

@@ -10,12 +10,12 @@ use tapeline::open;
 pub(crate) fn run(context: &Context, options: &CountOptions) -> Result<ExitCode> {
     let store = open::store(&context.config)?;
     if context.kinds.is_empty() {
-        return Err(ports::Error::usage("--kinds: expected trades, quotes or both, as trades,quotes"));
+        return Err(ports::Error::usage("--kinds: expected trades, quotes or trades,quotes"));
     }
     let mut counts = context.retry_short(|| store.count())?;
     counts.retain(|kind, _| context.kinds.contains(kind));
     if !context.symbols.is_empty() {
-        // A requested symbol is shown, with 0 if there is nothing of it.
+        // A requested symbol is shown even if its count is 0.
         for by_symbol in counts.values_mut() {
             by_symbol.retain(|symbol, _| context.symbols.contains(symbol));
             for symbol in &context.symbols {
@@ -26,7 +26,8 @@ pub(crate) fn run(context: &Context, options: &CountOptions) -> Result<ExitCode>
     let mut out = Out::new();
     match options.format {
         Format::Parquet => {
-            return Err(ports::Error::usage("--format parquet is not for counts").hint("table, json or csv"));
+            return Err(ports::Error::usage("--format parquet does not support counts")
+                .hint("use table, json or csv"));
         }
         Format::Json => {
             let by_kind: serde_json::Map<_, _> = counts
@@ -58,7 +59,7 @@ pub(crate) fn run(context: &Context, options: &CountOptions) -> Result<ExitCode>
     out.end()?;
     if counts.values().flat_map(|symbols| symbols.values()).all(|count| *count == 0) {
         note(&format!(
-            "no trades or quotes are counted in {place}; bars have a list of their own: tapeline symbols --store {place}",
+            "no trades or quotes in {place}; list bars with: tapeline symbols --store {place}",
             place = store.describe()
         ));
     }

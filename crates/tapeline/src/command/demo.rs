@@ -112,7 +112,7 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
     proof.print();
     leave_settings(dir)?;
     println!("files: {} (store), {} (topic)", store.display(), topic.display());
-    println!("next, in its folder, whose tapeline.toml names topic and store:");
+    println!("next, in the demo's folder, whose tapeline.toml names topic and store:");
     println!("  cd {}", dir.display());
     println!("  tapeline count");
     println!("  tapeline query bars SPY --interval 1m --from 2013-10-08T09:30 --limit 10");
@@ -172,7 +172,7 @@ impl Drop for Api {
     }
 }
 
-/// Names topic and store for commands that are started in the folder. A file that somebody wrote stays.
+/// Writes the configuration for commands that are started in the folder. An existing file is kept.
 fn leave_settings(dir: &Path) -> Result<()> {
     let path = dir.join("tapeline.toml");
     if path.exists() {
@@ -183,7 +183,7 @@ fn leave_settings(dir: &Path) -> Result<()> {
     std::fs::write(&path, text).map_err(io("write", &path))
 }
 
-/// Lays the session out as a folder of tick files, and clears what an earlier demo left.
+/// Creates the session as a folder of tick files, and removes those of an earlier demo.
 fn unpack(dir: &Path) -> Result<()> {
     for name in ["topic.db", "market.db", "alerts.db"] {
         for suffix in ["", "-wal", "-shm"] {

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use tapeline::open;
 
 pub(crate) fn run(context: &Context, options: &ExplainOptions) -> Result<ExitCode> {
-    // Whether it is a time at all: before the store is queried for the symbol's zone.
+    // Checks that it is a valid time before the store is queried for the symbol's zone.
     Zone::utc().read(&options.time, ports::clock::now()).map_err(Error::usage)?;
     let symbol = options.symbol.clone();
     let store = open::store(&context.config)?;

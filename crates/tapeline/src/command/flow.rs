@@ -188,7 +188,7 @@ pub(crate) fn through(
     Ok((published, alerts))
 }
 
-/// Whether the run came as far as its source goes; says so if not. Fails if the source had rows and none was a record.
+/// Whether the run reached the end of its source; notes it if not. Fails if the source had rows but no record.
 fn ended(
     context: &Context,
     config: &Config,
@@ -197,7 +197,7 @@ fn ended(
 ) -> Result<bool> {
     if context.stop.is_cancelled() && !report.finished {
         if live::open(&config.source).is_some() {
-            note("stopped; start again to resume: what is missed until then becomes a gap and is fetched");
+            note("stopped; start again to resume: records missed until then become a gap and are backfilled");
             return Ok(true);
         }
         eprintln!("stopped before the end of {}; start again to resume", config.source.url);
@@ -207,7 +207,9 @@ fn ended(
     let bars = telemetry.get(&telemetry.vendor_bars);
     if published + bars + report.resumed == 0 && dead > 0 {
         let hint = match config.source.url.starts_with("frames:") {
-            true => "is the file a capture, one websocket frame a line, and feed= its vendor and feed? ",
+            true => {
+                "is the file a capture with one websocket frame per line, and does feed= name its vendor and feed? "
+            }
             false => "",
         };
         return Err(ports::Error::user(format!(

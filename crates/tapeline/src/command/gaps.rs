@@ -38,7 +38,7 @@ pub(crate) fn run(context: &Context, options: &GapsOptions) -> Result<ExitCode> 
             out.put(&format!("{} gaps, {open} open\n", gaps.len()))?;
         }
         Format::Csv | Format::Parquet => {
-            return Err(Error::usage("gaps are printed as table or json").hint("--format json"));
+            return Err(Error::usage("gaps can be printed only as table or json").hint("--format json"));
         }
     }
     out.end()?;

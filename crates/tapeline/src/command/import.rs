@@ -23,7 +23,8 @@ pub(crate) fn run(context: &Context, options: &ImportOptions) -> Result<ExitCode
         "hour" => "1h".parse().map_err(Error::internal)?,
         "daily" => Interval::D1,
         other => {
-            return Err(Error::usage(format!("--resolution {other}")).hint("second, minute, hour or daily"));
+            return Err(Error::usage(format!("--resolution: unknown value {other}"))
+                .hint("use second, minute, hour or daily"));
         }
     };
     let files = files(&options.dir.join(&options.resolution), &context.symbols)?;

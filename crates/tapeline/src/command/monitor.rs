@@ -159,26 +159,30 @@ pub(crate) fn watch(
 
 impl Watch {
     fn look(&self, topics: &dyn Topics, store: &dyn Store, names: &Names, watched: &Watched) {
-        self.note(Port::Topic, topics.check(names, &watched.group));
-        if watched.ports.contains(&Port::Store) {
-            self.note(Port::Store, store.check());
-        }
         match topics.partition_lag(&watched.group, &names.all_records()) {
             Ok(lag) => METRICS.set_lag(&lag),
             Err(error) => tracing::debug!("lag for monitoring: {error}"),
         }
+        let mut chains = vec![(Port::Topic, topics.check(names, &watched.group))];
+        if watched.ports.contains(&Port::Store) {
+            chains.push((Port::Store, store.check()));
+        }
+        // All at once: a process is not ready before each of its ports was checked.
+        let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        for (port, chain) in chains {
+            let state = PortState::of(chain);
+            METRICS.set_port(port, state.up);
+            ports.insert(port.name(), state);
+        }
     }
+}
 
-    fn note(&self, port: Port, chain: Chain) {
+impl PortState {
+    fn of(chain: Chain) -> Self {
         let links = chain.links();
         let broken = links.iter().find(|link| link.status == Status::Failed);
         let describe = |link: &Link| format!("{}: {}", link.name, link.detail);
-        let state = PortState {
-            up: broken.is_none(),
-            detail: broken.or(links.last()).map(describe).unwrap_or_default(),
-        };
-        METRICS.set_port(port, state.up);
-        self.ports.lock().unwrap_or_else(PoisonError::into_inner).insert(port.name(), state);
+        Self { up: broken.is_none(), detail: broken.or(links.last()).map(describe).unwrap_or_default() }
     }
 }
 

@@ -21,7 +21,7 @@ use tapeline::open;
 pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> {
     options.span.check()?;
     if options.kind == Drawing::Correlation && options.symbols.len() < 2 {
-        return Err(Error::usage("a correlation needs two symbols or more")
+        return Err(Error::usage("a correlation needs at least two symbols")
             .hint("tapeline plot SPY,IBM --kind correlation --out correlation.svg"));
     }
     let store = open::store(&context.config)?;
@@ -68,7 +68,7 @@ pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
             };
             let (Some(first), Some(last)) = (bars.first(), bars.last()) else {
                 return Err(Error::user(format!(
-                    "all {hidden} bars of {symbol} in that time are outside regular hours"
+                    "all {hidden} bars of {symbol} in that time range are outside regular hours"
                 ))
                 .hint("--session extended draws them"));
             };
@@ -108,7 +108,7 @@ fn date(zone: &Zone, bar: &Bar) -> String {
     zone.write(bar.start, 0).split('T').next().unwrap_or_default().to_owned()
 }
 
-/// Returns by the start of the later bar. Within a session only, unless the bars are days: the night is no bar.
+/// Returns by the start of the later bar. Only within a session, unless the bars are daily: the night is not a bar.
 fn returns(series: &Series) -> BTreeMap<i64, f64> {
     let mut out = BTreeMap::new();
     let mut last: Option<(u32, f64)> = None;
@@ -143,12 +143,12 @@ fn correlations(series: &[(String, Series)], options: &PlotOptions) -> Result<Co
     let all: Vec<Vec<(i64, f64)>> = series.iter().map(|(_, series)| closes(series)).collect();
     let calendar = series[0].1.calendar;
     let day = |time: i64| calendar.day(UnixNanos(time)).yyyymmdd;
-    // Nights are left out, as they are of the returns.
+    // Overnight returns are excluded, as for the returns plot.
     let same_session = |from: i64, to: i64| options.bars.interval().is_day() || day(from) == day(to);
     let pairs = |a: &[(i64, f64)], b: &[(i64, f64)]| paired_returns(a, b, same_session);
     Ok(Correlation {
         title: format!(
-            "Correlation of returns from {} bar to bar, from each bar that both have to the next, {}",
+            "Correlation of {} bar-to-bar returns, between bars that both symbols have, {}",
             options.bars.interval(),
             series[0].1.title.split_once(", ").map_or("", |(_, days)| days)
         ),

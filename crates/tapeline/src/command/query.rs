@@ -26,7 +26,7 @@ pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode>
         What::QuoteBars => (Kind::Quote, true),
     };
     if let Some(flag) = options.bars.about_bars().filter(|_| !of_bars) {
-        usage(&format!("{flag} is about bars: `query {}` does not take it", kind.plural()));
+        usage(&format!("{flag} applies only to bars: `query {}` does not support it", kind.plural()));
     }
     let out = options.out.as_deref();
     let format = export::format(options.format, out)?;
@@ -35,7 +35,7 @@ pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode>
     let store = open::store(&context.config)?;
     let settings = open::bars(&context.config)?;
     let span = &options.span;
-    // Every symbol's times are read before a file is begun: a wrong one leaves nothing behind.
+    // All times are parsed before a file is created: an invalid one leaves nothing behind.
     let mut ranges = Vec::new();
     for symbol in options.symbols.iter().map(|symbol| symbol.trim().to_owned()) {
         let interval = of_bars.then(|| options.bars.interval());
@@ -46,7 +46,7 @@ pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode>
         ranges.push((symbol, span.range_in(&zone)?));
     }
     let shape = if of_bars { columns::of_bars(kind) } else { columns::of_records(kind) };
-    // What other programs read is in UTC unless --tz names a zone.
+    // Output for other programs is in UTC unless --tz names a zone.
     let mut export = Export::open(shape, format, out, span.tz.clone().unwrap_or_else(Zone::utc))?;
     let (mut missing, mut cut) = (Vec::new(), false);
     for (symbol, range) in &ranges {
@@ -58,7 +58,7 @@ pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode>
         }
         if context.stop.is_cancelled() {
             return Err(Error::user("stopped before the end of the rows")
-                .hint("what was written is incomplete; a file of --out is not created"));
+                .hint("the output is incomplete; the file of --out is not created"));
         }
         let shown = export.rows() - before;
         cut |= options.limit.is_none() && limit == Some(shown);
@@ -75,7 +75,7 @@ pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode>
     }
     if cut {
         eprintln!(
-            "the first {TABLE} rows are shown; more with --limit N, all with --out FILE or --format csv"
+            "showing the first {TABLE} rows; use --limit N for more, or --out FILE or --format csv for all"
         );
     }
     Ok(ExitCode::SUCCESS)
@@ -88,7 +88,7 @@ fn none(store: &dyn Store, kind: Kind, of_bars: bool, symbol: &str, options: &Qu
     let place = store.describe();
     let of = options.bars.feed.as_ref().map(|feed| format!(" of feed {feed}")).unwrap_or_default();
     format!(
-        "no {} of {symbol}{of} in that time in {place}; what is there: tapeline count --store {place}",
+        "no {} of {symbol}{of} in that time range in {place}; list the contents: tapeline count --store {place}",
         kind.plural()
     )
 }
@@ -120,7 +120,7 @@ fn records_of(
     export: &mut Export,
 ) -> Result<()> {
     let feed = options.bars.feed.as_deref();
-    // The store limits rows of all feeds: with --feed they are counted here.
+    // The store limits rows of all feeds together: with --feed they are counted here.
     let scan =
         Scan { kind, symbol: Some(symbol.to_owned()), from, to, limit: limit.filter(|_| feed.is_none()) };
     let (begun, mut failed, mut left) = (Cell::new(false), None, limit.unwrap_or(u64::MAX));

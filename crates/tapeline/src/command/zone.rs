@@ -1,4 +1,4 @@
-//! The zone that times about a symbol are read in: that of its exchange.
+//! Time zone for input about a symbol: that of its exchange.
 
 use crate::time_input::Zone;
 use market::calendar::Calendar;
@@ -18,7 +18,7 @@ pub(crate) struct About<'a> {
     pub(crate) interval: Option<Interval>,
 }
 
-/// The zone of `--tz`, else that of the symbol's exchange. The store is queried for the symbol's feed only if one of `times`
+/// The zone of `--tz`, otherwise that of the symbol's exchange. The store is queried for the symbol's feed only if one of `times`
 /// needs a zone.
 pub(crate) fn of(
     given: Option<&Zone>,

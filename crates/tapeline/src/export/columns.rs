@@ -3,7 +3,7 @@
 use market::bar::{Bar, Values};
 use market::{Kind, Price, Quote, QuoteSide, Record, Size, Trade, UnixNanos};
 
-/// What a column holds.
+/// Type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Type {
     /// A time to the nanosecond.
@@ -13,7 +13,7 @@ pub(crate) enum Type {
     Text,
     /// An exact decimal of at most 18 places.
     Decimal,
-    /// The same, computed: tables show two places more than its neighbours have.
+    /// A computed decimal: tables show two more places than in neighbouring columns.
     Average,
     Integer,
     Flag,
@@ -26,7 +26,7 @@ pub(crate) enum Type {
 pub(crate) struct Column {
     pub(crate) name: &'static str,
     pub(crate) of: Type,
-    /// Every row has a value.
+    /// Whether every row has a value.
     pub(crate) required: bool,
 }
 
@@ -161,7 +161,7 @@ fn trade<'a>(trade: &Trade<&'a str>, out: &mut Vec<Value<'a>>) {
         Value::Codes(trade.conditions),
         text_or_absent(trade.tape),
         Value::Text(trade.id),
-        // 0 is that of a feed without sequence numbers.
+        // 0 means that the feed has no sequence numbers.
         if trade.seq == 0 { Value::Absent } else { Value::Integer(trade.seq) },
         Value::Time(trade.recv_ts),
         Value::Integer(i64::from(trade.revision)),
@@ -207,7 +207,7 @@ pub(crate) fn bar<'a>(bar: &'a Bar, interval: &'a str, out: &mut Vec<Value<'a>>)
                 }
             }
         }
-        // Stores hold no bar without prices.
+        // Stores contain no bar without prices.
         Values::Empty => out.resize(of_bars(bar.kind).len() - 3, Value::Absent),
     }
     out.extend([

@@ -1,4 +1,4 @@
-//! Where rows are written: a file that appears when it is complete, or standard output.
+//! Destination of rows: a file that appears only when it is complete, or standard output.
 
 use ports::error::io;
 use ports::{Error, Result};
@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-/// Bytes gathered before they are written.
+/// Size of the write buffer in bytes.
 const BUFFER: usize = 256 * 1024;
 
 /// A buffered writer.
@@ -16,7 +16,7 @@ pub(crate) struct Destination {
     terminal: bool,
 }
 
-/// Where the rows are: a file, or nothing to say of standard output.
+/// Location of the rows: a file, or `None` for standard output.
 #[derive(Debug, Default)]
 pub(crate) struct Written(pub(crate) Option<PathBuf>);
 
@@ -30,7 +30,7 @@ struct Unfinished {
 impl Drop for Unfinished {
     fn drop(&mut self) {
         if !self.done && self.temporary != self.path {
-            // Nothing depends on it, and the error that left it unfinished is the one to report.
+            // A failure is harmless, and the error that left the file unfinished is the one to report.
             let _ = std::fs::remove_file(&self.temporary);
         }
     }
@@ -73,13 +73,13 @@ impl Destination {
             .map_or_else(|| "standard output".to_owned(), |file| file.path.display().to_string())
     }
 
-    /// Writes text; false once the reader of a pipe is gone.
+    /// Writes text; returns false once the reader of a pipe is gone.
     pub(crate) fn put(&mut self, text: &str) -> Result<bool> {
         let result = self.out.write_all(text.as_bytes());
         self.gone(result)
     }
 
-    /// Flushes and gives the file its name.
+    /// Flushes, and renames the file to its final name.
     pub(crate) fn finish(mut self) -> Result<Written> {
         let flushed = self.out.flush();
         self.gone(flushed)?;

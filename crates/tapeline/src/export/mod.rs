@@ -27,7 +27,7 @@ pub(crate) enum RowFormat {
     Csv,
     /// One array
     Json,
-    /// One JSON object a line
+    /// One JSON object per line
     #[value(alias = "jsonl")]
     Ndjson,
     Parquet,
@@ -67,7 +67,7 @@ impl Export {
         Ok(Self { writer, rows: 0 })
     }
 
-    /// Writes a row; false once the reader of a pipe is gone.
+    /// Writes a row; returns false once the reader of a pipe is gone.
     pub(crate) fn row(&mut self, values: &[Value<'_>]) -> Result<bool> {
         self.rows += 1;
         match &mut self.writer {
@@ -80,7 +80,7 @@ impl Export {
         self.rows
     }
 
-    /// Writes what follows the rows and closes the file. Says where the rows are, unless on standard output.
+    /// Writes what follows the rows and closes the file. Returns the file, unless on standard output.
     pub(crate) fn finish(self) -> Result<Written> {
         match self.writer {
             Writer::Text(writer) => writer.finish(),
@@ -89,7 +89,7 @@ impl Export {
     }
 }
 
-/// The format of `--format`, else that of the file's ending, else a table.
+/// The format of `--format`, otherwise that of the file's extension, otherwise a table.
 pub(crate) fn format(format: Option<RowFormat>, out: Option<&Path>) -> Result<RowFormat> {
     if let Some(format) = format {
         return Ok(format);

@@ -75,7 +75,7 @@ impl Buffer {
         Self { values, definition: Vec::new(), repetition: Vec::new() }
     }
 
-    /// Appends a value; false if it is not of the column's type.
+    /// Appends a value; returns false if it does not have the column's type.
     fn push(&mut self, value: &Value<'_>) -> bool {
         let decimal = |raw: i128| FixedLenByteArray::from(ByteArray::from(raw.to_be_bytes().to_vec()));
         match (&mut self.values, value) {
@@ -129,7 +129,7 @@ impl Parquet {
     pub(super) fn row(&mut self, values: &[Value<'_>]) -> Result<bool> {
         for ((column, buffer), value) in self.columns.iter().zip(&mut self.buffers).zip(values) {
             if !buffer.push(value) {
-                return Err(Error::internal(format!("column {}: {value:?} is of another type", column.name)));
+                return Err(Error::internal(format!("column {}: {value:?} has the wrong type", column.name)));
             }
         }
         self.rows += 1;

@@ -9,7 +9,7 @@ use market::codec::json::conditions;
 use ports::Result;
 use std::fmt::Write;
 
-/// Decimals of a time in formats that other programs read.
+/// Decimal places of times in formats for other programs.
 const NANOSECONDS: u8 = 9;
 /// Maximum number of characters of a text in a table.
 const CELL: usize = 120;
@@ -21,9 +21,9 @@ pub(super) struct Text {
     out: Destination,
     line: String,
     rows: u64,
-    /// Rows of a table, held until their widths are known.
+    /// Rows of a table, collected until their widths are known.
     table: Vec<Vec<String>>,
-    /// The most decimals that the times of each column of a table need.
+    /// Maximum number of decimal places of the times in each column of a table.
     digits: Vec<u8>,
 }
 
@@ -186,7 +186,7 @@ impl Text {
             _ => Align::Left,
         };
         let alignment: Vec<Align> = self.columns.iter().map(align).collect();
-        // A column without any value only takes room.
+        // A column without any value is omitted.
         let kept: Vec<bool> = (0..alignment.len())
             .map(|index| rows.is_empty() || rows.iter().any(|row| !row[index].is_empty()))
             .collect();
@@ -204,7 +204,7 @@ fn digits(of: Type) -> u8 {
     if of == Type::Time { NANOSECONDS } else { 0 }
 }
 
-/// 0, 3, 6 or 9: the decimals of a second that a time needs.
+/// Decimal places of a second that a time needs: 0, 3, 6 or 9.
 fn needed(nanos: i64) -> u8 {
     match nanos.rem_euclid(1_000_000_000) {
         0 => 0,
@@ -214,7 +214,7 @@ fn needed(nanos: i64) -> u8 {
     }
 }
 
-/// Cuts or pads a decimal to a number of places. What is cut is rounded half up, away from zero.
+/// Rounds (half away from zero) or pads a decimal to a number of places.
 fn fix(cell: &mut String, places: usize) {
     let (whole, part) = cell.split_once('.').unwrap_or((cell, ""));
     if part.len() <= places {
@@ -244,7 +244,7 @@ fn push_plain(value: &Value<'_>, out: &mut String) {
     };
 }
 
-/// By RFC 4180: quoted if it has to be.
+/// Quotes a field according to RFC 4180 if necessary.
 fn csv_field(text: &str, out: &mut String) {
     if text.contains([',', '"', '\n', '\r']) {
         out.push('"');

@@ -1,4 +1,4 @@
-//! The time axis of candles: one slot a bar, ticks on round times of the zone.
+//! The time axis of candles: one slot per bar, ticks at round local times.
 
 use crate::time_input::Zone;
 use market::UnixNanos;
@@ -63,11 +63,11 @@ impl ValueFormatter<f64> for TimeAxis {
 /// A bar's slot and when it starts.
 pub(super) type Slot = (f64, UnixNanos);
 
-/// Pixels from one label to the next at least.
+/// Minimum distance between labels in pixels.
 const APART: f64 = 80.0;
 
-/// Ticks for an axis of `pixels`, on round times: of the day if the bars are of one, else days, or for daily bars days, weeks,
-/// months, quarters or years.
+/// Ticks for an axis of `pixels`, at round times: times of day if the bars cover one day, otherwise days; for daily bars
+/// days, weeks, months, quarters or years.
 pub(super) fn ticks(slots: &[Slot], zone: &Zone, daily: bool, pixels: f64) -> Vec<(f64, String)> {
     let local: Vec<(f64, i64)> = slots.iter().map(|(x, start)| (*x, zone.local(*start))).collect();
     let day = |time: i64| time.div_euclid(DAY);
@@ -94,13 +94,13 @@ pub(super) fn ticks(slots: &[Slot], zone: &Zone, daily: bool, pixels: f64) -> Ve
     } else {
         let days = changes(&local, day, "%m-%d");
         let thin = |every: usize| days.iter().step_by(every).cloned().collect();
-        // The first day is labelled even where its midnight is not shown.
+        // The first day is labelled even if its midnight is not shown.
         [1, 2, 5, 10, 20, 50].map(thin).to_vec()
     };
     let last = candidates.len().saturating_sub(1);
     let fits = |(index, ticks): &(usize, Vec<(f64, String)>)| ticks.len() <= most || *index == last;
     let mut ticks = candidates.into_iter().enumerate().find(fits).map(|(_, ticks)| ticks).unwrap_or_default();
-    // Silent hours take no room, so that round times may stand close together there.
+    // Silent hours take no room, so round times may be close together there.
     let slots = slots.last().map_or(1.0, |(x, _)| x + 2.0);
     let mut last = f64::NEG_INFINITY;
     ticks.retain(|(x, _)| {
@@ -113,7 +113,7 @@ pub(super) fn ticks(slots: &[Slot], zone: &Zone, daily: bool, pixels: f64) -> Ve
     ticks
 }
 
-/// The slots where a new period begins, and the first.
+/// The first slot, and those where a new period starts.
 fn changes(slots: &[(f64, i64)], period: impl Fn(i64) -> i64, pattern: &str) -> Vec<(f64, String)> {
     let mut last = None;
     let mut out = Vec::new();
@@ -135,7 +135,7 @@ fn times(slots: &[(f64, i64)], step: i64) -> Vec<(f64, String)> {
     for (x, time) in slots {
         let round = time.div_euclid(step) * step;
         match last {
-            // The bar at the round time itself may be missing: the tick stands between its neighbours.
+            // The bar at the round time itself may be missing: the tick is between its neighbours.
             Some((before, earlier)) if earlier < round => {
                 let share = (round - earlier) as f64 / (time - earlier) as f64;
                 out.push((before + (x - before) * share, date(round, pattern)));
@@ -148,7 +148,7 @@ fn times(slots: &[(f64, i64)], step: i64) -> Vec<(f64, String)> {
     out
 }
 
-/// A local time, in nanoseconds as if it were UTC, by a `strftime` pattern.
+/// Formats a local time, in nanoseconds as if it were UTC, with a `strftime` pattern.
 fn date(local: i64, pattern: &str) -> String {
     UnixNanos(local).local(pattern, "UTC")
 }

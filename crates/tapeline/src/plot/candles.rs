@@ -42,7 +42,7 @@ struct Layout {
     gaps: Vec<(f64, f64)>,
     /// Slots before the open or after the close: from, to.
     extended: Vec<(f64, f64)>,
-    /// Where a new session begins.
+    /// Slots where a new session starts.
     sessions: Vec<f64>,
     /// Start of the bar of each slot, for the labels.
     starts: Vec<(f64, market::UnixNanos)>,
@@ -55,7 +55,7 @@ pub(crate) fn is_regular(bar: &Bar, day: &market::calendar::Day) -> bool {
     day.is_session() && bar.start.0 < day.parts[2] && end > day.parts[1]
 }
 
-/// More empty slots than this are drawn as one break.
+/// A longer run of empty slots is drawn as one break.
 const WIDEST: i64 = 400;
 
 impl Series {
@@ -81,7 +81,7 @@ impl Series {
                     out.sessions.push(x - 0.5);
                 } else if let Some(step) = step {
                     let missing = (bar.start.0 - before.start.0) / step - 1;
-                    // Outside the regular session silence is usual, and within it silence of less than a minute.
+                    // Outside the regular session silence is normal, as is silence of less than a minute within it.
                     let long = missing > 0 && missing.saturating_mul(step) >= market::time::MINUTE;
                     if missing > 0 && of.is_regular(before.start.0) && of.is_regular(bar.start.0) {
                         let slots = missing.min(WIDEST) as f64;
@@ -144,7 +144,7 @@ impl Series {
 }
 
 impl Candles {
-    /// A line for each indicator that has no value, for it needs more bars than there are.
+    /// One line for each indicator without a value, because it needs more bars than there are.
     pub(crate) fn without_values(&self) -> Vec<String> {
         let mut out = Vec::new();
         for series in &self.series {
@@ -162,7 +162,7 @@ impl Candles {
     }
 }
 
-/// An indicator's name, whether it lies over the prices, and the points of each of its lines.
+/// An indicator's name, whether it is drawn over the prices, and the points of each of its lines.
 type Lines = (String, bool, Vec<Vec<(f64, f64)>>);
 
 impl Picture for Candles {

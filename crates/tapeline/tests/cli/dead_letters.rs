@@ -29,7 +29,7 @@ fn letters(urls: &[String], arguments: &[&str]) -> (i32, String) {
 }
 
 fn listed(urls: &[String], arguments: &[&str]) -> Vec<Value> {
-    let (code, text) = letters(urls, &[&["list", "--format", "json"], arguments].concat());
+    let (code, text) = letters(urls, &[&["list", "--format", "json"][..], arguments].concat());
     assert_eq!(code, 0, "{text}");
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
@@ -71,7 +71,7 @@ fn life(topics: &dyn Topics, names: &Names, urls: &[String]) {
     assert_eq!(open[1]["timestamp"], "1970-01-01T00:00:00.005Z");
 
     // Nothing of the data reaches the terminal as a control character.
-    let broken = &numbers(&open, "price")[0];
+    let broken = &numbers(&open, "not a trade")[0];
     for arguments in [&["list"][..], &["show", broken]] {
         let (code, text) = letters(urls, arguments);
         assert!(code == 0 && !text.contains('\u{1b}'), "{text:?}");

@@ -20,7 +20,7 @@ fn links(report: &Value) -> Vec<(String, String, String)> {
 }
 
 fn doctor(arguments: &[&str]) -> (i32, Value) {
-    let output = tapeline(&[&["doctor", "--format", "json"], arguments].concat()).output().unwrap();
+    let output = tapeline(&[&["doctor", "--format", "json"][..], arguments].concat()).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let report = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
     (output.status.code().unwrap(), report)

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 fn monitored(arguments: &[&str]) -> (Child, String) {
     let mut child = tapeline(arguments)
         .env("TAPELINE__METRICS__LISTEN", "127.0.0.1:0")
+        .env("TAPELINE__AGGREGATE__RUN", "false")
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -93,6 +94,7 @@ fn a_running_verb_serves_metrics_and_is_ready_while_its_ports_are() {
     assert!(metrics().contains("tapeline_port_up{port=\"store\"} 0\n"));
     let (code, text) = run(&["status", "--url", &address]);
     assert!(code == 1 && text.contains("DOWN"), "{text}");
+    std::fs::rename(dir.path().join("away.db"), dir.path().join("s.db")).unwrap();
     signal(&child, "-INT");
     assert!(child.wait_with_output().unwrap().status.success());
     let (code, text) = run(&["status", "--url", &address]);

@@ -62,7 +62,7 @@ pub struct Settings {
     pub password: Secret,
     /// Encryption.
     pub tls: Tls,
-    /// How long connecting may take, if less than the driver's own time-outs (`--wait`).
+    /// Connection timeout, if shorter than the driver's own (`--wait`).
     #[serde(skip)]
     pub connect_within: Option<Duration>,
 }

@@ -102,7 +102,7 @@ fn migrations(keyspace: &str, retention_days: u32) -> Vec<Vec<String>> {
     ]
 }
 
-/// A statement that the cluster understands and refuses is not sent again: a wrong replication factor stays wrong.
+/// A statement that the cluster understands and rejects is not retried: a wrong replication factor stays wrong.
 fn refused(place: &str, error: &ExecutionError) -> Error {
     match error {
         ExecutionError::LastAttemptError(RequestAttemptError::DbError(

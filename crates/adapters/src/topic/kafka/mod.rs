@@ -160,7 +160,7 @@ impl KafkaTopics {
     }
 }
 
-/// Version of librdkafka, as `2.11.0`.
+/// Version of librdkafka, for example `2.11.0`.
 #[must_use]
 pub fn library_version() -> String {
     rdkafka::util::get_rdkafka_version().1

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use turn::Turn;
 
-/// The version of SQLite, as `3.50.2`.
+/// Version of SQLite, for example `3.50.2`.
 #[must_use]
 pub fn library_version() -> &'static str {
     rusqlite::version()
