@@ -166,7 +166,7 @@ fn a_capture_without_a_record_fails_and_says_what_to_check() {
         let (code, text) = run(&[&with(verb, &urls)[..], &["--replay"]].concat());
         assert_eq!(code, 1, "{text}");
         assert!(
-            text.contains("all 2 rows are dead letters") && text.contains("one websocket frame a line"),
+            text.contains("all 2 rows are dead letters") && text.contains("one websocket frame per line"),
             "{text}"
         );
         assert!(text.contains("tapeline dead-letters list --topic"), "{text}");
