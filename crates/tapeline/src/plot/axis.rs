@@ -189,7 +189,7 @@ mod tests {
         let mut few = slots("2013-10-08T11:00:00Z", HOUR, 3);
         let many = slots("2013-10-08T14:00:00Z", MINUTE, 120);
         few.extend(many.into_iter().map(|(x, start)| (x + 3.0, start)));
-        assert_eq!(labels(&few, false, 8), ["07:00", "10:00", "11:00"]);
+        assert_eq!(labels(&few, false, 8), ["07:00", "10:30", "11:00", "11:30"]);
     }
 
     #[test]

@@ -46,9 +46,10 @@ fn count_takes_symbols_and_kinds() {
     let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
     assert_eq!(run(&with("run", &urls)).0, 0);
     let count = |more: &[&str]| {
-        let (code, text) = run(&[&["count", "--format", "json", &urls[4], &urls[5]], more].concat());
-        assert_eq!(code, 0, "{text}");
-        text
+        let arguments = [&["count", "--format", "json", &urls[4], &urls[5]], more].concat();
+        let output = tapeline(&arguments).output().unwrap();
+        assert!(output.status.success(), "{}", finish(output).1);
+        String::from_utf8(output.stdout).unwrap()
     };
     assert_eq!(count(&["--kinds", "trades"]), "{\"trades\":{\"XYZ\":2}}\n");
     assert_eq!(count(&["--kinds", "quotes"]), "{\"quotes\":{}}\n");
@@ -66,7 +67,7 @@ fn wrong_arguments_exit_with_2_and_near_misses_get_the_right_name() {
         (&["run", "--source", "yahoo:?symbols=SPY"], 2, "did you mean poll:yahoo"),
         (&["run", "--source", "folder"], 2, "did you mean tape:folder"),
         (&["run", "--source", "kafka://h:9092"], 2, "--topic kafka://"),
-        (&["query", "bars", "SPY", "--policy", "foo"], 2, "known are sip, lean"),
+        (&["query", "bars", "SPY", "--policy", "foo"], 2, "expected sip, lean"),
         (&["count", "--store", "foo"], 2, "unknown store URL"),
         (&["plot", "SPY", "--out", "x.jpg"], 2, ".svg or .png"),
         (&["simulate", "alpaca", "--tape", "folder", "--speed", "0"], 2, "--speed 0: expected max"),

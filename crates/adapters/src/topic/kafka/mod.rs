@@ -170,7 +170,12 @@ pub fn library_version() -> String {
 pub(super) fn explain(place: &str, error: &KafkaError) -> Error {
     use RDKafkaErrorCode as Code;
     let what = format!("{place}: {error}");
-    match error.rdkafka_error_code() {
+    // The binding gives no code for what an administrator's request was answered with.
+    let code = match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        other => other.rdkafka_error_code(),
+    };
+    match code {
         Some(
             Code::BrokerTransportFailure
             | Code::AllBrokersDown
