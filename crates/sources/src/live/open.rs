@@ -141,7 +141,7 @@ pub fn examples() -> impl Iterator<Item = &'static str> {
 fn settings(entry: &Entry, source: &config::SourceSection, rest: &str) -> Result<LiveSettings> {
     let (feed, options): (_, Options<'_>) = options::split(rest);
     let example = format!("--source '{}'", entry.example);
-    let wrong = |what: String| Error::user(what).hint(example.clone());
+    let wrong = |what: String| Error::usage(what).hint(example.clone());
     if !entry.feeds.contains(&feed) {
         let feeds =
             if entry.feeds == [""] { "it has a single, unnamed feed".into() } else { entry.feeds.join(", ") };

@@ -46,7 +46,7 @@ impl<'c> VendorEntry<'c> {
 
 fn settings(source: &SourceSection, rest: &str) -> Result<PollSettings> {
     let (name, options) = options::split(rest);
-    let wrong = |what: String| Error::user(what).hint(EXAMPLE);
+    let wrong = |what: String| Error::usage(what).hint(EXAMPLE);
     let poll = &source.poll;
     let none = Secret::default();
     let own = |vendor, name, of, variable| VendorEntry::own(vendor, name, of, &none, variable);

@@ -1,19 +1,19 @@
 //! Rejects global flags that a verb would ignore, so that nobody mistakes a filtered result for a complete one or vice
-//! versa. `--topic`, `--store` and `--group` name locations: verbs that need only some of them accept all.
+//! versa. `--source`, `--topic`, `--store` and `--group` name locations, the same for all verbs of a deployment: verbs that
+//! need only some of them accept all.
 
 use super::{Cli, Verb};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 
-const SOURCE: &str = "source";
-const FILTERS: [&str; 3] = [SOURCE, "symbols", "kinds"];
+const FILTERS: [&str; 2] = ["symbols", "kinds"];
 
 /// Flags that a verb ignores, and what to use instead.
 fn ignored(verb: &Verb) -> (&'static str, Vec<&'static str>, &'static str) {
     match verb {
         Verb::Demo(_) => (
             "demo",
-            [&FILTERS[..], &["topic", "store", "group"]].concat(),
+            [&FILTERS[..], &["source", "topic", "store", "group"]].concat(),
             "it plays its own session into the folder of --dir",
         ),
         Verb::Query(_) => {
@@ -22,14 +22,15 @@ fn ignored(verb: &Verb) -> (&'static str, Vec<&'static str>, &'static str) {
         Verb::Plot(_) => ("plot", FILTERS.to_vec(), "name the symbols: tapeline plot SPY,IBM"),
         Verb::Explain(_) => ("explain", FILTERS.to_vec(), "name the symbol: tapeline explain SPY TIME"),
         Verb::Forecast(_) => ("forecast", FILTERS.to_vec(), "name the symbols as arguments"),
-        Verb::Count(_) => ("count", vec![SOURCE], "it counts the store: --store URL"),
-        Verb::Symbols(_) => ("symbols", vec![SOURCE], "it lists the store: --store URL"),
-        Verb::Import(_) => ("import", vec![SOURCE, "kinds"], "it reads the folder of its argument"),
+        Verb::Import(_) => ("import", vec!["kinds"], "it reads the folder of its argument"),
         Verb::Init => ("init", FILTERS.to_vec(), "it creates topics and tables for all records"),
         Verb::Consume(_) => ("consume", FILTERS.to_vec(), "it stores everything on the topic"),
         Verb::Aggregate(_) => ("aggregate", FILTERS.to_vec(), "it aggregates everything on the topic"),
         Verb::Gaps(_) => ("gaps", FILTERS.to_vec(), "it shows the complete ledger of the topic"),
-        Verb::Simulate(_) => ("simulate", vec![SOURCE], "it plays the tape of --tape"),
+        Verb::Late(_) => ("late", FILTERS.to_vec(), "choose with --symbol"),
+        Verb::Notices(_) => ("notices", FILTERS.to_vec(), "choose with --symbol"),
+        Verb::DeadLetters(_) => ("dead-letters", FILTERS.to_vec(), "choose with --stage and --reason"),
+        Verb::Simulate(_) => ("simulate", vec!["source"], "it plays the tape of --tape"),
         _ => ("", Vec::new(), ""),
     }
 }

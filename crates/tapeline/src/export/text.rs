@@ -3,7 +3,7 @@
 use super::RowFormat;
 use super::columns::{Column, Type, Value};
 use super::destination::{Destination, Written};
-use crate::output::{Align, aligned};
+use crate::output::{Align, aligned, printable};
 use crate::time_input::Zone;
 use market::codec::json::conditions;
 use ports::Result;
@@ -11,6 +11,8 @@ use std::fmt::Write;
 
 /// Decimal places of times in formats for other programs.
 const NANOSECONDS: u8 = 9;
+/// Maximum number of characters of a text in a table.
+const CELL: usize = 120;
 
 pub(super) struct Text {
     columns: &'static [Column],
@@ -138,10 +140,11 @@ impl Text {
                     }
                     cell = time.0.to_string();
                 }
-                Value::Text(text) => cell.push_str(text),
+                // A vendor's text goes to a terminal here.
+                Value::Text(text) => cell = printable(text, CELL),
                 Value::Codes(codes) => {
                     let codes: Vec<_> = conditions(codes).collect();
-                    cell.push_str(&codes.join(" "));
+                    cell = printable(&codes.join(" "), CELL);
                 }
                 plain => push_plain(plain, &mut cell),
             }

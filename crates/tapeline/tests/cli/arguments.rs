@@ -27,9 +27,9 @@ fn flags_that_a_verb_would_ignore_are_refused() {
         &["demo", "--topic", "sqlite:x.db"],
         &["query", "trades", "SPY", "--symbols", "IBM"],
         &["query", "trades", "SPY", "--kinds", "quotes"],
-        &["plot", "SPY", "--out", "x.svg", "--source", "tape:x"],
+        &["plot", "SPY", "--out", "x.svg", "--symbols", "IBM"],
         &["explain", "SPY", "2013-10-08", "--kinds", "trades"],
-        &["count", "--source", "tape:x"],
+        &["consume", "--symbols", "IBM"],
         &["gaps", "--symbols", "SPY"],
         &["simulate", "alpaca", "--tape", "x", "--source", "tape:x"],
     ] {
@@ -46,9 +46,10 @@ fn count_takes_symbols_and_kinds() {
     let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
     assert_eq!(run(&with("run", &urls)).0, 0);
     let count = |more: &[&str]| {
-        let (code, text) = run(&[&["count", "--format", "json", &urls[4], &urls[5]], more].concat());
-        assert_eq!(code, 0, "{text}");
-        text
+        let arguments = [&["count", "--format", "json", &urls[4], &urls[5]], more].concat();
+        let output = tapeline(&arguments).output().unwrap();
+        assert!(output.status.success(), "{}", finish(output).1);
+        String::from_utf8(output.stdout).unwrap()
     };
     assert_eq!(count(&["--kinds", "trades"]), "{\"trades\":{\"XYZ\":2}}\n");
     assert_eq!(count(&["--kinds", "quotes"]), "{\"quotes\":{}}\n");
@@ -66,7 +67,7 @@ fn wrong_arguments_exit_with_2_and_near_misses_get_the_right_name() {
         (&["run", "--source", "yahoo:?symbols=SPY"], 2, "did you mean poll:yahoo"),
         (&["run", "--source", "folder"], 2, "did you mean tape:folder"),
         (&["run", "--source", "kafka://h:9092"], 2, "--topic kafka://"),
-        (&["query", "bars", "SPY", "--policy", "foo"], 2, "known are sip, lean"),
+        (&["query", "bars", "SPY", "--policy", "foo"], 2, "expected sip, lean"),
         (&["count", "--store", "foo"], 2, "unknown store URL"),
         (&["plot", "SPY", "--out", "x.jpg"], 2, ".svg or .png"),
         (&["simulate", "alpaca", "--tape", "folder", "--speed", "0"], 2, "--speed 0: expected max"),
@@ -166,10 +167,10 @@ fn a_capture_without_a_record_fails_and_says_what_to_check() {
         let (code, text) = run(&[&with(verb, &urls)[..], &["--replay"]].concat());
         assert_eq!(code, 1, "{text}");
         assert!(
-            text.contains("all 2 rows are dead letters") && text.contains("one websocket frame a line"),
+            text.contains("all 2 rows are dead letters") && text.contains("one websocket frame per line"),
             "{text}"
         );
-        assert!(text.contains("tapeline dead-letters --topic"), "{text}");
+        assert!(text.contains("tapeline dead-letters list --topic"), "{text}");
     }
 }
 

@@ -113,7 +113,7 @@ fn a_file_cut_short_gives_what_is_left_and_says_so() {
     assert!(text.contains("dead letters:"), "{text}");
     std::fs::write(&path, b"no zip at all").unwrap();
     let (code, text) = run(&with("run", &urls));
-    assert!(code == 0 && text.contains("20131008_trade.zip (source): not a zip"), "{text}");
+    assert!(code == 1 && text.contains("20131008_trade.zip (source): not a zip"), "{text}");
 }
 
 #[test]

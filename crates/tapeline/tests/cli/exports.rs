@@ -163,8 +163,8 @@ fn feeds_and_flags_are_honoured_or_refused() {
     }
     let limited = ["query", "trades", "XYZ", "--feed", "lean.sip", "--limit", "2", "--format", "ndjson"];
     assert_eq!(stdout(&limited, &store).lines().count(), 2);
-    refused(&["query", "trades", "XYZ", "--interval", "5m", flag, url], "--interval is about bars");
-    refused(&["query", "quotes", "XYZ", "--policy", "sip", flag, url], "--policy is about bars");
+    refused(&["query", "trades", "XYZ", "--interval", "5m", flag, url], "--interval applies only to bars");
+    refused(&["query", "quotes", "XYZ", "--policy", "sip", flag, url], "--policy applies only to bars");
     refused(&["query", "bars", "XYZ", "--policy", "foo", flag, url], "foo");
     refused(&["explain", "XYZ", "2013-10-08", "--policy", "foo", flag, url], "foo");
     // Symbols by commas, as plot takes them; each that has nothing is named.

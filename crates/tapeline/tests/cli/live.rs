@@ -334,7 +334,7 @@ fn a_refusal_that_waiting_cannot_mend_ends_it_and_says_why() {
         ("alpaca:iex?symbols=A&what=1", "unknown option; expected symbols"),
     ] {
         let (code, text) = finish(simulator.client(source, &places, true).output().unwrap());
-        assert!(code == 1 && text.contains(part), "{source}: {text}");
+        assert!(code == 2 && text.contains(part), "{source}: {text}");
     }
     let limited = Simulator::new("alpaca", &tape_of(&["IBM"]), &["--symbol-limit", "1"]);
     let (code, text) = finish(limited.client("alpaca:sip?symbols=IBM,AIG", &places, true).output().unwrap());

@@ -171,9 +171,10 @@ pub fn library_version() -> String {
 pub(super) fn explain(place: &str, error: &KafkaError) -> Error {
     use RDKafkaErrorCode as Code;
     let what = format!("{place}: {error}");
+    // The binding gives no code for what an administrator's request was answered with.
     let code = match error {
         KafkaError::AdminOp(code) => Some(*code),
-        _ => error.rdkafka_error_code(),
+        other => other.rdkafka_error_code(),
     };
     match code {
         Some(
