@@ -80,7 +80,7 @@ fn life(topics: &dyn Topics, names: &Names, urls: &[String]) {
     assert_eq!(text, third.replace("\"price\":\"1\"", "\"price\":\"\u{1b}[2J\""));
 
     // A message whose headers were missing, published as what it is.
-    let headless = &numbers(&open, "no `schema` header")[0];
+    let headless = &numbers(&open, "missing `schema` header")[0];
     let (code, text) = dead_letters(urls, &["redrive", headless, "--as", "trade"]);
     assert!(code == 0 && text.contains("1 messages published again"), "{text}");
     // A message that was corrected by hand.
