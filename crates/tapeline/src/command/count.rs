@@ -40,7 +40,11 @@ pub(crate) fn run(context: &Context, options: &CountOptions) -> Result<ExitCode>
             out.put("kind,symbol,count\n")?;
             for (kind, symbols) in &counts {
                 for (symbol, count) in symbols {
-                    out.put(&format!("{},{symbol},{count}\n", kind.plural()))?;
+                    out.put(&super::symbols::csv(&[
+                        kind.plural().to_owned(),
+                        symbol.clone(),
+                        count.to_string(),
+                    ]))?;
                 }
             }
         }

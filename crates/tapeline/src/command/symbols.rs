@@ -60,7 +60,7 @@ fn cells(entry: &DirectoryEntry) -> Vec<String> {
 }
 
 /// By RFC 4180: series may have commas in their names.
-fn csv(cells: &[String]) -> String {
+pub(super) fn csv(cells: &[String]) -> String {
     let quoted = cells.iter().map(|cell| match cell.contains([',', '"']) {
         true => format!("\"{}\"", cell.replace('"', "\"\"")),
         false => cell.clone(),
