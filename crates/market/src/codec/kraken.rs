@@ -216,6 +216,6 @@ mod tests {
             decoder,
             r#"{"channel":"trade","data":[{"symbol":"A","side":"x","price":1,"qty":1,"trade_id":1,"timestamp":"2025-05-28T13:39:36Z"}]}"#,
         );
-        assert!(wrong[0].as_ref().is_err_and(|reason| reason.contains("neither buy nor sell")), "{wrong:?}");
+        assert!(wrong[0].as_ref().is_err_and(|reason| reason.contains("expected buy or sell")), "{wrong:?}");
     }
 }

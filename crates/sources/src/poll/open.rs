@@ -149,7 +149,7 @@ mod tests {
         for (url, part) in [
             ("poll:alphavantage?symbols=SPY", "no key for alphavantage"),
             ("poll:yahoo", "no symbols"),
-            ("poll:nobody?symbols=SPY", "no vendor"),
+            ("poll:nobody?symbols=SPY", "unknown vendor"),
             ("poll:yahoo?symbols=SPY&interval=1s", "no bars of 1s"),
             ("poll:yahoo?symbols=SPY&every=0", "above 0"),
             ("poll:yahoo?symbols=SPY&speed=1", "unknown"),

@@ -100,7 +100,7 @@ fn the_real_session_fires_what_the_oracle_finds_and_each_message_arrives_once() 
     let all = [vec!["alert", "run", "--until-end", "--config", &config], with("--log=error", &urls)].concat();
     let (code, text) = run(&all);
     assert_eq!(code, 0, "{text}");
-    assert!(text.contains(" 0 waiting, 0 given up"), "{text}");
+    assert!(text.contains(" 0 pending, 0 abandoned"), "{text}");
     let found = history(&["alert", "history", "--format", "json", "--config", &config]);
     // Rules over days have no day before here.
     for (rule, found) in &found {
@@ -180,7 +180,7 @@ fn kills_lose_no_message_and_repeat_only_what_they_hide() {
     }
     let (code, text) = finish(tapeline(&arguments).output().unwrap());
     assert_eq!(code, 0, "{text}");
-    assert!(text.contains(" 0 waiting, 0 given up"), "{text}");
+    assert!(text.contains(" 0 pending, 0 abandoned"), "{text}");
     let found = history(&["alert", "history", "--format", "json", "--config", &config]);
     let fired: usize = found.iter().map(|(_, lines)| lines.len()).sum();
     let keys = keys.lock().unwrap();

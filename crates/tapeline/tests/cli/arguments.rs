@@ -66,7 +66,7 @@ fn wrong_arguments_exit_with_2_and_near_misses_get_the_right_name() {
         (&["run", "--source", "yahoo:?symbols=SPY"], 2, "did you mean poll:yahoo"),
         (&["run", "--source", "folder"], 2, "did you mean tape:folder"),
         (&["run", "--source", "kafka://h:9092"], 2, "--topic kafka://"),
-        (&["query", "bars", "SPY", "--policy", "foo"], 2, "known are sip, lean"),
+        (&["query", "bars", "SPY", "--policy", "foo"], 2, "expected sip, lean"),
         (&["count", "--store", "foo"], 2, "unknown store URL"),
         (&["plot", "SPY", "--out", "x.jpg"], 2, ".svg or .png"),
         (&["simulate", "alpaca", "--tape", "folder", "--speed", "0"], 2, "--speed 0: expected max"),
@@ -166,7 +166,7 @@ fn a_capture_without_a_record_fails_and_says_what_to_check() {
         let (code, text) = run(&[&with(verb, &urls)[..], &["--replay"]].concat());
         assert_eq!(code, 1, "{text}");
         assert!(
-            text.contains("all 2 rows are dead letters") && text.contains("one websocket frame a line"),
+            text.contains("all 2 rows are dead letters") && text.contains("one websocket frame per line"),
             "{text}"
         );
         assert!(text.contains("tapeline dead-letters --topic"), "{text}");

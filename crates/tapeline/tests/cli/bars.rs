@@ -167,8 +167,8 @@ fn stored_bars_are_those_of_the_stored_trades_and_explain_tells_why() {
     for (arguments, part) in [
         (&["plot", "IBM", "--out", "x.gif"][..], "ending in .svg or .png"),
         (&["plot", "IBM", "--out", "x.svg", "--size", "9"], "expected WIDTHxHEIGHT"),
-        (&["plot", "IBM", "--kind", "correlation", "--out", "x.svg"], "two symbols or more"),
-        (&["query", "bars", "IBM", "--policy", "cta"], "known are sip, lean, all"),
+        (&["plot", "IBM", "--kind", "correlation", "--out", "x.svg"], "at least two symbols"),
+        (&["query", "bars", "IBM", "--policy", "cta"], "expected sip, lean, all"),
         (&["query", "bars", "IBM", "--adjust", "split"], "--factors DIR"),
     ] {
         let (code, text) = run(&[arguments, &store].concat());

@@ -49,7 +49,7 @@ fn a_second_run_goes_on_and_a_replay_changes_nothing() {
     let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
     assert_eq!(run(&with("run", &urls)).0, 0);
     let (code, text) = run(&with("run", &urls));
-    assert!(code == 0 && text.contains("3 rows were published before and are left out"), "{text}");
+    assert!(code == 0 && text.contains("3 rows were published before and are skipped"), "{text}");
     let mut replay = with("run", &urls);
     replay.push("--replay");
     assert_eq!(run(&replay).0, 0);

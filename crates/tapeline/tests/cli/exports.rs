@@ -73,7 +73,7 @@ fn columns_have_one_order_and_times_one_width() {
     let csv = stdout(&["query", "bars", "XYZ", "--format", "csv"], &store);
     assert!(csv.starts_with(BARS), "{csv}");
     assert!(csv.contains("\n2013-10-08T13:30:00Z,XYZ,lean.sip,1m,100,100.05,100,100.05,300,"), "{csv}");
-    // JSON has the same keys in the same order; what is absent is left out.
+    // JSON has the same keys in the same order; absent values are omitted.
     for (what, columns) in [("trades", TRADES), ("bars", BARS)] {
         let text = stdout(&["query", what, "XYZ", "--format", "ndjson"], &store);
         for line in text.lines() {
@@ -163,8 +163,8 @@ fn feeds_and_flags_are_honoured_or_refused() {
     }
     let limited = ["query", "trades", "XYZ", "--feed", "lean.sip", "--limit", "2", "--format", "ndjson"];
     assert_eq!(stdout(&limited, &store).lines().count(), 2);
-    refused(&["query", "trades", "XYZ", "--interval", "5m", flag, url], "--interval is about bars");
-    refused(&["query", "quotes", "XYZ", "--policy", "sip", flag, url], "--policy is about bars");
+    refused(&["query", "trades", "XYZ", "--interval", "5m", flag, url], "--interval applies only to bars");
+    refused(&["query", "quotes", "XYZ", "--policy", "sip", flag, url], "--policy applies only to bars");
     refused(&["query", "bars", "XYZ", "--policy", "foo", flag, url], "foo");
     refused(&["explain", "XYZ", "2013-10-08", "--policy", "foo", flag, url], "foo");
     // Symbols by commas, as plot takes them; each that has nothing is named.

@@ -71,7 +71,7 @@ fn a_trained_model_is_listed_scored_and_shown_and_the_same_seed_gives_the_same_d
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     let (code, text) = run(&show);
-    assert!(code == 1 && text.contains("cut or damaged") && text.contains("forecast train"), "{text}");
+    assert!(code == 1 && text.contains("truncated or damaged") && text.contains("forecast train"), "{text}");
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn polled_bars_are_those_of_the_tape() {
             assert_eq!(code, 0, "{vendor}: {text}");
             assert!(text.contains("show them: tapeline query bars") && !text.contains("verify"), "{text}");
             assert!(
-                text.contains("the vendor's own bars: ") && !text.contains("key-of-test"),
+                text.contains("vendor bars: ") && !text.contains("key-of-test"),
                 "{vendor}: {text}"
             );
             let (polled, mut made) = (bars(&places, interval), bars(&straight, interval));

@@ -209,5 +209,5 @@ fn what_stayed_open_is_fetched_when_asked_for() {
     assert!(trades(&places, "IBM") == truth, "as many trades, but not the same");
     let (code, text) =
         run(&[&with("backfill", &places)[..], &["IBM", "--source", &tape, "--from", "2013"]].concat());
-    assert!(code == 1 && text.contains("no live source") && text.contains("hint"), "{text}");
+    assert!(code == 1 && text.contains("is not a live source") && text.contains("hint"), "{text}");
 }
