@@ -133,7 +133,7 @@ fn a_cut_damaged_or_foreign_file_is_a_clear_error() {
     let bytes = file::encode(&Bundle::train(&data, "TEST", "1d", &options, &mut |_| {}).unwrap()).unwrap();
     for length in (0..bytes.len()).step_by(97).chain([7, 8, bytes.len() - 1]) {
         let error = file::decode(&bytes[..length]).unwrap_err().to_string();
-        assert!(error.contains("cut") || error.contains("not a model file"), "{length}: {error}");
+        assert!(error.contains("truncated") || error.contains("not a model file"), "{length}: {error}");
     }
     for at in (0..bytes.len()).step_by(131) {
         let mut damaged = bytes.clone();

@@ -161,9 +161,9 @@ mod tests {
         assert_eq!(factors.on(20990101), (ONE, ONE));
         for (bad, part) in [
             ("", "no factors"),
-            ("x,1,1", "line 1: no date"),
-            ("20140606,1", "no split"),
-            ("20140606,0,1", "no price"),
+            ("x,1,1", "line 1: expected a date"),
+            ("20140606,1", "expected a split factor"),
+            ("20140606,0,1", "expected a price factor"),
         ] {
             assert!(Factors::parse(bad).unwrap_err().contains(part), "{bad}");
         }

@@ -368,7 +368,7 @@ fn v13_massive_corrections_of_history_count_by_their_meaning() {
         assert_eq!((trade.revision, trade.canceled), (revision, canceled), "{code}");
     }
     let unknown = past(&mut *decoder("massive.stocks"), "A", &[&row(1, r#","correction":99"#)]);
-    assert_eq!(unknown.refused, ["`correction` is unknown: 99"]);
+    assert_eq!(unknown.refused, ["unknown `correction` 99"]);
     // A canceled trade does not count in the bars.
     let rows = [
         row(1, ""),

@@ -71,6 +71,10 @@ const LOOK: Duration = Duration::from_millis(250);
 struct Checkpoint {
     /// Topic, partition, next offset.
     offsets: Vec<(u16, i32, i64)>,
+    /// Topic, partition, latest event time. Without those of partitions that are read again only later, the time of
+    /// silences would run ahead of their records.
+    #[serde(default)]
+    times: Vec<(u16, i32, i64)>,
     engine: State,
     fold: Fold,
 }
@@ -170,6 +174,10 @@ impl Evaluation<'_> {
             .map_err(|error| Error::user(format!("alert checkpoint is unreadable: {error}")))?;
         for (topic, number, offset) in checkpoint.offsets {
             self.next.insert(Partition { topic, number }, offset);
+        }
+        for (topic, number, time) in checkpoint.times {
+            self.times.insert(Partition { topic, number }, time);
+            self.latest = self.latest.max(time);
         }
         self.engine.restore(checkpoint.engine);
         let fold = std::mem::take(&mut self.fold);
@@ -300,7 +308,13 @@ impl Evaluation<'_> {
     fn checkpoint(&self, offsets: &[(Partition, i64)]) -> Result<Vec<u8>> {
         let offsets =
             offsets.iter().map(|(partition, next)| (partition.topic, partition.number, *next)).collect();
-        let checkpoint = Checkpoint { offsets, engine: self.engine.state(), fold: self.fold.clone() };
+        let times = self.times.iter().map(|(partition, time)| (partition.topic, partition.number, *time));
+        let checkpoint = Checkpoint {
+            offsets,
+            times: times.collect(),
+            engine: self.engine.state(),
+            fold: self.fold.clone(),
+        };
         serde_json::to_vec(&checkpoint)
             .map_err(|error| Error::internal(format!("encode the alert checkpoint: {error}")))
     }

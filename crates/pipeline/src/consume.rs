@@ -12,10 +12,9 @@ use flight::{Flight, lock};
 use market::Kind;
 use market::codec::json::{READABLE, SCHEMA};
 use ports::batch::Batch;
-use ports::dead_letter::{DeadLetter, Stage};
+use ports::dead_letter::DeadLetter;
 use ports::store::Store;
 use ports::telemetry::Telemetry;
-use ports::topic::origin;
 use ports::topic::{Consumer, Fetched, Names, Topics};
 use ports::{CancelToken, Result};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -168,7 +167,7 @@ impl Loop<'_> {
             let taken = kind(message)
                 .and_then(|kind| batch.push(kind, message.payload(), message.stamp_ms(), partition, offset));
             if let Err(reason) = taken {
-                dead.push(letter(message, &names, reason));
+                dead.push(DeadLetter::of_message(message, &names, reason));
             }
         })?;
         let lost = self.consumer.lost();
@@ -244,23 +243,6 @@ pub fn kind(message: &dyn Fetched) -> Result<Kind, String> {
     });
     schema.unwrap_or_else(|| Err("missing `schema` header".to_owned()))?;
     kind.unwrap_or_else(|| Err("missing `kind` header".to_owned()))
-}
-
-fn letter(message: &dyn Fetched, names: &[String], reason: String) -> DeadLetter {
-    let mut kind = String::new();
-    message.headers(&mut |name, value| {
-        if name == "kind" {
-            kind = String::from_utf8_lossy(value).into_owned();
-        }
-    });
-    DeadLetter {
-        stage: Stage::Decode,
-        origin: origin(names, message.partition(), message.offset()),
-        reason,
-        key: String::from_utf8_lossy(message.key()).into_owned(),
-        kind,
-        raw: message.payload().to_vec(),
-    }
 }
 
 #[cfg(test)]

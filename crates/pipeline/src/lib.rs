@@ -16,6 +16,7 @@
 //! | [`vendor_bars`] | a vendor's own bars, from their topic to the store |
 //! | [`aggregate`] | topic to bars |
 //! | [`alert`] | topic to alerts |
+//! | [`dead_letters`] | dead letters back to their topics |
 //! | [`verify`] | compares source, topic and store record by record |
 //!
 //! ```no_run
@@ -31,6 +32,7 @@
 pub mod aggregate;
 pub mod alert;
 pub mod consume;
+pub mod dead_letters;
 pub mod produce;
 pub mod vendor_bars;
 pub mod verify;

@@ -4,11 +4,10 @@ use market::bar::Bar;
 use market::codec::{bar as codec, json};
 use ports::batch::Partition;
 use ports::cancel::CancelToken;
-use ports::dead_letter::{DeadLetter, Stage};
+use ports::dead_letter::DeadLetter;
 use ports::gap::Gap;
 use ports::store::Store;
 use ports::telemetry::Telemetry;
-use ports::topic::origin;
 use ports::topic::{Message, Names, Producer, Topics};
 use ports::{Error, Result};
 use std::collections::BTreeMap;
@@ -57,14 +56,11 @@ pub fn store(
             next.insert(message.partition(), message.offset() + 1);
             match codec::from_json(message.payload()) {
                 Ok(bar) => bars.push(bar),
-                Err(reason) => letters.push(DeadLetter {
-                    stage: Stage::Decode,
-                    origin: origin(&list, message.partition(), message.offset()),
-                    reason,
-                    key: String::from_utf8_lossy(message.key()).into_owned(),
-                    kind: "bar".to_owned(),
-                    raw: message.payload().to_vec(),
-                }),
+                Err(reason) => {
+                    let mut letter = DeadLetter::of_message(message, &list, reason);
+                    "bar".clone_into(&mut letter.kind);
+                    letters.push(letter);
+                }
             }
         })?;
         for range in consumer.lost() {

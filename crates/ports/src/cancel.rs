@@ -1,5 +1,6 @@
 //! Cooperative cancellation, and the back-off between retries.
 
+use crate::metrics::{METRICS, Port};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -68,6 +69,7 @@ pub fn retry<T>(
     loop {
         match f() {
             Err(error) if error.retryable() && !cancel.is_cancelled() => {
+                METRICS.retried(Port::Topic);
                 if logged.is_none_or(|at| at.elapsed() > Duration::from_secs(60)) {
                     tracing::warn!("{doing}: {error}; retrying");
                     logged = Some(Instant::now());

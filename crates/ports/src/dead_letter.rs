@@ -2,12 +2,15 @@
 
 use crate::Result;
 use crate::clock;
-use crate::topic::{Message, Producer};
+use crate::topic::{Fetched, Message, Producer};
+
+pub mod log;
 
 /// The stage at which a record was rejected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Stage {
     /// Reading the source.
+    #[default]
     Source,
     /// Decoding a message.
     Decode,
@@ -28,7 +31,7 @@ impl Stage {
 }
 
 /// One dead letter.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DeadLetter {
     /// The stage that rejected it.
     pub stage: Stage,
@@ -42,6 +45,10 @@ pub struct DeadLetter {
     pub kind: String,
     /// The raw bytes as received.
     pub raw: Vec<u8>,
+    /// The message's headers other than `kind`, so that it can be published again as it was; empty for rows of a source.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The message's timestamp, milliseconds since 1970: the write timestamp of the row it would have become.
+    pub stamp_ms: Option<i64>,
 }
 
 /// Maximum length of a raw message that is kept in full, in bytes. Kafka's default limit is 1,000,000 bytes
@@ -50,6 +57,11 @@ pub const MAX_RAW: usize = 900_000;
 /// Bytes kept of a longer message, and of each header.
 const CUT_RAW: usize = 64 * 1_024;
 const CUT_TEXT: usize = 8 * 1_024;
+/// Headers of the message that are kept, and bytes of each: what does not fit is no header of a record.
+const KEPT_HEADERS: usize = 8;
+const KEPT_HEADER: usize = 1_024;
+/// Before the name of each header of the message.
+const HEADER: &str = "header.";
 
 /// Returns the longest prefix of `text` of at most `max` bytes that ends at a character boundary.
 fn cut(text: &str, max: usize) -> &str {
@@ -57,6 +69,26 @@ fn cut(text: &str, max: usize) -> &str {
 }
 
 impl DeadLetter {
+    /// The dead letter of a message that is no record. `topics` are the consumer's, by which its origin is named.
+    #[must_use]
+    pub fn of_message(message: &dyn Fetched, topics: &[String], reason: String) -> Self {
+        let (mut kind, mut headers) = (String::new(), Vec::new());
+        message.headers(&mut |name, value| match name {
+            "kind" => kind = String::from_utf8_lossy(value).into_owned(),
+            _ => headers.push((name.to_owned(), value.to_vec())),
+        });
+        Self {
+            stage: Stage::Decode,
+            origin: crate::topic::origin(topics, message.partition(), message.offset()),
+            reason,
+            key: String::from_utf8_lossy(message.key()).into_owned(),
+            kind,
+            raw: message.payload().to_vec(),
+            headers,
+            stamp_ms: Some(message.stamp_ms()),
+        }
+    }
+
     /// Appends the dead letter to its topic; it is durable once the producer is next flushed. A message
     /// longer than [`MAX_RAW`] is truncated, and the header `cut` holds its length and XXH3-128 hash.
     ///
@@ -67,17 +99,27 @@ impl DeadLetter {
         let hash = || xxhash_rust::xxh3::xxh3_128(&self.raw);
         let note =
             if whole { String::new() } else { format!("length={} xxh3_128={:032x}", self.raw.len(), hash()) };
-        let headers = [
+        let stamp = self.stamp_ms.map(|stamp| stamp.to_string());
+        let kept: Vec<(String, &[u8])> = self
+            .headers
+            .iter()
+            .filter(|(name, value)| name.len() + value.len() <= KEPT_HEADER)
+            .take(KEPT_HEADERS)
+            .map(|(name, value)| (format!("{HEADER}{name}"), value.as_slice()))
+            .collect();
+        let mut headers = vec![
             ("reason", cut(&self.reason, CUT_TEXT).as_bytes()),
             ("origin", cut(&self.origin, CUT_TEXT).as_bytes()),
             ("stage", self.stage.name().as_bytes()),
             ("kind", cut(&self.kind, CUT_TEXT).as_bytes()),
-            ("cut", note.as_bytes()),
         ];
+        headers.extend((!whole).then_some(("cut", note.as_bytes())));
+        headers.extend(stamp.as_ref().map(|stamp| ("stamp_ms", stamp.as_bytes())));
+        headers.extend(kept.iter().map(|(name, value)| (name.as_str(), *value)));
         producer.send(&Message {
             topic,
             key: cut(&self.key, CUT_TEXT),
-            headers: &headers[..if whole { 4 } else { 5 }],
+            headers: &headers,
             payload: if whole { &self.raw } else { &self.raw[..CUT_RAW] },
             stamp_ms: clock::now().millis(),
         })
@@ -122,6 +164,8 @@ mod tests {
             key: "k".repeat(text),
             kind: String::new(),
             raw: vec![7; raw],
+            headers: vec![("schema".to_owned(), b"2".to_vec()), ("huge".to_owned(), vec![b'x'; text])],
+            stamp_ms: Some(5),
         };
         let mut recorder = Recorder::default();
         letter.send("dlq", &mut recorder).unwrap();
@@ -133,6 +177,14 @@ mod tests {
         let (_, headers, length) = sent(MAX_RAW, 3);
         assert_eq!(length, MAX_RAW);
         assert!(!headers.contains_key("cut"));
+        assert_eq!(
+            (
+                headers["stamp_ms"].as_str(),
+                headers["header.schema"].as_str(),
+                headers["header.huge"].as_str()
+            ),
+            ("5", "2", "xxx")
+        );
     }
 
     #[test]
@@ -142,5 +194,6 @@ mod tests {
         assert!(total < 1_000_000, "{total}");
         assert!(headers["cut"].starts_with("length=5000000 xxh3_128="), "{}", headers["cut"]);
         assert_eq!(headers["origin"], "t/0@7");
+        assert!(!headers.contains_key("header.huge"));
     }
 }

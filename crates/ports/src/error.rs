@@ -62,6 +62,18 @@ impl Error {
         self
     }
 
+    /// What failed, without the hint.
+    #[must_use]
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// The hint.
+    #[must_use]
+    pub fn next(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// Whether a later retry can help.
     #[must_use]
     pub fn retryable(&self) -> bool {

@@ -12,7 +12,9 @@
 //! | [`topic`] | the topic port: keyed append, consumer groups, offsets |
 //! | [`batch`] | decoded records on their way to a store |
 //! | [`store`] | the store port: idempotent upsert, range scan |
+//! | [`check`] | what a port found when it was checked |
 //! | [`telemetry`] | counters and latencies of a process |
+//! | [`metrics`] | the same for Prometheus, and what else is measured |
 //! | [`error`] | errors with a domain, a cause and a hint |
 //! | [`cancel`] | cooperative cancellation and retry back-off |
 //! | [`clock`] | the wall clock |
@@ -31,10 +33,12 @@
 
 pub mod batch;
 pub mod cancel;
+pub mod check;
 pub mod clock;
 pub mod dead_letter;
 pub mod error;
 pub mod gap;
+pub mod metrics;
 pub mod notice;
 pub mod options;
 pub mod secret;

@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::cancel::CancelToken;
+use crate::check::Chain;
 use crate::dead_letter::DeadLetter;
 use crate::telemetry::Latency;
 use market::bar::Bar;
@@ -59,6 +60,14 @@ pub trait Source: Send {
     /// Records the lag of each record (receive time minus event time) since the last call. A recording has
     /// none.
     fn lag(&mut self, _into: &mut Latency) {}
+
+    /// Checks what must hold before records come, up to the first broken link. Does not log in: some vendors allow one
+    /// connection, which a running feed has.
+    fn check(&self) -> Chain {
+        let mut chain = Chain::new();
+        chain.ok("opened", self.describe());
+        chain
+    }
 
     /// Display name.
     fn describe(&self) -> String;

@@ -6,6 +6,7 @@
 
 use crate::Result;
 use crate::batch::Batch;
+use crate::check::Chain;
 use market::bar::Bar;
 use market::interval::Interval;
 use market::{Kind, Record, UnixNanos};
@@ -129,6 +130,10 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The store cannot be read.
     fn scan_bars(&self, scan: &BarScan, sink: BarSink<'_>) -> Result<()>;
+
+    /// Checks everything that must hold, from the address to rights and durability, up to the first broken link. Stores
+    /// nothing.
+    fn check(&self) -> Chain;
 
     /// Display name: `cassandra://127.0.0.1:9042/tapeline`.
     fn describe(&self) -> String;

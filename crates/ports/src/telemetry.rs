@@ -1,5 +1,6 @@
 //! All counters and latencies of the program. Their names are defined only here.
 
+use crate::metrics::METRICS;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -92,6 +93,7 @@ impl Telemetry {
     /// Counts dead letters and remembers the first for the summary.
     pub fn dead_letter(&self, letter: &crate::dead_letter::DeadLetter) {
         self.add(&self.dead, 1);
+        METRICS.dead_letter(letter.stage);
         let mut tables = self.tables();
         // A file full of dead letters must not flood the log: all are on their topic.
         if tables.letters.len() < NAMED {
@@ -104,6 +106,7 @@ impl Telemetry {
     /// Counts a range of offsets that can no longer be read, and logs it.
     pub fn lost(&self, range: &crate::topic::LostRange, topics: &[String]) {
         self.add(&self.lost_ranges, 1);
+        METRICS.lost_range(topics.get(range.partition.topic as usize).map_or("?", String::as_str));
         self.add(&self.lost_messages, range.count().unwrap_or(0));
         let line = range.describe(topics);
         tracing::warn!("{line}");
@@ -137,6 +140,16 @@ impl Telemetry {
             *tables.stored.entry(key).or_default() += n;
         }
         tables.latency.merge(latency);
+    }
+
+    /// Published and stored of one kind (`trades`, `quotes`).
+    #[must_use]
+    pub fn of_kind(&self, kind: &str) -> (u64, u64) {
+        let tables = self.tables();
+        let sum = |counts: &BTreeMap<(String, &'static str), u64>| {
+            counts.iter().filter(|((_, of), _)| *of == kind).map(|(_, n)| n).sum()
+        };
+        (sum(&tables.published), sum(&tables.stored))
     }
 
     /// Records published and stored, by (symbol, kind).
@@ -237,6 +250,19 @@ impl Latency {
     #[must_use]
     pub fn count(&self) -> u64 {
         self.0.len()
+    }
+
+    /// Values of at most so many microseconds.
+    #[must_use]
+    pub fn at_most(&self, micros: u64) -> u64 {
+        self.0.count_between(0, micros)
+    }
+
+    /// Sum of all values, microseconds: as exact as the histogram.
+    #[must_use]
+    pub fn sum_us(&self) -> u64 {
+        let values = self.0.iter_recorded();
+        values.map(|value| value.value_iterated_to().saturating_mul(value.count_since_last_iteration())).sum()
     }
 
     /// The smallest recorded value, in microseconds, that at least the given share of all values does not

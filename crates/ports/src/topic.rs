@@ -6,6 +6,7 @@
 use crate::Error;
 use crate::Result;
 use crate::batch::Partition;
+use crate::check::Chain;
 use crate::clock;
 use std::time::Duration;
 
@@ -212,6 +213,47 @@ pub struct TopicSpec {
     pub compact: bool,
 }
 
+/// How far a group is behind in a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionLag {
+    /// The topic's full name.
+    pub topic: String,
+    /// Number of the partition.
+    pub partition: i32,
+    /// Next offset of the group; `None` if it has committed none.
+    pub committed: Option<i64>,
+    /// First offset there is.
+    pub start: i64,
+    /// Offset after the last message.
+    pub end: i64,
+}
+
+impl PartitionLag {
+    /// Messages that the group has not committed.
+    #[must_use]
+    pub fn lag(&self) -> u64 {
+        u64::try_from(self.end - self.committed.unwrap_or(self.start).max(self.start)).unwrap_or(0)
+    }
+
+    /// A line for people about all partitions.
+    #[must_use]
+    pub fn describe(group: &str, lag: &[Self]) -> String {
+        let total: u64 = lag.iter().map(Self::lag).sum();
+        if lag.iter().all(|partition| partition.committed.is_none()) {
+            return format!("{group} has not committed anything yet, {total} messages wait");
+        }
+        match lag.iter().max_by_key(|partition| partition.lag()).filter(|worst| worst.lag() > 0) {
+            None => format!("{group} has read everything"),
+            Some(worst) => format!(
+                "{group} is {total} messages behind, most in {}/{} ({})",
+                worst.topic,
+                worst.partition,
+                worst.lag()
+            ),
+        }
+    }
+}
+
 /// A topic engine.
 pub trait Topics: Send + Sync {
     /// Creates missing topics; returns one line per topic on what was done.
@@ -238,6 +280,16 @@ pub trait Topics: Send + Sync {
     /// # Errors
     /// The server is unreachable or a topic is missing.
     fn read_all(&self, topics: &[String], sink: &mut dyn FnMut(&dyn Fetched)) -> Result<u64>;
+
+    /// How far `group` is behind in each partition of the topics, whoever owns them. The group is not joined.
+    ///
+    /// # Errors
+    /// The server is unreachable or a topic is missing.
+    fn partition_lag(&self, group: &str, topics: &[String]) -> Result<Vec<PartitionLag>>;
+
+    /// Checks everything that must hold, from the address to the group's lag, up to the first broken link. Changes
+    /// nothing.
+    fn check(&self, names: &Names, group: &str) -> Chain;
 
     /// Display name: `kafka://127.0.0.1:9092`.
     fn describe(&self) -> String;

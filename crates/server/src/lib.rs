@@ -12,6 +12,7 @@
 //! | `hub` | the one reader of the topics, the state of each symbol, frames for streams |
 //! | `query` | bounded store access and paging |
 //! | `http` | listener, access control, limits, replies |
+//! | [`monitor`] | `/metrics`, `/health` and `/ready` |
 //! | `api` | the REST API, version 1 |
 //! | `compat` | TradingView's UDF and Alpaca's market data API over the same store |
 //! | `assets` | the page, embedded |
@@ -30,6 +31,7 @@ mod assets;
 mod compat;
 mod http;
 mod hub;
+pub mod monitor;
 mod query;
 pub mod settings;
 
@@ -59,6 +61,8 @@ pub struct Engines {
     pub telemetry: Option<Arc<Telemetry>>,
     /// Compares source, topic and store.
     pub verify: Option<Verify>,
+    /// What `/metrics` and `/ready` tell, if they are served here.
+    pub probe: Option<Arc<dyn monitor::Probe>>,
     /// The alerts that the configured rules fired; `None` without rules.
     pub alerts: Option<AlertLog>,
 }

@@ -110,6 +110,7 @@ impl Source for Frames {
                 key: String::new(),
                 kind: String::new(),
                 raw: raw.as_bytes().to_vec(),
+                ..DeadLetter::default()
             };
             let line = match line {
                 Ok(line) => line,

@@ -8,7 +8,12 @@ pub(crate) mod about;
 pub(crate) mod ignored;
 mod reading;
 
+use crate::command::config::options::ConfigVerb;
+use crate::command::dead_letters::options::DeadLetters;
+use crate::command::doctor::DoctorOptions;
 use crate::command::forecast::options::Forecast;
+use crate::command::messages::{LateOptions, NoticesOptions};
+use crate::command::status::StatusOptions;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ports::Error;
@@ -129,6 +134,20 @@ pub(crate) enum Verb {
     Alert(AlertVerb),
     /// Show what live feeds missed, and whether it was backfilled
     Gaps(GapsOptions),
+    /// List, export and publish again what could not be stored
+    #[command(subcommand)]
+    DeadLetters(DeadLetters),
+    /// Show records that came too late for their bars
+    Late(LateOptions),
+    /// Show trading halts and price bands
+    Notices(NoticesOptions),
+    /// Check source, topic and store link by link, and name what is broken
+    Doctor(DoctorOptions),
+    /// Show what a running process does: rates, lag, latency, retries, gaps
+    Status(StatusOptions),
+    /// Check and show the settings
+    #[command(subcommand)]
+    Config(ConfigVerb),
     /// Backfill a span, or the ledger's open gaps, from the vendor's history
     Backfill(BackfillOptions),
     /// Simulate a vendor's API from a tape, with optional faults; no account needed

@@ -1,28 +1,21 @@
 //! The settings and their layers: `config/default.toml`, a file, the environment, flags.
 
-use ports::secret::Secret;
+mod layers;
+mod mask;
+mod schema;
 mod validate;
 
+pub use layers::{Layers, Origin, Setting};
+use ports::secret::Secret;
 use ports::{Error, Result};
+pub use schema::json_schema;
 use serde::Deserialize;
 use std::path::Path;
-use toml::{Table, Value};
 
 /// The lowest layer, and the reference.
 pub const DEFAULT: &str = include_str!("../../../config/default.toml");
 /// Prefix of settings in the environment.
 pub const ENV: &str = "TAPELINE__";
-
-/// Variables that vendors' own programs use, and the settings they set.
-const VENDORS: [(&str, &str); 7] = [
-    ("APCA_API_KEY_ID", "source.alpaca.key"),
-    ("APCA_API_SECRET_KEY", "source.alpaca.secret"),
-    ("POLYGON_API_KEY", "source.massive.key"),
-    ("MASSIVE_API_KEY", "source.massive.key"),
-    ("FINNHUB_API_KEY", "source.finnhub.key"),
-    ("ALPHAVANTAGE_API_KEY", "source.poll.alphavantage.key"),
-    ("TWELVEDATA_API_KEY", "source.poll.twelvedata.key"),
-];
 
 /// All settings. Each is described in `config/default.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -37,6 +30,7 @@ pub struct Config {
     pub aggregate: Aggregate,
     pub alert: Alert,
     pub serve: Serve,
+    pub metrics: MetricsListener,
     pub log: Log,
 }
 
@@ -126,6 +120,14 @@ pub struct Alert {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
+pub struct MetricsListener {
+    pub listen: String,
+    pub token: Secret,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
 pub struct Log {
     pub level: String,
     pub format: String,
@@ -134,42 +136,14 @@ pub struct Log {
 /// Merges the layers.
 ///
 /// # Errors
-/// A layer is not TOML, has an unknown key, or a value of the wrong type; names the layer.
+/// Everything that is wrong, a line each with the layer it comes from: a layer that is no TOML, an unknown key, a value of
+/// the wrong type or out of its range.
 pub fn load(
     file: Option<&Path>,
     environment: impl Iterator<Item = (String, String)>,
     flags: &[(&str, Option<String>)],
 ) -> Result<Config> {
-    let mut table = parse(DEFAULT, "the built-in defaults")?;
-    let mut layers = vec!["defaults".to_owned()];
-    if let Some(path) = file {
-        let text = std::fs::read_to_string(path).map_err(ports::error::io("read configuration", path))?;
-        let layer = parse(&text, &path.display().to_string())?;
-        merge(&mut table, layer, "", &path.display().to_string())?;
-        layers.push(path.display().to_string());
-    }
-    for (name, value) in environment {
-        let vendors =
-            VENDORS.iter().find(|(vendors, _)| *vendors == name).map(|(_, path)| path.replace('.', "__"));
-        if let Some(path) = vendors.as_deref().or(name.strip_prefix(ENV)) {
-            let keys: Vec<String> = path.split("__").map(str::to_ascii_lowercase).collect();
-            set(&mut table, &keys, &value, &format!("environment variable {name}"))?;
-        }
-    }
-    for (path, value) in flags {
-        if let Some(value) = value {
-            let keys: Vec<String> = path.split('.').map(str::to_owned).collect();
-            set(&mut table, &keys, value, &format!("flag for {path}"))?;
-        }
-    }
-    let config = Config::deserialize(Value::Table(table)).map_err(|error| {
-        Error::user(format!("configuration ({}): {}", layers.join(", "), error.message()))
-            .hint("the reference is config/default.toml")
-    })?;
-    let mut config = config;
-    move_credentials(&mut config)?;
-    validate::check(&config)?;
-    Ok(config)
+    Layers::read(file, environment, flags).config()
 }
 
 /// Moves user and password out of the store's URL, so that no message that shows the URL shows them.
@@ -201,80 +175,6 @@ fn move_credentials(config: &mut Config) -> Result<()> {
     if !password.is_empty() {
         config.store.cassandra.password = password.into();
     }
-    Ok(())
-}
-
-fn parse(text: &str, place: &str) -> Result<Table> {
-    text.parse::<Table>().map_err(|error| {
-        // Not the line itself: it may contain a password.
-        let line =
-            error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-        Error::user(format!("{place} is not TOML: line {line}: {}", error.message()))
-    })
-}
-
-fn unknown(place: &str, key: &str) -> Error {
-    Error::user(format!("{place}: unknown setting `{key}`")).hint("the reference is config/default.toml")
-}
-
-fn with_article(noun: &str) -> String {
-    format!("{} {noun}", if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" })
-}
-
-/// The one table with arbitrary keys.
-const OPEN: &str = "topic.kafka.properties";
-
-fn merge(below: &mut Table, above: Table, path: &str, place: &str) -> Result<()> {
-    for (key, value) in above {
-        let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        match (below.get_mut(&key), value) {
-            (Some(Value::Table(below)), Value::Table(above)) => merge(below, above, &full, place)?,
-            (Some(slot), value) => {
-                let secret = slot.is_str() && is_secret_reference(&value);
-                if slot.type_str() != value.type_str() && !secret {
-                    let (want, have) = (with_article(slot.type_str()), with_article(value.type_str()));
-                    return Err(Error::user(format!("{place}: `{full}`: expected {want}, found {have}"))
-                        .hint("the reference is config/default.toml"));
-                }
-                *slot = value;
-            }
-            (None, value) if path == OPEN => {
-                below.insert(key, value);
-            }
-            (None, _) => return Err(unknown(place, &full)),
-        }
-    }
-    Ok(())
-}
-
-/// Whether a secret is kept elsewhere: `password = { file = "…" }`.
-fn is_secret_reference(value: &Value) -> bool {
-    value.as_table().is_some_and(|table| {
-        table.len() == 1 && table.keys().all(|key| ["file", "env", "command"].contains(&key.as_str()))
-    })
-}
-
-fn set(table: &mut Table, keys: &[String], text: &str, place: &str) -> Result<()> {
-    let full = keys.join(".");
-    let Some((last, parents)) = keys.split_last() else { return Err(unknown(place, &full)) };
-    let mut table = table;
-    for key in parents {
-        table = table.get_mut(key).and_then(Value::as_table_mut).ok_or_else(|| unknown(place, &full))?;
-    }
-    if parents.join(".") == OPEN {
-        // Property names contain dots, which variables cannot: SECURITY_PROTOCOL is security.protocol.
-        table.insert(last.replace('_', "."), Value::String(text.to_owned()));
-        return Ok(());
-    }
-    let slot = table.get_mut(last).ok_or_else(|| unknown(place, &full))?;
-    let bad = |want: &str| Error::user(format!("{place}: expected {want}, found `{text}`"));
-    *slot = match &*slot {
-        Value::String(_) => Value::String(text.to_owned()),
-        secret if is_secret_reference(secret) => Value::String(text.to_owned()),
-        Value::Integer(_) => Value::Integer(text.parse().map_err(|_| bad("a whole number"))?),
-        Value::Boolean(_) => Value::Boolean(text.parse().map_err(|_| bad("true or false"))?),
-        _ => return Err(unknown(place, &full)),
-    };
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tapeline::config::{self, Config};
+use tapeline::config::{Config, Layers};
 use tracing_subscriber::EnvFilter;
 
 #[derive(Clone)]
@@ -33,21 +33,26 @@ pub(crate) fn with(url: &str, name: &str, value: &str) -> String {
     format!("{url}{mark}{name}={value}")
 }
 
+/// The layers of settings that the arguments name: default values, the file, the environment, the flags.
+pub(crate) fn layers(common: &Common) -> Layers {
+    let in_folder = PathBuf::from("tapeline.toml");
+    let file: Option<&Path> = match &common.config {
+        Some(path) => Some(path),
+        None => in_folder.is_file().then_some(&in_folder),
+    };
+    let flags = [
+        ("source.url", common.source.clone()),
+        ("topic.url", common.topic.clone()),
+        ("topic.group", common.group.clone()),
+        ("store.url", common.store.clone()),
+        ("log.level", level(common)),
+    ];
+    Layers::read(file, std::env::vars(), &flags)
+}
+
 impl Context {
     pub(crate) fn new(common: &Common) -> Result<Self> {
-        let beside = PathBuf::from("tapeline.toml");
-        let file: Option<&Path> = match &common.config {
-            Some(path) => Some(path),
-            None => beside.is_file().then_some(&beside),
-        };
-        let flags = [
-            ("source.url", common.source.clone()),
-            ("topic.url", common.topic.clone()),
-            ("topic.group", common.group.clone()),
-            ("store.url", common.store.clone()),
-            ("log.level", level(common)),
-        ];
-        let mut config = config::load(file, std::env::vars(), &flags)?;
+        let mut config = layers(common).config()?;
         let wait = common.wait.map(Duration::from_secs);
         config.store.cassandra.connect_within = wait;
         config.source.connect_within = wait;
@@ -145,6 +150,15 @@ fn level(common: &Common) -> Option<String> {
     common.log.clone().or(level.map(str::to_owned))
 }
 
+/// What is logged.
+pub(crate) fn filter(config: &Config) -> Result<EnvFilter> {
+    // The driver reports each attempt to connect; what comes of them is reported by us, once.
+    let detailed = ["debug", "trace", "scylla"].iter().any(|word| config.log.level.contains(word));
+    let level = if detailed { config.log.level.clone() } else { format!("{},scylla=off", config.log.level) };
+    EnvFilter::try_new(level)
+        .map_err(|error| Error::usage(format!("log.level `{}`: {error}", config.log.level)))
+}
+
 fn log(config: &Config, color: ColorChoice) -> Result<()> {
     let ansi = match color {
         ColorChoice::Always => true,
@@ -154,11 +168,7 @@ fn log(config: &Config, color: ColorChoice) -> Result<()> {
                 && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         }
     };
-    // The driver reports each connection attempt; Tapeline reports their result, once.
-    let detailed = ["debug", "trace", "scylla"].iter().any(|word| config.log.level.contains(word));
-    let level = if detailed { config.log.level.clone() } else { format!("{},scylla=off", config.log.level) };
-    let filter = EnvFilter::try_new(level)
-        .map_err(|error| Error::usage(format!("log.level `{}`: {error}", config.log.level)))?;
+    let filter = filter(config)?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -25,6 +25,10 @@ fn main() -> ExitCode {
         _ => {}
     }
     output::set_quiet(cli.common.quiet);
+    // The settings may be wrong: no context can be made of them.
+    if let Verb::Config(verb) = &cli.verb {
+        return command::config::run(&cli.common, verb).unwrap_or_else(|error| cli::failed(&error));
+    }
     let context = match context::Context::new(&cli.common) {
         Ok(context) => context,
         Err(error) => return cli::failed(&error),
@@ -45,6 +49,12 @@ fn main() -> ExitCode {
         Verb::Backfill(options) => command::backfill::run(&context, options),
         Verb::Alert(verb) => command::alert::run(&context, verb),
         Verb::Gaps(options) => command::gaps::run(&context, options),
+        Verb::DeadLetters(verb) => command::dead_letters::run(&context, verb),
+        Verb::Late(options) => command::messages::late(&context, options),
+        Verb::Notices(options) => command::messages::notices(&context, options),
+        Verb::Doctor(options) => command::doctor::run(&context, options),
+        Verb::Status(options) => command::status::run(&context, options),
+        Verb::Config(verb) => command::config::run(&cli.common, verb),
         Verb::Simulate(options) => command::simulate::run(&context, options),
         Verb::Serve(options) => command::serve::run(&context, options),
         Verb::Demo(options) => command::demo::run(&context, options),

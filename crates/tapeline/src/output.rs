@@ -46,6 +46,22 @@ pub(crate) fn duration(micros: u64) -> String {
     }
 }
 
+/// Text that came with data, safe on a terminal: control characters are escaped, and a long text is cut.
+pub(crate) fn printable(text: &str, max: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(max) + 1);
+    for (index, c) in text.chars().enumerate() {
+        if index == max {
+            out.push('…');
+            break;
+        }
+        // Characters that change the direction of writing can make a line look like another.
+        let hidden = c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if hidden { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    out
+}
+
 /// Alignment of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Align {
@@ -91,7 +107,12 @@ impl Out {
 
     /// Writes text; returns false once the reader is gone.
     pub(crate) fn put(&mut self, text: &str) -> Result<bool> {
-        gone(self.0.write_all(text.as_bytes()))
+        self.bytes(text.as_bytes())
+    }
+
+    /// Writes bytes as they are; false once the reader is gone.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<bool> {
+        gone(self.0.write_all(bytes))
     }
 
     pub(crate) fn end(mut self) -> Result<()> {
@@ -116,6 +137,8 @@ mod tests {
         assert_eq!([0, 999, 1_000, 1_042_549].map(thousands), ["0", "999", "1,000", "1,042,549"]);
         assert_eq!([5, 1_500, 12_000_000].map(duration), ["5 us", "1.5 ms", "12.0 s"]);
         let rows = [vec!["a".to_owned(), "n".to_owned()], vec!["bb".to_owned(), "10".to_owned()]];
+        assert_eq!(printable("a\u{1b}[2Jb\u{202e}", 9), "a\\u{1b}[2Jb\\u{202e}");
+        assert_eq!(printable("abcdef", 3), "abc…");
         assert_eq!(table(&rows, 1), "  a   n\n  bb 10\n");
     }
 }

@@ -21,5 +21,5 @@ rest = pandas.read_csv(f"http://{address}/api/v1/bars?symbol={symbol}&interval=1
 bars = bars.reset_index()
 for theirs, name in [("timestamp", "start"), ("open", "open"), ("high", "high"), ("low", "low"), ("close", "close"), ("volume", "volume"), ("trade_count", "trades"), ("vwap", "vwap")]:
     for frame, column in [(bars, theirs), (rest, name)]:
-        assert len(frame) == len(ours) and (frame[column].values == ours[name].values).all(), f"{name} differs"
+        assert len(frame) == len(ours) and (frame[column].values == ours[name].values).all(), f"{name} differs: {len(frame)} rows and {len(ours)}, {frame[column].head(2).tolist()} and {ours[name].head(2).tolist()}"
 print(f"equal: {total} trades by Alpaca's client, {len(ours)} bars by it and by pandas")

@@ -10,6 +10,8 @@ use market::version::Version;
 use market::{Kind, Price, Quote, QuoteSide, Record, Side, Size, Trade, UnixNanos, fixed};
 use ports::batch::Batch;
 use ports::cancel::{Backoff, CancelToken};
+use ports::check::Chain;
+use ports::metrics::{METRICS, Port};
 use ports::store::{BarScan, BarSink, Counts, Done, Scan, Sink, Store, Writer};
 use ports::{Error, Result};
 use rusqlite::types::{Type, ValueRef};
@@ -305,6 +307,7 @@ impl Store for SqliteStore {
             if !error.retryable() || stop.sleep(backoff.wait()) {
                 return Err(error);
             }
+            METRICS.retried(Port::Store);
             tracing::warn!("{error}; retrying");
         }
     }
@@ -312,6 +315,24 @@ impl Store for SqliteStore {
     fn scan_bars(&self, scan: &BarScan, sink: BarSink<'_>) -> Result<()> {
         let connection = self.open_existing()?;
         sqlite_bars::scan(&connection, scan, sink).map_err(sql(&self.path, "read bars"))
+    }
+
+    fn check(&self) -> Chain {
+        let mut chain = Chain::new();
+        let opened = self.open_existing().map(|_| self.path.display().to_string());
+        if !chain.step("file", opened) {
+            return chain;
+        }
+        let writable = Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+            .and_then(|connection| connection.is_readonly("main"));
+        match writable {
+            Ok(false) => chain.ok("rights", "the file may be read and written"),
+            Ok(true) | Err(_) => {
+                let error = Error::user(format!("{} may only be read", self.path.display()));
+                chain.fail("rights", &error.hint("check the rights of the file and its folder: ls -l"));
+            }
+        }
+        chain
     }
 
     fn describe(&self) -> String {
@@ -419,6 +440,7 @@ fn write_all(
                 Ok(refused) => break refused,
                 Err(error) => {
                     // The guard has rolled the transaction back; all of it is written again.
+                    METRICS.retried(Port::Store);
                     tracing::warn!("{}; retrying", sql(path, "write")(error));
                     if stop.sleep(backoff.wait()) {
                         return;

@@ -315,7 +315,7 @@ fn a_sqlite_table_that_does_not_fit_is_named_by_column() {
     let connection = rusqlite::Connection::open(&path).unwrap();
     connection.execute_batch("CREATE TABLE trades (symbol TEXT, ts INTEGER, price REAL)").unwrap();
     let error = SqliteStore::new(&path).init().unwrap_err().to_string();
-    assert!(error.contains("table trades: column `symbol` is TEXT, not TEXT key 1"), "{error}");
+    assert!(error.contains("table trades: column `symbol`: expected TEXT key 1, found TEXT"), "{error}");
     let error = SqliteStore::new(dir.path().join("none.db")).count().unwrap_err().to_string();
     assert!(error.contains("no store file"), "{error}");
 }

@@ -3,7 +3,7 @@
 use crate::{kafka, kafka_with, unique};
 use adapters::topic::sqlite::SqliteTopics;
 use ports::batch::Partition;
-use ports::topic::{Consumer, Message, Names, Topics};
+use ports::topic::{Consumer, Message, Names, PartitionLag, Topics};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ pub(crate) fn suite(topics: &dyn Topics, names: &Names) {
     init_is_safe_to_repeat(topics, names);
     keys_keep_their_order(topics, names);
     a_group_goes_on_where_it_committed(topics, names);
+    lag_is_known_without_joining_the_group(topics, names);
     the_last_position_of_a_source_is_kept(topics);
     a_group_shares_and_takes_over(topics, names);
     readers_without_a_group_each_see_everything(topics, names);
@@ -108,6 +109,26 @@ fn a_group_goes_on_where_it_committed(topics: &dyn Topics, names: &Names) {
     second.pause(false).unwrap();
     assert_eq!(paused, 0);
     assert_eq!(fetch(&mut *second, 7).1.len(), 7);
+}
+
+fn lag_is_known_without_joining_the_group(topics: &dyn Topics, names: &Names) {
+    let (group, records) = (unique("lag"), names.all_records());
+    let all = topics.read_all(&records, &mut |_| {}).unwrap();
+    let lag = || topics.partition_lag(&group, &records).unwrap();
+    let sum = |lag: &[PartitionLag]| lag.iter().map(PartitionLag::lag).sum::<u64>();
+    let before = lag();
+    assert!(before.iter().all(|partition| partition.committed.is_none()), "{before:?}");
+    assert_eq!((before.len(), sum(&before)), (2 * PARTITIONS as usize, all));
+    let mut consumer = topics.consumer(&group, &records).unwrap();
+    let (ends, _) = fetch(&mut *consumer, 100);
+    consumer.commit(&ends.into_iter().collect::<Vec<_>>(), true).unwrap();
+    // Asked while a member owns every partition, it takes none away.
+    assert_eq!(sum(&lag()), all - 100);
+    let chain = topics.check(names, &group);
+    assert!(chain.holds(), "{:?}", chain.links());
+    assert_eq!(fetch(&mut *consumer, 100).1.len(), 100);
+    let chain = topics.check(&Names::new(&unique("absent")), &group);
+    assert!(!chain.holds(), "{:?}", chain.links());
 }
 
 fn the_last_position_of_a_source_is_kept(topics: &dyn Topics) {

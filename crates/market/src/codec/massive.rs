@@ -318,9 +318,9 @@ mod tests {
     fn what_is_wrong_is_named() {
         let decoder = &mut Decoder::new("massive.stocks");
         for (message, part) in [
-            (r#"{"sym":"A"}"#, "no `ev`"),
-            (r#"{"ev":"T","sym":"A","x":4,"p":1,"s":1,"t":1610144700000}"#, "no `i`"),
-            (r#"{"ev":"T","x":4,"i":"1","p":1,"s":1,"t":1610144700000}"#, "no `sym`"),
+            (r#"{"sym":"A"}"#, "missing `ev`"),
+            (r#"{"ev":"T","sym":"A","x":4,"p":1,"s":1,"t":1610144700000}"#, "missing `i`"),
+            (r#"{"ev":"T","x":4,"i":"1","p":1,"s":1,"t":1610144700000}"#, "missing `sym`"),
             (r#"{"ev":"T","sym":"A","x":4,"i":"1","p":"x","s":1,"t":1610144700000}"#, "`p`"),
             (r#"{"ev":"T","sym":"A","x":4,"i":"1","p":1,"s":1,"t":"now"}"#, "`t`"),
         ] {

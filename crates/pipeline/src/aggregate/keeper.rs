@@ -11,10 +11,12 @@ use market::interval::{Interval, MINUTE};
 use market::{Kind, UnixNanos};
 use ports::cancel::{Backoff, CancelToken};
 use ports::gap::Gap;
+use ports::metrics::METRICS;
 use ports::store::{BarScan, Store};
 use ports::telemetry::Telemetry;
 use ports::topic::{Message, Names, Producer};
 use ports::{Error, Result, clock};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,6 +78,7 @@ impl Keeper<'_> {
     fn keep(&mut self, work: &Work) -> Result<()> {
         let late_topic = self.names.late();
         for late in &work.late {
+            METRICS.late_record(late.kind);
             self.producer.send(&Message {
                 topic: &late_topic,
                 key: &late.symbol,
@@ -150,6 +153,15 @@ impl Keeper<'_> {
         if !bars.is_empty() {
             self.store.write_bars(bars, self.stop)?;
             self.telemetry.add(&self.telemetry.bars, bars.len() as u64);
+            let mut counts: BTreeMap<Interval, (u64, u64)> = BTreeMap::new();
+            for bar in bars {
+                let count = counts.entry(bar.interval).or_default();
+                count.0 += 1;
+                count.1 += u64::from(bar.revision > 0);
+            }
+            for (interval, (emitted, restated)) in counts {
+                METRICS.bars(&interval.to_string(), emitted, restated);
+            }
         }
         Ok(())
     }

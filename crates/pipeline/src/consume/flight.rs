@@ -11,6 +11,7 @@ use ports::batch::{Batch, Partition};
 use ports::clock;
 use ports::dead_letter::{DeadLetter, Stage};
 use ports::gap::Gap;
+use ports::metrics::METRICS;
 use ports::store::{Done, Writer};
 use ports::telemetry::{Latency, Telemetry};
 use ports::topic::origin;
@@ -33,6 +34,7 @@ struct Ticket {
     done: bool,
     rows: usize,
     bytes: usize,
+    submitted: Instant,
     /// Next offsets of the partitions that were read.
     ends: Vec<(Partition, i64)>,
 }
@@ -109,7 +111,14 @@ impl Flight {
         let lost = std::mem::take(&mut self.lost);
         ends.retain(|(partition, _)| !lost.contains(partition));
         let ticket = self.first + self.tickets.len() as u64;
-        self.tickets.push_back(Ticket { done: false, rows: batch.len(), bytes: batch.bytes_held(), ends });
+        self.tickets.push_back(Ticket {
+            done: false,
+            rows: batch.len(),
+            bytes: batch.bytes_held(),
+            submitted: Instant::now(),
+            ends,
+        });
+        METRICS.batch_submitted(batch.len());
         self.rows += batch.len();
         self.bytes += batch.bytes_held();
         if ticket == 0 {
@@ -164,6 +173,7 @@ impl Flight {
             .get_mut(index)
             .ok_or_else(|| Error::internal("the store acknowledged a batch twice"))?;
         ticket.done = true;
+        METRICS.batch_done(ticket.submitted.elapsed());
         self.rows -= ticket.rows;
         self.bytes -= ticket.bytes;
         while self.tickets.front().is_some_and(|ticket| ticket.done) {
@@ -215,6 +225,8 @@ impl Flight {
             key: batch.symbol(row).to_owned(),
             kind: row.kind().name().to_owned(),
             raw: batch.raw(row).as_bytes().to_vec(),
+            headers: Vec::new(),
+            stamp_ms: Some(row.stamp_ms),
         }
     }
 

@@ -104,7 +104,7 @@ fn refuse(app: &App, request: &Request) -> Option<Problem> {
     None
 }
 
-fn is_local(host: &str) -> bool {
+pub(crate) fn is_local(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),
@@ -123,7 +123,7 @@ fn same_origin(headers: &HeaderMap) -> bool {
 }
 
 /// The client's credential: a bearer token, the password of basic authentication, or Alpaca's secret.
-fn credentials(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn credentials(headers: &HeaderMap) -> Option<String> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(secret) = text("apca-api-secret-key") {
         return Some(secret.to_owned());
@@ -156,7 +156,7 @@ fn base64(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Compares in constant time.
-fn same(given: &[u8], wanted: &[u8]) -> bool {
+pub(crate) fn same(given: &[u8], wanted: &[u8]) -> bool {
     let mut different = given.len() ^ wanted.len();
     for (index, byte) in given.iter().enumerate() {
         different |= usize::from(byte ^ wanted[index % wanted.len().max(1)]);

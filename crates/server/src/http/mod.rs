@@ -19,10 +19,12 @@ const BODY: usize = 4 << 10;
 
 /// All routes behind the guard.
 pub(crate) fn router(app: App) -> Router {
+    let monitor: Router<App> = app.engines.probe.clone().map(crate::monitor::routes).unwrap_or_default();
     Router::new()
         .merge(crate::assets::routes())
         .merge(api::routes())
         .merge(crate::compat::routes())
+        .merge(monitor)
         .fallback(missing)
         .method_not_allowed_fallback(method)
         .layer(DefaultBodyLimit::max(BODY))

@@ -4,6 +4,7 @@ use crate::api::App;
 use market::codec::json as codec;
 use market::{Kind, UnixNanos};
 use ports::batch::Partition;
+use ports::dead_letter::log::is_marker;
 use ports::topic::{Consumer, Fetched};
 use ports::{CancelToken, Result};
 use serde_json::{Map, Value};
@@ -93,6 +94,7 @@ fn take(app: &App, message: &dyn Fetched) {
         }
         BARS => app.hub.state().bar(message.payload()),
         GAPS => app.hub.state().gap(message.payload()),
+        _ if is_marker(message) => {}
         _ => app.hub.state().dead_letter(dead_letter(message)),
     }
 }

@@ -138,6 +138,7 @@ impl Fixture {
             store,
             telemetry: None,
             verify: None,
+            probe: None,
             alerts: Some(Arc::new(alerts)),
         };
         let server = Server::start(settings, engines, &self.stop).unwrap();

@@ -144,6 +144,7 @@ fn an_open_address_needs_a_token() {
         store: fixture.store.clone(),
         telemetry: None,
         verify: None,
+        probe: None,
         alerts: None,
     };
     let error = Server::start(settings, engines, &CancelToken::default()).unwrap_err().to_string();
@@ -213,6 +214,9 @@ impl Store for Slow {
     }
     fn scan_bars(&self, scan: &BarScan, sink: BarSink<'_>) -> Result<()> {
         self.0.scan_bars(scan, sink)
+    }
+    fn check(&self) -> ports::check::Chain {
+        self.0.check()
     }
     fn describe(&self) -> String {
         self.0.describe()

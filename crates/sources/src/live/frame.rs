@@ -116,6 +116,7 @@ impl Live {
             key: String::new(),
             kind: String::new(),
             raw: raw.as_bytes().to_vec(),
+            ..DeadLetter::default()
         }))
     }
 }

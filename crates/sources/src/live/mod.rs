@@ -31,8 +31,10 @@ use market::codec::feed::Decode;
 use market::codec::json;
 pub use open::{decoder, examples, open};
 use ports::cancel::CancelToken;
+use ports::check::{Chain, of_url};
 use ports::dead_letter::{DeadLetter, Stage};
 use ports::gap::Gap;
+use ports::metrics::METRICS;
 use ports::source::{Event, Positions, Source};
 use ports::telemetry::Latency;
 use ports::{Error, Result};
@@ -158,6 +160,7 @@ fn hand_over_past(
             key: String::new(),
             kind: String::new(),
             raw: raw.as_bytes().to_vec(),
+            ..DeadLetter::default()
         })),
     }
 }
@@ -181,15 +184,20 @@ impl Source for Live {
             self.missed("not running", sink)?;
         }
         let Some(wires) = self.wires.clone() else { return Ok(false) };
-        let (mut wait, mut drained) = (WAIT, false);
+        let (mut wait, mut drained, mut received) = (WAIT, false, false);
         for _ in 0..AT_ONCE {
             match wires.recv_timeout(wait) {
-                Ok(Wire::Frame(text, recv_ts)) => self.frame(&text, recv_ts, stop, sink)?,
+                Ok(Wire::Frame(text, recv_ts)) => {
+                    received = true;
+                    self.frame(&text, recv_ts, stop, sink)?;
+                }
                 Ok(Wire::Lost(cause)) => {
+                    METRICS.set_feed(&self.settings.feed, false);
                     self.stands = None;
                     self.missed(&cause, sink)?;
                 }
                 Ok(Wire::Connected) => {
+                    METRICS.set_feed(&self.settings.feed, true);
                     self.decoder.connected();
                     self.stands = Some(Instant::now());
                     self.watch.connected();
@@ -208,6 +216,9 @@ impl Source for Live {
                 }
             }
             wait = Duration::ZERO;
+        }
+        if received {
+            METRICS.feed_received(&self.settings.feed);
         }
         if self.open.is_some() {
             // A connection that delivers nothing after a gap is not re-established again and again: history
@@ -236,6 +247,22 @@ impl Source for Live {
     fn lag(&mut self, into: &mut Latency) {
         into.merge(&self.lag);
         self.lag.clear();
+    }
+
+    fn check(&self) -> Chain {
+        let (mut chain, account) = (Chain::new(), self.settings.vendor.account());
+        let mut servers = vec![of_url(&self.settings.vendor.url())];
+        if self.settings.backfill {
+            servers.push(of_url(&account.rest));
+            servers.dedup();
+        }
+        for server in servers {
+            if !chain.reach(&[server], "[source]: stream and rest") {
+                return chain;
+            }
+        }
+        chain.ok("key", if account.key.is_empty() { "none needed" } else { "set; `run` tries it" });
+        chain
     }
 
     fn describe(&self) -> String {

@@ -24,6 +24,7 @@ use market::codec::poll::{Asked, NextPage, Refused, Vendor, read};
 use market::interval::{Interval, SECOND};
 pub use open::open;
 use ports::cancel::CancelToken;
+use ports::check::{Chain, of_url};
 use ports::dead_letter::{DeadLetter, Stage};
 use ports::secret::Secret;
 use ports::source::{Event, Positions, Source};
@@ -220,6 +221,7 @@ impl Poll {
                 key: asked.symbol.to_owned(),
                 kind: "bar".to_owned(),
                 raw: raw.into_bytes(),
+                ..DeadLetter::default()
             };
             sink(Event::Dead(letter))?;
         }
@@ -355,6 +357,12 @@ impl Source for Poll {
 
     fn size(&self) -> Option<u64> {
         None
+    }
+
+    fn check(&self) -> Chain {
+        let mut chain = Chain::new();
+        chain.reach(&[of_url(&self.settings.rest)], "[source.poll]: rest");
+        chain
     }
 
     fn describe(&self) -> String {

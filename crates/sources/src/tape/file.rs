@@ -161,6 +161,7 @@ impl TapeFile {
             key: self.entry.symbol.clone(),
             kind: self.entry.kind.name().to_owned(),
             raw: self.row().to_vec(),
+            ..DeadLetter::default()
         }
     }
 

@@ -205,6 +205,7 @@ fn unreadable(entry: &Entry, reason: &str) -> DeadLetter {
         key: entry.symbol.clone(),
         kind: entry.kind.name().to_owned(),
         raw: Vec::new(),
+        ..DeadLetter::default()
     }
 }
 

@@ -1,5 +1,6 @@
 //! `tapeline aggregate`: builds bars from the topic.
 
+use super::monitor::Watched;
 use crate::cli::AggregateOptions;
 use crate::context::Context;
 use crate::output::thousands;
@@ -22,6 +23,12 @@ pub(crate) fn run(context: &Context, options: &AggregateOptions) -> Result<ExitC
     super::flow::prepare(context, config, &*topics)?;
     context.retry_long(|| store.writer(&context.stop).map(drop))?;
     let telemetry = Arc::new(Telemetry::default());
+    let _monitor = super::monitor::start(
+        context,
+        config,
+        &telemetry,
+        Watched::consumer(format!("{}-bars", config.topic.group)),
+    )?;
     let progress = Progress::new("aggregated", &telemetry, |t| &t.aggregated, None);
     let start = Instant::now();
     let until_end = AtomicBool::new(options.until_end);

@@ -53,8 +53,8 @@ pub(crate) fn each(
         sink(bar)
     };
     if let Some(policy) = &options.policy {
-        let bars = context
-            .retry_short(|| rebuild(context, store, kind, symbol, (from, to), options, policy.clone()))?;
+        let bars =
+            context.retry_short(|| rebuild(context, store, kind, symbol, (from, to), options, policy))?;
         let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         for bar in bars.into_iter().take(limit) {
             if !emit(bar)? {
@@ -112,7 +112,7 @@ fn rebuild(
     symbol: &str,
     (from, to): (UnixNanos, UnixNanos),
     options: &BarOptions,
-    policy: Policy,
+    policy: &Policy,
 ) -> Result<Vec<Bar>> {
     let mut settings = open::bars(&context.config)?;
     settings.intervals = vec![options.interval()];

@@ -1,6 +1,7 @@
 //! `tapeline produce`, `consume` and `run`.
 
 use super::alert::{Evaluation, Outcome};
+use super::monitor::Watched;
 use crate::cli::{ConsumeOptions, ProduceOptions, RunOptions};
 use crate::context::Context;
 use crate::output::{duration, is_quiet, note, table, thousands};
@@ -27,6 +28,8 @@ pub(crate) fn produce(context: &Context, options: &ProduceOptions) -> Result<Exi
     let topics = open::topics(&context.config, &context.stop)?;
     prepare(context, &context.config, &*topics)?;
     let telemetry = Arc::new(Telemetry::default());
+    let _monitor =
+        super::monitor::start(context, &context.config, &telemetry, Watched::producer(&context.config))?;
     let (start, progress) = begin("published", &telemetry, |t| &t.published, source.size());
     let report = produce::run(
         &mut *source,
@@ -52,6 +55,8 @@ pub(crate) fn consume(context: &Context, options: &ConsumeOptions) -> Result<Exi
     prepare(context, &config, &*topics)?;
     context.retry_long(|| store.writer(&context.stop).map(drop))?;
     let telemetry = Arc::new(Telemetry::default());
+    let _monitor =
+        super::monitor::start(context, &config, &telemetry, Watched::consumer(&config.topic.group))?;
     let (start, progress) = begin("stored", &telemetry, |t| &t.stored, None);
     let until_end = AtomicBool::new(options.until_end);
     let settings = consume_settings(&config);
@@ -116,6 +121,7 @@ pub(crate) fn through(
     let store = open::store(config)?;
     prepare(context, config, &*topics)?;
     context.retry_long(|| store.writer(&context.stop).map(drop))?;
+    let _monitor = super::monitor::start(context, config, telemetry, Watched::consumer(&config.topic.group))?;
     let (_, progress) = begin("stored", telemetry, |t| &t.stored, source.size());
     // On cancellation the source ends first, and what it published is still stored.
     let (produced, finished) = (AtomicBool::new(false), AtomicBool::new(false));

@@ -1,5 +1,6 @@
 //! `tapeline serve`: the dashboard and the REST API.
 
+use super::monitor::Watched;
 use super::verify;
 use crate::cli::ServeOptions;
 use crate::context::Context;
@@ -34,7 +35,10 @@ pub(crate) fn start(
         // missing.
         super::flow::prepare(context, config, &*topics)?;
     }
+    let own = telemetry.clone().unwrap_or_default();
+    let probe = super::monitor::watch(config, &own, &context.stop, Watched::consumer(&config.topic.group))?;
     let engines = Engines {
+        probe: Some(probe),
         topics: Arc::from(topics),
         names: open::names(config),
         store: Arc::from(open::store(config)?),

@@ -1,81 +1,79 @@
-//! Validates settings that parse but cannot work: all invalid ones are reported at once.
+//! Ranges and words of settings. They are data, so that the JSON Schema says the same.
 
-use super::Config;
-use ports::{Error, Result};
-use std::fmt::Display;
-use std::ops::RangeInclusive;
+use super::layers::find;
+use toml::{Table, Value};
 
-const COMPRESSIONS: [&str; 5] = ["none", "lz4", "zstd", "gzip", "snappy"];
-const CONSISTENCIES: [&str; 5] = ["LOCAL_QUORUM", "LOCAL_ONE", "QUORUM", "ONE", "ALL"];
+/// Smallest and largest value of integers, by path.
+pub(super) const RANGES: [(&str, i64, i64); 19] = [
+    ("topic.partitions", 1, 10_000),
+    ("topic.kafka.replication", 1, 100),
+    ("topic.kafka.linger_ms", 0, 60_000),
+    ("topic.kafka.session_timeout_ms", 1_000, 1_800_000),
+    ("store.cassandra.replication", 1, 100),
+    ("store.cassandra.retention_days", 0, 36_500),
+    ("store.cassandra.batch_rows", 1, 65_535),
+    ("store.cassandra.in_flight", 1, 4_096),
+    ("store.cassandra.connections", 1, 1_024),
+    ("consume.cycle", 1, 1_000_000),
+    ("consume.in_flight", 1, 100_000_000),
+    ("consume.in_flight_mib", 1, 1_048_576),
+    ("consume.commit_ms", 1, 3_600_000),
+    ("consume.drain_ms", 0, 3_600_000),
+    ("produce.position_ms", 1, 3_600_000),
+    ("source.stall_s", 1, 86_400),
+    ("aggregate.grace_ms", 0, 86_400_000),
+    ("aggregate.horizon_s", 0, 31_536_000),
+    ("aggregate.tell_ms", 1, 3_600_000),
+];
+
+/// Words that a setting may have, in any case, by path.
+pub(super) const WORDS: [(&str, &[&str]); 5] = [
+    ("topic.kafka.compression", &["none", "lz4", "zstd", "gzip", "snappy"]),
+    ("store.cassandra.consistency", &["LOCAL_QUORUM", "LOCAL_ONE", "QUORUM", "ONE", "ALL"]),
+    ("topic.kafka.tls.verify", &["full", "ca", "none"]),
+    ("store.cassandra.tls.verify", &["full", "ca", "none"]),
+    ("log.format", &["text", "json"]),
+];
+
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// Problems found so far.
-#[derive(Default)]
-struct Faults(Vec<String>);
+/// Names that Kafka takes as part of a topic's name, or as a group.
+pub(super) const NAMES: [&str; 2] = ["topic.prefix", "topic.group"];
 
-impl Faults {
-    fn range<T: PartialOrd + Display + Copy>(&mut self, name: &str, value: T, range: RangeInclusive<T>) {
-        if !range.contains(&value) {
-            self.0.push(format!("{name}: expected {} to {}, found {value}", range.start(), range.end()));
+/// Checks every number and word that has a range. Returns path and fault of each that is out of it. A value of another
+/// type is a fault of its own, found before.
+pub(super) fn check(table: &Table) -> Vec<(String, String)> {
+    let mut faults: Vec<(String, String)> = Vec::new();
+    let mut fault = |path: &str, text: String| faults.push((path.to_owned(), format!("{path}: {text}")));
+    for (path, low, high) in RANGES {
+        if let Some(value) = find(table, path).and_then(Value::as_integer)
+            && !(low..=high).contains(&value)
+        {
+            fault(path, format!("expected {low} to {high}, found {value}"));
         }
     }
-
-    fn one_of(&mut self, name: &str, value: &str, words: &[&str]) {
-        if !words.iter().any(|word| word.eq_ignore_ascii_case(value)) {
-            self.0.push(format!("{name}: expected {}, found `{value}`", words.join(", ")));
+    let text = |path: &str| find(table, path).and_then(Value::as_str);
+    // How TLS is verified is an enumeration, which its type checks. A log level of several words is a filter, which is
+    // parsed when the log starts.
+    let level = ("log.level", &LEVELS[..]);
+    let filter = text("log.level").is_some_and(|level| level.contains(['=', ',']));
+    let words = WORDS.into_iter().filter(|(path, _)| !path.ends_with(".verify"));
+    for (path, words) in words.chain((!filter).then_some(level)) {
+        if let Some(value) = text(path)
+            && !words.iter().any(|word| word.eq_ignore_ascii_case(value))
+        {
+            fault(path, format!("expected {}, found `{value}`", words.join(", ")));
         }
     }
-
-    /// A name that Kafka accepts as part of a topic name, or as a group.
-    fn name(&mut self, name: &str, value: &str) {
+    for path in NAMES {
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if value.is_empty() || value.len() > 200 || !value.chars().all(fits) {
-            self.0.push(format!(
-                "{name}: expected 1 to 200 of the characters a-z A-Z 0-9 . _ -, found `{value}`"
-            ));
+        if let Some(value) = text(path)
+            && (value.is_empty() || value.len() > 200 || !value.chars().all(fits))
+        {
+            fault(path, format!("expected 1 to 200 of the characters a-z A-Z 0-9 . _ -, found `{value}`"));
         }
     }
-}
-
-/// Checks every number and keyword with a limited range.
-///
-/// # Errors
-/// All invalid settings, one line each.
-pub(super) fn check(config: &Config) -> Result<()> {
-    let mut faults = Faults::default();
-    let (topic, kafka, cassandra) = (&config.topic, &config.topic.kafka, &config.store.cassandra);
-    faults.name("topic.prefix", &topic.prefix);
-    faults.name("topic.group", &topic.group);
-    faults.range("topic.partitions", topic.partitions, 1..=10_000);
-    faults.range("topic.kafka.replication", kafka.replication, 1..=100);
-    faults.one_of("topic.kafka.compression", &kafka.compression, &COMPRESSIONS);
-    faults.range("topic.kafka.linger_ms", kafka.linger_ms, 0..=60_000);
-    faults.range("topic.kafka.session_timeout_ms", kafka.session_timeout_ms, 1_000..=1_800_000);
-    faults.range("store.cassandra.replication", cassandra.replication, 1..=100);
-    faults.one_of("store.cassandra.consistency", &cassandra.consistency, &CONSISTENCIES);
-    faults.range("store.cassandra.retention_days", cassandra.retention_days, 0..=36_500);
-    faults.range("store.cassandra.batch_rows", cassandra.batch_rows, 1..=65_535);
-    faults.range("store.cassandra.in_flight", cassandra.in_flight, 1..=4_096);
-    faults.range("store.cassandra.connections", cassandra.connections, 1..=1_024);
-    let consume = &config.consume;
-    faults.range("consume.cycle", consume.cycle, 1..=1_000_000);
-    faults.range("consume.in_flight", consume.in_flight, 1..=100_000_000);
-    faults.range("consume.in_flight_mib", consume.in_flight_mib, 1..=1_048_576);
-    faults.range("consume.commit_ms", consume.commit_ms, 1..=3_600_000);
-    faults.range("consume.drain_ms", consume.drain_ms, 0..=3_600_000);
-    faults.range("produce.position_ms", config.produce.position_ms, 1..=3_600_000);
-    faults.range("source.stall_s", config.source.stall_s, 1..=86_400);
-    // A single word is a level; anything else is a filter, which is parsed when the log starts.
-    let level = config.log.level.as_str();
-    if !level.contains(['=', ',']) {
-        faults.one_of("log.level", level, &LEVELS);
-    }
-    faults.one_of("log.format", &config.log.format, &["text", "json"]);
-    if faults.0.is_empty() {
-        return Ok(());
-    }
-    Err(Error::user(format!("configuration:\n  {}", faults.0.join("\n  ")))
-        .hint("the reference is config/default.toml"))
+    faults
 }
 
 #[cfg(test)]

@@ -165,7 +165,7 @@ fn stored_bars_are_those_of_the_stored_trades_and_explain_tells_why() {
         }
     }
     for (arguments, part) in [
-        (&["plot", "IBM", "--out", "x.gif"][..], "ending in .svg or .png"),
+        (&["plot", "IBM", "--out", "x.gif"][..], "expected a .svg or .png file"),
         (&["plot", "IBM", "--out", "x.svg", "--size", "9"], "expected WIDTHxHEIGHT"),
         (&["plot", "IBM", "--kind", "correlation", "--out", "x.svg"], "at least two symbols"),
         (&["query", "bars", "IBM", "--policy", "cta"], "expected sip, lean, all"),
@@ -233,6 +233,7 @@ fn all_bars(store: &[String], symbols: &[&str]) -> String {
         for interval in ["1s", "1m", "5m", "15m", "1h", "1d"] {
             let query = ["query", "bars", symbol, "--format", "csv", "--interval", interval];
             let output = tapeline(&query).args(store).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             out += &format!("{symbol} {interval}\n{}", String::from_utf8(output.stdout).unwrap());
         }
     }

@@ -33,7 +33,8 @@ fn bad_rows_become_dead_letters_and_the_rest_goes_on() {
     let (code, text) = run(&with("verify", &urls));
     assert_eq!(code, 0, "{text}");
     assert!(
-        text.contains("verified: 4 records") && text.contains("4 rows of the source are dead letters"),
+        text.contains("verified: 4 records")
+            && text.contains("4 unreadable rows of the source are dead letters"),
         "{text}"
     );
     let (code, text) = run(&["count", "--format", "json", &urls[4], &urls[5]]);

@@ -331,7 +331,7 @@ fn a_refusal_that_waiting_cannot_mend_ends_it_and_says_why() {
         ("alpaca:iex", "no symbols given"),
         ("alpaca:nyse?symbols=A", "unknown feed `nyse`"),
         ("alpaca:iex?symbols=A&kinds=x", "kinds=x"),
-        ("alpaca:iex?symbols=A&what=1", "unknown option; expected"),
+        ("alpaca:iex?symbols=A&what=1", "unknown option; expected symbols"),
     ] {
         let (code, text) = finish(simulator.client(source, &places, true).output().unwrap());
         assert!(code == 1 && text.contains(part), "{source}: {text}");

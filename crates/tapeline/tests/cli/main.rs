@@ -4,12 +4,15 @@
 mod alert;
 mod arguments;
 mod bars;
+mod dead_letters;
+mod doctor;
 mod embedded;
 mod exports;
 mod forecast;
 mod hot;
 mod kill;
 mod live;
+mod monitor;
 mod plots;
 mod poll;
 mod real;

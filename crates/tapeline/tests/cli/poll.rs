@@ -61,10 +61,7 @@ fn polled_bars_are_those_of_the_tape() {
             let (code, text) = finish(client.output().unwrap());
             assert_eq!(code, 0, "{vendor}: {text}");
             assert!(text.contains("show them: tapeline query bars") && !text.contains("verify"), "{text}");
-            assert!(
-                text.contains("vendor bars: ") && !text.contains("key-of-test"),
-                "{vendor}: {text}"
-            );
+            assert!(text.contains("vendor bars: ") && !text.contains("key-of-test"), "{vendor}: {text}");
             let (polled, mut made) = (bars(&places, interval), bars(&straight, interval));
             if vendor == "yahoo" {
                 // Its prices are 32-bit floats.

@@ -51,6 +51,26 @@ impl Real {
         }
         urls
     }
+
+    /// The topics as the program reaches them.
+    pub(crate) fn topics(&self) -> adapters::topic::kafka::KafkaTopics {
+        let settings = adapters::topic::kafka::Settings {
+            replication: 1,
+            compression: "none".into(),
+            linger_ms: 0,
+            instance: String::new(),
+            session_timeout_ms: 6_000,
+            tls: ports::tls::Tls::default(),
+            sasl: adapters::topic::kafka::Sasl::default(),
+            properties: BTreeMap::new(),
+        };
+        adapters::topic::kafka::KafkaTopics::new(
+            &self.kafka,
+            settings,
+            ports::topic::Names::new(&self.name).positions(),
+            ports::CancelToken::default(),
+        )
+    }
 }
 
 #[test]
@@ -84,23 +104,7 @@ fn a_real_session_goes_through_and_other_clients_read_it() {
 fn messages_that_are_no_records_become_dead_letters() {
     use ports::topic::{Message, Names, Topics};
     let real = Real::new("letters");
-    let settings = adapters::topic::kafka::Settings {
-        replication: 1,
-        compression: "none".into(),
-        linger_ms: 0,
-        instance: String::new(),
-        session_timeout_ms: 6_000,
-        tls: ports::tls::Tls::default(),
-        sasl: adapters::topic::kafka::Sasl::default(),
-        properties: BTreeMap::new(),
-    };
-    let names = Names::new(&real.name);
-    let topics = adapters::topic::kafka::KafkaTopics::new(
-        &real.kafka,
-        settings,
-        names.positions(),
-        ports::CancelToken::default(),
-    );
+    let (names, topics) = (Names::new(&real.name), real.topics());
     let good = r#"{"symbol":"A","feed":"f","venue":"P","id":"1","ts":1,"recv_ts":1,"price":"1","size":"1","conditions":[]}"#;
     let too_long = good.replace("\"id\":\"1\"", &format!("\"id\":\"{}\"", "x".repeat(70_000)));
     let (trade, one) = (("kind", &b"trade"[..]), ("schema", &b"1"[..]));
@@ -108,7 +112,7 @@ fn messages_that_are_no_records_become_dead_letters() {
         (good, &[trade, one], ""),
         (good, &[("kind", b"option"), one], "unknown record kind `option`"),
         (good, &[trade, ("schema", b"99")], "unknown schema version `99`"),
-        (good, &[], "no `schema` header"),
+        (good, &[], "missing `schema` header"),
         ("{\"symbol\":", &[trade, one], "not a trade: EOF"),
         ("", &[trade, one], "not a trade: EOF"),
         (&too_long, &[trade, one], "length"),

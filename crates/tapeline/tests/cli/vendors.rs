@@ -68,7 +68,7 @@ fn is_whole_after_faults(vendor: &str, feed: &str, causes: &[&str]) {
         assert_eq!(gap["state"], "closed", "{gap}");
         assert_eq!(gap["proof"]["fetched"], gap["proof"]["counted_again"], "{gap}");
     }
-    for cause in ["lost", "cannot be read", "HTTP 429"].iter().chain(causes) {
+    for cause in ["lost", "unreadable", "HTTP 429"].iter().chain(causes) {
         assert!(text.contains(cause), "no gap has the cause {cause}: {text}");
     }
 }

@@ -7,6 +7,7 @@ use market::bar::{Bar, QuoteValues, TradeValues, Values};
 use market::interval::Interval;
 use market::{Kind, Price, Size, UnixNanos, fixed};
 use ports::cancel::{Backoff, CancelToken};
+use ports::metrics::{METRICS, Port};
 use ports::store::{BarScan, Store};
 use ports::{Error, Result};
 use scylla::client::session::Session;
@@ -211,6 +212,7 @@ async fn send(
         if backoff.tries() == 0 {
             tracing::warn!("{reason}; bars are waiting; writing resumes once this is fixed");
         }
+        METRICS.retried(Port::Store);
         tokio::time::sleep(backoff.wait()).await;
     }
 }

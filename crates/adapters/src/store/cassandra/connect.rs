@@ -28,6 +28,12 @@ pub(super) fn explain(place: &str, error: &NewSessionError, is_tls: bool) -> Err
         return Error::user(format!("{place}: the node refused the login: {message}"))
             .hint("set store.cassandra.username and TAPELINE__STORE__CASSANDRA__PASSWORD");
     }
+    if let ConnectionError::ConnectionSetupRequestError(error) = last
+        && matches!(error.get_error(), ConnectionSetupRequestErrorKind::MissingAuthentication)
+    {
+        return Error::user(format!("{place}: the node demands a login"))
+            .hint("set store.cassandra.username and TAPELINE__STORE__CASSANDRA__PASSWORD");
+    }
     if let Some(reason) = handshake(last) {
         return Error::user(format!("{place}: the TLS handshake failed: {reason}"))
             .hint(ports::tls::handshake_hint("store.cassandra.tls", &reason));

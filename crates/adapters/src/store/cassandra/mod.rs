@@ -11,6 +11,7 @@
 //! | `read` | counts and scans |
 
 mod bars;
+mod check;
 mod connect;
 mod cql;
 mod literal;
@@ -21,6 +22,7 @@ mod tls;
 mod write;
 
 use market::bar::Bar;
+use ports::check::Chain;
 use ports::secret::Secret;
 use ports::store::{BarScan, BarSink, Counts, Scan, Sink, Store, Writer};
 use ports::tls::Tls;
@@ -222,6 +224,10 @@ impl Store for CassandraStore {
     fn scan_bars(&self, scan: &BarScan, sink: BarSink<'_>) -> Result<()> {
         schema::check(self)?;
         bars::scan(self, scan, sink)
+    }
+
+    fn check(&self) -> Chain {
+        check::check(self)
     }
 
     fn describe(&self) -> String {

@@ -197,22 +197,26 @@ pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
     Ok(said)
 }
 
+/// Copies of each row in a datacenter, by the keyspace's replication; `None` if there is no such keyspace.
+///
+/// # Errors
+/// The keyspaces cannot be read.
+pub(super) async fn copies(session: &Session, keyspace: &str) -> Result<Option<u32>> {
+    let place = format!("look at keyspace {keyspace}");
+    let text = format!("SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = '{keyspace}'");
+    let answer = session.query_unpaged(text, ()).await.map_err(|error| explain(&place, &error))?;
+    let internal = |error: &dyn std::fmt::Display| Error::internal(format!("{place}: {error}"));
+    let rows = answer.into_rows_result().map_err(|error| internal(&error))?;
+    let row = rows.maybe_first_row::<(HashMap<String, String>,)>().map_err(|error| internal(&error))?;
+    Ok(row.map(|(replication,)| {
+        let copies = replication.iter().filter(|(name, _)| *name != "class");
+        copies.filter_map(|(_, copies)| copies.parse::<u32>().ok()).max().unwrap_or(1)
+    }))
+}
+
 /// Warns if acknowledged rows can be lost with a node.
-async fn durability_warning(session: &Session, keyspace: &str) -> Option<String> {
-    let replication = session
-        .query_unpaged(
-            format!("SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = '{keyspace}'"),
-            (),
-        )
-        .await
-        .ok()?
-        .into_rows_result()
-        .ok()?
-        .single_row::<(HashMap<String, String>,)>()
-        .ok()?
-        .0;
-    let copies = replication.iter().filter(|(name, _)| *name != "class");
-    let copies = copies.filter_map(|(_, copies)| copies.parse::<u32>().ok()).max()?;
+pub(super) async fn durability_warning(session: &Session, keyspace: &str) -> Option<String> {
+    let copies = copies(session, keyspace).await.ok()??;
     // A virtual table of Cassandra 4.0 and later.
     let mode = session
         .query_unpaged("SELECT value FROM system_views.settings WHERE name = 'commitlog_sync'", ())

@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, Sender};
 use market::Kind;
 use ports::batch::Batch;
 use ports::cancel::{Backoff, CancelToken};
+use ports::metrics::{METRICS, Port};
 use ports::store::{Done, Store, Writer};
 use ports::{Error, Result};
 use scylla::client::session::Session;
@@ -206,6 +207,7 @@ impl Shared {
                     } else {
                         pieces.push((from, to));
                         let wait = backoff.wait();
+                        METRICS.retried(Port::Store);
                         if self.stop.is_cancelled() && backoff.tries() > 3 {
                             return false;
                         }

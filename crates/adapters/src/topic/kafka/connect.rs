@@ -71,6 +71,12 @@ mod tests {
                 "the TLS handshake failed: certificate verify failed\n  hint: set topic.kafka.tls.ca",
             ),
             (
+                Code::BrokerTransportFailure,
+                alert,
+                Domain::User,
+                "the TLS handshake failed: ssl/tls alert bad certificate",
+            ),
+            (
                 Code::Authentication,
                 login,
                 Domain::User,

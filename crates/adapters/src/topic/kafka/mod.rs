@@ -3,6 +3,7 @@
 //! The producer is idempotent with acks=all and partitions keys like the Java client (murmur2). The consumer
 //! tracks itself what may be committed; librdkafka's automatic commit and offset store are off.
 
+mod check;
 mod connect;
 mod consume;
 mod membership;
@@ -13,8 +14,9 @@ mod queue;
 mod security;
 
 use ports::cancel::CancelToken;
+use ports::check::Chain;
 use ports::tls::Tls;
-use ports::topic::{Consumer, Fetched, Producer, TopicSpec, Topics};
+use ports::topic::{Consumer, Fetched, Names, PartitionLag, Producer, TopicSpec, Topics};
 use ports::{Error, Result};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -301,6 +303,14 @@ impl Topics for KafkaTopics {
 
     fn read_all(&self, topics: &[String], sink: &mut dyn FnMut(&dyn Fetched)) -> Result<u64> {
         consume::read_all(self, topics, sink)
+    }
+
+    fn partition_lag(&self, group: &str, topics: &[String]) -> Result<Vec<PartitionLag>> {
+        check::lag(self, group, topics)
+    }
+
+    fn check(&self, names: &Names, group: &str) -> Chain {
+        check::check(self, names, group)
     }
 
     fn describe(&self) -> String {

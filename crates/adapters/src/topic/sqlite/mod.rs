@@ -10,7 +10,8 @@ mod produce;
 mod turn;
 
 use ports::batch::Partition;
-use ports::topic::{Consumer, Fetched, Producer, TopicSpec, Topics};
+use ports::check::Chain;
+use ports::topic::{Consumer, Fetched, Names, PartitionLag, Producer, TopicSpec, Topics};
 use ports::{Error, Result};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use std::path::{Path, PathBuf};
@@ -175,6 +176,48 @@ impl Topics for SqliteTopics {
             }
         }
         Ok(read)
+    }
+
+    fn partition_lag(&self, group: &str, topics: &[String]) -> Result<Vec<PartitionLag>> {
+        let connection = self.open_existing()?;
+        let fail = sql(&self.path, "read offsets");
+        let mut lag = Vec::new();
+        for (name, (id, partitions)) in topics.iter().zip(self.ids(&connection, topics)?) {
+            for partition in 0..partitions {
+                let (end, committed) = connection
+                    .query_row(
+                        "SELECT (SELECT coalesce(max(offset) + 1, 0) FROM messages WHERE topic = ?1 AND number = ?2),
+                                (SELECT next FROM offsets WHERE grp = ?3 AND topic = ?1 AND number = ?2)",
+                        params![id, partition, group],
+                        |row| Ok((row.get(0)?, row.get(1)?)),
+                    )
+                    .map_err(&fail)?;
+                lag.push(PartitionLag { topic: name.clone(), partition, committed, start: 0, end });
+            }
+        }
+        Ok(lag)
+    }
+
+    fn check(&self, names: &Names, group: &str) -> Chain {
+        let mut chain = Chain::new();
+        let connection = match self.open_existing() {
+            Ok(connection) => connection,
+            Err(error) => {
+                chain.fail("file", &error);
+                return chain;
+            }
+        };
+        chain.ok("file", self.path.display().to_string());
+        let wanted: Vec<String> = names.specs(1).into_iter().map(|spec| spec.name).collect();
+        let found = self.ids(&connection, &wanted).map(|ids| {
+            let partitions: i32 = ids.iter().map(|(_, partitions)| partitions).sum();
+            format!("{}, {partitions} partitions", ids.len())
+        });
+        if chain.step("topics", found) {
+            let lag = self.partition_lag(group, &names.all_records());
+            chain.step("group", lag.map(|lag| PartitionLag::describe(group, &lag)));
+        }
+        chain
     }
 
     fn describe(&self) -> String {

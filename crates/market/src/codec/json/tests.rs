@@ -98,7 +98,7 @@ fn what_is_no_record_is_refused_with_the_reason() {
             "price 9223372036.854775807 is a placeholder",
         ),
         (Kind::Trade, TRADE.replace("SPY", ""), "symbol is empty"),
-        (Kind::Trade, TRADE.replace("SPY", "S\\\"Y"), "symbol \"S\\\"Y\" holds '\"'"),
+        (Kind::Trade, TRADE.replace("SPY", "S\\\"Y"), "symbol \"S\\\"Y\" contains '\"'"),
         (Kind::Trade, TRADE[..60].to_owned(), "not a trade: EOF"),
         (Kind::Trade, TRADE.replace("\"venue\":\"P\",", ""), "not a trade: missing field `venue`"),
         (Kind::Trade, TRADE.replace('}', ",\"colour\":1}"), "not a trade: unknown field `colour`"),

@@ -74,6 +74,12 @@ fn outbox(config: &Config) -> Result<SqliteOutbox> {
     SqliteOutbox::open(Path::new(&config.alert.file), config.alert.most).map_err(Error::user)
 }
 
+/// Checks the rules and channels of the configuration.
+pub(crate) fn check(config: &Config) -> Result<()> {
+    engine(config, &config.alert.rules)?;
+    check_channels(config)
+}
+
 /// Alert history for the dashboard; `None` without rules. The file is opened for each request, because another alert
 /// process may create it later.
 pub(crate) fn log(config: &Config) -> Option<server::AlertLog> {

@@ -2,15 +2,18 @@
 
 use crate::cli::AlertRunOptions;
 use crate::command::flow;
+use crate::command::monitor::{self, Watched};
 use crate::context::Context;
 use crate::output::thousands;
 use market::alert::{Alert, Engine, Fold};
 use notify::outbox::{OutboxCounts, OutboxStore, RetryPolicy, SqliteOutbox, deliver};
 use notify::{ChannelConfig, Message, Notifier};
 use pipeline::alert::{self, AlertSink};
+use ports::metrics::METRICS;
 use ports::topic::Topics;
 use ports::{CancelToken, Error, Result, clock};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tapeline::config::Config;
@@ -26,6 +29,7 @@ pub(crate) fn run(context: &Context, options: &AlertRunOptions) -> Result<ExitCo
     let evaluation = Evaluation::open(config)?;
     let topics = open::topics(config, &context.stop)?;
     flow::prepare(context, config, &*topics)?;
+    let _monitor = monitor::start(context, config, &Arc::default(), Watched::producer(config))?;
     let until_end = AtomicBool::new(options.until_end);
     evaluation.run(&*topics, &context.stop, &until_end)?.print();
     Ok(ExitCode::SUCCESS)
@@ -135,6 +139,7 @@ fn deliver_all(
         let sent = deliver(&mut outbox, &mut *channel, &policy, &|| clock::now().millis())
             .map_err(Error::external)?;
         if sent > 0 {
+            METRICS.alerts_sent(channel.name(), sent as u64);
             continue;
         }
         if last {

@@ -1,0 +1,197 @@
+//! `tapeline dead-letters`: what can never be stored as it is, and what became of it.
+
+pub(crate) mod options;
+mod print;
+
+use crate::context::Context;
+use crate::output::{Out, table, thousands};
+use options::{
+    DeadLetters, DiscardOptions, ExportOptions, Filter, ListOptions, RedriveOptions, Selection, Shape,
+    ShowOptions,
+};
+use pipeline::dead_letters::{self, Settings};
+use ports::dead_letter::log::{self, Entry, Number, State};
+use ports::topic::{Names, Topics};
+use ports::{Error, Result};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::process::ExitCode;
+use tapeline::open;
+
+/// Letters that a table shows without `--limit`.
+const ROWS: usize = 100;
+/// Refused letters that are printed.
+const NAMED: usize = 10;
+
+/// The dead-letter topic, and every letter on it.
+struct Letters {
+    topics: Box<dyn Topics>,
+    names: Names,
+    entries: Vec<Entry>,
+}
+
+pub(crate) fn run(context: &Context, verb: &DeadLetters) -> Result<ExitCode> {
+    let topics = open::topics(&context.config, &context.stop)?;
+    let names = open::names(&context.config);
+    let entries = context.retry_short(|| log::read(&*topics, &names))?;
+    let letters = Letters { topics, names, entries };
+    match verb {
+        DeadLetters::List(options) => list(&letters, options),
+        DeadLetters::Show(options) => show(&letters, options),
+        DeadLetters::Redrive(options) => redrive(context, &letters, options),
+        DeadLetters::Discard(options) => discard(&letters, options),
+        DeadLetters::Export(options) => export(&letters, options),
+    }
+}
+
+fn fits(entry: &Entry, all: bool, filter: &Filter) -> bool {
+    (all || entry.state == State::Open)
+        && filter.stage.is_none_or(|stage| format!("{stage:?}").eq_ignore_ascii_case(&entry.stage))
+        && filter.reason.as_ref().is_none_or(|text| entry.reason.contains(text.as_str()))
+}
+
+impl Letters {
+    fn one(&self, number: Number) -> Result<&Entry> {
+        self.entries.iter().find(|entry| entry.number == number).ok_or_else(|| {
+            Error::user(format!("no dead letter {number} on {}", self.names.dead_letters()))
+                .hint("list all numbers: tapeline dead-letters list --all")
+        })
+    }
+
+    /// The letters that were selected. One that is named must be open; it is an error where it is not.
+    fn select(&self, selection: &Selection) -> Result<Vec<&Entry>> {
+        if selection.all {
+            return Ok(self.entries.iter().filter(|entry| fits(entry, false, &selection.filter)).collect());
+        }
+        let numbers: BTreeSet<Number> = selection.numbers.iter().copied().collect();
+        let named = numbers.into_iter().map(|number| match self.one(number)? {
+            entry if entry.state == State::Open => Ok(entry),
+            entry => Err(Error::user(format!("dead letter {number} is {} already", entry.state.name()))
+                .hint("letters that are open: tapeline dead-letters list")),
+        });
+        let named: Vec<&Entry> = named.collect::<Result<_>>()?;
+        Ok(named.into_iter().filter(|entry| fits(entry, false, &selection.filter)).collect())
+    }
+}
+
+fn list(letters: &Letters, options: &ListOptions) -> Result<ExitCode> {
+    let mut found: Vec<&Entry> =
+        letters.entries.iter().filter(|entry| fits(entry, options.all, &options.filter)).collect();
+    let total = found.len();
+    let limit = options.limit.unwrap_or(if options.format == Shape::Table { ROWS } else { usize::MAX });
+    found.drain(..total.saturating_sub(limit));
+    let mut out = Out::new();
+    match options.format {
+        Shape::Json => {
+            let rows: Vec<_> = found.iter().map(|entry| print::json(entry)).collect();
+            out.put(&format!("{}\n", serde_json::Value::from(rows)))?;
+        }
+        Shape::Table => {
+            let mut rows = vec![print::HEADER.map(str::to_owned).to_vec()];
+            rows.extend(found.iter().map(|entry| print::cells(entry)));
+            out.put(&table(&rows, print::HEADER.len()))?;
+            let open = letters.entries.iter().filter(|entry| entry.state == State::Open).count();
+            let all = letters.entries.len();
+            out.put(&format!("{} letters, {} of them open", thousands(all as u64), thousands(open as u64)))?;
+            if found.len() < total {
+                let left = thousands((total - found.len()) as u64);
+                out.put(&format!("; {left} older ones are not shown (--limit)"))?;
+            }
+            out.put("\n")?;
+        }
+    }
+    out.end()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(letters: &Letters, options: &ShowOptions) -> Result<ExitCode> {
+    let entry = letters.one(options.number)?;
+    let mut out = Out::new();
+    log::payloads(&*letters.topics, &letters.names, &[entry], &mut |entry, payload| {
+        if options.raw {
+            return out.bytes(payload).map(drop);
+        }
+        let text = match options.format {
+            Shape::Json => format!("{}\n", print::json_with_payload(entry, payload)),
+            Shape::Table => print::detail(entry, payload),
+        };
+        out.put(&text).map(drop)
+    })?;
+    out.end()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn redrive(context: &Context, letters: &Letters, options: &RedriveOptions) -> Result<ExitCode> {
+    let selected = letters.select(&options.selection)?;
+    let payload = options.payload.as_ref().map(|path| {
+        if selected.len() != 1 {
+            return Err(Error::user(format!(
+                "--payload replaces one message, {} letters are selected",
+                selected.len()
+            ))
+            .hint("tapeline dead-letters redrive NUMBER --payload FILE"));
+        }
+        std::fs::read(path).map_err(ports::error::io("read", path))
+    });
+    let settings = Settings { payload: payload.transpose()?, kind: options.kind.clone() };
+    if options.dry_run {
+        let report = dead_letters::plan(&letters.names, &selected);
+        refused(&report.refused);
+        println!("would publish {} messages", thousands(report.redriven.len() as u64));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let report =
+        dead_letters::redrive(&*letters.topics, &letters.names, &selected, &settings, &context.stop)?;
+    refused(&report.refused);
+    println!(
+        "{} messages published again, their letters are marked as redriven",
+        thousands(report.redriven.len() as u64)
+    );
+    if !report.redriven.is_empty() {
+        println!("store them: tapeline consume --until-end; what fails again becomes a new letter");
+    }
+    let failed = !options.selection.all && !report.refused.is_empty();
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn refused(refused: &[(Number, String)]) {
+    for (number, reason) in refused.iter().take(NAMED) {
+        eprintln!("dead letter {number} stays open: {reason}");
+    }
+    if refused.len() > NAMED {
+        eprintln!("{} more letters stay open", thousands((refused.len() - NAMED) as u64));
+    }
+}
+
+fn discard(letters: &Letters, options: &DiscardOptions) -> Result<ExitCode> {
+    let selected = letters.select(&options.selection)?;
+    dead_letters::discard(&*letters.topics, &letters.names, &selected)?;
+    println!("{} letters marked as discarded", thousands(selected.len() as u64));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn export(letters: &Letters, options: &ExportOptions) -> Result<ExitCode> {
+    let found: Vec<&Entry> =
+        letters.entries.iter().filter(|entry| fits(entry, options.all, &options.filter)).collect();
+    let write = |out: &mut dyn FnMut(&str) -> Result<()>| {
+        log::payloads(&*letters.topics, &letters.names, &found, &mut |entry, payload| {
+            out(&format!("{}\n", print::json_with_payload(entry, payload)))
+        })
+    };
+    match &options.out {
+        None => {
+            let mut out = Out::new();
+            write(&mut |line| out.put(line).map(drop))?;
+            out.end()?;
+        }
+        Some(path) => {
+            let fail = ports::error::io("write", path);
+            let mut file = BufWriter::new(File::create(path).map_err(&fail)?);
+            write(&mut |line| file.write_all(line.as_bytes()).map_err(&fail))?;
+            file.flush().map_err(&fail)?;
+            println!("{} letters written to {}", thousands(found.len() as u64), path.display());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
