@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn user_data_fits() {
         let script = read(SCRIPT).len();
-        assert!(script < 14 * 1024, "user-data.sh has {script} bytes, 14,336 are the limit");
+        assert!(script < 14 * 1024, "user-data.sh has {script} bytes, expected at most 14,336");
         for name in TEMPLATES {
             let text = read(&template(name));
             let preambles: Vec<&str> = text.split("Fn::Base64: !Join").skip(1).collect();
@@ -106,7 +106,7 @@ mod tests {
                 let length = preamble.find("- !FindInMap").unwrap();
                 assert!(
                     preamble.contains("#!/bin/bash") && length < 2048,
-                    "a preamble of {name}.yaml has {length} bytes, 2,048 are the limit"
+                    "a preamble of {name}.yaml has {length} bytes, expected at most 2,048"
                 );
             }
         }

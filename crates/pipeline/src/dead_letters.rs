@@ -1,9 +1,9 @@
 //! Publishes the messages of dead letters again, after what they failed on was corrected.
 //!
 //! A message goes to its own topic with its own key, headers and timestamp, so that it becomes the row it would have
-//! become: a later version of the same record still wins. Only when the topic has acknowledged it is its letter marked as
+//! become: a later version of the same record still wins. Only when the topic has acknowledged it is its dead letter marked as
 //! redriven. Killed in between, the next redrive publishes the message once more, which changes nothing in the store. A
-//! message that fails again becomes a new letter.
+//! message that fails again becomes a new dead letter.
 
 use market::Kind;
 use market::codec::json::SCHEMA;
@@ -14,9 +14,9 @@ use ports::{CancelToken, Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Messages published before their letters are marked.
+/// Messages published before their dead letters are marked.
 const AT_ONCE: usize = 500;
-/// Bytes published before their letters are marked.
+/// Bytes published before their dead letters are marked.
 const BYTES_AT_ONCE: usize = 8 << 20;
 /// How long the topic may take to acknowledge.
 const FLUSH: Duration = Duration::from_secs(30);
@@ -33,9 +33,9 @@ pub struct Settings {
 /// What came of it.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Letters whose message was published again.
+    /// Dead letters whose message was published again.
     pub redriven: Vec<Number>,
-    /// Letters that stay open, and why.
+    /// Dead letters that stay open, and why.
     pub refused: Vec<(Number, String)>,
 }
 
@@ -107,7 +107,7 @@ pub fn redrive(
     Ok(report)
 }
 
-/// Marks letters as discarded.
+/// Marks dead letters as discarded.
 ///
 /// # Errors
 /// The topic's.
@@ -119,7 +119,7 @@ pub fn discard(topics: &dyn Topics, names: &Names, dead_letters: &[&Entry]) -> R
     acknowledged(&mut *producer, "markers of dead letters")
 }
 
-/// The topic that a letter's message belongs to.
+/// The topic that a dead letter's message belongs to.
 fn target(entry: &Entry, names: &Names) -> Result<String, String> {
     if entry.of_source() {
         return Err(format!(
@@ -136,8 +136,8 @@ fn target(entry: &Entry, names: &Names) -> Result<String, String> {
     })
 }
 
-/// The whole messages of letters that keep only the beginning, as far as their topics still hold them.
-fn cut_messages(topics: &dyn Topics, dead_letters: &[&Entry]) -> Result<BTreeMap<Number, Vec<u8>>> {
+/// The whole messages of dead letters that keep only the beginning, as far as their topics still hold them.
+fn cut_messages(topics: &dyn Topics, letters: &[&Entry]) -> Result<BTreeMap<Number, Vec<u8>>> {
     let mut wanted: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
     for entry in dead_letters.iter().filter(|entry| entry.cut.is_some()) {
         if let Some((topic, ..)) = entry.place() {
@@ -173,7 +173,7 @@ fn publish(
         let mut headers: Vec<(&str, &[u8])> = vec![(REDRIVEN_FROM, number.as_bytes())];
         match &settings.kind {
             Some(kind) => headers.extend([("kind", kind.as_bytes()), ("schema", SCHEMA.as_bytes())]),
-            // The store refused a record that was decoded, of whichever schema; letters of old versions have no headers.
+            // The store refused a record that was decoded, of whichever schema; dead letters of old versions have no headers.
             None if own.is_empty() && (entry.stage == Stage::Store.name() || entry.stamp_ms.is_none()) => {
                 headers.extend([
                     ("kind", kind_of(entry, topic, names).as_bytes()),
@@ -199,7 +199,7 @@ fn publish(
     Ok(())
 }
 
-/// The kind that a letter's message claimed, or that of its topic.
+/// The kind that a dead letter's message claimed, or that of its topic.
 fn kind_of<'a>(entry: &'a Entry, topic: &str, names: &Names) -> &'a str {
     if !entry.kind.is_empty() {
         return &entry.kind;

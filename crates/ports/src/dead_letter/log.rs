@@ -1,11 +1,11 @@
-//! The dead-letter topic as a log: the letters, and the markers that say what became of them.
+//! The dead-letter topic as a log: the dead letters, and the markers that say what became of them.
 //!
-//! A marker is a message of the same topic with the headers `marker` (`redriven` or `discarded`), `dead_letter` (the
-//! [`Entry::id`] it closes) and `origin`. Nothing is deleted: a letter is open until a marker names it.
+//! A marker is a message of the same topic with the headers `marker` (`redriven` or `discarded`), `letter` (the
+//! [`Entry::id`] it closes) and `origin`. Nothing is deleted: a dead letter is open until a marker names it.
 //!
-//! A message that is consumed twice (after a kill, or by two groups) becomes two letters of one origin and the same bytes;
+//! A message that is consumed twice (after a kill, or by two groups) becomes two dead letters of one origin and the same bytes;
 //! they are one [`Entry`]. A message keeps its outcome when it is consumed once more. A row of a source is different: the
-//! source can publish it again, so a letter that comes after its marker opens the entry again.
+//! source can publish it again, so a dead letter that comes after its marker opens the entry again.
 
 use super::{HEADER, Stage};
 use crate::clock;
@@ -16,10 +16,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-/// The header of a message that is published again: the number of the letter it was published from.
+/// The header of a message that is published again: the number of the dead letter it was published from.
 pub const REDRIVEN_FROM: &str = "redriven_from";
 
-/// What became of a letter.
+/// What became of a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -43,7 +43,7 @@ impl State {
     }
 }
 
-/// The number of a letter: its offset in the dead-letter topic, with the partition before it where that is not 0.
+/// The number of a dead letter: its offset in the dead-letter topic, with the partition before it where that is not 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Number {
     /// Partition of the dead-letter topic.
@@ -108,7 +108,7 @@ impl FromStr for Cut {
     }
 }
 
-/// A letter of the topic, without its bytes.
+/// A dead letter of the topic, without its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Where its first copy lies.
@@ -131,13 +131,13 @@ pub struct Entry {
     pub key: String,
     /// The record kind it claimed to be.
     pub kind: String,
-    /// Bytes that the letter keeps.
+    /// Bytes that the dead letter keeps.
     pub bytes: usize,
     /// Set where that is not the whole message.
     pub cut: Option<Cut>,
     /// The message's headers other than `kind`.
     pub headers: Vec<(String, Vec<u8>)>,
-    /// The message's timestamp; unknown for rows of a source and for letters of versions before 0.2.
+    /// The message's timestamp; unknown for rows of a source and for dead letters of versions before 0.2.
     pub stamp_ms: Option<i64>,
     /// What became of it.
     pub state: State,
@@ -152,7 +152,7 @@ impl Entry {
         self.stage == Stage::Source.name()
     }
 
-    /// The number of the letter that its message was published from, where it was redriven before.
+    /// The number of the dead letter that its message was published from, where it was redriven before.
     #[must_use]
     pub fn redriven_from(&self) -> Option<String> {
         let header = self.headers.iter().find(|(name, _)| name == REDRIVEN_FROM);
@@ -188,7 +188,7 @@ impl Entry {
     }
 }
 
-/// A marker, or the newest copy of a letter: when it was written, and where.
+/// A marker, or the newest copy of a dead letter: when it was written, and where.
 type Written = (i64, Number);
 
 /// Whether `a` was written after `b`: by offset within a partition, by time across.
@@ -196,7 +196,7 @@ fn after(a: Written, b: Written) -> bool {
     if a.1.partition == b.1.partition { a.1.offset > b.1.offset } else { a.0 > b.0 }
 }
 
-/// Reads the topic: every letter once, in the order of their numbers.
+/// Reads the topic: every dead letter once, in the order of their numbers.
 ///
 /// # Errors
 /// The topic's.
@@ -239,7 +239,7 @@ pub fn read(topics: &dyn Topics, names: &Names) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// Whether a message of the dead-letter topic says what became of a letter, and is none itself.
+/// Whether a message of the dead-letter topic says what became of a dead letter, and is none itself.
 #[must_use]
 pub fn is_marker(message: &dyn Fetched) -> bool {
     marker(message).is_some()
@@ -291,7 +291,7 @@ fn entry(message: &dyn Fetched, number: Number) -> Entry {
         }
     });
     let mut hash = xxhash_rust::xxh3::Xxh3::new();
-    // A file that cannot be read at all has neither bytes nor a row: the reason tells two such letters apart.
+    // A file that cannot be read at all has neither bytes nor a row: the reason tells two such dead letters apart.
     let reason = if entry.of_source() { entry.reason.as_bytes() } else { b"" };
     let hash_of_cut = entry.cut.as_ref().map(|cut| cut.xxh3_128.to_be_bytes()).unwrap_or_default();
     for part in [entry.origin.as_bytes(), reason, &hash_of_cut, message.payload()] {
@@ -302,7 +302,7 @@ fn entry(message: &dyn Fetched, number: Number) -> Entry {
     entry
 }
 
-/// Calls `sink` with the bytes of each letter wanted, in the order they lie in the topic.
+/// Calls `sink` with the bytes of each dead letter wanted, in the order they lie in the topic.
 ///
 /// # Errors
 /// The topic's, or the first of `sink`.

@@ -98,7 +98,7 @@ pub(crate) fn none(store: &dyn Store, kind: Kind, symbol: &str, options: &BarOpt
         Kind::Quote | Kind::Reading => "",
     };
     format!(
-        "no {} {what} of {symbol}{of} in that time in {place}; make them from the topic: tapeline aggregate --until-end \
+        "no {} {what} of {symbol}{of} in that time range in {place}; build them from the topic: tapeline aggregate --until-end \
          --store {place}{rebuild}",
         options.interval()
     )

@@ -14,9 +14,9 @@ use tapeline::open;
 
 /// Exit code: a server cannot be reached.
 const AWAY: u8 = 4;
-/// How long messages are watched flowing.
+/// How long the flow of messages is observed.
 const WATCHED: Duration = Duration::from_secs(2);
-/// Characters of a line that came with data.
+/// Maximum length of a line from data, in characters.
 const DETAIL: usize = 600;
 
 #[derive(Debug, Clone, Args)]
@@ -79,7 +79,7 @@ fn examine(context: &Context) -> Vec<Section> {
     } else {
         open::source(config).map_or_else(|error| refused(&error), |source| source.check())
     };
-    // A URL may hold a key: the source describes itself without it.
+    // A URL may contain a key: the source's display name omits it.
     let scheme = config.source.url.split(['?', '#']).next().unwrap_or_default();
     let mut sections = vec![section("source", scheme, source)];
     let topics = open::topics(config, &context.stop);
@@ -95,7 +95,7 @@ fn examine(context: &Context) -> Vec<Section> {
     sections
 }
 
-/// Whether messages arrive and are stored, by two looks at the offsets.
+/// Whether messages arrive and are stored, from two samples of the offsets.
 fn flow(context: &Context, topics: &dyn Topics, names: &Names, group: &str) -> Chain {
     let mut chain = Chain::new();
     let look = || topics.partition_lag(group, &names.all_records());

@@ -1,4 +1,4 @@
-//! Watches the ports of a long-running verb, and serves what it finds: `/metrics`, `/health`, `/ready`.
+//! Watches the ports of a long-running verb, and serves their state: `/metrics`, `/health`, `/ready`.
 
 use crate::context::Context;
 use ports::check::{Chain, Link, Status};
@@ -21,15 +21,15 @@ use tapeline::open;
 const EVERY: Duration = Duration::from_secs(10);
 /// How often the gap ledger and the last verification are read: whole topics, if small ones.
 const RARELY: Duration = Duration::from_secs(60);
-/// The kept position under which `verify` leaves its result.
+/// Name of the saved position that holds the result of `verify`.
 const VERIFIED: &str = "verify:last";
 
-/// What the last `verify` found.
+/// Result of the last `verify`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Verified {
     /// Unix time of the last one without a difference; 0 if none, seconds.
     last_success: i64,
-    /// Differences that the last one found.
+    /// Number of differences in the last one.
     differences: i64,
 }
 
@@ -62,7 +62,7 @@ struct PortState {
     detail: String,
 }
 
-/// What of a verb is watched.
+/// What to watch of a verb.
 #[derive(Debug, Clone)]
 pub(crate) struct Watched {
     /// Ports that the verb cannot work without.
@@ -100,7 +100,7 @@ impl Probe for Watch {
             .iter()
             .map(|(name, state)| (*name, json!({ "up": state.up, "detail": state.detail })))
             .collect();
-        // Before the first check nothing is known to work.
+        // Before the first check every port counts as down.
         (!ports.is_empty() && ports.values().all(|state| state.up), json!(states))
     }
 }

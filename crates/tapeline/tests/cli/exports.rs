@@ -73,7 +73,7 @@ fn columns_have_one_order_and_times_one_width() {
     let csv = stdout(&["query", "bars", "XYZ", "--format", "csv"], &store);
     assert!(csv.starts_with(BARS), "{csv}");
     assert!(csv.contains("\n2013-10-08T13:30:00Z,XYZ,lean.sip,1m,100,100.05,100,100.05,300,"), "{csv}");
-    // JSON has the same keys in the same order; what is absent is left out.
+    // JSON has the same keys in the same order; absent values are omitted.
     for (what, columns) in [("trades", TRADES), ("bars", BARS)] {
         let text = stdout(&["query", what, "XYZ", "--format", "ndjson"], &store);
         for line in text.lines() {

@@ -1,4 +1,4 @@
-//! `tapeline dead-letters`: what can never be stored as it is, and what became of it.
+//! `tapeline dead-letters`: what can never be stored as it is, and its outcome.
 
 pub(crate) mod options;
 mod print;
@@ -19,12 +19,12 @@ use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 use tapeline::open;
 
-/// Letters that a table shows without `--limit`.
+/// Dead letters that a table shows without `--limit`.
 const ROWS: usize = 100;
-/// Refused letters that are printed.
+/// Refused dead letters that are printed.
 const NAMED: usize = 10;
 
-/// The dead-letter topic, and every letter on it.
+/// The dead-letter topic, and every dead letter on it.
 struct Letters {
     topics: Box<dyn Topics>,
     names: Names,
@@ -59,7 +59,7 @@ impl Letters {
         })
     }
 
-    /// The letters that were selected. One that is named must be open; it is an error where it is not.
+    /// The dead letters that were selected. One that is named must be open; it is an error where it is not.
     fn select(&self, selection: &Selection) -> Result<Vec<&Entry>> {
         if selection.all {
             return Ok(self.entries.iter().filter(|entry| fits(entry, false, &selection.filter)).collect());
@@ -68,7 +68,7 @@ impl Letters {
         let named = numbers.into_iter().map(|number| match self.one(number)? {
             entry if entry.state == State::Open => Ok(entry),
             entry => Err(Error::user(format!("dead letter {number} is {} already", entry.state.name()))
-                .hint("letters that are open: tapeline dead-letters list")),
+                .hint("list the open dead letters: tapeline dead-letters list")),
         });
         let named: Vec<&Entry> = named.collect::<Result<_>>()?;
         Ok(named.into_iter().filter(|entry| fits(entry, false, &selection.filter)).collect())
@@ -91,9 +91,9 @@ fn list(dead_letters: &Letters, options: &ListOptions) -> Result<ExitCode> {
             let mut rows = vec![print::HEADER.map(str::to_owned).to_vec()];
             rows.extend(found.iter().map(|entry| print::cells(entry)));
             out.put(&table(&rows, print::HEADER.len()))?;
-            let open = dead_letters.entries.iter().filter(|entry| entry.state == State::Open).count();
-            let all = dead_letters.entries.len();
-            out.put(&format!("{} letters, {} of them open", thousands(all as u64), thousands(open as u64)))?;
+            let open = letters.entries.iter().filter(|entry| entry.state == State::Open).count();
+            let all = letters.entries.len();
+            out.put(&format!("{} dead letters, {} open", thousands(all as u64), thousands(open as u64)))?;
             if found.len() < total {
                 let left = thousands((total - found.len()) as u64);
                 out.put(&format!("; {left} older ones are not shown (--limit)"))?;
@@ -127,7 +127,7 @@ fn redrive(context: &Context, dead_letters: &Letters, options: &RedriveOptions) 
     let payload = options.payload.as_ref().map(|path| {
         if selected.len() != 1 {
             return Err(Error::user(format!(
-                "--payload replaces one message, {} letters are selected",
+                "--payload replaces the message of one dead letter, but {} are selected",
                 selected.len()
             ))
             .hint("tapeline dead-letters redrive NUMBER --payload FILE"));

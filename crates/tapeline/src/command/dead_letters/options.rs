@@ -7,15 +7,15 @@ use std::path::PathBuf;
 /// Verbs of `dead-letters`.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum DeadLetters {
-    /// List the open letters, oldest first
+    /// List the open dead letters, oldest first
     List(ListOptions),
-    /// Show a letter with its headers and its message
+    /// Show a dead letter with its headers and its message
     Show(ShowOptions),
-    /// Publish the messages again, after what they failed on was corrected, and mark the letters as redriven
+    /// Publish the messages again, after what they failed on was corrected, and mark the dead letters as redriven
     Redrive(RedriveOptions),
-    /// Mark letters as not needed, without publishing anything
+    /// Mark dead letters as not needed, without publishing anything
     Discard(DiscardOptions),
-    /// Write the open letters with their messages as NDJSON
+    /// Write the open dead letters with their messages as NDJSON
     Export(ExportOptions),
 }
 
@@ -26,7 +26,7 @@ pub(crate) enum Shape {
     Json,
 }
 
-/// Where a letter was written.
+/// Where a dead letter was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum StageName {
     /// Reading the source
@@ -39,22 +39,22 @@ pub(crate) enum StageName {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Filter {
-    /// Only letters of this stage
+    /// Only dead letters of this stage
     #[arg(long, value_enum)]
     pub(crate) stage: Option<StageName>,
-    /// Only letters whose reason contains this text
+    /// Only dead letters whose reason contains this text
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
 }
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ListOptions {
-    /// Also those that were redriven or discarded
+    /// Include redriven and discarded ones
     #[arg(long)]
     pub(crate) all: bool,
     #[command(flatten)]
     pub(crate) filter: Filter,
-    /// Maximum number of letters, the newest [default: 100 as a table, all as JSON]
+    /// Maximum number of dead letters, the newest [default: 100 as a table, all as JSON]
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
     /// How to print
@@ -64,7 +64,7 @@ pub(crate) struct ListOptions {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ShowOptions {
-    /// Number of the letter, as listed
+    /// Number of the dead letter, as listed
     pub(crate) number: Number,
     /// Write only the message, byte for byte
     #[arg(long, conflicts_with = "format")]
@@ -76,10 +76,10 @@ pub(crate) struct ShowOptions {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Selection {
-    /// Numbers of the letters, as listed
+    /// Numbers of the dead letters, as listed
     #[arg(required_unless_present = "all", value_name = "NUMBER")]
     pub(crate) numbers: Vec<Number>,
-    /// All open letters
+    /// All open dead letters
     #[arg(long, conflicts_with = "numbers")]
     pub(crate) all: bool,
     #[command(flatten)]
@@ -90,7 +90,7 @@ pub(crate) struct Selection {
 pub(crate) struct RedriveOptions {
     #[command(flatten)]
     pub(crate) selection: Selection,
-    /// Publish the content of this file instead of the letter's message
+    /// Publish the content of this file instead of the dead letter's message
     #[arg(long, value_name = "FILE", conflicts_with = "all")]
     pub(crate) payload: Option<PathBuf>,
     /// Publish as this kind of record in the current schema, instead of with the message's own headers
@@ -109,12 +109,12 @@ pub(crate) struct DiscardOptions {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ExportOptions {
-    /// Also those that were redriven or discarded
+    /// Include redriven and discarded ones
     #[arg(long)]
     pub(crate) all: bool,
     #[command(flatten)]
     pub(crate) filter: Filter,
-    /// File to write [default: standard output]
+    /// Output file [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }

@@ -7,10 +7,10 @@ use market::UnixNanos;
 use ports::dead_letter::log::Entry;
 use serde_json::{Map, Value, json};
 
-/// Columns of a letter in a table.
+/// Columns of a dead letter in a table.
 pub(super) const HEADER: [&str; 8] =
     ["number", "time (UTC)", "state", "stage", "kind", "key", "origin", "reason"];
-/// Characters of a cell that came with data.
+/// Maximum length of a cell from data, in characters.
 const CELL: usize = 48;
 const REASON: usize = 120;
 /// Characters of a message that `show` prints; `--raw` writes all of it.
@@ -33,7 +33,7 @@ pub(super) fn cells(entry: &Entry) -> Vec<String> {
     ]
 }
 
-/// A letter without its message.
+/// A dead letter without its message.
 pub(super) fn json(entry: &Entry) -> Map<String, Value> {
     let headers =
         entry.headers.iter().map(|(name, value)| (name.clone(), String::from_utf8_lossy(value).into()));
@@ -64,7 +64,7 @@ pub(super) fn json(entry: &Entry) -> Map<String, Value> {
     }
 }
 
-/// A letter with its message: as text where it is UTF-8, in base64 where not.
+/// A dead letter with its message: as text where it is UTF-8, in base64 where not.
 pub(super) fn json_with_payload(entry: &Entry, payload: &[u8]) -> Value {
     let mut object = json(entry);
     match std::str::from_utf8(payload) {
@@ -74,7 +74,7 @@ pub(super) fn json_with_payload(entry: &Entry, payload: &[u8]) -> Value {
     Value::Object(object)
 }
 
-/// A letter for people.
+/// A dead letter for people.
 pub(super) fn detail(entry: &Entry, payload: &[u8]) -> String {
     let mut lines = vec![
         ("number", entry.number.to_string()),
