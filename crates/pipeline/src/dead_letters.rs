@@ -137,7 +137,7 @@ fn target(entry: &Entry, names: &Names) -> Result<String, String> {
 }
 
 /// The whole messages of dead letters that keep only the beginning, as far as their topics still hold them.
-fn cut_messages(topics: &dyn Topics, letters: &[&Entry]) -> Result<BTreeMap<Number, Vec<u8>>> {
+fn cut_messages(topics: &dyn Topics, dead_letters: &[&Entry]) -> Result<BTreeMap<Number, Vec<u8>>> {
     let mut wanted: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
     for entry in dead_letters.iter().filter(|entry| entry.cut.is_some()) {
         if let Some((topic, ..)) = entry.place() {

@@ -37,7 +37,7 @@ fn batch(rows: &[(Kind, String, i64)]) -> Batch {
 fn write(writer: &mut dyn Writer, rows: &[(Kind, String, i64)]) -> Vec<(usize, String)> {
     writer.submit(1, batch(rows)).unwrap();
     let done = writer.completed(Duration::from_secs(30)).unwrap().expect("an acknowledgement");
-    assert_eq!((done.ticket, done.batch.len()), (1, rows.len()));
+    assert_eq!((done.batch_id, done.batch.len()), (1, rows.len()));
     done.refused
 }
 
@@ -548,15 +548,15 @@ fn records_wait_while_a_column_or_the_table_is_missing() {
     assert!(error.contains("no column `tape`") && error.contains("ADD tape text"), "{error}");
     cql(&[format!("ALTER TABLE {keyspace}.trades ADD tape text")]);
     let done = writer.completed(Duration::from_secs(60)).unwrap().expect("an acknowledgement");
-    assert_eq!((done.ticket, done.refused.len()), (2, 0), "{:?}", done.refused);
+    assert_eq!((done.batch_id, done.refused.len()), (2, 0), "{:?}", done.refused);
     assert_eq!(all(&store), 1_000);
     cql(&[format!("DROP TABLE {keyspace}.trades")]);
     writer.submit(3, batch(&rows(2))).unwrap();
     assert!(writer.completed(Duration::from_secs(5)).unwrap().is_none(), "written, or refused");
-    let said = store.init().unwrap();
-    assert!(said.iter().any(|line| line.contains("table trades: created")), "{said:?}");
+    let report = store.init().unwrap();
+    assert!(report.iter().any(|line| line.contains("table trades: created")), "{report:?}");
     let done = writer.completed(Duration::from_secs(60)).unwrap().expect("an acknowledgement");
-    assert_eq!((done.ticket, done.refused.len()), (3, 0), "{:?}", done.refused);
+    assert_eq!((done.batch_id, done.refused.len()), (3, 0), "{:?}", done.refused);
     assert_eq!(all(&store), 500);
 }
 

@@ -1,6 +1,6 @@
 //! The dead-letter topic as a log: the dead letters, and the markers that say what became of them.
 //!
-//! A marker is a message of the same topic with the headers `marker` (`redriven` or `discarded`), `letter` (the
+//! A marker is a message of the same topic with the headers `marker` (`redriven` or `discarded`), `dead_letter` (the
 //! [`Entry::id`] it closes) and `origin`. Nothing is deleted: a dead letter is open until a marker names it.
 //!
 //! A message that is consumed twice (after a kill, or by two groups) becomes two dead letters of one origin and the same bytes;

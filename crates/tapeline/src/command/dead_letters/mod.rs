@@ -91,8 +91,8 @@ fn list(dead_letters: &Letters, options: &ListOptions) -> Result<ExitCode> {
             let mut rows = vec![print::HEADER.map(str::to_owned).to_vec()];
             rows.extend(found.iter().map(|entry| print::cells(entry)));
             out.put(&table(&rows, print::HEADER.len()))?;
-            let open = letters.entries.iter().filter(|entry| entry.state == State::Open).count();
-            let all = letters.entries.len();
+            let open = dead_letters.entries.iter().filter(|entry| entry.state == State::Open).count();
+            let all = dead_letters.entries.len();
             out.put(&format!("{} dead letters, {} open", thousands(all as u64), thousands(open as u64)))?;
             if found.len() < total {
                 let left = thousands((total - found.len()) as u64);
