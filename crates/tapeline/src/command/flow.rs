@@ -218,7 +218,7 @@ fn ended(
             thousands(dead)
         ))
         .hint(format!(
-            "{hint}the first reasons are above; all with rows: tapeline dead-letters --topic {}",
+            "{hint}the first reasons are above; all with rows: tapeline dead-letters list --topic {}",
             config.topic.url
         )));
     }

@@ -169,7 +169,7 @@ fn a_capture_without_a_record_fails_and_says_what_to_check() {
             text.contains("all 2 rows are dead letters") && text.contains("one websocket frame a line"),
             "{text}"
         );
-        assert!(text.contains("tapeline dead-letters --topic"), "{text}");
+        assert!(text.contains("tapeline dead-letters list --topic"), "{text}");
     }
 }
 
