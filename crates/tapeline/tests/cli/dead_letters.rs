@@ -156,7 +156,7 @@ fn rows_of_a_source_are_not_redriven() {
 #[test]
 fn letters_are_exported_with_their_messages() {
     let dir = tempfile::tempdir().unwrap();
-    tape(dir.path(), "34200001,bad\n34200002,worse\n");
+    tape(dir.path(), "34200000,1000000,100,P,1,0\n34200001,bad\n34200002,worse\n");
     let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
     assert_eq!(run(&with("run", &urls)).0, 0);
     let out = dir.path().join("letters.ndjson");
