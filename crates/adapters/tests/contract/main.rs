@@ -5,6 +5,7 @@
 mod loss;
 mod secured;
 mod store;
+mod store_cassandra;
 mod topic;
 
 /// A unique name.

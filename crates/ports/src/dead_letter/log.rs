@@ -173,13 +173,14 @@ impl Entry {
     /// The topic's.
     pub fn settle(&self, state: State, names: &Names, producer: &mut dyn Producer) -> Result<()> {
         let stamp_ms = clock::now().millis();
-        let payload = serde_json::json!({ "state": state, "letter": self.number, "origin": self.origin });
+        let payload =
+            serde_json::json!({ "state": state, "dead_letter": self.number, "origin": self.origin });
         producer.send(&Message {
             topic: &names.dead_letters(),
             key: &self.origin,
             headers: &[
                 ("marker", state.name().as_bytes()),
-                ("letter", self.id.as_bytes()),
+                ("dead_letter", self.id.as_bytes()),
                 ("origin", self.origin.as_bytes()),
             ],
             payload: payload.to_string().as_bytes(),
@@ -248,7 +249,7 @@ pub fn is_marker(message: &dyn Fetched) -> bool {
 fn marker(message: &dyn Fetched) -> Option<(String, State)> {
     let (mut id, mut state) = (None, None);
     message.headers(&mut |name, value| match name {
-        "letter" => id = Some(String::from_utf8_lossy(value).into_owned()),
+        "dead_letter" => id = Some(String::from_utf8_lossy(value).into_owned()),
         "marker" => {
             state = [State::Redriven, State::Discarded].into_iter().find(|s| s.name().as_bytes() == value)
         }

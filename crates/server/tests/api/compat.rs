@@ -62,7 +62,7 @@ fn alpacas_pages_hold_all_rows_of_all_symbols_once() {
 fn tradingview_gets_its_columns() {
     let fixture = filled();
     assert_eq!(fixture.get("/udf/config").json()["supported_resolutions"], serde_json::json!(["1S", "1"]));
-    // Symbols are known from the topic, which is read beside the requests.
+    // Symbols are known from the topic, read independently of requests.
     eventually("the symbol is known", || fixture.get("/udf/symbols?symbol=SPY").status == 200);
     let symbol = fixture.get("/udf/symbols?symbol=SPY").json();
     assert_eq!(

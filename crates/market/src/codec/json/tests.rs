@@ -134,7 +134,7 @@ prop_compose! {
     ) -> Trade<String> {
         Trade { symbol, feed, venue, id, ts: UnixNanos(ts), recv_ts: UnixNanos(recv),
             price: Price::from_raw(price), size: Size::from_raw(size), side,
-            conditions: array(&conditions).unwrap(), tape, seq, revision, canceled }
+            conditions: loose::array(&conditions).unwrap(), tape, seq, revision, canceled }
     }
 }
 

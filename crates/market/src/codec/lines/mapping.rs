@@ -1,6 +1,6 @@
 //! The declared mapping: which names of a row are the series, the time, the value.
 
-use super::{Field, LineFormat, MessageSink};
+use super::{Field, LineFormat, ReadingSink};
 use crate::fixed;
 use crate::reading::{self, Reading, ReadingValue, ValueType, is_plain};
 use crate::record::Record;
@@ -148,7 +148,7 @@ impl Mapping {
         fields: &[Field<'_>],
         known: usize,
         recv_ts: UnixNanos,
-        sink: MessageSink<'_>,
+        sink: ReadingSink<'_>,
     ) -> Result<(), String> {
         let values: Vec<Field<'_>> = if self.values == [ALL] {
             let used = Self { values: Vec::new(), ..self.clone() };
@@ -169,7 +169,7 @@ impl Mapping {
         &self,
         row: &Row<'_>,
         recv_ts: UnixNanos,
-        sink: MessageSink<'_>,
+        sink: ReadingSink<'_>,
     ) -> Result<(), String> {
         let Row { fields, values, tags: own, time, series } = *row;
         let get = |name: &str| {

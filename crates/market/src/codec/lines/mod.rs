@@ -88,7 +88,7 @@ pub struct Field<'a> {
 }
 
 /// Called with each reading of a line, or with the reason why a part of it is none.
-pub type MessageSink<'s> = &'s mut dyn FnMut(Result<Reading<&str>, String>);
+pub type ReadingSink<'s> = &'s mut dyn FnMut(Result<Reading<&str>, String>);
 
 /// Turns lines into readings.
 #[derive(Debug)]
@@ -136,12 +136,12 @@ impl LineDecoder {
     }
 
     /// Decodes a line. `recv_ts` is when it was received. Blank lines and comments of line protocol hold nothing.
-    pub fn line(&mut self, line: &str, recv_ts: UnixNanos, sink: MessageSink<'_>) {
+    pub fn line(&mut self, line: &str, recv_ts: UnixNanos, sink: ReadingSink<'_>) {
         self.line_with(&[], line, recv_ts, sink);
     }
 
     /// As [`LineDecoder::line`], with fields known from elsewhere, as the parts of a topic's name.
-    pub fn line_with(&mut self, known: &[Field<'_>], line: &str, recv_ts: UnixNanos, sink: MessageSink<'_>) {
+    pub fn line_with(&mut self, known: &[Field<'_>], line: &str, recv_ts: UnixNanos, sink: ReadingSink<'_>) {
         let line = line.trim_end_matches(['\r', '\n']);
         if line.trim().is_empty() && self.format != LineFormat::Bare {
             return;
@@ -156,7 +156,7 @@ impl LineDecoder {
         known: &[Field<'_>],
         line: &str,
         recv_ts: UnixNanos,
-        sink: MessageSink<'_>,
+        sink: ReadingSink<'_>,
     ) -> Result<(), String> {
         let mapping = &self.mapping;
         match self.format {
