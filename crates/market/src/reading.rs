@@ -379,5 +379,5 @@ mod tests {
         assert_eq!(number, MINTED);
     }
 
-    const MINTED: i64 = 0;
+    const MINTED: i64 = 2_346_239_463_917_828_730;
 }

@@ -152,8 +152,7 @@ impl Lines {
             key: String::new(),
             kind: Kind::Reading.name().to_owned(),
             raw: raw.to_vec(),
-            headers: Vec::new(),
-            stamp_ms: None,
+            ..DeadLetter::default()
         }
     }
 

@@ -172,8 +172,7 @@ impl Mqtt {
             key: String::new(),
             kind: Kind::Reading.name().to_owned(),
             raw: message.payload.to_vec(),
-            headers: Vec::new(),
-            stamp_ms: None,
+            ..DeadLetter::default()
         };
         let Ok(text) = std::str::from_utf8(&message.payload) else {
             return sink(Event::Dead(dead_letter("not UTF-8".to_owned(), &self.place)));

@@ -90,7 +90,13 @@ fn line_protocol_is_read() {
         mapping.class = Some(ValueType::Float);
     });
     let found = shown(&mut templated, "m,site=a x=1,y=2 5");
-    assert_eq!(found, [format!("a/x {} float 1.0", RECEIVED.0), format!("a/y {} float 2.0", RECEIVED.0)]);
+    assert_eq!(
+        found,
+        [
+            format!("a/x {} float 1.0 {{\"site\":\"a\"}}", RECEIVED.0),
+            format!("a/y {} float 2.0 {{\"site\":\"a\"}}", RECEIVED.0)
+        ]
+    );
     assert_eq!(shown(&mut templated, "m x=1"), ["error: x: no `site` in the row"]);
 }
 
