@@ -48,3 +48,13 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command.args(arguments).current_dir(root());
     command
 }
+
+/// Installs Debian packages with apt-get.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    println!("installing {} with apt-get", packages.join(", "));
+    let apt = |arguments: &[&str]| {
+        run(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
+    };
+    apt(&["update", "-qq"])?;
+    apt(&[&["install", "-y", "-qq", "--no-install-recommends"], packages].concat())
+}

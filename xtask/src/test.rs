@@ -1,6 +1,6 @@
 //! Tests, benchmarks and the proof, with the servers they need.
 
-use crate::shell::{cargo, output, run};
+use crate::shell::{cargo, install, output, run};
 use crate::stack::{self, Stack};
 use anyhow::{Context, Result};
 use std::fs;
@@ -16,6 +16,10 @@ pub(crate) fn unit() -> Result<()> {
 /// make linking slower.
 pub(crate) fn all(words: &[&str]) -> Result<()> {
     let (python, coinbase) = (python()?, environment("python-coinbase")?);
+    if !Path::new(MOSQUITTO).exists() {
+        install(&["mosquitto", "mosquitto-clients"])
+            .context("no Mosquitto, the MQTT broker of the tests: install it")?;
+    }
     let tests = |stack: &Stack, guarded: &Stack| {
         run(cargo(
             &[
