@@ -12,6 +12,9 @@ pub(crate) fn unit() -> Result<()> {
     run(&mut cargo(&["test", "--workspace"]))
 }
 
+/// Where Debian's package puts the MQTT broker.
+const MOSQUITTO: &str = "/usr/sbin/mosquitto";
+
 /// Runs every test, or those with one of these words in their name. Optimised, but without options that only
 /// make linking slower.
 pub(crate) fn all(words: &[&str]) -> Result<()> {

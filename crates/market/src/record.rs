@@ -94,10 +94,8 @@ impl Bucket {
     #[must_use]
     #[inline]
     pub const fn start(self, time: UnixNanos) -> UnixNanos {
-        match self {
-            Self::Hour => UnixNanos(time.0.div_euclid(crate::time::HOUR) * crate::time::HOUR),
-            Self::Day => UnixNanos(time.0.div_euclid(crate::time::DAY) * crate::time::DAY),
-        }
+        // The first bucket of all begins before the earliest time there is.
+        UnixNanos(time.0.div_euclid(self.length()).saturating_mul(self.length()))
     }
 }
 

@@ -194,7 +194,7 @@ pub(super) async fn partitions(
         return Ok(Vec::new());
     }
     let bucket = scan.kind.bucket();
-    let last = bucket.start(UnixNanos(scan.to.0 - 1));
+    let last = bucket.start(UnixNanos(scan.to.0.saturating_sub(1)));
     let Some(symbol) = &scan.symbol else {
         let mut all = all_partitions(session, store).await?;
         let of_kind = std::mem::take(&mut all[scan.kind as usize]);
