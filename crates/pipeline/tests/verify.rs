@@ -228,7 +228,7 @@ impl Random {
     /// A record that was published once.
     fn target(&mut self) -> (Key, i64) {
         let key = Key {
-            kind: self.pick(&Kind::ALL),
+            kind: self.pick(&Kind::MARKET),
             symbol: self.pick(&SYMBOLS).to_owned(),
             feed: self.pick(&FEEDS).to_owned(),
         };

@@ -118,7 +118,7 @@ fn lag_is_known_without_joining_the_group(topics: &dyn Topics, names: &Names) {
     let sum = |lag: &[PartitionLag]| lag.iter().map(PartitionLag::lag).sum::<u64>();
     let before = lag();
     assert!(before.iter().all(|partition| partition.committed.is_none()), "{before:?}");
-    assert_eq!((before.len(), sum(&before)), (2 * PARTITIONS as usize, all));
+    assert_eq!((before.len(), sum(&before)), (market::Kind::COUNT * PARTITIONS as usize, all));
     let mut consumer = topics.consumer(&group, &records).unwrap();
     let (ends, _) = fetch(&mut *consumer, 100);
     consumer.commit(&ends.into_iter().collect::<Vec<_>>(), true).unwrap();

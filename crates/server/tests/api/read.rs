@@ -69,7 +69,7 @@ fn rows_are_what_was_stored_in_json_and_csv() {
     let csv = fixture.get("/api/v1/trades?symbol=SPY&format=csv").text();
     let lines: Vec<&str> = csv.lines().collect();
     assert!(lines[0].starts_with("ts,symbol,feed,venue,price,size,"), "{csv}");
-    assert!(lines[1].starts_with("2013-10-08T13:30:00.123456789Z,SPY,P,165.990000001,100,"), "{csv}");
+    assert!(lines[1].starts_with("2013-10-08T13:30:00.123456789Z,SPY,test,P,165.990000001,100,"), "{csv}");
     let local = &fixture.get("/api/v1/trades?symbol=SPY&tz=America/New_York").rows()[0];
     assert_eq!(local["ts"], "2013-10-08T09:30:00.123456789-04:00");
 }

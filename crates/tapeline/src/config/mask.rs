@@ -5,10 +5,11 @@ use toml::{Table, Value};
 const MASK: &str = "***";
 
 /// Paths of secrets; `*` stands for one key.
-const SECRETS: [&str; 9] = [
+const SECRETS: [&str; 10] = [
     "source.*.key",
     "source.*.secret",
     "source.poll.*.key",
+    "source.*.password",
     "topic.kafka.tls.key_password",
     "topic.kafka.sasl.password",
     "store.cassandra.password",

@@ -131,6 +131,10 @@ pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
             // Before the version is recorded: an upgrade that was cut short is done again.
             let unfilled = version > done || missing.contains(&"directory");
             if version == DIRECTORY_VERSION && unfilled && !before.is_empty() {
+                // Records are read from tables that match, or not at all.
+                if let Some(problem) = problem(&session, keyspace, &store.describe(), None).await? {
+                    return Err(problem);
+                }
                 let filled = directory::fill(&session, store).await?;
                 report.push(format!("table directory: {filled} buckets of existing records entered"));
             }
