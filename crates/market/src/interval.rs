@@ -54,7 +54,7 @@ impl Interval {
     #[must_use]
     pub fn period(self, start: UnixNanos) -> UnixNanos {
         if self.nanos < MINUTE {
-            return UnixNanos(start.0 - start.since_midnight());
+            return UnixNanos(start.0.saturating_sub(start.since_midnight()));
         }
         let date = start.date();
         let month = if self.nanos < HOUR { date.month() } else { 1 };
@@ -70,7 +70,7 @@ impl Interval {
             MINUTE..HOUR => 31,
             _ => 366,
         };
-        self.period(UnixNanos(period.0 + days * crate::time::DAY))
+        self.period(UnixNanos(period.0.saturating_add(days * crate::time::DAY)))
     }
 }
 

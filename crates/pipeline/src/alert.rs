@@ -97,6 +97,8 @@ struct Evaluation<'a> {
     times: FxHashMap<Partition, i64>,
     /// Latest event time of all partitions.
     latest: i64,
+    /// Whether there may be a partition with messages of which none is evaluated yet: the slowest one is not known then.
+    is_partial: bool,
     /// Time of the stream for silences and summaries.
     now: i64,
     fired: Vec<Alert>,
@@ -127,6 +129,7 @@ pub fn run(
         next: FxHashMap::default(),
         times: FxHashMap::default(),
         latest: i64::MIN,
+        is_partial: true,
         now: i64::MIN,
         fired: Vec::new(),
         report: AlertReport::default(),
@@ -144,17 +147,24 @@ pub fn run(
         if fetched > 0 {
             last_record = Instant::now();
         }
+        let mut end = false;
         if looked.elapsed() >= LOOK {
             looked = Instant::now();
-            let ahead = consumer.ahead(&evaluation.position())?;
+            let ahead = available(consumer.ahead(&evaluation.position()))?.flatten();
             // Caught up once the end was reached, until a backlog builds up.
             let most = if caught_up { settings.cycle as u64 } else { 0 };
-            caught_up = ahead.is_some_and(|ahead| ahead <= most);
+            let is_near = ahead.is_some_and(|ahead| ahead <= most);
+            let until_end = until_end.load(Ordering::SeqCst);
+            // A member that was killed keeps its partitions for a while: they count too.
+            let behind = if evaluation.is_partial || (is_near && (until_end || !caught_up)) {
+                available(evaluation.behind(topics, &names))?
+            } else {
+                ahead
+            };
+            caught_up = is_near && behind.is_some_and(|behind| behind <= most);
+            end = until_end && fetched == 0 && ahead == Some(0) && behind == Some(0);
         }
         evaluation.advance(caught_up, last_record.elapsed());
-        let end = fetched == 0
-            && until_end.load(Ordering::SeqCst)
-            && consumer.ahead(&evaluation.position())? == Some(0);
         let due = end || written.elapsed() >= settings.checkpoint_every;
         evaluation.commit(sink, &mut *consumer, due, end, cancel)?;
         if due {
@@ -168,7 +178,36 @@ pub fn run(
     Ok(evaluation.report)
 }
 
+/// The value, or `None` while the server is unavailable: the next look may succeed.
+fn available<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.retryable() => {
+            tracing::debug!(%error, "the backlog is unknown");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 impl Evaluation<'_> {
+    /// Number of messages that are not evaluated yet, in all partitions, whoever owns them. Notes whether there is a
+    /// partition of which none is.
+    fn behind(&mut self, topics: &dyn Topics, names: &[String]) -> Result<u64> {
+        let partitions = topics.partition_lag(&self.settings.group, names)?;
+        let (mut behind, mut is_partial) = (0, false);
+        for lag in &partitions {
+            let topic = names.iter().position(|name| *name == lag.topic).unwrap_or_default() as u16;
+            let partition = Partition { topic, number: lag.partition };
+            let next = self.next.get(&partition).copied().unwrap_or(lag.start).max(lag.start);
+            let left = u64::try_from(lag.end - next).unwrap_or(0);
+            behind += left;
+            is_partial |= left > 0 && !self.times.contains_key(&partition);
+        }
+        self.is_partial = is_partial;
+        Ok(behind)
+    }
+
     fn restore(&mut self, bytes: &[u8]) -> Result<()> {
         let checkpoint: Checkpoint = serde_json::from_slice(bytes)
             .map_err(|error| Error::user(format!("alert checkpoint is unreadable: {error}")))?;
@@ -255,6 +294,8 @@ impl Evaluation<'_> {
         let now = if caught_up {
             let since = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
             (self.latest > i64::MIN).then(|| self.latest.saturating_add(since.saturating_sub(SLACK)))
+        } else if self.is_partial {
+            None
         } else {
             self.times.values().min().copied()
         };

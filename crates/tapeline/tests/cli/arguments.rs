@@ -53,7 +53,10 @@ fn count_takes_symbols_and_kinds() {
     };
     assert_eq!(count(&["--kinds", "trades"]), "{\"trades\":{\"XYZ\":2}}\n");
     assert_eq!(count(&["--kinds", "quotes"]), "{\"quotes\":{}}\n");
-    assert_eq!(count(&["--symbols", "ABC"]), "{\"quotes\":{\"ABC\":0},\"trades\":{\"ABC\":0}}\n");
+    assert_eq!(
+        count(&["--symbols", "ABC"]),
+        "{\"quotes\":{\"ABC\":0},\"readings\":{\"ABC\":0},\"trades\":{\"ABC\":0}}\n"
+    );
     assert_eq!(count(&["--symbols", "XYZ", "--kinds", "trades"]), "{\"trades\":{\"XYZ\":2}}\n");
     assert_eq!(run(&["count", &urls[4], &urls[5], "--kinds", "bars"]).0, 2);
 }

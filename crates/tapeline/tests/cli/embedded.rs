@@ -174,7 +174,7 @@ fn wrong_words_get_a_clear_answer() {
         (&["run", "--source", "ftp://x"], 2, "unknown source URL `ftp://x`"),
         (&["count", "--store", "mysql://x"], 2, "unknown store URL `mysql://x`"),
         (&["count", "--store", "sqlite:/no/such/file"], 1, "no store file /no/such/file"),
-        (&["query", "ticks", "SPY"], 2, "possible values: trades, quotes, bars, quote-bars"),
+        (&["query", "ticks", "SPY"], 2, "possible values: trades, quotes, readings, bars, quote-bars"),
         (&["query", "trades", "SPY", "--from", "noon"], 2, "--from: `noon` is not a time"),
         (&["query", "trades", "SPY", "--from", "2014-01-01", "--to", "2013-01-01"], 2, "is not before --to"),
         (&["count", "--config", "/no/such.toml"], 1, "read configuration /no/such.toml"),

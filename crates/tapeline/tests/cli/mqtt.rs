@@ -112,7 +112,7 @@ fn messages_of_a_real_broker_are_stored_once_whatever_dies() {
     let output = child.wait_with_output().unwrap();
     let text =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && text.contains("no `time` in the row"), "{text}");
+    assert!(output.status.success() && text.contains("no value: expected t or on"), "{text}");
     let (code, text) = run(&["verify", "--topic", &topic, "--store", &store]);
     assert!(code == 0 && text.contains("verified: 6,002 records"), "{text}");
     let (_, text) = run(&["symbols", "--format", "csv", "--store", &store]);

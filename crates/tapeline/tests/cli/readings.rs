@@ -46,8 +46,8 @@ fn lines_go_through_topic_and_store_and_are_verified() {
         text.lines().map(|line| line.rsplit_once(',').unwrap().0).collect::<Vec<_>>(),
         [
             "ts,series,feed,value,type,unit,quality,tags,seq",
-            "2026-01-05T10:00:00Z,a.temperature,plant,21.5,decimal,x,,,1",
-            "2026-01-05T10:00:00Z,a.temperature,plant,21.75,decimal,x,,,2",
+            "2026-01-05T10:00:00.000000000Z,a.temperature,plant,21.5,decimal,x,,,1",
+            "2026-01-05T10:00:00.000000000Z,a.temperature,plant,21.75,decimal,x,,,2",
         ],
         "{text}"
     );
