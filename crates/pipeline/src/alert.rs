@@ -69,6 +69,9 @@ const LOOK: Duration = Duration::from_millis(250);
 
 #[derive(Serialize, Deserialize)]
 struct Checkpoint {
+    /// Where the offsets are from; empty in a checkpoint of an earlier version.
+    #[serde(default)]
+    topic: String,
     /// Topic, partition, next offset.
     offsets: Vec<(u16, i32, i64)>,
     /// Topic, partition, latest event time. Without those of partitions that are read again only later, the time of
@@ -89,6 +92,8 @@ struct Notice {
 
 struct Evaluation<'a> {
     engine: Engine,
+    /// Where the topics are, with the offsets in the checkpoint.
+    topic: String,
     fold: Fold,
     settings: &'a AlertSettings,
     /// Next offset of each partition.
@@ -126,6 +131,7 @@ pub fn run(
         engine,
         fold,
         settings,
+        topic: topics.describe(),
         next: FxHashMap::default(),
         times: FxHashMap::default(),
         latest: i64::MIN,
@@ -136,7 +142,7 @@ pub fn run(
         text: Vec::new(),
     };
     if let Some(bytes) = sink.checkpoint()? {
-        evaluation.restore(&bytes)?;
+        evaluation.restore(&bytes, &topics.describe())?;
     }
     let mut written = Instant::now();
     let mut last_record = Instant::now();
@@ -208,9 +214,16 @@ impl Evaluation<'_> {
         Ok(behind)
     }
 
-    fn restore(&mut self, bytes: &[u8]) -> Result<()> {
+    fn restore(&mut self, bytes: &[u8], topic: &str) -> Result<()> {
         let checkpoint: Checkpoint = serde_json::from_slice(bytes)
             .map_err(|error| Error::user(format!("alert checkpoint is unreadable: {error}")))?;
+        if !checkpoint.topic.is_empty() && checkpoint.topic != topic {
+            tracing::warn!(
+                "the alert state is of {}; starting without it: give each topic an alert.file of its own",
+                checkpoint.topic
+            );
+            return Ok(());
+        }
         for (topic, number, offset) in checkpoint.offsets {
             self.next.insert(Partition { topic, number }, offset);
         }
@@ -352,6 +365,7 @@ impl Evaluation<'_> {
             offsets.iter().map(|(partition, next)| (partition.topic, partition.number, *next)).collect();
         let times = self.times.iter().map(|(partition, time)| (partition.topic, partition.number, *time));
         let checkpoint = Checkpoint {
+            topic: self.topic.clone(),
             offsets,
             times: times.collect(),
             engine: self.engine.state(),

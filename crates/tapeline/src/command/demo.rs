@@ -119,6 +119,7 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
     println!("  tapeline query trades SPY --out spy.csv");
     println!("  tapeline plot SPY --interval 5m --indicator ema:20,vwap,rsi:14 --out spy.svg");
     println!("  tapeline explain SPY 2013-10-08T15:03:02");
+    println!("  tapeline alert history");
     println!("on Kafka and Cassandra, if they run on this machine:");
     println!("  tapeline init --topic kafka://127.0.0.1:9092 --store cassandra://127.0.0.1:9042/tapeline");
     println!(
@@ -178,8 +179,11 @@ fn leave_settings(dir: &Path) -> Result<()> {
     if path.exists() {
         return Ok(());
     }
-    let text = "# Written by `tapeline demo`: commands started in this folder need no --topic and --store.\n\
-                [topic]\nurl = \"sqlite:topic.db\"\n\n[store]\nurl = \"sqlite:market.db\"\n";
+    let rules = RULES.replace("[[rules]]", "[[alert.rules]]");
+    let text = format!(
+        "# Written by `tapeline demo`: commands started in this folder need no --topic and --store.\n\
+         [topic]\nurl = \"sqlite:topic.db\"\n\n[store]\nurl = \"sqlite:market.db\"\n\n[alert]\nfile = \"alerts.db\"\n{rules}"
+    );
     std::fs::write(&path, text).map_err(io("write", &path))
 }
 
