@@ -80,10 +80,24 @@ fn settings(config: &Config, options: &ServeOptions) -> Result<ServerSettings> {
     Ok(settings)
 }
 
-/// "Verify now": runs the comparison of `tapeline verify`.
+/// "Verify now": runs the comparison of `tapeline verify`. A live source has no end: without a range it is compared over
+/// what the store holds.
 fn compare(context: &Context, config: &Config) -> Verify {
     let (context, config) = (context.clone(), config.clone());
     Arc::new(move |range: Range<UnixNanos>, _: &CancelToken| {
-        Ok(verify::Proof::read(&context, &config, (range.start, range.end))?.into())
+        let (mut from, mut to) = (range.start, range.end);
+        let is_live = !["", "tape", "frames", "lines"]
+            .iter()
+            .any(|word| config.source.url.split(':').next() == Some(*word));
+        if is_live && from.0 == i64::MIN && to.0 == i64::MAX {
+            let entries = open::store(&config)?.directory()?;
+            from = entries.iter().map(|entry| entry.first).min().unwrap_or(from);
+            to = entries
+                .iter()
+                .map(|entry| UnixNanos(entry.last.0.saturating_add(market::time::DAY)))
+                .max()
+                .unwrap_or(to);
+        }
+        Ok(verify::Proof::read(&context, &config, (from, to))?.into())
     })
 }
