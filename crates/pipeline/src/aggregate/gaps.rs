@@ -280,9 +280,9 @@ mod tests {
         assert_eq!(complete(&gaps, "2013-10-08T15:01:30Z", "1s"), [false, true, true]);
         assert_eq!(complete(&gaps, "2013-10-08T15:01:29Z", "1s"), [true; 3]);
         // A restart reads the same ledger, and checks the bars of the series it meets.
-        let mut anew = Gaps::open(&topics, &names).unwrap();
-        anew.meet(&minute);
-        assert_eq!(anew.recheck.len(), 1);
-        assert_eq!(complete(&anew, "2013-10-08T15:00:00Z", "1m"), [true; 3]);
+        let mut reopened = Gaps::open(&topics, &names).unwrap();
+        reopened.meet(&minute);
+        assert_eq!(reopened.recheck.len(), 1);
+        assert_eq!(complete(&reopened, "2013-10-08T15:00:00Z", "1m"), [true; 3]);
     }
 }

@@ -86,9 +86,7 @@ fn compare(context: &Context, config: &Config) -> Verify {
     let (context, config) = (context.clone(), config.clone());
     Arc::new(move |range: Range<UnixNanos>, _: &CancelToken| {
         let (mut from, mut to) = (range.start, range.end);
-        let is_live = !["", "tape", "frames", "lines"]
-            .iter()
-            .any(|word| config.source.url.split(':').next() == Some(*word));
+        let is_live = sources::live::open(&config.source).transpose()?.is_some();
         if is_live && from.0 == i64::MIN && to.0 == i64::MAX {
             let entries = open::store(&config)?.directory()?;
             from = entries.iter().map(|entry| entry.first).min().unwrap_or(from);

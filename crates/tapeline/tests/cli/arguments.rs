@@ -129,7 +129,7 @@ fn verbs_that_read_create_nothing() {
         assert_eq!(code, 1, "{arguments:?}: {text}");
         assert_eq!(names(dir.path()), [""; 0], "{arguments:?}: {text}");
     }
-    // A topic's file is no store, and stays as it is.
+    // A topic file is not a store and is left unchanged.
     tape(dir.path(), ROWS);
     let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
     assert_eq!(run(&with("produce", &urls)).0, 0);
