@@ -119,8 +119,8 @@ fn messages_that_are_no_records_become_dead_letters() {
     ];
     let mut producer = topics.producer().unwrap();
     for (payload, headers, _) in &cases {
-        let topic = names.records(market::Kind::Trade);
-        let message = Message { topic: &topic, key: "A", headers, payload: payload.as_bytes(), stamp_ms: 1 };
+        let (topic, stamp_ms) = (names.records(market::Kind::Trade), ports::clock::now().millis());
+        let message = Message { topic: &topic, key: "A", headers, payload: payload.as_bytes(), stamp_ms };
         producer.send(&message).unwrap();
     }
     assert_eq!(producer.flush(Duration::from_secs(10)).unwrap(), 0);
