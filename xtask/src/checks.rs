@@ -1,6 +1,6 @@
 //! CI checks, the fastest to fail first.
 
-use crate::shell::{cargo, output, run};
+use crate::shell::{cargo, output, program, run};
 use crate::{test, tidy};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ pub(crate) fn ci() -> Result<()> {
     run(cargo(&["doc", "--profile", "ci", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     run(Command::new(deny()?).args(["check", "bans", "licenses", "sources"]))?;
     // The demo first: it builds what the tests use.
-    run(&mut cargo(&["run", "--profile", "ci", "-p", "tapeline", "--", "demo", "--dir", "target/demo"]))?;
+    run(Command::new(program()?).args(["demo", "--dir", "target/demo"]))?;
     test::all(&[])
 }
 

@@ -1,6 +1,6 @@
 //! The dashboard in a real browser.
 
-use crate::shell::{cargo, install, run};
+use crate::shell::{install, program, run};
 use crate::test::environment;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
@@ -12,8 +12,7 @@ const CHROMIUM: &str = "/usr/bin/chromium";
 /// Drives `tapeline demo --serve` in Chromium; screenshots are written to `target/dashboard`.
 pub(crate) fn test() -> Result<()> {
     let (chromium, python) = (chromium()?, environment("python-browser")?);
-    run(&mut cargo(&["build", "--profile", "ci", "-p", "tapeline"]))?;
-    let program = target().join("ci/tapeline");
+    let program = program()?;
     run(Command::new(python)
         .arg("crates/server/tests/browser/dashboard.py")
         .arg("--tapeline")
@@ -22,10 +21,6 @@ pub(crate) fn test() -> Result<()> {
         .arg(chromium)
         .arg("--out")
         .arg("target/dashboard"))
-}
-
-fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from)
 }
 
 /// The browser; installed from Debian if it is missing.

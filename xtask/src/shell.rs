@@ -49,6 +49,14 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
+/// Builds the program as the tests build it and returns its path.
+pub(crate) fn program() -> Result<PathBuf> {
+    // The whole workspace, not `-p tapeline`: with other features the C libraries would be built twice.
+    run(&mut cargo(&["build", "--profile", "ci", "--workspace", "--bin", "tapeline"]))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    Ok(target.join("ci/tapeline"))
+}
+
 /// Installs Debian packages with apt-get.
 pub(crate) fn install(packages: &[&str]) -> Result<()> {
     println!("installing {} with apt-get", packages.join(", "));
