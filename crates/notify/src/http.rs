@@ -49,8 +49,10 @@ impl Client {
             .map(Duration::from_secs);
         // A truncated response after a success status still means acceptance.
         let reply = response.body_mut().with_config().limit(REPLY).read_to_string().unwrap_or_default();
-        let reply: String = reply.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
-        let reason = mask(&format!("HTTP {code}: {}", reply.trim()));
+        // Masked before it is cut: half a secret would not be recognized.
+        let reply: String =
+            mask(&reply).chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
+        let reason = format!("HTTP {code}: {}", reply.trim());
         match code {
             200..=299 => Ok(()),
             300..=399 => Err(NotifyError::Permanent(format!("HTTP {code}: redirects are not followed"))),
@@ -97,9 +99,23 @@ pub(crate) fn encode(text: &str, out: &mut String) {
     }
 }
 
-/// The text with every occurrence of a secret masked.
+/// Parts of a URL that are this long are treated as secret by themselves.
+const SECRET_PART: usize = 8;
+
+/// The text with every occurrence of a secret masked. If the secret is a URL, also its path, and every long part
+/// of it: a server may repeat the request without the host.
 pub(crate) fn mask(secret: &Secret, text: &str) -> String {
-    if secret.is_empty() { text.to_owned() } else { text.replace(secret.reveal(), "***") }
+    if secret.is_empty() {
+        return text.to_owned();
+    }
+    let masked = text.replace(secret.reveal(), "***");
+    let Some((_, rest)) = secret.reveal().split_once("://") else { return masked };
+    let Some((_, path)) = rest.split_once('/') else { return masked };
+    let parts = path.split(['/', '?', '&', '=', '#']).filter(|part| part.len() >= SECRET_PART);
+    std::iter::once(path)
+        .filter(|path| path.len() >= SECRET_PART)
+        .chain(parts)
+        .fold(masked, |text, part| text.replace(part, "***"))
 }
 
 #[cfg(test)]
@@ -111,6 +127,17 @@ mod tests {
         let secret = Secret::from("hunter2".to_owned());
         assert_eq!(mask(&secret, "535 bad password hunter2"), "535 bad password ***");
         assert_eq!(mask(&Secret::default(), "text"), "text");
+        let hook = Secret::from(
+            "https://hooks.example.org/services/T0/B0000001/xyzzy-plugh?key=12345678".to_owned(),
+        );
+        for (text, masked) in [
+            ("to https://hooks.example.org/services/T0/B0000001/xyzzy-plugh?key=12345678: no", "to ***: no"),
+            ("POST /services/T0/B0000001/xyzzy-plugh?key=12345678", "POST /***"),
+            ("no hook xyzzy-plugh of B0000001", "no hook *** of ***"),
+            ("hooks.example.org is away", "hooks.example.org is away"),
+        ] {
+            assert_eq!(mask(&hook, text), masked);
+        }
         assert_eq!(form(&[("To", "+1 2"), ("Body", "a&b=ü")]), "To=%2B1%202&Body=a%26b%3D%C3%BC");
     }
 }

@@ -51,8 +51,8 @@ impl Notifier for Twilio {
         if self.done.0 != message.key {
             self.done = (message.key.clone(), 0);
         }
-        let login = STANDARD.encode(format!("{}:{}", self.account, self.token.reveal()));
-        let authorization = format!("Basic {login}");
+        let login = Secret::from(STANDARD.encode(format!("{}:{}", self.account, self.token.reveal())));
+        let authorization = format!("Basic {}", login.reveal());
         let headers = [
             ("Content-Type", "application/x-www-form-urlencoded"),
             ("Authorization", authorization.as_str()),
@@ -60,7 +60,7 @@ impl Notifier for Twilio {
         while let Some(to) = self.to.get(self.done.1) {
             let body =
                 form(&[("To", to.as_str()), ("From", self.from.as_str()), ("Body", message.sms.as_str())]);
-            self.client.post(&self.url, &headers, &body, &[&self.token])?;
+            self.client.post(&self.url, &headers, &body, &[&self.token, &login])?;
             self.done.1 += 1;
         }
         self.done = (String::new(), 0);

@@ -1,6 +1,7 @@
 //! The socket: connects, subscribes, enqueues each frame and does nothing else; reconnects by the vendor's
 //! rules.
 
+use super::deadline::Timed;
 use super::vendor::{ConnectError, HandshakeStep, Vendor};
 use crossbeam_channel::Sender;
 use market::UnixNanos;
@@ -35,7 +36,7 @@ impl HangUp {
     }
 }
 
-/// A handshake step, and a connection.
+/// Limit on connecting, and on the whole handshake up to the last acknowledgement.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A connection that lasted this long, or delivered this many frames, was stable.
 const LIVED: Duration = Duration::from_secs(1);
@@ -43,10 +44,11 @@ const MANY: u64 = 50;
 /// How often a quiet socket is interrupted for other work.
 const LOOK: Duration = Duration::from_millis(100);
 const PING: Duration = Duration::from_secs(10);
-/// Larger frames are refused: a frame of 100 quotes has 20 kB.
+/// Larger frames are refused: a frame of 100 quotes has 20 kB. Limit also on all that arrives before the
+/// subscription is acknowledged.
 const LARGEST: usize = 16 << 20;
 
-type Socket = WebSocket<MaybeTlsStream<TcpStream>>;
+type Socket = WebSocket<MaybeTlsStream<Timed>>;
 
 /// Starts the thread; it ends when cancelled or when the receiver is gone, and with an error if there is no first connection
 /// within `first`.
@@ -127,12 +129,8 @@ fn connect(vendor: &dyn Vendor) -> std::result::Result<Opened, ConnectError> {
     for address in addresses {
         match TcpStream::connect_timeout(&address, PATIENCE) {
             Ok(stream) => {
-                let set = stream
-                    .set_read_timeout(Some(PATIENCE))
-                    .and_then(|()| stream.set_write_timeout(Some(PATIENCE)))
-                    .and_then(|()| stream.set_nodelay(true));
-                set.map_err(|error| retryable("set up the socket", &error))?;
-                return subscribe(vendor, stream);
+                let timed = stream.set_nodelay(true).and_then(|()| Timed::new(stream, PATIENCE));
+                return subscribe(vendor, timed.map_err(|error| retryable("set up the socket", &error))?);
             }
             Err(error) => last = Some(error),
         }
@@ -152,30 +150,48 @@ fn address(url: &str) -> (String, u16) {
     }
 }
 
-fn subscribe(vendor: &dyn Vendor, stream: TcpStream) -> std::result::Result<Opened, ConnectError> {
+fn subscribe(vendor: &dyn Vendor, stream: Timed) -> std::result::Result<Opened, ConnectError> {
     let config = tungstenite::protocol::WebSocketConfig::default()
         .max_message_size(Some(LARGEST))
         .max_frame_size(Some(LARGEST));
+    let no_response = || {
+        ConnectError::Retryable(format!("handshake: no complete response within {} s", PATIENCE.as_secs()))
+    };
     let (mut socket, _) = tungstenite::client_tls_with_config(vendor.url(), stream, Some(config), None)
         .map_err(|error| match error {
             tungstenite::HandshakeError::Failure(tungstenite::Error::Http(response)) => {
                 vendor.status(response.status().as_u16())
             }
+            tungstenite::HandshakeError::Failure(tungstenite::Error::Io(error)) if is_timeout(&error) => {
+                no_response()
+            }
             tungstenite::HandshakeError::Failure(error) => {
                 ConnectError::Retryable(format!("handshake: {error}"))
             }
-            tungstenite::HandshakeError::Interrupted(_) => {
-                ConnectError::Retryable("handshake: no response".to_owned())
-            }
+            tungstenite::HandshakeError::Interrupted(_) => no_response(),
         })?;
-    let lost = |error: tungstenite::Error| ConnectError::Retryable(format!("during the handshake: {error}"));
-    let (mut early, mut acknowledged) = (Vec::new(), 0);
+    let lost = |error: tungstenite::Error| {
+        ConnectError::Retryable(match error {
+            tungstenite::Error::Io(error) if is_timeout(&error) => {
+                format!("the subscription was not acknowledged within {} s", PATIENCE.as_secs())
+            }
+            error => format!("during the handshake: {error}"),
+        })
+    };
+    let (mut early, mut early_bytes, mut acknowledged) = (Vec::new(), 0, 0);
     for step in vendor.handshake() {
         match step {
             HandshakeStep::Send(line) => socket.send(Message::text(line)).map_err(lost)?,
             HandshakeStep::Expect(wanted) => {
                 while acknowledged < wanted {
-                    match socket.read().map_err(lost)? {
+                    let message = socket.read().map_err(lost)?;
+                    early_bytes += message.len() + size_of::<Wire>();
+                    if early_bytes > LARGEST {
+                        return Err(ConnectError::Retryable(format!(
+                            "{early_bytes} bytes arrived, and no acknowledgement of the subscription"
+                        )));
+                    }
+                    match message {
                         Message::Text(text) => {
                             acknowledged += vendor.acknowledgements(&text)?;
                             // The first symbol's data may arrive before the last acknowledgement; and
@@ -197,17 +213,21 @@ fn subscribe(vendor: &dyn Vendor, stream: TcpStream) -> std::result::Result<Open
             }
         }
     }
-    let stream = match socket.get_ref() {
+    let stream = match socket.get_mut() {
         MaybeTlsStream::Plain(stream) => Some(stream),
-        MaybeTlsStream::Rustls(stream) => Some(&stream.sock),
+        MaybeTlsStream::Rustls(stream) => Some(&mut stream.sock),
         _ => None,
     };
     if let Some(stream) = stream {
         stream
-            .set_read_timeout(Some(LOOK))
+            .set_read_timeout(LOOK)
             .map_err(|error| ConnectError::Retryable(format!("set up the socket: {error}")))?;
     }
     Ok((socket, early))
+}
+
+fn is_timeout(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
 }
 
 /// JSON is text, even if a vendor sends it in binary frames.
@@ -257,8 +277,7 @@ fn read(
                 return retryable(format!("the vendor closed the connection: {why}"));
             }
             Ok(_) => last_seen = Instant::now(),
-            Err(tungstenite::Error::Io(error))
-                if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
+            Err(tungstenite::Error::Io(error)) if is_timeout(&error) => {}
             Err(error) => return retryable(format!("connection lost: {error}")),
         }
         if last_seen.elapsed() > 2 * PING {

@@ -9,6 +9,7 @@ mod backfill;
 mod binance;
 mod coinbase;
 mod connection;
+mod deadline;
 mod fetch;
 mod finnhub;
 mod frame;

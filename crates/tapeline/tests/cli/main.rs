@@ -9,6 +9,7 @@ mod doctor;
 mod embedded;
 mod exports;
 mod forecast;
+mod hostile;
 mod hot;
 mod kill;
 mod live;

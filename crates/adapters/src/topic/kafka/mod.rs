@@ -213,8 +213,12 @@ pub(super) fn explain(place: &str, error: &KafkaError) -> Error {
             Error::user(what).hint("check topic.kafka.sasl.mechanism: the broker does not offer this one")
         }
         _ => match error {
-            KafkaError::ClientConfig(..) => {
-                Error::user(what).hint("check topic.kafka.properties in the configuration")
+            // Without the value: it may be a password.
+            KafkaError::ClientConfig(_, reason, name, value) => {
+                let reason =
+                    if value.is_empty() { reason.clone() } else { reason.replace(value.as_str(), "***") };
+                Error::user(format!("{place}: librdkafka refuses the property `{name}`: {reason}"))
+                    .hint("check [topic.kafka] and topic.kafka.properties in the configuration")
             }
             _ => Error::external(what),
         },
