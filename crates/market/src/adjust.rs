@@ -95,7 +95,8 @@ impl Factors {
                     shares(size);
                 }
             }
-            Values::Empty => {}
+            // A reading has no shares.
+            Values::Readings(_) | Values::Empty => {}
         }
     }
 }

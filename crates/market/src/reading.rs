@@ -62,6 +62,21 @@ pub enum ValueType {
     Text,
 }
 
+impl ReadingValue<&str> {
+    /// The value as a raw decimal of [`crate::fixed`]: true is 1, false is 0. `None` for text, and for a float that has
+    /// more than 18 decimals or is 1e20 or larger.
+    #[must_use]
+    pub fn decimal(&self) -> Option<i128> {
+        match self.class {
+            ValueType::Text => None,
+            ValueType::Boolean => Some(if self.text == "true" { fixed::ONE } else { 0 }),
+            ValueType::Decimal | ValueType::Integer | ValueType::Float => {
+                fixed::parse_number(self.text.as_bytes()).ok()
+            }
+        }
+    }
+}
+
 impl ValueType {
     /// Every type.
     pub const ALL: [Self; 5] = [Self::Decimal, Self::Float, Self::Integer, Self::Boolean, Self::Text];

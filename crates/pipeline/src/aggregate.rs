@@ -86,7 +86,7 @@ fn make(
     work: Sender<Job>,
     done: Receiver<u64>,
 ) -> Result<()> {
-    let mut consumer = topics.consumer(&settings.group, &settings.names.market_records())?;
+    let mut consumer = topics.consumer(&settings.group, &settings.names.all_records())?;
     let revoked = Arc::new(Revoked::default());
     let hook = Arc::clone(&revoked);
     consumer.on_revoke(Box::new(move |partitions| {
@@ -96,7 +96,7 @@ fn make(
         Vec::new()
     }));
     let mut worker = AggregationWorker {
-        names: settings.names.market_records(),
+        names: settings.names.all_records(),
         topics,
         settings,
         telemetry,

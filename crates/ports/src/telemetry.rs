@@ -32,6 +32,8 @@ pub struct Telemetry {
     pub late: AtomicU64,
     /// Records already contained in their bars.
     pub duplicates: AtomicU64,
+    /// Readings that are no decimal, and so in no bar.
+    pub not_numeric: AtomicU64,
     /// Gaps found in a live feed.
     pub gaps: AtomicU64,
     /// Gaps that were backfilled and confirmed.

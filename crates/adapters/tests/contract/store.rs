@@ -393,7 +393,7 @@ fn a_sqlite_store_of_an_earlier_version_is_refused_and_left_as_it_is() {
     let errors = [store.init().unwrap_err(), store.count().unwrap_err(), store.writer(&stop).err().unwrap()];
     for error in errors {
         let text = error.to_string();
-        assert!(text.contains("has version 2") && text.contains("expected version 4"), "{text}");
+        assert!(text.contains("has version 2") && text.contains("expected version 5"), "{text}");
     }
     let connection = rusqlite::Connection::open(&path).unwrap();
     let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
@@ -423,7 +423,7 @@ fn a_sqlite_store_of_version_3_is_upgraded_by_init() {
         "{error}"
     );
     let report = store.init().unwrap();
-    assert!(report[0].contains("version 3 -> 4"), "{report:?}");
+    assert!(report[0].contains("version 3 -> 5"), "{report:?}");
     assert_eq!(store.directory().unwrap(), entries);
     assert_eq!(entries.len(), 2);
 }

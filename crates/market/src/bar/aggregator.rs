@@ -9,9 +9,9 @@ use super::series::{Name, QuoteSeries, Quoted, Series, TradeSeries, Verdict};
 use super::series_table::SeriesTable;
 use crate::calendar::Calendar;
 use crate::interval::Interval;
-use crate::policy::{ConditionCounts, Effects, Policy, Vocabulary};
+use crate::policy::{ConditionCounts, Effects, Policy, Updates, Vocabulary};
 use crate::time::DAY;
-use crate::{Kind, Quote, QuoteSide, Record, Trade, UnixNanos};
+use crate::{Kind, Quote, QuoteSide, Reading, Record, Trade, UnixNanos, fixed};
 use rustc_hash::FxHasher;
 use std::hash::Hasher;
 
@@ -98,7 +98,7 @@ struct KnownFeed {
     by_symbol: bool,
 }
 
-/// Aggregates trades and quotes into bars. Each partition of a topic has its own.
+/// Aggregates trades, quotes and readings into bars. Each partition of a topic has its own.
 #[derive(Debug, Clone)]
 pub struct Aggregator {
     settings: AggregatorSettings,
@@ -108,10 +108,12 @@ pub struct Aggregator {
     feed: usize,
     trades: SeriesTable<TradeSeries>,
     quotes: SeriesTable<QuoteSeries>,
+    readings: SeriesTable<TradeSeries>,
     market: Clock,
     latest_ms: i64,
     low_watermarks: LowWatermarks,
     read: u64,
+    not_numeric: u64,
 }
 
 /// Counts of the records so far, by verdict.
@@ -123,6 +125,8 @@ pub struct RecordCounts {
     pub duplicates: u64,
     /// Records that corrected or canceled an earlier one.
     pub amended: u64,
+    /// Readings that are in no bar: text, and floats that are no decimal ([`crate::fixed`]).
+    pub not_numeric: u64,
 }
 
 fn series_name(kind: Kind, feed: &str, symbol: &str) -> String {
@@ -139,10 +143,12 @@ impl Aggregator {
             feed: 0,
             trades: SeriesTable::new(settings.allowed_lateness),
             quotes: SeriesTable::new(settings.allowed_lateness),
+            readings: SeriesTable::new(settings.allowed_lateness),
             market: Clock::default(),
             latest_ms: 0,
             low_watermarks: LowWatermarks::new(),
             read: 0,
+            not_numeric: 0,
             settings,
         }
     }
@@ -162,8 +168,7 @@ impl Aggregator {
         let added = match record {
             Record::Trade(trade) => self.trade(trade, place),
             Record::Quote(quote) => self.quote(quote, place),
-            // Readings make no bars: nothing hands them over.
-            Record::Reading(_) => Ok(()),
+            Record::Reading(reading) => self.reading(reading, place),
         };
         added.err().unwrap_or(Verdict::Taken)
     }
@@ -208,7 +213,8 @@ impl Aggregator {
             let low_watermark = low_watermarks.get(&series_name(Kind::Trade, trade.feed, trade.symbol));
             let low_watermark = low_watermark.map_or(i64::MIN, |low_watermark| low_watermark.time);
             let times = settings.times();
-            let series = TradeSeries::new(name, &settings.intervals, times, rules.calendar, carries);
+            let series =
+                TradeSeries::new(Kind::Trade, name, &settings.intervals, times, rules.calendar, carries);
             (series, low_watermark)
         });
         let at = EventOrder::of(trade);
@@ -257,6 +263,40 @@ impl Aggregator {
         Ok(())
     }
 
+    fn reading(&mut self, reading: &Reading<&str>, place: StreamPosition) -> Result<(), Verdict> {
+        let Some(value) = reading.value.decimal() else {
+            self.not_numeric += 1;
+            return Ok(());
+        };
+        let feed = self.feed(reading.feed, reading.series);
+        let (settings, low_watermarks) = (&self.settings, &self.low_watermarks);
+        let series = self.readings.find(reading.series, feed as u32, || {
+            let name = Name { symbol: reading.series.into(), feed: reading.feed.into() };
+            let low_watermark = low_watermarks.get(&series_name(Kind::Reading, reading.feed, reading.series));
+            let low_watermark = low_watermark.map_or(i64::MIN, |low_watermark| low_watermark.time);
+            // Sensors have no trading hours: their days are those of UTC.
+            let (times, calendar) = (settings.times(), Calendar::ALWAYS);
+            let series = TradeSeries::new(Kind::Reading, name, &settings.intervals, times, calendar, false);
+            (series, low_watermark)
+        });
+        // Two readings of one instant are distinguished by their number.
+        let at = EventOrder { ts: reading.ts.0, order: reading.seq.unsigned_abs() };
+        let (now, _) =
+            self.readings.admit(series, at.ts, place, |series| series.contains(at.ts, at.order))?;
+        let print = Print {
+            at,
+            key: reading.seq.cast_unsigned(),
+            price: value,
+            size: fixed::ONE,
+            revision: 0,
+            updates: Updates::ALL,
+            day: Updates::ALL,
+            canceled: false,
+        };
+        self.readings.push(series, now, print);
+        Ok(())
+    }
+
     /// Where to resume reading once everything emitted so far is durable. Called after [`Aggregator::take`].
     pub fn checkpoint(&mut self) -> Checkpoint {
         let mut checkpoint = Checkpoint { position: None, low_watermarks: self.low_watermarks.clone() };
@@ -274,6 +314,9 @@ impl Aggregator {
         self.quotes.checkpoint(market, latest, &mut |name, from, low_watermark| {
             take(Kind::Quote, name, from, low_watermark)
         });
+        self.readings.checkpoint(market, latest, &mut |name, from, low_watermark| {
+            take(Kind::Reading, name, from, low_watermark)
+        });
         checkpoint
     }
 
@@ -288,8 +331,9 @@ impl Aggregator {
     pub fn counts(&self) -> RecordCounts {
         RecordCounts {
             trades: self.read,
-            duplicates: self.trades.duplicates + self.quotes.duplicates,
+            duplicates: self.trades.duplicates + self.quotes.duplicates + self.readings.duplicates,
             amended: self.trades.amended + self.quotes.amended,
+            not_numeric: self.not_numeric,
         }
     }
 
@@ -307,11 +351,13 @@ impl Aggregator {
         let market = Some(self.market.now().saturating_add(idle));
         self.trades.take(market, emit);
         self.quotes.take(market, emit);
+        self.readings.take(market, emit);
     }
 
     /// Emits all bars, as final: the stream has ended.
     pub fn finish(&mut self, emit: &mut dyn FnMut(Bar)) {
         self.trades.take(None, emit);
         self.quotes.take(None, emit);
+        self.readings.take(None, emit);
     }
 }

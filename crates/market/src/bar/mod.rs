@@ -1,4 +1,4 @@
-//! Bars: summaries of a second, a minute or a day of a market.
+//! Bars: summaries of a second, a minute or a day of a market, or of a series of readings.
 //!
 //! | file | contents |
 //! |---|---|
@@ -39,9 +39,9 @@ use crate::{Kind, Price, Size, UnixNanos, fixed};
 /// A bar: its series, interval, numbers and state.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Bar {
-    /// Bar of trades or of quotes.
+    /// Of what: trades, quotes or readings.
     pub kind: Kind,
-    /// The instrument.
+    /// The instrument, or the series of readings.
     pub symbol: String,
     /// The feed of its records.
     pub feed: String,
@@ -68,6 +68,8 @@ pub enum Values {
     Trades(TradeValues),
     /// Numbers of quotes.
     Quotes(QuoteValues),
+    /// Numbers of readings.
+    Readings(ReadingValues),
     /// No print that may set a price is left in a bar that was emitted before: all were canceled.
     Empty,
 }
@@ -95,6 +97,26 @@ pub struct QuoteValues {
     pub bid: Option<([Price; 4], Size)>,
     /// The same for the best ask.
     pub ask: Option<([Price; 4], Size)>,
+}
+
+/// Summary of the readings of an interval. Values are decimals without a unit: the unit is that of the readings.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ReadingValues {
+    /// First by event time, highest, lowest, last.
+    pub first_max_min_last: [Price; 4],
+    /// Exact sum; `None` if it does not fit ([`crate::fixed::MAX`]).
+    pub sum: Option<Price>,
+    /// Number of readings, at least 1.
+    pub count: u64,
+}
+
+impl ReadingValues {
+    /// Arithmetic mean, rounded half up to 18 decimals; `None` without a sum.
+    #[must_use]
+    pub fn mean(&self) -> Option<Price> {
+        let count = i128::from(self.count).checked_mul(fixed::ONE)?;
+        Wide::product(self.sum?.raw(), fixed::ONE).divided(count).map(Price::from_raw)
+    }
 }
 
 /// Volume-weighted average price.

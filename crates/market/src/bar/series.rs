@@ -1,15 +1,15 @@
-//! Trades and quotes of one symbol on one feed.
+//! Trades, quotes or readings of one symbol on one feed.
 
 use super::accumulator::{EventOrder, Print, QuoteAccumulator, TradeAccumulator};
 use super::checkpoint::{CarriedQuote, LowWatermark};
 use super::interval_bars::{Emitted, Times};
 use super::seen::Seen;
 use super::timeline::{Timeline, second_of};
-use super::{Bar, QuoteValues, TradeValues, Values, vwap};
+use super::{Bar, QuoteValues, ReadingValues, TradeValues, Values, vwap};
 use crate::calendar::{Calendar, Day};
 use crate::interval::{Interval, SECOND};
 use crate::policy::Updates;
-use crate::{Kind, Size, Trade, UnixNanos, fixed};
+use crate::{Kind, Price, Size, Trade, UnixNanos, fixed};
 use std::collections::VecDeque;
 
 /// Verdict on a record.
@@ -100,8 +100,10 @@ pub(super) struct Quoted {
     pub(super) ask: Option<(i128, i128)>,
 }
 
+/// A series of trades; or of readings, which are prints of size one that may set every price.
 #[derive(Debug, Clone)]
 pub(super) struct TradeSeries {
+    kind: Kind,
     name: Name,
     timeline: Timeline<TradeAccumulator>,
     /// Records that may still be amended or repeated, in order.
@@ -112,6 +114,7 @@ pub(super) struct TradeSeries {
 
 impl TradeSeries {
     pub(super) fn new(
+        kind: Kind,
         name: Name,
         intervals: &[Interval],
         times: Times,
@@ -119,6 +122,7 @@ impl TradeSeries {
         carries: bool,
     ) -> Self {
         Self {
+            kind,
             name,
             timeline: Timeline::new(intervals, times, calendar, carries),
             prints: VecDeque::new(),
@@ -236,9 +240,11 @@ impl Series for TradeSeries {
     }
 
     fn take(&mut self, market: Option<i64>, emit: &mut dyn FnMut(Bar)) {
-        let name = &self.name;
+        let (name, kind) = (&self.name, self.kind);
         let mut emit = |emitted: Emitted<'_, TradeAccumulator>| {
-            emit(bar(Kind::Trade, name, &emitted, trade_values(&emitted)))
+            let values =
+                if kind == Kind::Reading { reading_values(&emitted) } else { trade_values(&emitted) };
+            emit(bar(kind, name, &emitted, values))
         };
         match market {
             Some(market) => self.timeline.take(market, &mut emit),
@@ -268,6 +274,13 @@ fn trade_values(emitted: &Emitted<'_, TradeAccumulator>) -> Values {
         vwap: vwap(notional, volume),
         trades: acc.trades + after.trades,
     })
+}
+
+fn reading_values(emitted: &Emitted<'_, TradeAccumulator>) -> Values {
+    let acc = &emitted.acc;
+    let Some(first_max_min_last) = acc.prices.ohlc() else { return Values::Empty };
+    let sum = acc.notional.divided(fixed::ONE).filter(|sum| sum.abs() <= fixed::MAX).map(Price::from_raw);
+    Values::Readings(ReadingValues { first_max_min_last, sum, count: acc.trades })
 }
 
 #[derive(Debug, Clone)]

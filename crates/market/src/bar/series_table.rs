@@ -1,4 +1,4 @@
-//! All series of trades, or of quotes.
+//! All series of trades, of quotes or of readings.
 //!
 //! The state that decides whether to accept a record is small and contiguous (`SeriesState`): that of ten
 //! thousand series stays in the processor's cache. The series themselves are large. So accepted records wait,

@@ -5,15 +5,17 @@
 //!  "open":"167.4","high":"167.52","low":"167.4","close":"167.5","volume":"525557","vwap":"167.44…","trades":2031,
 //!  "late":0,"revision":0,"final":true,"complete":true}
 //! {… "kind":"quote" … "bid_open":…,"bid_high":…,"bid_low":…,"bid_close":…,"bid_size":…, the same with ask_ …}
+//! {… "kind":"reading" … "first":"21.5","max":"21.7","min":"21.4","last":"21.6","sum":"86.2","mean":"21.55","count":4, …}
 //! ```
 //! Prices, sizes and volume are exact decimals in strings; numbers that do not apply are omitted. A bar whose
 //! prints were all canceled has no prices: it is to be deleted.
 
-use crate::bar::{Bar, QuoteValues, TradeValues, Values};
+use crate::bar::{Bar, QuoteValues, ReadingValues, TradeValues, Values};
 use crate::{Kind, Price, Size, UnixNanos};
 use serde_json::{Map, Value};
 
 const OHLC: [&str; 4] = ["open", "high", "low", "close"];
+const READING: [&str; 4] = ["first", "max", "min", "last"];
 
 /// Message key of a bar: the same for all of its revisions, so that the topic can be compacted.
 #[must_use]
@@ -50,10 +52,21 @@ pub fn to_json(bar: &Bar) -> Map<String, Value> {
                 text(&format!("{side}_size"), size.to_string());
             }
         }
+        Values::Readings(readings) => {
+            let values = readings.first_max_min_last;
+            READING.iter().zip(values).for_each(|(name, value)| text(name, value.to_string()));
+            for (name, value) in [("sum", readings.sum), ("mean", readings.mean())] {
+                if let Some(value) = value {
+                    text(name, value.to_string());
+                }
+            }
+        }
         Values::Empty => {}
     }
-    if let Values::Trades(trades) = &bar.values {
-        map.insert("trades".to_owned(), trades.trades.into());
+    match &bar.values {
+        Values::Trades(trades) => drop(map.insert("trades".to_owned(), trades.trades.into())),
+        Values::Readings(readings) => drop(map.insert("count".to_owned(), readings.count.into())),
+        Values::Quotes(_) | Values::Empty => {}
     }
     map.insert("late".to_owned(), bar.late.into());
     map.insert("revision".to_owned(), bar.revision.into());
@@ -99,7 +112,13 @@ pub fn from_json(bytes: &[u8]) -> Result<Bar, String> {
             (None, None) => Values::Empty,
             (bid, ask) => Values::Quotes(QuoteValues { bid, ask }),
         },
-        Kind::Reading => return Err("there are no bars of readings".to_owned()),
+        Kind::Reading if !map.contains_key("first") => Values::Empty,
+        // The mean follows from sum and count.
+        Kind::Reading => Values::Readings(ReadingValues {
+            first_max_min_last: [price("first")?, price("max")?, price("min")?, price("last")?],
+            sum: map.contains_key("sum").then(|| price("sum")).transpose()?,
+            count: number("count")?,
+        }),
     };
     Ok(Bar {
         kind,
@@ -125,6 +144,7 @@ mod tests {
         let lines = [
             r#"{"symbol":"SPY","feed":"lean.sip","kind":"trade","interval":"1m","start":"2013-10-08T13:30:00Z","open":"167.4","high":"167.52","low":"167.4","close":"167.5","volume":"525557","vwap":"167.441234567","trades":2031,"late":1,"revision":2,"final":true,"complete":true}"#,
             r#"{"symbol":"BTC/USD","feed":"kraken","kind":"quote","interval":"1s","start":"2013-10-08T13:30:00Z","bid_open":"1","bid_high":"2","bid_low":"0.5","bid_close":"1.5","bid_size":"0.001","late":0,"revision":0,"final":false,"complete":false}"#,
+            r#"{"symbol":"boiler.temperature","feed":"mqtt","kind":"reading","interval":"1m","start":"2013-10-08T13:30:00Z","first":"-1","max":"2","min":"-1","last":"0.5","sum":"1.5","mean":"0.5","count":3,"late":0,"revision":0,"final":true,"complete":true}"#,
             r#"{"symbol":"X","feed":"f","kind":"trade","interval":"1d","start":"2013-10-08T04:00:00Z","late":0,"revision":1,"final":false,"complete":true}"#,
         ];
         for line in lines {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod feeds;
+mod readings;
 
 use market::bar::{
     Aggregator, AggregatorSettings, Bar, Feed, LowWatermarks, StreamPosition, Values, Verdict,

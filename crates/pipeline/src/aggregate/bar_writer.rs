@@ -120,7 +120,7 @@ impl BarWriter<'_> {
         for interval in self.intervals {
             // A bar that started earlier may overlap it.
             let length = interval.nanos().unwrap_or(25 * 60 * MINUTE);
-            for kind in Kind::MARKET {
+            for kind in Kind::ALL {
                 let scan = BarScan {
                     kind,
                     symbol: recheck.symbol.clone(),

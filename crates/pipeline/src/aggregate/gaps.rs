@@ -117,7 +117,7 @@ impl Gaps {
         if !ledger.holes.is_empty() {
             let mut late = Vec::new();
             topics.read_all(&[names.late()], &mut |message| {
-                let read = Kind::MARKET.iter().find_map(|kind| json::decode(*kind, message.payload()));
+                let read = Kind::ALL.iter().find_map(|kind| json::decode(*kind, message.payload()));
                 if let Some(record) = read.filter(|record| ledger.misses(record)) {
                     late.push((whose(&record), record.ts().0.div_euclid(SECOND)));
                 }

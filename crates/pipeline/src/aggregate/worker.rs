@@ -36,8 +36,9 @@ pub(super) struct Part {
     next: i64,
     /// What was last saved and committed of it.
     checkpoint: Checkpoint,
-    /// Number of duplicates reported so far.
+    /// Numbers of duplicates, and of readings without a number, reported so far.
     duplicates: u64,
+    not_numeric: u64,
 }
 
 pub(super) struct AggregationWorker<'a> {
@@ -140,7 +141,13 @@ impl AggregationWorker<'_> {
                 let checkpoint = Checkpoint { position: None, low_watermarks: low_watermarks.clone() };
                 let aggregator =
                     Aggregator::new(self.settings.bars.clone()).with_low_watermarks(low_watermarks);
-                self.parts.entry(partition).or_insert(Part { aggregator, next: 0, checkpoint, duplicates: 0 })
+                self.parts.entry(partition).or_insert(Part {
+                    aggregator,
+                    next: 0,
+                    checkpoint,
+                    duplicates: 0,
+                    not_numeric: 0,
+                })
             }
         };
         part.next = offset + 1;
@@ -196,9 +203,10 @@ impl AggregationWorker<'_> {
         let (emitted, gaps) = (&mut self.emitted, &mut self.gaps);
         for part in self.parts.values_mut() {
             part.aggregator.take(idle, &mut |bar| keep(emitted, gaps, bar));
-            let duplicates = part.aggregator.counts().duplicates;
-            self.telemetry.add(&self.telemetry.duplicates, duplicates - part.duplicates);
-            part.duplicates = duplicates;
+            let (counts, telemetry) = (part.aggregator.counts(), self.telemetry);
+            telemetry.add(&telemetry.duplicates, counts.duplicates - part.duplicates);
+            telemetry.add(&telemetry.not_numeric, counts.not_numeric - part.not_numeric);
+            (part.duplicates, part.not_numeric) = (counts.duplicates, counts.not_numeric);
         }
         Ok(())
     }

@@ -19,6 +19,8 @@ pub(crate) enum What {
     Bars,
     /// Bars of bid and ask
     QuoteBars,
+    /// First, highest, lowest, last, sum, mean and count of the readings of an interval
+    ReadingBars,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -26,7 +28,7 @@ pub(crate) struct QueryOptions {
     /// Kind of rows
     #[arg(value_enum)]
     pub(crate) what: What,
-    /// One or more symbols: SPY or SPY,IBM; of readings one series, for example boiler-7.temperature
+    /// One or more symbols: SPY or SPY,IBM; of readings and their bars one series, for example boiler-7.temperature
     #[arg(value_delimiter = ',', required = true, value_name = "SYMBOL")]
     pub(crate) symbols: Vec<String>,
     #[command(flatten)]

@@ -67,6 +67,10 @@ pub(crate) fn summary(telemetry: &Telemetry) {
         (&telemetry.late, "arrived after their bars were final; they are on the late topic with the reason"),
         (&telemetry.duplicates, "were duplicates"),
         (&telemetry.unreadable, "are not records; `consume` keeps them as dead letters"),
+        (
+            &telemetry.not_numeric,
+            "are readings of text, or floats beyond 18 decimals or 1e20: they are in no bar",
+        ),
     ] {
         if telemetry.get(count) > 0 {
             println!("    {} {text}", get(count));

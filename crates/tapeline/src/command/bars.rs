@@ -1,4 +1,4 @@
-//! Bars for `query` and `plot`: read from the store, or rebuilt from its trades; adjusted.
+//! Bars for `query` and `plot`: read from the store, or rebuilt from its records; adjusted.
 
 use crate::cli::BarOptions;
 use crate::context::Context;
@@ -91,11 +91,17 @@ pub(crate) fn each(
 
 /// Message for an empty result.
 pub(crate) fn none(store: &dyn Store, kind: Kind, symbol: &str, options: &BarOptions) -> String {
-    let (what, place) = (if kind == Kind::Trade { "bars" } else { "quote bars" }, store.describe());
+    let what = match kind {
+        Kind::Trade => "bars",
+        Kind::Quote => "quote bars",
+        Kind::Reading => "reading bars",
+    };
+    let place = store.describe();
     let of = options.feed.as_ref().map(|feed| format!(" of feed {feed}")).unwrap_or_default();
     let rebuild = match kind {
         Kind::Trade => ", or from the stored trades: --policy lean|sip|all|official",
-        Kind::Quote | Kind::Reading => "",
+        Kind::Reading => ", or from the stored readings: --policy all",
+        Kind::Quote => "",
     };
     format!(
         "no {} {what} of {symbol}{of} in that time range in {place}; build them from the topic: tapeline aggregate --until-end \
@@ -116,7 +122,12 @@ fn rebuild(
 ) -> Result<Vec<Bar>> {
     let mut settings = open::bars(&context.config)?;
     settings.intervals = vec![options.interval()];
-    settings.feeds.iter_mut().for_each(|feed| feed.policy = policy.clone());
+    for feed in &mut settings.feeds {
+        feed.policy = policy.clone();
+        if kind == Kind::Reading {
+            feed.calendar = Calendar::ALWAYS;
+        }
+    }
     // A bar needs all of its records, and what carries over into it, whatever part of it was requested.
     let (first, last) = settings.reading_span(from, to);
     let start_of_first = |feed: &str| match from.0 {

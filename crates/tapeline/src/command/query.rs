@@ -25,6 +25,7 @@ pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode>
         What::Readings => (Kind::Reading, false),
         What::Bars => (Kind::Trade, true),
         What::QuoteBars => (Kind::Quote, true),
+        What::ReadingBars => (Kind::Reading, true),
     };
     if let Some(flag) = options.bars.about_bars().filter(|_| !of_bars) {
         usage(&format!("{flag} applies only to bars: `query {}` does not support it", kind.plural()));

@@ -90,6 +90,23 @@ const QUOTE_BARS: [Column; 17] = [
     required("complete", Type::Flag),
 ];
 
+const READING_BARS: [Column; 14] = [
+    required("start", Type::Start),
+    required("series", Type::Text),
+    required("feed", Type::Text),
+    required("interval", Type::Text),
+    required("first", Type::Decimal),
+    required("max", Type::Decimal),
+    required("min", Type::Decimal),
+    required("last", Type::Decimal),
+    optional("sum", Type::Decimal),
+    optional("mean", Type::Average),
+    required("count", Type::Integer),
+    required("revision", Type::Integer),
+    required("final", Type::Flag),
+    required("complete", Type::Flag),
+];
+
 /// The columns of trades, quotes or readings: those of the description of their kind.
 pub(crate) fn of_records(kind: Kind) -> &'static [Column] {
     static COLUMNS: [OnceLock<Vec<Column>>; Kind::COUNT] = [const { OnceLock::new() }; Kind::COUNT];
@@ -109,13 +126,12 @@ fn column(column: &table::Column) -> Column {
     Column { name: column.name, of, required: column.presence == Presence::Always }
 }
 
-/// The columns of bars of trades or of quotes.
+/// The columns of bars of a kind.
 pub(crate) fn of_bars(kind: Kind) -> &'static [Column] {
     match kind {
         Kind::Trade => &BARS,
         Kind::Quote => &QUOTE_BARS,
-        // There are no bars of readings.
-        Kind::Reading => &[],
+        Kind::Reading => &READING_BARS,
     }
 }
 
@@ -164,6 +180,12 @@ pub(crate) fn bar<'a>(bar: &'a Bar, interval: &'a str, out: &mut Vec<Value<'a>>)
                     None => out.extend([Value::Absent; 5]),
                 }
             }
+        }
+        Values::Readings(values) => {
+            out.extend(values.first_max_min_last.map(Value::Price));
+            out.push(values.sum.map_or(Value::Absent, Value::Price));
+            out.push(values.mean().map_or(Value::Absent, Value::Price));
+            out.push(Value::Integer(i64::try_from(values.count).unwrap_or(i64::MAX)));
         }
         // Stores contain no bar without prices.
         Values::Empty => out.resize(of_bars(bar.kind).len() - 3, Value::Absent),

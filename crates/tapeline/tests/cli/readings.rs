@@ -56,6 +56,13 @@ fn lines_go_through_topic_and_store_and_are_verified() {
         text.contains(r#""value":"-3""#) && text.contains(r#""type":"integer""#) && !text.contains("192"),
         "{text}"
     );
+    let of_day = ["query", "reading-bars", "a.temperature", "--interval", "1d", "--format", "csv"];
+    let (_, text) = call(&of_day, store);
+    assert_eq!(
+        text,
+        "start,series,feed,interval,first,max,min,last,sum,mean,count,revision,final,complete\n\
+         2026-01-05T00:00:00.000000000Z,a.temperature,plant,1d,21.5,21.75,21.5,21.75,43.25,21.625,2,0,true,true\n"
+    );
     let (_, text) = call(&["count", "--format", "csv"], store);
     assert_eq!(
         text,

@@ -3,7 +3,7 @@
 use super::write::is_invalid;
 use super::{CassandraStore, explain, schema};
 use futures_util::StreamExt;
-use market::bar::{Bar, QuoteValues, TradeValues, Values};
+use market::bar::{Bar, QuoteValues, ReadingValues, TradeValues, Values};
 use market::interval::Interval;
 use market::record::{EARLIEST, LATEST};
 use market::{Kind, Price, Size, UnixNanos, fixed};
@@ -64,11 +64,30 @@ pub(super) const QUOTE_BARS: &[(&str, &str)] = &[
     ("complete", "boolean"),
 ];
 
+/// The same for bars of readings.
+pub(super) const READING_BARS: &[(&str, &str)] = &[
+    ("symbol", "text partition_key"),
+    ("interval", "text partition_key"),
+    ("period", "timestamp partition_key"),
+    ("start", "timestamp clustering"),
+    ("feed", "text clustering"),
+    ("first", "decimal"),
+    ("max", "decimal"),
+    ("min", "decimal"),
+    ("last", "decimal"),
+    ("sum", "decimal"),
+    ("count", "bigint"),
+    ("late", "int"),
+    ("revision", "int"),
+    ("final", "boolean"),
+    ("complete", "boolean"),
+];
+
 const fn table(kind: Kind) -> (&'static str, &'static [(&'static str, &'static str)]) {
     match kind {
         Kind::Trade => ("bars", BARS),
         Kind::Quote => ("quote_bars", QUOTE_BARS),
-        Kind::Reading => ("", &[]),
+        Kind::Reading => ("reading_bars", READING_BARS),
     }
 }
 
@@ -117,6 +136,11 @@ fn cells(bar: &Bar) -> Cells {
                 }
             }
         }
+        Values::Readings(values) => {
+            out.extend(values.first_max_min_last.map(price));
+            out.push(values.sum.map_or(CqlValue::Empty, price));
+            out.push(CqlValue::BigInt(i64::try_from(values.count).unwrap_or(i64::MAX)));
+        }
         Values::Empty => return out,
     }
     let small = |n: u32| CqlValue::Int(i32::try_from(n).unwrap_or(i32::MAX));
@@ -140,7 +164,7 @@ async fn statements<'s>(session: &Session, store: &'s CassandraStore) -> Result<
         return Ok(ready);
     }
     let mut made = Vec::new();
-    for kind in Kind::MARKET {
+    for kind in Kind::ALL {
         schema::may_write(session, &store.keyspace, &store.describe(), table(kind).0).await?;
         let (columns, place) = (names(kind), format!("{}.{}", store.keyspace, table(kind).0));
         let marks = vec!["?"; columns.len()].join(", ");
@@ -270,10 +294,6 @@ pub(super) fn scan(
     scan: &BarScan,
     sink: &mut dyn FnMut(Bar) -> ControlFlow<()>,
 ) -> Result<()> {
-    if scan.kind == Kind::Reading {
-        // There are none.
-        return Ok(());
-    }
     let (runtime, session) = store.session()?;
     let place = format!("read bars of {}", store.describe());
     runtime.block_on(async {
@@ -370,7 +390,11 @@ fn bar(scan: &BarScan, row: Row) -> Option<Bar> {
             trades: cells.next()?.as_bigint()?.unsigned_abs(),
         }),
         Kind::Quote => Values::Quotes(QuoteValues { bid: cells.side(), ask: cells.side() }),
-        Kind::Reading => return None,
+        Kind::Reading => Values::Readings(ReadingValues {
+            first_max_min_last: cells.ohlc()?,
+            sum: cells.price(),
+            count: cells.next()?.as_bigint()?.unsigned_abs(),
+        }),
     };
     Some(Bar {
         kind: scan.kind,

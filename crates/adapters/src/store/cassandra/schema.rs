@@ -1,6 +1,6 @@
 //! Keyspace, tables, migrations, and checks of existing tables.
 
-use super::bars::{BARS, QUOTE_BARS};
+use super::bars::{BARS, QUOTE_BARS, READING_BARS};
 use super::directory::{self, DIRECTORY};
 use super::{CassandraStore, explain, table};
 use crate::store::first_difference;
@@ -42,13 +42,14 @@ fn migrations(keyspace: &str, retention_days: u32) -> Vec<Vec<String>> {
             table::create(keyspace, Kind::Reading, retention_days),
             directory::create(keyspace, retention_days),
         ],
+        vec![create_bars(keyspace, "reading_bars", READING_BARS)],
     ]
 }
 
 /// The version from which on the directory is kept.
 const DIRECTORY_VERSION: i32 = 4;
 /// The version after all migrations.
-const VERSION: i32 = 4;
+const VERSION: i32 = 5;
 
 /// A statement that the cluster understands and rejects is not retried: a wrong replication factor stays wrong.
 fn refused(place: &str, error: &ExecutionError) -> Error {
@@ -204,7 +205,12 @@ fn tables() -> Vec<(&'static str, Vec<(String, String)>)> {
         columns.iter().map(|(name, class)| ((*name).to_owned(), (*class).to_owned())).collect()
     };
     let records = Kind::ALL.into_iter().map(|kind| (kind.plural(), table::wanted(kind)));
-    let others = [("bars", BARS), ("quote_bars", QUOTE_BARS), ("directory", DIRECTORY)];
+    let others = [
+        ("bars", BARS),
+        ("quote_bars", QUOTE_BARS),
+        ("reading_bars", READING_BARS),
+        ("directory", DIRECTORY),
+    ];
     records.chain(others.map(|(name, columns)| (name, fixed(columns)))).collect()
 }
 

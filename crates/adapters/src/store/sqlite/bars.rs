@@ -1,14 +1,14 @@
 //! Bars in the SQLite store: prices, sizes and volume as decimal text.
 
 use super::table::decimal;
-use market::bar::{Bar, QuoteValues, TradeValues, Values};
+use market::bar::{Bar, QuoteValues, ReadingValues, TradeValues, Values};
 use market::{Kind, Price, Size, UnixNanos};
 use ports::store::BarScan;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 use std::ops::ControlFlow;
 
-/// The tables.
+/// The tables of the kinds that come from markets.
 pub(super) const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS bars (
     symbol TEXT NOT NULL, interval TEXT NOT NULL, start INTEGER NOT NULL, feed TEXT NOT NULL,
@@ -24,12 +24,22 @@ CREATE TABLE IF NOT EXISTS quote_bars (
     PRIMARY KEY (symbol, interval, start, feed)) WITHOUT ROWID;
 ";
 
-/// The table of bars of a kind; readings have none.
-const fn table(kind: Kind) -> Option<&'static str> {
+/// The table of readings.
+pub(super) const READING_TABLE: &str = "
+CREATE TABLE IF NOT EXISTS reading_bars (
+    symbol TEXT NOT NULL, interval TEXT NOT NULL, start INTEGER NOT NULL, feed TEXT NOT NULL,
+    first TEXT NOT NULL, max TEXT NOT NULL, min TEXT NOT NULL, last TEXT NOT NULL,
+    sum TEXT, count INTEGER NOT NULL,
+    late INTEGER NOT NULL, revision INTEGER NOT NULL, final INTEGER NOT NULL, complete INTEGER NOT NULL,
+    PRIMARY KEY (symbol, interval, start, feed)) WITHOUT ROWID;
+";
+
+/// The table of bars of a kind.
+const fn table(kind: Kind) -> &'static str {
     match kind {
-        Kind::Trade => Some("bars"),
-        Kind::Quote => Some("quote_bars"),
-        Kind::Reading => None,
+        Kind::Trade => "bars",
+        Kind::Quote => "quote_bars",
+        Kind::Reading => "reading_bars",
     }
 }
 
@@ -78,10 +88,32 @@ pub(super) fn write(connection: &Connection, bars: &[Bar]) -> rusqlite::Result<(
                     ask[1], ask[2], ask[3], ask[4], late, revision, is_final, complete
                 ])?;
             }
+            Values::Readings(values) => {
+                let [first, max, min, last] = values.first_max_min_last.map(|value| value.to_string());
+                tx.prepare_cached(
+                    "INSERT OR REPLACE INTO reading_bars VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                )?
+                .execute(params![
+                    bar.symbol,
+                    interval,
+                    start,
+                    bar.feed,
+                    first,
+                    max,
+                    min,
+                    last,
+                    values.sum.map(|sum| sum.to_string()),
+                    i64::try_from(values.count).unwrap_or(i64::MAX),
+                    late,
+                    revision,
+                    is_final,
+                    complete
+                ])?;
+            }
             Values::Empty => {
-                let Some(table) = table(bar.kind) else { continue };
                 let text = format!(
-                    "DELETE FROM {table} WHERE symbol = ? AND interval = ? AND start = ? AND feed = ?"
+                    "DELETE FROM {} WHERE symbol = ? AND interval = ? AND start = ? AND feed = ?",
+                    table(bar.kind)
                 );
                 tx.prepare_cached(&text)?.execute(params![bar.symbol, interval, start, bar.feed])?;
             }
@@ -95,7 +127,7 @@ pub(super) fn scan(
     scan: &BarScan,
     sink: &mut dyn FnMut(Bar) -> ControlFlow<()>,
 ) -> rusqlite::Result<()> {
-    let Some(table) = table(scan.kind) else { return Ok(()) };
+    let table = table(scan.kind);
     let mut statement = connection.prepare(&format!(
         "SELECT * FROM {table} WHERE symbol = ?1 AND interval = ?2 AND start >= ?3 AND start < ?4 AND (?5 IS NULL OR feed = ?5)
          ORDER BY start, feed LIMIT ?6"
@@ -140,7 +172,14 @@ fn bar(scan: &BarScan, row: &Row<'_>) -> rusqlite::Result<Bar> {
             };
             (Values::Quotes(QuoteValues { bid: side(4)?, ask: side(9)? }), 14)
         }
-        Kind::Reading => return Err(rusqlite::Error::QueryReturnedNoRows),
+        Kind::Reading => {
+            let values = ReadingValues {
+                first_max_min_last: [price(4)?, price(5)?, price(6)?, price(7)?],
+                sum: if absent(8)? { None } else { Some(price(8)?) },
+                count: row.get::<_, i64>(9)?.unsigned_abs(),
+            };
+            (Values::Readings(values), 10)
+        }
     };
     Ok(Bar {
         kind: scan.kind,

@@ -12,17 +12,21 @@ use rusqlite::{Connection, params};
 const FIRST_VERSION: usize = 3;
 
 /// The version after all migrations.
-const VERSION: usize = 4;
+const VERSION: usize = 5;
 
 /// Migrations, oldest first, from [`FIRST_VERSION`] on; `user_version` is the version of the last one applied.
 fn migrations() -> [String; VERSION - FIRST_VERSION + 1] {
     let tables = |kinds: &[Kind]| kinds.iter().map(|kind| table::create(kind.table())).collect::<String>();
-    [tables(&Kind::MARKET) + bars::TABLES, tables(&[Kind::Reading]) + DIRECTORY]
+    [
+        tables(&Kind::MARKET) + bars::TABLES,
+        tables(&[Kind::Reading]) + DIRECTORY,
+        bars::READING_TABLE.to_owned(),
+    ]
 }
 
 /// The tables of a store.
 fn table_names() -> impl Iterator<Item = &'static str> {
-    Kind::ALL.map(Kind::plural).into_iter().chain(["bars", "quote_bars", "directory"])
+    Kind::ALL.map(Kind::plural).into_iter().chain(["bars", "quote_bars", "reading_bars", "directory"])
 }
 
 /// The first and last bucket of each kind, symbol and feed.
