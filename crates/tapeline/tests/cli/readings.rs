@@ -61,7 +61,7 @@ fn lines_go_through_topic_and_store_and_are_verified() {
     assert_eq!(
         text,
         "start,series,feed,interval,first,max,min,last,sum,mean,count,revision,final,complete\n\
-         2026-01-05T00:00:00.000000000Z,a.temperature,plant,1d,21.5,21.75,21.5,21.75,43.25,21.625,2,0,true,true\n"
+         2026-01-05T00:00:00Z,a.temperature,plant,1d,21.5,21.75,21.5,21.75,43.25,21.625,2,0,true,true\n"
     );
     let (_, text) = call(&["count", "--format", "csv"], store);
     assert_eq!(
