@@ -51,8 +51,8 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 
 /// Builds the program as the tests build it and returns its path.
 pub(crate) fn program() -> Result<PathBuf> {
-    // The whole workspace, not `-p tapeline`: with other features the C libraries would be built twice.
-    run(&mut cargo(&["build", "--profile", "ci", "--workspace", "--bin", "tapeline"]))?;
+    // With the tests: their dependencies enable features, and with others the C libraries would be built twice.
+    run(&mut cargo(&["test", "--profile", "ci", "--workspace", "--no-run"]))?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     Ok(target.join("ci/tapeline"))
 }

@@ -97,7 +97,7 @@ export class Proof {
       { title: "Cause", class: "wrap", cell: (gap) => [gap.cause, gap.note].filter(Boolean).join("; still open: ") + (gap.offsets ? ` (${gap.offsets.topic}/${gap.offsets.partition}, offsets ${gap.offsets.from} to ${gap.offsets.to ?? "unknown"})` : "") },
     ];
     const open = rows.filter((gap) => gap.state === "open").length;
-    return table(columns, [...rows].reverse(), { caption: `${rows.length} gaps, ${open} open, newest first` });
+    return table(columns, [...rows].reverse(), { caption: `${rows.length === 1 ? "1 gap" : `${rows.length} gaps`}, ${open} open, newest first` });
   }
 
   #letterTable(rows) {
