@@ -16,6 +16,7 @@ mod monitor;
 mod mqtt;
 mod plots;
 mod poll;
+mod prometheus;
 mod proxy;
 mod readings;
 mod real;
