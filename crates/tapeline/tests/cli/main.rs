@@ -15,6 +15,7 @@ mod live;
 mod monitor;
 mod mqtt;
 mod plots;
+mod poison;
 mod poll;
 mod prometheus;
 mod proxy;
