@@ -7,20 +7,23 @@ from pathlib import Path
 
 KAFKA, CASSANDRA, NAME, VERB, *WORDS = sys.argv[1:]
 TRADES = f"{NAME}.trades"
+PATIENCE = 120
 
 
 def admin():
     from kafka.admin import KafkaAdminClient
-    return KafkaAdminClient(bootstrap_servers=KAFKA)
+    return KafkaAdminClient(bootstrap_servers=KAFKA, request_timeout_ms=PATIENCE * 1000)
 
 
 def session(keyspace=NAME):
     from cassandra.cluster import Cluster
     from cassandra.policies import RoundRobinPolicy
     host, port = CASSANDRA.split(":")
-    cluster = Cluster([host], port=int(port), load_balancing_policy=RoundRobinPolicy(), protocol_version=5)
+    # A server that was just killed under load is slow.
+    cluster = Cluster([host], port=int(port), load_balancing_policy=RoundRobinPolicy(), protocol_version=5,
+                      connect_timeout=PATIENCE, control_connection_timeout=PATIENCE)
     session = cluster.connect(keyspace)
-    session.default_timeout = 60
+    session.default_timeout = PATIENCE
     return session
 
 
