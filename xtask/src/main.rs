@@ -24,7 +24,7 @@ const HELP: &str = "cargo xtask
   ci                         everything that CI runs: fmt, clippy, docs, deny, all tests, the demo
   bench [NAME …]             benchmarks against peers and ceiling (store, topic, bars, decode, live, latency, ...)
   prove [DIR]                proof on real servers: every trade and quote of a tape folder, with kills; see docs/guarantee.md
-  chaos [--faults N] [--seed S] [--minutes M] [--nodes 3] [--only WORD,…]
+  chaos [--faults N] [--seed S] [--minutes M] [--nodes 3] [--symbols A,B] [--only WORD,…]
                              faults against real servers under load: kills, pauses, restarts, lost topics; see docs/guarantee.md
   soak [--minutes N] [--seed S]  the same for a time: an hour by default
   fuzz [--seconds N] [DECODER …]  fuzz all decoders, ten minutes each by default (libFuzzer; needs a C++ compiler)

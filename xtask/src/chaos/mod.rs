@@ -18,7 +18,7 @@ use options::Options;
 use plan::Plan;
 use program::Place;
 use report::Report;
-use round::Ground;
+use round::{FEW, Ground};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
@@ -51,7 +51,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         kafka: stack.kafka_address(),
         cassandra: stack.cassandra_address(),
         name: "chaos".to_owned(),
-        symbols: "all",
+        symbols: options.symbols.clone(),
         tape: fs::canonicalize(TAPE).with_context(|| format!("find {TAPE}"))?,
         logs: fs::canonicalize(logs)?,
         replication: options.nodes,
@@ -86,11 +86,11 @@ fn rounds(options: &Options, plan: &mut Plan, mut ground: Ground<'_>, report: &m
     for words in [vec!["init"], vec!["run", "--source", &place.source("max")]] {
         place.must(&words)?;
     }
-    let calm = ground.bars_of(&place)?;
-    ground.bars.insert("all", calm);
-    let two = Place { symbols: "IBM,AIG", ..place.clone() };
-    let calm = ground.bars_of(&two)?;
-    ground.bars.insert("IBM,AIG", calm);
+    for symbols in [options.symbols.as_str(), FEW] {
+        let place = Place { symbols: symbols.to_owned(), ..place.clone() };
+        let calm = ground.bars_of(&place)?;
+        ground.bars.insert(place.symbols, calm);
+    }
     faults::admin(&ground.python.to_path_buf(), &place, &["drop"])?;
     for number in 0.. {
         let left = options.faults.saturating_sub(report.faults());

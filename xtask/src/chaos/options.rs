@@ -14,6 +14,8 @@ pub(crate) struct Options {
     pub(crate) limit: Option<Duration>,
     /// Brokers, and Cassandra nodes.
     pub(crate) nodes: u8,
+    /// Symbols of the tape, separated by commas, or `all`; they include those of [`super::round::FEW`].
+    pub(crate) symbols: String,
     /// Only faults with one of these words in their name.
     pub(crate) only: Vec<String>,
 }
@@ -21,13 +23,15 @@ pub(crate) struct Options {
 impl Options {
     /// `chaos`: 200 faults unless told otherwise.
     pub(crate) fn chaos(words: &[&str]) -> Result<Self> {
-        Self { faults: 200, seed: 1, limit: None, nodes: 1, only: Vec::new() }.with(words)
+        Self { faults: 200, seed: 1, limit: None, nodes: 1, symbols: "all".to_owned(), only: Vec::new() }
+            .with(words)
     }
 
     /// `soak`: an hour unless told otherwise.
     pub(crate) fn soak(words: &[&str]) -> Result<Self> {
         let limit = Some(Duration::from_secs(3_600));
-        Self { faults: usize::MAX, seed: 1, limit, nodes: 1, only: Vec::new() }.with(words)
+        Self { faults: usize::MAX, seed: 1, limit, nodes: 1, symbols: "all".to_owned(), only: Vec::new() }
+            .with(words)
     }
 
     fn with(mut self, words: &[&str]) -> Result<Self> {
@@ -40,8 +44,11 @@ impl Options {
                 "--seed" => self.seed = number()?,
                 "--minutes" => self.limit = Some(Duration::from_secs(number()? * 60)),
                 "--nodes" => self.nodes = u8::try_from(number()?)?,
+                "--symbols" => self.symbols = (*value).to_owned(),
                 "--only" => self.only = value.split(',').map(str::to_owned).collect(),
-                _ => bail!("unknown option {name}: expected --faults, --seed, --minutes, --nodes or --only"),
+                _ => bail!(
+                    "unknown option {name}: expected --faults, --seed, --minutes, --nodes, --symbols or --only"
+                ),
             }
         }
         Ok(self)

@@ -18,7 +18,7 @@ pub(crate) struct Place {
     /// Prefix of topics, group and keyspace.
     pub(crate) name: String,
     /// Symbols of the tape, or `all`.
-    pub(crate) symbols: &'static str,
+    pub(crate) symbols: String,
     /// Folder of the tape.
     pub(crate) tape: PathBuf,
     /// Where logs go.
