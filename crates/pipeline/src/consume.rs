@@ -70,7 +70,7 @@ pub fn run(
     stop: &CancelToken,
     until_end: &AtomicBool,
 ) -> Result<ConsumeReport> {
-    // The servers were there a moment ago: from now on they are waited for without end.
+    // The servers were there a moment ago: from now on they are waited for indefinitely.
     let writer = retry(stop, Port::Store, "open the store", || store.writer(stop))?;
     let dead_letter_producer = retry(stop, Port::Topic, "open a producer", || topics.producer())?;
     let records = settings.names.all_records();

@@ -1,7 +1,7 @@
 //! `cargo xtask chaos` and `soak`: faults against real Kafka and Cassandra under load, in an order that a seed decides.
 //!
 //! A round plays a tape into fresh topics and a fresh keyspace while its faults happen one after the other; then source,
-//! topic and store are compared by `tapeline verify` and by other people's clients, and bars with those of an undisturbed
+//! topic and store are compared by `tapeline verify` and by independent clients, and bars with those of an undisturbed
 //! run. A fault that destroys messages has a round of its own: what it destroys must be reported.
 
 mod faults;

@@ -21,13 +21,13 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// `chaos`: 200 faults unless told otherwise.
+    /// `chaos`: 200 faults by default.
     pub(crate) fn chaos(words: &[&str]) -> Result<Self> {
         Self { faults: 200, seed: 1, limit: None, nodes: 1, symbols: "all".to_owned(), only: Vec::new() }
             .with(words)
     }
 
-    /// `soak`: an hour unless told otherwise.
+    /// `soak`: an hour by default.
     pub(crate) fn soak(words: &[&str]) -> Result<Self> {
         let limit = Some(Duration::from_secs(3_600));
         Self { faults: usize::MAX, seed: 1, limit, nodes: 1, symbols: "all".to_owned(), only: Vec::new() }

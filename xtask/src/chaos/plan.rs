@@ -134,7 +134,7 @@ const PER_ROUND: usize = 14;
 /// The steps of one round.
 pub(crate) type Round = Vec<Step>;
 
-/// The rounds, without end: four mixed ones, then one of a fault that is alone.
+/// The rounds: two mixed ones, then one of a fault that is alone, and so on.
 pub(crate) struct Plan {
     random: Random,
     mixed: Vec<Fault>,

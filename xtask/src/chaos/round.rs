@@ -13,7 +13,7 @@ use std::time::Duration;
 /// Symbols of a round whose fault is alone: it needs no long tape.
 pub(crate) const FEW: &str = "IBM,AIG";
 /// Ports of the processes' metrics, one above the other.
-const METRICS: u16 = 49_464;
+const METRICS: u16 = 17_464;
 
 /// One injected fault.
 #[derive(Debug)]
@@ -122,7 +122,7 @@ impl Ground<'_> {
     ) -> Result<()> {
         let source = place.source("max");
         if repairs {
-            // The fault removed stored values: `verify` must see that, and its own advice must mend it.
+            // The fault removed stored values: `verify` must see that, and its own advice must restore them.
             let (code, text) = place.run(&["verify", "--source", &source])?;
             ensure!(code == 3 || code == 0, "verify: exit {code}\n{text}");
             if code == 3 {

@@ -13,7 +13,7 @@ impl Stack {
         crate::shell::output(Command::new("kill").args([signal, &pid.to_string()])).map(drop)
     }
 
-    /// Waits until a node that was told to end has ended, and its port is free.
+    /// Waits until a node that was signalled has ended, and its port is free.
     pub(crate) fn wait_until_gone(&self, kind: &'static str, number: u8) -> Result<()> {
         let (node, start) = (self.node(kind, number), Instant::now());
         while node.pid().is_some() || self.ready(&node) {

@@ -56,9 +56,10 @@ pub(crate) fn guarded() -> Result<Stack> {
     Ok(Stack { access: Access::Guarded, ..Stack::new("target/stack/guarded", 1, 29092, 29042)? })
 }
 
-/// The stack of `cargo xtask chaos`.
+/// The stack of `cargo xtask chaos`. Its ports are below those of outgoing connections: while a server is down, a client that
+/// connects to it again and again could be given the very port as its own.
 pub(crate) fn for_chaos(nodes: u8) -> Result<Stack> {
-    Stack::new("target/stack/chaos", nodes, 39092, 39042)
+    Stack::new("target/stack/chaos", nodes, 17092, 17042)
 }
 
 /// The benchmark stack: Cassandra with its packaged settings.

@@ -29,7 +29,7 @@ fn trade(symbol: &str, id: &str, n: u64) -> Value {
 
 /// How a kind of bad message is corrected.
 #[derive(Clone, Copy, PartialEq)]
-enum Mend {
+enum Fix {
     /// It is published with the right headers.
     Headers,
     /// The store accepts it after its rule was removed.
@@ -41,8 +41,8 @@ enum Mend {
 type Headers = &'static [(&'static str, &'static [u8])];
 const TRADE: Headers = &[("kind", b"trade"), ("schema", b"2")];
 
-/// A kind of bad message: how it is mended, part of the reason it is listed with, its headers, and its text.
-struct Bad(Mend, &'static str, Headers, fn(Value) -> Vec<u8>);
+/// A kind of bad message: how it is fixed, part of the reason it is listed with, its headers, and its text.
+struct Bad(Fix, &'static str, Headers, fn(Value) -> Vec<u8>);
 
 fn with(mut trade: Value, field: &str, value: Value) -> Vec<u8> {
     trade[field] = value;
@@ -61,30 +61,30 @@ fn cut(trade: Value) -> Vec<u8> {
 }
 
 const KINDS: [Bad; 20] = [
-    Bad(Mend::Headers, "missing `schema` header", &[], |trade| trade.to_string().into()),
-    Bad(Mend::Headers, "missing `schema` header", &[("kind", b"trade")], |trade| trade.to_string().into()),
-    Bad(Mend::Headers, "unknown schema version `99`", &[("kind", b"trade"), ("schema", b"99")], |trade| {
+    Bad(Fix::Headers, "missing `schema` header", &[], |trade| trade.to_string().into()),
+    Bad(Fix::Headers, "missing `schema` header", &[("kind", b"trade")], |trade| trade.to_string().into()),
+    Bad(Fix::Headers, "unknown schema version `99`", &[("kind", b"trade"), ("schema", b"99")], |trade| {
         trade.to_string().into()
     }),
-    Bad(Mend::Headers, "unknown record kind `option`", &[("kind", b"option"), ("schema", b"2")], |trade| {
+    Bad(Fix::Headers, "unknown record kind `option`", &[("kind", b"option"), ("schema", b"2")], |trade| {
         trade.to_string().into()
     }),
-    Bad(Mend::Store, "venue Q is closed", TRADE, |trade| with(trade, "venue", json!("Q"))),
-    Bad(Mend::Store, "tape Z is closed", TRADE, |trade| with(trade, "tape", json!("Z"))),
-    Bad(Mend::Text, "not a trade", TRADE, |_| Vec::new()),
-    Bad(Mend::Text, "not a trade", TRADE, cut),
-    Bad(Mend::Text, "not a trade", TRADE, |trade| json!([trade]).to_string().into()),
-    Bad(Mend::Text, "not a trade", TRADE, |_| b"null".to_vec()),
-    Bad(Mend::Text, "", TRADE, |trade| [trade.to_string().as_bytes(), b"\xff\x00"].concat()),
-    Bad(Mend::Text, "price", TRADE, |trade| with(trade, "price", json!("1e999"))),
-    Bad(Mend::Text, "price", TRADE, |trade| with(trade, "price", json!("one"))),
-    Bad(Mend::Text, "size", TRADE, |trade| with(trade, "size", json!("-1"))),
-    Bad(Mend::Text, "", TRADE, |trade| with(trade, "ts", json!("yesterday"))),
-    Bad(Mend::Text, "", TRADE, |trade| with(trade, "conditions", json!(7))),
-    Bad(Mend::Text, "symbol", TRADE, |trade| with(trade, "symbol", json!(""))),
-    Bad(Mend::Text, "", TRADE, |trade| with(trade, "id", json!("i".repeat(70_000)))),
-    Bad(Mend::Text, "price", TRADE, |trade| without(trade, "price")),
-    Bad(Mend::Text, "symbol", TRADE, |trade| without(trade, "symbol")),
+    Bad(Fix::Store, "venue Q is closed", TRADE, |trade| with(trade, "venue", json!("Q"))),
+    Bad(Fix::Store, "tape Z is closed", TRADE, |trade| with(trade, "tape", json!("Z"))),
+    Bad(Fix::Text, "not a trade", TRADE, |_| Vec::new()),
+    Bad(Fix::Text, "not a trade", TRADE, cut),
+    Bad(Fix::Text, "not a trade", TRADE, |trade| json!([trade]).to_string().into()),
+    Bad(Fix::Text, "not a trade", TRADE, |_| b"null".to_vec()),
+    Bad(Fix::Text, "", TRADE, |trade| [trade.to_string().as_bytes(), b"\xff\x00"].concat()),
+    Bad(Fix::Text, "price", TRADE, |trade| with(trade, "price", json!("1e999"))),
+    Bad(Fix::Text, "price", TRADE, |trade| with(trade, "price", json!("one"))),
+    Bad(Fix::Text, "size", TRADE, |trade| with(trade, "size", json!("-1"))),
+    Bad(Fix::Text, "", TRADE, |trade| with(trade, "ts", json!("yesterday"))),
+    Bad(Fix::Text, "", TRADE, |trade| with(trade, "conditions", json!(7))),
+    Bad(Fix::Text, "symbol", TRADE, |trade| with(trade, "symbol", json!(""))),
+    Bad(Fix::Text, "", TRADE, |trade| with(trade, "id", json!("i".repeat(70_000)))),
+    Bad(Fix::Text, "price", TRADE, |trade| without(trade, "price")),
+    Bad(Fix::Text, "symbol", TRADE, |trade| without(trade, "symbol")),
 ];
 
 #[test]
@@ -132,22 +132,22 @@ fn ten_thousand_poison_messages_harm_none_of_a_million_and_are_stored_once_corre
     let (code, text) = dead_letters(&urls, &["redrive", "--all", "--reason", "is closed"]);
     assert!(code == 0 && text.contains("1,000 messages published again"), "{text}");
     // The messages: corrected in the file that `export` wrote.
-    let (file, mended) = (dir.path().join("letters.ndjson"), dir.path().join("mended.ndjson"));
+    let (file, fixed) = (dir.path().join("letters.ndjson"), dir.path().join("fixed.ndjson"));
     let (code, text) = dead_letters(&urls, &["export", "--out", &file.display().to_string()]);
     assert!(code == 0 && text.contains("7,000 letters written"), "{text}");
-    let mut out = std::io::BufWriter::new(std::fs::File::create(&mended).unwrap());
+    let mut out = std::io::BufWriter::new(std::fs::File::create(&fixed).unwrap());
     for (n, line) in BufReader::new(std::fs::File::open(&file).unwrap()).lines().enumerate() {
         let mut letter: Value = serde_json::from_str(&line.unwrap()).unwrap();
         let kind: usize = letter["key"].as_str().unwrap().trim_start_matches('K').parse().unwrap();
-        assert!(KINDS[kind].0 == Mend::Text);
-        let corrected = trade(SYMBOLS[n % 5], &format!("mended-{n}"), n as u64);
+        assert!(KINDS[kind].0 == Fix::Text);
+        let corrected = trade(SYMBOLS[n % 5], &format!("fixed-{n}"), n as u64);
         letter.as_object_mut().unwrap().remove("payload_base64");
         letter["payload"] = corrected.to_string().into();
         writeln!(out, "{letter}").unwrap();
     }
     drop(out);
     let (code, text) =
-        dead_letters(&urls, &["redrive", "--all", "--corrections", &mended.display().to_string()]);
+        dead_letters(&urls, &["redrive", "--all", "--corrections", &fixed.display().to_string()]);
     assert!(code == 0 && text.contains("7,000 messages published again"), "{text}");
 
     assert!(!consume(&urls).contains("dead letters"));
