@@ -92,7 +92,7 @@ fn request(sasl: &Sasl) -> Result<OAuthToken> {
     let login = STANDARD.encode(format!("{}:{}", sasl.username, sasl.password.reveal()));
     let mut form = vec![("grant_type", "client_credentials")];
     if !sasl.scope.is_empty() {
-        form.push(("scope", &sasl.scope));
+        form.push(("scope", sasl.scope.as_str()));
     }
     let hint = "check topic.kafka.sasl: token_url, username (client id), password (client secret), scope";
     let away =

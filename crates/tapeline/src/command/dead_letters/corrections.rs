@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use ports::dead_letter::log::{Entry, Number};
 use ports::{Error, Result};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -21,6 +21,7 @@ struct Line {
 /// The messages of a file by the number of their dead letter, each of which must be known.
 pub(super) fn read(path: &Path, known: &[Entry]) -> Result<BTreeMap<Number, Vec<u8>>> {
     let file = File::open(path).map_err(ports::error::io("read", path))?;
+    let known: BTreeSet<Number> = known.iter().map(|entry| entry.number).collect();
     let mut payloads = BTreeMap::new();
     for (index, line) in BufReader::new(file).lines().enumerate() {
         let line = line.map_err(ports::error::io("read", path))?;
@@ -32,7 +33,7 @@ pub(super) fn read(path: &Path, known: &[Entry]) -> Result<BTreeMap<Number, Vec<
                 "write the file with `tapeline dead-letters export --out FILE`, and change only `payload`",
             )
         })?;
-        if !known.iter().any(|entry| entry.number == number) {
+        if !known.contains(&number) {
             return Err(Error::user(format!(
                 "{} line {}: no dead letter {number}",
                 path.display(),
