@@ -1,6 +1,7 @@
 //! Project tasks: `cargo xtask <verb>`. Needs only cargo; other requirements are downloaded or named.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for people")]
 
+mod chaos;
 mod checks;
 mod dashboard;
 mod deploy;
@@ -23,6 +24,9 @@ const HELP: &str = "cargo xtask
   ci                         everything that CI runs: fmt, clippy, docs, deny, all tests, the demo
   bench [NAME …]             benchmarks against peers and ceiling (store, topic, bars, decode, live, latency, ...)
   prove [DIR]                proof on real servers: every trade and quote of a tape folder, with kills; see docs/guarantee.md
+  chaos [--faults N] [--seed S] [--minutes M] [--nodes 3] [--symbols A,B] [--only WORD,…]
+                             faults against real servers under load: kills, pauses, restarts, lost topics; see docs/guarantee.md
+  soak [--minutes N] [--seed S]  the same for a time: an hour by default
   fuzz [--seconds N] [DECODER …]  fuzz all decoders, ten minutes each by default (libFuzzer; needs a C++ compiler)
   dist [--dev] [TARGET …]    release archives, a .deb, checksums and SBOM in target/dist (--dev: debug builds)
   deploy-render              render deploy/aws/user-data.sh into the CloudFormation templates
@@ -49,6 +53,8 @@ fn run() -> Result<()> {
         ["test", "dashboard"] => dashboard::test(),
         ["test", ref words @ ..] => test::all(words),
         ["ci"] => checks::ci(),
+        ["chaos", ref options @ ..] => chaos::run(&chaos::options::Options::chaos(options)?),
+        ["soak", ref options @ ..] => chaos::run(&chaos::options::Options::soak(options)?),
         ["tidy"] => tidy::check(),
         ["bench", ref arms @ ..] => test::bench(arms),
         ["fuzz", ref words @ ..] => fuzz::fuzz(words),

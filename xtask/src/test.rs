@@ -15,6 +15,9 @@ pub(crate) fn unit() -> Result<()> {
 /// Where Debian's package puts the MQTT broker.
 const MOSQUITTO: &str = "/usr/sbin/mosquitto";
 
+/// Where Debian's package puts the checker of metrics.
+const PROMTOOL: &str = "/usr/bin/promtool";
+
 /// Runs every test, or those with one of these words in their name. Optimised, but without options that only
 /// make linking slower.
 pub(crate) fn all(words: &[&str]) -> Result<()> {
@@ -22,6 +25,10 @@ pub(crate) fn all(words: &[&str]) -> Result<()> {
     if !Path::new(MOSQUITTO).exists() {
         install(&["mosquitto", "mosquitto-clients"])
             .context("no Mosquitto, the MQTT broker of the tests: install it")?;
+    }
+    if !Path::new(PROMTOOL).exists() {
+        install(&["prometheus"])
+            .context("no Prometheus, which reads the metrics in the tests: install it")?;
     }
     // Two days of tape are not in the repository: one test reads them where they are.
     let tape = crate::shell::root().join("../shared/data/us-equities");

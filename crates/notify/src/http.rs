@@ -1,6 +1,7 @@
 //! One POST request, and what its response means for the message.
 
 use crate::notifier::NotifyError;
+use ports::proxy::ENVIRONMENT;
 use ports::secret::Secret;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ impl Default for Client {
     fn default() -> Self {
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(Duration::from_secs(15)))
+            // Chosen per request, by `ports::proxy`.
+            .proxy(None)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .http_status_as_error(false)
@@ -35,8 +38,9 @@ impl Client {
         body: &str,
         secrets: &[&Secret],
     ) -> Result<(), NotifyError> {
-        let mask = |text: &str| secrets.iter().fold(text.to_owned(), |text, secret| mask(secret, &text));
-        let mut request = self.agent.post(url);
+        let secrets = || secrets.iter().copied().chain(ENVIRONMENT.secrets());
+        let mask = |text: &str| secrets().fold(text.to_owned(), |text, secret| mask(secret, &text));
+        let mut request = self.agent.post(url).config().proxy(proxy(url)?).build();
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -63,6 +67,21 @@ impl Client {
             _ => Err(NotifyError::Permanent(reason)),
         }
     }
+}
+
+/// The proxy through which a URL is reached.
+fn proxy(url: &str) -> Result<Option<ureq::Proxy>, NotifyError> {
+    // The variable may be corrected: the message waits.
+    let found = ENVIRONMENT.of_url(url).map_err(|error| NotifyError::retryable(error.to_string()))?;
+    let Some(proxy) = found else { return Ok(None) };
+    let mut builder = ureq::Proxy::builder(ureq::ProxyProtocol::Http).host(&proxy.host).port(proxy.port);
+    if !proxy.user.is_empty() {
+        builder = builder.username(proxy.user.reveal()).password(proxy.password.reveal());
+    }
+    builder
+        .build()
+        .map(Some)
+        .map_err(|error| NotifyError::retryable(format!("{}: {error}", proxy.describe())))
 }
 
 fn failed(error: &ureq::Error, mask: &dyn Fn(&str) -> String) -> NotifyError {

@@ -15,6 +15,7 @@ use bar_writer::{BarWriter, Job};
 use crossbeam_channel::{Receiver, Sender};
 use gaps::Gaps;
 use ports::cancel::{CancelToken, retry};
+use ports::metrics::Port;
 use ports::store::Store;
 use ports::telemetry::Telemetry;
 use ports::topic::{Names, Topics};
@@ -65,7 +66,8 @@ pub fn run(
     until_end: &AtomicBool,
 ) -> Result<()> {
     let (names, intervals) = (&settings.names, &settings.bars.intervals);
-    let bar_writer = BarWriter { names, intervals, producer: topics.producer()?, store, telemetry, stop };
+    let producer = retry(stop, Port::Topic, "open a producer", || topics.producer())?;
+    let bar_writer = BarWriter { names, intervals, producer, store, telemetry, stop };
     let (work, incoming) = crossbeam_channel::bounded(AHEAD);
     let (outgoing, done) = crossbeam_channel::bounded(RESULTS);
     std::thread::scope(|scope| {
@@ -86,7 +88,9 @@ fn make(
     work: Sender<Job>,
     done: Receiver<u64>,
 ) -> Result<()> {
-    let mut consumer = topics.consumer(&settings.group, &settings.names.all_records())?;
+    let records = settings.names.all_records();
+    let mut consumer =
+        retry(stop, Port::Topic, "open a consumer", || topics.consumer(&settings.group, &records))?;
     let revoked = Arc::new(Revoked::default());
     let hook = Arc::clone(&revoked);
     consumer.on_revoke(Box::new(move |partitions| {
@@ -106,7 +110,7 @@ fn make(
         kept: BTreeMap::new(),
         emitted: BTreeMap::new(),
         late: Vec::new(),
-        gaps: retry(stop, "read the gap ledger", || Gaps::open(topics, &settings.names))?,
+        gaps: retry(stop, Port::Topic, "read the gap ledger", || Gaps::open(topics, &settings.names))?,
         work,
         done,
         jobs_in_flight: VecDeque::new(),

@@ -11,7 +11,8 @@ use market::alert::{Alert, Engine, EngineState, Fold};
 use market::codec::json;
 use market::{Kind, Record, UnixNanos};
 use ports::batch::Partition;
-use ports::cancel::CancelToken;
+use ports::cancel::{CancelToken, retry};
+use ports::metrics::Port;
 use ports::topic::{Consumer, Fetched, Names, Topics};
 use ports::{Error, Result};
 use rustc_hash::FxHashMap;
@@ -126,7 +127,8 @@ pub fn run(
 ) -> Result<AlertReport> {
     let mut names = settings.names.market_records();
     names.push(settings.names.notices());
-    let mut consumer = topics.consumer(&settings.group, &names)?;
+    let mut consumer =
+        retry(cancel, Port::Topic, "open a consumer", || topics.consumer(&settings.group, &names))?;
     let mut evaluation = Evaluation {
         engine,
         fold,

@@ -12,7 +12,9 @@ use in_flight::{InFlight, lock};
 use market::Kind;
 use market::codec::json::{READABLE, SCHEMA};
 use ports::batch::Batch;
+use ports::cancel::retry;
 use ports::dead_letter::DeadLetter;
+use ports::metrics::Port;
 use ports::store::Store;
 use ports::telemetry::Telemetry;
 use ports::topic::{Consumer, Fetched, Names, Topics};
@@ -68,9 +70,12 @@ pub fn run(
     stop: &CancelToken,
     until_end: &AtomicBool,
 ) -> Result<ConsumeReport> {
-    let writer = store.writer(stop)?;
-    let dead_letter_producer = topics.producer()?;
-    let mut consumer = topics.consumer(&settings.group, &settings.names.all_records())?;
+    // The servers were there a moment ago: from now on they are waited for indefinitely.
+    let writer = retry(stop, Port::Store, "open the store", || store.writer(stop))?;
+    let dead_letter_producer = retry(stop, Port::Topic, "open a producer", || topics.producer())?;
+    let records = settings.names.all_records();
+    let mut consumer =
+        retry(stop, Port::Topic, "open a consumer", || topics.consumer(&settings.group, &records))?;
     let in_flight = InFlight::new(writer, dead_letter_producer, &settings.names, Arc::clone(telemetry));
     let in_flight = Arc::new(Mutex::new(in_flight));
     let (hook, drain) = (Arc::clone(&in_flight), settings.drain / 2);

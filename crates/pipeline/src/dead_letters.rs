@@ -24,8 +24,8 @@ const FLUSH: Duration = Duration::from_secs(30);
 /// How to publish.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// Publish these bytes instead of the message's own.
-    pub payload: Option<Vec<u8>>,
+    /// Publish these bytes instead of the messages' own.
+    pub payloads: BTreeMap<Number, Vec<u8>>,
     /// Publish with this `kind` (`trade`, `quote` or `bar`) and the current schema, instead of the message's own headers.
     pub kind: Option<String>,
 }
@@ -74,13 +74,15 @@ pub fn redrive(
     let planned: BTreeSet<Number> = std::mem::take(&mut report.redriven).into_iter().collect();
     let able: Vec<&Entry> =
         dead_letters.iter().copied().filter(|entry| planned.contains(&entry.number)).collect();
-    let whole = if settings.payload.is_some() { BTreeMap::new() } else { cut_messages(topics, &able)? };
+    let cut: Vec<&Entry> =
+        able.iter().copied().filter(|entry| !settings.payloads.contains_key(&entry.number)).collect();
+    let whole = cut_messages(topics, &cut)?;
     let mut producer = topics.producer()?;
     let mut batch: Vec<Ready<'_>> = Vec::new();
     let by_number: BTreeMap<Number, &Entry> = able.iter().map(|entry| (entry.number, *entry)).collect();
     log::payloads(topics, names, &able, &mut |found, kept| {
         let Some(entry) = by_number.get(&found.number).copied() else { return Ok(()) };
-        let payload = match (&settings.payload, &entry.cut) {
+        let payload = match (settings.payloads.get(&entry.number), &entry.cut) {
             (Some(payload), _) => payload.clone(),
             (None, None) => kept.to_vec(),
             (None, Some(_)) => match whole.get(&entry.number) {

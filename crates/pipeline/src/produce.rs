@@ -4,8 +4,10 @@
 use crate::vendor_bars;
 use market::Kind;
 use market::codec::json::SCHEMA;
+use ports::cancel::retry;
 use ports::dead_letter::Stage;
 use ports::gap::GapState;
+use ports::metrics::Port;
 use ports::source::{Event, Source};
 use ports::telemetry::{Latency, Telemetry};
 use ports::topic::{Message, Names, Producer, Topics};
@@ -52,10 +54,11 @@ pub fn run(
     telemetry: &Telemetry,
     stop: &CancelToken,
 ) -> Result<ProduceReport> {
-    let mut producer = topics.producer()?;
+    let mut producer = retry(stop, Port::Topic, "open a producer", || topics.producer())?;
     let mut report = ProduceReport::default();
     if !settings.replay {
-        report.resumed = source.resume(&producer.positions()?)?;
+        let positions = retry(stop, Port::Topic, "read saved positions", || producer.positions())?;
+        report.resumed = source.resume(&positions)?;
     }
     let mut publisher = Publisher::new(&mut *producer, settings, telemetry);
     let (mut kept, mut lagged, mut lag) = (Instant::now(), Instant::now(), Latency::default());

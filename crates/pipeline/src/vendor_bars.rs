@@ -3,9 +3,10 @@
 use market::bar::Bar;
 use market::codec::{bar as codec, json};
 use ports::batch::Partition;
-use ports::cancel::CancelToken;
+use ports::cancel::{CancelToken, retry};
 use ports::dead_letter::DeadLetter;
 use ports::gap::Gap;
+use ports::metrics::{METRICS, Port};
 use ports::store::Store;
 use ports::telemetry::Telemetry;
 use ports::topic::{Message, Names, Producer, Topics};
@@ -48,7 +49,8 @@ pub fn store(
     until_end: &AtomicBool,
 ) -> Result<()> {
     let list = [names.vendor_bars()];
-    let mut consumer = topics.consumer(&format!("{group}-vendor-bars"), &list)?;
+    let own_group = format!("{group}-vendor-bars");
+    let mut consumer = retry(stop, Port::Topic, "open a consumer", || topics.consumer(&own_group, &list))?;
     let mut next = BTreeMap::<Partition, i64>::new();
     while !stop.is_cancelled() {
         let (mut bars, mut dead_letters) = (Vec::new(), Vec::new());
@@ -65,11 +67,9 @@ pub fn store(
         })?;
         for range in consumer.lost() {
             telemetry.lost(&range, &list);
-            let mut producer = topics.producer()?;
+            let mut producer = retry(stop, Port::Topic, "open a producer", || topics.producer())?;
             Gap::of_lost(&range, &list, group).send(names, &mut *producer)?;
-            if producer.flush(FLUSH)? > 0 {
-                return Err(Error::external("the topic did not acknowledge the gap ledger"));
-            }
+            acknowledged(&mut *producer, stop, "the gap ledger")?;
             next.insert(range.partition, range.resume);
         }
         if fetched == 0 {
@@ -83,14 +83,12 @@ pub fn store(
             continue;
         }
         if !dead_letters.is_empty() {
-            let mut producer = topics.producer()?;
+            let mut producer = retry(stop, Port::Topic, "open a producer", || topics.producer())?;
             for dead_letter in &dead_letters {
                 telemetry.dead_letter(dead_letter);
                 dead_letter.send(&names.dead_letters(), &mut *producer)?;
             }
-            if producer.flush(FLUSH)? > 0 {
-                return Err(Error::external("the topic did not acknowledge dead letters"));
-            }
+            acknowledged(&mut *producer, stop, "dead letters")?;
         }
         if !bars.is_empty() {
             store.write_bars(&bars, stop)?;
@@ -101,6 +99,18 @@ pub fn store(
         match consumer.commit(&offsets, true) {
             Err(error) if error.retryable() => tracing::info!("{error}; the same bars will be stored again"),
             other => other?,
+        }
+    }
+    Ok(())
+}
+
+/// Waits until the topic has acknowledged what was sent, or until cancelled.
+fn acknowledged(producer: &mut dyn Producer, stop: &CancelToken, what: &str) -> Result<()> {
+    while producer.flush(FLUSH)? > 0 {
+        METRICS.retried(Port::Topic);
+        if stop.is_cancelled() {
+            return Err(Error::external(format!("the topic did not acknowledge {what}"))
+                .hint("the next start sends them again"));
         }
     }
     Ok(())

@@ -55,12 +55,14 @@ impl CancelToken {
     }
 }
 
-/// Calls `f` until it succeeds, fails for good, or `cancel` is set; logs the first failure and then one a minute.
+/// Calls `f`, a request to a port, until it succeeds, fails for good, or `cancel` is set; logs the first failure and then
+/// one a minute.
 ///
 /// # Errors
 /// A permanent error, or the last temporary one once cancelled.
 pub fn retry<T>(
     cancel: &CancelToken,
+    port: Port,
     doing: &str,
     mut f: impl FnMut() -> crate::Result<T>,
 ) -> crate::Result<T> {
@@ -69,7 +71,7 @@ pub fn retry<T>(
     loop {
         match f() {
             Err(error) if error.retryable() && !cancel.is_cancelled() => {
-                METRICS.retried(Port::Topic);
+                METRICS.retried(port);
                 if logged.is_none_or(|at| at.elapsed() > Duration::from_secs(60)) {
                     tracing::warn!("{doing}: {error}; retrying");
                     logged = Some(Instant::now());

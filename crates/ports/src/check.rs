@@ -126,6 +126,33 @@ impl Chain {
     }
 }
 
+/// How long a proxy may take to open a tunnel.
+const TUNNEL: Duration = Duration::from_secs(10);
+
+impl Chain {
+    /// Adds what must hold before a URL's server can be reached: DNS and TCP of the server, or of its proxy and the tunnel.
+    /// Whether it can.
+    pub fn reach_url(&mut self, url: &str, setting: &str) -> bool {
+        let (host, port) = of_url(url);
+        match crate::proxy::ENVIRONMENT.of_url(url) {
+            Err(error) => {
+                self.fail("proxy", &error);
+                false
+            }
+            Ok(None) => self.reach(&[(host, port)], setting),
+            Ok(Some(proxy)) => {
+                self.reach(&[(proxy.host.clone(), proxy.port)], proxy.variable())
+                    && self.step(
+                        "proxy",
+                        proxy
+                            .connect(&host, port, TUNNEL)
+                            .map(|_| format!("opened a tunnel to {host}:{port}")),
+                    )
+            }
+        }
+    }
+}
+
 fn describe(name: &str, found: &[SocketAddr]) -> String {
     let addresses: Vec<String> = found.iter().map(|address| address.ip().to_string()).collect();
     let host = name.rsplit_once(':').map_or(name, |(host, _)| host);

@@ -20,6 +20,7 @@
 //! | [`clock`] | the wall clock |
 //! | [`secret`] | strings that are never printed |
 //! | [`tls`] | TLS settings of clients |
+//! | [`proxy`] | HTTP proxies of outgoing connections |
 //!
 //! ```
 //! use ports::CancelToken;
@@ -41,6 +42,7 @@ pub mod gap;
 pub mod metrics;
 pub mod notice;
 pub mod options;
+pub mod proxy;
 pub mod secret;
 pub mod source;
 pub mod store;

@@ -31,6 +31,28 @@ const LATENCY_HELP: &str = "From the receipt of a record to the store's acknowle
 pub static METRICS: LazyLock<Metrics> =
     LazyLock::new(|| Metrics::new().expect("names of metrics are constants"));
 
+/// Values of the label `status`.
+const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+const LAGGED: &str = "lagged";
+const DISCONNECTED: &str = "disconnected";
+
+/// One of what a gauge counts, for as long as this lives.
+#[derive(Debug)]
+pub struct Counted(IntGauge);
+
+impl Counted {
+    fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// A port whose state and retries are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Port {
@@ -80,6 +102,12 @@ pub struct Metrics {
     last_verify: IntGauge,
     verify_differences: IntGauge,
     alerts_sent: IntCounterVec,
+    alerts_failed: IntCounterVec,
+    http_requests: IntCounterVec,
+    http_in_flight: IntGauge,
+    http_streams: IntGauge,
+    http_slow_clients: IntCounterVec,
+    http_refused: IntCounter,
     started: IntGauge,
     memory: IntGauge,
     files: IntGauge,
@@ -220,6 +248,28 @@ impl Metrics {
                 "Messages that the notifier has accepted.",
                 &["notifier"],
             )?,
+            alerts_failed: make.counters(
+                "tapeline_alerts_failed_total",
+                "Attempts to deliver an alert that failed; outcome: retried, abandoned.",
+                &["notifier", "outcome"],
+            )?,
+            http_requests: make.counters(
+                "tapeline_http_requests_total",
+                "HTTP requests answered, by class of status.",
+                &["status"],
+            )?,
+            http_in_flight: make
+                .gauge("tapeline_http_requests_in_flight", "HTTP requests that are being answered.")?,
+            http_streams: make.gauge("tapeline_http_streams", "Open streams of server-sent events.")?,
+            http_slow_clients: make.counters(
+                "tapeline_http_slow_clients_total",
+                "Clients that read too slowly; outcome: lagged (frames were dropped), disconnected.",
+                &["outcome"],
+            )?,
+            http_refused: make.counter(
+                "tapeline_http_connections_refused_total",
+                "Connections refused because the limit of open ones was reached.",
+            )?,
             started: make.gauge("process_start_time_seconds", "Unix time at which the process started.")?,
             memory: make.gauge("process_resident_memory_bytes", "Resident memory in bytes.")?,
             files: make.gauge("process_open_fds", "Open file descriptors.")?,
@@ -240,6 +290,12 @@ impl Metrics {
         }
         for stage in ["produce", "consume"] {
             metrics.dead_letters.with_label_values(&[stage]);
+        }
+        for class in STATUS_CLASSES {
+            metrics.http_requests.with_label_values(&[class]);
+        }
+        for outcome in [LAGGED, DISCONNECTED] {
+            metrics.http_slow_clients.with_label_values(&[outcome]);
         }
         Ok(metrics)
     }
@@ -266,6 +322,13 @@ impl Metrics {
     /// Counts an operation that is tried again.
     pub fn retried(&self, port: Port) {
         self.retries.with_label_values(&[port.name()]).inc();
+    }
+
+    /// Operations of all ports that were tried again.
+    #[must_use]
+    pub fn retries(&self) -> u64 {
+        let ports = [Port::Source, Port::Topic, Port::Store];
+        ports.iter().map(|port| self.retries.with_label_values(&[port.name()]).get()).sum()
     }
 
     /// Counts a dead letter.
@@ -335,6 +398,51 @@ impl Metrics {
     /// Counts messages that a notifier has accepted.
     pub fn alerts_sent(&self, notifier: &str, count: u64) {
         self.alerts_sent.with_label_values(&[notifier]).inc_by(count);
+    }
+
+    /// Counts an attempt to deliver an alert that failed: it is retried or abandoned.
+    pub fn alert_failed(&self, notifier: &str, abandoned: bool) {
+        let outcome = if abandoned { "abandoned" } else { "retried" };
+        self.alerts_failed.with_label_values(&[notifier, outcome]).inc();
+    }
+
+    /// Prepares the series of a notifier.
+    pub fn expect_notifier(&self, notifier: &str) {
+        self.alerts_sent.with_label_values(&[notifier]);
+        for outcome in ["retried", "abandoned"] {
+            self.alerts_failed.with_label_values(&[notifier, outcome]);
+        }
+    }
+
+    /// Counts an HTTP request as being answered until the guard is dropped.
+    pub fn http_request(&self) -> Counted {
+        Counted::new(&self.http_in_flight)
+    }
+
+    /// Counts an answered HTTP request by its status.
+    pub fn http_answered(&self, status: u16) {
+        let class = usize::from(status / 100).clamp(1, STATUS_CLASSES.len()) - 1;
+        self.http_requests.with_label_values(&[STATUS_CLASSES[class]]).inc();
+    }
+
+    /// Counts a stream of server-sent events as open until the guard is dropped.
+    pub fn http_stream(&self) -> Counted {
+        Counted::new(&self.http_streams)
+    }
+
+    /// Counts a client that missed frames because it read too slowly.
+    pub fn http_client_lagged(&self) {
+        self.http_slow_clients.with_label_values(&[LAGGED]).inc();
+    }
+
+    /// Counts a client that was disconnected because it stopped reading.
+    pub fn http_client_disconnected(&self) {
+        self.http_slow_clients.with_label_values(&[DISCONNECTED]).inc();
+    }
+
+    /// Counts a connection refused because too many are open.
+    pub fn http_connection_refused(&self) {
+        self.http_refused.inc();
     }
 }
 

@@ -18,8 +18,6 @@ pub struct Telemetry {
     pub stored: AtomicU64,
     /// Dead letters of all stages.
     pub dead: AtomicU64,
-    /// Retried writes.
-    pub retries: AtomicU64,
     /// Records seen by the aggregator, whatever their verdict.
     pub aggregated: AtomicU64,
     /// Bars emitted, counting every revision.

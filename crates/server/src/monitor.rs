@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use ports::metrics::METRICS;
 use ports::{CancelToken, Error, Result, metrics};
 use serde_json::{Value, json};
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -85,6 +86,13 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>(probe: Arc<dyn Probe>) ->
 }
 
 async fn guard(State(token): State<Arc<str>>, request: Request, next: Next) -> Response {
+    let _counted = METRICS.http_request();
+    let response = answer(&token, request, next).await;
+    METRICS.http_answered(response.status().as_u16());
+    response
+}
+
+async fn answer(token: &str, request: Request, next: Next) -> Response {
     let headers = request.headers();
     if token.is_empty() {
         // A page of another site that resolves its name to 127.0.0.1 must not read them.

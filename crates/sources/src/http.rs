@@ -3,6 +3,8 @@
 use crate::live::vendor::HistoryResult;
 use crate::mask::Mask;
 use ports::cancel::CancelToken;
+use ports::metrics::{METRICS, Port};
+use ports::proxy::ENVIRONMENT;
 use std::time::Duration;
 
 /// Maximum number of attempts.
@@ -27,6 +29,8 @@ impl Http {
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(Duration::from_secs(30)))
             .http_status_as_error(false)
+            // Chosen per request, by `ports::proxy`.
+            .proxy(None)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .build();
@@ -50,7 +54,8 @@ impl Http {
     ) -> Result<(u16, Option<u64>, String), String> {
         let mut at = url.to_owned();
         for hop in 0..=REDIRECTS {
-            let mut request = self.agent.get(&at);
+            let proxy = proxy(&at)?;
+            let mut request = self.agent.get(&at).config().proxy(proxy).build();
             // The address in a redirect is complete.
             for (name, value) in query.iter().filter(|_| hop == 0) {
                 request = request.query(*name, *value);
@@ -102,11 +107,25 @@ impl Http {
                 Err(error) => (None, format!("{url}: {error}")),
             };
             tries += 1;
+            if tries < TRIES {
+                METRICS.retried(Port::Source);
+            }
             if tries >= TRIES || stop.sleep(Duration::from_secs(wait.unwrap_or(1 << tries).min(60))) {
                 return Err(reason);
             }
         }
     }
+}
+
+/// The proxy through which a URL is reached.
+fn proxy(url: &str) -> Result<Option<ureq::Proxy>, String> {
+    let found = ENVIRONMENT.of_url(url).map_err(|error| error.to_string())?;
+    let Some(proxy) = found else { return Ok(None) };
+    let mut builder = ureq::Proxy::builder(ureq::ProxyProtocol::Http).host(&proxy.host).port(proxy.port);
+    if !proxy.user.is_empty() {
+        builder = builder.username(proxy.user.reveal()).password(proxy.password.reveal());
+    }
+    builder.build().map(Some).map_err(|error| format!("{}: {error}", proxy.describe()))
 }
 
 /// Target of a redirect, if it stays within scheme, host and port.

@@ -17,10 +17,11 @@ impl std::fmt::Debug for Mask {
 }
 
 impl Mask {
-    /// Masks these secrets; empty ones are ignored.
+    /// Masks these secrets and those of the proxies; empty ones are ignored.
     pub(crate) fn new<'s>(secrets: impl IntoIterator<Item = &'s Secret>) -> Self {
         let mut texts: Vec<String> = secrets
             .into_iter()
+            .chain(ports::proxy::ENVIRONMENT.secrets())
             .map(|secret| secret.reveal().trim().to_owned())
             .filter(|text| !text.is_empty())
             .collect();

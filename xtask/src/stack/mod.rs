@@ -1,6 +1,7 @@
 //! Real Kafka and Cassandra on this machine, from their published jars, without containers.
 
 mod certificates;
+mod fault;
 mod jars;
 mod process;
 mod security;
@@ -53,6 +54,12 @@ pub(crate) fn for_tests(nodes: u8) -> Result<Stack> {
 /// One more for the tests, whose Cassandra demands a password and whose Kafka enforces access lists; both accept TLS.
 pub(crate) fn guarded() -> Result<Stack> {
     Ok(Stack { access: Access::Guarded, ..Stack::new("target/stack/guarded", 1, 29092, 29042)? })
+}
+
+/// The stack of `cargo xtask chaos`. Its ports are below those of outgoing connections: while a server is down, a client that
+/// connects to it again and again could be given the very port as its own.
+pub(crate) fn for_chaos(nodes: u8) -> Result<Stack> {
+    Stack::new("target/stack/chaos", nodes, 17092, 17042)
 }
 
 /// The benchmark stack: Cassandra with its packaged settings.

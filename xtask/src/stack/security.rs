@@ -24,6 +24,8 @@ const ACCOUNT: &str = "tapeline";
 /// Allows anybody to do whatever no access list restricts.
 const GUARDED_KAFKA: &str = "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 allow.everyone.if.no.acl.found=true";
+/// Accepts tokens without a signature: in tests only.
+const GUARDED_TOKENS: &str = "listener.name.sasl_ssl.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"tapeline\";";
 /// ANONYMOUS is the controllers' listener, on loopback.
 const SECURED_KAFKA: &str = "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:CN=server;User:CN=client;User:tapeline;User:ANONYMOUS";
@@ -38,7 +40,9 @@ impl Access {
     /// Lines of `server.properties`.
     pub(super) fn kafka(self, certificates: Option<&Path>) -> Result<String> {
         let Some(folder) = certificates else { return Ok(String::new()) };
-        let rights = if self == Self::Secured { SECURED_KAFKA } else { GUARDED_KAFKA };
+        let is_strict = self == Self::Secured;
+        let rights = if is_strict { SECURED_KAFKA } else { GUARDED_KAFKA };
+        let (more, tokens) = if is_strict { ("", "") } else { (",OAUTHBEARER", GUARDED_TOKENS) };
         let (folder, password) = (folder.display(), password(folder)?);
         let security = "org.apache.kafka.common.security";
         Ok(format!(
@@ -51,7 +55,8 @@ ssl.truststore.location={folder}/truststore.p12
 ssl.truststore.password={STORE_PASSWORD}
 listener.name.ssl.ssl.client.auth=required
 listener.name.sasl_ssl.ssl.client.auth=none
-sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN
+sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN{more}
+{tokens}
 listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config={security}.scram.ScramLoginModule required;
 listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={security}.scram.ScramLoginModule required;
 listener.name.sasl_ssl.plain.sasl.jaas.config={security}.plain.PlainLoginModule required user_{ACCOUNT}=\"{password}\";"

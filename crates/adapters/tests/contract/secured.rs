@@ -88,6 +88,19 @@ fn kafka_with_scram() {
 
 #[test]
 #[ignore = "needs a secured Kafka: cargo xtask test"]
+fn kafka_with_a_token() {
+    let prefix = unique("token");
+    let sasl = Sasl {
+        mechanism: "OAUTHBEARER".to_owned(),
+        username: "tapeline".to_owned(),
+        token_url: "unsecured".to_owned(),
+        ..Sasl::default()
+    };
+    topic::suite(&topics(&prefix, tls(false), sasl), &Names::new(&prefix));
+}
+
+#[test]
+#[ignore = "needs a secured Kafka: cargo xtask test"]
 fn every_password_mechanism_logs_in() {
     for mechanism in ["SCRAM-SHA-256", "scram-sha-512", "PLAIN"] {
         let prefix = unique("login");

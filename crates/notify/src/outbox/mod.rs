@@ -13,6 +13,7 @@ pub use sqlite::{Delivery, Silence, SqliteOutbox};
 use crate::message::AlertMessage;
 use crate::notifier::{Notifier, NotifyError};
 use market::alert::Alert;
+use ports::metrics::METRICS;
 use std::time::Duration;
 
 /// A message to be delivered to one channel.
@@ -145,10 +146,12 @@ pub fn deliver(
             }
             Err(NotifyError::Permanent(reason)) => {
                 tracing::error!(channel = channel.name(), key = %pending.message.key, "alert abandoned: {reason}");
+                METRICS.alert_failed(channel.name(), true);
                 store.dead(id, &reason)?;
             }
             Err(NotifyError::Retryable { reason, .. }) if attempts + 1 >= policy.attempts => {
                 tracing::error!(channel = channel.name(), attempts, "alert abandoned: {reason}");
+                METRICS.alert_failed(channel.name(), true);
                 store.dead(id, &format!("after {} attempts: {reason}", attempts + 1))?;
             }
             Err(NotifyError::Retryable { reason, after }) => {
@@ -159,6 +162,7 @@ pub fn deliver(
                     wait_s = wait.as_secs(),
                     "alert not sent yet: {reason}"
                 );
+                METRICS.alert_failed(channel.name(), false);
                 store.retry(id, at, &reason)?;
                 return Ok(accepted);
             }

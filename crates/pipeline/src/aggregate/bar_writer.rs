@@ -11,7 +11,7 @@ use market::interval::{Interval, MINUTE};
 use market::{Kind, UnixNanos};
 use ports::cancel::{Backoff, CancelToken};
 use ports::gap::Gap;
-use ports::metrics::METRICS;
+use ports::metrics::{METRICS, Port};
 use ports::store::{BarScan, Store};
 use ports::telemetry::Telemetry;
 use ports::topic::{Message, Names, Producer};
@@ -101,6 +101,7 @@ impl BarWriter<'_> {
             let changed = loop {
                 match self.changed(recheck, &work.ledger) {
                     Err(error) if error.retryable() && !self.stop.sleep(backoff.wait()) => {
+                        METRICS.retried(Port::Store);
                         tracing::warn!("{error}; bars of a gap will be checked again once the store is back");
                     }
                     other => break other?,
@@ -174,6 +175,7 @@ impl BarWriter<'_> {
             if waiting == 0 {
                 return Ok(());
             }
+            METRICS.retried(Port::Topic);
             tracing::warn!(waiting, "waiting for the topic to acknowledge bars");
             if self.stop.sleep(backoff.wait()) {
                 return Err(Error::external(format!("{waiting} bars are not acknowledged by the topic"))

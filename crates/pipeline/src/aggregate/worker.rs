@@ -15,6 +15,7 @@ use market::{Kind, Record};
 use ports::batch::{MAX_NAME, Partition, check_lengths};
 use ports::cancel::{CancelToken, retry};
 use ports::gap::{Gap, GapState};
+use ports::metrics::Port;
 use ports::telemetry::Telemetry;
 use ports::topic::origin;
 use ports::topic::{Consumer, Fetched, Topics};
@@ -78,7 +79,8 @@ fn position_name(group: &str, topics: &[String], partition: Partition) -> String
 impl AggregationWorker<'_> {
     pub(super) fn read_kept(&mut self) -> Result<()> {
         let topics = self.topics;
-        let kept = retry(self.cancel, "read saved positions", || topics.producer()?.positions())?;
+        let kept =
+            retry(self.cancel, Port::Topic, "read saved positions", || topics.producer()?.positions())?;
         for (name, bytes) in kept {
             if name.starts_with("bars:") {
                 let low_watermarks = serde_json::from_slice(&bytes).map_err(|error| {

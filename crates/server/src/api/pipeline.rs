@@ -6,6 +6,7 @@ use crate::hub::state::Read;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
+use ports::metrics::METRICS;
 use ports::telemetry::{Latency, Telemetry};
 use serde_json::{Value, json};
 use std::time::Instant;
@@ -81,7 +82,7 @@ impl Rates {
             "bars": get(&telemetry.bars),
             "late": get(&telemetry.late),
             "duplicates": get(&telemetry.duplicates),
-            "retries": get(&telemetry.retries),
+            "retries": METRICS.retries(),
             "dead_letters": get(&telemetry.dead),
             "lost_ranges": get(&telemetry.lost_ranges),
             "lost_messages": get(&telemetry.lost_messages),

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
+use ports::metrics::{Counted, METRICS};
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::VecDeque;
@@ -42,6 +43,7 @@ struct Client {
     frames: Receiver<Arc<Frame>>,
     filter: Filter,
     epoch: u64,
+    _counted: Counted,
 }
 
 impl Client {
@@ -62,6 +64,7 @@ impl Client {
                     }
                 }
                 Err(RecvError::Lagged(missed)) => {
+                    METRICS.http_client_lagged();
                     return Some(
                         Event::default().event("lagged").data(json!({ "missed": missed }).to_string()),
                     );
@@ -97,7 +100,13 @@ pub(crate) async fn stream(
     let header = headers.get("last-event-id").and_then(|value| value.to_str().ok());
     let Subscription { missed, resync, frames } =
         app.hub.subscribe(header.or(params.last_event_id.as_deref()));
-    let mut client = Client { ready: VecDeque::new(), frames, filter, epoch: app.hub.epoch };
+    let mut client = Client {
+        ready: VecDeque::new(),
+        frames,
+        filter,
+        epoch: app.hub.epoch,
+        _counted: METRICS.http_stream(),
+    };
     if resync {
         client.ready.push_back(Event::default().event("resync").data("{}"));
     }

@@ -6,6 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use ports::metrics::METRICS;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -63,10 +64,12 @@ impl Rates {
 
 /// Middleware of every route.
 pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+    let _counted = METRICS.http_request();
     let mut response = match refuse(&app, &request) {
         Some(problem) => problem.into_response(),
         None => next.run(request).await,
     };
+    METRICS.http_answered(response.status().as_u16());
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         headers.insert(name, HeaderValue::from_static(value));

@@ -8,6 +8,7 @@ use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use ports::metrics::METRICS;
 use ports::{CancelToken, Error, Result};
 use std::convert::Infallible;
 use std::future::Future;
@@ -94,7 +95,10 @@ async fn accept(
                     let router = router.clone();
                     tokio::spawn(connection(stream, peer, router, write_timeout, slot));
                 }
-                Err(_) => refuse(&stream),
+                Err(_) => {
+                    METRICS.http_connection_refused();
+                    refuse(&stream);
+                }
             },
             Err(error) => {
                 // Out of file descriptors, or reset before it was accepted.

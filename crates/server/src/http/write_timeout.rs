@@ -1,5 +1,6 @@
 //! A connection that fails if the client does not read what was written for too long.
 
+use ports::metrics::METRICS;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -29,6 +30,7 @@ impl<T> WriteTimeout<T> {
         let sleep = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         match sleep.as_mut().poll(context) {
             Poll::Ready(()) => {
+                METRICS.http_client_disconnected();
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client stopped reading")))
             }
             Poll::Pending => Poll::Pending,

@@ -79,6 +79,8 @@ fn a_frozen_client_is_dropped_and_harms_nobody() {
     let mut frozen = TcpStream::connect(fixture.address).unwrap();
     write!(frozen, "GET /api/v1/stream?symbol=SPY HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     let mut other = fixture.stream("symbol=SPY");
+    let dropped = || metric("tapeline_http_slow_clients_total{outcome=\"disconnected\"}");
+    let before = dropped();
     let streams = || {
         let status = fixture.get("/api/v1/pipeline").json();
         status["streams"].as_u64()
@@ -99,6 +101,29 @@ fn a_frozen_client_is_dropped_and_harms_nobody() {
         other.until("the newest trade", |event| event.trades().last() == Some(&newest));
     }
     assert_eq!(fixture.get("/api/v1/health").status, 200);
+    assert!(dropped() > before, "the dropped client was not counted");
+}
+
+/// A metric of this process, in which other tests count as well.
+fn metric(series: &str) -> u64 {
+    let text = ports::metrics::text(&ports::telemetry::Telemetry::default()).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{series}: {text}")).parse().unwrap()
+}
+
+#[test]
+fn requests_and_streams_are_counted() {
+    let fixture = Fixture::new();
+    let classes =
+        || ["2xx", "4xx"].map(|class| metric(&format!("tapeline_http_requests_total{{status=\"{class}\"}}")));
+    let before = classes();
+    assert_eq!(fixture.get("/api/v1/symbols").status, 200);
+    assert_eq!(fixture.get("/api/v1/nothing").status, 404);
+    let after = classes();
+    assert!(after[0] > before[0] && after[1] > before[1], "{before:?} {after:?}");
+    let _stream = fixture.stream("");
+    assert!(metric("tapeline_http_streams") >= 1);
+    assert!(metric("tapeline_http_requests_in_flight") < 1_000);
 }
 
 #[test]

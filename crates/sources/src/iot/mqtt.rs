@@ -13,6 +13,7 @@ use market::reading::ValueType;
 use market::{Kind, Record, UnixNanos};
 use ports::cancel::{Backoff, CancelToken};
 use ports::dead_letter::{DeadLetter, Stage};
+use ports::metrics::{METRICS, Port};
 use ports::options::split;
 use ports::source::{Event, Positions, Source};
 use ports::{Error, Result, clock};
@@ -215,6 +216,7 @@ impl Mqtt {
         }
         self.connected = false;
         let wait = self.backoff.wait();
+        METRICS.retried(Port::Source);
         tracing::warn!("{}: {error}; reconnecting in {:.1} s", self.place, wait.as_secs_f64());
         stop.sleep(wait);
         Ok(())

@@ -6,8 +6,11 @@ use super::vendor::{ConnectError, HandshakeStep, Vendor};
 use crossbeam_channel::Sender;
 use market::UnixNanos;
 use ports::cancel::{Backoff, CancelToken};
+use ports::check::{of_url, resolve};
+use ports::metrics::{METRICS, Port};
+use ports::proxy::ENVIRONMENT;
 use ports::{Error, Result, clock};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tungstenite::stream::MaybeTlsStream;
@@ -104,6 +107,7 @@ pub(super) fn start(
             if wires.send(Wire::Lost(cause.clone())).is_err() {
                 return;
             }
+            METRICS.retried(Port::Source);
             tracing::warn!(cause, tries = backoff.tries(), "stream disconnected; reconnecting");
             let left = first.filter(|_| !stood).map(|limit| limit.saturating_sub(begun.elapsed()));
             stop.sleep(backoff.wait().min(left.unwrap_or(Duration::MAX)));
@@ -120,34 +124,35 @@ pub(super) fn start(
 type Opened = (Socket, Vec<Wire>);
 
 fn connect(vendor: &dyn Vendor) -> std::result::Result<Opened, ConnectError> {
+    let url = vendor.url();
+    let (host, port) = of_url(&url);
+    let stream = match ENVIRONMENT.of_url(&url).map_err(ConnectError::Permanent)? {
+        Some(proxy) => proxy.connect(&host, port, PATIENCE).map_err(|error| {
+            if error.retryable() {
+                ConnectError::Retryable(error.what().to_owned())
+            } else {
+                ConnectError::Permanent(error)
+            }
+        })?,
+        None => direct(&host, port)?,
+    };
+    let timed = stream.set_nodelay(true).and_then(|()| Timed::new(stream, PATIENCE));
+    subscribe(vendor, timed.map_err(|error| ConnectError::Retryable(format!("set up the socket: {error}")))?)
+}
+
+fn direct(host: &str, port: u16) -> std::result::Result<TcpStream, ConnectError> {
     let retryable =
         |what: &str, error: &dyn std::fmt::Display| ConnectError::Retryable(format!("{what}: {error}"));
-    let (host, port) = address(&vendor.url());
-    let addresses =
-        (host.as_str(), port).to_socket_addrs().map_err(|error| retryable("resolve the host", &error))?;
+    let addresses = resolve(host, port).map_err(ConnectError::Retryable)?;
     let mut last = None;
     for address in addresses {
         match TcpStream::connect_timeout(&address, PATIENCE) {
-            Ok(stream) => {
-                let timed = stream.set_nodelay(true).and_then(|()| Timed::new(stream, PATIENCE));
-                return subscribe(vendor, timed.map_err(|error| retryable("set up the socket", &error))?);
-            }
+            Ok(stream) => return Ok(stream),
             Err(error) => last = Some(error),
         }
     }
     Err(last
         .map_or_else(|| retryable("resolve the host", &"no address"), |error| retryable("connect", &error)))
-}
-
-/// Host and port of a stream's address.
-fn address(url: &str) -> (String, u16) {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("wss", url));
-    let host = rest.split(['/', '?']).next().unwrap_or(rest);
-    let port = if scheme == "ws" { 80 } else { 443 };
-    match host.rsplit_once(':') {
-        Some((name, number)) => (name.to_owned(), number.parse().unwrap_or(port)),
-        None => (host.to_owned(), port),
-    }
 }
 
 fn subscribe(vendor: &dyn Vendor, stream: Timed) -> std::result::Result<Opened, ConnectError> {

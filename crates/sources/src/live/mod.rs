@@ -252,13 +252,13 @@ impl Source for Live {
 
     fn check(&self) -> Chain {
         let (mut chain, account) = (Chain::new(), self.settings.vendor.account());
-        let mut servers = vec![of_url(&self.settings.vendor.url())];
-        if self.settings.backfill {
-            servers.push(of_url(&account.rest));
-            servers.dedup();
+        let mut urls = vec![self.settings.vendor.url()];
+        // A simulator has both on one address.
+        if self.settings.backfill && of_url(&account.rest) != of_url(&urls[0]) {
+            urls.push(account.rest.clone());
         }
-        for server in servers {
-            if !chain.reach(&[server], "[source]: stream and rest") {
+        for url in urls {
+            if !chain.reach_url(&url, "[source]: stream and rest") {
                 return chain;
             }
         }

@@ -24,7 +24,7 @@ use market::codec::poll::{NextPage, PendingRequest, PollVendor, Refused, read};
 use market::interval::{Interval, SECOND};
 pub use open::open;
 use ports::cancel::CancelToken;
-use ports::check::{Chain, of_url};
+use ports::check::Chain;
 use ports::dead_letter::{DeadLetter, Stage};
 use ports::secret::Secret;
 use ports::source::{Event, Positions, Source};
@@ -361,7 +361,7 @@ impl Source for PolledSource {
 
     fn check(&self) -> Chain {
         let mut chain = Chain::new();
-        chain.reach(&[of_url(&self.settings.rest)], "[source.poll]: rest");
+        chain.reach_url(&self.settings.rest, "[source.poll]: rest");
         chain
     }
 

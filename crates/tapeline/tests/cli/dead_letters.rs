@@ -21,26 +21,26 @@ fn publish(topics: &dyn Topics, names: &Names, messages: &[(&str, &[(&str, &[u8]
 }
 
 /// `dead-letters …` with these URLs; what it printed.
-fn dead_letters(urls: &[String], arguments: &[&str]) -> (i32, String) {
+pub(super) fn dead_letters(urls: &[String], arguments: &[&str]) -> (i32, String) {
     let mut all = vec!["dead-letters"];
     all.extend(arguments);
     all.extend(urls.iter().map(String::as_str));
     run(&all)
 }
 
-fn listed(urls: &[String], arguments: &[&str]) -> Vec<Value> {
+pub(super) fn listed(urls: &[String], arguments: &[&str]) -> Vec<Value> {
     let (code, text) = dead_letters(urls, &[&["list", "--format", "json"][..], arguments].concat());
     assert_eq!(code, 0, "{text}");
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-fn consume(urls: &[String]) -> String {
+pub(super) fn consume(urls: &[String]) -> String {
     let (code, text) = finish(tapeline(&with("consume", urls)).arg("--until-end").output().unwrap());
     assert_eq!(code, 0, "{text}");
     text
 }
 
-fn stored(urls: &[String]) -> String {
+pub(super) fn stored(urls: &[String]) -> String {
     run(&[with("count", urls), vec!["--format", "json"]].concat()).1
 }
 

@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 /// Starts a verb whose listener takes a free port; the process and the listener's address.
-fn monitored(arguments: &[&str]) -> (Child, String) {
+pub(super) fn monitored(arguments: &[&str]) -> (Child, String) {
     let mut child = tapeline(arguments)
         .env("TAPELINE__METRICS__LISTEN", "127.0.0.1:0")
         .env("TAPELINE__AGGREGATE__RUN", "false")
@@ -28,7 +28,7 @@ fn monitored(arguments: &[&str]) -> (Child, String) {
 }
 
 /// Status and body of a GET that names `host`.
-fn get(address: &str, path: &str, host: &str) -> (u16, String) {
+pub(super) fn get(address: &str, path: &str, host: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n").unwrap();
     let mut reply = String::new();
@@ -37,7 +37,7 @@ fn get(address: &str, path: &str, host: &str) -> (u16, String) {
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
-fn until(what: &str, mut holds: impl FnMut() -> Result<(), String>) {
+pub(super) fn until(what: &str, mut holds: impl FnMut() -> Result<(), String>) {
     let start = Instant::now();
     while let Err(found) = holds() {
         assert!(start.elapsed() < Duration::from_secs(60), "{what}: {found}");

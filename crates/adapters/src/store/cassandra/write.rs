@@ -203,6 +203,7 @@ impl Shared {
                 }
             }
             let wait = backoff.wait();
+            METRICS.retried(Port::Store);
             if self.stop.is_cancelled() && backoff.tries() > 3 {
                 return false;
             }

@@ -81,7 +81,10 @@ fn client(topics: &KafkaTopics, group: &str) -> Result<BaseConsumer<Quiet>> {
     // Never subscribed, so it does not join the group.
     config.set("group.id", group).set("enable.auto.commit", "false");
     topics.finish(&mut config)?;
-    config.create_with_context(Quiet).map_err(topics.refused("open a client"))
+    let client: BaseConsumer<Quiet> =
+        config.create_with_context(topics.quiet()).map_err(topics.refused("open a client"))?;
+    topics.tokens.authorize(client.client().native_ptr())?;
+    Ok(client)
 }
 
 /// Every broker's own address must be reachable, whichever answered first.

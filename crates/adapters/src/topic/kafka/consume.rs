@@ -104,12 +104,14 @@ impl KafkaConsumer {
         let leaves = !group.is_empty() && config.get("group.instance.id").is_none();
         let mut query_config = topics.base();
         topics.finish(&mut query_config)?;
-        let query_client =
-            query_config.create_with_context(super::Quiet).map_err(topics.refused("open a client"))?;
+        let query_client: BaseConsumer<super::Quiet> =
+            query_config.create_with_context(topics.quiet()).map_err(topics.refused("open a client"))?;
+        topics.tokens.authorize(query_client.client().native_ptr())?;
         let positions = Positions::new(query_client, topics, names);
         let consumer: BaseConsumer<Membership> = config
-            .create_with_context(Membership::new(names, positions))
+            .create_with_context(Membership::new(names, positions, topics.tokens.clone()))
             .map_err(topics.refused("open a consumer"))?;
+        topics.tokens.authorize(consumer.client().native_ptr())?;
         topics.connect(consumer.client())?;
         let partitions = topics.partitions(consumer.client(), names)?;
         let queue = Queue::new(consumer.client().native_ptr());
@@ -378,7 +380,8 @@ pub(super) fn read_all(
         .set("isolation.level", "read_committed");
     topics.finish(&mut config)?;
     let consumer: BaseConsumer<super::Quiet> =
-        config.create_with_context(super::Quiet).map_err(topics.refused("open a reader"))?;
+        config.create_with_context(topics.quiet()).map_err(topics.refused("open a reader"))?;
+    topics.tokens.authorize(consumer.client().native_ptr())?;
     topics.connect(consumer.client())?;
     let counts = topics.partitions(consumer.client(), names)?;
     // Reads up to the current ends: a live topic has no other end.

@@ -2,10 +2,11 @@
 
 use super::positions::Positions;
 use super::queue::Address;
+use super::token::Tokens;
 use super::{log, native};
 use ports::batch::Partition;
 use ports::topic::OnRevoke;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::KafkaError;
@@ -26,10 +27,11 @@ pub(super) struct Membership {
     /// Number of rebalances that assigned partitions.
     pub(super) assignments: AtomicU64,
     positions: Mutex<Positions>,
+    tokens: Tokens,
 }
 
 impl Membership {
-    pub(super) fn new(topics: &[String], positions: Positions) -> Self {
+    pub(super) fn new(topics: &[String], positions: Positions, tokens: Tokens) -> Self {
         Self {
             topics: topics.to_vec(),
             on_revoke: Mutex::new(Box::new(|_| Vec::new())),
@@ -38,6 +40,7 @@ impl Membership {
             ended: AtomicBool::new(false),
             assignments: AtomicU64::new(0),
             positions: Mutex::new(positions),
+            tokens,
         }
     }
 
@@ -93,6 +96,10 @@ impl ClientContext for Membership {
     }
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka consumer");
+    }
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        Ok(self.tokens.issue()?)
     }
 }
 

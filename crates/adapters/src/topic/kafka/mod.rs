@@ -12,6 +12,7 @@ mod positions;
 mod produce;
 mod queue;
 mod security;
+mod token;
 
 use ports::cancel::CancelToken;
 use ports::check::Chain;
@@ -20,7 +21,7 @@ use ports::topic::{Consumer, Fetched, Names, PartitionLag, Producer, TopicSpec, 
 use ports::{Error, Result};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
@@ -28,6 +29,7 @@ pub use security::Sasl;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use token::Tokens;
 
 /// The `[topic.kafka]` section of the configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -75,14 +77,15 @@ pub struct KafkaTopics {
     settings: KafkaSettings,
     positions: String,
     stop: CancelToken,
+    tokens: Tokens,
 }
 
 /// Timeout of one broker response.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Forwards librdkafka's own log at debug level: relevant failures reach people as errors.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Quiet;
+#[derive(Debug, Clone)]
+pub(super) struct Quiet(Tokens);
 
 impl ClientContext for Quiet {
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
@@ -90,6 +93,10 @@ impl ClientContext for Quiet {
     }
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka client");
+    }
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        Ok(self.0.issue()?)
     }
 }
 
@@ -101,7 +108,8 @@ impl KafkaTopics {
     /// `brokers` is `host:port[,host:port]`; `positions` names the compacted topic of source positions.
     #[must_use]
     pub fn new(brokers: &str, settings: KafkaSettings, positions: String, stop: CancelToken) -> Self {
-        Self { brokers: brokers.to_owned(), settings, positions, stop }
+        let tokens = Tokens::new(&settings.sasl);
+        Self { brokers: brokers.to_owned(), settings, positions, stop, tokens }
     }
 
     fn base(&self) -> ClientConfig {
@@ -122,6 +130,11 @@ impl KafkaTopics {
             config.set(name, value);
         }
         Ok(())
+    }
+
+    /// The context of a client for queries.
+    fn quiet(&self) -> Quiet {
+        Quiet(self.tokens.clone())
     }
 
     fn refused(&self, doing: &str) -> impl Fn(KafkaError) -> Error {
@@ -230,7 +243,8 @@ impl Topics for KafkaTopics {
         let mut config = self.base();
         self.finish(&mut config)?;
         let admin: AdminClient<Quiet> =
-            config.create_with_context(Quiet).map_err(self.refused("open an admin client"))?;
+            config.create_with_context(self.quiet()).map_err(self.refused("open an admin client"))?;
+        self.tokens.authorize(admin.inner().native_ptr())?;
         let metadata = self.connect(admin.inner())?;
         let mut report = Vec::new();
         let runtime = tokio::runtime::Builder::new_current_thread()

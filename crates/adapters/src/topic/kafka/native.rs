@@ -1,7 +1,11 @@
-//! The few librdkafka calls that its safe binding lacks: topic ids and leader epochs.
-#![allow(unsafe_code, reason = "librdkafka's topic ids and leader epochs are not in the safe binding")]
+//! The few librdkafka calls that its safe binding lacks: topic ids, leader epochs and tokens.
+#![allow(
+    unsafe_code,
+    reason = "librdkafka's topic ids, leader epochs and tokens are not in the safe binding"
+)]
 
 use rdkafka::bindings as rd;
+use rdkafka::client::OAuthToken;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafka;
@@ -56,6 +60,33 @@ pub(super) fn connection_errors(client: *mut RDKafka) -> Vec<(RDKafkaErrorCode, 
         rd::rd_kafka_queue_destroy(queue);
     }
     errors
+}
+
+/// Gives a client the token with which it logs in.
+///
+/// # Errors
+/// Why it is not accepted: it holds a zero byte, or its life is over.
+pub(super) fn set_token(client: *mut RDKafka, token: &OAuthToken) -> Result<(), String> {
+    let text = |text: &str| CString::new(text).map_err(|error| error.to_string());
+    let (value, principal) = (text(&token.token)?, text(&token.principal_name)?);
+    let mut reason: [c_char; 512] = [0; 512];
+    // SAFETY: the client lives, both texts end with a zero and are copied, and the buffer has the length given.
+    unsafe {
+        let code = rd::rd_kafka_oauthbearer_set_token(
+            client,
+            value.as_ptr(),
+            token.lifetime_ms,
+            principal.as_ptr(),
+            std::ptr::null_mut(),
+            0,
+            reason.as_mut_ptr(),
+            reason.len(),
+        );
+        if code == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return Ok(());
+        }
+        Err(CStr::from_ptr(reason.as_ptr()).to_string_lossy().into_owned())
+    }
 }
 
 /// Assigns or unassigns the partitions of a rebalance.

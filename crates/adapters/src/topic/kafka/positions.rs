@@ -8,6 +8,7 @@ use super::native::{self, NO_EPOCH};
 use super::{KafkaTopics, Quiet, RESPONSE_TIMEOUT};
 use ports::batch::Partition;
 use ports::cancel::Backoff;
+use ports::metrics::{METRICS, Port};
 use ports::topic::{LossCause, LostRange};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -97,6 +98,7 @@ impl Positions {
             match self.starts(consumer, list) {
                 Ok(starts) => break starts,
                 Err(reason) => {
+                    METRICS.retried(Port::Topic);
                     tracing::warn!(
                         "committed offsets cannot be read from {}: {reason}; retrying",
                         self.topics.brokers

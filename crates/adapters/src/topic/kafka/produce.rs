@@ -1,10 +1,11 @@
 //! The appending side on Kafka.
 
+use super::token::Tokens;
 use super::{KafkaTopics, explain, log};
 use ports::cancel::CancelToken;
 use ports::topic::{Fetched, Message, Producer, Topics};
 use ports::{Error, Result};
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 #[derive(Default)]
 struct Deliveries {
     failed: Mutex<Option<(String, KafkaError)>>,
+    tokens: Tokens,
 }
 
 impl ClientContext for Deliveries {
@@ -25,6 +27,10 @@ impl ClientContext for Deliveries {
     }
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka producer");
+    }
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        Ok(self.tokens.issue()?)
     }
 }
 
@@ -67,8 +73,10 @@ impl KafkaProducer {
             .set("message.timeout.ms", "0")
             .set("delivery.report.only.error", "true");
         topics.finish(&mut config)?;
+        let deliveries = Deliveries { tokens: topics.tokens.clone(), ..Deliveries::default() };
         let producer: BaseProducer<Deliveries> =
-            config.create_with_context(Deliveries::default()).map_err(topics.refused("open a producer"))?;
+            config.create_with_context(deliveries).map_err(topics.refused("open a producer"))?;
+        topics.tokens.authorize(producer.client().native_ptr())?;
         let positions = std::slice::from_ref(&topics.positions);
         topics.connect(producer.client())?;
         // librdkafka requests its producer id when it learns of the cluster; if no connection was ready then,

@@ -1,6 +1,7 @@
 //! TLS and SASL settings as properties of librdkafka.
 
 use super::KafkaSettings;
+use super::token::UNSECURED;
 use ports::secret::Secret;
 use ports::tls::CertificateCheck;
 use ports::{Error, Result};
@@ -17,7 +18,8 @@ pub struct Sasl {
     pub username: String,
     /// Password of PLAIN and SCRAM; client secret of OAUTHBEARER.
     pub password: Secret,
-    /// OAUTHBEARER: endpoint that issues tokens (OpenID Connect client credentials).
+    /// OAUTHBEARER: endpoint that issues tokens (OpenID Connect client credentials), or `unsecured`: tokens without a
+    /// signature, for tests.
     pub token_url: String,
     /// OAUTHBEARER: the scope to request; may be empty.
     pub scope: String,
@@ -80,13 +82,14 @@ pub(super) fn apply(settings: &KafkaSettings, config: &mut ClientConfig) -> Resu
         }
         config.set("sasl.mechanism", &mechanism);
         if mechanism == "OAUTHBEARER" {
-            if !sasl.token_url.is_empty() {
-                config
-                    .set("sasl.oauthbearer.method", "oidc")
-                    .set("sasl.oauthbearer.token.endpoint.url", &sasl.token_url)
-                    .set("sasl.oauthbearer.client.id", &sasl.username)
-                    .set("sasl.oauthbearer.client.secret", sasl.password.reveal())
-                    .set("sasl.oauthbearer.scope", &sasl.scope);
+            // The tokens themselves are those of `token.rs`.
+            let is_complete = !sasl.username.is_empty()
+                && (sasl.token_url == UNSECURED || (!sasl.token_url.is_empty() && !sasl.password.is_empty()));
+            if !is_complete {
+                return Err(Error::user(
+                    "topic.kafka.sasl: OAUTHBEARER needs token_url, username (client id) and password (client secret)",
+                )
+                .hint("token_url = \"https://…/token\"; \"unsecured\" needs only a username, for tests"));
             }
         } else if sasl.username.is_empty() || sasl.password.is_empty() {
             return Err(Error::user(format!("topic.kafka.sasl: {mechanism} needs username and password"))
@@ -139,5 +142,19 @@ mod tests {
         assert!(properties(Tls::default(), sasl).unwrap_err().to_string().contains("found `KERBEROS`"));
         let sasl = Sasl { mechanism: "PLAIN".to_owned(), ..Sasl::default() };
         assert!(properties(Tls::default(), sasl).unwrap_err().to_string().contains("needs username"));
+        let oauth = |token_url: &str| Sasl {
+            mechanism: "OAUTHBEARER".to_owned(),
+            username: "id".to_owned(),
+            token_url: token_url.to_owned(),
+            ..Sasl::default()
+        };
+        for url in ["", "https://id.example/token"] {
+            let error = properties(Tls::default(), oauth(url)).unwrap_err().to_string();
+            assert!(error.contains("OAUTHBEARER needs token_url"), "{error}");
+        }
+        let unsecured = properties(Tls::default(), oauth("unsecured")).unwrap();
+        assert_eq!(unsecured.get("sasl.mechanism"), Some("OAUTHBEARER"));
+        // librdkafka's own request for tokens is not in this build.
+        assert_eq!(unsecured.get("sasl.oauthbearer.method"), None);
     }
 }

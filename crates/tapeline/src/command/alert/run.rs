@@ -133,6 +133,7 @@ fn deliver_all(
     cancel: &CancelToken,
 ) -> Result<()> {
     let policy = RetryPolicy::default();
+    METRICS.expect_notifier(channel.name());
     let mut lingered = Duration::ZERO;
     while !cancel.is_cancelled() {
         let last = done.load(Ordering::SeqCst);

@@ -1,5 +1,6 @@
 //! `tapeline dead-letters`: what can never be stored as it is, and its outcome.
 
+mod corrections;
 pub(crate) mod options;
 mod print;
 
@@ -13,7 +14,7 @@ use pipeline::dead_letters::{self, Settings};
 use ports::dead_letter::log::{self, Entry, Number, State};
 use ports::topic::{Names, Topics};
 use ports::{Error, Result};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
@@ -123,7 +124,12 @@ fn show(dead_letters: &Letters, options: &ShowOptions) -> Result<ExitCode> {
 }
 
 fn redrive(context: &Context, dead_letters: &Letters, options: &RedriveOptions) -> Result<ExitCode> {
-    let selected = dead_letters.select(&options.selection)?;
+    let mut selected = dead_letters.select(&options.selection)?;
+    let mut payloads = BTreeMap::new();
+    if let Some(path) = &options.corrections {
+        payloads = corrections::read(path, &dead_letters.entries)?;
+        selected.retain(|entry| payloads.contains_key(&entry.number));
+    }
     let payload = options.payload.as_ref().map(|path| {
         if selected.len() != 1 {
             return Err(Error::user(format!(
@@ -134,7 +140,10 @@ fn redrive(context: &Context, dead_letters: &Letters, options: &RedriveOptions) 
         }
         std::fs::read(path).map_err(ports::error::io("read", path))
     });
-    let settings = Settings { payload: payload.transpose()?, kind: options.kind.clone() };
+    if let (Some(payload), Some(entry)) = (payload.transpose()?, selected.first()) {
+        payloads.insert(entry.number, payload);
+    }
+    let settings = Settings { payloads, kind: options.kind.clone() };
     if options.dry_run {
         let report = dead_letters::plan(&dead_letters.names, &selected);
         refused(&report.refused);

@@ -93,6 +93,9 @@ pub(crate) struct RedriveOptions {
     /// Publish the content of this file instead of the dead letter's message
     #[arg(long, value_name = "FILE", conflicts_with = "all")]
     pub(crate) payload: Option<PathBuf>,
+    /// Publish only the dead letters in this file, which `export` wrote and somebody corrected, with the messages in it
+    #[arg(long, value_name = "FILE", conflicts_with = "payload")]
+    pub(crate) corrections: Option<PathBuf>,
     /// Publish as this kind of record in the current schema, instead of with the message's own headers
     #[arg(long = "as", value_name = "KIND", value_parser = ["trade", "quote", "bar"])]
     pub(crate) kind: Option<String>,
