@@ -131,7 +131,7 @@ fn columns(bar: &Bar) -> Vec<String> {
                 None => vec![String::new(); 5],
             })
             .collect(),
-        Values::Empty => Vec::new(),
+        Values::Readings(_) | Values::Empty => Vec::new(),
     }
 }
 
