@@ -6,6 +6,7 @@ pub(crate) mod explain;
 pub(crate) mod ledger;
 mod openapi;
 pub(crate) mod pipeline;
+pub(crate) mod push;
 pub(crate) mod records;
 pub(crate) mod stream;
 pub(crate) mod symbols;
@@ -16,7 +17,8 @@ use crate::http::guard::Rates;
 use crate::hub::Hub;
 use crate::settings::ServerSettings;
 use axum::Router;
-use axum::routing::get;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
 use ports::CancelToken;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -36,6 +38,7 @@ pub(crate) struct Inner {
     pub(crate) queries: Arc<Semaphore>,
     pub(crate) verification: verify::Verification,
     pub(crate) started: Instant,
+    pub(crate) writer: push::Writer,
 }
 
 impl Deref for App {
@@ -63,6 +66,7 @@ impl App {
             queries,
             verification: verify::Verification::default(),
             started: Instant::now(),
+            writer: push::Writer::default(),
         }))
     }
 }
@@ -77,6 +81,8 @@ pub(crate) fn routes() -> Router<App> {
         .route("/api/v1/explain", get(explain::explain))
         .route("/api/v1/gaps", get(ledger::gaps))
         .route("/api/v1/dead-letters", get(ledger::dead_letters))
+        .route("/api/v1/readings", post(push::push).layer(DefaultBodyLimit::max(push::BODY)))
+        .route("/api/v2/write", post(push::write).layer(DefaultBodyLimit::max(push::BODY)))
         .route("/api/v1/health", get(pipeline::health))
         .route("/api/v1/pipeline", get(pipeline::pipeline))
         .route("/api/v1/verify", get(verify::result).post(verify::start))

@@ -125,14 +125,14 @@ fn same_origin(headers: &HeaderMap) -> bool {
     }
 }
 
-/// The client's credential: a bearer token, the password of basic authentication, or Alpaca's secret.
+/// The client's credential: a bearer token (InfluxDB's clients call the scheme `Token`), the password of basic authentication, or Alpaca's secret.
 pub(crate) fn credentials(headers: &HeaderMap) -> Option<String> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(secret) = text("apca-api-secret-key") {
         return Some(secret.to_owned());
     }
     let (scheme, value) = text("authorization")?.split_once(' ')?;
-    if scheme.eq_ignore_ascii_case("bearer") {
+    if scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token") {
         return Some(value.trim().to_owned());
     }
     if scheme.eq_ignore_ascii_case("basic") {

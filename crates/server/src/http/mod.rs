@@ -14,7 +14,7 @@ use axum::http::{StatusCode, Uri};
 use problem::Problem;
 use tower_http::compression::CompressionLayer;
 
-/// Bytes of a request's body: no route reads one.
+/// Bytes of a request's body, except where readings are pushed: no other route reads one.
 const BODY: usize = 4 << 10;
 
 /// All routes behind the guard.

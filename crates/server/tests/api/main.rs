@@ -4,5 +4,6 @@
 mod compat;
 mod harness;
 mod hostile;
+mod push;
 mod read;
 mod stream;

@@ -2,7 +2,6 @@
 
 use market::codec::lines::mapping::Mapping;
 use market::codec::lines::{LineDecoder, LineFormat};
-use market::reading::ValueType;
 use ports::options::{Options, UrlOption};
 use ports::{Error, Result};
 
@@ -57,34 +56,8 @@ impl Declared {
 }
 
 fn set(mapping: &mut Mapping, option: &UrlOption) -> Result<bool> {
-    let value = option.value.clone();
-    match option.name.as_str() {
-        "format" => {}
-        "feed" => mapping.feed = value,
-        "series" => mapping.series = value,
-        "time" => mapping.time = value,
-        "precision" => mapping.precision = value.parse().map_err(|why: String| option.error(&why))?,
-        "value" => mapping.values = option.list(),
-        "type" => {
-            let class = ValueType::from_name(&value).ok_or_else(|| {
-                option.error(&format!("expected one of {}", ValueType::ALL.map(ValueType::name).join(", ")))
-            })?;
-            mapping.class = Some(class);
-        }
-        "seq" => mapping.seq = value,
-        "unit" => mapping.unit = value,
-        "quality" => mapping.quality = value,
-        "tags" => mapping.tags = option.list(),
-        "columns" => mapping.columns = option.list(),
-        "delimiter" => {
-            let mut chars = value.chars();
-            mapping.delimiter = match (value.as_str(), chars.next(), chars.next()) {
-                ("tab", ..) => '\t',
-                (_, Some(one), None) if one != '"' => one,
-                _ => return Err(option.error("expected one character, or tab")),
-            };
-        }
-        _ => return Ok(false),
+    if option.name == "format" {
+        return Ok(true);
     }
-    Ok(true)
+    mapping.set(&option.name, &option.value).map_err(|why| option.error(&why))
 }

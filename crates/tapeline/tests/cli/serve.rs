@@ -127,3 +127,38 @@ fn alpacas_own_client_reads_the_store() {
     let (code, text) = finish(output);
     assert!(code == 0 && text.contains("equal: 33381 trades"), "{text}");
 }
+
+#[test]
+#[ignore = "needs Python with influxdb-client: cargo xtask test"]
+fn influxdbs_own_client_and_curl_push_readings() {
+    let python = std::env::var("TAPELINE_TEST_PYTHON").expect("TAPELINE_TEST_PYTHON: run `cargo xtask test`");
+    let dir = tempfile::tempdir().unwrap();
+    let [topic, store] = ["t.db", "s.db"].map(|name| format!("sqlite:{}", dir.path().join(name).display()));
+    let urls = ["--topic", &topic, "--store", &store];
+    assert_eq!(run(&[&["init"], &urls[..]].concat()).0, 0);
+    std::fs::write(dir.path().join("tapeline.toml"), "[serve]\ntoken = \"token-of-test\"\n").unwrap();
+    let config = dir.path().join("tapeline.toml").display().to_string();
+    let serving =
+        Serving::new(&[&["serve", "--listen", "127.0.0.1:0", "--config", &config], &urls[..]].concat());
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign_push.py");
+    let mut client = Command::new(python);
+    client.arg(script).args([&serving.address, "token-of-test", "1000"]);
+    let (code, text) = finish(client.output().unwrap());
+    assert!(code == 0 && text.contains("written: 1000"), "{text}");
+    let url = format!(
+        "http://{}/api/v1/readings?format=csv&feed=plant&series=boiler.%7Bfield%7D&value=pressure",
+        serving.address
+    );
+    let mut curl = Command::new("curl");
+    curl.args(["-sS", "--fail-with-body", "-H", "Authorization: Bearer token-of-test", "--data-binary"]);
+    curl.arg("time,pressure\n2026-01-05T10:00:00Z,1.25\n").arg(url);
+    let (code, text) = finish(curl.output().unwrap());
+    assert!(code == 0 && text.contains("\"readings\":1"), "{text}");
+    let (code, text) = run(&[&["consume", "--until-end"], &urls[..]].concat());
+    assert_eq!(code, 0, "{text}");
+    let (_, text) = run(&["count", "--format", "json", "--store", &store]);
+    assert_eq!(
+        text,
+        "{\"quotes\":{},\"readings\":{\"boiler,site=b.temperature\":1000,\"boiler.pressure\":1},\"trades\":{}}\n"
+    );
+}

@@ -102,6 +102,45 @@ impl Mapping {
         }
     }
 
+    /// Sets what a user declares by name: `series`, `time`, `precision`, `value`, `type`, `seq`, `unit`, `quality`, `tags`,
+    /// `columns`, `delimiter`, `feed`. Lists are separated by commas. False if there is no such name.
+    ///
+    /// # Errors
+    /// What is expected of the value.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<bool, String> {
+        let text = || value.to_owned();
+        let list =
+            || value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect();
+        match name {
+            "feed" => self.feed = text(),
+            "series" => self.series = text(),
+            "time" => self.time = text(),
+            "precision" => self.precision = value.parse()?,
+            "value" => self.values = list(),
+            "type" => {
+                let names = || ValueType::ALL.map(ValueType::name).join(", ");
+                let class =
+                    ValueType::from_name(value).ok_or_else(|| format!("expected one of {}", names()))?;
+                self.class = Some(class);
+            }
+            "seq" => self.seq = text(),
+            "unit" => self.unit = text(),
+            "quality" => self.quality = text(),
+            "tags" => self.tags = list(),
+            "columns" => self.columns = list(),
+            "delimiter" => {
+                let mut chars = value.chars();
+                self.delimiter = match (value, chars.next(), chars.next()) {
+                    ("tab", ..) => '\t',
+                    (_, Some(one), None) if one != '"' => one,
+                    _ => return Err("expected one character, or tab".to_owned()),
+                };
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
     /// Whether it can be used with a format.
     pub(super) fn check(&self, format: LineFormat) -> Result<(), String> {
         if !is_plain(&self.feed) || self.feed.is_empty() {
