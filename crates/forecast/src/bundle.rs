@@ -3,7 +3,7 @@
 use crate::conformal::{Conformal, LEVELS, PredictionInterval};
 use crate::model::ModelKind;
 use crate::scoreboard::{Score, score};
-use crate::walk_forward::{ModelSet, Step, WalkOptions, walk_forward};
+use crate::walk_forward::{ModelSet, Step, Track, WalkOptions, walk_forward};
 use crate::{Dataset, ForecastError, Task};
 use serde::{Deserialize, Serialize};
 
@@ -85,7 +85,19 @@ impl Bundle {
             return Err(ForecastError::TooShort { purpose, needed, found: data.len() });
         }
         let tracks = walk_forward(data, options, observe)?;
-        let board = score(data, &tracks);
+        Self::from_tracks(data, symbol, interval, options, &tracks, observe)
+    }
+
+    /// Scores the tracks of a walk over `data`, then fits the models on all bars.
+    pub(crate) fn from_tracks(
+        data: &Dataset,
+        symbol: &str,
+        interval: &str,
+        options: &WalkOptions,
+        tracks: &[Track],
+        observe: &mut dyn FnMut(Step),
+    ) -> Result<Self, ForecastError> {
+        let board = score(data, tracks);
         let last = data.len() - 1;
         let fits = crate::walk_forward::folds(data.len(), options)?.len();
         let mut step = |kind, epoch| observe(Step { fit: fits, fits, kind, epoch });
@@ -119,7 +131,7 @@ impl Bundle {
         }
         let last = data.len() - 1;
         let tracks = self.models.forecast(data, &(last..last + 1))?;
-        let prediction = |track: crate::walk_forward::Track| {
+        let prediction = |track: Track| {
             let at = self.meta.scores.iter().position(|s| s.kind == track.kind && s.task == track.task);
             let point = track.points[0];
             Prediction {

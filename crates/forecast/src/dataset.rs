@@ -59,7 +59,27 @@ impl Dataset {
         Ok(Self::prepare(series, cut, season))
     }
 
+    /// As [`Dataset::new`], but accepts a series that does not move and one too short for features: for
+    /// [`Dataset::truth`] of forecasts that were made before.
+    ///
+    /// # Errors
+    /// [`ForecastError::TooShort`] for an empty series.
+    pub fn for_truths(series: &Series, season: usize) -> Result<Self, ForecastError> {
+        if series.is_empty() {
+            let purpose = String::from("a truth");
+            return Err(ForecastError::TooShort { purpose, needed: 1, found: 0 });
+        }
+        let (series, cut) = clean::cut_bad_prints(series)?;
+        Ok(Self::prepare_without_features(series, cut, season.max(1)))
+    }
+
     fn prepare(series: Series, cut: Vec<usize>, season: usize) -> Self {
+        let mut data = Self::prepare_without_features(series, cut, season);
+        data.features = feature::matrix(&data);
+        data
+    }
+
+    fn prepare_without_features(series: Series, cut: Vec<usize>, season: usize) -> Self {
         let bars = series.bars();
         let pairs = || bars.windows(2);
         let first = &bars[0];
@@ -79,20 +99,7 @@ impl Dataset {
             Some(*sum)
         }));
         let features = Array2::zeros((0, 0));
-        let mut data = Self {
-            series,
-            cut,
-            returns,
-            variances,
-            ranges,
-            ewma,
-            ewma_variance,
-            cumulative,
-            features,
-            season,
-        };
-        data.features = feature::matrix(&data);
-        data
+        Self { series, cut, returns, variances, ranges, ewma, ewma_variance, cumulative, features, season }
     }
 
     /// Indices of the bars whose wicks were cut as bad prints (see [`clean`]).

@@ -26,6 +26,8 @@
 //! compare       Diebold-Mariano test and Holm correction
 //! scoreboard    scores and verdicts of all models
 //! bundle        trained models, their intervals and scores
+//! live          forecasts bar by bar, each with the best model of its task
+//! renewal       trains again, and whether that is better
 //! file          bundle to bytes and back
 //! error         errors of invalid input
 //! ```
@@ -59,8 +61,10 @@ pub mod feature;
 pub mod file;
 pub mod leak;
 pub mod linear;
+pub mod live;
 pub mod lstm;
 pub mod model;
+pub mod renewal;
 pub mod ridge;
 pub mod rng;
 pub mod scale;

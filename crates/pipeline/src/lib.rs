@@ -4,6 +4,7 @@
 //! source ─► produce ─► topic ─► consume ─► store
 //!                        ├────► aggregate ─► bars
 //!                        └────► alert ─────► outbox ─► people
+//! bars   ─► forecast ─► forecasts
 //! ```
 //! The guarantee is at-least-once delivery with idempotent writes, which leaves every record in the store exactly
 //! once: [`consume`] commits an offset only after the store has acknowledged everything before it, and a row's key and
@@ -16,6 +17,7 @@
 //! | [`vendor_bars`] | a vendor's own bars, from their topic to the store |
 //! | [`aggregate`] | topic to bars |
 //! | [`alert`] | topic to alerts |
+//! | [`forecast`] | bars to forecasts, scored when their truth arrives |
 //! | [`dead_letters`] | dead letters back to their topics |
 //! | [`verify`] | compares source, topic and store record by record |
 //!
@@ -33,6 +35,7 @@ pub mod aggregate;
 pub mod alert;
 pub mod consume;
 pub mod dead_letters;
+pub mod forecast;
 pub mod produce;
 pub mod vendor_bars;
 pub mod verify;

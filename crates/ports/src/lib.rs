@@ -11,6 +11,7 @@
 //! | [`dead_letter`] | records that can never be stored, with reason and origin |
 //! | [`topic`] | the topic port: keyed append, consumer groups, offsets |
 //! | [`batch`] | decoded records on their way to a store |
+//! | [`forecast`] | forecasts and their scores |
 //! | [`store`] | the store port: idempotent upsert, range scan |
 //! | [`check`] | what a port found when it was checked |
 //! | [`telemetry`] | counters and latencies of a process |
@@ -38,6 +39,7 @@ pub mod check;
 pub mod clock;
 pub mod dead_letter;
 pub mod error;
+pub mod forecast;
 pub mod gap;
 pub mod metrics;
 pub mod notice;

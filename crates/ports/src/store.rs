@@ -7,6 +7,7 @@
 use crate::Result;
 use crate::batch::Batch;
 use crate::check::Chain;
+use crate::forecast::ForecastRecord;
 use market::bar::Bar;
 use market::interval::Interval;
 use market::{Kind, Record, UnixNanos};
@@ -107,6 +108,24 @@ pub struct BarScan {
 /// Callback for each bar read; it may end the scan.
 pub type BarSink<'a> = &'a mut dyn FnMut(Bar) -> ControlFlow<()>;
 
+/// Which forecasts to read.
+#[derive(Debug, Clone)]
+pub struct ForecastScan {
+    /// Symbol.
+    pub symbol: String,
+    /// Interval of the bars.
+    pub interval: Interval,
+    /// One feed, or all.
+    pub feed: Option<String>,
+    /// Start of the range of [`ForecastRecord::made_at`], inclusive.
+    pub from: UnixNanos,
+    /// End of the range, exclusive.
+    pub to: UnixNanos,
+}
+
+/// Callback for each forecast read; it may end the scan.
+pub type ForecastSink<'a> = &'a mut dyn FnMut(ForecastRecord) -> ControlFlow<()>;
+
 /// A store engine.
 pub trait Store: Send + Sync {
     /// Creates missing tables and migrates existing ones; returns one line per table on what was done.
@@ -152,6 +171,25 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The store cannot be read.
     fn scan_bars(&self, scan: &BarScan, sink: BarSink<'_>) -> Result<()>;
+
+    /// Writes forecasts, replacing existing ones of the same identity; the score of an existing one stays if the new one
+    /// has none. Retries until an unreachable server returns or `stop` is cancelled.
+    ///
+    /// # Errors
+    /// A permanent failure, or cancellation.
+    fn write_forecasts(&self, forecasts: &[ForecastRecord], stop: &crate::CancelToken) -> Result<()>;
+
+    /// Reads forecasts, newest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn scan_forecasts(&self, scan: &ForecastScan, sink: ForecastSink<'_>) -> Result<()>;
+
+    /// Symbols and intervals of which there are forecasts, in order.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn forecast_series(&self) -> Result<Vec<(String, Interval)>>;
 
     /// Checks everything that must hold, from the address to rights and durability, up to the first broken link. Stores
     /// nothing.

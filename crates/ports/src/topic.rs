@@ -372,6 +372,12 @@ impl Names {
         self.under("gaps")
     }
 
+    /// `<prefix>.forecasts`: forecasts, and again with their scores.
+    #[must_use]
+    pub fn forecasts(&self) -> String {
+        self.under("forecasts")
+    }
+
     /// Specifications of all of them.
     #[must_use]
     pub fn specs(&self, partitions: i32) -> Vec<TopicSpec> {
@@ -382,6 +388,7 @@ impl Names {
             .collect();
         specs.push(TopicSpec { name: self.bars(), partitions, compact: true });
         specs.push(TopicSpec { name: self.vendor_bars(), partitions: 1, compact: true });
+        specs.push(TopicSpec { name: self.forecasts(), partitions, compact: false });
         specs.push(TopicSpec { name: self.notices(), partitions: 1, compact: false });
         specs.push(TopicSpec { name: self.late(), partitions: 1, compact: false });
         specs.push(TopicSpec { name: self.dead_letters(), partitions: 1, compact: false });

@@ -29,6 +29,7 @@ pub struct Config {
     pub produce: Produce,
     pub aggregate: Aggregate,
     pub alert: AlertSection,
+    pub forecast: ForecastSection,
     pub serve: Serve,
     pub metrics: MetricsListener,
     pub log: LogSection,
@@ -115,6 +116,14 @@ pub struct AlertSection {
     pub channels: Vec<notify::ChannelConfig>,
     pub fold: market::alert::FoldSettings,
     pub filter: market::alert::FilterSettings,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct ForecastSection {
+    pub models: String,
+    pub retrain: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]

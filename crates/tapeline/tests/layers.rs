@@ -13,7 +13,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ("sources", &["market", "ports"]),
     ("simulator", &["market", "ports"]),
     ("notify", &["market", "ports"]),
-    ("pipeline", &["market", "ports"]),
+    ("pipeline", &["market", "forecast", "ports"]),
     ("server", &["market", "ports"]),
     (
         "tapeline",

@@ -393,7 +393,7 @@ fn a_sqlite_store_of_an_earlier_version_is_refused_and_left_as_it_is() {
     let errors = [store.init().unwrap_err(), store.count().unwrap_err(), store.writer(&stop).err().unwrap()];
     for error in errors {
         let text = error.to_string();
-        assert!(text.contains("has version 2") && text.contains("expected version 5"), "{text}");
+        assert!(text.contains("has version 2") && text.contains("expected version 6"), "{text}");
     }
     let connection = rusqlite::Connection::open(&path).unwrap();
     let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();

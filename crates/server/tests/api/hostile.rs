@@ -3,7 +3,9 @@
 use crate::harness::{Fixture, OPEN, eventually, trade};
 use adapters::store::sqlite::SqliteStore;
 use market::bar::Bar;
-use ports::store::{BarScan, BarSink, Counts, Scan, Sink, Store, Writer};
+use market::interval::Interval;
+use ports::forecast::ForecastRecord;
+use ports::store::{BarScan, BarSink, Counts, ForecastScan, ForecastSink, Scan, Sink, Store, Writer};
 use ports::{CancelToken, Result};
 use server::{Server, ServerSettings};
 use std::io::{Read, Write};
@@ -217,6 +219,15 @@ impl Store for Slow {
     }
     fn scan_bars(&self, scan: &BarScan, sink: BarSink<'_>) -> Result<()> {
         self.0.scan_bars(scan, sink)
+    }
+    fn write_forecasts(&self, forecasts: &[ForecastRecord], stop: &CancelToken) -> Result<()> {
+        self.0.write_forecasts(forecasts, stop)
+    }
+    fn scan_forecasts(&self, scan: &ForecastScan, sink: ForecastSink<'_>) -> Result<()> {
+        self.0.scan_forecasts(scan, sink)
+    }
+    fn forecast_series(&self) -> Result<Vec<(String, Interval)>> {
+        self.0.forecast_series()
     }
     fn check(&self) -> ports::check::Chain {
         self.0.check()

@@ -95,7 +95,7 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
     let server = options.serve.then(|| serve(Arc::clone(&telemetry))).transpose()?;
     let start = Instant::now();
     let source = BoundedSource::new(open::source(&config)?, simulator.records as u64);
-    let (_, alerts) =
+    let outcome =
         flow::through(context, &config, Box::new(source), &ProduceOptions { replay: true }, &telemetry)?;
     let time = start.elapsed();
     if context.stop.is_cancelled() {
@@ -104,9 +104,7 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
     println!("  {} trades on the tape", crate::output::thousands(simulator.records as u64));
     flow::summary(&telemetry, time, true);
     super::aggregate::summary(&telemetry);
-    if let Some(outcome) = alerts {
-        outcome.print();
-    }
+    outcome.print();
     // Compares the API's history of the whole day with what was recorded.
     let proof = verify::Proof::read(context, &config, (UnixNanos(DAY.0), UnixNanos(DAY.1)))?;
     proof.print();

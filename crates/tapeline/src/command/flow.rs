@@ -1,6 +1,7 @@
 //! `tapeline produce`, `consume` and `run`.
 
 use super::alert::{Evaluation, Outcome};
+use super::forecast::Forecasting;
 use super::monitor::Watched;
 use crate::cli::{ConsumeOptions, ProduceOptions, RunOptions};
 use crate::context::Context;
@@ -8,6 +9,7 @@ use crate::output::{duration, is_quiet, note, table, thousands};
 use crate::progress::{Counter, Progress};
 use pipeline::aggregate;
 use pipeline::consume;
+use pipeline::forecast::ForecastReport;
 use pipeline::produce;
 use pipeline::vendor_bars;
 use ports::source::Source;
@@ -83,14 +85,13 @@ pub(crate) fn run(context: &Context, options: &RunOptions) -> Result<ExitCode> {
     let server = options.serve.then(|| serve(Arc::clone(&telemetry))).transpose()?;
     let start = Instant::now();
     let source = open::source(&context.config)?;
-    let (report, alerts) = through(context, &context.config, source, &options.produce, &telemetry)?;
+    let outcome = through(context, &context.config, source, &options.produce, &telemetry)?;
     summary(&telemetry, start.elapsed(), true);
     if context.config.aggregate.run && !is_quiet() {
         super::aggregate::summary(&telemetry);
     }
-    if let Some(outcome) = alerts {
-        outcome.print();
-    }
+    let report = outcome.report;
+    outcome.print();
     let whole = ended(context, &context.config, &report, &telemetry)?;
     if is_quiet() || !whole {
         // Nothing to suggest.
@@ -107,16 +108,36 @@ pub(crate) fn run(context: &Context, options: &RunOptions) -> Result<ExitCode> {
     Ok(crate::cli::loss_code(&telemetry))
 }
 
-/// Source to store in one process: `produce`, `aggregate` and, if there are rules, `alert` in threads of their own,
-/// `consume` in this one.
+/// What the loops of one process did.
+pub(crate) struct FlowOutcome {
+    pub(crate) report: produce::ProduceReport,
+    alerts: Option<Outcome>,
+    forecasts: Option<ForecastReport>,
+}
+
+impl FlowOutcome {
+    /// Prints the summaries of alerts and forecasts.
+    pub(crate) fn print(&self) {
+        if let Some(alerts) = &self.alerts {
+            alerts.print();
+        }
+        if let Some(forecasts) = &self.forecasts {
+            super::forecast::print(forecasts);
+        }
+    }
+}
+
+/// Source to store in one process: `produce`, `aggregate` and, if there are rules or models, `alert` and `forecast` in
+/// threads of their own, `consume` in this one.
 pub(crate) fn through(
     context: &Context,
     config: &Config,
     mut source: Box<dyn Source>,
     options: &ProduceOptions,
     telemetry: &Arc<Telemetry>,
-) -> Result<(produce::ProduceReport, Option<Outcome>)> {
+) -> Result<FlowOutcome> {
     let alerts = if config.alert.rules.is_empty() { None } else { Some(Evaluation::open(config)?) };
+    let forecasting = if config.aggregate.run { Forecasting::open(config)? } else { None };
     let topics = open::topics(config, &context.stop)?;
     let store = open::store(config)?;
     prepare(context, config, &*topics)?;
@@ -125,10 +146,11 @@ pub(crate) fn through(
     let (_, progress) = begin("stored", telemetry, |t| &t.stored, source.size());
     // On cancellation the source ends first, and what it published is still stored.
     let (produced, finished) = (AtomicBool::new(false), AtomicBool::new(false));
+    let bars_written = AtomicBool::new(false);
     let consuming = consume_settings(config);
     let last = context.stop.delayed(consuming.drain);
     let bars = config.aggregate.run.then(|| super::aggregate::settings(config)).transpose()?;
-    let (published, stored, aggregated, alerts) = std::thread::scope(|scope| {
+    let (published, stored, aggregated, alerts, forecasts) = std::thread::scope(|scope| {
         let producer = scope.spawn(|| {
             let settings = produce_settings(config, options);
             let result = produce::run(&mut *source, &*topics, &settings, telemetry, &context.stop);
@@ -143,6 +165,16 @@ pub(crate) fn through(
             scope.spawn(|| {
                 // Bars are final when the source has ended, not when it was stopped.
                 let result = aggregate::run(&*topics, &*store, settings, telemetry, &context.stop, &finished);
+                if result.is_err() {
+                    context.stop.cancel();
+                }
+                bars_written.store(true, Ordering::SeqCst);
+                result
+            })
+        });
+        let forecasts = forecasting.as_ref().map(|forecasting| {
+            scope.spawn(|| {
+                let result = forecasting.run(&*topics, &*store, &last, &bars_written);
                 if result.is_err() {
                     context.stop.cancel();
                 }
@@ -167,7 +199,8 @@ pub(crate) fn through(
         let kept = bars.join().map_err(|_| ports::Error::internal("the vendor bars thread panicked"));
         let stored = stored.and_then(|report| kept?.map(|()| report));
         let alerts = alerts.map(std::thread::ScopedJoinHandle::join);
-        (producer.join(), stored, aggregator.map(std::thread::ScopedJoinHandle::join), alerts)
+        let aggregated = aggregator.map(std::thread::ScopedJoinHandle::join);
+        (producer.join(), stored, aggregated, alerts, forecasts.map(std::thread::ScopedJoinHandle::join))
     });
     drop(progress);
     let published = published.map_err(|_| ports::Error::internal("the producer panicked"))??;
@@ -185,7 +218,10 @@ pub(crate) fn through(
     let alerts = alerts
         .map(|result| result.map_err(|_| ports::Error::internal("the alert thread panicked"))?)
         .transpose()?;
-    Ok((published, alerts))
+    let forecasts = forecasts
+        .map(|result| result.map_err(|_| ports::Error::internal("the forecast thread panicked"))?)
+        .transpose()?;
+    Ok(FlowOutcome { report: published, alerts, forecasts })
 }
 
 /// Whether the run reached the end of its source; notes it if not. Fails if the source had rows but no record.

@@ -200,7 +200,7 @@ pub(super) fn write(store: &CassandraStore, bars: &[Bar], stop: &CancelToken) ->
                         batch.append_statement(statements[bar.kind as usize][remove].clone());
                     }
                     let values: Vec<Cells> = piece.iter().map(|bar| cells(bar)).collect();
-                    send(store, session, &batch, &values, stop).await
+                    send(store, session, &batch, &values, "bars", stop).await
                 }
             })
             .buffer_unordered(store.settings.in_flight.max(1));
@@ -211,18 +211,20 @@ pub(super) fn write(store: &CassandraStore, bars: &[Bar], stop: &CancelToken) ->
     })
 }
 
-async fn send(
+/// Sends a batch of bars or forecasts until the cluster accepts it or `stop` is cancelled.
+pub(super) async fn send(
     store: &CassandraStore,
     session: &Session,
     batch: &Batch,
     values: &[Cells],
+    what: &str,
     stop: &CancelToken,
 ) -> Result<()> {
     let mut backoff = Backoff::default();
     loop {
         let Err(error) = session.batch(batch, values).await else { return Ok(()) };
         let error: ExecutionError = error;
-        let mut reason = explain(&format!("write bars to {}", store.describe()), &error);
+        let mut reason = explain(&format!("write {what} to {}", store.describe()), &error);
         if is_invalid(&error) {
             // A missing or altered table is waited for, as for records; so are withdrawn permissions.
             match schema::problem(session, &store.keyspace, &store.describe(), None).await {
@@ -236,7 +238,7 @@ async fn send(
             return Err(reason);
         }
         if backoff.tries() == 0 {
-            tracing::warn!("{reason}; bars are waiting; writing resumes once this is fixed");
+            tracing::warn!("{reason}; {what} are waiting; writing resumes once this is fixed");
         }
         METRICS.retried(Port::Store);
         tokio::time::sleep(backoff.wait()).await;
@@ -247,7 +249,7 @@ async fn send(
 const DIRECT: usize = 400;
 
 /// The partitions of a range, in milliseconds, if it is bounded.
-fn computed_periods(scan: &BarScan) -> Option<Vec<i64>> {
+pub(super) fn computed_periods(scan: &BarScan) -> Option<Vec<i64>> {
     if scan.from < EARLIEST || scan.to > LATEST {
         return None;
     }
@@ -264,7 +266,7 @@ fn computed_periods(scan: &BarScan) -> Option<Vec<i64>> {
 }
 
 /// All partitions of a symbol and interval that begin before the end of the scan, sorted.
-async fn listed_periods(
+pub(super) async fn listed_periods(
     session: &Session,
     name: &str,
     scan: &BarScan,

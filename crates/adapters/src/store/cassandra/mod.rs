@@ -18,6 +18,7 @@ mod check;
 mod connect;
 mod cql;
 mod directory;
+mod forecasts;
 mod inlined_conditions;
 mod order;
 mod read;
@@ -28,9 +29,13 @@ mod values;
 mod write;
 
 use market::bar::Bar;
+use market::interval::Interval;
 use ports::check::Chain;
+use ports::forecast::ForecastRecord;
 use ports::secret::Secret;
-use ports::store::{BarScan, BarSink, Counts, DirectoryEntry, Scan, Sink, Store, Writer};
+use ports::store::{
+    BarScan, BarSink, Counts, DirectoryEntry, ForecastScan, ForecastSink, Scan, Sink, Store, Writer,
+};
 use ports::tls::Tls;
 use ports::{CancelToken, Error, Result};
 use scylla::client::PoolSize;
@@ -235,6 +240,20 @@ impl Store for CassandraStore {
     fn scan_bars(&self, scan: &BarScan, sink: BarSink<'_>) -> Result<()> {
         schema::check(self)?;
         bars::scan(self, scan, sink)
+    }
+
+    fn write_forecasts(&self, forecasts: &[ForecastRecord], stop: &CancelToken) -> Result<()> {
+        forecasts::write(self, forecasts, stop)
+    }
+
+    fn scan_forecasts(&self, scan: &ForecastScan, sink: ForecastSink<'_>) -> Result<()> {
+        schema::check(self)?;
+        forecasts::scan(self, scan, sink)
+    }
+
+    fn forecast_series(&self) -> Result<Vec<(String, Interval)>> {
+        schema::check(self)?;
+        forecasts::series(self)
     }
 
     fn check(&self) -> Chain {

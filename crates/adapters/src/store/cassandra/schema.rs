@@ -2,6 +2,7 @@
 
 use super::bars::{BARS, QUOTE_BARS, READING_BARS};
 use super::directory::{self, DIRECTORY};
+use super::forecasts::FORECASTS;
 use super::{CassandraStore, explain, table};
 use crate::store::first_difference;
 use market::Kind;
@@ -14,14 +15,23 @@ use std::collections::HashMap;
 /// Bars change until they are final and are kept: the unified strategy merges their revisions without knowing
 /// their number in advance.
 fn create_bars(keyspace: &str, table: &str, columns: &[(&str, &str)]) -> String {
+    create(keyspace, table, columns, "start, feed")
+}
+
+/// Forecasts change once, when they are scored.
+fn create_forecasts(keyspace: &str) -> String {
+    create(keyspace, "forecasts", FORECASTS, "made_at, feed, target, horizon")
+}
+
+fn create(keyspace: &str, table: &str, columns: &[(&str, &str)], clustering: &str) -> String {
     let mut text = format!("CREATE TABLE IF NOT EXISTS {keyspace}.{table} (");
     for (name, class) in columns {
         text.push_str(&format!("{name} {}, ", class.split(' ').next().unwrap_or(class)));
     }
-    text.push_str(
-        "PRIMARY KEY ((symbol, interval, period), start, feed)) \
-         WITH compaction = {'class': 'UnifiedCompactionStrategy'}",
-    );
+    text.push_str(&format!(
+        "PRIMARY KEY ((symbol, interval, period), {clustering})) \
+         WITH compaction = {{'class': 'UnifiedCompactionStrategy'}}"
+    ));
     text
 }
 
@@ -43,13 +53,14 @@ fn migrations(keyspace: &str, retention_days: u32) -> Vec<Vec<String>> {
             directory::create(keyspace, retention_days),
         ],
         vec![create_bars(keyspace, "reading_bars", READING_BARS)],
+        vec![create_forecasts(keyspace)],
     ]
 }
 
 /// The version from which on the directory is kept.
 const DIRECTORY_VERSION: i32 = 4;
 /// The version after all migrations.
-const VERSION: i32 = 5;
+const VERSION: i32 = 6;
 
 /// A statement that the cluster understands and rejects is not retried: a wrong replication factor stays wrong.
 fn refused(place: &str, error: &ExecutionError) -> Error {
@@ -210,6 +221,7 @@ fn tables() -> Vec<(&'static str, Vec<(String, String)>)> {
         ("quote_bars", QUOTE_BARS),
         ("reading_bars", READING_BARS),
         ("directory", DIRECTORY),
+        ("forecasts", FORECASTS),
     ];
     records.chain(others.map(|(name, columns)| (name, fixed(columns)))).collect()
 }

@@ -4,16 +4,21 @@
 //! the timestamp of their message; a row is replaced as a whole, and only by a later [`Version`](market::version::Version).
 
 mod bars;
+mod forecasts;
 mod read;
 mod schema;
 mod table;
 mod write;
 
 use market::bar::Bar;
+use market::interval::Interval;
 use ports::cancel::{Backoff, CancelToken};
 use ports::check::Chain;
+use ports::forecast::ForecastRecord;
 use ports::metrics::{METRICS, Port};
-use ports::store::{BarScan, BarSink, Counts, DirectoryEntry, Scan, Sink, Store, Writer};
+use ports::store::{
+    BarScan, BarSink, Counts, DirectoryEntry, ForecastScan, ForecastSink, Scan, Sink, Store, Writer,
+};
 use ports::{Error, Result};
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
@@ -57,6 +62,27 @@ impl SqliteStore {
             .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-32000;")
             .map_err(&fail)?;
         Ok(connection)
+    }
+
+    /// Runs a transaction until it succeeds, fails permanently or `stop` is cancelled.
+    fn write(
+        &self,
+        doing: &str,
+        stop: &CancelToken,
+        transaction: &dyn Fn(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<()> {
+        let connection = self.open()?;
+        let mut backoff = Backoff::default();
+        loop {
+            let Err(error) = transaction(&connection).map_err(sql(&self.path, doing)) else {
+                return Ok(());
+            };
+            if !error.retryable() || stop.sleep(backoff.wait()) {
+                return Err(error);
+            }
+            METRICS.retried(Port::Store);
+            tracing::warn!("{error}; retrying");
+        }
     }
 
     /// Opens for reading: creates neither file nor tables.
@@ -111,23 +137,25 @@ impl Store for SqliteStore {
     }
 
     fn write_bars(&self, bars: &[Bar], stop: &CancelToken) -> Result<()> {
-        let connection = self.open()?;
-        let mut backoff = Backoff::default();
-        loop {
-            let Err(error) = bars::write(&connection, bars).map_err(sql(&self.path, "write bars")) else {
-                return Ok(());
-            };
-            if !error.retryable() || stop.sleep(backoff.wait()) {
-                return Err(error);
-            }
-            METRICS.retried(Port::Store);
-            tracing::warn!("{error}; retrying");
-        }
+        self.write("write bars", stop, &|connection| bars::write(connection, bars))
     }
 
     fn scan_bars(&self, scan: &BarScan, sink: BarSink<'_>) -> Result<()> {
         let connection = self.open_existing()?;
         bars::scan(&connection, scan, sink).map_err(sql(&self.path, "read bars"))
+    }
+
+    fn write_forecasts(&self, forecasts: &[ForecastRecord], stop: &CancelToken) -> Result<()> {
+        self.write("write forecasts", stop, &|connection| forecasts::write(connection, forecasts))
+    }
+
+    fn scan_forecasts(&self, scan: &ForecastScan, sink: ForecastSink<'_>) -> Result<()> {
+        let connection = self.open_existing()?;
+        forecasts::scan(&connection, scan, sink).map_err(sql(&self.path, "read forecasts"))
+    }
+
+    fn forecast_series(&self) -> Result<Vec<(String, Interval)>> {
+        forecasts::series(&self.open_existing()?).map_err(sql(&self.path, "read forecasts"))
     }
 
     fn check(&self) -> Chain {

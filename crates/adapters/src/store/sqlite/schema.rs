@@ -1,6 +1,6 @@
 //! Tables, migrations, and whether existing tables fit.
 
-use super::{SqliteStore, bars, sql, table};
+use super::{SqliteStore, bars, forecasts, sql, table};
 use crate::store::first_difference;
 use market::{Kind, UnixNanos};
 use ports::store::Store;
@@ -12,7 +12,7 @@ use rusqlite::{Connection, params};
 const FIRST_VERSION: usize = 3;
 
 /// The version after all migrations.
-const VERSION: usize = 5;
+const VERSION: usize = 6;
 
 /// Migrations, oldest first, from [`FIRST_VERSION`] on; `user_version` is the version of the last one applied.
 fn migrations() -> [String; VERSION - FIRST_VERSION + 1] {
@@ -21,12 +21,16 @@ fn migrations() -> [String; VERSION - FIRST_VERSION + 1] {
         tables(&Kind::MARKET) + bars::TABLES,
         tables(&[Kind::Reading]) + DIRECTORY,
         bars::READING_TABLE.to_owned(),
+        forecasts::TABLE.to_owned(),
     ]
 }
 
 /// The tables of a store.
 fn table_names() -> impl Iterator<Item = &'static str> {
-    Kind::ALL.map(Kind::plural).into_iter().chain(["bars", "quote_bars", "reading_bars", "directory"])
+    Kind::ALL
+        .map(Kind::plural)
+        .into_iter()
+        .chain(["bars", "quote_bars", "reading_bars", "directory", "forecasts"])
 }
 
 /// The first and last bucket of each kind, symbol and feed.

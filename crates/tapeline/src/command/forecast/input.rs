@@ -4,7 +4,6 @@ use super::options::BarInput;
 use crate::command::bars;
 use crate::context::Context;
 use forecast::Ohlcv;
-use market::bar::Values;
 use market::calendar::Calendar;
 use market::{Kind, UnixNanos};
 use ports::{Error, Result};
@@ -45,7 +44,7 @@ pub(crate) fn load(context: &Context, symbol: &str, options: &BarInput) -> Resul
     let rule = rules.iter().find(|rules| found[0].feed.starts_with(&rules.prefix)).or(rules.last());
     let calendar = rule.map_or(Calendar::XNYS, |rules| rules.calendar);
     let finished = found.iter().filter(|bar| bar.is_final);
-    let bars: Vec<Ohlcv> = finished.filter_map(|bar| convert(calendar, bar)).collect();
+    let bars: Vec<Ohlcv> = finished.filter_map(|bar| pipeline::forecast::ohlcv(calendar, bar)).collect();
     if bars.is_empty() {
         return Err(Error::user(format!(
             "{symbol}: expected finished bars of trades, found {} others",
@@ -56,16 +55,6 @@ pub(crate) fn load(context: &Context, symbol: &str, options: &BarInput) -> Resul
     let week = if calendar.name() == Calendar::ALWAYS.name() { 7 } else { 5 };
     let season = if daily { week } else { per_day(&bars) };
     Ok(Input { bars, season })
-}
-
-fn convert(calendar: Calendar, bar: &market::bar::Bar) -> Option<Ohlcv> {
-    let Values::Trades(values) = &bar.values else { return None };
-    let day = calendar.day(bar.start);
-    // Noon of a day has the same date in New York and in UTC.
-    let date = UnixNanos(day.start + DAY_NS / 2).epoch_day();
-    let [open, high, low, close] = values.ohlc.map(market::Price::to_f64);
-    let start_ns = date * DAY_NS + (bar.start.0 - day.start);
-    Some(Ohlcv { start_ns, open, high, low, close, volume: values.volume.to_f64() })
 }
 
 /// Median number of bars per day: the season of intraday bars.

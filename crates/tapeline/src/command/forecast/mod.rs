@@ -1,12 +1,16 @@
-//! `tapeline forecast`: trains models on bars, and shows their forecasts and scores.
+//! `tapeline forecast`: trains models on bars, makes forecasts of a stream, and shows them with their scores.
 
+mod history;
 mod input;
 mod list;
 mod models;
 pub(crate) mod options;
+mod run;
 mod score;
 mod show;
 mod train;
+
+pub(crate) use run::{Forecasting, print};
 
 use crate::context::Context;
 use forecast::ForecastError;
@@ -17,6 +21,8 @@ use std::process::ExitCode;
 pub(crate) fn run(context: &Context, verb: &Forecast) -> Result<ExitCode> {
     match verb {
         Forecast::Train(options) => train::run(context, options),
+        Forecast::Run(options) => run::run(context, options),
+        Forecast::History(options) => history::run(context, options),
         Forecast::Score(options) => score::run(options),
         Forecast::Show(options) => show::run(context, options),
         Forecast::List(options) => list::run(options),

@@ -4,7 +4,7 @@
     reason = "the comments are help texts, where brackets mean optional"
 )]
 
-use crate::cli::{BarOptions, Span};
+use crate::cli::{BarOptions, Format, Span};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -12,6 +12,10 @@ use std::path::PathBuf;
 pub(crate) enum Forecast {
     /// Evaluate all models walk-forward on stored bars (or a file), fit them, and save a new version
     Train(TrainOptions),
+    /// Forecast from every new bar on the topic, and score the forecasts when their truth arrives
+    Run(RunOptions),
+    /// Show forecasts made by `run`, newest first, and how they did
+    History(HistoryOptions),
     /// Show forecasts from the newest bar, with intervals and track records
     Show(ShowOptions),
     /// Show the walk-forward scores of all models and whether they beat the baselines
@@ -80,6 +84,40 @@ pub(crate) struct TrainOptions {
     /// Seed of the network; the same seed and bars give the same model
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RunOptions {
+    /// Folder of trained models [default: forecast.models, otherwise tapeline-models]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) models: Option<PathBuf>,
+    /// Train again whenever this much event time has passed since the last training, for example 7d, and keep the
+    /// result if it is better [default: forecast.retrain, otherwise never]
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) retrain: Option<market::alert::TimeSpan>,
+    /// Exit once every bar on the topic is forecast
+    #[arg(long)]
+    pub(crate) until_end: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct HistoryOptions {
+    /// Symbol, for example SPY
+    pub(crate) symbol: String,
+    /// Interval of the bars, for example 1m, 1h, 1d
+    #[arg(long, value_name = "INTERVAL", default_value = "1m")]
+    pub(crate) interval: market::interval::Interval,
+    /// Only this feed, for example alpaca.sip
+    #[arg(long, value_name = "NAME")]
+    pub(crate) feed: Option<String>,
+    #[command(flatten)]
+    pub(crate) span: Span,
+    /// Maximum number of forecasts to print [default: 30 in a table, otherwise all]
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// Output format: table, json or csv
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub(crate) format: Format,
 }
 
 #[derive(Debug, Clone, Args)]
