@@ -92,6 +92,11 @@ impl LiveModel {
         self.choices.iter().map(|choice| choice.task.horizon).max().unwrap_or(1)
     }
 
+    /// The tasks it forecasts.
+    pub fn tasks(&self) -> impl Iterator<Item = Task> {
+        self.choices.iter().map(|choice| choice.task)
+    }
+
     /// Forecasts from the last bar of `data`, one per task.
     ///
     /// # Errors

@@ -4,7 +4,9 @@
 
 use forecast::bundle::Bundle;
 use forecast::leak::{self, LeakError};
+use forecast::live::LiveModel;
 use forecast::lstm::forecaster::LstmOptions;
+use forecast::renewal::{renew, same_options};
 use forecast::rng::Rng;
 use forecast::walk_forward::{WalkOptions, walk_forward};
 use forecast::{Dataset, ForecastError, ModelKind, Ohlcv, Series, Target, Task, file, scoreboard};
@@ -197,4 +199,69 @@ fn a_horizon_or_step_of_zero_is_refused() {
     let options = WalkOptions { tasks, ..self::options() };
     let error = walk_forward(&data, &options, &mut |_| {}).unwrap_err();
     assert_eq!(error.to_string(), "option horizon: expected at least 1, found 0");
+}
+
+#[test]
+fn a_live_model_forecasts_what_the_best_model_of_each_task_predicts() {
+    let series = series(600, 5);
+    let data = Dataset::new(&series, 5).unwrap();
+    let trained = Bundle::train(&data, "TEST", "1d", &options(), &mut |_| {}).unwrap();
+    for only in [None, Some(ModelKind::Lstm), Some(ModelKind::Combination)] {
+        let mut bundle = trained.clone();
+        if let Some(only) = only {
+            let kept: Vec<bool> = bundle.meta.scores.iter().map(|score| score.kind == only).collect();
+            let (mut of_scores, mut of_intervals) = (kept.iter(), kept.iter());
+            bundle.meta.scores.retain(|_| *of_scores.next().unwrap());
+            bundle.intervals.retain(|_| *of_intervals.next().unwrap());
+        }
+        let live = LiveModel::new(&bundle);
+        assert_eq!((live.history(), live.longest_horizon(), live.tasks().count()), (1_005, 5, 6));
+        let forecasts = live.forecast(&data).unwrap();
+        let predicted = bundle.predict(&data).unwrap();
+        assert_eq!(forecasts.len(), 6);
+        for forecast in &forecasts {
+            let best = bundle.best(forecast.task).unwrap();
+            let same = predicted.iter().find(|other| other.task == forecast.task && other.kind == best.kind);
+            let same = same.unwrap();
+            assert_eq!((forecast.kind, forecast.point), (best.kind, same.point));
+            assert_eq!(forecast.verdict, best.verdict.to_string());
+            let bounds = same.intervals.unwrap().map(|interval| [interval.low, interval.high]);
+            assert_eq!(forecast.bounds, Some(bounds));
+            let random_walk = predicted
+                .iter()
+                .find(|other| other.task == forecast.task && other.kind == ModelKind::RandomWalk);
+            assert_eq!(forecast.baseline, random_walk.unwrap().point);
+        }
+    }
+    // Truths need no features, and are the same without.
+    let truths = Dataset::for_truths(&series, 5).unwrap();
+    for task in Task::all(&[1, 5]) {
+        assert_eq!(truths.truth(task, 580), data.truth(task, 580));
+    }
+    let error = Dataset::for_truths(&Series::new(Vec::new()).unwrap(), 5).unwrap_err();
+    assert!(matches!(error, ForecastError::TooShort { found: 0, .. }));
+}
+
+#[test]
+fn a_renewal_is_compared_on_bars_that_neither_model_had_seen() {
+    let all = series(760, 5);
+    let old_data = Dataset::new(&all.prefix(600), 5).unwrap();
+    let options = WalkOptions { kinds: vec![ModelKind::RandomWalk, ModelKind::Har], ..options() };
+    let old = Bundle::train(&old_data, "TEST", "1d", &options, &mut |_| {}).unwrap();
+    let data = Dataset::new(&all, 5).unwrap();
+    let renewal = renew(&old, &data, &same_options(&old), &mut |_| {}).unwrap();
+    assert_eq!(renewal.bundle.meta.bars, 760);
+    assert_eq!(renewal.comparisons.len(), 6);
+    for comparison in &renewal.comparisons {
+        assert_eq!(comparison.forecasts, 160 - comparison.task.horizon);
+        // The random walk is the same however often it is trained.
+        if comparison.old.0 == ModelKind::RandomWalk && comparison.new.0 == ModelKind::RandomWalk {
+            assert_eq!(comparison.gain(), 0.0);
+        }
+    }
+    let mean = renewal.comparisons.iter().map(|comparison| comparison.gain()).sum::<f64>() / 6.0;
+    assert_eq!((renewal.gain(), renewal.is_better()), (Some(mean), mean > 0.0));
+    let few = Dataset::new(&all.prefix(620), 5).unwrap();
+    let error = renew(&old, &few, &same_options(&old), &mut |_| {}).unwrap_err();
+    assert!(matches!(error, ForecastError::TooShort { needed: 35, found: 20, .. }), "{error}");
 }

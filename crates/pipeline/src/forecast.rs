@@ -129,6 +129,8 @@ struct ForecastWorker<'a> {
     waiting: BTreeMap<SeriesKey, Vec<Bar>>,
     waiting_bars: usize,
     next: FxHashMap<Partition, i64>,
+    /// Whether `next` has moved since the last commit.
+    is_uncommitted: bool,
     trainer: Trainer,
     report: ForecastReport,
 }
@@ -157,6 +159,7 @@ pub fn run(
         waiting: BTreeMap::new(),
         waiting_bars: 0,
         next: FxHashMap::default(),
+        is_uncommitted: false,
         trainer: Trainer::default(),
         report: ForecastReport::default(),
     };
@@ -169,7 +172,7 @@ pub fn run(
             worker.next.insert(range.partition, range.resume);
         }
         if refreshed.elapsed() >= REFRESH {
-            worker.refresh()?;
+            worker.refresh();
             refreshed = Instant::now();
         }
         worker.train(Duration::ZERO)?;
@@ -217,6 +220,7 @@ impl ForecastWorker<'_> {
             return;
         }
         *next = offset + 1;
+        self.is_uncommitted = true;
         // Most bars have no model: they are not decoded.
         let Some((symbol, interval, kind)) = parse_key(message.key()) else {
             self.report.unreadable += 1;
@@ -261,7 +265,7 @@ impl ForecastWorker<'_> {
     }
 
     /// Looks for new versions of the models, and for models of series that had none.
-    fn refresh(&mut self) -> Result<()> {
+    fn refresh(&mut self) {
         for ((symbol, interval), model) in &mut self.active {
             let number = model.as_ref().map(|(number, _)| *number);
             match load(self.models, symbol, *interval, number) {
@@ -273,10 +277,9 @@ impl ForecastWorker<'_> {
                 Err(error) => tracing::debug!("{error}"),
             }
         }
-        Ok(())
     }
 
-    /// Goes on with the trainings, waiting for the current one up to `wait`.
+    /// Advances the trainings, waiting for the current one up to `wait`.
     fn train(&mut self, wait: Duration) -> Result<()> {
         let Some(outcome) = self.trainer.step(self.store, self.models, self.settings, wait)? else {
             return Ok(());
@@ -294,9 +297,26 @@ impl ForecastWorker<'_> {
 
     /// Forecasts from the waiting bars and scores, writes the results and commits the offsets.
     fn process(&mut self, consumer: &mut dyn Consumer) -> Result<()> {
-        if self.waiting.is_empty() {
+        if !self.waiting.is_empty() {
+            let records = self.forecast()?;
+            for piece in records.chunks(AT_ONCE) {
+                self.write(piece)?;
+            }
+        }
+        if !std::mem::take(&mut self.is_uncommitted) {
             return Ok(());
         }
+        let offsets: Vec<(Partition, i64)> =
+            self.next.iter().map(|(partition, next)| (*partition, *next)).collect();
+        match consumer.commit(&offsets, true) {
+            Err(error) if error.retryable() => tracing::info!("{error}; the same bars will be read again"),
+            other => other?,
+        }
+        Ok(())
+    }
+
+    /// Processes the series of the waiting bars, on several threads. Returns what is to be written.
+    fn forecast(&mut self) -> Result<Vec<ForecastRecord>> {
         let waiting = std::mem::take(&mut self.waiting);
         self.waiting_bars = 0;
         let mut tasks = Vec::new();
@@ -344,16 +364,7 @@ impl ForecastWorker<'_> {
             self.series.insert((series.symbol.clone(), series.interval, series.feed.clone()), series);
             records.extend(output.forecasts);
         }
-        for piece in records.chunks(AT_ONCE) {
-            self.write(piece)?;
-        }
-        let offsets: Vec<(Partition, i64)> =
-            self.next.iter().map(|(partition, next)| (*partition, *next)).collect();
-        match consumer.commit(&offsets, true) {
-            Err(error) if error.retryable() => tracing::info!("{error}; the same bars will be read again"),
-            other => other?,
-        }
-        Ok(())
+        Ok(records)
     }
 
     fn load_series(&self, key: &SeriesKey, bars: &[Bar]) -> Result<Option<BarSeries>> {

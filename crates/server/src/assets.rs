@@ -41,6 +41,7 @@ assets! {
     ("/js/proof.js", SCRIPT, "js/proof.js"),
     ("/js/pipeline.js", SCRIPT, "js/pipeline.js"),
     ("/js/alerts.js", SCRIPT, "js/alerts.js"),
+    ("/js/forecasts.js", SCRIPT, "js/forecasts.js"),
     ("/vendor/lightweight-charts.js", SCRIPT, "vendor/lightweight-charts.js"),
     ("/vendor/LICENSE", TEXT, "vendor/LICENSE"),
     ("/vendor/NOTICE", TEXT, "vendor/NOTICE"),

@@ -5,7 +5,8 @@ use adapters::store::sqlite::SqliteStore;
 use market::codec::json;
 use market::{Kind, Record, UnixNanos};
 use ports::batch::{Batch, Partition};
-use ports::store::{BarScan, Scan, Store, Writer};
+use ports::forecast::{ForecastRecord, ForecastScore};
+use ports::store::{BarScan, ForecastScan, Scan, Store, Writer};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -99,6 +100,7 @@ pub(crate) fn suite(store: &dyn Store) {
     directory(store, &mut *writer);
     readings(store, &mut *writer);
     bars(store);
+    forecasts(store);
     every_batch_is_acknowledged(&mut *writer);
 }
 
@@ -288,6 +290,71 @@ fn absent_fields_replace_present_ones(store: &dyn Store, writer: &mut dyn Writer
         let scan = Scan { symbol: Some("W".to_owned()), ..Scan::all(kind) };
         assert_eq!(read(store, &scan), std::slice::from_ref(later));
     }
+}
+
+/// A forecast and, if given, its score.
+fn forecast(minute: i64, horizon: u32, truth: Option<f64>) -> ForecastRecord {
+    let made_at = UnixNanos(DAY_START + minute * market::interval::MINUTE);
+    let score = ForecastScore { truth: 0.0, settled_at: made_at, loss: 1e-9, baseline_loss: 2e-9 };
+    ForecastRecord {
+        symbol: "A".to_owned(),
+        interval: market::interval::Interval::M1,
+        feed: "f.a".to_owned(),
+        made_at,
+        target: "return".to_owned(),
+        horizon,
+        model: "ridge".to_owned(),
+        version: "1-0123456789ab".to_owned(),
+        verdict: "does not beat random_walk".to_owned(),
+        close: 167.4101,
+        point: -0.000_123_456_789,
+        bounds: (horizon == 1).then_some([[-0.1, 0.1], [-0.2, 0.2], [-0.3, 0.300_000_000_000_000_04]]),
+        baseline: 0.0,
+        score: truth.map(|truth| ForecastScore { truth, ..score }),
+    }
+}
+
+fn forecasts_of(store: &dyn Store, from: i64, to: i64) -> Vec<ForecastRecord> {
+    let scan = ForecastScan {
+        symbol: "A".to_owned(),
+        interval: market::interval::Interval::M1,
+        feed: None,
+        from: UnixNanos(from),
+        to: UnixNanos(to),
+    };
+    let mut found = Vec::new();
+    store
+        .scan_forecasts(&scan, &mut |forecast| {
+            found.push(forecast);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    found
+}
+
+/// Forecasts are replaced by identity, keep their score, and are read newest first, exactly as written.
+fn forecasts(store: &dyn Store) {
+    let stop = ports::CancelToken::default();
+    assert!(store.forecast_series().unwrap().is_empty());
+    // The last two lie in another month: another partition of Cassandra.
+    let month = 31 * 24 * 60;
+    let all = [
+        forecast(0, 1, Some(0.5)),
+        forecast(0, 5, None),
+        forecast(1, 1, None),
+        forecast(month, 1, None),
+        forecast(month, 5, Some(0.0)),
+    ];
+    store.write_forecasts(&all, &stop).unwrap();
+    store.write_forecasts(&all, &stop).unwrap();
+    let newest_first: Vec<ForecastRecord> = all.iter().rev().cloned().collect();
+    assert_eq!(forecasts_of(store, i64::MIN, i64::MAX), newest_first);
+    // A score comes later; the forecast without it never clears it.
+    store.write_forecasts(&[forecast(1, 1, Some(-0.25))], &stop).unwrap();
+    store.write_forecasts(&[forecast(1, 1, None)], &stop).unwrap();
+    let minute = DAY_START + market::interval::MINUTE;
+    assert_eq!(forecasts_of(store, minute, minute + 1), [forecast(1, 1, Some(-0.25))]);
+    assert_eq!(store.forecast_series().unwrap(), [("A".to_owned(), market::interval::Interval::M1)]);
 }
 
 /// Bars are read as they were written; a later revision replaces them, one without prices deletes them.

@@ -87,12 +87,21 @@ impl Trainer {
                 Ok(renewal) => renewal,
             };
             let Some(Training { job, number, .. }) = self.current.take() else { return Ok(None) };
-            return conclude(job, number, renewal, models).map(Some);
+            return Ok(Some(conclude(job, number, renewal, models)));
         }
         while let Some(job) = self.waiting.pop_front() {
-            if let Some(training) = start(job, store, models, settings)? {
-                self.current = Some(training);
-                break;
+            match start(job.clone(), store, models, settings) {
+                Ok(None) => {}
+                Ok(training) => {
+                    self.current = training;
+                    break;
+                }
+                Err(error) if error.retryable() => {
+                    tracing::warn!("{error}; training starts once the store is back");
+                    self.waiting.push_front(job);
+                    break;
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(None)
@@ -136,21 +145,30 @@ fn conclude(
     number: u32,
     renewal: std::result::Result<Renewal, ForecastError>,
     models: &dyn ModelStore,
-) -> Result<Outcome> {
+) -> Outcome {
     let (symbol, interval) = (job.symbol.clone(), job.interval);
     let renewal = match renewal {
         Ok(renewal) => renewal,
         Err(error) => {
             tracing::warn!(%symbol, %interval, "trained again in vain, version {number} stays: {error}");
-            return Ok(Outcome { job, version: None });
+            return Outcome { job, version: None };
         }
     };
     let percent = renewal.gain().unwrap_or_default() * 100.0;
     if !renewal.is_better() {
         tracing::info!(%symbol, %interval, "trained again, version {number} stays: gain {percent:.2} %");
-        return Ok(Outcome { job, version: None });
+        return Outcome { job, version: None };
     }
-    let version = models.save(&symbol, interval, &renewal.bundle)?;
-    tracing::info!(%symbol, %interval, "trained again, version {version} replaces {number}: gain {percent:.2} %");
-    Ok(Outcome { job, version: Some(version) })
+    match models.save(&symbol, interval, &renewal.bundle) {
+        Ok(version) => {
+            tracing::info!(
+                %symbol, %interval, "trained again, version {version} replaces {number}: gain {percent:.2} %"
+            );
+            Outcome { job, version: Some(version) }
+        }
+        Err(error) => {
+            tracing::warn!(%symbol, %interval, "the new version could not be saved, {number} stays: {error}");
+            Outcome { job, version: None }
+        }
+    }
 }

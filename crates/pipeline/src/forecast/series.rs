@@ -56,8 +56,10 @@ pub(super) struct BarSeries {
     bars: Vec<KnownBar>,
     /// Forecasts without a score, by time and task.
     unscored: BTreeMap<(i64, Task), ForecastRecord>,
-    /// Time of the newest forecast.
-    last_made: i64,
+    /// Time and task of the forecasts made from `made_from` on, scored ones included.
+    made: BTreeSet<(i64, Task)>,
+    /// Bars that end earlier are not forecast any more: what was made of them is not in memory.
+    made_from: i64,
     /// Starts of bars that were emitted since the last processing.
     news: BTreeSet<i64>,
     /// Why the last bar had no forecast.
@@ -81,7 +83,8 @@ impl BarSeries {
             calendar,
             bars: Vec::new(),
             unscored: BTreeMap::new(),
-            last_made: i64::MIN,
+            made: BTreeSet::new(),
+            made_from: i64::MIN,
             news: BTreeSet::new(),
             refusal: None,
         };
@@ -103,20 +106,20 @@ impl BarSeries {
         let known = self.bars.partition_point(|bar| bar.start < first_news.0);
         let back = known.saturating_sub(model.longest_horizon() + SLACK);
         let from = self.bars.get(back).map_or(first_news.0, |bar| bar.end);
+        self.made_from = from.min(first_news.0.saturating_sub(allowed_lateness));
         let scan = ForecastScan {
             symbol: self.symbol.clone(),
             interval: self.interval,
             feed: Some(self.feed.clone()),
-            from: UnixNanos(from.min(first_news.0.saturating_sub(allowed_lateness)))
-                .max(market::record::EARLIEST),
+            from: UnixNanos(self.made_from).max(market::record::EARLIEST),
             to: market::record::LATEST,
         };
         store.scan_forecasts(&scan, &mut |forecast| {
-            self.last_made = self.last_made.max(forecast.made_at.0);
-            if forecast.score.is_none()
-                && let Some(task) = task(&forecast)
-            {
-                self.unscored.insert((forecast.made_at.0, task), forecast);
+            if let Some(task) = task(&forecast) {
+                self.made.insert((forecast.made_at.0, task));
+                if forecast.score.is_none() {
+                    self.unscored.insert((forecast.made_at.0, task), forecast);
+                }
             }
             ControlFlow::Continue(())
         })
@@ -156,8 +159,8 @@ impl BarSeries {
             let Ok(at) = self.bars.binary_search_by_key(&start, |bar| bar.start) else { continue };
             let bar = self.bars[at];
             // A bar that the model was trained on would be forecast in hindsight.
-            if bar.end > self.last_made && bar.ohlcv.start_ns > model.live.meta().last_ns {
-                self.last_made = bar.end;
+            let is_new = bar.end >= self.made_from && bar.ohlcv.start_ns > model.live.meta().last_ns;
+            if is_new && self.lacks_forecasts(bar.end, model) {
                 self.forecast(at, model, &mut out);
                 if let Some(every) = retrain
                     && self.crosses(at, model.live.meta().last_ns, every)
@@ -171,8 +174,20 @@ impl BarSeries {
         out
     }
 
+    /// Whether a task of a bar has no forecast: all of a new bar, and some after a crash within a write.
+    fn lacks_forecasts(&self, end: i64, model: &ActiveModel) -> bool {
+        model.live.tasks().any(|task| !self.made.contains(&(end, task)))
+    }
+
     /// Drops the bars that are not read again, and forecasts whose bars are gone.
     fn drop_old(&mut self, model: &ActiveModel) {
+        let recent = self.bars.len().saturating_sub(model.live.longest_horizon() + 2 * SLACK);
+        if recent > 0
+            && let Some(bar) = self.bars.get(recent)
+        {
+            self.made_from = self.made_from.max(bar.end);
+            self.made.retain(|(made_at, _)| *made_at >= self.made_from);
+        }
         if let Some(first) = self.bars.first() {
             self.unscored.retain(|(made_at, _), _| *made_at >= first.end);
         }
@@ -211,11 +226,13 @@ impl BarSeries {
                 if self.refusal.take().is_some() {
                     tracing::info!(symbol = %self.symbol, interval = %self.interval, "forecasts resumed");
                 }
-                out.made += records.len() as u64;
                 for record in records {
-                    out.forecasts.push(record.clone());
-                    if let Some(task) = task(&record) {
-                        self.unscored.insert((record.made_at.0, task), record);
+                    let Some(task) = task(&record) else { continue };
+                    let key = (record.made_at.0, task);
+                    if self.made.insert(key) {
+                        out.made += 1;
+                        out.forecasts.push(record.clone());
+                        self.unscored.insert(key, record);
                     }
                 }
             }

@@ -1,8 +1,9 @@
 // Start: navigation, views, status, keys.
 
 import { Alerts } from "/js/alerts.js";
-import { h, notice } from "/js/dom.js";
+import { h } from "/js/dom.js";
 import { Explain } from "/js/explain.js";
+import { Forecasts } from "/js/forecasts.js";
 import { live } from "/js/live.js";
 import { Market } from "/js/market.js";
 import { Pipeline } from "/js/pipeline.js";
@@ -10,24 +11,13 @@ import { Proof } from "/js/proof.js";
 import { current, link } from "/js/route.js";
 import { start as startTheme } from "/js/theme.js";
 
-/** A view that another part of the program will fill. */
-function placeholder(name, text) {
-  return class {
-    constructor(root) {
-      document.title = `${name} · Tapeline`;
-      root.replaceChildren(h("section", { class: "panel" }, h("header", {}, h("h1", {}, name)), notice("Not configured", text)));
-    }
-    destroy() {}
-  };
-}
-
 const views = {
   market: ["Market", Market],
   explain: ["Explain", Explain],
   proof: ["Proof", Proof],
   pipeline: ["Pipeline", Pipeline],
   alerts: ["Alerts", Alerts],
-  forecasts: ["Forecasts", placeholder("Forecasts", "This server runs without a forecast model, so there is nothing to show.")],
+  forecasts: ["Forecasts", Forecasts],
 };
 
 const main = document.getElementById("main");

@@ -3,6 +3,7 @@
 pub(crate) mod alerts;
 pub(crate) mod bars;
 pub(crate) mod explain;
+pub(crate) mod forecasts;
 pub(crate) mod ledger;
 mod openapi;
 pub(crate) mod pipeline;
@@ -78,6 +79,9 @@ pub(crate) fn routes() -> Router<App> {
         .route("/api/v1/quotes", get(records::quotes))
         .route("/api/v1/bars", get(bars::bars))
         .route("/api/v1/alerts", get(alerts::alerts))
+        .route("/api/v1/forecasts", get(forecasts::forecasts))
+        .route("/api/v1/forecasts/record", get(forecasts::record))
+        .route("/api/v1/forecasts/series", get(forecasts::series))
         .route("/api/v1/explain", get(explain::explain))
         .route("/api/v1/gaps", get(ledger::gaps))
         .route("/api/v1/dead-letters", get(ledger::dead_letters))

@@ -166,6 +166,8 @@ pub(crate) enum Drawing {
     Returns,
     /// Correlation of the returns, as a heat map
     Correlation,
+    /// The newest forecast of `forecast run`, as a fan with its track record
+    Forecast,
 }
 
 /// Part of an exchange's day.

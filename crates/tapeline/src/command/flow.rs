@@ -90,9 +90,8 @@ pub(crate) fn run(context: &Context, options: &RunOptions) -> Result<ExitCode> {
     if context.config.aggregate.run && !is_quiet() {
         super::aggregate::summary(&telemetry);
     }
-    let report = outcome.report;
     outcome.print();
-    let whole = ended(context, &context.config, &report, &telemetry)?;
+    let whole = ended(context, &context.config, &outcome.report, &telemetry)?;
     if is_quiet() || !whole {
         // Nothing to suggest.
     } else if telemetry.get(&telemetry.published) == 0 && telemetry.get(&telemetry.vendor_bars) > 0 {

@@ -1,4 +1,4 @@
-//! `tapeline plot`: candles, returns, correlations.
+//! `tapeline plot`: candles, returns, correlations; fans of forecasts are in `forecast/fan.rs`.
 
 use super::bars;
 use super::zone::{self, About};
@@ -20,6 +20,9 @@ use tapeline::open;
 
 pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> {
     options.span.check()?;
+    if options.kind == Drawing::Forecast {
+        return super::forecast::plot(context, options);
+    }
     if options.kind == Drawing::Correlation && options.symbols.len() < 2 {
         return Err(Error::usage("a correlation needs at least two symbols")
             .hint("tapeline plot SPY,IBM --kind correlation --out correlation.svg"));
@@ -94,6 +97,8 @@ pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
             let picture = Returns { series: series.iter().map(|(_, series)| each(series)).collect() };
             save(&picture, &options.out, options.size)?;
         }
+        // Drawn above, from other rows of the store.
+        Drawing::Forecast => {}
         Drawing::Correlation => save(&correlations(&series, options)?, &options.out, options.size)?,
     }
     println!("{} bars drawn in {}", thousands(bars as u64), options.out.display());

@@ -2,6 +2,7 @@
 
 mod axis;
 pub(crate) mod candles;
+pub(crate) mod fan;
 mod legend;
 pub(crate) mod spread;
 

@@ -1,8 +1,17 @@
 //! Training, listing, scoring and showing forecasts from the command line.
 
-use crate::run;
+use crate::{finish, run, signal, start, url};
+use adapters::store::sqlite::SqliteStore;
+use adapters::topic::sqlite::SqliteTopics;
+use market::bar::{Bar, TradeValues, Values};
+use market::interval::Interval;
+use market::{Kind, Price, Size, UnixNanos};
+use ports::CancelToken;
+use ports::store::Store;
+use ports::topic::{Names, Topics};
 use std::fmt::Write;
 use std::path::Path;
+use std::time::Duration;
 
 /// A CSV file of daily bars whose volatility rises and falls.
 fn csv(dir: &Path, days: u32) -> String {
@@ -92,4 +101,147 @@ fn what_cannot_be_forecast_says_why() {
         code == 1 && text.contains("expected one of random_walk") && text.contains("found `oracle`"),
         "{text}"
     );
+}
+
+/// Daily bars of a market that never closes.
+fn days(count: usize) -> Vec<Bar> {
+    let (mut close, mut state) = (100.0f64, 1u64);
+    let mut uniform = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as f64 / (1u64 << 31) as f64
+    };
+    let price = |value: f64| Price::parse(format!("{value:.6}").as_bytes()).unwrap();
+    let mut day = |day: usize| {
+        let spread = 0.01 * (1.5 + (day as f64 / 30.0).sin());
+        let open = close;
+        close = open * (1.0 + spread * (uniform() - 0.5));
+        let high = open.max(close) * (1.0 + spread * 0.5 * uniform());
+        let low = open.min(close) * (1.0 - spread * 0.5 * uniform());
+        let values = TradeValues {
+            ohlc: [open, high, low, close].map(price),
+            volume: Size::parse(b"1000").unwrap(),
+            vwap: None,
+            trades: 9,
+        };
+        Bar {
+            kind: Kind::Trade,
+            symbol: "XYZ".to_owned(),
+            feed: "kraken".to_owned(),
+            interval: Interval::D1,
+            start: UnixNanos(1_577_836_800_000_000_000 + day as i64 * market::time::DAY),
+            values: Values::Trades(values),
+            late: 0,
+            revision: 0,
+            is_final: true,
+            complete: true,
+        }
+    };
+    (0..count).map(&mut day).collect()
+}
+
+/// An embedded topic and store.
+struct Engines {
+    topics: SqliteTopics,
+    store: SqliteStore,
+    urls: [String; 4],
+}
+
+impl Engines {
+    fn new(dir: &Path, name: &str) -> Self {
+        let (topic, store) = (dir.join(format!("{name}-t.db")), dir.join(format!("{name}-s.db")));
+        let urls =
+            ["--topic".to_owned(), url("sqlite", &topic), "--store".to_owned(), url("sqlite", &store)];
+        let engines = Self { topics: SqliteTopics::new(topic), store: SqliteStore::new(store), urls };
+        engines.topics.init(&Names::new("tapeline").specs(3)).unwrap();
+        engines.store.init().unwrap();
+        engines
+    }
+
+    /// Publishes bars and stores them, as `aggregate` does.
+    fn emit(&self, bars: &[Bar]) {
+        let mut producer = self.topics.producer().unwrap();
+        for bar in bars {
+            pipeline::vendor_bars::send(bar, "tapeline.bars", 1, &mut *producer).unwrap();
+        }
+        assert_eq!(producer.flush(Duration::from_secs(30)).unwrap(), 0);
+        self.store.write_bars(bars, &CancelToken::default()).unwrap();
+    }
+
+    fn with<'a>(&'a self, arguments: &[&'a str]) -> Vec<&'a str> {
+        arguments.iter().copied().chain(self.urls.iter().map(String::as_str)).collect()
+    }
+
+    fn history(&self) -> String {
+        let (code, text) =
+            run(&self.with(&["forecast", "history", "XYZ", "--interval", "1d", "--format", "csv"]));
+        assert_eq!(code, 0, "{text}");
+        text
+    }
+}
+
+/// Trains on the first 700 days; returns the folder of models.
+fn trained(dir: &Path, engines: &Engines, bars: &[Bar]) -> String {
+    engines.emit(&bars[..700]);
+    let models = dir.join("models").to_str().unwrap().to_owned();
+    let train = ["forecast", "train", "XYZ", "--interval", "1d", "--without", "lstm,combination", "--models"];
+    let (code, text) = run(&engines.with(&[&train[..], &[&models]].concat()));
+    assert!(code == 0 && text.contains("XYZ 1d: 700 bars"), "{text}");
+    models
+}
+
+#[test]
+fn kill_9_of_run_at_random_moments_changes_no_forecast() {
+    let dir = tempfile::tempdir().unwrap();
+    let bars = days(820);
+    let whole = Engines::new(dir.path(), "whole");
+    let models = trained(dir.path(), &whole, &bars);
+    whole.emit(&bars[700..]);
+    let forecast = ["forecast", "run", "--models", &models];
+    let (code, text) = run(&whole.with(&[&forecast[..], &["--until-end"]].concat()));
+    // Nine tasks: three targets, one, five and 22 bars ahead.
+    assert!(code == 0 && text.contains("forecasts: 1,080 made, 996 scored, from 820 bars"), "{text}");
+    let expected = whole.history();
+
+    let killed = Engines::new(dir.path(), "killed");
+    killed.emit(&bars[..700]);
+    let mut moment = 7u64;
+    for piece in bars[700..].chunks(10) {
+        killed.emit(piece);
+        let child = start(&killed.with(&forecast));
+        moment = moment.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        std::thread::sleep(Duration::from_millis(20 + (moment >> 33) % 400));
+        signal(&child, "-KILL");
+        let (_, text) = finish(child.wait_with_output().unwrap());
+        assert!(!text.contains("error:") && !text.contains("panicked"), "{text}");
+    }
+    let (code, text) = run(&killed.with(&[&forecast[..], &["--until-end"]].concat()));
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(killed.history(), expected);
+}
+
+#[test]
+fn forecasts_are_shown_with_their_record_and_drawn() {
+    let dir = tempfile::tempdir().unwrap();
+    let engines = Engines::new(dir.path(), "e");
+    let none = engines.with(&["forecast", "run", "--models", "nowhere", "--until-end"]);
+    let (code, text) = run(&none);
+    assert!(code == 1 && text.contains("no trained models in nowhere"), "{text}");
+    let bars = days(800);
+    let models = trained(dir.path(), &engines, &bars);
+    let history = engines.with(&["forecast", "history", "XYZ", "--interval", "1d"]);
+    let (code, text) = run(&history);
+    assert!(code == 1 && text.contains("expected forecasts of XYZ 1d"), "{text}");
+    engines.emit(&bars[700..]);
+    let (code, text) = run(&engines.with(&["forecast", "run", "--models", &models, "--until-end"]));
+    assert_eq!(code, 0, "{text}");
+    let (code, text) = run(&history);
+    assert!(code == 0 && text.contains("volatility, 5 ahead") && text.contains("open"), "{text}");
+    assert!(text.contains("record against the random walk") && text.contains("99 scored"), "{text}");
+    let svg = dir.path().join("fan.svg");
+    let out = svg.to_str().unwrap();
+    let (code, text) =
+        run(&engines.with(&["plot", "XYZ", "--kind", "forecast", "--interval", "1d", "--out", out]));
+    assert_eq!(code, 0, "{text}");
+    let drawn = std::fs::read_to_string(&svg).unwrap();
+    assert!(drawn.matches("<polygon").count() >= 3 && drawn.contains("walk-forward"), "{drawn}");
 }

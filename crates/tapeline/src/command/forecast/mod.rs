@@ -1,5 +1,6 @@
 //! `tapeline forecast`: trains models on bars, makes forecasts of a stream, and shows them with their scores.
 
+mod fan;
 mod history;
 mod input;
 mod list;
@@ -10,6 +11,7 @@ mod score;
 mod show;
 mod train;
 
+pub(crate) use fan::run as plot;
 pub(crate) use run::{Forecasting, print};
 
 use crate::context::Context;
