@@ -63,9 +63,8 @@ impl LiveModel {
         let choices: Vec<Choice> = bundle.models.tasks.iter().filter_map(choice).collect();
         let chosen = |kind: ModelKind| choices.iter().any(|choice| choice.kind == kind);
         // A combination is made of all models that are no baselines.
-        let is_used = |kind: ModelKind| {
-            chosen(kind) || (chosen(ModelKind::Combination) && !kind.is_baseline())
-        };
+        let is_used =
+            |kind: ModelKind| chosen(kind) || (chosen(ModelKind::Combination) && !kind.is_baseline());
         let models = ModelSet {
             tasks: bundle.models.tasks.clone(),
             kinds: bundle.models.kinds.iter().copied().filter(|kind| is_used(*kind)).collect(),

@@ -357,8 +357,7 @@ impl ForecastWorker<'_> {
             self.report.scored += output.scored;
             self.report.refused += output.refused;
             if let Some(at) = output.retrain_at {
-                let (symbol, interval, feed) =
-                    (series.symbol.clone(), series.interval, series.feed.clone());
+                let (symbol, interval, feed) = (series.symbol.clone(), series.interval, series.feed.clone());
                 self.trainer.schedule(Job { symbol, interval, feed, at });
             }
             self.series.insert((series.symbol.clone(), series.interval, series.feed.clone()), series);
@@ -398,8 +397,10 @@ impl ForecastWorker<'_> {
             }
             tracing::warn!(waiting, "waiting for the topic to acknowledge forecasts");
             if self.cancel.sleep(backoff.wait()) {
-                return Err(Error::external(format!("{waiting} forecasts are not acknowledged by the topic"))
-                    .hint("the next start makes and sends them again"));
+                return Err(Error::external(format!(
+                    "{waiting} forecasts are not acknowledged by the topic"
+                ))
+                .hint("the next start makes and sends them again"));
             }
         }
         self.store.write_forecasts(forecasts, self.cancel)
@@ -427,10 +428,7 @@ mod tests {
 
     #[test]
     fn keys_of_bars_are_parsed_from_the_right() {
-        assert_eq!(
-            parse_key(b"SPY|lean.sip|trade|1m|2013-10-08T13:30:00Z"),
-            Some(("SPY", "1m", "trade"))
-        );
+        assert_eq!(parse_key(b"SPY|lean.sip|trade|1m|2013-10-08T13:30:00Z"), Some(("SPY", "1m", "trade")));
         assert_eq!(parse_key(b"A|B|f|quote|1d|t"), Some(("A|B", "1d", "quote")));
         assert_eq!(parse_key(b"SPY"), None);
     }

@@ -6,8 +6,8 @@ use market::calendar::Calendar;
 use market::interval::{Interval, MINUTE};
 use market::time::DAY;
 use market::{Kind, UnixNanos};
-use ports::Result;
 use ports::store::{BarScan, Store};
+use ports::{Result, clock};
 use std::ops::ControlFlow;
 
 /// The first span searched is this many times as long as the bars would fill without a pause; each further one eight
@@ -36,21 +36,30 @@ pub(super) struct SeriesName<'a> {
     pub(super) feed: &'a str,
 }
 
-/// Stored bars of trades of one feed: those from `from`, and at least `before` earlier ones if there are so many.
-pub(super) fn stored(store: &dyn Store, name: SeriesName<'_>, from: UnixNanos, before: usize) -> Result<Vec<Bar>> {
+/// Stored bars of trades of one feed: those from `from`, and at least `before` earlier ones, if there are so many in the
+/// spans searched.
+pub(super) fn stored(
+    store: &dyn Store,
+    name: SeriesName<'_>,
+    from: UnixNanos,
+    before: usize,
+) -> Result<Vec<Bar>> {
     let length = name.interval.nanos().unwrap_or(24 * 60 * MINUTE);
     let mut span = length.saturating_mul(before as i64).saturating_mul(SPARSITY);
-    for search in 1.. {
-        let is_last = search == SEARCHES;
-        let start = if is_last { market::record::EARLIEST } else { UnixNanos(from.0.saturating_sub(span)) };
-        let found = scan(store, name, start.max(market::record::EARLIEST))?;
-        let earlier = found.partition_point(|bar| bar.start < from);
-        if earlier >= before || is_last {
-            return Ok(found);
+    let mut found = Vec::new();
+    for _ in 0..SEARCHES {
+        found = scan(store, name, UnixNanos(from.0.saturating_sub(span)))?;
+        if found.partition_point(|bar: &Bar| bar.start < from) >= before {
+            break;
         }
         span = span.saturating_mul(8);
     }
-    Ok(Vec::new())
+    Ok(found)
+}
+
+/// A time after every stored bar. A bounded range spares a look at which partitions there are.
+pub(super) fn end() -> UnixNanos {
+    UnixNanos(clock::now().0.saturating_add(DAY))
 }
 
 fn scan(store: &dyn Store, name: SeriesName<'_>, from: UnixNanos) -> Result<Vec<Bar>> {
@@ -59,8 +68,8 @@ fn scan(store: &dyn Store, name: SeriesName<'_>, from: UnixNanos) -> Result<Vec<
         symbol: name.symbol.to_owned(),
         interval: name.interval,
         feed: Some(name.feed.to_owned()),
-        from,
-        to: market::record::LATEST,
+        from: from.max(market::record::EARLIEST),
+        to: end(),
         limit: None,
     };
     let mut found = Vec::new();

@@ -83,7 +83,9 @@ impl Trainer {
             };
             let renewal = match received {
                 Err(TryRecvError::Empty) => return Ok(None),
-                Err(TryRecvError::Disconnected) => return Err(Error::internal("the training thread panicked")),
+                Err(TryRecvError::Disconnected) => {
+                    return Err(Error::internal("the training thread panicked"));
+                }
                 Ok(renewal) => renewal,
             };
             let Some(Training { job, number, .. }) = self.current.take() else { return Ok(None) };

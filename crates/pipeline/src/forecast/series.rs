@@ -88,7 +88,8 @@ impl BarSeries {
             news: BTreeSet::new(),
             refusal: None,
         };
-        for bar in input::stored(store, name, first_news, model.history() + model.longest_horizon() + SLACK)? {
+        for bar in input::stored(store, name, first_news, model.history() + model.longest_horizon() + SLACK)?
+        {
             series.update(&bar);
         }
         series.news.clear();
@@ -112,7 +113,7 @@ impl BarSeries {
             interval: self.interval,
             feed: Some(self.feed.clone()),
             from: UnixNanos(self.made_from).max(market::record::EARLIEST),
-            to: market::record::LATEST,
+            to: input::end(),
         };
         store.scan_forecasts(&scan, &mut |forecast| {
             if let Some(task) = task(&forecast) {
@@ -286,8 +287,7 @@ impl BarSeries {
         }
         for (last, keys) in complete {
             let season = model.live.meta().season;
-            let Ok(data) =
-                self.window(last, model).and_then(|series| Dataset::for_truths(&series, season))
+            let Ok(data) = self.window(last, model).and_then(|series| Dataset::for_truths(&series, season))
             else {
                 continue;
             };

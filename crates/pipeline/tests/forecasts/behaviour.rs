@@ -120,7 +120,9 @@ fn a_halted_symbol_has_no_forecasts_until_it_moves_and_its_scores_are_those_of_t
     let in_halt = forecasts.iter().filter(|forecast| {
         forecast.target == "return"
             && forecast.made_at.0 > START + (TRAINED as i64 + 10) * MINUTE
-            && forecast.score.is_some_and(|score| score.settled_at.0 <= START + (TRAINED as i64 + 50) * MINUTE)
+            && forecast
+                .score
+                .is_some_and(|score| score.settled_at.0 <= START + (TRAINED as i64 + 50) * MINUTE)
     });
     let truths: Vec<f64> = in_halt.map(|forecast| forecast.score.unwrap().truth).collect();
     assert!(!truths.is_empty() && truths.iter().all(|truth| *truth == 0.0), "{truths:?}");

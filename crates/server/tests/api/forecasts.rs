@@ -29,9 +29,8 @@ fn keep(fixture: &Fixture) {
             score: (minute < 40).then_some(score),
         }
     };
-    let all: Vec<ForecastRecord> = (1..=40)
-        .flat_map(|minute| ["return", "range"].map(|target| forecast(minute, target)))
-        .collect();
+    let all: Vec<ForecastRecord> =
+        (1..=40).flat_map(|minute| ["return", "range"].map(|target| forecast(minute, target))).collect();
     fixture.store.write_forecasts(&all, &fixture.stop).unwrap();
 }
 

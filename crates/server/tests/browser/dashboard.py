@@ -29,6 +29,7 @@ VIEWS = {
     "proof": "#/proof",
     "pipeline": "#/pipeline",
     "alerts": "#/alerts",
+    "forecasts": "#/forecasts",
 }
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]

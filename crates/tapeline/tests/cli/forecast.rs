@@ -149,8 +149,7 @@ struct Engines {
 impl Engines {
     fn new(dir: &Path, name: &str) -> Self {
         let (topic, store) = (dir.join(format!("{name}-t.db")), dir.join(format!("{name}-s.db")));
-        let urls =
-            ["--topic".to_owned(), url("sqlite", &topic), "--store".to_owned(), url("sqlite", &store)];
+        let urls = ["--topic".to_owned(), url("sqlite", &topic), "--store".to_owned(), url("sqlite", &store)];
         let engines = Self { topics: SqliteTopics::new(topic), store: SqliteStore::new(store), urls };
         engines.topics.init(&Names::new("tapeline").specs(3)).unwrap();
         engines.store.init().unwrap();

@@ -243,8 +243,7 @@ pub(super) fn series(store: &CassandraStore) -> Result<Vec<(String, Interval)>> 
         let fail = |error: &dyn std::fmt::Display| Error::external(format!("{place}: {error}"));
         let text = format!("SELECT DISTINCT symbol, interval, period FROM {}.forecasts", store.keyspace);
         let pager = session.query_iter(text, ()).await.map_err(|error| fail(&error))?;
-        let mut rows =
-            pager.rows_stream::<(String, String, CqlTimestamp)>().map_err(|error| fail(&error))?;
+        let mut rows = pager.rows_stream::<(String, String, CqlTimestamp)>().map_err(|error| fail(&error))?;
         let mut found = BTreeSet::new();
         while let Some(row) = rows.next().await {
             let (symbol, interval, _) = row.map_err(|error| fail(&error))?;

@@ -89,11 +89,9 @@ pub(super) fn scan(
 fn forecast(interval: Interval, row: &Row<'_>) -> rusqlite::Result<ForecastRecord> {
     let bounds = match row.get::<_, Option<f64>>(12)? {
         None => None,
-        Some(low_50) => Some([
-            [low_50, row.get(13)?],
-            [row.get(14)?, row.get(15)?],
-            [row.get(16)?, row.get(17)?],
-        ]),
+        Some(low_50) => {
+            Some([[low_50, row.get(13)?], [row.get(14)?, row.get(15)?], [row.get(16)?, row.get(17)?]])
+        }
     };
     let score = match row.get::<_, Option<f64>>(18)? {
         None => None,

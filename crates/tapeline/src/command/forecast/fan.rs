@@ -20,7 +20,8 @@ const BARS: usize = 80;
 
 pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> {
     let [symbol] = options.symbols.as_slice() else {
-        return Err(Error::usage("a forecast is drawn for one symbol").hint("tapeline plot SPY --kind forecast --out f.svg"));
+        return Err(Error::usage("a forecast is drawn for one symbol")
+            .hint("tapeline plot SPY --kind forecast --out f.svg"));
     };
     let store = open::store(&context.config)?;
     let zone = options.span.tz.clone().unwrap_or_else(Zone::utc);
@@ -136,9 +137,9 @@ fn record(
             forecast.made_at == newest.made_at && forecast.target == *target && forecast.horizon == *horizon
         });
         let Some(forecast) = of_newest else { continue };
-        let covered = record
-            .coverage()
-            .map_or_else(String::new, |coverage| format!(", 90 % interval covered {:.1} %", coverage[2] * 100.0));
+        let covered = record.coverage().map_or_else(String::new, |coverage| {
+            format!(", 90 % interval covered {:.1} %", coverage[2] * 100.0)
+        });
         lines.push(format!(
             "{target}, {horizon} ahead, {}: {}{covered}; before, walk-forward: {}",
             forecast.model,

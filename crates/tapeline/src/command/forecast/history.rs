@@ -19,9 +19,28 @@ const TABLE: usize = 30;
 
 /// Columns of CSV, as in the JSON.
 const COLUMNS: [&str; 22] = [
-    "made_at", "symbol", "interval", "feed", "target", "horizon", "model", "version", "verdict", "close",
-    "point", "baseline", "low_50", "high_50", "low_80", "high_80", "low_90", "high_90", "truth",
-    "settled_at", "loss", "baseline_loss",
+    "made_at",
+    "symbol",
+    "interval",
+    "feed",
+    "target",
+    "horizon",
+    "model",
+    "version",
+    "verdict",
+    "close",
+    "point",
+    "baseline",
+    "low_50",
+    "high_50",
+    "low_80",
+    "high_80",
+    "low_90",
+    "high_90",
+    "truth",
+    "settled_at",
+    "loss",
+    "baseline_loss",
 ];
 
 pub(crate) fn run(context: &Context, options: &HistoryOptions) -> Result<ExitCode> {
@@ -44,7 +63,8 @@ pub(crate) fn run(context: &Context, options: &HistoryOptions) -> Result<ExitCod
     })?;
     if found.is_empty() {
         let series = context.retry_short(|| store.forecast_series())?;
-        let known: Vec<String> = series.iter().take(10).map(|(symbol, of)| format!("{symbol} {of}")).collect();
+        let known: Vec<String> =
+            series.iter().take(10).map(|(symbol, of)| format!("{symbol} {of}")).collect();
         let known = if known.is_empty() { "none of any symbol".to_owned() } else { known.join(", ") };
         return Err(Error::user(format!(
             "expected forecasts of {} {} in {}, found {known}",
@@ -106,9 +126,10 @@ fn row(forecast: &ForecastRecord, zone: &Zone) -> Vec<String> {
             format!("{:.3}", value * 100.0)
         }
     };
-    let interval = forecast
-        .bounds
-        .map_or_else(|| "no record".to_owned(), |all| format!("{} to {}", shown(all[2][0]), shown(all[2][1])));
+    let interval = forecast.bounds.map_or_else(
+        || "no record".to_owned(),
+        |all| format!("{} to {}", shown(all[2][0]), shown(all[2][1])),
+    );
     let inside = forecast.covered().map_or("", |covered| if covered[2] { "yes" } else { "no" });
     vec![
         zone.write(forecast.made_at, 0),
