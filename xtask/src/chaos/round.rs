@@ -65,8 +65,8 @@ impl Ground<'_> {
             &["tape", &place.tape.display().to_string(), &place.symbols],
         )?)?;
         place.must(&["init"])?;
-        // The whole session in four minutes: enough for the faults of a round.
-        let speed = "240";
+        // The whole session in eight minutes: enough for the faults of a round. What is left is played at full speed.
+        let speed = "120";
         let start = |verb: Verb| Program::start(&place, verb, speed, METRICS + verb as u16);
         let programs = [start(Verb::Produce)?, start(Verb::Consume)?, start(Verb::Aggregate)?];
         let mut scene = Scene {

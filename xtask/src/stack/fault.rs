@@ -5,6 +5,9 @@ use anyhow::{Context, Result};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+/// How long a node may take to be ready again: it replays its log, on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(900);
+
 impl Stack {
     /// Sends a signal, such as `-KILL`, to a node of a kind.
     pub(crate) fn signal(&self, kind: &'static str, number: u8, signal: &str) -> Result<()> {
@@ -31,7 +34,7 @@ impl Stack {
             _ => self.cassandra(&java, &libs, &node),
         };
         self.start(&node, command)?;
-        self.wait_for(&node, Duration::from_secs(180))
+        self.wait_for(&node, PATIENCE)
     }
 
     /// Number of brokers, and of Cassandra nodes.
