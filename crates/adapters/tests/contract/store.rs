@@ -490,7 +490,7 @@ fn a_sqlite_store_of_version_3_is_upgraded_by_init() {
         "{error}"
     );
     let report = store.init().unwrap();
-    assert!(report[0].contains("version 3 -> 5"), "{report:?}");
+    assert!(report[0].contains("version 3 -> 6"), "{report:?}");
     assert_eq!(store.directory().unwrap(), entries);
     assert_eq!(entries.len(), 2);
 }

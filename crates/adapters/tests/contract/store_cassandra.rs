@@ -169,7 +169,7 @@ fn a_cassandra_keyspace_of_version_3_is_upgraded_by_init() {
     let entries = store.directory().unwrap();
     cql(&[
         format!("DROP TABLE {keyspace}.directory"),
-        format!("DELETE FROM {keyspace}.migrations WHERE version IN (4, 5)"),
+        format!("DELETE FROM {keyspace}.migrations WHERE version IN (4, 5, 6)"),
     ]);
     let error = store.directory().unwrap_err().to_string();
     assert!(error.contains("no table `directory`") && error.contains("tapeline init"), "{error}");

@@ -1,8 +1,6 @@
 //! `GET /api/v1/openapi.json`: the description of the API.
 
-use super::{
-    alerts, bars, explain, forecasts, ledger, pipeline, push, records, stream, symbols, verify,
-};
+use super::{alerts, bars, explain, forecasts, ledger, pipeline, push, records, stream, symbols, verify};
 use crate::http::problem::Problem;
 use crate::http::reply::{Answer, Format, tagged};
 use crate::query::range::{Order, Session};

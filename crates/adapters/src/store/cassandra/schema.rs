@@ -129,33 +129,30 @@ pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
         let missing: Vec<&str> =
             tables().into_iter().map(|(name, _)| name).filter(|name| before.iter().all(|c| c.table != *name)).collect();
         // All statements, whatever ran before: each creates what is missing, including dropped tables.
-        for (version, statements) in (FIRST_VERSION..).zip(&all) {
-            for statement in statements {
-                if let Err(error) = run(statement.clone()).await {
-                    // Cassandra before 5.0 has no unified strategy; its default is used.
-                    let Some((plain, _)) = statement.split_once(" WITH compaction = {'class': 'Unified")
-                    else {
-                        return Err(error);
-                    };
-                    run(plain.to_owned()).await?;
-                }
+        for statement in all.iter().flatten() {
+            if let Err(error) = run(statement.clone()).await {
+                // Cassandra before 5.0 has no unified strategy; its default is used.
+                let Some((plain, _)) = statement.split_once(" WITH compaction = {'class': 'Unified") else {
+                    return Err(error);
+                };
+                run(plain.to_owned()).await?;
             }
-            // Before the version is recorded: an upgrade that was cut short is done again.
-            let unfilled = version > done || missing.contains(&"directory");
-            if version == DIRECTORY_VERSION && unfilled && !before.is_empty() {
-                // Records are read from tables that match, or not at all.
-                if let Some(problem) = problem(&session, keyspace, &store.describe(), None).await? {
-                    return Err(problem);
-                }
-                let filled = directory::fill(&session, store).await?;
-                report.push(format!("table directory: {filled} buckets of existing records entered"));
+        }
+        // Before a version is recorded: an upgrade that was cut short is done again.
+        let unfilled = done < DIRECTORY_VERSION || missing.contains(&"directory");
+        if unfilled && !before.is_empty() {
+            // Records are read from tables that match, or not at all.
+            if let Some(problem) = problem(&session, keyspace, &store.describe(), None).await? {
+                return Err(problem);
             }
-            if version > done {
-                run(format!(
-                    "INSERT INTO {keyspace}.migrations (version, at) VALUES ({version}, toTimestamp(now()))"
-                ))
-                .await?;
-            }
+            let filled = directory::fill(&session, store).await?;
+            report.push(format!("table directory: {filled} buckets of existing records entered"));
+        }
+        for version in (FIRST_VERSION.max(done + 1))..=latest {
+            run(format!(
+                "INSERT INTO {keyspace}.migrations (version, at) VALUES ({version}, toTimestamp(now()))"
+            ))
+            .await?;
         }
         for (name, _) in tables() {
             let verb = if missing.contains(&name) { "created" } else { "exists" };

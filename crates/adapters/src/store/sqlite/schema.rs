@@ -27,10 +27,13 @@ fn migrations() -> [String; VERSION - FIRST_VERSION + 1] {
 
 /// The tables of a store.
 fn table_names() -> impl Iterator<Item = &'static str> {
-    Kind::ALL
-        .map(Kind::plural)
-        .into_iter()
-        .chain(["bars", "quote_bars", "reading_bars", "directory", "forecasts"])
+    Kind::ALL.map(Kind::plural).into_iter().chain([
+        "bars",
+        "quote_bars",
+        "reading_bars",
+        "directory",
+        "forecasts",
+    ])
 }
 
 /// The first and last bucket of each kind, symbol and feed.
