@@ -3,7 +3,8 @@
 //! ```text
 //! source ─► produce ─► topic ─► consume ─► store
 //!                        ├────► aggregate ─► bars
-//!                        └────► alert ─────► outbox ─► people
+//!                        ├────► alert ─────► outbox ─► people
+//!                        └────► archive ───► Parquet
 //! ```
 //! The guarantee is at-least-once delivery with idempotent writes, which leaves every record in the store exactly
 //! once: [`consume`] commits an offset only after the store has acknowledged everything before it, and a row's key and
@@ -16,6 +17,7 @@
 //! | [`vendor_bars`] | a vendor's own bars, from their topic to the store |
 //! | [`aggregate`] | topic to bars |
 //! | [`alert`] | topic to alerts |
+//! | [`archive`] | topic to archive, and back to a store |
 //! | [`dead_letters`] | dead letters back to their topics |
 //! | [`verify`] | compares source, topic and store record by record |
 //!
@@ -31,6 +33,7 @@
 
 pub mod aggregate;
 pub mod alert;
+pub mod archive;
 pub mod consume;
 pub mod dead_letters;
 pub mod produce;
