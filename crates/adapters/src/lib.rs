@@ -1,9 +1,11 @@
-//! Adapters of the topic and store ports: Apache Kafka, Apache Cassandra, and SQLite for both.
+//! Adapters of the topic, store and archive ports: Apache Kafka, Apache Cassandra and S3, and SQLite and a folder where
+//! nothing is to be installed.
 //!
 //! | module | contents |
 //! |---|---|
 //! | [`topic`] | [`topic::kafka`] on librdkafka; [`topic::sqlite`], a log in one file |
 //! | [`store`] | [`store::cassandra`]; [`store::sqlite`], one file |
+//! | [`archive`] | [`archive::s3`]; [`archive::folder`] |
 //!
 //! One contract suite per port (`tests/contract`) runs against every adapter.
 //!
@@ -17,5 +19,6 @@
 //! # Ok::<(), ports::Error>(())
 //! ```
 
+pub mod archive;
 pub mod store;
 pub mod topic;

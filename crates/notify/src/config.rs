@@ -2,12 +2,12 @@
 
 use crate::log::Log;
 use crate::notifier::{Notifier, NotifyError};
-use crate::sigv4::Signer;
 use crate::smtp;
 use crate::smtp::{Encryption, Smtp};
 use crate::sns::{Sns, SnsTarget};
 use crate::twilio::Twilio;
 use crate::webhook::{Format, Webhook};
+use aws::sigv4::Signer;
 use market::alert::Severity;
 use ports::secret::Secret;
 use serde::Deserialize;

@@ -1,6 +1,7 @@
 //! One POST request, and what its response means for the message.
 
 use crate::notifier::NotifyError;
+use aws::encoding::encode;
 use ports::proxy::ENVIRONMENT;
 use ports::secret::Secret;
 use std::time::Duration;
@@ -106,16 +107,6 @@ pub(crate) fn form(fields: &[(&str, &str)]) -> String {
         encode(value, &mut out);
     }
     out
-}
-
-/// Percent-encodes all but unreserved characters (RFC 3986, section 2.3).
-pub(crate) fn encode(text: &str, out: &mut String) {
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
 }
 
 /// Parts of a URL that are this long are treated as secret by themselves.

@@ -10,7 +10,6 @@
 //! | [`smtp`] | e-mail, over TLS |
 //! | [`webhook`] | Slack, Discord, Teams, and signed JSON |
 //! | [`twilio`], [`sns`] | SMS |
-//! | [`sigv4`] | AWS Signature Version 4 |
 //!
 //! ```
 //! use notify::message::AlertMessage;
@@ -27,7 +26,6 @@ pub mod log;
 pub mod message;
 pub mod notifier;
 pub mod outbox;
-pub mod sigv4;
 pub mod smtp;
 pub mod sns;
 pub mod twilio;

@@ -3,7 +3,7 @@
 use crate::http::{Client, form};
 use crate::message::AlertMessage;
 use crate::notifier::{Notifier, NotifyError};
-use crate::sigv4::{Request, Signer};
+use aws::sigv4::{Request, Signer};
 use market::UnixNanos;
 use std::time::{SystemTime, UNIX_EPOCH};
 

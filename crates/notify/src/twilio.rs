@@ -1,9 +1,10 @@
 //! SMS through Twilio: a form posted to its Messages resource, with account and token as basic
 //! authentication.
 
-use crate::http::{Client, encode, form};
+use crate::http::{Client, form};
 use crate::message::AlertMessage;
 use crate::notifier::{Notifier, NotifyError};
+use aws::encoding::encode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ports::secret::Secret;

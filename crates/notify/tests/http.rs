@@ -1,7 +1,7 @@
 //! Webhook, Twilio and SNS against a receiver on loopback: what arrives, and how each response is handled.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use notify::sigv4::Signer;
+use aws::sigv4::Signer;
 use notify::sns::{Sns, SnsTarget};
 use notify::twilio::Twilio;
 use notify::webhook::{Format, Webhook, signature};

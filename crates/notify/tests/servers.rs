@@ -1,7 +1,7 @@
 //! Mail and SNS through real servers. They need the Python of `cargo xtask test`.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use notify::sigv4::Signer;
+use aws::sigv4::Signer;
 use notify::smtp::{Encryption, Smtp, SmtpSettings};
 use notify::sns::{Sns, SnsTarget};
 use notify::{AlertMessage, Notifier};

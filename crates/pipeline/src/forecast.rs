@@ -374,7 +374,8 @@ impl ForecastWorker<'_> {
         let calendar = self.settings.calendar(feed, symbol);
         let lateness = self.settings.bars.allowed_lateness;
         let load = || BarSeries::load(self.store, name, calendar, &model.live, first, lateness);
-        ports::cancel::retry(self.cancel, "read bars and forecasts", load).map(Some)
+        ports::cancel::retry(self.cancel, ports::metrics::Port::Store, "read bars and forecasts", load)
+            .map(Some)
     }
 
     /// Publishes forecasts, then stores them.

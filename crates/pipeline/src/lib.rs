@@ -3,7 +3,8 @@
 //! ```text
 //! source ─► produce ─► topic ─► consume ─► store
 //!                        ├────► aggregate ─► bars
-//!                        └────► alert ─────► outbox ─► people
+//!                        ├────► alert ─────► outbox ─► people
+//!                        └────► archive ───► Parquet
 //! bars   ─► forecast ─► forecasts
 //! ```
 //! The guarantee is at-least-once delivery with idempotent writes, which leaves every record in the store exactly
@@ -18,6 +19,7 @@
 //! | [`aggregate`] | topic to bars |
 //! | [`alert`] | topic to alerts |
 //! | [`forecast`] | bars to forecasts, scored when their truth arrives |
+//! | [`archive`] | topic to archive, and back to a store |
 //! | [`dead_letters`] | dead letters back to their topics |
 //! | [`verify`] | compares source, topic and store record by record |
 //!
@@ -33,6 +35,7 @@
 
 pub mod aggregate;
 pub mod alert;
+pub mod archive;
 pub mod consume;
 pub mod dead_letters;
 pub mod forecast;

@@ -58,7 +58,7 @@ impl Default for Only {
 }
 
 impl Only {
-    fn contains<S: AsRef<str> + Copy>(&self, record: &Record<S>) -> bool {
+    pub(crate) fn contains<S: AsRef<str> + Copy>(&self, record: &Record<S>) -> bool {
         (self.from..self.to).contains(&record.ts())
             && self.feed.as_deref().is_none_or(|feed| record.feed().as_ref() == feed)
     }
@@ -85,7 +85,7 @@ struct Entry {
 }
 
 impl Identities {
-    fn add(&mut self, record: &Record<&str>, identity: u64, content: u128, order: i64) {
+    pub(crate) fn add(&mut self, record: &Record<&str>, identity: u64, content: u128, order: i64) {
         let key = self.index(record);
         let new = Entry { content, order, key };
         match self.records.entry(identity) {

@@ -1,4 +1,4 @@
-//! The seams of Tapeline: source, topic and store as traits, and everything that crosses them.
+//! The seams of Tapeline: source, topic, store and archive as traits, and everything that crosses them.
 //!
 //! An adapter, a source or a run loop depends on this crate and on [`market`], never on another adapter.
 //!
@@ -13,6 +13,7 @@
 //! | [`batch`] | decoded records on their way to a store |
 //! | [`forecast`] | forecasts and their scores |
 //! | [`store`] | the store port: idempotent upsert, range scan |
+//! | [`archive`] | the archive port: objects created once |
 //! | [`check`] | what a port found when it was checked |
 //! | [`telemetry`] | counters and latencies of a process |
 //! | [`metrics`] | the same for Prometheus, and what else is measured |
@@ -33,6 +34,7 @@
 //! assert_eq!(Names::new("tapeline").records(market::Kind::Trade), "tapeline.trades");
 //! ```
 
+pub mod archive;
 pub mod batch;
 pub mod cancel;
 pub mod check;

@@ -62,6 +62,8 @@ pub enum Port {
     Topic,
     /// Where they are kept.
     Store,
+    /// Where the topic is archived.
+    Archive,
 }
 
 impl Port {
@@ -72,6 +74,7 @@ impl Port {
             Self::Source => "source",
             Self::Topic => "topic",
             Self::Store => "store",
+            Self::Archive => "archive",
         }
     }
 }
@@ -278,7 +281,7 @@ impl Metrics {
         metrics.started.set(seconds());
         // Series whose labels are known exist from the start, so that increase() sees the first event.
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        for port in [Port::Source, Port::Topic, Port::Store] {
+        for port in [Port::Source, Port::Topic, Port::Store, Port::Archive] {
             metrics.retries.with_label_values(&[port.name()]);
         }
         for kind in ["trade", "quote", "reading", "bar"] {
@@ -327,7 +330,7 @@ impl Metrics {
     /// Operations of all ports that were tried again.
     #[must_use]
     pub fn retries(&self) -> u64 {
-        let ports = [Port::Source, Port::Topic, Port::Store];
+        let ports = [Port::Source, Port::Topic, Port::Store, Port::Archive];
         ports.iter().map(|port| self.retries.with_label_values(&[port.name()]).get()).sum()
     }
 

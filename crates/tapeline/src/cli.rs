@@ -130,7 +130,11 @@ pub(crate) enum Verb {
     Forecast(Forecast),
     /// Import a data vendor's own bars into the store
     Import(ImportOptions),
-    /// Compare source, topic and store, record by record
+    /// Archive the topic as Parquet in a folder or on S3
+    Archive(ArchiveOptions),
+    /// Write the records of the archive to the store
+    Restore(RestoreOptions),
+    /// Compare source, topic, store and archive, record by record
     Verify(VerifyOptions),
     /// Evaluate alert rules on the topic, and send alerts
     #[command(subcommand)]
@@ -263,6 +267,29 @@ pub(crate) struct VerifyOptions {
     /// Write exactly the records that the store lacks or that differ, from the topic
     #[arg(long)]
     pub(crate) repair: bool,
+    /// Compare the archive too, and check each of its objects [default URL: archive.url]
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
+    pub(crate) archive: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ArchiveOptions {
+    /// Archive: folder:DIR or s3://BUCKET[/PREFIX] [default: archive.url]
+    #[arg(long, value_name = "URL", default_value = "", hide_default_value = true)]
+    pub(crate) archive: String,
+    /// Stop when everything on the topic is archived
+    #[arg(long)]
+    pub(crate) until_end: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RestoreOptions {
+    /// Archive: folder:DIR or s3://BUCKET[/PREFIX] [default: archive.url]
+    #[arg(long, value_name = "URL", default_value = "", hide_default_value = true)]
+    pub(crate) archive: String,
+    /// Only records of this span
+    #[command(flatten)]
+    pub(crate) span: Span,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -28,6 +28,7 @@ pub struct Config {
     pub consume: Consume,
     pub produce: Produce,
     pub aggregate: Aggregate,
+    pub archive: ArchiveSection,
     pub alert: AlertSection,
     pub forecast: ForecastSection,
     pub serve: Serve,
@@ -101,6 +102,17 @@ pub struct Aggregate {
     pub emit_interval_ms: u64,
     pub policies: String,
     pub calendars: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct ArchiveSection {
+    pub url: String,
+    pub rows: usize,
+    pub age_s: u64,
+    pub memory_mib: usize,
+    pub s3: adapters::archive::s3::S3Settings,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -46,6 +46,8 @@ fn main() -> ExitCode {
         Verb::Plot(options) => command::plot::run(&context, options),
         Verb::Forecast(verb) => command::forecast::run(&context, verb),
         Verb::Import(options) => command::import::run(&context, options),
+        Verb::Archive(options) => command::archive::run(&context, options),
+        Verb::Restore(options) => command::restore::run(&context, options),
         Verb::Verify(options) => command::verify::run(&context, options),
         Verb::Backfill(options) => command::backfill::run(&context, options),
         Verb::Alert(verb) => command::alert::run(&context, verb),

@@ -1,11 +1,15 @@
-//! Opens sources, topics and stores by URL. The only module that knows every adapter.
+//! Opens sources, topics, stores and archives by URL. The only module that knows every adapter.
 
 use crate::config::Config;
+use adapters::archive::folder::FolderArchive;
+use adapters::archive::s3::S3Archive;
 use adapters::store::cassandra::CassandraStore;
 use adapters::store::sqlite::SqliteStore;
 use adapters::topic::kafka::KafkaTopics;
 use adapters::topic::sqlite::SqliteTopics;
+use aws::credentials::CredentialChain;
 use market::Kind;
+use ports::archive::Archive;
 use ports::options;
 use ports::source::Source;
 use ports::store::Store;
@@ -51,6 +55,27 @@ pub fn store(config: &Config) -> Result<Box<dyn Store>> {
     }
     Err(Error::usage(format!("unknown store URL `{url}`"))
         .hint("--store sqlite:FILE or cassandra://HOST[:PORT]/KEYSPACE"))
+}
+
+/// The archive adapter of a URL; empty: that of `archive.url`.
+///
+/// # Errors
+/// The URL scheme is not an archive adapter's, or it lacks a region.
+pub fn archive(config: &Config, url: &str) -> Result<Box<dyn Archive>> {
+    let url = if url.is_empty() { &config.archive.url } else { url };
+    let hint = "--archive folder:DIR or s3://BUCKET[/PREFIX]";
+    if url.is_empty() {
+        return Err(Error::usage("no archive given").hint(hint));
+    }
+    if let Some(rest) = url.strip_prefix("s3://") {
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let credentials = CredentialChain::default();
+        return Ok(Box::new(S3Archive::new(bucket, prefix, &config.archive.s3, credentials)?));
+    }
+    if let Some(path) = url.strip_prefix("folder:").filter(|path| !path.is_empty()) {
+        return Ok(Box::new(FolderArchive::new(home(path).into_owned())));
+    }
+    Err(Error::usage(format!("unknown archive URL `{url}`")).hint(hint))
 }
 
 /// Aggregator settings from the configuration.
@@ -277,9 +302,14 @@ mod tests {
         for url in ["", "kafka:h", "kafka://", "sqlite:", "redis://x"] {
             assert!(topics(&config("topic.url", url), &stop).is_err(), "{url}");
         }
+        let config = config("archive.url", "folder:d");
+        assert_eq!(archive(&config, "").unwrap().describe(), "folder:d");
+        for url in ["d", "folder:", "s3:", "s3://", "s3://B"] {
+            assert!(archive(&config, url).is_err(), "{url}");
+        }
         for url in ["", "cassandra://h", "cassandra://h/", "cassandra://h/1a", "cassandra://h/a;b", "sqlite:"]
         {
-            assert!(store(&config("store.url", url)).is_err(), "{url}");
+            assert!(store(&self::config("store.url", url)).is_err(), "{url}");
         }
     }
 

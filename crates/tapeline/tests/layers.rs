@@ -5,19 +5,33 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// Permitted dependencies of each crate.
-const ALLOWED: [(&str, &[&str]); 10] = [
+const ALLOWED: [(&str, &[&str]); 12] = [
     ("market", &[]),
     ("forecast", &[]),
     ("ports", &["market"]),
-    ("adapters", &["market", "ports"]),
+    ("aws", &["market", "ports"]),
+    ("columnar", &["market", "ports"]),
+    ("adapters", &["market", "ports", "aws"]),
     ("sources", &["market", "ports"]),
     ("simulator", &["market", "ports"]),
-    ("notify", &["market", "ports"]),
-    ("pipeline", &["market", "forecast", "ports"]),
+    ("notify", &["market", "ports", "aws"]),
+    ("pipeline", &["market", "forecast", "ports", "columnar"]),
     ("server", &["market", "ports"]),
     (
         "tapeline",
-        &["market", "forecast", "ports", "adapters", "sources", "simulator", "notify", "pipeline", "server"],
+        &[
+            "market",
+            "forecast",
+            "ports",
+            "aws",
+            "columnar",
+            "adapters",
+            "sources",
+            "simulator",
+            "notify",
+            "pipeline",
+            "server",
+        ],
     ),
 ];
 

@@ -2,6 +2,7 @@
 //! names them in the environment.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value, clippy::type_complexity, reason = "tests")]
 
+mod archive;
 mod loss;
 mod secured;
 mod store;

@@ -106,7 +106,7 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
     super::aggregate::summary(&telemetry);
     outcome.print();
     // Compares the API's history of the whole day with what was recorded.
-    let proof = verify::Proof::read(context, &config, (UnixNanos(DAY.0), UnixNanos(DAY.1)))?;
+    let proof = verify::Proof::read(context, &config, (UnixNanos(DAY.0), UnixNanos(DAY.1)), None)?;
     proof.print();
     leave_settings(dir)?;
     println!("files: {} (store), {} (topic)", store.display(), topic.display());

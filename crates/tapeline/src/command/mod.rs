@@ -2,6 +2,7 @@
 
 pub(crate) mod aggregate;
 pub(crate) mod alert;
+pub(crate) mod archive;
 pub(crate) mod backfill;
 pub(crate) mod bars;
 pub(crate) mod config;
@@ -19,6 +20,7 @@ pub(crate) mod messages;
 pub(crate) mod monitor;
 pub(crate) mod plot;
 pub(crate) mod query;
+pub(crate) mod restore;
 pub(crate) mod serve;
 pub(crate) mod simulate;
 pub(crate) mod status;

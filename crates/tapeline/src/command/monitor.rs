@@ -77,6 +77,11 @@ impl Watched {
         Self { ports: &[Port::Topic], group: config.topic.group.clone() }
     }
 
+    /// A verb that reads as `group` and needs no store.
+    pub(crate) fn reader(group: impl Into<String>) -> Self {
+        Self { ports: &[Port::Topic], group: group.into() }
+    }
+
     /// A verb that stores what `group` reads.
     pub(crate) fn consumer(group: impl Into<String>) -> Self {
         Self { ports: &[Port::Topic, Port::Store], group: group.into() }

@@ -96,6 +96,6 @@ fn compare(context: &Context, config: &Config) -> Verify {
                 .max()
                 .unwrap_or(to);
         }
-        Ok(verify::Proof::read(&context, &config, (from, to))?.into())
+        Ok(verify::Proof::read(&context, &config, (from, to), None)?.into())
     })
 }

@@ -1,4 +1,4 @@
-//! `tapeline verify`: proves that source, topic and store hold the same records.
+//! `tapeline verify`: proves that source, topic, store and archive hold the same records.
 
 use crate::cli::{DIFFERS, VerifyOptions};
 use crate::context::Context;
@@ -18,7 +18,7 @@ use tapeline::open;
 
 pub(crate) fn run(context: &Context, options: &VerifyOptions) -> Result<ExitCode> {
     let config = &context.config;
-    let mut proof = Proof::read(context, config, options.span.range()?)?;
+    let mut proof = Proof::read(context, config, options.span.range()?, options.archive.as_deref())?;
     if options.repair {
         proof.repair(context)?;
     }
@@ -48,10 +48,12 @@ pub(crate) struct Proof<'c> {
     span: Only,
     source: Option<Identities>,
     topic: Identities,
-    /// Contents of source, topic and store, restricted to what is compared.
+    /// Contents of source, topic, store and archive, restricted to what is compared.
     contents: Vec<Content>,
     lines: Vec<Line>,
     notes: Vec<String>,
+    /// What is wrong with the archive itself.
+    faults: Vec<String>,
 }
 
 /// Selects the part of topic and store to compare a source with.
@@ -87,12 +89,13 @@ impl Scope {
 }
 
 impl<'c> Proof<'c> {
-    /// Reads source, topic and store to their ends and compares them. For a live source it reads the vendor's
-    /// history.
+    /// Reads source, topic and store to their ends and compares them, and the archive at a URL, if one is given. For a live
+    /// source it reads the vendor's history.
     pub(crate) fn read(
         context: &Context,
         config: &'c Config,
         (from, to): (UnixNanos, UnixNanos),
+        archive: Option<&str>,
     ) -> Result<Self> {
         let mut span = Only { from, to, ..Only::default() };
         let mut scope = Scope { feeds: BTreeSet::new(), symbols: None };
@@ -165,6 +168,24 @@ impl<'c> Proof<'c> {
         let stored = context.retry_short(|| verify::store(&*store, &span))?;
         let mut contents: Vec<Content> = source.iter().map(Identities::content).collect();
         contents.extend([topic.records.content(), stored]);
+        let mut names = if has_source { vec!["source", "topic", "store"] } else { vec!["topic", "store"] };
+        let mut faults = Vec::new();
+        if let Some(url) = archive {
+            let archive = open::archive(config, url)?;
+            note(&format!("reading the archive {}", archive.describe()));
+            let found = context.retry_short(|| {
+                pipeline::archive::read::content(&*archive, &open::names(config), &span, &context.stop)
+            })?;
+            notes.push(format!(
+                "{} objects of the archive read, {} bytes",
+                thousands(found.objects),
+                thousands(found.bytes)
+            ));
+            notes.extend(found.notes);
+            faults = found.faults;
+            contents.push(found.records.content());
+            names.push("archive");
+        }
         let others: BTreeSet<&Key> = contents
             .iter()
             .flat_map(|content| content.keys())
@@ -183,13 +204,12 @@ impl<'c> Proof<'c> {
             return Err(Error::user("nothing to compare: no records found")
                 .hint("fill topic and store first: tapeline run --source 'tape:DIR'"));
         }
-        let names = if has_source { vec!["source", "topic", "store"] } else { vec!["topic", "store"] };
         let topic = topic.records;
-        Ok(Self { config, names, topics, store, span, source, topic, contents, lines, notes })
+        Ok(Self { config, names, topics, store, span, source, topic, contents, lines, notes, faults })
     }
 
     pub(crate) fn holds(&self) -> bool {
-        self.lines.iter().all(Line::agrees)
+        self.faults.is_empty() && self.lines.iter().all(Line::agrees)
     }
 
     fn differing(&self, places: &[&str]) -> BTreeSet<Key> {
@@ -224,9 +244,10 @@ impl<'c> Proof<'c> {
             println!("  rejected by the store: {reason}");
         }
         let stored = context.retry_short(|| verify::store(&*self.store, &self.span))?;
-        if let Some(last) = self.contents.last_mut() {
+        let place = self.names.iter().position(|name| *name == "store");
+        if let Some(store) = place.and_then(|place| self.contents.get_mut(place)) {
             let keys: BTreeSet<&Key> = self.lines.iter().map(|line| &line.key).collect();
-            *last = stored.into_iter().filter(|(key, _)| keys.contains(key)).collect();
+            *store = stored.into_iter().filter(|(key, _)| keys.contains(key)).collect();
         }
         self.lines = verify::compare(&self.contents.iter().collect::<Vec<_>>());
         Ok(())
@@ -255,7 +276,16 @@ impl<'c> Proof<'c> {
         let total: u64 = self.lines.iter().map(|line| line.places[0].count).sum();
         let bad = self.lines.iter().filter(|line| !line.agrees()).count();
         let places = self.names.join(", ");
-        if bad == 0 {
+        for fault in &self.faults {
+            println!("  ARCHIVE: {fault}");
+        }
+        if !self.faults.is_empty() {
+            println!(
+                "NOT verified: {} faults of the archive, {bad} of {} lines differ",
+                self.faults.len(),
+                self.lines.len()
+            );
+        } else if bad == 0 {
             println!("verified: {} records, equal field for field in {places}", thousands(total));
         } else {
             println!("NOT verified: {bad} of {} lines differ between {places}", self.lines.len());
@@ -264,7 +294,8 @@ impl<'c> Proof<'c> {
 
     /// Prints the first differing records of each key.
     fn show(&self, context: &Context, count: usize) -> Result<()> {
-        let keys = self.differing(&self.names);
+        // The records of the archive are not shown: those of the topic are the same.
+        let keys = self.differing(&["source", "topic", "store"]);
         let names = open::names(self.config);
         let open = || open_source(self.config, &self.span);
         let places = Places {
@@ -331,7 +362,14 @@ impl<'c> Proof<'c> {
                 flags.push_str(&format!(" {flag} '{value}'"));
             }
         }
-        if options.show.is_none() {
+        if let Some(url) = &options.archive
+            && !self.differing(&["topic", "archive"]).is_empty()
+        {
+            let archive = if url.is_empty() { String::new() } else { format!(" --archive '{url}'") };
+            println!("archive what the archive lacks: tapeline archive --until-end{archive} {flags}");
+        }
+        let of_records = self.differing(&["source", "topic", "store"]);
+        if options.show.is_none() && !of_records.is_empty() {
             println!("show the records: tapeline verify --show 10 {flags}");
         }
         let unpublished = self.differing(&["source", "topic"]);

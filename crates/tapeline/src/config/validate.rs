@@ -4,7 +4,7 @@ use super::layers::find;
 use toml::{Table, Value};
 
 /// Smallest and largest value of integers, by path.
-pub(super) const RANGES: [(&str, i64, i64); 19] = [
+pub(super) const RANGES: [(&str, i64, i64); 22] = [
     ("topic.partitions", 1, 10_000),
     ("topic.kafka.replication", 1, 100),
     ("topic.kafka.linger_ms", 0, 60_000),
@@ -24,6 +24,9 @@ pub(super) const RANGES: [(&str, i64, i64); 19] = [
     ("aggregate.emit_delay_ms", 0, 86_400_000),
     ("aggregate.allowed_lateness_s", 0, 31_536_000),
     ("aggregate.emit_interval_ms", 1, 3_600_000),
+    ("archive.rows", 1, 10_000_000),
+    ("archive.age_s", 1, 31_536_000),
+    ("archive.memory_mib", 1, 1_048_576),
 ];
 
 /// Words that a setting may have, in any case, by path.

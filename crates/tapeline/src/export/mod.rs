@@ -2,20 +2,17 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | [`columns`] | the columns of each kind of row, in the one order that all formats have |
 //! | [`destination`] | a file that appears when it is complete, or standard output |
 //! | [`text`] | table, CSV, JSON, NDJSON |
-//! | [`parquet`] | Parquet, one row group at a time |
 //!
-//! All but the table are streamed: memory does not grow with the number of rows.
+//! The columns and Parquet are in the crate `columnar`. All but the table are streamed: memory does not grow with the number of rows.
 
-pub(crate) mod columns;
 pub(crate) mod destination;
-mod parquet;
 mod text;
 
 use crate::time_input::Zone;
-use columns::{Column, Value};
+use columnar::columns::{OutputColumn as Column, OutputValue as Value};
+use columnar::write::{Codec, ParquetWriter};
 use destination::{Destination, Written};
 use ports::{Error, Result};
 use std::path::Path;
@@ -41,7 +38,7 @@ pub(crate) struct Export {
 
 enum Writer {
     Text(text::Text),
-    Parquet(Box<parquet::Parquet>),
+    Parquet(Box<ParquetWriter<Destination>>),
 }
 
 impl Export {
@@ -61,7 +58,10 @@ impl Export {
                 .hint("write to a file: --out FILE.parquet, or pipe it"));
         }
         let writer = match format {
-            RowFormat::Parquet => Writer::Parquet(Box::new(parquet::Parquet::new(columns, destination)?)),
+            RowFormat::Parquet => {
+                let file = ParquetWriter::new(columns, Codec::Snappy, &[], destination)?;
+                Writer::Parquet(Box::new(file))
+            }
             _ => Writer::Text(text::Text::new(columns, format, destination, zone)?),
         };
         Ok(Self { writer, rows: 0 })
@@ -72,7 +72,7 @@ impl Export {
         self.rows += 1;
         match &mut self.writer {
             Writer::Text(writer) => writer.row(values),
-            Writer::Parquet(writer) => writer.row(values),
+            Writer::Parquet(writer) => writer.row(values).map(|()| true),
         }
     }
 
@@ -84,7 +84,7 @@ impl Export {
     pub(crate) fn finish(self) -> Result<Written> {
         match self.writer {
             Writer::Text(writer) => writer.finish(),
-            Writer::Parquet(writer) => writer.finish(),
+            Writer::Parquet(writer) => writer.finish()?.finish(),
         }
     }
 }

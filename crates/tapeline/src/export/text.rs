@@ -1,10 +1,10 @@
 //! Table, CSV, JSON and NDJSON.
 
 use super::RowFormat;
-use super::columns::{Column, Type, Value};
 use super::destination::{Destination, Written};
 use crate::output::{Align, aligned, printable};
 use crate::time_input::Zone;
+use columnar::columns::{OutputColumn as Column, OutputType as Type, OutputValue as Value};
 use market::codec::json::conditions;
 use ports::Result;
 use std::fmt::Write;

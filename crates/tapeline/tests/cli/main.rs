@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value, clippy::type_complexity, reason = "tests")]
 
 mod alert;
+mod archive;
 mod arguments;
 mod bars;
 mod dead_letters;

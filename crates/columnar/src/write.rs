@@ -1,28 +1,41 @@
-//! Parquet: exact decimals, times in nanoseconds UTC, conditions as lists. Written one row group at a time, so that
-//! memory does not grow with the number of rows.
+//! Writes Parquet: exact decimals, times in nanoseconds UTC, conditions as lists. Written one row group at a time, so
+//! that memory does not grow with the number of rows. The same rows give the same bytes.
 
-use super::columns::{Column, Type, Value};
-use super::destination::{Destination, Written};
+use crate::columns::{OutputColumn, OutputType, OutputValue};
 use market::codec::json::conditions;
-use parquet::basic::Compression;
+use parquet::basic::{Compression, ZstdLevel};
 use parquet::column::writer::ColumnWriter;
 use parquet::data_type::{ByteArray, FixedLenByteArray};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use ports::{Error, Result};
+use std::io::Write;
 use std::sync::Arc;
 
 /// Rows in a row group: a few MiB of memory, and small enough for readers to skip what they do not need.
 const GROUP: usize = 65_536;
 
+/// Level of Zstandard: its own default.
+const LEVEL: i32 = 3;
+
+/// How a file is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codec {
+    /// Snappy: fast, for exports.
+    Snappy,
+    /// Zstandard: small, for the archive.
+    Zstd,
+}
+
 /// A Parquet file being written.
-pub(super) struct Parquet {
-    columns: &'static [Column],
+pub struct ParquetWriter<W: Write + Send> {
+    columns: &'static [OutputColumn],
     buffers: Vec<Buffer>,
     rows: usize,
-    file: SerializedFileWriter<Destination>,
+    file: SerializedFileWriter<W>,
 }
 
 /// The values of one column of a row group, and for each row (or element of a list) whether there is one.
@@ -34,6 +47,7 @@ struct Buffer {
 
 enum Values {
     Numbers(Vec<i64>),
+    Small(Vec<i32>),
     Decimals(Vec<FixedLenByteArray>),
     Text(Vec<ByteArray>),
     Flags(Vec<bool>),
@@ -44,19 +58,21 @@ fn failed(error: &ParquetError) -> Error {
 }
 
 /// The schema of a list of columns, in Parquet's own notation.
-fn schema(columns: &[Column]) -> String {
+fn schema(columns: &[OutputColumn]) -> String {
     let mut text = String::from("message rows { ");
-    for Column { name, of, required } in columns {
+    for OutputColumn { name, of, required } in columns {
         let repetition = if *required { "required" } else { "optional" };
         text.push_str(&match of {
-            Type::Time | Type::Start => format!("{repetition} int64 {name} (TIMESTAMP(NANOS,true)); "),
-            Type::Text => format!("{repetition} binary {name} (UTF8); "),
-            Type::Decimal | Type::Average => {
+            OutputType::Time | OutputType::Start => format!("{repetition} int64 {name} (TIMESTAMP(NANOS,true)); "),
+            OutputType::Nanos => format!("{repetition} int64 {name}; "),
+            OutputType::Small => format!("{repetition} int32 {name}; "),
+            OutputType::Text => format!("{repetition} binary {name} (UTF8); "),
+            OutputType::Decimal | OutputType::Average => {
                 format!("{repetition} fixed_len_byte_array(16) {name} (DECIMAL(38,18)); ")
             }
-            Type::Integer => format!("{repetition} int64 {name}; "),
-            Type::Flag => format!("{repetition} boolean {name}; "),
-            Type::Codes => format!(
+            OutputType::Integer => format!("{repetition} int64 {name}; "),
+            OutputType::Flag => format!("{repetition} boolean {name}; "),
+            OutputType::Codes => format!(
                 "required group {name} (LIST) {{ repeated group list {{ required binary element (UTF8); }} }} "
             ),
         });
@@ -65,21 +81,24 @@ fn schema(columns: &[Column]) -> String {
 }
 
 impl Buffer {
-    fn new(of: Type) -> Self {
+    fn new(of: OutputType) -> Self {
         let values = match of {
-            Type::Time | Type::Start | Type::Integer => Values::Numbers(Vec::new()),
-            Type::Decimal | Type::Average => Values::Decimals(Vec::new()),
-            Type::Text | Type::Codes => Values::Text(Vec::new()),
-            Type::Flag => Values::Flags(Vec::new()),
+            OutputType::Time | OutputType::Nanos | OutputType::Start | OutputType::Integer => {
+                Values::Numbers(Vec::new())
+            }
+            OutputType::Small => Values::Small(Vec::new()),
+            OutputType::Decimal | OutputType::Average => Values::Decimals(Vec::new()),
+            OutputType::Text | OutputType::Codes => Values::Text(Vec::new()),
+            OutputType::Flag => Values::Flags(Vec::new()),
         };
         Self { values, definition: Vec::new(), repetition: Vec::new() }
     }
 
     /// Appends a value; returns false if it does not have the column's type.
-    fn push(&mut self, value: &Value<'_>) -> bool {
+    fn push(&mut self, value: &OutputValue<'_>) -> bool {
         let decimal = |raw: i128| FixedLenByteArray::from(ByteArray::from(raw.to_be_bytes().to_vec()));
         match (&mut self.values, value) {
-            (Values::Text(texts), Value::Codes(codes)) => {
+            (Values::Text(texts), OutputValue::Codes(codes)) => {
                 let before = texts.len();
                 texts.extend(conditions(codes).map(|code| ByteArray::from(code.to_string().as_str())));
                 let added = texts.len() - before;
@@ -88,16 +107,20 @@ impl Buffer {
                 self.repetition.extend((0..added.max(1)).map(|index| i16::from(index > 0)));
                 return true;
             }
-            (_, Value::Absent) => {
+            (_, OutputValue::Absent) => {
                 self.definition.push(0);
                 return true;
             }
-            (Values::Numbers(numbers), Value::Time(time)) => numbers.push(time.0),
-            (Values::Numbers(numbers), Value::Integer(number)) => numbers.push(*number),
-            (Values::Decimals(decimals), Value::Price(price)) => decimals.push(decimal(price.raw())),
-            (Values::Decimals(decimals), Value::Size(size)) => decimals.push(decimal(size.raw())),
-            (Values::Text(texts), Value::Text(text)) => texts.push(ByteArray::from(*text)),
-            (Values::Flags(flags), Value::Flag(flag)) => flags.push(*flag),
+            (Values::Numbers(numbers), OutputValue::Time(time)) => numbers.push(time.0),
+            (Values::Numbers(numbers), OutputValue::Integer(number)) => numbers.push(*number),
+            (Values::Small(numbers), OutputValue::Integer(number)) => {
+                let Ok(number) = i32::try_from(*number) else { return false };
+                numbers.push(number);
+            }
+            (Values::Decimals(decimals), OutputValue::Price(price)) => decimals.push(decimal(price.raw())),
+            (Values::Decimals(decimals), OutputValue::Size(size)) => decimals.push(decimal(size.raw())),
+            (Values::Text(texts), OutputValue::Text(text)) => texts.push(ByteArray::from(*text)),
+            (Values::Flags(flags), OutputValue::Flag(flag)) => flags.push(*flag),
             _ => return false,
         }
         self.definition.push(1);
@@ -109,6 +132,7 @@ impl Buffer {
         self.repetition.clear();
         match &mut self.values {
             Values::Numbers(values) => values.clear(),
+            Values::Small(values) => values.clear(),
             Values::Decimals(values) => values.clear(),
             Values::Text(values) => values.clear(),
             Values::Flags(values) => values.clear(),
@@ -116,17 +140,38 @@ impl Buffer {
     }
 }
 
-impl Parquet {
-    pub(super) fn new(columns: &'static [Column], out: Destination) -> Result<Self> {
+impl<W: Write + Send> ParquetWriter<W> {
+    /// Begins a file. `about` are names and values for its metadata.
+    ///
+    /// # Errors
+    /// `out` cannot be written.
+    pub fn new(
+        columns: &'static [OutputColumn],
+        codec: Codec,
+        about: &[(&str, String)],
+        out: W,
+    ) -> Result<Self> {
         let schema = parse_message_type(&schema(columns)).map_err(|error| failed(&error))?;
-        let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+        let compression = match codec {
+            Codec::Snappy => Compression::SNAPPY,
+            Codec::Zstd => Compression::ZSTD(ZstdLevel::try_new(LEVEL).map_err(|error| failed(&error))?),
+        };
+        let about = about.iter().map(|(name, value)| KeyValue::new((*name).to_owned(), value.clone()));
+        let properties = WriterProperties::builder()
+            .set_compression(compression)
+            .set_key_value_metadata(Some(about.collect()))
+            .build();
         let file = SerializedFileWriter::new(out, Arc::new(schema), Arc::new(properties))
             .map_err(|error| failed(&error))?;
         let buffers = columns.iter().map(|column| Buffer::new(column.of)).collect();
         Ok(Self { columns, buffers, rows: 0, file })
     }
 
-    pub(super) fn row(&mut self, values: &[Value<'_>]) -> Result<bool> {
+    /// Adds a row, its values in the order of the columns.
+    ///
+    /// # Errors
+    /// A value is not of its column's type, or the output cannot be written.
+    pub fn row(&mut self, values: &[OutputValue<'_>]) -> Result<()> {
         for ((column, buffer), value) in self.columns.iter().zip(&mut self.buffers).zip(values) {
             if !buffer.push(value) {
                 return Err(Error::internal(format!("column {}: {value:?} has the wrong type", column.name)));
@@ -136,7 +181,7 @@ impl Parquet {
         if self.rows == GROUP {
             self.flush()?;
         }
-        Ok(true)
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -154,11 +199,14 @@ impl Parquet {
         while let Some(mut writer) = group.next_column()? {
             let mismatch = || ParquetError::General("schema and columns differ".to_owned());
             let (column, buffer) = columns.next().ok_or_else(mismatch)?;
-            let list = column.of == Type::Codes;
+            let list = column.of == OutputType::Codes;
             let definition = (list || !column.required).then_some(&buffer.definition[..]);
             let repetition = list.then_some(&buffer.repetition[..]);
             match (writer.untyped(), &buffer.values) {
                 (ColumnWriter::Int64ColumnWriter(w), Values::Numbers(values)) => {
+                    w.write_batch(values, definition, repetition)?;
+                }
+                (ColumnWriter::Int32ColumnWriter(w), Values::Small(values)) => {
                     w.write_batch(values, definition, repetition)?;
                 }
                 (ColumnWriter::FixedLenByteArrayColumnWriter(w), Values::Decimals(values)) => {
@@ -178,38 +226,44 @@ impl Parquet {
         Ok(())
     }
 
-    pub(super) fn finish(mut self) -> Result<Written> {
+    /// Writes what is left and returns the output.
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub fn finish(mut self) -> Result<W> {
         self.flush()?;
-        self.file.into_inner().map_err(|error| failed(&error))?.finish()
+        self.file.into_inner().map_err(|error| failed(&error))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
     use market::{Price, UnixNanos};
     use parquet::file::reader::{FileReader, SerializedFileReader};
 
     #[test]
     fn rows_beyond_a_group_begin_another() {
-        const COLUMNS: [Column; 3] = [
-            Column { name: "ts", of: Type::Time, required: true },
-            Column { name: "price", of: Type::Decimal, required: false },
-            Column { name: "conditions", of: Type::Codes, required: true },
+        const COLUMNS: [OutputColumn; 3] = [
+            OutputColumn { name: "ts", of: OutputType::Time, required: true },
+            OutputColumn { name: "price", of: OutputType::Decimal, required: false },
+            OutputColumn { name: "conditions", of: OutputType::Codes, required: true },
         ];
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("x.parquet");
-        let mut file = Parquet::new(&COLUMNS, Destination::open(Some(&path)).unwrap()).unwrap();
+        let mut file = ParquetWriter::new(&COLUMNS, Codec::Snappy, &[], Vec::new()).unwrap();
         let rows = GROUP + 10;
         for index in 0..rows {
-            let price =
-                if index % 2 == 0 { Value::Absent } else { Value::Price(Price::from_whole(index as i64)) };
+            let price = if index % 2 == 0 {
+                OutputValue::Absent
+            } else {
+                OutputValue::Price(Price::from_whole(index as i64))
+            };
             let codes = ["[]", r#"["@"]"#, r#"["@","T"]"#][index % 3];
-            let row = [Value::Time(UnixNanos(index as i64)), price, Value::Codes(codes)];
-            assert!(file.row(&row).unwrap());
+            let row = [OutputValue::Time(UnixNanos(index as i64)), price, OutputValue::Codes(codes)];
+            file.row(&row).unwrap();
         }
-        file.finish().unwrap();
-        let reader = SerializedFileReader::new(std::fs::File::open(&path).unwrap()).unwrap();
+        let bytes = Bytes::from(file.finish().unwrap());
+        let reader = SerializedFileReader::new(bytes).unwrap();
         assert_eq!(reader.num_row_groups(), 2);
         let sizes: Vec<i64> = (0..2).map(|group| reader.metadata().row_group(group).num_rows()).collect();
         assert_eq!(sizes, [GROUP as i64, 10]);

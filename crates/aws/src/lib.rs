@@ -1,0 +1,29 @@
+//! AWS without its SDK: request signatures, and the credentials of the environment, a container or an instance.
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`credentials`] | where credentials come from, and when they are renewed |
+//! | [`sigv4`] | AWS Signature Version 4 |
+//! | [`encoding`] | percent-encoding and hexadecimal, as signatures need them |
+//!
+//! ```
+//! use aws::sigv4::{Request, Signer};
+//! use market::UnixNanos;
+//! use ports::secret::Secret;
+//!
+//! let signer = Signer {
+//!     access_key: "AKIDEXAMPLE".to_owned(),
+//!     secret_key: Secret::from("secret".to_owned()),
+//!     session_token: Secret::default(),
+//!     region: "us-east-1".to_owned(),
+//!     service: "sns".to_owned(),
+//! };
+//! let request =
+//!     Request { method: "POST", host: "sns.us-east-1.amazonaws.com", path: "/", content_type: "", body: "" };
+//! let headers = signer.headers(&request, UnixNanos(0));
+//! assert_eq!(headers[0], ("X-Amz-Date", "19700101T000000Z".to_owned()));
+//! ```
+
+pub mod credentials;
+pub mod encoding;
+pub mod sigv4;

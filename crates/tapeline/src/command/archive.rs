@@ -1,0 +1,65 @@
+//! `tapeline archive`: topic to Parquet in a folder or on S3.
+
+use super::monitor::Watched;
+use crate::cli::ArchiveOptions;
+use crate::context::Context;
+use crate::output::{note, thousands};
+use crate::progress::Progress;
+use pipeline::archive::{self, ArchiveSettings};
+use ports::Result;
+use ports::telemetry::Telemetry;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+use tapeline::config::Config;
+use tapeline::open;
+
+pub(crate) fn run(context: &Context, options: &ArchiveOptions) -> Result<ExitCode> {
+    let config = &context.config;
+    let archive = open::archive(config, &options.archive)?;
+    let topics = open::topics(config, &context.stop)?;
+    super::flow::prepare(context, config, &*topics)?;
+    context.retry_long(|| archive.list("_ranges/none/").map(drop))?;
+    let telemetry = Arc::new(Telemetry::default());
+    let settings = settings(config);
+    let _monitor = super::monitor::start(context, config, &telemetry, Watched::reader(&settings.group))?;
+    let progress = Progress::new("archived", &telemetry, |t| &t.stored, None);
+    let start = Instant::now();
+    let until_end = AtomicBool::new(options.until_end);
+    let report = archive::run(&*topics, &*archive, &settings, &telemetry, &context.stop, &until_end)?;
+    drop(progress);
+    let seconds = start.elapsed().as_secs_f64();
+    println!(
+        "archived: {} records in {} ranges, {} objects of {} bytes in {seconds:.1} s",
+        thousands(report.records),
+        thousands(report.ranges),
+        thousands(report.objects + report.existed),
+        thousands(report.bytes)
+    );
+    for (count, text) in [
+        (report.existed, "objects had been created by an earlier attempt"),
+        (report.unreadable, "messages are not records; `consume` keeps them as dead letters"),
+        (report.open, "messages were read and not archived; the next start reads them again"),
+    ] {
+        if count > 0 {
+            println!("  {} {text}", thousands(count));
+        }
+    }
+    for line in telemetry.lost_lines() {
+        println!("  LOST: {line}");
+    }
+    note(&format!("check it: tapeline verify --archive '{}'", archive.describe()));
+    Ok(crate::cli::loss_code(&telemetry))
+}
+
+fn settings(config: &Config) -> ArchiveSettings {
+    ArchiveSettings {
+        names: open::names(config),
+        group: format!("{}-archive", config.topic.group),
+        cycle: config.consume.cycle,
+        rows: config.archive.rows,
+        age: Duration::from_secs(config.archive.age_s),
+        memory: config.archive.memory_mib << 20,
+    }
+}

@@ -1,0 +1,54 @@
+//! `tapeline restore`: archive to store.
+
+use crate::cli::{DIFFERS, RestoreOptions};
+use crate::context::Context;
+use crate::output::{note, thousands};
+use crate::progress::Progress;
+use pipeline::archive::restore;
+use pipeline::verify::Only;
+use ports::Result;
+use ports::telemetry::Telemetry;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+use tapeline::open;
+
+/// Maximum number of reasons listed.
+const REASONS: usize = 10;
+
+pub(crate) fn run(context: &Context, options: &RestoreOptions) -> Result<ExitCode> {
+    let config = &context.config;
+    let (from, to) = options.span.range()?;
+    let archive = open::archive(config, &options.archive)?;
+    let store = open::store(config)?;
+    if store.describe().starts_with("sqlite:") {
+        store.init()?;
+    }
+    context.retry_long(|| store.writer(&context.stop).map(drop))?;
+    note(&format!("reading the archive {}", archive.describe()));
+    let telemetry = Arc::new(Telemetry::default());
+    let progress = Progress::new("restored", &telemetry, |t| &t.stored, None);
+    let (start, only) = (Instant::now(), Only { from, to, ..Only::default() });
+    let report = restore::run(&*archive, &open::names(config), &*store, &only, &telemetry, &context.stop)?;
+    drop(progress);
+    println!(
+        "restored: {} records from {} objects in {:.1} s",
+        thousands(report.records),
+        thousands(report.objects),
+        start.elapsed().as_secs_f64()
+    );
+    for line in &report.notes {
+        println!("  {line}");
+    }
+    for line in &report.faults {
+        println!("  ARCHIVE: {line}");
+    }
+    for reason in report.refused.iter().take(REASONS) {
+        println!("  rejected by the store: {reason}");
+    }
+    if report.records == 0 && report.faults.is_empty() {
+        note("the archive has no records of this span under the prefix of topic.prefix");
+    }
+    let whole = report.faults.is_empty() && report.refused.is_empty();
+    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
+}
