@@ -82,7 +82,7 @@ const KINDS: [Bad; 20] = [
     Bad(Fix::Text, "", TRADE, |trade| with(trade, "ts", json!("yesterday"))),
     Bad(Fix::Text, "", TRADE, |trade| with(trade, "conditions", json!(7))),
     Bad(Fix::Text, "symbol", TRADE, |trade| with(trade, "symbol", json!(""))),
-    Bad(Fix::Text, "", TRADE, |trade| with(trade, "id", json!("i".repeat(70_000)))),
+    Bad(Fix::Text, "", TRADE, |trade| with(trade, "symbol", json!("S".repeat(70_000)))),
     Bad(Fix::Text, "price", TRADE, |trade| without(trade, "price")),
     Bad(Fix::Text, "symbol", TRADE, |trade| without(trade, "symbol")),
 ];
