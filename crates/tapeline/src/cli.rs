@@ -13,6 +13,7 @@ use crate::command::dead_letters::options::DeadLetters;
 use crate::command::doctor::DoctorOptions;
 use crate::command::forecast::options::Forecast;
 use crate::command::messages::{LateOptions, NoticesOptions};
+use crate::command::schema::SchemaOptions;
 use crate::command::status::StatusOptions;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -157,6 +158,8 @@ pub(crate) enum Verb {
     Simulate(SimulateOptions),
     /// Play a bundled real session through the embedded engines; no server or account needed
     Demo(DemoOptions),
+    /// Print the JSON Schema of the messages
+    Schema(SchemaOptions),
     /// Print a shell completion script
     Completions {
         /// The shell
@@ -263,6 +266,9 @@ pub(crate) struct VerifyOptions {
     /// Write exactly the records that the store lacks or that differ, from the topic
     #[arg(long)]
     pub(crate) repair: bool,
+    /// Output format: table or json
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub(crate) format: Format,
 }
 
 #[derive(Debug, Clone, Args)]
