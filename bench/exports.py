@@ -1,4 +1,4 @@
-"""Export rate and memory on ten million trades, beside pandas and DuckDB, in one run on one machine.
+"""Export rate and memory on ten million trades, compared with pandas and DuckDB, in one run on one machine.
 
     cargo build --release -p tapeline
     target/python-client/bin/python bench/exports.py [--tapeline target/release/tapeline] [--dir target/exports] [--copies 16]
@@ -107,7 +107,7 @@ def measure(name: str, rows: int, out: Path, command: list[object]) -> None:
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description="Export rate and memory beside pandas and DuckDB")
+    arguments = argparse.ArgumentParser(description="Export rate and memory, compared with pandas and DuckDB")
     arguments.add_argument("--tapeline", type=Path, default=Path("target/release/tapeline"))
     arguments.add_argument("--dir", type=Path, default=Path("target/exports"))
     arguments.add_argument("--copies", type=int, default=16)

@@ -55,7 +55,7 @@ def nanos(times: Any) -> list[int]:
 
 
 def check(exports: Path, what: str, times: Any, values: Any) -> None:
-    """Times to the nanosecond, and values as numbers, beside those of the Arrow file."""
+    """Times to the nanosecond, and values as numbers, equal those of the Arrow file."""
     _, time, value = KINDS[what]
     table = expected(exports, what)
     assert nanos(times) == table.column(time).cast(pa.int64()).to_pylist()

@@ -124,7 +124,7 @@ class Client:
         feed: str | None = None,
         limit: int | None = None,
     ) -> pa.Table:
-        """Readings of one series in order of event time. Values are text with their type beside them."""
+        """Readings of one series in order of event time. Values are text with their types in a column of their own."""
         return self._table("readings", series, start, end, tz, _flags(feed=feed, limit=limit))
 
     def batches(

@@ -45,7 +45,7 @@ def live(
     reconnect: bool = True,
     last_event_id: str | None = None,
 ) -> Iterator[Event]:
-    """Changes as they happen, without end, from a running ``tapeline serve``.
+    """Changes as they happen, indefinitely, from a running ``tapeline serve``.
 
     ``symbol`` selects trades, and with ``interval`` bars; ``watch`` selects watchlist rows, all if empty. A lost connection
     is opened again with the id of the last event, so that nothing is missed or repeated; with ``reconnect=False`` it ends

@@ -45,7 +45,7 @@ def program() -> Path:
     found = shutil.which(name)
     if found is None:
         raise TapelineError(
-            "the program tapeline is not installed: it is neither beside this Python nor in PATH",
+            "the program tapeline is not installed: it is neither next to this Python nor in PATH",
             hint="install the wheel (cargo xtask python builds it), or set TAPELINE_BIN to the program",
         )
     return Path(found)
