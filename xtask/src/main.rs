@@ -7,6 +7,7 @@ mod dashboard;
 mod deploy;
 mod dist;
 mod fuzz;
+mod python;
 mod shell;
 mod stack;
 mod test;
@@ -29,6 +30,7 @@ const HELP: &str = "cargo xtask
   soak [--minutes N] [--seed S]  the same for a time: an hour by default
   fuzz [--seconds N] [DECODER …]  fuzz all decoders, ten minutes each by default (libFuzzer; needs a C++ compiler)
   dist [--dev] [TARGET …]    release archives, a .deb, checksums and SBOM in target/dist (--dev: debug builds)
+  python [OPTION …]          the Python wheel, with the program in it, in target/wheels (options are maturin's)
   deploy-render              render deploy/aws/user-data.sh into the CloudFormation templates
   deploy-test [CHECK …]      check deploy/ with official tools and emulators of AWS (installs about 900 MB; run dist first)
   stack up [--nodes 3] [--secure]   real Kafka and Cassandra on this machine; --secure: with TLS, passwords, access lists
@@ -60,6 +62,7 @@ fn run() -> Result<()> {
         ["fuzz", ref words @ ..] => fuzz::fuzz(words),
         ["prove", ref dir @ ..] => test::prove(dir),
         ["dist", ref targets @ ..] => dist::dist(targets),
+        ["python", ref options @ ..] => python::wheel(options),
         ["deploy-render"] => deploy::render(),
         ["deploy-test", ref words @ ..] => deploy::test(words),
         ["stack", verb, ref options @ ..] => stack(verb, options),

@@ -22,6 +22,7 @@ const PROMTOOL: &str = "/usr/bin/promtool";
 /// make linking slower.
 pub(crate) fn all(words: &[&str]) -> Result<()> {
     let (python, coinbase) = (python()?, environment("python-coinbase")?);
+    let client = environment("python-client")?;
     if !Path::new(MOSQUITTO).exists() {
         install(&["mosquitto", "mosquitto-clients"])
             .context("no Mosquitto, the MQTT broker of the tests: install it")?;
@@ -46,7 +47,8 @@ pub(crate) fn all(words: &[&str]) -> Result<()> {
             .env("TAPELINE_TEST_CERTIFICATES", guarded.certificate_folder())
             .env("TAPELINE_TAPE", &tape)
             .env("TAPELINE_TEST_PYTHON", &python)
-            .env("TAPELINE_TEST_PYTHON_COINBASE", &coinbase))
+            .env("TAPELINE_TEST_PYTHON_COINBASE", &coinbase)
+            .env("TAPELINE_TEST_PYTHON_CLIENT", &client))
     };
     with_stack(|stack| with(stack::guarded, |guarded| tests(stack, guarded)))
 }

@@ -171,7 +171,7 @@ impl TrackRecord {
             Some(gain) if gain > 0.0 => {
                 format!("loss {:.1} % lower than the random walk's, {} scored", gain * 100.0, self.scored)
             }
-            Some(gain) if gain == 0.0 => {
+            Some(0.0) => {
                 format!("does not beat the random walk: same loss, {} scored", self.scored)
             }
             Some(gain) => format!(

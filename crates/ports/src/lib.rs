@@ -8,6 +8,7 @@
 //! | [`source`] | the source port: a stream of records, with its resumable positions |
 //! | [`gap`] | the gap ledger: spans that a feed may have missed |
 //! | [`notice`] | halts and price bands |
+//! | [`schema`] | JSON Schema of the messages, those of [`market::codec::schema`] included |
 //! | [`dead_letter`] | records that can never be stored, with reason and origin |
 //! | [`topic`] | the topic port: keyed append, consumer groups, offsets |
 //! | [`batch`] | decoded records on their way to a store |
@@ -47,6 +48,7 @@ pub mod metrics;
 pub mod notice;
 pub mod options;
 pub mod proxy;
+pub mod schema;
 pub mod secret;
 pub mod source;
 pub mod store;

@@ -13,6 +13,7 @@ use crate::command::dead_letters::options::DeadLetters;
 use crate::command::doctor::DoctorOptions;
 use crate::command::forecast::options::Forecast;
 use crate::command::messages::{LateOptions, NoticesOptions};
+use crate::command::schema::SchemaOptions;
 use crate::command::status::StatusOptions;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -161,6 +162,8 @@ pub(crate) enum Verb {
     Simulate(SimulateOptions),
     /// Play a bundled real session through the embedded engines; no server or account needed
     Demo(DemoOptions),
+    /// Print the JSON Schema of the messages
+    Schema(SchemaOptions),
     /// Print a shell completion script
     Completions {
         /// The shell
@@ -267,6 +270,9 @@ pub(crate) struct VerifyOptions {
     /// Write exactly the records that the store lacks or that differ, from the topic
     #[arg(long)]
     pub(crate) repair: bool,
+    /// Output format: table or json
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub(crate) format: Format,
     /// Compare the archive too, and check each of its objects [default URL: archive.url]
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
     pub(crate) archive: Option<String>,

@@ -22,6 +22,9 @@ fn main() -> ExitCode {
     match &cli.verb {
         Verb::Completions { shell } => return cli::about::completions(*shell),
         Verb::Man(options) => return cli::about::man(options).unwrap_or_else(|error| cli::failed(&error)),
+        Verb::Schema(options) => {
+            return command::schema::run(options).unwrap_or_else(|error| cli::failed(&error));
+        }
         _ => {}
     }
     output::set_quiet(cli.common.quiet);
@@ -61,7 +64,7 @@ fn main() -> ExitCode {
         Verb::Simulate(options) => command::simulate::run(&context, options),
         Verb::Serve(options) => command::serve::run(&context, options),
         Verb::Demo(options) => command::demo::run(&context, options),
-        Verb::Completions { .. } | Verb::Man(_) => Ok(ExitCode::SUCCESS),
+        Verb::Completions { .. } | Verb::Man(_) | Verb::Schema(_) => Ok(ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| cli::failed(&error))
 }

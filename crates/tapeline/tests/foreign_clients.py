@@ -1,8 +1,9 @@
-"""Reads everything that tapeline wrote with independent clients and compares it with the tape.
+"""Reads everything that tapeline wrote with independent clients and compares it with the tape; then runs the examples of
+docs/messages.md as written, but for the address and the name of the topic.
 
 usage: foreign_clients.py KAFKA CASSANDRA NAME TAPE SYMBOL…
 """
-import csv, io, json, sys, zipfile
+import csv, io, json, re, sys, zipfile
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -50,4 +51,16 @@ while any(consumer.position(p) < ends[p] for p in parts):
             messages.append((t["symbol"], t["ts"], t["venue"], t["id"], Decimal(t["price"]), Decimal(t["size"]),
                              tuple(t["conditions"])))
 assert len(messages) == len(want) and set(messages) == want
+
+page = (Path(__file__).parents[3] / "docs/messages.md").read_text()
+examples = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+assert len(examples) == 2, len(examples)
+shown = {}
+for example in examples:
+    exec(example.replace("127.0.0.1:9092", kafka).replace('"tapeline.trades"', f'"{name}.trades"'), shown)
+assert shown["price"] in {row[4] for row in rows}, shown["price"]
+times = {(message[0], message[3]): message[1] for message in messages}
+for r in session.execute("SELECT symbol, id, hour, ts, recv_ts FROM trades LIMIT 1000"):
+    assert shown["nanoseconds"](r.hour, r.ts) == times[r.symbol, r.id], r
+    assert 0 < shown["received"](r.recv_ts) < 2**63, r
 print(f"{len(rows)} rows equal, {len(messages)} messages equal")

@@ -15,4 +15,5 @@ pub mod massive;
 mod placeholder;
 pub mod poll;
 pub mod scan;
+pub mod schema;
 pub mod vendor_bar;

@@ -39,7 +39,7 @@ pub(crate) struct QueryOptions {
     /// Output format [default: from the extension of --out, otherwise a table]
     #[arg(long, value_enum)]
     pub(crate) format: Option<RowFormat>,
-    /// Output file, in the format of its extension (.csv, .json, .ndjson, .parquet); - is standard output
+    /// Output file, in the format of its extension (.csv, .json, .ndjson, .parquet, .arrow); - is standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]

@@ -21,6 +21,7 @@ pub(crate) mod monitor;
 pub(crate) mod plot;
 pub(crate) mod query;
 pub(crate) mod restore;
+pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod simulate;
 pub(crate) mod status;

@@ -1,8 +1,8 @@
 //! `tapeline verify`: proves that source, topic, store and archive hold the same records.
 
-use crate::cli::{DIFFERS, VerifyOptions};
+use crate::cli::{DIFFERS, Format, VerifyOptions};
 use crate::context::Context;
-use crate::output::{note, table, thousands};
+use crate::output::{Out, note, table, thousands};
 use market::{Kind, UnixNanos};
 use pipeline::verify::difference::{self, Difference, OpenSource, Places};
 use pipeline::verify::{self, Content, Identities, Key, Line, Only, repair};
@@ -18,11 +18,28 @@ use tapeline::open;
 
 pub(crate) fn run(context: &Context, options: &VerifyOptions) -> Result<ExitCode> {
     let config = &context.config;
+    let is_json = match options.format {
+        Format::Table => false,
+        Format::Json if options.repair || options.show.is_some() => {
+            return Err(Error::usage("--format json cannot be used with --repair or --show")
+                .hint("repair or show first, then verify again: tapeline verify --format json"));
+        }
+        Format::Json => true,
+        Format::Csv | Format::Parquet => {
+            return Err(Error::usage("verify can be printed only as table or json").hint("--format json"));
+        }
+    };
     let mut proof = Proof::read(context, config, options.span.range()?, options.archive.as_deref())?;
     if options.repair {
         proof.repair(context)?;
     }
-    proof.print();
+    if is_json {
+        let mut out = Out::new();
+        out.put(&format!("{}\n", proof.json()))?;
+        out.end()?;
+    } else {
+        proof.print();
+    }
     // Of a part of the records nothing is said about all of them.
     if options.span.from.is_none() && options.span.to.is_none() {
         super::monitor::keep_verified(
@@ -30,7 +47,7 @@ pub(crate) fn run(context: &Context, options: &VerifyOptions) -> Result<ExitCode
             proof.lines.iter().filter(|line| !line.agrees()).count(),
         );
     }
-    if !proof.holds() {
+    if !is_json && !proof.holds() {
         if let Some(count) = options.show.filter(|count| *count > 0) {
             proof.show(context, count)?;
         }
@@ -251,6 +268,26 @@ impl<'c> Proof<'c> {
         }
         self.lines = verify::compare(&self.contents.iter().collect::<Vec<_>>());
         Ok(())
+    }
+
+    /// The result for other programs.
+    fn json(&self) -> serde_json::Value {
+        let line = |line: &Line| {
+            serde_json::json!({
+                "kind": line.key.kind.plural(),
+                "symbol": line.key.symbol,
+                "feed": line.key.feed,
+                "counts": line.places.iter().map(|digest| digest.count).collect::<Vec<_>>(),
+                "fingerprints": line.places.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "equal": line.agrees(),
+            })
+        };
+        serde_json::json!({
+            "equal": self.holds(),
+            "places": self.names,
+            "lines": self.lines.iter().map(line).collect::<Vec<_>>(),
+            "notes": self.notes,
+        })
     }
 
     pub(crate) fn print(&self) {

@@ -1,12 +1,14 @@
-//! Rows of trades, quotes and bars as table, CSV, JSON, NDJSON or Parquet, to a file or standard output.
+//! Rows of trades, quotes and bars as table, CSV, JSON, NDJSON, Parquet or Arrow IPC, to a file or standard output.
 //!
 //! | file | contents |
 //! |---|---|
 //! | [`destination`] | a file that appears when it is complete, or standard output |
 //! | [`text`] | table, CSV, JSON, NDJSON |
+//! | [`arrow`] | Arrow IPC, one record batch at a time |
 //!
 //! The columns and Parquet are in the crate `columnar`. All but the table are streamed: memory does not grow with the number of rows.
 
+mod arrow;
 pub(crate) mod destination;
 mod text;
 
@@ -28,6 +30,15 @@ pub(crate) enum RowFormat {
     #[value(alias = "jsonl")]
     Ndjson,
     Parquet,
+    /// Arrow IPC: the file format in a file, the streaming format on standard output and in FILE.arrows
+    Arrow,
+}
+
+impl RowFormat {
+    /// Whether it is no text.
+    fn is_binary(self) -> bool {
+        matches!(self, Self::Parquet | Self::Arrow)
+    }
 }
 
 /// Writes rows in one format.
@@ -39,6 +50,7 @@ pub(crate) struct Export {
 enum Writer {
     Text(text::Text),
     Parquet(Box<ParquetWriter<Destination>>),
+    Arrow(Box<arrow::Arrow>),
 }
 
 impl Export {
@@ -53,14 +65,19 @@ impl Export {
         zone: Zone,
     ) -> Result<Self> {
         let destination = Destination::open(out)?;
-        if format == RowFormat::Parquet && destination.is_terminal() {
-            return Err(Error::usage("parquet cannot be shown on a terminal")
-                .hint("write to a file: --out FILE.parquet, or pipe it"));
+        if format.is_binary() && destination.is_terminal() {
+            let name = if format == RowFormat::Parquet { "parquet" } else { "arrow" };
+            return Err(Error::usage(format!("{name} cannot be shown on a terminal"))
+                .hint(format!("write to a file: --out FILE.{name}, or pipe it")));
         }
         let writer = match format {
             RowFormat::Parquet => {
                 let file = ParquetWriter::new(columns, Codec::Snappy, &[], destination)?;
                 Writer::Parquet(Box::new(file))
+            }
+            RowFormat::Arrow => {
+                let is_file = ending(out).is_some_and(|ending| ending != "arrows");
+                Writer::Arrow(Box::new(arrow::Arrow::new(columns, destination, is_file)?))
             }
             _ => Writer::Text(text::Text::new(columns, format, destination, zone)?),
         };
@@ -73,6 +90,7 @@ impl Export {
         match &mut self.writer {
             Writer::Text(writer) => writer.row(values),
             Writer::Parquet(writer) => writer.row(values).map(|()| true),
+            Writer::Arrow(writer) => writer.row(values),
         }
     }
 
@@ -85,8 +103,15 @@ impl Export {
         match self.writer {
             Writer::Text(writer) => writer.finish(),
             Writer::Parquet(writer) => writer.finish()?.finish(),
+            Writer::Arrow(writer) => writer.finish(),
         }
     }
+}
+
+/// The extension of a file in lower case; `None` for standard output.
+fn ending(out: Option<&Path>) -> Option<String> {
+    let out = out.filter(|out| *out != Path::new("-"))?;
+    Some(out.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase())
 }
 
 /// The format of `--format`, otherwise that of the file's extension, otherwise a table.
@@ -94,16 +119,16 @@ pub(crate) fn format(format: Option<RowFormat>, out: Option<&Path>) -> Result<Ro
     if let Some(format) = format {
         return Ok(format);
     }
-    let Some(out) = out.filter(|out| *out != Path::new("-")) else { return Ok(RowFormat::Table) };
-    let ending = out.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let (Some(ending), Some(out)) = (ending(out), out) else { return Ok(RowFormat::Table) };
     match ending.as_str() {
         "csv" => Ok(RowFormat::Csv),
         "json" => Ok(RowFormat::Json),
         "ndjson" | "jsonl" => Ok(RowFormat::Ndjson),
         "parquet" => Ok(RowFormat::Parquet),
+        "arrow" | "arrows" | "feather" => Ok(RowFormat::Arrow),
         "txt" => Ok(RowFormat::Table),
         _ => Err(Error::usage(format!(
-            "--out {}: expected a name ending in .csv, .json, .ndjson, .jsonl, .parquet or .txt",
+            "--out {}: expected a name ending in .csv, .json, .ndjson, .jsonl, .parquet, .arrow, .arrows, .feather or .txt",
             out.display()
         ))
         .hint("or name the format: --format csv")),

@@ -52,7 +52,7 @@ impl Text {
                 self.line.push_str(if self.rows == 1 { "[\n" } else { ",\n" });
                 self.object(values);
             }
-            RowFormat::Table | RowFormat::Parquet => {
+            RowFormat::Table | RowFormat::Parquet | RowFormat::Arrow => {
                 self.table_row(values);
                 return Ok(true);
             }
@@ -68,7 +68,7 @@ impl Text {
             RowFormat::Json => {
                 self.out.put(if self.rows == 0 { "[]\n" } else { "\n]\n" })?;
             }
-            RowFormat::Table | RowFormat::Parquet => {
+            RowFormat::Table | RowFormat::Parquet | RowFormat::Arrow => {
                 let text = self.table();
                 self.out.put(&text)?;
             }

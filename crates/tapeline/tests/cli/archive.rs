@@ -47,7 +47,7 @@ fn kills_leave_no_double_and_no_gap_and_a_flipped_byte_is_found() {
         || -> Child { small(&archiving).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap() };
     // Killed as soon as it has written something more, which may be any step of a range.
     let mut killed = 0;
-    let mut count = |folder: &Path| if folder.is_dir() { objects(folder).len() } else { 0 };
+    let count = |folder: &Path| if folder.is_dir() { objects(folder).len() } else { 0 };
     for round in 0..12 {
         let mut child = spawn();
         let before = count(&folder);

@@ -1,0 +1,164 @@
+"""Every command of README.md and docs/ runs as written.
+
+The word behind the language of a fenced block says how it is run:
+
+* ``sh run``: by bash and zsh, in the demo's folder (README.md: in the folder above), line by line until one fails
+* ``sh serve``: each line is started, prints an address, and ends without error when it is interrupted
+* ``python run``: in the demo's folder, after the commands of the same page
+* no word: not run, for the reason in ``NOT_RUN``
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+import tapeline
+
+PAGES = [Path("README.md"), Path("python/README.md"), *sorted(path.relative_to(ROOT) for path in (ROOT / "docs").glob("*.md"))]
+#: Blocks that are not run, by their page and first line, and why.
+NOT_RUN = {
+    ("README.md", "sudo apt-get install build-essential perl"): "installs and builds",
+    ("README.md", "cargo xtask stack up"): "real servers: crates/tapeline/tests/cli/real.rs",
+    ("README.md", "tapeline run --source kraken: --symbols BTC/USD,ETH/USD"): "the internet",
+    ("README.md", "cargo xtask test"): "this is what runs the tests",
+    ("python/README.md", "cargo xtask python"): "builds a release",
+    ("docs/alerts.md", "tapeline alert test mail"): "a mail server: crates/notify/tests/servers.rs",
+    ("docs/dashboard.md", "tapeline run --serve --source 'alpaca:iex?symbols=SPY,AAPL'"): "an account, real servers",
+    ("docs/readings.md", "telegraf --config t.conf | tapeline run --source 'lines:-?format=influx&feed=telegraf'"): "telegraf",
+    ("docs/readings.md", "tapeline run --source 'mqtt://127.0.0.1/plant/+/state?format=ndjson&series={topic.2}.{field}&value=temperature,pressure' ..."): "a broker: crates/tapeline/tests/cli/mqtt.rs",
+    ("docs/readings.md", 'curl -H "Authorization: Bearer $TOKEN" --data-binary @a.ndjson \\'): "a server: crates/server/tests/api/push.rs",
+    ("docs/sources.md", "export APCA_API_KEY_ID=... APCA_API_SECRET_KEY=..."): "an account",
+    ("docs/sources.md", "tapeline run --source 'poll:yahoo?symbols=SPY,AAPL&interval=1m' $E1"): "the internet",
+}
+SHELLS = ["bash", "zsh"]
+DEMO = "tapeline demo\n"
+
+
+@dataclass(frozen=True)
+class Block:
+    page: Path
+    language: str
+    how: str
+    text: str
+
+    @property
+    def first(self) -> str:
+        """Its first command, without the remark behind it."""
+        lines = (line for line in self.text.splitlines() if not line.startswith("#"))
+        return re.split(r"\s{2,}#", next(lines))[0].strip()
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    text = (ROOT / page).read_text()
+    for language, how, body in re.findall(r"^```(sh|bash|console|python)(?: (\w+))?\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        yield Block(page, language, how, body)
+
+
+def of(*kinds: tuple[str, str]) -> list[Path]:
+    return [page for page in PAGES if any((block.language, block.how) in kinds for block in blocks(page))]
+
+
+@pytest.fixture(scope="module")
+def above(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder like the repository's root after `tapeline demo`."""
+    above = tmp_path_factory.mktemp("root")
+    (above / "bin").mkdir()
+    (above / "bin/tapeline").symlink_to(tapeline.program().resolve())
+    (above / "data").symlink_to(ROOT / "data")
+    done = subprocess.run(["sh", "-c", DEMO], cwd=above, env=environment(above), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (above / "tapeline-demo/data").symlink_to(ROOT / "data")
+    return above
+
+
+def environment(above: Path) -> dict[str, str]:
+    # The address of servers: a free port, for another server may run on this machine.
+    return os.environ | {"PATH": f"{above / 'bin'}:{os.environ['PATH']}", "TAPELINE__SERVE__LISTEN": "127.0.0.1:0"}
+
+
+def place(above: Path, page: Path) -> Path:
+    return above if page == Path("README.md") else above / "tapeline-demo"
+
+
+def test_every_block_is_run_or_has_a_reason() -> None:
+    left_out = set()
+    for page in PAGES:
+        for block in blocks(page):
+            known = {("sh", "run"), ("sh", "serve"), ("python", "run"), ("python", "")}
+            if (block.language, block.how) not in known:
+                key = (str(page), block.first)
+                assert key in NOT_RUN, f"{page}: neither run nor listed in NOT_RUN: {block.first}"
+                left_out.add(key)
+    assert left_out == set(NOT_RUN), "blocks that are no longer there"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("page", of(("sh", "run"), ("python", "run")), ids=str)
+def test_commands_run_as_written(above: Path, page: Path, shell: str) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    folder = place(above, page)
+    for block in blocks(page):
+        if block.how != "run":
+            continue
+        if block.language == "python":
+            if shell == "bash":
+                run_python(block, folder)
+            continue
+        if block.text == DEMO:
+            # The fixture has run it as written.
+            continue
+        # Without start-up files; each command is printed, and the first that fails ends the block.
+        alone = "--norc" if shell == "bash" else "-f"
+        command = [shell, alone, "-e", "-u", "-x", "-o", "pipefail", "-c", block.text]
+        done = subprocess.run(
+            command, cwd=folder, env=environment(above), capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+        )
+        assert done.returncode == 0, f"{page}, {shell}:\n{block.text}\n{done.stdout}{done.stderr}"
+
+
+def run_python(block: Block, folder: Path) -> None:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        exec(compile(block.text, str(block.page), "exec"), {"__name__": "__main__"})
+    finally:
+        os.chdir(before)
+
+
+@pytest.mark.parametrize("page", of(("sh", "serve")), ids=str)
+def test_servers_start_as_written(above: Path, page: Path) -> None:
+    folder = above / "tapeline-demo"
+    lines = [line for block in blocks(page) if (block.language, block.how) == ("sh", "serve") for line in block.text.splitlines()]
+    assert lines
+    for line in lines:
+        process = subprocess.Popen(
+            ["bash", "-c", f"exec {line}"], cwd=folder, env=environment(above), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert process.stdout is not None
+        seen = []
+        for text in process.stdout:
+            seen.append(text)
+            if re.search(r"(http|ws)s?://127\.0\.0\.1:\d+", text):
+                break
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate()
+        assert process.returncode == 0, f"{page}: {line}\n{''.join(seen)}{rest}"
+        assert seen and "://127.0.0.1:" in seen[-1], f"{page}: {line} printed no address:\n{''.join(seen)}{rest}"
+
+
+def test_the_example_runs(above: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(above / "tapeline-demo")
+    runpy.run_path(str(ROOT / "python/examples/first_look.py"), run_name="__main__")
+    assert "shares" in capsys.readouterr().out
