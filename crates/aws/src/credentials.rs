@@ -288,7 +288,7 @@ mod tests {
     fn serve(responses: &'static [(&'static str, &'static str)]) -> (String, mpsc::Receiver<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let (sender, requests) = mpsc::channel();
+        let (sender, requests) = mpsc::sync_channel(16);
         let sender = Arc::new(sender);
         std::thread::spawn(move || {
             for stream in listener.incoming() {

@@ -259,7 +259,7 @@ fn a_renewal_is_compared_on_bars_that_neither_model_had_seen() {
             assert_eq!(comparison.gain(), 0.0);
         }
     }
-    let mean = renewal.comparisons.iter().map(|comparison| comparison.gain()).sum::<f64>() / 6.0;
+    let mean = renewal.comparisons.iter().map(forecast::renewal::RenewalComparison::gain).sum::<f64>() / 6.0;
     assert_eq!((renewal.gain(), renewal.is_better()), (Some(mean), mean > 0.0));
     let few = Dataset::new(&all.prefix(620), 5).unwrap();
     let error = renew(&old, &few, &same_options(&old), &mut |_| {}).unwrap_err();

@@ -29,6 +29,7 @@ use ports::telemetry::Telemetry;
 use ports::topic::{Consumer, Fetched, LossCause, LostRange, Names, Producer, Topics};
 use ports::{CancelToken, Error, Result};
 use range::{NewObject, OpenRange};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -373,10 +374,10 @@ impl Archiver<'_> {
     /// Adds messages that can no longer be read, as a range without objects.
     fn add_lost(&self, ranges: &mut Ranges, lost: &LostRange) -> Result<()> {
         let topic = &self.names[lost.partition.topic as usize];
-        if !ranges.open.contains_key(&lost.partition) {
+        if let Entry::Vacant(entry) = ranges.open.entry(lost.partition) {
             let claim = last_claim(self.archive, topic, lost.partition.number, self.stop)?;
             let first = claim.map_or(lost.from, |claim| claim.last + 1);
-            ranges.open.insert(lost.partition, VecDeque::from([OpenRange::new(first, None)]));
+            entry.insert(VecDeque::from([OpenRange::new(first, None)]));
         }
         let Some(open) = ranges.open.get_mut(&lost.partition) else { return Ok(()) };
         let Some(range) = open.back_mut() else { return Ok(()) };

@@ -6,7 +6,7 @@ use ports::topic::Topics;
 const TOKEN: &str = "token-of-test";
 
 fn fixture() -> Fixture {
-    Fixture::with(|settings| settings.token = TOKEN.to_owned().into(), None)
+    Fixture::with(|settings| settings.token = TOKEN.to_owned(), None)
 }
 
 fn post(fixture: &Fixture, path: &str, headers: &str, body: &str) -> Reply {
