@@ -20,7 +20,7 @@ use std::sync::atomic::AtomicBool;
 use tapeline::config::Config;
 use tapeline::open;
 
-/// Where `train` puts models, unless told otherwise.
+/// Where `train` puts models by default.
 const DEFAULT_MODELS: &str = "tapeline-models";
 
 pub(crate) fn run(context: &Context, options: &RunOptions) -> Result<ExitCode> {
