@@ -144,7 +144,7 @@ mod tests {
             ("to https://hooks.example.org/services/T0/B0000001/xyzzy-plugh?key=12345678: no", "to ***: no"),
             ("POST /services/T0/B0000001/xyzzy-plugh?key=12345678", "POST /***"),
             ("no hook xyzzy-plugh of B0000001", "no hook *** of ***"),
-            ("hooks.example.org is away", "hooks.example.org is away"),
+            ("hooks.example.org is disconnected", "hooks.example.org is disconnected"),
         ] {
             assert_eq!(mask(&hook, text), masked);
         }

@@ -34,7 +34,7 @@ fn trickle(mut stream: TcpStream) {
     }
 }
 
-/// Completes the websocket handshake and then greets without end, and acknowledges nothing.
+/// Completes the websocket handshake and then greets indefinitely, and acknowledges nothing.
 fn flood(stream: TcpStream) {
     let Ok(mut socket) = tungstenite::accept(stream) else { return };
     let greeting = tungstenite::Message::text(r#"[{"T":"greeting","msg":"hello"}]"#);
@@ -255,7 +255,7 @@ fn no_secret_is_printed_or_written() {
         ] {
             let mut command = begin(arguments);
             let limit = ["timeout", "-s", "INT", "8"];
-            // `run` of a source that is retried without end is interrupted.
+            // `run` of a source that is retried indefinitely is interrupted.
             if arguments[0] == "run" {
                 let mut limited = Command::new(limit[0]);
                 limited.args(&limit[1..]).arg(command.get_program()).args(command.get_args());

@@ -9,7 +9,7 @@ fn pytest(arguments: &[&str]) {
         .expect("TAPELINE_TEST_PYTHON_CLIENT: run `cargo xtask test`");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../python");
     let output = Command::new(python)
-        .args(["-m", "pytest", "-q", "-rs"])
+        .args(["-m", "pytest", "-q"])
         .args(arguments)
         .current_dir(folder)
         .env("TAPELINE_BIN", env!("CARGO_BIN_EXE_tapeline"))
@@ -17,7 +17,6 @@ fn pytest(arguments: &[&str]) {
         .output()
         .unwrap();
     let (code, text) = finish(output);
-    println!("{text}");
     assert!(code == 0 && text.contains(" passed"), "{text}");
 }
 
