@@ -3,7 +3,7 @@
 //! | module | contents |
 //! |---|---|
 //! | [`columns`] | the columns of exports and of the archive, and the values of a record or bar |
-//! | [`write`] | Parquet, one row group at a time |
+//! | [`mod@write`] | Parquet, one row group at a time |
 //! | [`read`] | the records of a file of the archive |
 //!
 //! ```
