@@ -34,6 +34,8 @@ NOT_RUN = {
     ("README.md", "cargo xtask test"): "this is what runs the tests",
     ("python/README.md", "cargo xtask python"): "builds a release",
     ("docs/alerts.md", "tapeline alert test mail"): "a mail server: crates/notify/tests/servers.rs",
+    ("docs/archive.md", "tapeline archive --archive folder:archive"): "a bucket: crates/tapeline/tests/cli/archive.rs",
+    ("docs/dashboard.md", "tapeline demo --serve"): "two minutes: cargo xtask test dashboard",
     ("docs/dashboard.md", "tapeline run --serve --source 'alpaca:iex?symbols=SPY,AAPL'"): "an account, real servers",
     ("docs/readings.md", "telegraf --config t.conf | tapeline run --source 'lines:-?format=influx&feed=telegraf'"): "telegraf",
     ("docs/readings.md", "tapeline run --source 'mqtt://127.0.0.1/plant/+/state?format=ndjson&series={topic.2}.{field}&value=temperature,pressure' ..."): "a broker: crates/tapeline/tests/cli/mqtt.rs",

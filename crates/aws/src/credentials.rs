@@ -339,7 +339,7 @@ mod tests {
         assert!(error.contains("no AWS credentials") && error.contains("AWS_ACCESS_KEY_ID"), "{error}");
     }
 
-    const ROLE: &str = r#"{"Code":"Success","AccessKeyId":"I","SecretAccessKey":"i","Token":"t","Expiration":"2999-01-01T00:00:00Z"}"#;
+    const ROLE: &str = r#"{"Code":"Success","AccessKeyId":"I","SecretAccessKey":"i","Token":"t","Expiration":"2199-01-01T00:00:00Z"}"#;
     const EXPIRED: &str =
         r#"{"AccessKeyId":"C","SecretAccessKey":"c","Token":"t","Expiration":"1999-01-01T00:00:00Z"}"#;
 

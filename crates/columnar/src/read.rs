@@ -175,7 +175,7 @@ mod tests {
     const ROWS: [(Kind, &str); 5] = [
         (
             Kind::Trade,
-            r#"{"symbol":"SPY","feed":"f","venue":"P","id":"1","ts":1,"recv_ts":2,"price":"1.5","size":"1000000000000000","conditions":["@","T"],"side":"buy","tape":"B","seq":7,"revision":2,"canceled":true}"#,
+            r#"{"symbol":"SPY","feed":"f","venue":"P","id":"1","ts":1,"recv_ts":2,"price":"1.5","size":"1000000000000000","side":"buy","conditions":["@","T"],"tape":"B","seq":7,"revision":2,"canceled":true}"#,
         ),
         (
             Kind::Trade,

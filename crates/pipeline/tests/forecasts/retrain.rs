@@ -15,8 +15,12 @@ fn versions(fixture: &Fixture) -> BTreeSet<String> {
 fn a_new_training_replaces_the_model_if_it_is_better_on_the_bars_since() {
     let mut fixture = Fixture::new();
     fixture.settings.retrain_every = Some(300 * MINUTE);
-    // Moves are twenty times as large after the training: what was learned before is wrong.
-    let bars = walk("XYZ", TRAINED + 400, |minute| if minute < TRAINED { 0.0005 } else { 0.01 });
+    // Moves of one size teach that the last one says nothing about the next. Twenty times as large after the training,
+    // that is wrong.
+    let bars = walk("XYZ", TRAINED + 400, |minute| {
+        let rhythm = 1.5 + (minute as f64 / 30.0).sin();
+        if minute < TRAINED { 0.0005 / rhythm } else { 0.01 / rhythm }
+    });
     let models = Models::of("XYZ", train(&bars[..TRAINED], &KINDS));
     fixture.emit(&bars[..TRAINED + 350]);
     let report = fixture.run(&models);

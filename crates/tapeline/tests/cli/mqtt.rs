@@ -105,8 +105,8 @@ fn messages_of_a_real_broker_are_stored_once_whatever_dies() {
     let child = start(&words);
     until("what came while it was stopped", || stored() == 2 * 2_001);
     broker.restart();
-    // The same again, and what cannot be read.
-    broker.publish("plant/b7/state", &(batch(2_001) + &batch(1_001) + "{\"n\":1}\nno json\n"));
+    // What cannot be read, the same again, and last what is waited for.
+    broker.publish("plant/b7/state", &("{\"n\":1}\nno json\n".to_owned() + &batch(1_001) + &batch(2_001)));
     until("what came after the broker's restart", || stored() == 2 * 3_001);
     crate::signal(&child, "-TERM");
     let output = child.wait_with_output().unwrap();

@@ -245,6 +245,12 @@ pub(super) async fn send(
     }
 }
 
+/// A bound of a range, for starts in whole milliseconds: rounded up, at both ends, as starts before it are not at or after it.
+pub(super) const fn bound(time: UnixNanos) -> CqlTimestamp {
+    let (whole, rest) = (time.0.div_euclid(market::time::MILLI), time.0.rem_euclid(market::time::MILLI));
+    CqlTimestamp(whole + (rest > 0) as i64)
+}
+
 /// Partitions of a range up to which each is read without a look at which there are.
 const DIRECT: usize = 400;
 
@@ -313,10 +319,9 @@ pub(super) fn scan(
         );
         let statement = prepare(&session, store, text).await?;
         let mut left = scan.limit.unwrap_or(u64::MAX);
-        let stamp = |time: UnixNanos| CqlTimestamp(time.millis());
         for period in periods.into_iter().filter(|period| scan.from.0 == i64::MIN || *period >= first) {
             let values =
-                (&scan.symbol, scan.interval.to_string(), CqlTimestamp(period), stamp(scan.from), stamp(scan.to));
+                (&scan.symbol, scan.interval.to_string(), CqlTimestamp(period), bound(scan.from), bound(scan.to));
             let pager = session.execute_iter(statement.clone(), values).await.map_err(|error| fail(&error))?;
             let mut rows = pager.rows_stream::<Row>().map_err(|error| fail(&error))?;
             while let Some(row) = rows.next().await {
@@ -438,6 +443,14 @@ mod tests {
         let years = periods("1d", "2023-12-31", "2025-01-01").unwrap();
         assert_eq!(years, ["2023-01-01", "2024-01-01"]);
         assert_eq!(periods("1s", "2020-01-01", "2024-01-01"), None);
+    }
+
+    #[test]
+    fn bounds_between_milliseconds_are_rounded_up() {
+        for (ns, ms) in [(0, 0), (1, 1), (1_000_000, 1), (1_000_001, 2), (-1, 0), (-1_000_001, -1)] {
+            assert_eq!(bound(UnixNanos(ns)), CqlTimestamp(ms), "{ns}");
+        }
+        assert!(bound(UnixNanos(i64::MIN)) < bound(UnixNanos(i64::MAX)));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! A forecast without a score writes its own columns only, so that it never clears the score of an earlier write.
 
-use super::bars::{computed_periods, listed_periods, send};
+use super::bars::{bound, computed_periods, listed_periods, send};
 use super::{CassandraStore, explain, schema};
 use futures_util::StreamExt;
 use market::interval::Interval;
@@ -164,10 +164,9 @@ pub(super) fn scan(
             names(true).join(", ")
         );
         let statement = prepare(&session, store, text).await?;
-        let stamp = |time: UnixNanos| CqlTimestamp(time.millis());
         for period in periods.into_iter().rev() {
             let values =
-                (&scan.symbol, scan.interval.to_string(), CqlTimestamp(period), stamp(scan.from), stamp(scan.to));
+                (&scan.symbol, scan.interval.to_string(), CqlTimestamp(period), bound(scan.from), bound(scan.to));
             let pager = session.execute_iter(statement.clone(), values).await.map_err(|error| fail(&error))?;
             let mut rows = pager.rows_stream::<Row>().map_err(|error| fail(&error))?;
             while let Some(row) = rows.next().await {
