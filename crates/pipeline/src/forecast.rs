@@ -194,15 +194,6 @@ pub fn run(
             worker.process(&mut *consumer)?;
         }
         if fetched == 0 && ahead == Some(0) && until_end.load(Ordering::SeqCst) {
-            worker.process(&mut *consumer)?;
-            // What a killed member still holds is read once its session has expired.
-            let unread = match topics.partition_lag(&settings.group, &[settings.names.bars()]) {
-                Err(error) if error.retryable() => continue,
-                other => other?.iter().any(|partition| partition.lag() > 0),
-            };
-            if unread {
-                continue;
-            }
             while !worker.trainer.is_idle() && !cancel.is_cancelled() {
                 worker.train(LOOK)?;
             }

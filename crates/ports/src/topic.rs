@@ -195,7 +195,8 @@ pub trait Consumer: Send {
     }
 
     /// Number of messages at or after `next` in the partitions this member owns; if `next` has no entry,
-    /// after the group's committed offset. `None` while the member owns no partition.
+    /// after the group's committed offset. `None` while the member owns no partition, or partitions that a member
+    /// which was killed still holds may be assigned to it.
     ///
     /// # Errors
     /// The server did not respond.

@@ -24,6 +24,10 @@ pub(super) struct LocalConsumer {
     ids: Vec<(i64, i32)>,
     group: String,
     member: String,
+    /// When the group was joined, milliseconds.
+    joined_ms: i64,
+    /// Whether every other member is known to live: one that was killed holds its partitions until its lease expires.
+    is_settled: bool,
     owned: Vec<Owned>,
     paused: bool,
     next_renewal: Instant,
@@ -49,6 +53,8 @@ impl LocalConsumer {
             ids,
             group: group.to_owned(),
             member: format!("{}-{:x}", std::process::id(), clock::now().0),
+            joined_ms: clock::now().millis(),
+            is_settled: group.is_empty(),
             owned: Vec::new(),
             paused: false,
             next_renewal: Instant::now(),
@@ -86,16 +92,19 @@ impl LocalConsumer {
                 self.release(*partition)?;
             }
         }
+        let share = mine.len();
         for (id, partition) in mine {
             if !self.owned.iter().any(|own| own.partition == partition) && self.claim(id, partition.number)? {
                 let next = self.committed(id, partition.number)?;
                 self.owned.push(Owned { id, partition, next });
             }
         }
+        // Those that others have not released yet are to come.
+        self.is_settled &= self.owned.len() == share;
         Ok(())
     }
 
-    fn share(&self) -> Result<Vec<(i64, Partition)>> {
+    fn share(&mut self) -> Result<Vec<(i64, Partition)>> {
         let fail = sql(&self.path, "renew the group lease");
         let _held = self.state.take();
         let (now, oldest) = (clock::now().millis(), clock::now().millis() - LEASE.as_millis() as i64);
@@ -111,11 +120,15 @@ impl LocalConsumer {
             params![self.group],
         )
         .map_err(&fail)?;
-        let members: Vec<String> = tx
-            .prepare("SELECT member FROM members WHERE grp = ? ORDER BY member")
-            .and_then(|mut s| s.query_map([&self.group], |row| row.get(0))?.collect())
+        let found: Vec<(String, i64)> = tx
+            .prepare("SELECT member, seen_ms FROM members WHERE grp = ? ORDER BY member")
+            .and_then(|mut s| s.query_map([&self.group], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
             .map_err(&fail)?;
         tx.commit().map_err(&fail)?;
+        // A live member renews its lease six times before it expires, and has done so since this one joined.
+        let recently = (now - LEASE.as_millis() as i64 / 2).max(self.joined_ms);
+        self.is_settled = found.iter().all(|(member, seen)| *member == self.member || *seen > recently);
+        let members: Vec<String> = found.into_iter().map(|(member, _)| member).collect();
         let rank = members.iter().position(|m| *m == self.member).unwrap_or(0);
         Ok(self.all().enumerate().filter(|(i, _)| i % members.len().max(1) == rank).map(|(_, p)| p).collect())
     }
@@ -257,6 +270,9 @@ impl Consumer for LocalConsumer {
 
     fn ahead(&mut self, next: &dyn Fn(Partition) -> Option<i64>) -> Result<Option<u64>> {
         let mut ahead = None;
+        if !self.is_settled {
+            return Ok(None);
+        }
         for own in &self.owned {
             let from = next(own.partition).unwrap_or(own.next);
             let left = u64::try_from(self.end(own.id, own.partition.number)? - from).unwrap_or(0);
