@@ -2,8 +2,8 @@
 //!
 //! A forecast without a score writes its own columns only, so that it never clears the score of an earlier write.
 
-use super::bars::{bound, computed_periods, listed_periods, send};
-use super::{CassandraStore, explain, schema};
+use super::periods::{Cells, bound, computed_periods, listed_periods, prepare, send};
+use super::{CassandraStore, schema};
 use futures_util::StreamExt;
 use market::interval::Interval;
 use market::{Kind, UnixNanos};
@@ -11,9 +11,6 @@ use ports::cancel::CancelToken;
 use ports::forecast::{ForecastRecord, ForecastScore};
 use ports::store::{BarScan, ForecastScan, Store};
 use ports::{Error, Result};
-use scylla::client::session::Session;
-use scylla::statement::batch::{Batch, BatchType};
-use scylla::statement::prepared::PreparedStatement;
 use scylla::value::{CqlTimestamp, CqlValue, Row};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -58,7 +55,7 @@ fn stamp(time: UnixNanos) -> CqlValue {
 }
 
 /// The values of a forecast, in the order of [`FORECASTS`]; those of the score only if it has one.
-fn cells(forecast: &ForecastRecord) -> Vec<CqlValue> {
+fn cells(forecast: &ForecastRecord) -> Cells {
     let text = |value: &str| CqlValue::Text(value.to_owned());
     let mut out = vec![
         text(&forecast.symbol),
@@ -85,15 +82,6 @@ fn cells(forecast: &ForecastRecord) -> Vec<CqlValue> {
     out
 }
 
-async fn prepare(session: &Session, store: &CassandraStore, text: String) -> Result<PreparedStatement> {
-    let mut statement = session
-        .prepare(text)
-        .await
-        .map_err(|error| explain(&format!("prepare at {}", store.describe()), &error.into()))?;
-    statement.set_is_idempotent(true);
-    Ok(statement)
-}
-
 /// Writes forecasts in single-partition batches; retries until the cluster accepts them or `stop` is cancelled.
 pub(super) fn write(store: &CassandraStore, forecasts: &[ForecastRecord], stop: &CancelToken) -> Result<()> {
     let (runtime, session) = store.session()?;
@@ -111,25 +99,9 @@ pub(super) fn write(store: &CassandraStore, forecasts: &[ForecastRecord], stop: 
             let period = forecast.interval.period(forecast.made_at);
             groups.entry((&forecast.symbol, forecast.interval, period)).or_default().push(forecast);
         }
-        let pieces = groups.values().flat_map(|group| group.chunks(store.settings.batch_rows.max(1)));
-        let mut responses = futures_util::stream::iter(pieces)
-            .map(|piece| {
-                let (session, statements) = (&session, &statements);
-                async move {
-                    let mut batch = Batch::new(BatchType::Unlogged);
-                    batch.set_is_idempotent(true);
-                    for forecast in piece {
-                        batch.append_statement(statements[usize::from(forecast.score.is_some())].clone());
-                    }
-                    let values: Vec<_> = piece.iter().map(|forecast| cells(forecast)).collect();
-                    send(store, session, &batch, &values, "forecasts", stop).await
-                }
-            })
-            .buffer_unordered(store.settings.in_flight.max(1));
-        while let Some(response) = responses.next().await {
-            response?;
-        }
-        Ok(())
+        let statement =
+            |forecast: &&ForecastRecord| statements[usize::from(forecast.score.is_some())].clone();
+        send(store, &session, groups.values(), statement, |forecast| cells(forecast), "forecasts", stop).await
     })
 }
 

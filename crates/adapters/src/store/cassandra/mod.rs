@@ -6,6 +6,8 @@
 //! | `connect` | why no session could be opened |
 //! | `table` | definitions and statements of the tables of records |
 //! | `bars` | writing and reading bars |
+//! | `forecasts` | writing and reading forecasts |
+//! | `periods` | partitions and batches of both |
 //! | `cql` | conversion between records and CQL values |
 //! | `values` | CQL values as cells of a record |
 //! | `order` | grouping and order of rows |
@@ -21,6 +23,7 @@ mod directory;
 mod forecasts;
 mod inlined_conditions;
 mod order;
+mod periods;
 mod read;
 mod schema;
 mod table;
