@@ -41,7 +41,9 @@ impl Client {
     ) -> Result<(), NotifyError> {
         let secrets = || secrets.iter().copied().chain(ENVIRONMENT.secrets());
         let mask = |text: &str| secrets().fold(text.to_owned(), |text, secret| mask(secret, &text));
-        let mut request = self.agent.post(url).config().proxy(proxy(url)?).build();
+        // The variable may be corrected: the message waits.
+        let proxy = ENVIRONMENT.of_request(url).map_err(|error| NotifyError::retryable(error.to_string()))?;
+        let mut request = self.agent.post(url).config().proxy(proxy).build();
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -68,21 +70,6 @@ impl Client {
             _ => Err(NotifyError::Permanent(reason)),
         }
     }
-}
-
-/// The proxy through which a URL is reached.
-fn proxy(url: &str) -> Result<Option<ureq::Proxy>, NotifyError> {
-    // The variable may be corrected: the message waits.
-    let found = ENVIRONMENT.of_url(url).map_err(|error| NotifyError::retryable(error.to_string()))?;
-    let Some(proxy) = found else { return Ok(None) };
-    let mut builder = ureq::Proxy::builder(ureq::ProxyProtocol::Http).host(&proxy.host).port(proxy.port);
-    if !proxy.user.is_empty() {
-        builder = builder.username(proxy.user.reveal()).password(proxy.password.reveal());
-    }
-    builder
-        .build()
-        .map(Some)
-        .map_err(|error| NotifyError::retryable(format!("{}: {error}", proxy.describe())))
 }
 
 fn failed(error: &ureq::Error, mask: &dyn Fn(&str) -> String) -> NotifyError {

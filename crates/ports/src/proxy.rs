@@ -86,6 +86,19 @@ impl Proxies {
         }
     }
 
+    /// The same, for a request.
+    ///
+    /// # Errors
+    /// As [`Self::of_url`].
+    pub fn of_request(&self, url: &str) -> Result<Option<ureq::Proxy>> {
+        let Some(proxy) = self.of_url(url)? else { return Ok(None) };
+        let mut builder = ureq::Proxy::builder(ureq::ProxyProtocol::Http).host(&proxy.host).port(proxy.port);
+        if !proxy.user.is_empty() {
+            builder = builder.username(proxy.user.reveal()).password(proxy.password.reveal());
+        }
+        builder.build().map(Some).map_err(|error| Error::user(format!("{}: {error}", proxy.describe())))
+    }
+
     /// What must not be printed: passwords and tokens of all proxies.
     pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
         let proxies = [&self.secure, &self.plain].into_iter().flatten().flatten();

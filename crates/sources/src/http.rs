@@ -54,7 +54,7 @@ impl Http {
     ) -> Result<(u16, Option<u64>, String), String> {
         let mut at = url.to_owned();
         for hop in 0..=REDIRECTS {
-            let proxy = proxy(&at)?;
+            let proxy = ENVIRONMENT.of_request(&at).map_err(|error| error.to_string())?;
             let mut request = self.agent.get(&at).config().proxy(proxy).build();
             // The address in a redirect is complete.
             for (name, value) in query.iter().filter(|_| hop == 0) {
@@ -115,17 +115,6 @@ impl Http {
             }
         }
     }
-}
-
-/// The proxy through which a URL is reached.
-fn proxy(url: &str) -> Result<Option<ureq::Proxy>, String> {
-    let found = ENVIRONMENT.of_url(url).map_err(|error| error.to_string())?;
-    let Some(proxy) = found else { return Ok(None) };
-    let mut builder = ureq::Proxy::builder(ureq::ProxyProtocol::Http).host(&proxy.host).port(proxy.port);
-    if !proxy.user.is_empty() {
-        builder = builder.username(proxy.user.reveal()).password(proxy.password.reveal());
-    }
-    builder.build().map(Some).map_err(|error| format!("{}: {error}", proxy.describe()))
 }
 
 /// Target of a redirect, if it stays within scheme, host and port.

@@ -13,6 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ports::archive::{Archive, Created, ObjectInfo, check_name};
 use ports::check::Chain;
+use ports::proxy::ENVIRONMENT;
 use ports::{Error, Result, clock};
 use response::{Page, failure};
 use serde::Deserialize;
@@ -103,7 +104,9 @@ impl S3Archive {
             }
             None => (format!("https://{bucket}.s3.{region}.amazonaws.com"), "/".to_owned()),
         };
+        let proxy = ENVIRONMENT.of_request(&origin)?;
         let config = ureq::Agent::config_builder()
+            .proxy(proxy)
             .timeout_connect(Some(CONNECT))
             .timeout_global(Some(REQUEST))
             .max_redirects(0)

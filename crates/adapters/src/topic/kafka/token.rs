@@ -87,7 +87,7 @@ fn request(sasl: &Sasl) -> Result<OAuthToken> {
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
-        .proxy(proxy(url)?)
+        .proxy(ENVIRONMENT.of_request(url)?)
         .build();
     let login = STANDARD.encode(format!("{}:{}", sasl.username, sasl.password.reveal()));
     let mut form = vec![("grant_type", "client_credentials")];
@@ -120,15 +120,6 @@ fn request(sasl: &Sasl) -> Result<OAuthToken> {
         principal_name: sasl.username.clone(),
         lifetime_ms: clock::now().millis() + life * 1_000,
     })
-}
-
-fn proxy(url: &str) -> Result<Option<ureq::Proxy>> {
-    let Some(proxy) = ENVIRONMENT.of_url(url)? else { return Ok(None) };
-    let mut builder = ureq::Proxy::builder(ureq::ProxyProtocol::Http).host(&proxy.host).port(proxy.port);
-    if !proxy.user.is_empty() {
-        builder = builder.username(proxy.user.reveal()).password(proxy.password.reveal());
-    }
-    builder.build().map(Some).map_err(|error| Error::user(format!("{}: {error}", proxy.describe())))
 }
 
 #[cfg(test)]
