@@ -61,6 +61,32 @@ pub struct ForecastScore {
 }
 
 impl ForecastRecord {
+    /// Members of [`Self::to_json`], in the order of the columns of lists and CSV.
+    pub const COLUMNS: [&str; 22] = [
+        "made_at",
+        "symbol",
+        "interval",
+        "feed",
+        "target",
+        "horizon",
+        "model",
+        "version",
+        "verdict",
+        "close",
+        "point",
+        "baseline",
+        "low_50",
+        "high_50",
+        "low_80",
+        "high_80",
+        "low_90",
+        "high_90",
+        "truth",
+        "settled_at",
+        "loss",
+        "baseline_loss",
+    ];
+
     /// Whether the truth lies in each interval; `None` without intervals or score.
     #[must_use]
     pub fn covered(&self) -> Option<[bool; LEVELS.len()]> {

@@ -18,30 +18,6 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 use utoipa::IntoParams;
 
-const COLUMNS: [&str; 22] = [
-    "made_at",
-    "symbol",
-    "interval",
-    "feed",
-    "target",
-    "horizon",
-    "model",
-    "version",
-    "verdict",
-    "close",
-    "point",
-    "low_50",
-    "high_50",
-    "low_80",
-    "high_80",
-    "low_90",
-    "high_90",
-    "baseline",
-    "truth",
-    "settled_at",
-    "loss",
-    "baseline_loss",
-];
 const RECORD: [&str; 12] = [
     "target",
     "horizon",
@@ -140,7 +116,7 @@ pub(crate) async fn forecasts(
     let format = params.format;
     let found = query::run(&app, move |store, end| params.read(store, limit, end)).await?;
     let rows = found.iter().map(|forecast| row(forecast, &zone)).collect();
-    Ok(list(&headers, format, &List { columns: COLUMNS.to_vec(), rows, next: None }))
+    Ok(list(&headers, format, &List { columns: ForecastRecord::COLUMNS.to_vec(), rows, next: None }))
 }
 
 /// How the forecasts of each target and horizon did against the random walk.

@@ -17,32 +17,6 @@ use tapeline::open;
 /// Rows of a table without `--limit`.
 const TABLE: usize = 30;
 
-/// Columns of CSV, as in the JSON.
-const COLUMNS: [&str; 22] = [
-    "made_at",
-    "symbol",
-    "interval",
-    "feed",
-    "target",
-    "horizon",
-    "model",
-    "version",
-    "verdict",
-    "close",
-    "point",
-    "baseline",
-    "low_50",
-    "high_50",
-    "low_80",
-    "high_80",
-    "low_90",
-    "high_90",
-    "truth",
-    "settled_at",
-    "loss",
-    "baseline_loss",
-];
-
 pub(crate) fn run(context: &Context, options: &HistoryOptions) -> Result<ExitCode> {
     let (from, to) = options.span.range()?;
     let store = open::store(&context.config)?;
@@ -89,7 +63,7 @@ pub(crate) fn run(context: &Context, options: &HistoryOptions) -> Result<ExitCod
             }
         }
         Format::Csv => {
-            out.put(&format!("{}\n", COLUMNS.join(",")))?;
+            out.put(&format!("{}\n", ForecastRecord::COLUMNS.join(",")))?;
             for forecast in found.iter().take(limit) {
                 out.put(&csv(forecast))?;
             }
@@ -173,5 +147,5 @@ fn csv(forecast: &ForecastRecord) -> String {
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     };
-    format!("{}\n", COLUMNS.iter().map(cell).collect::<Vec<_>>().join(","))
+    format!("{}\n", ForecastRecord::COLUMNS.iter().map(cell).collect::<Vec<_>>().join(","))
 }
