@@ -12,24 +12,21 @@
 //!
 //! A range that is not closed when the loop ends is read again by the next one.
 
+mod close;
 pub mod layout;
 mod range;
 pub mod read;
 pub mod restore;
+mod resume;
 
-use layout::{Manifest, RangeClaim, RangeName, read_json, to_json};
-use market::Kind;
-use market::digest::Digest;
-use ports::archive::{Archive, Created};
+use close::commit;
+use ports::archive::Archive;
 use ports::batch::Partition;
-use ports::cancel::retry;
 use ports::gap::Gap;
-use ports::metrics::Port;
 use ports::telemetry::Telemetry;
 use ports::topic::{Consumer, Fetched, LossCause, LostRange, Names, Producer, Topics};
 use ports::{CancelToken, Error, Result};
-use range::{NewObject, OpenRange};
-use std::collections::btree_map::Entry;
+use range::OpenRange;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -79,8 +76,6 @@ const FLUSH: Duration = Duration::from_secs(30);
 
 const OTHER_TOPIC: &str = "the topic was deleted and created again, or is not the one that was archived: archive to a new \
                            folder or prefix";
-
-const INCOMPLETE: &str = "archive to a new folder or prefix; the old one can still be read and restored";
 
 /// What is known of the partitions this member owns.
 #[derive(Default)]
@@ -147,22 +142,6 @@ pub fn run(
     Ok(archiver.report)
 }
 
-/// The claim of a partition's last range.
-fn last_claim(
-    archive: &dyn Archive,
-    topic: &str,
-    partition: i32,
-    stop: &CancelToken,
-) -> Result<Option<RangeClaim>> {
-    let claims = retry(stop, Port::Archive, "list the archive", || {
-        archive.list(&RangeName::claims(topic, partition))
-    })?;
-    match claims.last() {
-        Some(claim) => read_json(archive, &claim.name, stop),
-        None => Ok(None),
-    }
-}
-
 struct Archiver<'a> {
     archive: &'a dyn Archive,
     settings: &'a ArchiveSettings,
@@ -177,52 +156,6 @@ struct Archiver<'a> {
 }
 
 impl Archiver<'_> {
-    /// The archive decides where reading resumes; a group or a topic that cannot continue from there is an error.
-    fn check_positions(&mut self, topics: &dyn Topics) -> Result<()> {
-        let group = &self.settings.group;
-        let doing = "read the positions of the group";
-        for found in retry(self.stop, Port::Topic, doing, || topics.partition_lag(group, self.names))? {
-            let place = format!("{}/{}", found.topic, found.partition);
-            let topic = self.names.iter().position(|name| *name == found.topic).unwrap_or(0) as u16;
-            self.starts.insert(Partition { topic, number: found.partition }, found.start);
-            let claim = last_claim(self.archive, &found.topic, found.partition, self.stop)?;
-            let Some(next) = claim.map(|claim| claim.last + 1) else {
-                let committed = found.committed.filter(|committed| *committed > found.start);
-                if let Some(committed) = committed {
-                    return Err(self.ahead_of_archive(&place, committed, "nothing of it"));
-                }
-                continue;
-            };
-            if next > found.end {
-                return Err(Error::user(format!(
-                    "{} holds {place} up to offset {}, and the topic ends at {}",
-                    self.archive.describe(),
-                    next - 1,
-                    found.end
-                ))
-                .hint(OTHER_TOPIC));
-            }
-            if let Some(committed) = found.committed.filter(|committed| *committed > next) {
-                return Err(self.ahead_of_archive(
-                    &place,
-                    committed,
-                    &format!("it up to offset {}", next - 1),
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    fn ahead_of_archive(&self, place: &str, committed: i64, held: &str) -> Error {
-        Error::user(format!(
-            "group {} has read {place} up to offset {}, and {} holds {held}",
-            self.settings.group,
-            committed - 1,
-            self.archive.describe()
-        ))
-        .hint("read the topic again with a new group, which skips what is archived: --group NAME")
-    }
-
     /// Reads and archives. Returns whether to do so again with a new member of the group.
     fn read(
         &mut self,
@@ -295,69 +228,6 @@ impl Archiver<'_> {
         Ok(())
     }
 
-    /// The ranges of a partition whose first message has this offset. `None` if a new member must confirm that there is no
-    /// message before it.
-    ///
-    /// Kafka's offsets have gaps, of transaction markers for one. But a message that was fetched before the partition was
-    /// revoked may arrive after it was assigned again, when those before it are forgotten.
-    fn first_ranges(
-        &self,
-        ranges: &mut Ranges,
-        partition: Partition,
-        offset: i64,
-    ) -> Result<Option<VecDeque<OpenRange>>> {
-        let topic = &self.names[partition.topic as usize];
-        let confirmed = ranges.confirmed.get(&partition) == Some(&offset);
-        let claim = last_claim(self.archive, topic, partition.number, self.stop)?;
-        // Whether the last claimed range has no manifest.
-        let mut begun = None;
-        let expected = match &claim {
-            None => 0,
-            Some(claim) => {
-                let (topic, number) = (topic.clone(), partition.number);
-                let range = RangeName { topic, partition: number, first: claim.first, last: claim.last };
-                match read_json::<Manifest>(self.archive, &range.manifest(), self.stop)? {
-                    Some(_) => claim.last + 1,
-                    None => begun.insert(claim).first,
-                }
-            }
-        };
-        if offset > expected && !confirmed {
-            ranges.jumps.entry(partition).or_insert(offset);
-            return Ok(None);
-        }
-        if offset < expected {
-            ranges.skipped.push((partition, expected));
-        }
-        if claim.is_none() {
-            // The first range of a partition begins with its first message.
-            return Ok(Some(VecDeque::from([OpenRange::new(offset, None)])));
-        }
-        let start = self.starts.get(&partition).copied().unwrap_or(expected).min(offset);
-        if let Some(claim) = begun {
-            let open = match &claim.lost {
-                Some(why) => OpenRange::lost(claim.first, claim.last, why.clone()),
-                None if start > expected => {
-                    return Err(Error::user(format!(
-                        "{}: offsets {expected} to {} of a range that was not completed are gone",
-                        self.place(partition),
-                        start - 1
-                    ))
-                    .hint(INCOMPLETE));
-                }
-                None => OpenRange::new(claim.first, Some(claim.last)),
-            };
-            return Ok(Some(VecDeque::from([open])));
-        }
-        if start <= expected {
-            return Ok(Some(VecDeque::from([OpenRange::new(expected, None)])));
-        }
-        let cause = LossCause::Retention;
-        ranges.lost.push(LostRange { partition, from: expected, to: Some(start), resume: start, cause });
-        let lost = OpenRange::lost(expected, start - 1, cause.describe().to_owned());
-        Ok(Some(VecDeque::from([lost, OpenRange::new(start, None)])))
-    }
-
     /// Reports messages that can no longer be read, and enters them in the gap ledger.
     fn report_lost(&mut self, lost: &LostRange) -> Result<()> {
         self.telemetry.lost(lost, self.names);
@@ -369,33 +239,6 @@ impl Archiver<'_> {
             LossCause::Retention => Ok(()),
             _ => Err(Error::user(lost.describe(self.names)).hint(OTHER_TOPIC)),
         }
-    }
-
-    /// Adds messages that can no longer be read, as a range without objects.
-    fn add_lost(&self, ranges: &mut Ranges, lost: &LostRange) -> Result<()> {
-        let topic = &self.names[lost.partition.topic as usize];
-        if let Entry::Vacant(entry) = ranges.open.entry(lost.partition) {
-            let claim = last_claim(self.archive, topic, lost.partition.number, self.stop)?;
-            let first = claim.map_or(lost.from, |claim| claim.last + 1);
-            entry.insert(VecDeque::from([OpenRange::new(first, None)]));
-        }
-        let Some(open) = ranges.open.get_mut(&lost.partition) else { return Ok(()) };
-        let Some(range) = open.back_mut() else { return Ok(()) };
-        if range.claimed.is_some_and(|end| range.last < end) {
-            return Err(Error::user(format!(
-                "{}: the messages belong to a range that was not completed",
-                lost.describe(self.names)
-            ))
-            .hint(INCOMPLETE));
-        }
-        if lost.resume > range.last + 1 {
-            let first = range.last + 1;
-            if range.is_empty() {
-                open.pop_back();
-            }
-            open.push_back(OpenRange::lost(first, lost.resume - 1, lost.cause.describe().to_owned()));
-        }
-        Ok(())
     }
 
     /// `tapeline.trades/3`.
@@ -445,103 +288,6 @@ impl Archiver<'_> {
         largest.filter(|_| memory > self.settings.memory).map(|(partition, ..)| partition)
     }
 
-    /// Archives a range. Returns what is left of it: the messages beyond its claim, or all of them if the claim reaches
-    /// further than what was read.
-    fn close(
-        &mut self,
-        consumer: &mut dyn Consumer,
-        partition: Partition,
-        mut open: OpenRange,
-    ) -> Result<Option<OpenRange>> {
-        let topic = self.names[partition.topic as usize].clone();
-        let mut rest = None;
-        if open.claimed.is_none() {
-            let claim = self.claim(&topic, partition.number, &open)?;
-            open.claimed = Some(claim.last);
-            if claim.lost != open.lost {
-                return Err(Error::user(format!(
-                    "{}: another process archived the range from offset {} with other messages",
-                    self.place(partition),
-                    open.first
-                ))
-                .hint("start `tapeline archive` again"));
-            }
-            if claim.last > open.last {
-                return Ok(Some(open));
-            }
-            if claim.last < open.last {
-                rest = Some(open.split(claim.last));
-            }
-        }
-        let range = RangeName { topic, partition: partition.number, first: open.first, last: open.last };
-        let mut objects = Vec::new();
-        for object in open.objects(&range)? {
-            objects.push(self.create(object)?);
-        }
-        let manifest = open.manifest(&range, objects);
-        let text = to_json(&manifest)?;
-        let created = retry(self.stop, Port::Archive, "write the archive", || {
-            self.archive.create(&range.manifest(), &text)
-        })?;
-        if created == Created::Existed {
-            let found: Option<Manifest> = read_json(self.archive, &range.manifest(), self.stop)?;
-            if found.as_ref() != Some(&manifest) {
-                return Err(differs(&range.manifest(), self.archive));
-            }
-        }
-        self.report.ranges += 1;
-        self.report.unreadable += manifest.unreadable;
-        let records: u64 = manifest.objects.iter().map(|object| object.rows).sum();
-        self.report.records += records;
-        self.telemetry.add(&self.telemetry.stored, records);
-        tracing::info!(range = range.describe(), records, "range archived");
-        commit(consumer, &[(partition, range.last + 1)])?;
-        Ok(rest)
-    }
-
-    /// Claims the range as far as it was read, or returns the claim that exists.
-    fn claim(&self, topic: &str, partition: i32, open: &OpenRange) -> Result<RangeClaim> {
-        let claim = RangeClaim { first: open.first, last: open.last, lost: open.lost.clone() };
-        let (name, text) = (RangeName::claim(topic, partition, open.first), to_json(&claim)?);
-        if retry(self.stop, Port::Archive, "write the archive", || self.archive.create(&name, &text))?
-            == Created::New
-        {
-            return Ok(claim);
-        }
-        read_json(self.archive, &name, self.stop)?.ok_or_else(|| {
-            Error::user(format!("{name} in {} was deleted while it was read", self.archive.describe()))
-        })
-    }
-
-    /// Creates an object. One that a previous attempt created must hold the same records; its bytes may differ if another
-    /// version of this program wrote them.
-    fn create(&mut self, object: NewObject) -> Result<layout::ArchiveObject> {
-        let NewObject { mut about, bytes } = object;
-        let name = about.name.clone();
-        let created =
-            retry(self.stop, Port::Archive, "write the archive", || self.archive.create(&name, &bytes))?;
-        if created == Created::New {
-            self.report.objects += 1;
-            self.report.bytes += about.bytes;
-            return Ok(about);
-        }
-        self.report.existed += 1;
-        let found = retry(self.stop, Port::Archive, "read the archive", || self.archive.read(&name))?;
-        let found = found.ok_or_else(|| differs(&name, self.archive))?;
-        if found != bytes {
-            let kind: Kind = about.kind.parse().map_err(Error::internal)?;
-            let (mut digest, mut scratch) = (Digest::default(), Vec::new());
-            let (length, hash) = (found.len() as u64, layout::sha256(&found));
-            let rows =
-                columnar::read::records(kind, found, &mut |record, _| digest.add(record, &mut scratch));
-            if rows.ok() != Some(about.rows) || digest.to_string() != about.fingerprint {
-                return Err(differs(&name, self.archive));
-            }
-            (about.bytes, about.sha256) = (length, hash);
-        }
-        Ok(about)
-    }
-
     /// Whether everything that this member's partitions hold has been read.
     fn at_end(&self, consumer: &mut dyn Consumer, ranges: &Mutex<Ranges>) -> Result<bool> {
         let next: BTreeMap<Partition, i64> = lock(ranges)
@@ -555,19 +301,4 @@ impl Archiver<'_> {
             Err(error) => Err(error),
         }
     }
-}
-
-/// Commits offsets. A refused commit costs reading messages again, which are then skipped.
-fn commit(consumer: &mut dyn Consumer, offsets: &[(Partition, i64)]) -> Result<()> {
-    match consumer.commit(offsets, true) {
-        Err(error) if error.retryable() => {
-            tracing::info!("{error}; what is archived is skipped when it is read again");
-            Ok(())
-        }
-        other => other,
-    }
-}
-
-fn differs(name: &str, archive: &dyn Archive) -> Error {
-    Error::user(format!("{name} exists in {} with other content", archive.describe())).hint(OTHER_TOPIC)
 }
