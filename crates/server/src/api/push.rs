@@ -180,7 +180,7 @@ async fn accept(
     let body = body.map_err(|rejection| {
         Problem::new(rejection.status(), format!("body of at most {BODY} bytes: {}", rejection.body_text()))
     })?;
-    let text = String::from_utf8(body.to_vec())
+    let text = String::from_utf8(body.into())
         .map_err(|error| Problem::bad(format!("body: expected UTF-8: {error}")))?;
     let limit = app.settings.limits.query_deadline;
     let Ok(writer) = tokio::time::timeout(limit, Arc::clone(&app.writer).lock_owned()).await else {
