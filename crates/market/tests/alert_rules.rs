@@ -214,6 +214,49 @@ fn a_canceled_block_retracts_a_volume_surge() {
     assert_eq!(shown(&run(&mut engine, &[block])), [("volume_surge", 80_000, true)]);
 }
 
+/// A cancel that is delivered again takes nothing away a second time, in the memory of recent prints and beyond.
+#[test]
+fn a_repeated_cancel_does_not_retract_a_volume_surge() {
+    let text = "[[rules]]\nname='v'\nkind='volume_surge'\nwindow='10s'\nbaseline='60s'\nthreshold=5\n";
+    let mut prints: Vec<_> = (0..80).map(|n| print(n, i64::from(n) * 1_000, 100.0)).collect();
+    prints.push(Print { size: 3_000.0, ..print(500, 80_000, 100.0) });
+    prints.push(Print { size: 3_000.0, ..print(501, 80_000, 100.0) });
+    for later in [0, 200_000] {
+        let mut engine = engine(text);
+        assert_eq!(shown(&run(&mut engine, &prints)), [("volume_surge", 80_000, false)]);
+        run(&mut engine, &[print(900, 80_000 + later, 100.0)]);
+        // 9 prints of 100 and 3,000 are below 5,000; one cancel of 100 leaves what is needed.
+        let small = Print { revision: 1, canceled: true, ..prints[75].clone() };
+        let found: Vec<_> = (0..20).flat_map(|_| run(&mut engine, std::slice::from_ref(&small))).collect();
+        assert!(found.is_empty(), "{later}: {found:?}");
+        let block = Print { revision: 1, canceled: true, ..prints[80].clone() };
+        assert_eq!(shown(&run(&mut engine, &[block])), [("volume_surge", 80_000, true)], "{later}");
+    }
+}
+
+/// What never counted towards the volume takes nothing away when it is canceled.
+#[test]
+fn cancels_of_uncounted_prints_do_not_retract_a_volume_surge() {
+    let text = "[[rules]]\nname='v'\nkind='volume_surge'\nwindow='10s'\nbaseline='60s'\nthreshold=5\n";
+    let mut prints: Vec<_> = (0..80).map(|n| print(n, i64::from(n) * 1_000, 100.0)).collect();
+    // The official close repeats volume that was already reported.
+    prints.push(Print { size: 9_000.0, conditions: r#"["M"]"#, ..print(500, 79_000, 100.0) });
+    let gone = Print { size: 3_000.0, ..print(501, 79_500, 100.0) };
+    prints.extend([gone.clone(), Print { revision: 1, canceled: true, ..gone.clone() }]);
+    let unseen = Print { size: 9_000.0, ..print(502, 79_600, 100.0) };
+    prints.push(Print { size: 6_000.0, ..print(503, 80_000, 100.0) });
+    for later in [0, 200_000] {
+        let mut engine = engine(text);
+        assert_eq!(shown(&run(&mut engine, &prints)), [("volume_surge", 80_000, false)]);
+        let found = run(&mut engine, &[Print { revision: 1, canceled: true, ..unseen.clone() }]);
+        assert!(found.is_empty(), "{later}: {found:?}");
+        run(&mut engine, &[print(900, 80_000 + later, 100.0)]);
+        let canceled = |print: &Print| Print { revision: 1, canceled: true, ..print.clone() };
+        let found = run(&mut engine, &[canceled(&prints[80]), canceled(&gone)]);
+        assert!(found.is_empty(), "{later}: {found:?}");
+    }
+}
+
 #[test]
 fn halts_stalls_lag_and_readings() {
     let text = r#"

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// Cause of an alert.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum Cause {
     /// A print at or beyond a price.
     Price {
@@ -18,32 +18,40 @@ pub(super) enum Cause {
     },
     /// A print compared with the extreme of a window.
     Move { key: u64, price: f64, reference: u64, from: i64, to: i64, threshold: f64, up: bool },
-    /// Volume of a window.
-    Volume { from: i64, to: i64, volume: f64, needed: f64 },
+    /// Volume of a window, and the prints of it that do not count: a cancel may be delivered twice.
+    Volume {
+        from: i64,
+        to: i64,
+        volume: f64,
+        needed: f64,
+        #[serde(default)]
+        uncounted: Vec<u64>,
+    },
     /// A cause that cannot be canceled.
     Other,
 }
 
-/// An amendment of a print: its previous state, and its new price and size; `None` if it was canceled.
+/// An amendment of a print.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Amendment {
     pub(super) key: u64,
     pub(super) ts: i64,
-    pub(super) size: f64,
-    pub(super) to: Option<(f64, f64)>,
+    /// Its new price; `None` if it was canceled.
+    pub(super) price: Option<f64>,
+    /// By how much the volume changes: 0 if the print did not count towards it.
+    pub(super) volume: f64,
 }
 
 impl Cause {
     /// Whether the condition would still have been met with the amendment applied.
     fn stands(&mut self, change: &Amendment, prints: &Prints) -> bool {
-        let to = change.to.map(|(price, _)| price);
         match self {
             Self::Price { key, limit, up } if *key == change.key => {
-                to.is_some_and(|price| if *up { price >= *limit } else { price <= *limit })
+                change.price.is_some_and(|price| if *up { price >= *limit } else { price <= *limit })
             }
             Self::Move { key, price, reference, from, to: end, threshold, up } => {
                 if *key == change.key {
-                    match to {
+                    match change.price {
                         Some(corrected) => *price = corrected,
                         None => return false,
                     }
@@ -58,9 +66,16 @@ impl Cause {
                     None => *reference != change.key,
                 }
             }
-            Self::Volume { from, to: end, volume, needed } if *from < change.ts && change.ts <= *end => {
-                let size = change.to.map_or(0.0, |(_, size)| size);
-                *volume += (size - change.size) * 1e9;
+            Self::Volume { from, to: end, volume, needed, uncounted }
+                if *from < change.ts && change.ts <= *end =>
+            {
+                if change.price.is_none() {
+                    if uncounted.contains(&change.key) {
+                        return true;
+                    }
+                    uncounted.push(change.key);
+                }
+                *volume += change.volume * 1e9;
                 *volume >= *needed
             }
             _ => true,

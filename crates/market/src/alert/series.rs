@@ -320,7 +320,11 @@ impl Series {
             Condition::VolumeSurge { window, threshold, .. } => {
                 let (volume, mean) = self.prints.volume(check.slot).unwrap_or_default();
                 let (from, to) = (print.ts.saturating_sub(window), print.ts);
-                (measure.value, threshold, Cause::Volume { from, to, volume, needed: mean * threshold })
+                let uncounted = self.prints.within(from, to).map_or_else(Vec::new, |prints| {
+                    prints.filter(|print| !print.uses.has(Uses::VOLUME)).map(|print| print.key).collect()
+                });
+                let cause = Cause::Volume { from, to, volume, needed: mean * threshold, uncounted };
+                (measure.value, threshold, cause)
             }
             Condition::VwapDeviation { threshold } => {
                 let vwap = self.data.vwap[usize::from(check.session == Session::Regular)].value();
@@ -377,8 +381,14 @@ impl Series {
         if let Some(last) = self.prints.last_price() {
             self.data.filter.last = Some(last);
         }
-        let (ts, size) = was.map_or((incoming.ts, incoming.size), |was| (was.ts, was.size));
-        let change = Amendment { key: incoming.key, ts, size, to };
+        let (ts, size, counted) = match was {
+            Some(was) => (was.ts, was.size, was.uses.has(Uses::VOLUME)),
+            // A print that should still be remembered and is not was never seen.
+            None if self.prints.within(incoming.ts, incoming.ts).is_some() => (incoming.ts, 0.0, false),
+            None => (incoming.ts, incoming.size, incoming.uses.has(Uses::VOLUME)),
+        };
+        let volume = if counted { to.map_or(0.0, |(_, size)| size) - size } else { 0.0 };
+        let change = Amendment { key: incoming.key, ts, price: to.map(|(price, _)| price), volume };
         for alert in self.data.recent.retract(&change, &self.prints) {
             context.out.push(report::retraction(alert, canceled));
         }
