@@ -39,6 +39,19 @@ fn records_wait_while_a_column_or_the_table_is_missing() {
     let done = writer.completed(Duration::from_secs(60)).unwrap().expect("an acknowledgement");
     assert_eq!((done.batch_id, done.refused.len()), (2, 0), "{:?}", done.refused);
     assert_eq!(all(&store), 1_000);
+    // Rows that arrive while the table changes, and right after.
+    for round in 0..8 {
+        let (first, second) = (100 + 2 * round, 101 + 2 * round);
+        writer.submit(first, batch(&rows(1))).unwrap();
+        cql(&[format!("ALTER TABLE {keyspace}.trades DROP tape")]);
+        writer.submit(second, batch(&rows(1))).unwrap();
+        cql(&[format!("ALTER TABLE {keyspace}.trades ADD tape text")]);
+        for _ in 0..2 {
+            let done = writer.completed(Duration::from_secs(60)).unwrap().expect("an acknowledgement");
+            assert!(done.refused.is_empty(), "{round}: {:?}", done.refused);
+        }
+    }
+    assert_eq!(all(&store), 1_000);
     cql(&[format!("DROP TABLE {keyspace}.trades")]);
     writer.submit(3, batch(&rows(2))).unwrap();
     assert!(writer.completed(Duration::from_secs(5)).unwrap().is_none(), "written, or refused");

@@ -11,7 +11,7 @@ use ports::store::{BarScan, Store};
 use ports::{Error, Result};
 use scylla::client::session::Session;
 use scylla::errors::ExecutionError;
-use scylla::statement::batch::{Batch, BatchType};
+use scylla::statement::batch::{Batch, BatchStatement, BatchType};
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::{CqlTimestamp, CqlValue};
 
@@ -73,9 +73,12 @@ async fn send_batch(
             // A missing or altered table is waited for, as for records; so are withdrawn permissions.
             match schema::problem(session, &store.keyspace, &store.describe(), None).await {
                 Ok(Some(problem)) | Err(problem) => reason = problem,
-                // It may have been fixed in the meantime.
-                Ok(None) if backoff.tries() < 3 => {}
-                Ok(None) => return Err(reason),
+                Ok(None) => match accepts_all(session, batch, &store.describe()).await {
+                    Err(problem) => reason = problem,
+                    // It may have been fixed in the meantime.
+                    Ok(()) if backoff.tries() < 3 => {}
+                    Ok(()) => return Err(reason),
+                },
             }
         }
         if stop.is_cancelled() && backoff.tries() > 3 {
@@ -86,6 +89,24 @@ async fn send_batch(
         }
         METRICS.retried(Port::Store);
         tokio::time::sleep(backoff.wait()).await;
+    }
+}
+
+/// Checks that the cluster can prepare the statements of a batch.
+async fn accepts_all(session: &Session, batch: &Batch, store: &str) -> Result<()> {
+    let mut texts: Vec<&str> = batch.statements.iter().filter_map(text).collect();
+    texts.dedup();
+    for text in texts {
+        schema::accepts(session, text, store).await?;
+    }
+    Ok(())
+}
+
+fn text(statement: &BatchStatement) -> Option<&str> {
+    match statement {
+        BatchStatement::PreparedStatement(prepared) => Some(prepared.get_statement()),
+        BatchStatement::Query(query) => Some(&query.contents),
+        _ => None,
     }
 }
 

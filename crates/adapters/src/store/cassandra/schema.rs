@@ -74,6 +74,19 @@ fn refused(place: &str, error: &ExecutionError) -> Error {
     }
 }
 
+/// Checks that the cluster can prepare a statement. A node that has recorded a change of its tables may for a moment
+/// reject, of the new ones, what the record already shows.
+///
+/// # Errors
+/// The nodes disagree about the schema, or one rejects the statement.
+pub(super) async fn accepts(session: &Session, statement: &str, store: &str) -> Result<()> {
+    let agreed = session.await_schema_agreement().await;
+    agreed.map_err(|error| Error::external(format!("schema of {store}: {error}")))?;
+    let prepared = session.prepare(statement).await;
+    prepared.map_err(|error| explain(&format!("prepare at {store}"), &error.into()))?;
+    Ok(())
+}
+
 pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
     let (runtime, session) = store.session()?;
     let keyspace = &store.keyspace;

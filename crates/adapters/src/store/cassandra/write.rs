@@ -248,6 +248,7 @@ impl Shared {
                         refusals = 0;
                     } else {
                         pieces.push((from, to));
+                        refusals = 0;
                         let wait = backoff.wait();
                         METRICS.retried(Port::Store);
                         if self.stop.is_cancelled() && backoff.tries() > 3 {
@@ -277,9 +278,18 @@ impl Shared {
             self.warn(&explain(&format!("write to {}", self.store), error));
             return Fault::Passing;
         }
-        match schema::problem(&self.session, &self.keyspace, &self.store, Some(kind.plural())).await {
-            Ok(None) => Fault::Row,
-            Ok(Some(problem)) | Err(problem) => {
+        let checked =
+            match schema::problem(&self.session, &self.keyspace, &self.store, Some(kind.plural())).await {
+                Ok(Some(problem)) => Err(problem),
+                Ok(None) => {
+                    let statement = self.inserts[kind as usize].statement.get_statement();
+                    schema::accepts(&self.session, statement, &self.store).await
+                }
+                Err(problem) => Err(problem),
+            };
+        match checked {
+            Ok(()) => Fault::Row,
+            Err(problem) => {
                 self.warn(&problem);
                 Fault::Passing
             }
