@@ -1,6 +1,5 @@
 //! Requests to a vendor's history: honours rate limits and retries transient failures.
 
-use crate::live::vendor::HistoryResult;
 use crate::mask::Mask;
 use ports::cancel::CancelToken;
 use ports::metrics::{METRICS, Port};
@@ -167,11 +166,6 @@ pub(super) fn read<'a, T: serde::Deserialize<'a>>(url: &str, body: &'a str) -> R
         let start: String = body.chars().take(200).collect();
         format!("{url}: unreadable reply: {error}: {start}")
     })
-}
-
-/// The vendor cannot provide the data, and why.
-pub(super) const fn unavailable(reason: String) -> HistoryResult {
-    Ok(Err(reason))
 }
 
 #[cfg(test)]

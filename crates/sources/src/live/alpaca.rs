@@ -4,7 +4,7 @@
 //! the error codes: 402 401 403 409 410 411 are permanent, 404 406 407 408 429 500 are not.
 
 use super::vendor::{Account, ConnectError, HandshakeStep, HistoryResult, HistorySink, HistorySpan, Vendor};
-use crate::http::{Http, read, unavailable};
+use crate::http::{Http, read};
 use market::codec::alpaca::AlpacaDecoder;
 use market::codec::feed::Decode;
 use ports::cancel::CancelToken;
@@ -158,14 +158,8 @@ impl Vendor for Alpaca {
                 query.push(("feed", &self.0.feed));
             }
             query.extend(token.as_deref().map(|token| ("page_token", token)));
-            let body = match http.get(&url, &query, &headers, stop) {
-                Ok(body) => body,
-                Err(reason) => return unavailable(reason),
-            };
-            let reply: Reply<'_> = match read(&url, &body) {
-                Ok(reply) => reply,
-                Err(reason) => return unavailable(reason),
-            };
+            let body = http.get(&url, &query, &headers, stop)?;
+            let reply: Reply<'_> = read(&url, &body)?;
             for (symbol, records) in reply.records.unwrap_or_default() {
                 for raw in records.into_iter().flatten().filter(|raw| raw.get() != "null") {
                     take(&symbol, raw.get())?;
@@ -173,7 +167,7 @@ impl Vendor for Alpaca {
             }
             token = reply.next_page_token;
             if token.is_none() {
-                return Ok(Ok(()));
+                return Ok(());
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Backfills a gap from the vendor's history, and proves it: the whole span is published and includes the
 //! records at both ends of the gap, and a second request returns the same records.
 
-use super::vendor::{HistorySpan, Vendor};
+use super::vendor::{HistoryError, HistoryResult, HistorySpan, Vendor};
 use crate::http::Http;
 use market::codec::feed::{Decode, FeedMessage};
 use market::digest::Digest;
@@ -25,7 +25,10 @@ pub(super) enum Past<'a> {
     Refused(&'a str, &'a str),
 }
 
-/// Fetches a gap's span and emits it. Returns the number of records, or why the gap stays open.
+/// Fetches a gap's span and emits it. Returns the number of records.
+///
+/// # Errors
+/// Why the gap stays open, or that a record could not be emitted.
 pub(super) fn fill(
     vendor: &dyn Vendor,
     http: &Http,
@@ -33,41 +36,35 @@ pub(super) fn fill(
     decoder: &mut dyn Decode,
     take: &mut dyn FnMut(Past<'_>) -> Result<()>,
     stop: &CancelToken,
-) -> Result<std::result::Result<u64, String>> {
+) -> HistoryResult<u64> {
     let (from, to) = (gap.instant_from()?, gap.instant_to()?);
     let mut last = String::new();
     for attempt in 0..TRIES {
         if attempt > 0 && stop.sleep(Duration::from_secs(1)) {
             break;
         }
-        let fetched = match walk(vendor, http, &gap.symbols, (from, to), decoder, stop, take)? {
-            Ok(span) => span,
-            Err(reason) => return Ok(Err(reason)),
-        };
-        let retryable = match walk(vendor, http, &gap.symbols, (from, to), decoder, stop, &mut |_| Ok(()))? {
-            Ok(span) => span,
-            Err(reason) => return Ok(Err(reason)),
-        };
+        let fetched = walk(vendor, http, &gap.symbols, (from, to), decoder, stop, take)?;
+        let again = walk(vendor, http, &gap.symbols, (from, to), decoder, stop, &mut |_| Ok(()))?;
         let ends = gap.cause == super::REQUESTED
             || fetched.first.is_some_and(|ts| ts <= from) && fetched.last.is_some_and(|ts| ts >= to);
-        if ends && fetched.digest == retryable.digest {
+        if ends && fetched.digest == again.digest {
             gap.state = GapState::Closed;
             gap.note = None;
             gap.proof = Some(GapProof {
                 fetched: fetched.digest.count,
-                counted_again: retryable.digest.count,
+                counted_again: again.digest.count,
                 digest: fetched.digest.to_string(),
             });
-            return Ok(Ok(fetched.digest.count));
+            return Ok(fetched.digest.count);
         }
         last = format!(
             "the vendor's history has {} records of the gap, {} when requested again, and {} the records at its ends",
             fetched.digest.count,
-            retryable.digest.count,
+            again.digest.count,
             if ends { "has" } else { "lacks" }
         );
     }
-    Ok(Err(last))
+    Err(HistoryError::Unavailable(last))
 }
 
 /// The last record of a span that history has.
@@ -77,13 +74,12 @@ pub(super) fn last(
     (from, to): (UnixNanos, UnixNanos),
     decoder: &mut dyn Decode,
     stop: &CancelToken,
-) -> Result<std::result::Result<Option<UnixNanos>, String>> {
+) -> HistoryResult<Option<UnixNanos>> {
     let symbols = &vendor.account().symbols;
-    Ok(walk(vendor, http, symbols, (from, to), decoder, stop, &mut |_| Ok(()))?.map(|found| found.last))
+    Ok(walk(vendor, http, symbols, (from, to), decoder, stop, &mut |_| Ok(()))?.last)
 }
 
-/// Emits the full history of a span, and up to a second more at both ends. Returns the number of records, or
-/// why it is unavailable.
+/// Emits the full history of a span, and up to a second more at both ends. Returns the number of records.
 pub(super) fn all(
     vendor: &dyn Vendor,
     http: &Http,
@@ -91,9 +87,9 @@ pub(super) fn all(
     decoder: &mut dyn Decode,
     stop: &CancelToken,
     take: &mut dyn FnMut(Past<'_>) -> Result<()>,
-) -> Result<std::result::Result<u64, String>> {
+) -> HistoryResult<u64> {
     let symbols = &vendor.account().symbols;
-    Ok(walk(vendor, http, symbols, span, decoder, stop, take)?.map(|found| found.digest.count))
+    Ok(walk(vendor, http, symbols, span, decoder, stop, take)?.digest.count)
 }
 
 #[derive(Default)]
@@ -112,14 +108,14 @@ fn walk(
     decoder: &mut dyn Decode,
     stop: &CancelToken,
     take: &mut dyn FnMut(Past<'_>) -> Result<()>,
-) -> Result<std::result::Result<Found, String>> {
+) -> HistoryResult<Found> {
     // Fetched beyond both ends: records of one time may come in any order.
     let (start, end) = (UnixNanos(from.0.saturating_sub(MARGIN)), UnixNanos(to.0.saturating_add(MARGIN)));
     let (mut found, mut scratch) = (Found::default(), Vec::new());
     decoder.rewind();
     for kind in &vendor.account().kinds {
         let requested = HistorySpan { kind: *kind, symbols, from: start, to: end };
-        let read = vendor.history(http, &requested, stop, &mut |symbol, raw| {
+        vendor.history(http, &requested, stop, &mut |symbol, raw| {
             let mut done = Ok(());
             decoder.past(*kind, symbol, raw, clock::now(), &mut |outcome, raw| match outcome {
                 Ok(FeedMessage::Record(record)) => {
@@ -136,9 +132,6 @@ fn walk(
             });
             done
         })?;
-        if let Err(reason) = read {
-            return Ok(Err(reason));
-        }
     }
-    Ok(Ok(found))
+    Ok(found)
 }

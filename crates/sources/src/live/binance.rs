@@ -4,8 +4,10 @@
 //!
 //! According to binance-spot-api-docs.
 
-use super::vendor::{Account, ConnectError, HandshakeStep, HistoryResult, HistorySink, HistorySpan, Vendor};
-use crate::http::{Http, read, unavailable};
+use super::vendor::{
+    Account, ConnectError, HandshakeStep, HistoryError, HistoryResult, HistorySink, HistorySpan, Vendor,
+};
+use crate::http::{Http, read};
 use market::codec::binance::BinanceDecoder;
 use market::codec::feed::Decode;
 use ports::cancel::CancelToken;
@@ -118,24 +120,15 @@ impl Vendor for Binance {
             let mut from = match self.first(http, symbol, times, stop) {
                 Ok(Some(first)) => first,
                 Ok(None) => continue,
-                Err(reason) => return unavailable(reason),
+                Err(reason) => return Err(HistoryError::Unavailable(reason)),
             };
             'pages: loop {
                 let (number, limit) = (from.to_string(), LIMIT.to_string());
                 let query = [("symbol", symbol.as_str()), ("fromId", &number), ("limit", &limit)];
-                let body = match http.get(&url, &query, &[], stop) {
-                    Ok(body) => body,
-                    Err(reason) => return unavailable(reason),
-                };
-                let rows: Vec<&RawValue> = match read(&url, &body) {
-                    Ok(rows) => rows,
-                    Err(reason) => return unavailable(reason),
-                };
+                let body = http.get(&url, &query, &[], stop)?;
+                let rows: Vec<&RawValue> = read(&url, &body)?;
                 for raw in &rows {
-                    let row: Row = match read(&url, raw.get()) {
-                        Ok(row) => row,
-                        Err(reason) => return unavailable(reason),
-                    };
+                    let row: Row = read(&url, raw.get())?;
                     if row.time > times[1] {
                         break 'pages;
                     }
@@ -149,6 +142,6 @@ impl Vendor for Binance {
                 }
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 }

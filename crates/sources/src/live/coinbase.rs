@@ -3,8 +3,10 @@
 //!
 //! According to docs.cdp.coinbase.com and coinbase-advanced-py.
 
-use super::vendor::{Account, ConnectError, HandshakeStep, HistoryResult, HistorySink, HistorySpan, Vendor};
-use crate::http::{Http, read, segment, unavailable};
+use super::vendor::{
+    Account, ConnectError, HandshakeStep, HistoryError, HistoryResult, HistorySink, HistorySpan, Vendor,
+};
+use crate::http::{Http, read, segment};
 use market::UnixNanos;
 use market::codec::coinbase::CoinbaseDecoder;
 use market::codec::feed::Decode;
@@ -99,22 +101,13 @@ impl Vendor for Coinbase {
             loop {
                 let until = end.to_string();
                 let query = [("limit", limit.as_str()), ("start", &start), ("end", &until)];
-                let body = match http.get(&url, &query, &[], stop) {
-                    Ok(body) => body,
-                    Err(reason) => return unavailable(reason),
-                };
-                let reply: Reply<'_> = match read(&url, &body) {
-                    Ok(reply) => reply,
-                    Err(reason) => return unavailable(reason),
-                };
+                let body = http.get(&url, &query, &[], stop)?;
+                let reply: Reply<'_> = read(&url, &body)?;
                 let mut oldest = i64::MAX;
                 for raw in &reply.trades {
-                    let row: Row = match read(&url, raw.get()) {
-                        Ok(row) => row,
-                        Err(reason) => return unavailable(reason),
-                    };
+                    let row: Row = read(&url, raw.get())?;
                     let Ok(ts) = UnixNanos::parse(&row.time) else {
-                        return unavailable(format!("{url}: invalid time {}", row.time));
+                        return Err(HistoryError::Unavailable(format!("{url}: invalid time {}", row.time)));
                     };
                     oldest = oldest.min(ts.0);
                     if seen.insert(row.trade_id) && (span.from..=span.to).contains(&ts) {
@@ -127,13 +120,13 @@ impl Vendor for Coinbase {
                 // Older trades are before the oldest one; its whole second is requested again.
                 let next = oldest.div_euclid(1_000_000_000) + 1;
                 if next >= end {
-                    return unavailable(format!(
+                    return Err(HistoryError::Unavailable(format!(
                         "{url}: more than {LIMIT} trades in one second, the limit of the endpoint"
-                    ));
+                    )));
                 }
                 end = next;
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 //! compare.
 
 use super::backfill::Past;
+use super::vendor::HistoryError;
 use super::{LiveSettings, backfill, hand_over_past};
 use crate::http::Http;
 use market::UnixNanos;
@@ -61,8 +62,11 @@ impl Source for Fetch {
         let (decoder, mut payload) = (self.decoder.as_mut(), Vec::new());
         let origin = format!("the history of {}", vendor.describe());
         let mut take = |past: Past<'_>| hand_over_past(past, &origin, &mut payload, sink);
-        let result = backfill::fill(vendor, &self.http, &mut gap, decoder, &mut take, stop)?;
-        gap.note = result.err();
+        gap.note = match backfill::fill(vendor, &self.http, &mut gap, decoder, &mut take, stop) {
+            Ok(_) => None,
+            Err(HistoryError::Unavailable(reason)) => Some(reason),
+            Err(HistoryError::Failed(error)) => return Err(error),
+        };
         sink(Event::Gap(&gap))?;
         self.done.push(gap);
         Ok(!self.gaps.is_empty())
@@ -105,18 +109,14 @@ impl Source for History {
         let (mut decoder, mut payload) = (vendor.decoder(&self.settings.feed), Vec::new());
         let origin = format!("the history of {}", vendor.describe());
         let mut take = |past: Past<'_>| hand_over_past(past, &origin, &mut payload, sink);
-        backfill::all(
-            vendor,
-            &Http::new(vendor.account().mask()),
-            self.span,
-            &mut *decoder,
-            stop,
-            &mut take,
-        )?
-        .map_err(|reason| {
-            Error::user(format!("the history of {} is unavailable: {reason}", vendor.name()))
-                .hint("choose a span that the plan covers with --from and --to")
-        })?;
+        backfill::all(vendor, &Http::new(vendor.account().mask()), self.span, &mut *decoder, stop, &mut take)
+            .map_err(|error| match error {
+                HistoryError::Unavailable(reason) => {
+                    Error::user(format!("the history of {} is unavailable: {reason}", vendor.name()))
+                        .hint("choose a span that the plan covers with --from and --to")
+                }
+                HistoryError::Failed(error) => error,
+            })?;
         Ok(false)
     }
 

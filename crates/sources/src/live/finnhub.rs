@@ -3,8 +3,10 @@
 //!
 //! According to finnhub.io/docs/api and Finnhub-Stock-API/finnhub-python.
 
-use super::vendor::{Account, ConnectError, HandshakeStep, HistoryResult, HistorySink, HistorySpan, Vendor};
-use crate::http::{Http, read, unavailable};
+use super::vendor::{
+    Account, ConnectError, HandshakeStep, HistoryError, HistoryResult, HistorySink, HistorySpan, Vendor,
+};
+use crate::http::{Http, read};
 use market::codec::feed::Decode;
 use market::codec::finnhub::FinnhubDecoder;
 use ports::cancel::CancelToken;
@@ -111,17 +113,11 @@ impl Vendor for Finnhub {
                 let query =
                     [("symbol", symbol.as_str()), ("date", date), ("limit", &limit), ("skip", &after)];
                 let headers = [("X-Finnhub-Token", self.0.key.reveal())];
-                let body = match http.get(&url, &query, &headers, stop) {
-                    Ok(body) => body,
-                    Err(reason) => return unavailable(reason),
-                };
-                let of: Columns<'_> = match read(&url, &body) {
-                    Ok(columns) => columns,
-                    Err(reason) => return unavailable(reason),
-                };
+                let body = http.get(&url, &query, &headers, stop)?;
+                let of: Columns<'_> = read(&url, &body)?;
                 let count = of.t.len();
                 if of.p.len() != count || of.v.len() != count {
-                    return unavailable(format!("{url}: columns of different lengths"));
+                    return Err(HistoryError::Unavailable(format!("{url}: columns of different lengths")));
                 }
                 for (at, ts) in of.t.iter().enumerate() {
                     if (span.from.0..=span.to.0).contains(&ts.saturating_mul(1_000_000)) {
@@ -136,6 +132,6 @@ impl Vendor for Finnhub {
                 }
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 }

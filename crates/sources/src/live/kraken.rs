@@ -2,8 +2,10 @@
 //!
 //! According to docs.kraken.com and python-kraken-sdk.
 
-use super::vendor::{Account, ConnectError, HandshakeStep, HistoryResult, HistorySink, HistorySpan, Vendor};
-use crate::http::{Http, read, unavailable};
+use super::vendor::{
+    Account, ConnectError, HandshakeStep, HistoryError, HistoryResult, HistorySink, HistorySpan, Vendor,
+};
+use crate::http::{Http, read};
 use market::codec::feed::Decode;
 use market::codec::kraken::{KrakenDecoder, seconds};
 use market::codec::scan::{Scanner, Value};
@@ -96,26 +98,17 @@ impl Vendor for Kraken {
             loop {
                 let from = since.to_string();
                 let query = [("pair", symbol.as_str()), ("since", &from), ("count", "1000")];
-                let body = match http.get(&url, &query, &[], stop) {
-                    Ok(body) => body,
-                    Err(reason) => return unavailable(reason),
-                };
-                let reply: Reply<'_> = match read(&url, &body) {
-                    Ok(reply) => reply,
-                    Err(reason) => return unavailable(reason),
-                };
+                let body = http.get(&url, &query, &[], stop)?;
+                let reply: Reply<'_> = read(&url, &body)?;
                 let result = match reply.result {
                     Some(result) if reply.error.is_empty() => result,
-                    _ => return unavailable(format!("{url}: {}", reply.error.join(", "))),
+                    _ => return Err(HistoryError::Unavailable(format!("{url}: {}", reply.error.join(", ")))),
                 };
                 let last =
                     result.get("last").and_then(|last| last.get().trim_matches('"').parse::<i64>().ok());
                 let (mut fresh, mut known, mut beyond) = (0, 0, false);
                 for (_, rows) in result.iter().filter(|(name, _)| *name != "last") {
-                    let rows: Vec<&RawValue> = match read(&url, rows.get()) {
-                        Ok(rows) => rows,
-                        Err(reason) => return unavailable(reason),
-                    };
+                    let rows: Vec<&RawValue> = read(&url, rows.get())?;
                     for raw in rows {
                         let (ts, number) = key(raw.get());
                         match (next, number) {
@@ -125,10 +118,10 @@ impl Vendor for Kraken {
                                 continue;
                             }
                             (Some(next), Some(number)) if number > next => {
-                                return unavailable(format!(
+                                return Err(HistoryError::Unavailable(format!(
                                     "{url}: trades {next} to {} of {symbol} are missing",
                                     number - 1
-                                ));
+                                )));
                             }
                             _ => {}
                         }
@@ -150,7 +143,7 @@ impl Vendor for Kraken {
                 }
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 }
 
@@ -177,7 +170,7 @@ mod tests {
     use market::{Kind, UnixNanos};
     use ports::secret::Secret;
 
-    fn history(script: Vec<crate::fake::Scripted>) -> (std::result::Result<(), String>, Vec<String>) {
+    fn history(script: Vec<crate::fake::Scripted>) -> (HistoryResult, Vec<String>) {
         let server = FakeHttp::new(script);
         let account = Account {
             stream: String::new(),
@@ -204,7 +197,7 @@ mod tests {
                 rows.push(raw.to_owned());
                 Ok(())
             });
-        (result.unwrap(), rows)
+        (result, rows)
     }
 
     fn row(number: u32, at: &str) -> String {
@@ -232,11 +225,13 @@ mod tests {
             ]
         };
         let (result, rows) = history(script(&second));
-        assert_eq!((result, rows.len()), (Ok(()), 1_500));
+        result.unwrap();
+        assert_eq!(rows.len(), 1_500);
         let mut hole = second.clone();
         hole.remove(7);
         let (result, _) = history(script(&hole));
-        assert!(result.unwrap_err().contains("trades 1003 to 1003 of BTC/USD are missing"));
+        let Err(HistoryError::Unavailable(reason)) = result else { panic!("{result:?}") };
+        assert!(reason.contains("trades 1003 to 1003 of BTC/USD are missing"), "{reason}");
     }
 
     #[test]
@@ -245,6 +240,7 @@ mod tests {
         let rows = [row(1, "1748439000.5")];
         let good = page(&rows, "1748439000500000000");
         let (result, rows) = history(vec![throttle(), good.clone(), good]);
-        assert_eq!((result, rows.len()), (Ok(()), 1));
+        result.unwrap();
+        assert_eq!(rows.len(), 1);
     }
 }

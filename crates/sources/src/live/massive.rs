@@ -3,8 +3,10 @@
 //! According to massive.com/docs and massive-com/client-python. One connection per key: a newer one closes
 //! the older.
 
-use super::vendor::{Account, ConnectError, HandshakeStep, HistoryResult, HistorySink, HistorySpan, Vendor};
-use crate::http::{Http, read, segment, unavailable};
+use super::vendor::{
+    Account, ConnectError, HandshakeStep, HistoryError, HistoryResult, HistorySink, HistorySpan, Vendor,
+};
+use crate::http::{Http, read, segment};
 use market::Kind;
 use market::codec::feed::Decode;
 use market::codec::massive::MassiveDecoder;
@@ -132,25 +134,19 @@ impl Vendor for Massive {
             ];
             let mut query = &first[..];
             loop {
-                let body = match http.get(&url, query, &[("Authorization", &bearer)], stop) {
-                    Ok(body) => body,
-                    Err(reason) => return unavailable(reason),
-                };
-                let reply: Reply<'_> = match read(&url, &body) {
-                    Ok(reply) => reply,
-                    Err(reason) => return unavailable(reason),
-                };
+                let body = http.get(&url, query, &[("Authorization", &bearer)], stop)?;
+                let reply: Reply<'_> = read(&url, &body)?;
                 for raw in reply.results.into_iter().flatten().filter(|raw| raw.get() != "null") {
                     take(symbol, raw.get())?;
                 }
                 let Some(next) = reply.next_url else { break };
                 // The key goes to the host in our settings and to no other.
                 let Some(path) = next.split_once("://").and_then(|(_, rest)| rest.split_once('/')) else {
-                    return unavailable(format!("{url}: invalid next_url {next}"));
+                    return Err(HistoryError::Unavailable(format!("{url}: invalid next_url {next}")));
                 };
                 (url, query) = (format!("{rest}/{}", path.1), &[]);
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 }

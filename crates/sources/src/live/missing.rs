@@ -1,7 +1,7 @@
 //! Tracks what may have been missed: the open gap, silences that may be stalls, and how each ends.
 
 use super::backfill::Past;
-use super::vendor::HistorySpan;
+use super::vendor::{HistoryError, HistoryResult, HistorySpan};
 use super::watch::Suspect;
 use super::{LOOK, Live, backfill, hand_over_past};
 use market::UnixNanos;
@@ -68,17 +68,18 @@ impl Live {
                 }
                 hand_over_past(past, &origin, &mut payload, sink)
             };
-            let filled = backfill::fill(vendor, &self.http, &mut gap, decoder, &mut take, stop)?;
+            let filled = backfill::fill(vendor, &self.http, &mut gap, decoder, &mut take, stop);
             // The stream was not read in the meantime.
             self.watch.excuse(None);
             match filled {
                 Ok(fetched) => {
                     tracing::info!(fetched, from = gap.from, "gap closed: backfilled and confirmed")
                 }
-                Err(reason) => {
+                Err(HistoryError::Unavailable(reason)) => {
                     tracing::warn!(reason, from = gap.from, "gap stays open");
                     gap.note = Some(reason);
                 }
+                Err(HistoryError::Failed(error)) => return Err(error),
             }
         } else {
             gap.note = Some("backfill is disabled (source.backfill)".to_owned());
@@ -96,9 +97,9 @@ impl Live {
         for suspect in self.watch.suspects() {
             self.watch.excuse(Some(&suspect.symbol));
             let result = if self.settings.backfill {
-                self.unheard(&suspect, stop)?
+                self.unheard(&suspect, stop)
             } else {
-                Err("backfill is disabled".to_owned())
+                Err(HistoryError::Unavailable("backfill is disabled".to_owned()))
             };
             let silence =
                 format!("no record of {} for {:.0} s while connected", suspect.symbol, suspect.silent_s);
@@ -108,8 +109,9 @@ impl Live {
                     self.silent_since = Some(suspect.since.0);
                     return Ok(Some(format!("stall: {silence}, and history has {count}")));
                 }
-                Err(_) if !suspect.regular => {}
-                Err(reason) => {
+                Err(HistoryError::Failed(error)) => return Err(error),
+                Err(HistoryError::Unavailable(_)) if !suspect.regular => {}
+                Err(HistoryError::Unavailable(reason)) => {
                     self.silent_since = Some(suspect.since.0);
                     return Ok(Some(format!("stall: {silence}; history is unavailable: {reason}")));
                 }
@@ -141,7 +143,7 @@ impl Live {
             _ => ports::clock::now(),
         };
         let (vendor, decoder) = (self.settings.vendor.as_ref(), self.decoder.as_mut());
-        match backfill::last(vendor, &self.http, (from, now), decoder, stop)? {
+        match backfill::last(vendor, &self.http, (from, now), decoder, stop) {
             // After the close no more records are expected.
             Ok(Some(last)) if last > from || self.watch.closed(now) => {
                 self.latest = self.latest.max(Some(last.0));
@@ -149,15 +151,16 @@ impl Live {
                 self.fill(last, sink, stop)
             }
             Ok(_) => Ok(()),
-            Err(reason) => {
+            Err(HistoryError::Unavailable(reason)) => {
                 tracing::debug!(reason, "history does not cover the open gap yet");
                 Ok(())
             }
+            Err(HistoryError::Failed(error)) => Err(error),
         }
     }
 
     /// Number of records that the vendor's history has since a symbol's last one.
-    fn unheard(&self, suspect: &Suspect, stop: &CancelToken) -> Result<std::result::Result<usize, String>> {
+    fn unheard(&self, suspect: &Suspect, stop: &CancelToken) -> HistoryResult<usize> {
         let (vendor, mut count) = (&self.settings.vendor, 0);
         // Recent records may still be in transit.
         let on_its_way = (ON_ITS_WAY_S * self.settings.speed).min(self.settings.stall_s / 2.0);
@@ -167,14 +170,11 @@ impl Live {
             let from = UnixNanos(suspect.since.0.saturating_add(1_000_000));
             let symbols = std::slice::from_ref(&suspect.symbol);
             let span = HistorySpan { kind: *kind, symbols, from, to };
-            let read = vendor.history(&self.http, &span, stop, &mut |_, _| {
+            vendor.history(&self.http, &span, stop, &mut |_, _| {
                 count += 1;
                 Ok(())
             })?;
-            if let Err(reason) = read {
-                return Ok(Err(reason));
-            }
         }
-        Ok(Ok(count))
+        Ok(count)
     }
 }

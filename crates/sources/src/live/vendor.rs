@@ -73,8 +73,25 @@ pub struct HistorySpan<'a> {
 /// Callback for a record of history: its symbol and its text.
 pub type HistorySink<'t> = &'t mut dyn FnMut(&str, &str) -> Result<()>;
 
-/// Success, or why the vendor cannot provide the data.
-pub type HistoryResult = Result<std::result::Result<(), String>>;
+/// Why history was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// The vendor cannot provide the data, and why: the gap stays open.
+    #[error("{0}")]
+    Unavailable(String),
+    /// A record could not be handed on: the run ends.
+    #[error(transparent)]
+    Failed(#[from] ports::Error),
+}
+
+impl From<String> for HistoryError {
+    fn from(reason: String) -> Self {
+        Self::Unavailable(reason)
+    }
+}
+
+/// What was read of a vendor's history.
+pub type HistoryResult<T = ()> = std::result::Result<T, HistoryError>;
 
 /// A vendor.
 pub trait Vendor: Send + Sync + Debug {
