@@ -52,7 +52,7 @@ struct Emitter {
 
 impl Emitter {
     fn new(config: &config::Config) -> Self {
-        Self { every: Duration::from_millis(config.aggregate.emit_interval_ms), last: Instant::now() }
+        Self { every: config.aggregate.emit_interval, last: Instant::now() }
     }
 
     fn due(&mut self, position: u64) -> bool {
@@ -175,7 +175,7 @@ pub(crate) fn read(topic: &str, make: bool) -> Result<()> {
                 }
             })
             .map_err(|error| anyhow!("{error}"))?;
-        if emitted.elapsed().as_millis() >= u128::from(config.aggregate.emit_interval_ms) {
+        if emitted.elapsed() >= config.aggregate.emit_interval {
             emitted = Instant::now();
             parts.values_mut().for_each(|part| part.take(0, &mut |bar| drop(black_box(bar))));
         }

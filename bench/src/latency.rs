@@ -98,7 +98,7 @@ pub(crate) fn run(source: &str, topic: &str, store: &str, rate: f64, seconds: us
             cycle: config.consume.cycle,
             in_flight: config.consume.in_flight,
             in_flight_bytes: 64 << 20,
-            commit_every: Duration::from_millis(config.consume.commit_ms),
+            commit_every: config.consume.commit_interval,
             drain: Duration::from_secs(10),
         };
         std::thread::scope(|scope| -> Result<()> {

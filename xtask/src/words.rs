@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 /// Banned words and phrases, in lower case, with the words to use instead. Matched at word boundaries.
 const BANNED: &[(&str, &str)] = &[
     ("told", "emitted, reported, returned"),
-    ("tell_ms", "emit_interval_ms"),
-    ("grace_ms", "emit_delay_ms"),
-    ("horizon_s", "allowed_lateness_s"),
+    ("tell_ms", "emit_interval"),
+    ("grace_ms", "emit_delay"),
+    ("horizon_s", "allowed_lateness"),
     ("telling", "reporting, emitting"),
     ("anew", "again"),
     ("whence", "from which"),

@@ -24,6 +24,7 @@
 //! | [`secret`] | strings that are never printed |
 //! | [`tls`] | TLS settings of clients |
 //! | [`proxy`] | HTTP proxies of outgoing connections |
+//! | [`duration`] | durations of settings, as `60s` |
 //!
 //! ```
 //! use ports::CancelToken;
@@ -41,6 +42,7 @@ pub mod cancel;
 pub mod check;
 pub mod clock;
 pub mod dead_letter;
+pub mod duration;
 pub mod error;
 pub mod forecast;
 pub mod gap;

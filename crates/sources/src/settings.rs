@@ -10,7 +10,8 @@ pub struct SourceSection {
     pub url: String,
     pub feed: String,
     pub zone: String,
-    pub stall_s: u64,
+    #[serde(with = "ports::duration")]
+    pub stall: std::time::Duration,
     pub backfill: bool,
     pub alpaca: AccountSection,
     pub massive: AccountSection,

@@ -10,7 +10,9 @@ use ports::secret::Secret;
 use ports::{Error, Result};
 pub use schema::json_schema;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 /// The lowest layer, and the reference.
 pub const DEFAULT: &str = include_str!("../../../config/default.toml");
@@ -62,15 +64,18 @@ pub struct Consume {
     pub cycle: usize,
     pub in_flight: usize,
     pub in_flight_mib: usize,
-    pub commit_ms: u64,
-    pub drain_ms: u64,
+    #[serde(with = "ports::duration")]
+    pub commit_interval: Duration,
+    #[serde(with = "ports::duration")]
+    pub drain_timeout: Duration,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct Produce {
-    pub position_ms: u64,
+    #[serde(with = "ports::duration")]
+    pub position_interval: Duration,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -85,10 +90,13 @@ pub struct Serve {
     pub requests_per_second: u32,
     pub burst: u32,
     pub queries: usize,
-    pub query_deadline_ms: u64,
+    #[serde(with = "ports::duration")]
+    pub query_deadline: Duration,
     pub rows: usize,
-    pub io_timeout_ms: u64,
-    pub frame_ms: u64,
+    #[serde(with = "ports::duration")]
+    pub io_timeout: Duration,
+    #[serde(with = "ports::duration")]
+    pub frame_interval: Duration,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -96,12 +104,15 @@ pub struct Serve {
 #[allow(missing_docs)]
 pub struct Aggregate {
     pub run: bool,
-    pub intervals: String,
-    pub emit_delay_ms: i64,
-    pub allowed_lateness_s: i64,
-    pub emit_interval_ms: u64,
-    pub policies: String,
-    pub calendars: String,
+    pub intervals: Vec<String>,
+    #[serde(with = "ports::duration")]
+    pub emit_delay: Duration,
+    #[serde(with = "ports::duration")]
+    pub allowed_lateness: Duration,
+    #[serde(with = "ports::duration")]
+    pub emit_interval: Duration,
+    pub policies: BTreeMap<String, String>,
+    pub calendars: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -110,7 +121,8 @@ pub struct Aggregate {
 pub struct ArchiveSection {
     pub url: String,
     pub rows: usize,
-    pub age_s: u64,
+    #[serde(with = "ports::duration")]
+    pub age: Duration,
     pub memory_mib: usize,
     pub s3: adapters::archive::s3::S3Settings,
 }
@@ -121,7 +133,8 @@ pub struct ArchiveSection {
 pub struct AlertSection {
     pub file: String,
     pub most: u64,
-    pub checkpoint_s: u64,
+    #[serde(with = "ports::duration")]
+    pub checkpoint_interval: Duration,
     pub zone: String,
     pub factors: String,
     pub rules: Vec<market::alert::RuleConfig>,
@@ -240,6 +253,25 @@ mod tests {
     }
 
     #[test]
+    fn lists_and_policies_can_be_set_in_each_layer() {
+        let text =
+            "[aggregate]\nintervals = ['1s', '5m']\n[aggregate.policies]\n'my.feed' = 'all'\n'*' = 'lean'";
+        let environment = [("TAPELINE__AGGREGATE__POLICIES__ALPACA_CRYPTO", "sip")];
+        let config = with_file(text, &environment, &[]).unwrap();
+        assert_eq!(config.aggregate.intervals, ["1s", "5m"]);
+        let policies = &config.aggregate.policies;
+        let of = |feed: &str| policies[feed].as_str();
+        assert_eq!(
+            [of("my.feed"), of("*"), of("alpaca.crypto"), of("kraken")],
+            ["all", "lean", "sip", "all"]
+        );
+        let config = with_file(text, &[("TAPELINE__AGGREGATE__INTERVALS", "1m, 1h")], &[]).unwrap();
+        assert_eq!(config.aggregate.intervals, ["1m", "1h"]);
+        let error = with_file("[aggregate]\nintervals = '1m'", &[], &[]).unwrap_err().to_string();
+        assert!(error.contains("`aggregate.intervals`: expected an array, found a string"), "{error}");
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_layer() {
         for (text, environment, part) in [
             ("[topic]\nurll = 'x'", ("X", "x"), "t.toml: unknown setting `topic.urll`"),
@@ -255,7 +287,11 @@ mod tests {
                 "environment variable TAPELINE__TOPIC__PARTITIONS: expected a whole number, found `x`",
             ),
             ("", ("TAPELINE__NO__SUCH", "x"), "unknown setting `no.such`"),
-            ("", ("TAPELINE__AGGREGATE__TELL_MS", "5"), "it was renamed to `aggregate.emit_interval_ms`"),
+            (
+                "",
+                ("TAPELINE__AGGREGATE__TELL_MS", "5"),
+                "it was renamed to `aggregate.emit_interval`, a duration such as \"10s\"",
+            ),
         ] {
             let error = with_file(text, &[environment], &[]).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");

@@ -16,6 +16,7 @@ use ports::store::Store;
 use ports::topic::{Names, Topics};
 use ports::{CancelToken, Error, Result};
 use sources::{capture, iot, live, poll, tape};
+use std::collections::BTreeMap;
 
 /// The topic adapter of `topic.url`.
 ///
@@ -86,13 +87,13 @@ pub fn bars(config: &Config) -> Result<market::bar::AggregatorSettings> {
     let aggregate = &config.aggregate;
     let mut intervals = aggregate
         .intervals
-        .split(',')
-        .map(str::parse)
+        .iter()
+        .map(|interval| interval.parse())
         .collect::<Result<Vec<market::interval::Interval>, String>>()
         .map_err(|error| Error::user(format!("aggregate.intervals: {error}")))?;
     intervals.sort_unstable();
     intervals.dedup();
-    let (policies, calendars) = (pairs(&aggregate.policies), pairs(&aggregate.calendars));
+    let (policies, calendars) = (by_prefix(&aggregate.policies), by_prefix(&aggregate.calendars));
     let mut keys: Vec<&str> = policies.iter().chain(&calendars).map(|(key, _)| *key).collect();
     // A key with part of a symbol is more specific, then a longer prefix: `finnhub/:` before `finnhub`,
     // `alpaca.crypto` before `alpaca`, and the empty prefix last.
@@ -106,7 +107,7 @@ pub fn bars(config: &Config) -> Result<market::bar::AggregatorSettings> {
             feed.starts_with(prefix) && (its_part.is_empty() || its_part == part)
         };
         let found = list.iter().filter(|(key, _)| fits(key)).max_by_key(|(key, _)| rank(key));
-        found.or(list.last()).map(|(_, name)| (*name).to_owned()).unwrap_or_default()
+        found.map(|(_, name)| (*name).to_owned()).unwrap_or_default()
     };
     let feeds = keys.into_iter().map(|key| {
         let policy = market::policy::Policy::named(&find(&policies, key))
@@ -119,16 +120,19 @@ pub fn bars(config: &Config) -> Result<market::bar::AggregatorSettings> {
     });
     Ok(market::bar::AggregatorSettings {
         intervals,
-        emit_delay: aggregate.emit_delay_ms.max(0) * market::time::MILLI,
-        allowed_lateness: aggregate.allowed_lateness_s.max(0) * market::interval::SECOND,
+        emit_delay: nanos(aggregate.emit_delay),
+        allowed_lateness: nanos(aggregate.allowed_lateness),
         feeds: feeds.collect::<Result<_>>()?,
     })
 }
 
-/// Parses `lean=lean,finnhub/:=all,=sip`: feed-name prefixes, optionally with part of a symbol, and their
-/// values.
-fn pairs(text: &str) -> Vec<(&str, &str)> {
-    text.split(',').filter_map(|pair| pair.trim().split_once('=')).collect()
+/// Feed-name prefixes, optionally with part of a symbol, and their values; `*` is the empty prefix.
+fn by_prefix(table: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
+    table.iter().map(|(key, value)| (if key == "*" { "" } else { key.as_str() }, value.as_str())).collect()
+}
+
+fn nanos(duration: std::time::Duration) -> i64 {
+    duration.as_nanos().try_into().unwrap_or(i64::MAX)
 }
 
 /// Topic names from the configuration.

@@ -32,9 +32,9 @@ fn kafka_with(
     let settings = adapters::topic::kafka::KafkaSettings {
         replication: 1,
         compression: compression.into(),
-        linger_ms: 1,
+        linger: std::time::Duration::from_millis(1),
         instance: String::new(),
-        session_timeout_ms: 6_000,
+        session_timeout: std::time::Duration::from_secs(6),
         tls: ports::tls::Tls::default(),
         sasl: adapters::topic::kafka::Sasl::default(),
         properties: properties

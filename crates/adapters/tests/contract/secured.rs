@@ -46,9 +46,9 @@ fn topics(prefix: &str, tls: Tls, sasl: Sasl) -> KafkaTopics {
     let settings = kafka::KafkaSettings {
         replication: 1,
         compression: "lz4".into(),
-        linger_ms: 1,
+        linger: std::time::Duration::from_millis(1),
         instance: String::new(),
-        session_timeout_ms: 6_000,
+        session_timeout: std::time::Duration::from_secs(6),
         tls,
         sasl,
         properties: BTreeMap::new(),

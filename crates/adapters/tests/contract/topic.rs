@@ -281,9 +281,9 @@ fn kafka_that_is_away_is_worth_waiting_for() {
     let settings = adapters::topic::kafka::KafkaSettings {
         replication: 1,
         compression: "lz4".into(),
-        linger_ms: 1,
+        linger: Duration::from_millis(1),
         instance: String::new(),
-        session_timeout_ms: 6_000,
+        session_timeout: Duration::from_secs(6),
         tls: ports::tls::Tls::default(),
         sasl: adapters::topic::kafka::Sasl::default(),
         properties: BTreeMap::new(),

@@ -206,7 +206,7 @@ fn settings(entry: &Entry, source: &config::SourceSection, rest: &str) -> Result
         vendor: (entry.vendor)(account),
         feed: label,
         calendar: if feed == "crypto" { Calendar::ALWAYS } else { entry.calendar },
-        stall_s: source.stall_s as f64,
+        stall_s: source.stall.as_secs_f64(),
         speed,
         backfill: source.backfill,
         connect_within: source.connect_within,

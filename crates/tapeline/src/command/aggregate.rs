@@ -12,7 +12,7 @@ use ports::telemetry::Telemetry;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tapeline::config::Config;
 use tapeline::open;
 
@@ -54,8 +54,8 @@ pub(crate) fn settings(config: &Config) -> Result<aggregate::AggregateSettings> 
         group: format!("{}-bars", config.topic.group),
         bars: open::bars(config)?,
         cycle: config.consume.cycle,
-        emit_every: Duration::from_millis(config.aggregate.emit_interval_ms),
-        commit_every: Duration::from_millis(config.consume.commit_ms),
+        emit_every: config.aggregate.emit_interval,
+        commit_every: config.consume.commit_interval,
     })
 }
 

@@ -11,7 +11,7 @@ use ports::telemetry::Telemetry;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tapeline::config::Config;
 use tapeline::open;
 
@@ -59,7 +59,7 @@ fn settings(config: &Config) -> ArchiveSettings {
         group: format!("{}-archive", config.topic.group),
         cycle: config.consume.cycle,
         rows: config.archive.rows,
-        age: Duration::from_secs(config.archive.age_s),
+        age: config.archive.age,
         memory: config.archive.memory_mib << 20,
     }
 }

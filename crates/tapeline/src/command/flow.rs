@@ -208,7 +208,7 @@ pub(crate) fn through(
     report_undrained(&stored);
     if !stored.at_end {
         eprintln!(
-            "part of the topic was not stored in time (consume.drain_ms); the next start resumes there"
+            "part of the topic was not stored in time (consume.drain_timeout); the next start resumes there"
         );
     }
     if let Some(result) = aggregated {
@@ -298,9 +298,9 @@ fn begin(
 pub(super) fn produce_settings(config: &Config, options: &ProduceOptions) -> produce::ProduceSettings {
     produce::ProduceSettings {
         names: open::names(config),
-        position_every: Duration::from_millis(config.produce.position_ms),
+        position_every: config.produce.position_interval,
         replay: options.replay,
-        drain: Duration::from_millis(config.consume.drain_ms),
+        drain: config.consume.drain_timeout,
     }
 }
 
@@ -311,8 +311,8 @@ fn consume_settings(config: &Config) -> consume::ConsumeSettings {
         cycle: config.consume.cycle,
         in_flight: config.consume.in_flight,
         in_flight_bytes: config.consume.in_flight_mib << 20,
-        commit_every: Duration::from_millis(config.consume.commit_ms),
-        drain: Duration::from_millis(config.consume.drain_ms),
+        commit_every: config.consume.commit_interval,
+        drain: config.consume.drain_timeout,
     }
 }
 

@@ -13,7 +13,6 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 use tapeline::config::Config;
 use tapeline::open;
 
@@ -72,10 +71,10 @@ fn settings(config: &Config, options: &ServeOptions) -> Result<ServerSettings> {
         requests_per_second: serve.requests_per_second,
         burst: serve.burst,
         queries: serve.queries,
-        query_deadline: Duration::from_millis(serve.query_deadline_ms),
+        query_deadline: serve.query_deadline,
         rows: serve.rows,
-        io_timeout: Duration::from_millis(serve.io_timeout_ms),
-        frame_every: Duration::from_millis(serve.frame_ms),
+        io_timeout: serve.io_timeout,
+        frame_every: serve.frame_interval,
     };
     Ok(settings)
 }

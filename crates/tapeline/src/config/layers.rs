@@ -18,8 +18,15 @@ const VENDORS: [(&str, &str); 7] = [
     ("TWELVEDATA_API_KEY", "source.poll.twelvedata.key"),
 ];
 
-/// The one table that may hold keys of its own.
-pub(super) const OPEN: &str = "topic.kafka.properties";
+/// The tables that may hold any keys.
+pub(super) const OPEN: [&str; 3] = [PROPERTIES, "aggregate.policies", "aggregate.calendars"];
+
+pub(super) const PROPERTIES: &str = "topic.kafka.properties";
+
+/// The open table that holds the setting at `path`, and its key there, which may have dots itself.
+fn in_open(path: &str) -> Option<(&'static str, &str)> {
+    OPEN.iter().find_map(|table| Some((*table, path.strip_prefix(table)?.strip_prefix('.')?)))
+}
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -217,7 +224,7 @@ impl Layers {
                     *slot = value;
                     self.origins.insert(path, Origin::File(place.to_owned()));
                 }
-                (None, value) if parent == OPEN => {
+                (None, value) if OPEN.contains(&parent) => {
                     below.insert(key, value);
                     self.origins.insert(path, Origin::File(place.to_owned()));
                 }
@@ -231,12 +238,13 @@ impl Layers {
             Origin::Flag => format!("flag for {path}"),
             origin => origin.describe(),
         };
-        if let Some(property) = path.strip_prefix(OPEN).and_then(|rest| rest.strip_prefix('.')) {
-            // Properties have dots in their names, which variables cannot: SECURITY_PROTOCOL is security.protocol.
-            let property = property.replace('_', ".");
-            if let Some(Value::Table(table)) = find_mut(&mut self.table, OPEN) {
-                table.insert(property.clone(), Value::String(text.to_owned()));
-                self.origins.insert(join(OPEN, &property), origin);
+        if let Some((open, key)) = in_open(path) {
+            // Properties and feeds have dots in their names, which variables cannot: SECURITY_PROTOCOL is
+            // security.protocol.
+            let key = key.replace('_', ".");
+            if let Some(Value::Table(table)) = find_mut(&mut self.table, open) {
+                table.insert(key.clone(), Value::String(text.to_owned()));
+                self.origins.insert(join(open, &key), origin);
             }
             return;
         }
@@ -251,6 +259,10 @@ impl Layers {
             secret if is_elsewhere(secret) => Ok(Value::String(text.to_owned())),
             Value::Integer(_) => text.parse().map(Value::Integer).map_err(|_| "a whole number"),
             Value::Float(_) => text.parse().map(Value::Float).map_err(|_| "a number"),
+            Value::Array(items) if items.iter().any(Value::is_str) => {
+                let items = text.split(',').map(|item| Value::String(item.trim().to_owned()));
+                Ok(Value::Array(items.collect()))
+            }
             Value::Boolean(_) => text.parse().map(Value::Boolean).map_err(|_| "true or false"),
             _ => {
                 self.faults.push(format!("{place}: `{path}` can only be set in a file"));
@@ -279,16 +291,32 @@ fn join(parent: &str, key: &str) -> String {
     if parent.is_empty() { key.to_owned() } else { format!("{parent}.{key}") }
 }
 
-/// Settings that were renamed: old and new name.
-const RENAMED: [(&str, &str); 3] = [
-    ("aggregate.tell_ms", "aggregate.emit_interval_ms"),
-    ("aggregate.grace_ms", "aggregate.emit_delay_ms"),
-    ("aggregate.horizon_s", "aggregate.allowed_lateness_s"),
+/// Settings that were renamed, all of them durations: old and new name.
+const RENAMED: [(&str, &str); 17] = [
+    ("aggregate.tell_ms", "aggregate.emit_interval"),
+    ("aggregate.grace_ms", "aggregate.emit_delay"),
+    ("aggregate.horizon_s", "aggregate.allowed_lateness"),
+    ("source.stall_s", "source.stall"),
+    ("topic.kafka.linger_ms", "topic.kafka.linger"),
+    ("topic.kafka.session_timeout_ms", "topic.kafka.session_timeout"),
+    ("consume.commit_ms", "consume.commit_interval"),
+    ("consume.drain_ms", "consume.drain_timeout"),
+    ("produce.position_ms", "produce.position_interval"),
+    ("aggregate.emit_delay_ms", "aggregate.emit_delay"),
+    ("aggregate.allowed_lateness_s", "aggregate.allowed_lateness"),
+    ("aggregate.emit_interval_ms", "aggregate.emit_interval"),
+    ("archive.age_s", "archive.age"),
+    ("alert.checkpoint_s", "alert.checkpoint_interval"),
+    ("serve.query_deadline_ms", "serve.query_deadline"),
+    ("serve.io_timeout_ms", "serve.io_timeout"),
+    ("serve.frame_ms", "serve.frame_interval"),
 ];
 
 fn unknown(place: &str, path: &str) -> String {
     match RENAMED.iter().find(|(old, _)| *old == path) {
-        Some((_, new)) => format!("{place}: unknown setting `{path}`; it was renamed to `{new}`"),
+        Some((_, new)) => format!(
+            "{place}: unknown setting `{path}`; it was renamed to `{new}`, a duration such as \"10s\""
+        ),
         None => format!("{place}: unknown setting `{path}`"),
     }
 }
@@ -307,9 +335,8 @@ fn is_elsewhere(value: &Value) -> bool {
 }
 
 pub(super) fn find<'t>(table: &'t Table, path: &str) -> Option<&'t Value> {
-    // A property's name has dots itself.
-    if let Some(property) = path.strip_prefix(OPEN).and_then(|rest| rest.strip_prefix('.')) {
-        return find(table, OPEN)?.as_table()?.get(property);
+    if let Some((open, key)) = in_open(path) {
+        return find(table, open)?.as_table()?.get(key);
     }
     let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
     match rest {
@@ -327,8 +354,8 @@ fn find_mut<'t>(table: &'t mut Table, path: &str) -> Option<&'t mut Value> {
 
 /// The table that holds the setting at `path`, and its key there.
 fn parent_of<'t, 'p>(table: &'t mut Table, path: &'p str) -> Option<(&'t mut Table, &'p str)> {
-    if let Some(property) = path.strip_prefix(OPEN).and_then(|rest| rest.strip_prefix('.')) {
-        return Some((find_mut(table, OPEN)?.as_table_mut()?, property));
+    if let Some((open, key)) = in_open(path) {
+        return Some((find_mut(table, open)?.as_table_mut()?, key));
     }
     match path.rsplit_once('.') {
         None => Some((table, path)),

@@ -40,7 +40,7 @@ pub(super) fn shown(path: &str, value: &Value) -> Value {
     if is_secret(path) {
         return secret(value);
     }
-    if path.starts_with(super::layers::OPEN) {
+    if path.starts_with(super::layers::PROPERTIES) {
         let name = path.to_ascii_lowercase();
         return if WORDS.iter().any(|word| name.contains(word)) { secret(value) } else { value.clone() };
     }
@@ -113,7 +113,7 @@ mod tests {
         for (key, value) in table {
             let path = if parent.is_empty() { key.clone() } else { format!("{parent}.{key}") };
             match value {
-                Value::Table(_) if path == layers::OPEN => {}
+                Value::Table(_) if path == layers::PROPERTIES => {}
                 Value::Table(table) => leaves(table, &path, out),
                 _ => out.push(path),
             }

@@ -34,7 +34,7 @@ fn secret() -> Json {
 }
 
 fn object(table: &Table, parent: &str, comments: &BTreeMap<String, String>) -> Json {
-    if parent == layers::OPEN {
+    if layers::OPEN.contains(&parent) {
         return json!({ "type": "object", "additionalProperties": { "type": "string" } });
     }
     let mut properties = Map::new();
@@ -55,6 +55,9 @@ fn setting(value: &Value, path: &str, comments: &BTreeMap<String, String>) -> Js
     }
     match value {
         Value::Table(table) => object(table, path, comments),
+        Value::Array(items) if items.iter().any(Value::is_str) => {
+            json!({ "type": "array", "items": { "type": "string" }, "default": items, "minItems": 1 })
+        }
         Value::Array(_) => json!({ "type": "array", "items": { "type": "object" } }),
         Value::Integer(number) => {
             let range = validate::RANGES.iter().find(|(name, ..)| *name == path);
@@ -71,6 +74,9 @@ fn setting(value: &Value, path: &str, comments: &BTreeMap<String, String>) -> Js
             let mut schema = json!({ "type": "string", "default": text });
             if let Some((_, words)) = validate::WORDS.iter().find(|(name, _)| *name == path) {
                 schema["enum"] = json!(words);
+            }
+            if validate::DURATIONS.iter().any(|(name, ..)| *name == path) {
+                schema["pattern"] = "^[0-9]+(ms|s|m|h|d)$".into();
             }
             if validate::NAMES.contains(&path) {
                 schema["pattern"] = "^[A-Za-z0-9._-]{1,200}$".into();
@@ -121,6 +127,9 @@ mod tests {
         assert_eq!(at("store.cassandra.password")["$ref"], "#/$defs/secret");
         assert_eq!(at("topic.kafka.properties")["additionalProperties"]["type"], "string");
         assert_eq!(at("alert.rules")["type"], "array");
+        assert_eq!(at("aggregate.intervals")["items"]["type"], "string");
+        assert_eq!(at("aggregate.policies")["additionalProperties"]["type"], "string");
+        assert_eq!(at("consume.drain_timeout")["pattern"], "^[0-9]+(ms|s|m|h|d)$");
         assert_eq!(at("produce")["additionalProperties"], false);
         assert!(at("alert.fold").is_object());
     }

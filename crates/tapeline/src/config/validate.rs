@@ -1,14 +1,13 @@
 //! Ranges and words of settings. They are data, so that the JSON Schema says the same.
 
 use super::layers::find;
+use ports::duration;
 use toml::{Table, Value};
 
 /// Smallest and largest value of integers, by path.
-pub(super) const RANGES: [(&str, i64, i64); 22] = [
+pub(super) const RANGES: [(&str, i64, i64); 12] = [
     ("topic.partitions", 1, 10_000),
     ("topic.kafka.replication", 1, 100),
-    ("topic.kafka.linger_ms", 0, 60_000),
-    ("topic.kafka.session_timeout_ms", 1_000, 1_800_000),
     ("store.cassandra.replication", 1, 100),
     ("store.cassandra.retention_days", 0, 36_500),
     ("store.cassandra.batch_rows", 1, 65_535),
@@ -17,16 +16,26 @@ pub(super) const RANGES: [(&str, i64, i64); 22] = [
     ("consume.cycle", 1, 1_000_000),
     ("consume.in_flight", 1, 100_000_000),
     ("consume.in_flight_mib", 1, 1_048_576),
-    ("consume.commit_ms", 1, 3_600_000),
-    ("consume.drain_ms", 0, 3_600_000),
-    ("produce.position_ms", 1, 3_600_000),
-    ("source.stall_s", 1, 86_400),
-    ("aggregate.emit_delay_ms", 0, 86_400_000),
-    ("aggregate.allowed_lateness_s", 0, 31_536_000),
-    ("aggregate.emit_interval_ms", 1, 3_600_000),
     ("archive.rows", 1, 10_000_000),
-    ("archive.age_s", 1, 31_536_000),
     ("archive.memory_mib", 1, 1_048_576),
+];
+
+/// Shortest and longest duration, by path.
+pub(super) const DURATIONS: [(&str, &str, &str); 14] = [
+    ("topic.kafka.linger", "0s", "1m"),
+    ("topic.kafka.session_timeout", "1s", "30m"),
+    ("consume.commit_interval", "1ms", "1h"),
+    ("consume.drain_timeout", "0s", "1h"),
+    ("produce.position_interval", "1ms", "1h"),
+    ("source.stall", "1s", "1d"),
+    ("aggregate.emit_delay", "0s", "1d"),
+    ("aggregate.allowed_lateness", "0s", "365d"),
+    ("aggregate.emit_interval", "1ms", "1h"),
+    ("archive.age", "1s", "365d"),
+    ("alert.checkpoint_interval", "1s", "1h"),
+    ("serve.query_deadline", "1ms", "1h"),
+    ("serve.io_timeout", "100ms", "1h"),
+    ("serve.frame_interval", "1ms", "1m"),
 ];
 
 /// Words that a setting may have, in any case, by path.
@@ -56,6 +65,19 @@ pub(super) fn check(table: &Table) -> Vec<(String, String)> {
         }
     }
     let text = |path: &str| find(table, path).and_then(Value::as_str);
+    for (path, low, high) in DURATIONS {
+        let limits = (duration::parse(low).unwrap_or_default(), duration::parse(high).unwrap_or_default());
+        match text(path).map(|text| (text, duration::parse(text))) {
+            Some((text, Ok(found))) if found < limits.0 || found > limits.1 => {
+                fault(path, format!("expected {low} to {high}, found {text}"));
+            }
+            Some((_, Err(error))) => fault(path, error),
+            _ => {}
+        }
+    }
+    if find(table, "aggregate.intervals").and_then(Value::as_array).is_some_and(Vec::is_empty) {
+        fault("aggregate.intervals", "expected at least one interval, found none".to_owned());
+    }
     // How TLS is verified is an enumeration, which its type checks. A log level of several words is a filter, which is
     // parsed when the log starts.
     let level = ("log.level", &LEVELS[..]);
@@ -92,6 +114,8 @@ mod tests {
             ("log.level", "loud"),
             ("store.cassandra.consistency", "MOST"),
             ("topic.kafka.compression", "rar"),
+            ("aggregate.emit_interval", "2h"),
+            ("consume.drain_timeout", "10"),
         ]
         .map(|(name, value)| (name, Some(value.to_owned())));
         let error = load(None, std::iter::empty(), &flags).unwrap_err().to_string();
@@ -102,6 +126,8 @@ mod tests {
             "log.level: expected off, error",
             "store.cassandra.consistency: expected LOCAL_QUORUM",
             "found `rar`",
+            "aggregate.emit_interval: expected 1ms to 1h, found 2h",
+            "consume.drain_timeout: expected a duration such as 500ms, 60s, 5m, 2h or 1d, found `10`",
         ] {
             assert!(error.contains(part), "{part}: {error}");
         }

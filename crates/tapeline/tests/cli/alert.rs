@@ -17,7 +17,7 @@ fn configuration(dir: &Path, channels: &str) -> String {
     let rules = RULES.replace("[[rules]]", "[[alert.rules]]");
     let file = dir.join("alerts.db");
     let text = format!(
-        "[aggregate]\npolicies = '=sip'\n[alert]\nfile = '{}'\ncheckpoint_s = 1\n[alert.fold]\nlimit = 0\n{rules}\n{channels}",
+        "[aggregate.policies]\nlean = 'sip'\n[alert]\nfile = '{}'\ncheckpoint_interval = '1s'\n[alert.fold]\nlimit = 0\n{rules}\n{channels}",
         file.display()
     );
     let path = dir.join("tapeline.toml");

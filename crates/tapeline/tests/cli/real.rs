@@ -22,7 +22,7 @@ impl Real {
         let name = format!("{what}_{}", std::process::id());
         let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
         let text = format!(
-            "[topic]\nprefix = '{name}'\ngroup = '{name}'\n[topic.kafka]\nsession_timeout_ms = 6000\n[produce]\nposition_ms = 300\n"
+            "[topic]\nprefix = '{name}'\ngroup = '{name}'\n[topic.kafka]\nsession_timeout = '6s'\n[produce]\nposition_interval = '300ms'\n"
         );
         std::fs::write(file.path(), text).unwrap();
         let real = Self {
@@ -57,9 +57,9 @@ impl Real {
         let settings = adapters::topic::kafka::KafkaSettings {
             replication: 1,
             compression: "none".into(),
-            linger_ms: 0,
+            linger: Duration::ZERO,
             instance: String::new(),
-            session_timeout_ms: 6_000,
+            session_timeout: Duration::from_secs(6),
             tls: ports::tls::Tls::default(),
             sasl: adapters::topic::kafka::Sasl::default(),
             properties: BTreeMap::new(),

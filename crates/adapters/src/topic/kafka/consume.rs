@@ -90,8 +90,8 @@ impl KafkaConsumer {
             // Added partitions are detected within this time.
             .set("topic.metadata.refresh.interval.ms", "10000")
             .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("session.timeout.ms", topics.settings.session_timeout_ms.to_string())
-            .set("heartbeat.interval.ms", (topics.settings.session_timeout_ms / 4).to_string())
+            .set("session.timeout.ms", topics.settings.session_timeout.as_millis().to_string())
+            .set("heartbeat.interval.ms", (topics.settings.session_timeout / 4).as_millis().to_string())
             // The default of a second leaves a fast reader idle while its queue is empty.
             .set("fetch.queue.backoff.ms", "1")
             .set("queued.max.messages.kbytes", "2048")

@@ -39,13 +39,15 @@ pub struct KafkaSettings {
     pub replication: i32,
     /// `none`, `lz4`, `gzip` or `snappy`.
     pub compression: String,
-    /// How long the producer waits to fill a request, milliseconds.
-    pub linger_ms: u32,
+    /// How long the producer waits to fill a request.
+    #[serde(with = "ports::duration")]
+    pub linger: Duration,
     /// Static group membership: a name with which a restarted consumer gets its partitions back at once; may
     /// be empty.
     pub instance: String,
-    /// Silence after which a member is considered dead, milliseconds.
-    pub session_timeout_ms: u32,
+    /// Silence after which a member is considered dead.
+    #[serde(with = "ports::duration")]
+    pub session_timeout: Duration,
     /// Encryption.
     pub tls: Tls,
     /// Authentication.
@@ -60,9 +62,9 @@ impl KafkaSettings {
         Self {
             replication: 1,
             compression: "lz4".to_owned(),
-            linger_ms: 1,
+            linger: Duration::from_millis(1),
             instance: String::new(),
-            session_timeout_ms: 6_000,
+            session_timeout: Duration::from_secs(6),
             tls: Tls::default(),
             sasl: Sasl::default(),
             properties: BTreeMap::new(),

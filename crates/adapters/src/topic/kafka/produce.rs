@@ -63,7 +63,7 @@ impl KafkaProducer {
             .set("acks", "all")
             .set("partitioner", "murmur2_random")
             .set("compression.type", &topics.settings.compression)
-            .set("linger.ms", topics.settings.linger_ms.to_string())
+            .set("linger.ms", topics.settings.linger.as_millis().to_string())
             .set("batch.size", "262144")
             .set("batch.num.messages", "10000")
             // Bounded in messages and bytes: a slow cluster slows the source.

@@ -71,7 +71,7 @@ impl<'a> Evaluation<'a> {
             names: open::names(config),
             group: format!("{}-alerts", config.topic.group),
             cycle: config.consume.cycle,
-            checkpoint_every: Duration::from_secs(config.alert.checkpoint_s.max(1)),
+            checkpoint_every: config.alert.checkpoint_interval,
         };
         let done = AtomicBool::new(false);
         let report = std::thread::scope(|scope| {
