@@ -13,7 +13,8 @@ use utoipa::OpenApi;
         Decimals are strings, exact to the last digit; times are RFC 3339 in UTC unless `tz` says otherwise. \
         Lists are JSON or CSV; `next` is the cursor of the next page. Errors are RFC 9457 problem details."),
     paths(
-        symbols::symbols, records::trades, records::quotes, bars::bars, alerts::alerts, forecasts::forecasts,
+        symbols::symbols, records::trades, records::quotes, bars::bars, alerts::alerts, alerts::acknowledge,
+        alerts::silences, alerts::silence, alerts::end_silence, forecasts::forecasts,
         forecasts::record, forecasts::series, explain::explain, ledger::gaps, ledger::dead_letters, verify::result,
         verify::start, pipeline::pipeline, pipeline::health, push::push, stream::stream,
     ),

@@ -124,24 +124,6 @@ fn a_bar_is_explained_by_the_print_that_set_each_price() {
 }
 
 #[test]
-fn alerts_are_listed_newest_first_and_filtered() {
-    let fixture = Fixture::new();
-    let symbols = |path: &str| -> Vec<String> {
-        let rows = fixture.get(path).rows();
-        rows.iter().map(|row| row["symbol"].as_str().unwrap().to_owned()).collect()
-    };
-    assert_eq!(symbols("/api/v1/alerts"), ["IBM", "SPY"]);
-    assert_eq!(symbols("/api/v1/alerts?limit=1"), ["IBM"]);
-    assert_eq!(symbols("/api/v1/alerts?symbol=SPY"), ["SPY"]);
-    assert_eq!(symbols("/api/v1/alerts?to=2013-10-08T13:30:01Z"), ["SPY"]);
-    assert!(symbols("/api/v1/alerts?rule=other").is_empty());
-    let row = &fixture.get("/api/v1/alerts?symbol=SPY&tz=America/New_York").rows()[0];
-    assert!(row["time"].as_str().unwrap().starts_with("2013-10-08T09:30:00"), "{row}");
-    assert_eq!((&row["severity"], &row["value"]), (&"warning".into(), &0.31.into()));
-    assert_eq!(fixture.get("/api/v1/alerts?from=yesterday").status, 400);
-}
-
-#[test]
 fn what_a_client_has_is_not_sent_again_and_large_replies_are_compressed() {
     let fixture = Fixture::new();
     fixture.keep(&trades());
