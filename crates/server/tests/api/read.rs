@@ -139,6 +139,36 @@ fn what_a_client_has_is_not_sent_again_and_large_replies_are_compressed() {
 }
 
 #[test]
+fn binary_rows_have_pages_tags_and_the_same_limits() {
+    let fixture = Fixture::new();
+    fixture.keep(&trades());
+    let path = "/api/v1/trades?symbol=SPY&limit=2";
+    let cursor = fixture.get(path).json()["next"].as_str().unwrap().to_owned();
+    for (format, media_type, magic) in [
+        ("arrow", "application/vnd.apache.arrow.stream", &[0xff; 4][..]),
+        ("parquet", "application/vnd.apache.parquet", b"PAR1"),
+    ] {
+        let reply = fixture.get(&format!("{path}&format={format}"));
+        assert_eq!((reply.status, reply.header("content-type")), (200, Some(media_type)));
+        assert_eq!(reply.header("x-next-cursor"), Some(cursor.as_str()), "{format}");
+        assert!(reply.body.starts_with(magic), "{format}");
+        let accepted = fixture.get_with(path, &format!("Accept: {media_type}\r\n"));
+        assert_eq!(accepted.body, reply.body);
+        let tag = format!("If-None-Match: {}\r\n", reply.header("etag").unwrap());
+        assert_eq!(fixture.get_with(&format!("{path}&format={format}"), &tag).status, 304);
+        // Parquet is compressed already.
+        let packed = fixture.get_with(&format!("{path}&format={format}"), "Accept-Encoding: gzip\r\n");
+        assert_eq!(packed.header("content-encoding").is_some(), format == "arrow");
+        for wrong in ["limit=100000", "cursor=x", "tz=UTC"] {
+            let reply = fixture.get(&format!("/api/v1/trades?symbol=SPY&format={format}&{wrong}"));
+            assert_eq!(reply.status, 400, "{wrong}");
+        }
+    }
+    assert_eq!(fixture.get("/api/v1/trades?symbol=SPY&format=orc").status, 400);
+    assert_eq!(fixture.get("/api/v1/gaps?format=arrow").status, 400);
+}
+
+#[test]
 fn the_description_names_every_resource() {
     let fixture = Fixture::new();
     let api = fixture.get("/api/v1/openapi.json").json();
