@@ -1,10 +1,12 @@
-//! Fuzz targets of all decoders; libFuzzer mutates valid input (`seeds/`). `TAPELINE_FUZZ` selects the
+//! Fuzz targets of all decoders, and of query parameters; libFuzzer mutates valid input (`seeds/`). `TAPELINE_FUZZ` selects the
 //! decoder.
 //!
 //! Nothing may panic, and decoded records must survive encoding in canonical form and decoding again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use market::adjust::Adjust;
+use market::alert::{QuietHours, TimeSpan};
 use market::bar::Bar;
 use market::codec::feed::{Decode, FeedMessage};
 use market::codec::lean::RowReader;
@@ -14,8 +16,9 @@ use market::codec::lines::{LineFormat, LineDecoder};
 use market::codec::poll::{self, PendingRequest};
 use market::codec::{alpaca, bar, binance, coinbase, finnhub, json, kraken, massive};
 use market::interval::Interval;
+use market::policy::Policy;
 use market::time::SessionDay;
-use market::{Kind, Record, UnixNanos};
+use market::{Kind, Price, Record, UnixNanos};
 use std::sync::LazyLock;
 
 static TARGET: LazyLock<String> = LazyLock::new(|| std::env::var("TAPELINE_FUZZ").unwrap_or_default());
@@ -33,6 +36,7 @@ fuzz_target!(|data: &[u8]| {
         "bars" => bars(data),
         "poll" => polled(data),
         "lines" => lines(data),
+        "parameters" => parameters(data),
         other => panic!("TAPELINE_FUZZ={other}: unknown decoder"),
     }
 });
@@ -173,4 +177,24 @@ fn polled(data: &[u8]) {
 fn whole(bar: &Bar) {
     let text = serde_json::Value::Object(bar::to_json(bar)).to_string();
     assert_eq!(bar::from_json(text.as_bytes()).as_ref(), Ok(bar), "{text}");
+}
+
+/// Values of query parameters and options, one a line: what is accepted is the same when it is written and read again.
+fn parameters(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    for line in text.lines() {
+        if let Ok(time) = UnixNanos::parse(line) {
+            assert_eq!(UnixNanos::parse(&time.to_string()).ok(), Some(time), "{line}");
+        }
+        if let Ok(interval) = line.parse::<Interval>() {
+            assert_eq!(interval.to_string().parse(), Ok(interval), "{line}");
+        }
+        if let Ok(span) = line.parse::<TimeSpan>() {
+            assert_eq!(span.to_string().parse(), Ok(span), "{line}");
+        }
+        let _ = line.parse::<Adjust>();
+        let _ = line.parse::<Price>();
+        let _ = line.parse::<QuietHours>();
+        let _ = Policy::named(line);
+    }
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import zipfile
 from collections.abc import Iterator
@@ -33,6 +34,21 @@ def run(folder: Path, *words: str) -> str:
     done = subprocess.run([tapeline.program(), *words], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+class Serving:
+    """`tapeline serve` on a folder."""
+
+    def __init__(self, folder: Path, listen: str = "127.0.0.1:0") -> None:
+        command = [tapeline.program(), "serve", "--listen", listen]
+        self.process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        line = next(line for line in self.process.stdout if "http://" in line)
+        self.url = line[line.index("http://") :].strip().rstrip("/")
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+        self.process.communicate()
 
 
 def cut(archive: Path, folder: Path, rows: int = ROWS) -> None:

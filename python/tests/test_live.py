@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, cut, run
+from conftest import ROOT, Serving, cut, run
 
 import tapeline
 from tapeline._live import parse
@@ -94,21 +92,6 @@ def test_a_refusal_is_an_error() -> None:
     # The server is gone now: it was never there for this client.
     with pytest.raises(tapeline.TapelineError, match="tapeline serve"):
         next(tapeline.live(url=url))
-
-
-class Serving:
-    """`tapeline serve` on a folder."""
-
-    def __init__(self, folder: Path, listen: str = "127.0.0.1:0") -> None:
-        command = [tapeline.program(), "serve", "--listen", listen]
-        self.process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        line = next(line for line in self.process.stdout if "http://" in line)
-        self.url = line[line.index("http://") :].strip().rstrip("/")
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGINT)
-        self.process.communicate()
 
 
 def test_trades_arrive_from_a_server_that_is_restarted(tmp_path: Path) -> None:

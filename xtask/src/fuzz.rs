@@ -8,8 +8,19 @@ use std::path::Path;
 use std::process::Command;
 
 /// All decoders: `fuzz/src/main.rs` uses these names, and `fuzz/seeds` has valid input for each.
-const DECODERS: [&str; 11] = [
-    "alpaca", "massive", "finnhub", "coinbase", "kraken", "binance", "json", "lean", "bars", "poll", "lines",
+const DECODERS: [&str; 12] = [
+    "alpaca",
+    "massive",
+    "finnhub",
+    "coinbase",
+    "kraken",
+    "binance",
+    "json",
+    "lean",
+    "bars",
+    "poll",
+    "lines",
+    "parameters",
 ];
 
 /// LLVM's edge counters and comparisons, which libFuzzer uses.

@@ -1,9 +1,10 @@
-//! Rows of records and bars as columns, and the Parquet files made of them.
+//! Rows of records and bars as columns, and the Parquet and Arrow made of them.
 //!
 //! | module | contents |
 //! |---|---|
 //! | [`columns`] | the columns of exports and of the archive, and the values of a record or bar |
 //! | [`mod@write`] | Parquet, one row group at a time |
+//! | [`arrow`] | Arrow IPC, one record batch at a time |
 //! | [`read`] | the records of a file of the archive |
 //!
 //! ```
@@ -22,6 +23,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod arrow;
 pub mod columns;
 pub mod read;
 pub mod write;

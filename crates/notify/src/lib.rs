@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`message`] | an alert as subject, text, HTML and SMS |
 //! | [`outbox`] | undelivered messages: durable, bounded, retried, dead-lettered |
+//! | [`alert_log`] | history, acknowledgements and silences, in the same file |
 //! | [`notifier`] | the port: send one message, check the channel |
 //! | [`config`] | configuration of a channel, and how to open it |
 //! | [`log`] | the program's own log |
@@ -20,7 +21,9 @@
 //! ```
 #![deny(missing_docs)]
 
+pub mod alert_log;
 pub mod config;
+mod database;
 mod http;
 pub mod log;
 pub mod message;

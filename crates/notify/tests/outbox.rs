@@ -1,9 +1,12 @@
 //! The outbox: nothing is lost, and nothing is sent twice unless a crash hides the outcome of an attempt.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use market::UnixNanos;
 use market::alert::{Alert, Severity};
+use notify::alert_log::{AlertLogFile, SqliteAlertLog};
 use notify::outbox::{OutboxCounts, OutboxStore, RetryPolicy, SqliteOutbox, deliver};
 use notify::{AlertMessage, Notifier, NotifyError};
+use ports::alert_log::{Acknowledgement, AlertLog, AlertQuery, Silence};
 use std::time::Duration;
 
 fn alert(number: u32) -> Alert {
@@ -149,15 +152,69 @@ fn alerts_state_and_history_are_committed_together_and_the_bound_is_kept() {
     let error = outbox.commit(&more, &[("offsets", b"2".as_slice())]).unwrap_err();
     assert!(error.contains("outbox is full: 4 messages wait, at most 2 may"), "{error}");
     drop(outbox);
-    let mut outbox = SqliteOutbox::open(&path, 2).unwrap();
+    let outbox = SqliteOutbox::open(&path, 2).unwrap();
     assert_eq!(outbox.state("offsets").unwrap().as_deref(), Some(&b"1"[..]));
-    assert_eq!(outbox.history(0, 1).unwrap(), [alert(0)]);
-    assert_eq!(outbox.history(0, 10).unwrap().len(), 2);
-    let id = outbox.silence("r", "*", 100, "maintenance").unwrap();
-    assert_eq!((outbox.silences(99).unwrap().len(), outbox.silences(100).unwrap().len()), (1, 0));
-    let silence = &outbox.silences(0).unwrap()[0];
-    assert!(silence.covers("r", "any") && !silence.covers("other", "any"));
-    assert!(outbox.unsilence(id).unwrap() && !outbox.unsilence(id).unwrap());
+    let log = SqliteAlertLog::open(&path).unwrap();
+    let of = |from, to| log.alerts(&AlertQuery::of(UnixNanos(from)..UnixNanos(to))).unwrap();
+    assert_eq!(of(0, 1).iter().map(|logged| logged.alert.clone()).collect::<Vec<_>>(), [alert(0)]);
+    assert_eq!(of(0, 10).len(), 2);
+    let one = AlertQuery { limit: 1, ..AlertQuery::of(UnixNanos(0)..UnixNanos(10)) };
+    assert_eq!(log.alerts(&one).unwrap()[0].alert, alert(1), "the newest first");
+    let other = AlertQuery { symbol: Some("other".to_owned()), ..one };
+    assert!(log.alerts(&other).unwrap().is_empty());
+}
+
+#[test]
+fn acknowledgements_and_silences_outlive_the_process_and_the_first_acknowledgement_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("alerts.db");
+    // A file of a version without acknowledgements and authors of silences.
+    rusqlite::Connection::open(&path)
+        .and_then(|old| {
+            old.execute_batch(
+                "CREATE TABLE silences (id INTEGER PRIMARY KEY, rule TEXT NOT NULL, symbol TEXT NOT NULL,
+                     until_ms INTEGER NOT NULL, reason TEXT NOT NULL);
+                 INSERT INTO silences (rule, symbol, until_ms, reason) VALUES ('r', '*', 100, 'maintenance');",
+            )
+        })
+        .unwrap();
+    let mut outbox = SqliteOutbox::open(&path, 10).unwrap();
+    for number in 0..2 {
+        assert!(outbox.append(&alert(number), &[]).unwrap());
+    }
+    let file = AlertLogFile(path);
+    let all = AlertQuery::of(UnixNanos(i64::MIN)..UnixNanos(i64::MAX));
+    let ann = Acknowledgement::new("ann", 5, "seen").unwrap();
+    let unknown = "f".repeat(32);
+    let both = [alert(0).key, unknown.clone()];
+    assert_eq!(file.acknowledge(&both, &ann).unwrap(), [unknown]);
+    assert!(file.alerts(&all).unwrap().iter().all(|logged| logged.acknowledged.is_none()), "all or none");
+    assert!(file.acknowledge(&[alert(0).key], &ann).unwrap().is_empty());
+    let bob = Acknowledgement::new("bob", 6, "").unwrap();
+    assert!(file.acknowledge(&[alert(0).key], &bob).unwrap().is_empty());
+    let read: Vec<_> = file.alerts(&all).unwrap().into_iter().map(|logged| logged.acknowledged).collect();
+    assert_eq!(read, [None, Some(ann)]);
+    // Evaluated again after a crash, it is still acknowledged.
+    assert!(!outbox.append(&alert(0), &[]).unwrap());
+    assert!(file.alerts(&all).unwrap()[1].acknowledged.is_some());
+
+    let added = Silence::new("*", "S", 200, "", "ann").unwrap();
+    let id = file.silence(&added).unwrap();
+    let old = Silence::new("r", "*", 100, "maintenance", "").unwrap();
+    assert_eq!(file.silences(99).unwrap(), [(1, old), (id, added.clone())]);
+    assert_eq!(file.silences(100).unwrap(), [(id, added)]);
+    assert!(file.end_silence(id).unwrap() && !file.end_silence(id).unwrap());
+}
+
+#[test]
+fn reading_a_log_that_does_not_exist_creates_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = AlertLogFile(folder.path().join("alerts.db"));
+    assert!(file.alerts(&AlertQuery::of(UnixNanos(0)..UnixNanos(9))).unwrap().is_empty());
+    assert!(file.silences(0).unwrap().is_empty() && !file.end_silence(1).unwrap());
+    let ann = Acknowledgement::new("ann", 5, "").unwrap();
+    assert_eq!(file.acknowledge(&["k".to_owned()], &ann).unwrap(), ["k"]);
+    assert!(!file.0.exists());
 }
 
 #[test]

@@ -15,6 +15,7 @@
 //! | [`forecast`] | forecasts and their scores |
 //! | [`store`] | the store port: idempotent upsert, range scan |
 //! | [`archive`] | the archive port: objects created once |
+//! | [`alert_log`] | alerts that fired, acknowledgements, silences |
 //! | [`check`] | what a port found when it was checked |
 //! | [`telemetry`] | counters and latencies of a process |
 //! | [`metrics`] | the same for Prometheus, and what else is measured |
@@ -36,6 +37,7 @@
 //! assert_eq!(Names::new("tapeline").records(market::Kind::Trade), "tapeline.trades");
 //! ```
 
+pub mod alert_log;
 pub mod archive;
 pub mod batch;
 pub mod cancel;

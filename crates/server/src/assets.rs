@@ -41,6 +41,8 @@ assets! {
     ("/js/proof.js", SCRIPT, "js/proof.js"),
     ("/js/pipeline.js", SCRIPT, "js/pipeline.js"),
     ("/js/alerts.js", SCRIPT, "js/alerts.js"),
+    ("/js/bar-alerts.js", SCRIPT, "js/bar-alerts.js"),
+    ("/js/silences.js", SCRIPT, "js/silences.js"),
     ("/js/forecasts.js", SCRIPT, "js/forecasts.js"),
     ("/vendor/lightweight-charts.js", SCRIPT, "vendor/lightweight-charts.js"),
     ("/vendor/LICENSE", TEXT, "vendor/LICENSE"),

@@ -36,6 +36,7 @@ mod query;
 pub mod settings;
 
 use hub::Hub;
+use ports::alert_log::AlertLog;
 use ports::store::Store;
 use ports::telemetry::Telemetry;
 use ports::topic::{Names, Topics};
@@ -44,7 +45,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-pub use api::alerts::AlertLog;
 pub use api::verify::{Proof, ProofLine, Verify};
 pub use settings::ServerSettings;
 
@@ -64,7 +64,7 @@ pub struct Engines {
     /// What `/metrics` and `/ready` tell, if they are served here.
     pub probe: Option<Arc<dyn monitor::Probe>>,
     /// The alerts that the configured rules fired; `None` without rules.
-    pub alerts: Option<AlertLog>,
+    pub alerts: Option<Arc<dyn AlertLog>>,
 }
 
 /// A running server.

@@ -193,6 +193,8 @@ pub(crate) enum AlertVerb {
     Replay(AlertReplayOptions),
     /// Show alerts that fired, and whether they were delivered
     History(AlertHistoryOptions),
+    /// Acknowledge alerts: record who has seen them
+    Ack(AlertAckOptions),
     /// Record alerts without sending them for a while; without --for, list the silences
     Silence(AlertSilenceOptions),
 }
@@ -241,6 +243,25 @@ pub(crate) struct AlertHistoryOptions {
 }
 
 #[derive(Debug, Clone, Args)]
+pub(crate) struct AlertAckOptions {
+    /// Keys of alerts, or their first digits, as printed by `alert history`
+    #[arg(value_name = "KEY", required_unless_present_any = ["rule", "symbol"], conflicts_with_all = ["rule", "symbol"])]
+    pub(crate) keys: Vec<String>,
+    /// All alerts of this rule
+    #[arg(long, value_name = "NAME")]
+    pub(crate) rule: Option<String>,
+    /// All alerts of this symbol
+    #[arg(long, value_name = "SYMBOL")]
+    pub(crate) symbol: Option<String>,
+    /// Your name [default: the user's login name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) by: Option<String>,
+    /// Note
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) note: String,
+}
+
+#[derive(Debug, Clone, Args)]
 pub(crate) struct AlertSilenceOptions {
     /// Name of a rule
     #[arg(long, value_name = "NAME", default_value = "*")]
@@ -254,6 +275,9 @@ pub(crate) struct AlertSilenceOptions {
     /// Reason
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) reason: String,
+    /// Your name [default: the user's login name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) by: Option<String>,
     /// End the silence with this number
     #[arg(long, value_name = "ID", conflicts_with = "for")]
     pub(crate) end: Option<i64>,

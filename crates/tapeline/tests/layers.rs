@@ -16,7 +16,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("simulator", &["market", "ports"]),
     ("notify", &["market", "ports", "aws"]),
     ("pipeline", &["market", "forecast", "ports", "columnar"]),
-    ("server", &["market", "ports"]),
+    ("server", &["market", "ports", "columnar"]),
     (
         "tapeline",
         &[

@@ -8,7 +8,7 @@
 
 mod sqlite;
 
-pub use sqlite::{Delivery, Silence, SqliteOutbox};
+pub use sqlite::{Delivery, SqliteOutbox};
 
 use crate::message::AlertMessage;
 use crate::notifier::{Notifier, NotifyError};

@@ -2,52 +2,11 @@
 //! in one transaction.
 
 use super::{OutboxCounts, OutboxStore, Pending};
+use crate::database::{self, text};
 use crate::message::AlertMessage;
 use market::alert::Alert;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::path::Path;
-
-const SCHEMA: &str = "
-CREATE TABLE IF NOT EXISTS alerts (
-    key TEXT PRIMARY KEY, event_time INTEGER NOT NULL, rule TEXT NOT NULL, symbol TEXT NOT NULL, json TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS alerts_by_time ON alerts (event_time);
-CREATE TABLE IF NOT EXISTS outbox (
-    id INTEGER PRIMARY KEY, key TEXT NOT NULL, channel TEXT NOT NULL, message TEXT NOT NULL,
-    state TEXT NOT NULL DEFAULT 'pending', begun INTEGER NOT NULL DEFAULT 0, ended INTEGER NOT NULL DEFAULT 0,
-    repeated INTEGER NOT NULL DEFAULT 0, due_ms INTEGER NOT NULL DEFAULT 0, sent_ms INTEGER, reason TEXT,
-    UNIQUE (key, channel)
-);
-CREATE INDEX IF NOT EXISTS outbox_pending ON outbox (channel, id) WHERE state = 'pending';
-CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS silences (
-    id INTEGER PRIMARY KEY, rule TEXT NOT NULL, symbol TEXT NOT NULL, until_ms INTEGER NOT NULL, reason TEXT NOT NULL
-);
-";
-
-/// A period in which alerts are not sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Silence {
-    /// Its number.
-    pub id: i64,
-    /// Name of a rule, or `*`.
-    pub rule: String,
-    /// A symbol, or `*`.
-    pub symbol: String,
-    /// End, Unix milliseconds.
-    pub until_ms: i64,
-    /// Reason.
-    pub reason: String,
-}
-
-impl Silence {
-    /// Whether it covers alerts of a rule for a symbol.
-    #[must_use]
-    pub fn covers(&self, rule: &str, symbol: &str) -> bool {
-        let matches = |pattern: &str, text: &str| pattern == "*" || pattern == text;
-        matches(&self.rule, rule) && matches(&self.symbol, symbol)
-    }
-}
 
 /// Delivery state of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,26 +29,13 @@ pub struct SqliteOutbox {
     most: u64,
 }
 
-fn text(error: rusqlite::Error) -> String {
-    // By value, as `map_err` passes it.
-    let problem = error.to_string();
-    drop(error);
-    problem
-}
-
 impl SqliteOutbox {
     /// Opens or creates a file for at most `most` undelivered messages.
     ///
     /// # Errors
     /// A SQLite error, with the path.
     pub fn open(path: &Path, most: u64) -> Result<Self, String> {
-        let fail = |error: rusqlite::Error| format!("alert outbox {}: {error}", path.display());
-        let connection = Connection::open(path).map_err(fail)?;
-        connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(fail)?;
-        connection
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
-            .and_then(|()| connection.execute_batch(SCHEMA))
-            .map_err(fail)?;
+        let connection = database::open(path)?;
         Ok(Self { connection, most })
     }
 
@@ -153,18 +99,6 @@ impl SqliteOutbox {
         self.connection.query_row(query, [name], |row| row.get(0)).optional().map_err(text)
     }
 
-    /// Alerts of a span of event time (nanoseconds, end exclusive), oldest first.
-    ///
-    /// # Errors
-    /// A SQLite error.
-    pub fn history(&self, from: i64, to: i64) -> Result<Vec<Alert>, String> {
-        let query =
-            "SELECT json FROM alerts WHERE event_time >= ? AND event_time < ? ORDER BY event_time, key";
-        let mut statement = self.connection.prepare_cached(query).map_err(text)?;
-        let rows = statement.query_map([from, to], |row| row.get::<_, String>(0)).map_err(text)?;
-        rows.map(|row| serde_json::from_str(&row.map_err(text)?).map_err(|error| error.to_string())).collect()
-    }
-
     /// Delivery state of an alert's messages, by channel.
     ///
     /// # Errors
@@ -188,39 +122,6 @@ impl SqliteOutbox {
         let query = "SELECT COUNT(*) FROM outbox WHERE channel = ? AND state = 'pending'";
         let count = self.connection.query_row(query, [channel], |row| row.get::<_, i64>(0));
         count.map(i64::unsigned_abs).map_err(text)
-    }
-
-    /// Adds a silence; returns its number.
-    ///
-    /// # Errors
-    /// A SQLite error.
-    pub fn silence(&mut self, rule: &str, symbol: &str, until_ms: i64, reason: &str) -> Result<i64, String> {
-        let insert = "INSERT INTO silences (rule, symbol, until_ms, reason) VALUES (?, ?, ?, ?)";
-        self.connection.execute(insert, params![rule, symbol, until_ms, reason]).map_err(text)?;
-        Ok(self.connection.last_insert_rowid())
-    }
-
-    /// Ends a silence; returns whether it existed.
-    ///
-    /// # Errors
-    /// A SQLite error.
-    pub fn unsilence(&mut self, id: i64) -> Result<bool, String> {
-        self.connection.execute("DELETE FROM silences WHERE id = ?", [id]).map(|gone| gone > 0).map_err(text)
-    }
-
-    /// Active silences.
-    ///
-    /// # Errors
-    /// A SQLite error.
-    pub fn silences(&self, now_ms: i64) -> Result<Vec<Silence>, String> {
-        let query = "SELECT id, rule, symbol, until_ms, reason FROM silences WHERE until_ms > ? ORDER BY id";
-        let mut statement = self.connection.prepare_cached(query).map_err(text)?;
-        let read = |row: &Row<'_>| {
-            let (id, rule, symbol) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            Ok(Silence { id, rule, symbol, until_ms: row.get(3)?, reason: row.get(4)? })
-        };
-        let rows = statement.query_map([now_ms], read).map_err(text)?;
-        rows.collect::<Result<_, _>>().map_err(text)
     }
 
     fn change(&self, statement: &str, values: &[&dyn rusqlite::ToSql]) -> Result<(), String> {

@@ -25,3 +25,4 @@ async function request(path, params, options) {
 
 export const get = (path, params = {}, signal = undefined) => request(path, params, { signal });
 export const post = (path, params = {}) => request(path, params, { method: "POST" });
+export const remove = (path) => request(path, {}, { method: "DELETE" });

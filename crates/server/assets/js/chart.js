@@ -45,6 +45,7 @@ class Shading {
 export class Chart {
   #lines = new Map();
   #gaps = [];
+  #alerts = new Map();
 
   /** `bars` returns the data; `handlers` are `hover(bar)`, `pick(bar)` and `older()`. */
   constructor(element, bars, handlers) {
@@ -169,6 +170,12 @@ export class Chart {
     this.#mark();
   }
 
+  /** Shows alerts: lists of alerts by the time of their bar. */
+  setAlerts(alerts) {
+    this.#alerts = alerts;
+    this.#mark();
+  }
+
   #mark() {
     const bars = this.bars();
     const marks = [];
@@ -180,6 +187,10 @@ export class Chart {
       const bar = bars.list[Math.min(bars.find(gap.from), bars.list.length - 1)];
       if (!bar || gap.to < bars.list[0].time || gap.from > bars.last.time) continue;
       marks.push({ time: bar.time, position: "aboveBar", shape: "arrowDown", color: colour(gap.open ? "down" : "muted"), text: gap.open ? "gap, open" : "gap, filled" });
+    }
+    for (const [time, alerts] of this.#alerts) {
+      const open = alerts.filter((alert) => !alert.acknowledged_by).length;
+      marks.push({ time, position: "belowBar", shape: "arrowUp", color: colour(open ? "alert" : "muted"), size: 1, text: alerts.length > 1 ? String(alerts.length) : "", id: `alert-${time}` });
     }
     marks.sort((a, b) => a.time - b.time);
     this.markers.setMarkers(marks.slice(-MARKS));

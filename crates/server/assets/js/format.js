@@ -85,6 +85,12 @@ export function zoneName(text, zone) {
   return parts.find((part) => part.type === "timeZoneName")?.value ?? zone;
 }
 
+/** A wall-clock time in the browser's zone: `2026-11-27 08:15:00 CET`. */
+export function wall(text) {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  return `${isoDate(text, zone)} ${clock(text, zone)} ${zoneName(text, zone)}`;
+}
+
 const offsets = new Map();
 
 /** Seconds to add to UTC to read the zone's clock, looked up once a quarter of an hour. */

@@ -4,11 +4,12 @@ import { get } from "/js/api.js";
 import { Chart } from "/js/chart.js";
 import { Bars, MOST } from "/js/chart-data.js";
 import { keyboard } from "/js/cursor.js";
+import { BarAlerts } from "/js/bar-alerts.js";
 import { announce, h, notice, table } from "/js/dom.js";
 import { grouped, offset, price, short, signed, stamp, zoneName } from "/js/format.js";
 import { indicators } from "/js/indicators.js";
 import { live } from "/js/live.js";
-import { go, replace } from "/js/route.js";
+import { go, link, replace } from "/js/route.js";
 import { Tape } from "/js/tape.js";
 import { Watchlist } from "/js/watchlist.js";
 
@@ -37,8 +38,9 @@ export class Market {
     root.replaceChildren(h("h1", { class: "visually-hidden" }, "Market"), h("div", { class: "market" }, this.watchlist.element, this.#panel(), this.tape.element));
     this.chart = new Chart(this.canvas, () => this.bars, { hover: (bar) => this.#legend(bar), pick: (bar) => bar && this.#explain(bar), older: () => this.#older() });
     for (const name of this.shown) this.chart.indicator(name, true);
-    keyboard(this.surface, { chart: () => this.chart, bars: () => this.bars, when: (text) => stamp(text, this.zone), show: (bar) => this.#legend(bar), pick: (bar) => this.#explain(bar) });
+    keyboard(this.surface, { chart: () => this.chart, bars: () => this.bars, notes: (bar) => this.alerts.sentence(bar), when: (text) => stamp(text, this.zone), show: (bar) => this.#legend(bar), pick: (bar) => this.#explain(bar) });
     const signal = this.#stopped.signal;
+    this.alerts = new BarAlerts(signal, () => this.#showAlerts());
     live.addEventListener("frame", (event) => this.#frame(event.detail), { signal });
     live.addEventListener("refetch", () => this.#soon(), { signal });
     this.#load();
@@ -78,6 +80,7 @@ export class Market {
       h("p", { class: "visually-hidden", id: "chart-help" }, "Left and right arrow move from bar to bar, Home and End to the ends, Page Up and Page Down in steps, plus and minus zoom, Enter explains the bar. The same bars are in a table below."),
       h("div", { class: "chart-foot" }, session, zone, this.zoneNote,
         h("span", {}, h("span", { class: "key session" }), "outside regular hours"), h("span", {}, h("span", { class: "key restated" }), "restated"), h("span", {}, h("span", { class: "key missing" }), "incomplete, gap"),
+        h("a", { href: link("alerts"), id: "alert-key" }, h("span", { class: "key alert" }), "alert"),
         h("button", { type: "button", click: () => this.chart.toEnd() }, "Newest"), this.rows));
   }
 
@@ -175,6 +178,7 @@ export class Market {
     this.gaps = new Map(gaps.map((gap) => [gap.id, gap]));
     this.chart.setAll();
     this.#showGaps();
+    this.alerts.follow(this.symbol, this.bars);
     if (!same) this.chart.showLast(this.canvas.clientWidth < 600 ? 60 : 140);
     this.filled = this.#key();
     this.tape.reset(trades, this.zone);
@@ -221,7 +225,10 @@ export class Market {
       if (bars !== this.bars) return;
       if (bars.prepend(rows.reverse())) this.#noOlder = next === null;
       else this.#noOlder = false;
-      if (rows.length) this.chart.setAll();
+      if (rows.length) {
+        this.chart.setAll();
+        this.#showAlerts();
+      }
     } catch (problem) {
       if (problem.name !== "AbortError") announce(`Older bars could not be loaded: ${problem.message}`);
       this.#noOlder = false;
@@ -248,12 +255,15 @@ export class Market {
     }
     if (data.trades) this.tape.take(data.trades.filter(mine), data.skipped?.[0] ?? 0);
     let last = false;
+    let appended = false;
     for (const row of bars) {
       const change = this.bars.take(row);
+      appended ||= change === "append";
       this.chart.update(change, this.#barOf(row));
       last = true;
     }
     if (!last) return;
+    if (appended) this.chart.setAlerts(this.alerts.byBar());
     if (this.bars.list.length) this.#message(null);
     if (!this.hovered) this.#legend(null);
     const now = performance.now();
@@ -278,6 +288,12 @@ export class Market {
     this.chart.setGaps([...this.gaps.values()].map((gap) => ({ from: clock(gap.from), to: clock(gap.to, Infinity), open: gap.state === "open" })));
   }
 
+  #showAlerts() {
+    this.chart?.setAlerts(this.alerts.byBar());
+    if (!this.hovered) this.#legend(null);
+    this.#table();
+  }
+
   #headline() {
     const row = this.watchlist.data(this.symbol);
     if (!row) return;
@@ -298,6 +314,7 @@ export class Market {
       shown.forming ? h("span", { class: "badge" }, "forming") : row.final ? h("span", { class: "badge good" }, "final") : h("span", { class: "badge" }, "closed"),
       row.revision > 0 ? h("span", { class: "badge warn" }, `restated ${row.revision}×`) : null,
       row.complete === false ? h("span", { class: "badge bad" }, "incomplete") : null,
+      ...this.alerts.of(shown).slice(0, 3).map((alert) => h("span", { class: "badge warn" }, alert.message)),
     ];
     this.legend.replaceChildren(part("", stamp(row.start, this.zone)), part("O", price(row.open)), part("H", price(row.high)), part("L", price(row.low)), part("C", price(row.close)), part("V", short(row.volume)), row.vwap ? part("VWAP", price(Number(row.vwap).toFixed(4))) : "", ...badges.filter(Boolean));
     this.#headline();
@@ -311,6 +328,7 @@ export class Market {
       { title: "Volume", num: true, cell: (bar) => grouped(bar.row.volume) },
       { title: "Trades", num: true, cell: (bar) => grouped(bar.row.trades) },
       { title: "State", cell: (bar) => [bar.forming ? "forming" : bar.row.final ? "final" : "closed", bar.row.revision > 0 ? `restated ${bar.row.revision}×` : "", bar.row.complete === false ? "incomplete" : ""].filter(Boolean).join(", ") },
+      { title: "Alerts", class: "wrap", cell: (bar) => h("span", {}, this.alerts.of(bar).map((alert) => h("a", { class: "alert", href: link("alerts", { symbol: this.symbol }) }, alert.message))) },
     ];
     const rows = this.bars.list.slice(-TABLE).reverse();
     this.tableBody.replaceChildren(table(columns, rows, { caption: `Last ${rows.length} bars, as loaded` }));

@@ -3,13 +3,15 @@
 use super::App;
 use crate::http::params::{self, Params};
 use crate::http::problem::Problem;
-use crate::http::reply::{Answer, Format, List, list};
+use crate::http::reply::Answer;
+use crate::http::rows::{self, RowFormat, Rows};
 use crate::query;
 use crate::query::page::Cursor;
-use crate::query::range::{self, BarQuery, Order, Range, Session, in_zone};
+use crate::query::range::{self, BarQuery, BarScanner, Order, Range, Session, in_zone};
 use crate::settings::ServerSettings;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use columnar::columns;
 use market::Kind;
 use market::adjust::{Adjust, Factors};
 use market::bar::Bar;
@@ -88,20 +90,19 @@ pub(crate) struct BarParams {
     cursor: Option<String>,
     /// Time zone of `start` in the reply; UTC if absent.
     tz: Option<String>,
-    /// Format of the list.
-    #[serde(default)]
-    format: Format,
+    /// Format of the rows; the header `Accept` decides if it is absent.
+    format: Option<RowFormat>,
 }
 
 /// Bars of a symbol.
 #[utoipa::path(get, path = "/api/v1/bars", params(BarParams), tag = "market",
-    responses((status = 200, description = "Bars in order of their start"), (status = 400, body = Problem)))]
+    responses((status = 200, description = "Bars in order of their start; `format` or `Accept` chooses JSON, CSV, Arrow IPC (`application/vnd.apache.arrow.stream`) or Parquet (`application/vnd.apache.parquet`)"), (status = 400, body = Problem)))]
 pub(crate) async fn bars(
     State(app): State<App>,
     headers: HeaderMap,
     Params(params): Params<BarParams>,
 ) -> Answer {
-    let (kind, columns) = match params.of {
+    let (kind, names) = match params.of {
         Of::Trades => (Kind::Trade, TRADES.to_vec()),
         Of::Quotes => (Kind::Quote, QUOTES.to_vec()),
     };
@@ -128,12 +129,14 @@ pub(crate) async fn bars(
         end: Instant::now(),
     };
     let settings = std::sync::Arc::clone(&app.settings);
+    let format = RowFormat::requested(params.format, &headers);
+    let binary = format.binary(zone.as_deref())?;
     let (rows, next) = query::run(&app, move |store, end| {
         range.end = end;
         let factors = adjustment.factors(&query.symbol)?;
         let mut stored = range::stored_bars(store, &query);
         let mut rebuilt = rebuild.as_ref().map(|rebuild| rebuild.scanner(store, &query, end));
-        range::bars(&settings, &query, &range, &mut |from, to, sink| {
+        let scan: BarScanner<'_> = &mut |from, to, sink| {
             let mut adjusted = |mut bar: Bar| {
                 factors.apply(&settings, &mut bar);
                 sink(bar)
@@ -142,14 +145,24 @@ pub(crate) async fn bars(
                 Some(rebuilt) => rebuilt(from, to, &mut adjusted),
                 None => stored(from, to, &mut adjusted),
             }
-        })
+        };
+        if let Some(binary) = binary {
+            let (rows, next) = range::bars(&settings, &query, &range, scan, &mut |bar, _| bar)?;
+            let interval = query.interval.to_string();
+            let body = binary.encode(columns::of_bars(kind), &rows, |row, values| {
+                columns::bar(&row.value, &interval, values);
+            })?;
+            return Ok((Rows::Encoded(body), next));
+        }
+        let (rows, next) = range::bars(&settings, &query, &range, scan, &mut range::bar_object)?;
+        let mut rows: Vec<_> = rows.into_iter().map(|row| row.value).collect();
+        if let Some(zone) = zone {
+            in_zone(&mut rows, &zone, &["start"]);
+        }
+        Ok((Rows::Objects(rows), next))
     })
     .await?;
-    let mut rows: Vec<_> = rows.into_iter().map(|row| row.value).collect();
-    if let Some(zone) = zone {
-        in_zone(&mut rows, &zone, &["start"]);
-    }
-    Ok(list(&headers, params.format, &List { columns, rows, next }))
+    Ok(rows::reply(&headers, format, names, rows, next))
 }
 
 /// An interval; one minute if absent.

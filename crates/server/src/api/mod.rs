@@ -19,7 +19,7 @@ use crate::hub::Hub;
 use crate::settings::ServerSettings;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use ports::CancelToken;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -79,6 +79,9 @@ pub(crate) fn routes() -> Router<App> {
         .route("/api/v1/quotes", get(records::quotes))
         .route("/api/v1/bars", get(bars::bars))
         .route("/api/v1/alerts", get(alerts::alerts))
+        .route("/api/v1/alerts/acknowledge", post(alerts::acknowledge))
+        .route("/api/v1/alerts/silences", get(alerts::silences).post(alerts::silence))
+        .route("/api/v1/alerts/silences/{id}", delete(alerts::end_silence))
         .route("/api/v1/forecasts", get(forecasts::forecasts))
         .route("/api/v1/forecasts/record", get(forecasts::record))
         .route("/api/v1/forecasts/series", get(forecasts::series))

@@ -3,6 +3,7 @@
 use super::{alerts, bars, explain, forecasts, ledger, pipeline, push, records, stream, symbols, verify};
 use crate::http::problem::Problem;
 use crate::http::reply::{Answer, Format, tagged};
+use crate::http::rows::RowFormat;
 use crate::query::range::{Order, Session};
 use axum::http::HeaderMap;
 use utoipa::OpenApi;
@@ -11,13 +12,14 @@ use utoipa::OpenApi;
 #[openapi(
     info(title = "Tapeline", version = "1", description = "Market data from the pipeline's own store and topics. \
         Decimals are strings, exact to the last digit; times are RFC 3339 in UTC unless `tz` says otherwise. \
-        Lists are JSON or CSV; `next` is the cursor of the next page. Errors are RFC 9457 problem details."),
+        Lists are JSON or CSV, trades, quotes and bars also Arrow IPC and Parquet; `next` is the cursor of the next page. Errors are RFC 9457 problem details."),
     paths(
-        symbols::symbols, records::trades, records::quotes, bars::bars, alerts::alerts, forecasts::forecasts,
+        symbols::symbols, records::trades, records::quotes, bars::bars, alerts::alerts, alerts::acknowledge,
+        alerts::silences, alerts::silence, alerts::end_silence, forecasts::forecasts,
         forecasts::record, forecasts::series, explain::explain, ledger::gaps, ledger::dead_letters, verify::result,
         verify::start, pipeline::pipeline, pipeline::health, push::push, stream::stream,
     ),
-    components(schemas(Problem, Format, Order, Session, bars::Of)),
+    components(schemas(Problem, Format, RowFormat, Order, Session, bars::Of)),
     tags(
         (name = "market", description = "Symbols, trades, quotes, bars, live stream"),
         (name = "proof", description = "Comparison of source, topic and store; gaps; dead letters"),

@@ -3,14 +3,16 @@
 use super::App;
 use crate::http::params::{self, Params};
 use crate::http::problem::Problem;
-use crate::http::reply::{Answer, Format, List, list};
+use crate::http::reply::Answer;
+use crate::http::rows::{self, RowFormat, Rows};
 use crate::hub::json;
 use crate::query;
 use crate::query::page::Cursor;
 use crate::query::range::{self, Order, Range, in_zone};
 use axum::extract::State;
 use axum::http::HeaderMap;
-use market::Kind;
+use columnar::columns;
+use market::{Kind, Record};
 use serde::Deserialize;
 use std::time::Instant;
 use utoipa::IntoParams;
@@ -36,14 +38,13 @@ pub(crate) struct RecordParams {
     cursor: Option<String>,
     /// Time zone of times in the reply, for example `America/New_York`; UTC if absent.
     tz: Option<String>,
-    /// Format of the list.
-    #[serde(default)]
-    format: Format,
+    /// Format of the rows; the header `Accept` decides if it is absent.
+    format: Option<RowFormat>,
 }
 
 /// Trades of a symbol.
 #[utoipa::path(get, path = "/api/v1/trades", params(RecordParams), tag = "market",
-    responses((status = 200, description = "Trades in order of event time"), (status = 400, body = Problem)))]
+    responses((status = 200, description = "Trades in order of event time; `format` or `Accept` chooses JSON, CSV, Arrow IPC (`application/vnd.apache.arrow.stream`) or Parquet (`application/vnd.apache.parquet`)"), (status = 400, body = Problem)))]
 pub(crate) async fn trades(
     State(app): State<App>,
     headers: HeaderMap,
@@ -54,7 +55,7 @@ pub(crate) async fn trades(
 
 /// Quotes of a symbol.
 #[utoipa::path(get, path = "/api/v1/quotes", params(RecordParams), tag = "market",
-    responses((status = 200, description = "Quotes in order of event time"), (status = 400, body = Problem)))]
+    responses((status = 200, description = "Quotes in order of event time; `format` or `Accept` chooses JSON, CSV, Arrow IPC (`application/vnd.apache.arrow.stream`) or Parquet (`application/vnd.apache.parquet`)"), (status = 400, body = Problem)))]
 pub(crate) async fn quotes(
     State(app): State<App>,
     headers: HeaderMap,
@@ -78,14 +79,28 @@ async fn records(app: &App, headers: &HeaderMap, kind: Kind, params: RecordParam
         deadline: limits.query_deadline,
         end: Instant::now(),
     };
+    let format = RowFormat::requested(params.format, headers);
+    let binary = format.binary(zone.as_deref())?;
     let (rows, next) = query::run(app, move |store, end| {
         range.end = end;
-        range::records(store, kind, &symbol, params.feed.as_deref(), &range)
+        let feed = params.feed.as_deref();
+        if let Some(binary) = binary {
+            let owned = &mut |record: &Record<&str>| record.map(str::to_owned);
+            let (rows, next) = range::records(store, kind, &symbol, feed, &range, owned)?;
+            let body = binary.encode(columns::of_records(kind), &rows, |row, values| {
+                columns::record(&row.value.as_str(), values);
+            })?;
+            return Ok((Rows::Encoded(body), next));
+        }
+        let mut scratch = Vec::new();
+        let object = &mut |record: &Record<&str>| json::record(record, &mut scratch);
+        let (rows, next) = range::records(store, kind, &symbol, feed, &range, object)?;
+        let mut rows: Vec<_> = rows.into_iter().map(|row| row.value).collect();
+        if let Some(zone) = zone {
+            in_zone(&mut rows, &zone, &["ts", "recv_ts"]);
+        }
+        Ok((Rows::Objects(rows), next))
     })
     .await?;
-    let mut rows: Vec<_> = rows.into_iter().map(|row| row.value).collect();
-    if let Some(zone) = zone {
-        in_zone(&mut rows, &zone, &["ts", "recv_ts"]);
-    }
-    Ok(list(headers, params.format, &List { columns: json::columns(kind).to_vec(), rows, next }))
+    Ok(rows::reply(headers, format, json::columns(kind).to_vec(), rows, next))
 }

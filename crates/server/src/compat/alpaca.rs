@@ -6,15 +6,16 @@ use crate::api::App;
 use crate::http::params::{self, Params};
 use crate::http::problem::Problem;
 use crate::http::reply::{Answer, tagged};
+use crate::hub::json;
 use crate::query;
-use crate::query::page::{Cursor, Row};
-use crate::query::range::{self, BarQuery, Order, Range, Session};
+use crate::query::page::Cursor;
+use crate::query::range::{self, BarQuery, Order, Page, Range, Session};
 use axum::Router;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::routing::get;
-use market::Kind;
 use market::interval::Interval;
+use market::{Kind, Record};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -157,16 +158,21 @@ async fn rows(
     what: What,
     symbol: &str,
     mut range: Range,
-) -> Result<(Vec<Row>, Option<String>), Problem> {
+) -> Result<Page<Map<String, Value>>, Problem> {
     let (symbol, settings) = (symbol.to_owned(), std::sync::Arc::clone(&app.settings));
     query::run(app, move |store, end| {
         range.end = end;
         match what {
-            What::Records(kind) => range::records(store, kind, &symbol, None, &range),
+            What::Records(kind) => {
+                let mut scratch = Vec::new();
+                let object = &mut |record: &Record<&str>| json::record(record, &mut scratch);
+                range::records(store, kind, &symbol, None, &range, object)
+            }
             What::Bars(interval) => {
                 let query =
                     BarQuery { kind: Kind::Trade, symbol, interval, feed: None, session: Session::All };
-                range::bars(&settings, &query, &range, &mut range::stored_bars(store, &query))
+                let scan = &mut range::stored_bars(store, &query);
+                range::bars(&settings, &query, &range, scan, &mut range::bar_object)
             }
         }
     })

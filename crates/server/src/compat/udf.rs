@@ -169,7 +169,8 @@ async fn history(
     let settings = std::sync::Arc::clone(&app.settings);
     let (rows, _) = query::run(&app, move |store, end| {
         range.end = end;
-        range::bars(&settings, &query, &range, &mut range::stored_bars(store, &query))
+        let scan = &mut range::stored_bars(store, &query);
+        range::bars(&settings, &query, &range, scan, &mut range::bar_object)
     })
     .await?;
     if rows.is_empty() {

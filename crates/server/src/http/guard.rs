@@ -136,10 +136,22 @@ pub(crate) fn credentials(headers: &HeaderMap) -> Option<String> {
         return Some(value.trim().to_owned());
     }
     if scheme.eq_ignore_ascii_case("basic") {
-        let decoded = String::from_utf8(base64(value.trim())?).ok()?;
-        return decoded.split_once(':').map(|(_, password)| password.to_owned());
+        return basic(value).map(|(_, password)| password);
     }
     None
+}
+
+/// User name and password of basic authentication.
+fn basic(value: &str) -> Option<(String, String)> {
+    let decoded = String::from_utf8(base64(value.trim())?).ok()?;
+    decoded.split_once(':').map(|(user, password)| (user.to_owned(), password.to_owned()))
+}
+
+/// The user name that a person entered with the token; it identifies nobody, because all share the token.
+pub(crate) fn user(headers: &HeaderMap) -> Option<String> {
+    let (scheme, value) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let user = scheme.eq_ignore_ascii_case("basic").then(|| basic(value)).flatten()?.0;
+    (!user.is_empty()).then_some(user)
 }
 
 /// RFC 4648 section 4.

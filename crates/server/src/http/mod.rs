@@ -5,6 +5,7 @@ pub(crate) mod listen;
 pub(crate) mod params;
 pub(crate) mod problem;
 pub(crate) mod reply;
+pub(crate) mod rows;
 mod write_timeout;
 
 use crate::api::{self, App};
@@ -13,6 +14,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, Uri};
 use problem::Problem;
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 
 /// Bytes of a request's body, except where readings are pushed: no other route reads one.
 const BODY: usize = 4 << 10;
@@ -28,7 +30,10 @@ pub(crate) fn router(app: App) -> Router {
         .fallback(missing)
         .method_not_allowed_fallback(method)
         .layer(DefaultBodyLimit::max(BODY))
-        .layer(CompressionLayer::new())
+        .layer(CompressionLayer::new().compress_when(
+            // Parquet is compressed already.
+            DefaultPredicate::new().and(NotForContentType::const_new(rows::PARQUET)),
+        ))
         .layer(axum::middleware::from_fn_with_state(app.clone(), guard::guard))
         .with_state(app)
 }

@@ -5,20 +5,19 @@
 
 use crate::http::problem::Problem;
 use axum::http::StatusCode;
-use serde_json::{Map, Value};
 
 /// Maximum number of rows with one time.
 const SAME_INSTANT: usize = 100_000;
 
 /// A row and its sort key.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Row {
+pub(crate) struct Row<T> {
     /// Time, nanoseconds.
     pub(crate) ts: i64,
     /// Distinguishes rows of one time.
     pub(crate) identity: String,
-    /// The object to show.
-    pub(crate) value: Map<String, Value>,
+    /// What is shown of it.
+    pub(crate) value: T,
 }
 
 /// End of a page.
@@ -38,29 +37,29 @@ impl Cursor {
         cursor.map(Some).ok_or_else(fail)
     }
 
-    fn of(row: &Row) -> String {
+    fn of<T>(row: &Row<T>) -> String {
         format!("{}~{}", row.ts, row.identity)
     }
 }
 
-fn key(row: &Row) -> (i64, &str) {
+fn key<T>(row: &Row<T>) -> (i64, &str) {
     (row.ts, &row.identity)
 }
 
 /// The first rows of a scan in ascending time order.
-pub(crate) struct Ascending {
+pub(crate) struct Ascending<T> {
     limit: usize,
     after: Option<Cursor>,
-    rows: Vec<Row>,
+    rows: Vec<Row<T>>,
 }
 
-impl Ascending {
+impl<T> Ascending<T> {
     pub(crate) fn new(limit: usize, after: Option<Cursor>) -> Self {
         Self { limit, after, rows: Vec::new() }
     }
 
     /// Adds a row; returns false once no later row can be on the page.
-    pub(crate) fn push(&mut self, row: Row) -> Result<bool, Problem> {
+    pub(crate) fn push(&mut self, row: Row<T>) -> Result<bool, Problem> {
         if self.after.as_ref().is_some_and(|after| key(&row) <= (after.ts, after.identity.as_str())) {
             return Ok(true);
         }
@@ -76,7 +75,7 @@ impl Ascending {
         Ok(true)
     }
 
-    pub(crate) fn finish(mut self) -> (Vec<Row>, Option<String>) {
+    pub(crate) fn finish(mut self) -> (Vec<Row<T>>, Option<String>) {
         self.rows.sort_by(|a, b| key(a).cmp(&key(b)));
         let more = self.rows.len() > self.limit;
         self.rows.truncate(self.limit);
@@ -86,18 +85,18 @@ impl Ascending {
 }
 
 /// The last rows of several scans, each over an earlier range; newest first.
-pub(crate) struct Descending {
+pub(crate) struct Descending<T> {
     limit: usize,
     before: Option<Cursor>,
-    rows: Vec<Row>,
+    rows: Vec<Row<T>>,
 }
 
-impl Descending {
+impl<T> Descending<T> {
     pub(crate) fn new(limit: usize, before: Option<Cursor>) -> Self {
         Self { limit, before, rows: Vec::new() }
     }
 
-    pub(crate) fn push(&mut self, row: Row) {
+    pub(crate) fn push(&mut self, row: Row<T>) {
         if self.before.as_ref().is_some_and(|before| key(&row) >= (before.ts, before.identity.as_str())) {
             return;
         }
@@ -119,7 +118,7 @@ impl Descending {
     }
 
     /// The page; `more` if earlier ranges were not read.
-    pub(crate) fn finish(mut self, more: bool) -> (Vec<Row>, Option<String>) {
+    pub(crate) fn finish(mut self, more: bool) -> (Vec<Row<T>>, Option<String>) {
         self.trim();
         let more = more || self.rows.len() > self.limit;
         self.rows.truncate(self.limit);
@@ -132,12 +131,12 @@ impl Descending {
 mod tests {
     use super::*;
 
-    fn row(ts: i64, identity: &str) -> Row {
-        Row { ts, identity: identity.to_owned(), value: Map::new() }
+    fn row(ts: i64, identity: &str) -> Row<()> {
+        Row { ts, identity: identity.to_owned(), value: () }
     }
 
     /// Rows of a few times, many equal, not in order of identity.
-    fn rows() -> Vec<Row> {
+    fn rows() -> Vec<Row<()>> {
         let names = ["c", "a", "e", "b", "d"];
         (0..7).flat_map(|ts| names.iter().map(move |name| row(ts, name))).collect()
     }

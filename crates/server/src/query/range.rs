@@ -10,7 +10,7 @@ use crate::settings::ServerSettings;
 use market::bar::Bar;
 use market::codec::bar::to_json;
 use market::interval::{Interval, SECOND};
-use market::{Kind, UnixNanos};
+use market::{Kind, Record, UnixNanos};
 use ports::store::{BarScan, Scan, Store};
 use serde_json::{Map, Value};
 use std::ops::ControlFlow;
@@ -52,17 +52,14 @@ pub(crate) struct Range {
 }
 
 /// Callback for each row; false ends the scan.
-type Push<'a> = &'a mut dyn FnMut(Row) -> bool;
+type Push<'a, T> = &'a mut dyn FnMut(Row<T>) -> bool;
 /// Scans [from, to).
-type ScanRange<'a> = &'a mut dyn FnMut(i64, i64, Push<'_>) -> Result<(), Problem>;
+type ScanRange<'a, T> = &'a mut dyn FnMut(i64, i64, Push<'_, T>) -> Result<(), Problem>;
+/// Rows, and the cursor of the next page.
+pub(crate) type Page<T> = (Vec<Row<T>>, Option<String>);
 
 /// One page of a range.
-fn page(
-    range: &Range,
-    first: i64,
-    back: i64,
-    scan: ScanRange<'_>,
-) -> Result<(Vec<Row>, Option<String>), Problem> {
+fn page<T>(range: &Range, first: i64, back: i64, scan: ScanRange<'_, T>) -> Result<Page<T>, Problem> {
     let mut rows = 0_u64;
     let mut late = false;
     let end = range.end;
@@ -119,15 +116,15 @@ fn page(
     Ok(page.finish(false))
 }
 
-/// A page of trades or quotes.
-pub(crate) fn records(
+/// A page of trades or quotes; `shown` makes what is shown of each.
+pub(crate) fn records<T>(
     store: &dyn Store,
     kind: Kind,
     symbol: &str,
     feed: Option<&str>,
     range: &Range,
-) -> Result<(Vec<Row>, Option<String>), Problem> {
-    let mut scratch = Vec::new();
+    shown: &mut dyn FnMut(&Record<&str>) -> T,
+) -> Result<Page<T>, Problem> {
     page(range, SECOND, RECORDS_BACK, &mut |from, to, push| {
         let scan = Scan {
             kind,
@@ -141,7 +138,7 @@ pub(crate) fn records(
                 return ControlFlow::Continue(());
             }
             let (ts, identity) = (record.ts().0, json::identity(record));
-            if push(Row { ts, identity, value: json::record(record, &mut scratch) }) {
+            if push(Row { ts, identity, value: shown(record) }) {
                 ControlFlow::Continue(())
             } else {
                 ControlFlow::Break(())
@@ -198,30 +195,37 @@ impl BarQuery {
     }
 }
 
-/// A bar as a row.
-pub(crate) fn bar_row(bar: &Bar, session: &'static str) -> Row {
-    let mut value = to_json(bar);
+/// A bar as an object.
+pub(crate) fn bar_object(bar: Bar, session: &'static str) -> Map<String, Value> {
+    // By value, as `bars` passes it.
+    let mut value = to_json(&bar);
+    drop(bar);
     value.insert("session".to_owned(), session.into());
-    Row { ts: bar.start.0, identity: bar.feed.clone(), value }
+    value
 }
 
 /// Source of bars: the store, or a rebuild from the store's trades.
 pub(crate) type BarScanner<'a> =
     &'a mut dyn FnMut(i64, i64, &mut dyn FnMut(Bar) -> ControlFlow<()>) -> Result<(), Problem>;
 
-/// A page of bars.
-pub(crate) fn bars(
+/// A page of bars; `shown` makes what is shown of each, given the part of the session in which it starts.
+pub(crate) fn bars<T>(
     settings: &ServerSettings,
     query: &BarQuery,
     range: &Range,
     scan: BarScanner<'_>,
-) -> Result<(Vec<Row>, Option<String>), Problem> {
+    shown: &mut dyn FnMut(Bar, &'static str) -> T,
+) -> Result<Page<T>, Problem> {
     let back = query.width(BARS_BACK).max(10 * DAY);
     let first = query.width(i64::try_from(range.limit).unwrap_or(1).saturating_add(1));
     page(range, first, back, &mut |from, to, push| {
         scan(from, to, &mut |bar| {
             let (show, session) = query.session(settings, &bar);
-            if !show || push(bar_row(&bar, session)) {
+            if !show {
+                return ControlFlow::Continue(());
+            }
+            let (ts, identity) = (bar.start.0, bar.feed.clone());
+            if push(Row { ts, identity, value: shown(bar, session) }) {
                 ControlFlow::Continue(())
             } else {
                 ControlFlow::Break(())

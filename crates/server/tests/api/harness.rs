@@ -2,11 +2,11 @@
 
 use adapters::store::sqlite::SqliteStore;
 use adapters::topic::sqlite::SqliteTopics;
-use market::UnixNanos;
-use market::alert::Alert;
 use market::bar::{AggregatorSettings as Bars, Feed};
 use market::calendar::Calendar;
 use market::policy::Policy;
+use notify::alert_log::AlertLogFile;
+use notify::outbox::{OutboxStore, SqliteOutbox};
 use ports::CancelToken;
 use ports::batch::{Batch, Partition};
 use ports::store::Store;
@@ -15,6 +15,7 @@ use serde_json::Value;
 use server::{Engines, Server, ServerSettings};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -25,7 +26,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const OPEN: i64 = 1_381_239_000_000_000_000;
 
 pub(crate) struct Fixture {
-    _dir: TempDir,
+    dir: TempDir,
     pub(crate) topics: Arc<SqliteTopics>,
     pub(crate) store: Arc<SqliteStore>,
     pub(crate) names: Names,
@@ -81,8 +82,8 @@ impl Reply {
     }
 }
 
-/// A drop of SPY, and a second later a spike of IBM.
-fn alerts(range: std::ops::Range<UnixNanos>) -> ports::Result<Vec<Alert>> {
+/// Logs a drop of SPY, and a second later a spike of IBM.
+fn log_alerts(file: &Path) {
     let alert = |symbol: &str, kind: &str, event_time: i64| {
         serde_json::json!({
             "key": format!("key-{symbol}"), "rule": "move", "kind": kind, "feed": "f", "symbol": symbol,
@@ -90,9 +91,10 @@ fn alerts(range: std::ops::Range<UnixNanos>) -> ports::Result<Vec<Alert>> {
             "message": format!("{symbol} moved"),
         })
     };
-    let all = [alert("SPY", "drop", OPEN), alert("IBM", "spike", OPEN + 1_000_000_000)];
-    let all = all.map(|alert| serde_json::from_value::<Alert>(alert).unwrap());
-    Ok(all.into_iter().filter(|alert| range.contains(&alert.ts())).collect())
+    let mut outbox = SqliteOutbox::open(file, 10).unwrap();
+    for alert in [alert("SPY", "drop", OPEN), alert("IBM", "spike", OPEN + 1_000_000_000)] {
+        outbox.append(&serde_json::from_value(alert).unwrap(), &[]).unwrap();
+    }
 }
 
 impl Fixture {
@@ -111,8 +113,9 @@ impl Fixture {
         let names = Names::new("t");
         topics.init(&names.specs(2)).unwrap();
         file.init().unwrap();
+        log_alerts(&dir.path().join("alerts.db"));
         let mut fixture = Self {
-            _dir: dir,
+            dir,
             topics,
             store: Arc::new(file.clone()),
             names,
@@ -124,6 +127,20 @@ impl Fixture {
             store.map_or_else(|| Arc::new(file.clone()) as Arc<dyn Store>, |wrap| wrap(file.clone()));
         fixture.start(change, served);
         fixture
+    }
+
+    /// The file of the alerts.
+    pub(crate) fn alerts(&self) -> PathBuf {
+        self.dir.path().join("alerts.db")
+    }
+
+    /// Stops the server and starts another over the same files.
+    pub(crate) fn restart(&mut self) {
+        self.stop.cancel();
+        self.server.take().unwrap().join().unwrap();
+        self.stop = CancelToken::default();
+        let store = Arc::clone(&self.store) as Arc<dyn Store>;
+        self.start(|_| {}, store);
     }
 
     fn start(&mut self, change: impl FnOnce(&mut ServerSettings), store: Arc<dyn Store>) {
@@ -139,7 +156,7 @@ impl Fixture {
             telemetry: None,
             verify: None,
             probe: None,
-            alerts: Some(Arc::new(alerts)),
+            alerts: Some(Arc::new(AlertLogFile(self.alerts()))),
         };
         let server = Server::start(settings, engines, &self.stop).unwrap();
         self.address = server.address();

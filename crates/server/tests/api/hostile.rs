@@ -86,6 +86,72 @@ fn wrong_parameters_are_named() {
     assert_eq!((statement.status, statement.rows().len()), (200, 0));
 }
 
+/// Valid queries; `no_query_string_breaks_the_server` mutates them.
+const QUERIES: [&str; 12] = [
+    "trades?symbol=SPY&from=2013-10-08&to=2013-10-09&order=desc&limit=10&format=arrow",
+    "trades?symbol=SPY&cursor=1381239000000000000~test%7CP%7C1&tz=America/New_York&feed=test",
+    "quotes?symbol=SPY&from=2013-10-08T09:30[America/New_York]&format=parquet",
+    "bars?symbol=SPY&interval=5m&of=quotes&session=regular&format=csv&limit=3",
+    "bars?symbol=SPY&interval=1d&policy=sip&from=2013-10-08&to=2013-10-09",
+    "explain?symbol=SPY&interval=1m&time=2013-10-08T13:30:00Z&policy=all",
+    "alerts?symbol=SPY&rule=move&from=2013-10-08&limit=5&tz=UTC",
+    "forecasts?symbol=SPY&interval=1m&target=return&horizon=5",
+    "gaps?symbol=SPY&open=true",
+    "dead-letters?limit=5",
+    "symbols?search=S&stored=true",
+    "../udf/history?symbol=SPY&from=1381239000&to=1381240000&resolution=1&countback=2",
+];
+
+#[test]
+fn no_query_string_breaks_the_server() {
+    const PIECES: [&str; 16] = [
+        "%00",
+        "%FF%FE",
+        "%E2%80%AE",
+        "=",
+        "&",
+        "~",
+        "%7C",
+        "-9223372036854775808",
+        "99999999999999999999",
+        "1e308",
+        "NaN",
+        "[",
+        "T",
+        "%",
+        "+",
+        "*",
+    ];
+    let fixture = Fixture::new();
+    fixture.keep(&[trade("SPY", "1", OPEN, "1.5")]);
+    // Xorshift with a fixed seed: the same requests in every run.
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = |below: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed % below as u64) as usize
+    };
+    for query in QUERIES {
+        let path = format!("/api/v1/{query}").replace("/api/v1/..", "");
+        let status = fixture.get(&path).status;
+        assert!(matches!(status, 200 | 404), "{path}: {status}");
+        for _ in 0..200 {
+            let mut text = path.clone();
+            for _ in 0..=random(3) {
+                // The path stays: only what follows it is mutated.
+                let start = text.find('?').unwrap() + 1;
+                let at = start + random(text.len() - start + 1);
+                let end = at + random(text.len() - at + 1).min(8);
+                text.replace_range(at..end, if random(3) == 0 { "" } else { PIECES[random(PIECES.len())] });
+            }
+            let status = fixture.get(&text).status;
+            assert!(matches!(status, 200 | 400 | 404 | 422), "{text}: {status}");
+        }
+    }
+    assert_eq!(fixture.get("/api/v1/trades?symbol=SPY").rows().len(), 1);
+}
+
 #[test]
 fn every_reply_carries_the_security_headers() {
     let fixture = Fixture::new();

@@ -1,6 +1,7 @@
 //! The REST API and the stream against the embedded engines, hostile clients included.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "tests")]
 
+mod alerts;
 mod compat;
 mod forecasts;
 mod harness;

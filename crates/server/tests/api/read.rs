@@ -124,24 +124,6 @@ fn a_bar_is_explained_by_the_print_that_set_each_price() {
 }
 
 #[test]
-fn alerts_are_listed_newest_first_and_filtered() {
-    let fixture = Fixture::new();
-    let symbols = |path: &str| -> Vec<String> {
-        let rows = fixture.get(path).rows();
-        rows.iter().map(|row| row["symbol"].as_str().unwrap().to_owned()).collect()
-    };
-    assert_eq!(symbols("/api/v1/alerts"), ["IBM", "SPY"]);
-    assert_eq!(symbols("/api/v1/alerts?limit=1"), ["IBM"]);
-    assert_eq!(symbols("/api/v1/alerts?symbol=SPY"), ["SPY"]);
-    assert_eq!(symbols("/api/v1/alerts?to=2013-10-08T13:30:01Z"), ["SPY"]);
-    assert!(symbols("/api/v1/alerts?rule=other").is_empty());
-    let row = &fixture.get("/api/v1/alerts?symbol=SPY&tz=America/New_York").rows()[0];
-    assert!(row["time"].as_str().unwrap().starts_with("2013-10-08T09:30:00"), "{row}");
-    assert_eq!((&row["severity"], &row["value"]), (&"warning".into(), &0.31.into()));
-    assert_eq!(fixture.get("/api/v1/alerts?from=yesterday").status, 400);
-}
-
-#[test]
 fn what_a_client_has_is_not_sent_again_and_large_replies_are_compressed() {
     let fixture = Fixture::new();
     fixture.keep(&trades());
@@ -154,6 +136,36 @@ fn what_a_client_has_is_not_sent_again_and_large_replies_are_compressed() {
         assert_eq!(packed.header("content-encoding"), Some("gzip"), "{path}");
         assert!(packed.body.len() < first.body.len());
     }
+}
+
+#[test]
+fn binary_rows_have_pages_tags_and_the_same_limits() {
+    let fixture = Fixture::new();
+    fixture.keep(&trades());
+    let path = "/api/v1/trades?symbol=SPY&limit=2";
+    let cursor = fixture.get(path).json()["next"].as_str().unwrap().to_owned();
+    for (format, media_type, magic) in [
+        ("arrow", "application/vnd.apache.arrow.stream", &[0xff; 4][..]),
+        ("parquet", "application/vnd.apache.parquet", b"PAR1"),
+    ] {
+        let reply = fixture.get(&format!("{path}&format={format}"));
+        assert_eq!((reply.status, reply.header("content-type")), (200, Some(media_type)));
+        assert_eq!(reply.header("x-next-cursor"), Some(cursor.as_str()), "{format}");
+        assert!(reply.body.starts_with(magic), "{format}");
+        let accepted = fixture.get_with(path, &format!("Accept: {media_type}\r\n"));
+        assert_eq!(accepted.body, reply.body);
+        let tag = format!("If-None-Match: {}\r\n", reply.header("etag").unwrap());
+        assert_eq!(fixture.get_with(&format!("{path}&format={format}"), &tag).status, 304);
+        // Parquet is compressed already.
+        let packed = fixture.get_with(&format!("{path}&format={format}"), "Accept-Encoding: gzip\r\n");
+        assert_eq!(packed.header("content-encoding").is_some(), format == "arrow");
+        for wrong in ["limit=100000", "cursor=x", "tz=UTC"] {
+            let reply = fixture.get(&format!("/api/v1/trades?symbol=SPY&format={format}&{wrong}"));
+            assert_eq!(reply.status, 400, "{wrong}");
+        }
+    }
+    assert_eq!(fixture.get("/api/v1/trades?symbol=SPY&format=orc").status, 400);
+    assert_eq!(fixture.get("/api/v1/gaps?format=arrow").status, 400);
 }
 
 #[test]

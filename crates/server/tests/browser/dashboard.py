@@ -129,7 +129,8 @@ def equals(page, base, tapeline, store):
         ".chart-foot table tbody tr",
         "rows => rows.map(row => [new URL(row.querySelector('a').href.replace('#/', '')).searchParams.get('time'), "
         "...[...row.cells].slice(1).map(cell => cell.innerText.replaceAll(',', ''))])")
-    shown = {row[0]: row[1:] for row in rows if row[-1] == "final" or row[-1] == "closed"}
+    # The last columns are state and alerts.
+    shown = {row[0]: row[1:] for row in rows if row[-2] in ("final", "closed")}
     check(len(shown) >= 5, f"the table behind the chart holds {len(shown)} finished bars")
     api = {bar["start"]: bar for bar in fetch(base, f"bars?symbol={SYMBOL}&interval=1m&limit=1000")["rows"]}
     output = subprocess.run([tapeline, "query", "bars", SYMBOL, "--interval", "1m", "--format", "json", "--store",
@@ -229,6 +230,66 @@ def alerts(page, base):
     check(rows[0]["symbol"] in page.page.title(), "an alert leads to its symbol")
 
 
+def acknowledges(page, base, tapeline, config):
+    """Acknowledge and silence, by keyboard and by mouse; the command line sees the same."""
+    page.go("alerts")
+    page.page.wait_for_selector("#alerts tbody tr")
+    page.page.locator("#name").fill("Ann")
+    first = page.page.locator("#alerts tbody tr").first
+    first.get_by_role("button", name="Acknowledge").focus()
+    page.page.keyboard.press("Enter")
+    page.page.wait_for_selector("#alerts tbody tr:first-child.acknowledged")
+    check("Ann" in first.inner_text(), "an acknowledged alert shows by whom")
+    page.wait("() => document.activeElement.closest('#alerts tbody tr') !== null")
+    check(True, "the focus stays in the row")
+    newest = fetch(base, "alerts?limit=1")["rows"][0]
+    check(newest["acknowledged_by"] == "Ann", "the API shows the acknowledgement")
+    history = subprocess.run([tapeline, "alert", "history", "--format", "json", "--config", str(config)], capture_output=True, text=True, check=True, cwd=config.parent).stdout
+    known = {alert["key"]: alert.get("acknowledged", {}).get("by") for alert in json.loads(history)}
+    check(known[newest["key"]] == "Ann" and list(known.values()).count("Ann") == 1, "so does tapeline alert history")
+    page.page.reload()
+    page.page.wait_for_selector("#alerts tbody tr.acknowledged")
+    page.page.locator("#open").check()
+    page.wait("() => document.querySelector('#alerts tbody tr.acknowledged') === null")
+    check(page.page.locator("#name").input_value() == "Ann", "the name is remembered")
+    page.page.locator("#open").uncheck()
+    page.page.locator("#alerts tbody tr").first.get_by_role("button", name="Silence").click()
+    page.page.locator("#silence-for").select_option("4h")
+    page.page.locator("#silence-reason").fill("<b>maintenance</b>")
+    page.page.locator("#silence").click()
+    page.page.wait_for_selector("#silences tbody tr")
+    check("<b>maintenance</b>" in page.text("#silences tbody tr"), "a silence is listed, its reason as text")
+    listed = subprocess.run([tapeline, "alert", "silence", "--config", str(config)], capture_output=True, text=True, check=True, cwd=config.parent).stdout
+    check(newest["rule"] in listed and "Ann" in listed, "tapeline alert silence lists it")
+    page.page.locator("#silences tbody button").click()
+    page.page.wait_for_selector("text=Nothing is silenced")
+    check(fetch(base, "alerts/silences")["rows"] == [], "a silence can be ended")
+
+
+def marked(page, base):
+    """Alerts are markers on the chart, and are in the table behind it and in what the keyboard reads aloud."""
+    # The table holds the last 100 bars: all of the session at five minutes.
+    page.page.goto(f"{page.base}/#/market?symbol={SYMBOL}&interval=5m&session=regular")
+    page.wait("name => document.querySelector('#chart')?.ariaLabel.startsWith(`${name}, 5m bars`)", SYMBOL)
+    page.page.locator("summary", has_text="Bars as a table").click()
+    page.page.wait_for_selector(".chart-foot table a.alert")
+    rows = page.page.eval_on_selector_all(
+        ".chart-foot table tbody tr",
+        "rows => rows.map(row => [new URL(row.querySelector('a').href.replace('#/', '')).searchParams.get('time'), "
+        "[...row.querySelectorAll('a.alert')].map(link => link.innerText)])")
+    starts = sorted(start[:19] for start, _ in rows)
+    wanted = [(max(start for start in starts if start <= alert["time"]), alert["message"])
+              for alert in fetch(base, f"alerts?symbol={SYMBOL}&limit=500")["rows"]]
+    found = [(start[:19], message) for start, messages in rows for message in messages]
+    check(wanted and sorted(found) == sorted(wanted), f"{len(found)} alerts are at the bars in which they fired")
+    page.page.locator("#chart").focus()
+    page.page.keyboard.press("End")
+    for _ in [start for start in starts if start > max(start for start, _ in found)]:
+        page.page.keyboard.press("ArrowLeft")
+    page.wait("() => /alert.* open: /.test(document.querySelector('#live').innerText)")
+    check(True, "the keyboard reads a bar's alerts aloud")
+
+
 def restarts(browser, tapeline, files, port):
     """The server goes and comes back: the page reconnects by itself and shows what it showed."""
     command = [tapeline, "serve", "--listen", f"127.0.0.1:{port}", "--topic", f"sqlite:{files / 'topic.db'}", "--store", f"sqlite:{files / 'market.db'}"]
@@ -257,7 +318,7 @@ def pictures(browser, base, out):
             page = Page(browser, base, size, scheme)
             for view in VIEWS:
                 page.go(view)
-                ready = {"market": ".legend span", "explain": "#why-high", "proof": "section[aria-label='Dead letters'] .body, section[aria-label='Dead letters'] .notice", "pipeline": ".flow", "alerts": "#alerts tbody tr"}
+                ready = {"market": ".legend span", "explain": "#why-high", "proof": "section[aria-label='Dead letters'] .body, section[aria-label='Dead letters'] .notice", "pipeline": ".flow", "alerts": "#alerts tbody tr", "forecasts": "#main .notice"}
                 page.page.wait_for_selector(ready[view])
                 page.page.wait_for_timeout(300)
                 page.page.screenshot(path=out / f"{view}-{size}-{scheme}.png")
@@ -274,6 +335,8 @@ def main():
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--rate", default="5000")
     options = parser.parse_args()
+    # Some commands run in the demo's folder.
+    options.tapeline = str(Path(options.tapeline).resolve())
     folder = Path(tempfile.mkdtemp(prefix="tapeline-browser-"))
     out = options.out or folder / "pictures"
     out.mkdir(parents=True, exist_ok=True)
@@ -292,6 +355,8 @@ def main():
             keyboard(page)
             verifies(page)
             alerts(page, demo.address)
+            marked(page, demo.address)
+            acknowledges(page, demo.address, options.tapeline, files / "tapeline.toml")
             gap_appears(page, files / "topic.db")
             page.close()
             pictures(browser, demo.address, out)

@@ -4,15 +4,14 @@
 //! |---|---|
 //! | [`destination`] | a file that appears when it is complete, or standard output |
 //! | [`text`] | table, CSV, JSON, NDJSON |
-//! | [`arrow`] | Arrow IPC, one record batch at a time |
 //!
-//! The columns and Parquet are in the crate `columnar`. All but the table are streamed: memory does not grow with the number of rows.
+//! The columns, Parquet and Arrow are in the crate `columnar`. All but the table are streamed: memory does not grow with the number of rows.
 
-mod arrow;
 pub(crate) mod destination;
 mod text;
 
 use crate::time_input::Zone;
+use columnar::arrow::{ArrowWriter, Layout};
 use columnar::columns::{OutputColumn as Column, OutputValue as Value};
 use columnar::write::{Codec, ParquetWriter};
 use destination::{Destination, Written};
@@ -50,7 +49,7 @@ pub(crate) struct Export {
 enum Writer {
     Text(text::Text),
     Parquet(Box<ParquetWriter<Destination>>),
-    Arrow(Box<arrow::Arrow>),
+    Arrow(Box<ArrowWriter<Destination>>),
 }
 
 impl Export {
@@ -77,7 +76,8 @@ impl Export {
             }
             RowFormat::Arrow => {
                 let is_file = ending(out).is_some_and(|ending| ending != "arrows");
-                Writer::Arrow(Box::new(arrow::Arrow::new(columns, destination, is_file)?))
+                let layout = if is_file { Layout::File } else { Layout::Stream };
+                Writer::Arrow(Box::new(ArrowWriter::new(columns, layout, destination)?))
             }
             _ => Writer::Text(text::Text::new(columns, format, destination, zone)?),
         };
@@ -103,7 +103,7 @@ impl Export {
         match self.writer {
             Writer::Text(writer) => writer.finish(),
             Writer::Parquet(writer) => writer.finish()?.finish(),
-            Writer::Arrow(writer) => writer.finish(),
+            Writer::Arrow(writer) => writer.finish()?.finish(),
         }
     }
 }

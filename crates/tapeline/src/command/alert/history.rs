@@ -3,25 +3,44 @@
 use crate::cli::{AlertHistoryOptions, Format};
 use crate::context::Context;
 use crate::output::{Out, table, thousands};
+use market::UnixNanos;
 use notify::outbox::OutboxStore;
+use ports::alert_log::{Acknowledgement, AlertQuery, LoggedAlert};
 use ports::{Error, Result};
 use std::process::ExitCode;
+
+/// Digits of a key in a table: enough to tell apart the alerts of a history.
+const KEY: usize = 10;
 
 pub(crate) fn run(context: &Context, options: &AlertHistoryOptions) -> Result<ExitCode> {
     let (from, to) = options.span.range()?;
     let mut outbox = super::outbox(&context.config)?;
-    let mut alerts = outbox.history(from.0, to.0).map_err(Error::user)?;
-    alerts.retain(|alert| options.rule.as_ref().is_none_or(|rule| alert.rule == *rule));
+    let query = AlertQuery { rule: options.rule.clone(), ..AlertQuery::of(from..to) };
+    let mut alerts = super::alert_log(&context.config)?.alerts(&query).map_err(Error::user)?;
+    // Oldest first, so that the newest are at the end of the screen.
+    alerts.reverse();
     let mut out = Out::new();
     match options.format {
         Format::Json => {
             out.put(&format!("{}\n", super::json(&alerts)?))?;
         }
         Format::Table => {
-            let head = ["time", "severity", "rule", "kind", "symbol", "value", "message", "delivery"];
+            let head = [
+                "time",
+                "severity",
+                "rule",
+                "kind",
+                "symbol",
+                "value",
+                "message",
+                "delivery",
+                "acknowledged",
+                "key",
+            ];
+            let zone = &context.config.alert.zone;
             let mut rows = vec![head.map(str::to_owned).to_vec()];
-            for alert in &alerts {
-                let mut row = super::cells(alert, &context.config.alert.zone);
+            for LoggedAlert { alert, acknowledged } in &alerts {
+                let mut row = super::cells(alert, zone);
                 let states = outbox.delivery(&alert.key).map_err(Error::user)?;
                 let states: Vec<String> = states
                     .iter()
@@ -30,9 +49,11 @@ pub(crate) fn run(context: &Context, options: &AlertHistoryOptions) -> Result<Ex
                     })
                     .collect();
                 row.push(states.join(", "));
+                row.push(acknowledged.as_ref().map(|by| acknowledgement(by, zone)).unwrap_or_default());
+                row.push(alert.key.chars().take(KEY).collect());
                 rows.push(row);
             }
-            out.put(&table(&rows, 8))?;
+            out.put(&table(&rows, 10))?;
             let counts = outbox.counts().map_err(Error::user)?;
             out.put(&format!(
                 "{} alerts; messages: {} sent ({} of them resent after a crash), {} pending, {} abandoned\n",
@@ -49,4 +70,11 @@ pub(crate) fn run(context: &Context, options: &AlertHistoryOptions) -> Result<Ex
     }
     out.end()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// `ann 2013-10-08 09:31:00 EDT: note`.
+fn acknowledgement(by: &Acknowledgement, zone: &str) -> String {
+    let at = UnixNanos(by.at_ms.saturating_mul(1_000_000)).local("%Y-%m-%d %H:%M:%S %Z", zone);
+    let note = if by.note.is_empty() { String::new() } else { format!(": {}", by.note) };
+    format!("{} {at}{note}", by.by)
 }

@@ -1,5 +1,6 @@
 //! `tapeline alert`: rules evaluated on the stream, and the messages they send.
 
+mod ack;
 mod history;
 mod list;
 mod replay;
@@ -13,11 +14,14 @@ use crate::cli::AlertVerb;
 use crate::context::Context;
 use market::alert::{Alert, Engine, EngineSettings, FeedSettings, RuleConfig, TimeSpan};
 use market::interval::MINUTE;
+use notify::alert_log::{AlertLogFile, SqliteAlertLog};
 use notify::outbox::SqliteOutbox;
+use ports::alert_log::AlertLog;
 use ports::{Error, Result};
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use tapeline::config::Config;
 use tapeline::open;
 
@@ -28,6 +32,7 @@ pub(crate) fn run(context: &Context, verb: &AlertVerb) -> Result<ExitCode> {
         AlertVerb::Test(options) => test::run(context, options),
         AlertVerb::Replay(options) => replay::run(context, options),
         AlertVerb::History(options) => history::run(context, options),
+        AlertVerb::Ack(options) => ack::run(context, options),
         AlertVerb::Silence(options) => silence::run(context, options),
     }
 }
@@ -80,21 +85,21 @@ pub(crate) fn check(config: &Config) -> Result<()> {
     check_channels(config)
 }
 
-/// Alert history for the dashboard; `None` without rules. The file is opened for each request, because another alert
-/// process may create it later.
-pub(crate) fn log(config: &Config) -> Option<server::AlertLog> {
-    if config.alert.rules.is_empty() {
-        return None;
-    }
-    let (file, most) = (config.alert.file.clone(), config.alert.most);
-    Some(std::sync::Arc::new(move |range| {
-        let path = Path::new(&file);
-        if !path.exists() {
-            return Ok(Vec::new());
-        }
-        let outbox = SqliteOutbox::open(path, most).map_err(Error::external)?;
-        outbox.history(range.start.0, range.end.0).map_err(Error::external)
-    }))
+/// Opens the alert log, which is in the outbox's file.
+fn alert_log(config: &Config) -> Result<SqliteAlertLog> {
+    SqliteAlertLog::open(Path::new(&config.alert.file)).map_err(Error::user)
+}
+
+/// The alert log for the dashboard; `None` without rules.
+pub(crate) fn log(config: &Config) -> Option<Arc<dyn AlertLog>> {
+    let file = AlertLogFile(PathBuf::from(&config.alert.file));
+    (!config.alert.rules.is_empty()).then(|| Arc::new(file) as Arc<dyn AlertLog>)
+}
+
+/// The name of the person at the terminal.
+fn author(by: Option<&str>) -> String {
+    let login = || ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    by.map(str::to_owned).or_else(login).unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// Checks that all channels exist to which rules send, and that channel names are unique.

@@ -6,6 +6,7 @@ use crate::command::monitor::{self, Watched};
 use crate::context::Context;
 use crate::output::thousands;
 use market::alert::{Alert, Engine, Fold};
+use notify::alert_log::SqliteAlertLog;
 use notify::outbox::{OutboxCounts, OutboxStore, RetryPolicy, SqliteOutbox, deliver};
 use notify::{AlertMessage, ChannelConfig, Notifier};
 use pipeline::alert::{self, AlertSink};
@@ -64,6 +65,7 @@ impl<'a> Evaluation<'a> {
         let config = self.config;
         let mut sink = Sink {
             outbox: super::outbox(config)?,
+            log: super::alert_log(config)?,
             channels: &config.alert.channels,
             zone: &config.alert.zone,
         };
@@ -158,6 +160,7 @@ fn deliver_all(
 /// Turns alerts into messages for the channels that accept them.
 struct Sink<'a> {
     outbox: SqliteOutbox,
+    log: SqliteAlertLog,
     channels: &'a [ChannelConfig],
     zone: &'a str,
 }
@@ -173,11 +176,11 @@ impl AlertSink for Sink<'_> {
         let silences = if alerts.is_empty() {
             Vec::new()
         } else {
-            self.outbox.silences(clock::now().millis()).map_err(Error::external)?
+            self.log.silences(clock::now().millis()).map_err(Error::external)?
         };
         let mut batch = Vec::with_capacity(alerts.len());
         for (alert, send) in alerts {
-            let silent = silences.iter().any(|silence| silence.covers(&alert.rule, &alert.symbol));
+            let silent = silences.iter().any(|(_, silence)| silence.covers(&alert.rule, &alert.symbol));
             let mut messages = Vec::new();
             if *send && !silent && !alert.quiet {
                 let message = AlertMessage::new(alert, self.zone);

@@ -1,6 +1,5 @@
 //! Arrow IPC: exact decimals, times in nanoseconds UTC, conditions as lists, one record batch at a time, so that memory does
-//! not grow with the number of rows. A file has the file format (`.arrow`); standard output and `.arrows` have the
-//! streaming format, which can be read while it is written.
+//! not grow with the number of rows.
 //!
 //! Written here rather than with the crate `arrow-ipc`, which would add 200 seconds of compilation on one core
 //! (docs/exports.md): of Arrow's format, these rows need six types and no compression, dictionaries or nesting but lists.
@@ -9,9 +8,8 @@
 mod column;
 mod flatbuffer;
 
-use super::destination::{Destination, Written};
+use crate::columns::{OutputColumn as Column, OutputType as Type, OutputValue as Value};
 use column::Buffers;
-use columnar::columns::{OutputColumn as Column, OutputType as Type, OutputValue as Value};
 use flatbuffer::{Field, Node, buffer};
 use ports::{Error, Result};
 use std::io::{self, Write};
@@ -40,12 +38,21 @@ mod tag {
     pub(super) const LIST: u8 = 12;
 }
 
+/// The two layouts of Arrow IPC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// The file format (`.arrow`), with a footer that lists its batches.
+    File,
+    /// The streaming format (`.arrows`), which can be read while it is written.
+    Stream,
+}
+
 /// Rows being written.
-pub(super) struct Arrow {
+pub struct ArrowWriter<W: Write> {
     columns: &'static [Column],
     buffers: Vec<Buffers>,
     rows: usize,
-    out: Destination,
+    out: W,
     written: usize,
     /// Position, length of the metadata and of the body of each batch of a file; none of a stream.
     blocks: Option<Vec<i64>>,
@@ -95,9 +102,14 @@ pub(super) fn long(length: usize) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
 }
 
-impl Arrow {
-    pub(super) fn new(columns: &'static [Column], out: Destination, is_file: bool) -> Result<Self> {
+impl<W: Write> ArrowWriter<W> {
+    /// Begins a file or stream.
+    ///
+    /// # Errors
+    /// `out` cannot be written.
+    pub fn new(columns: &'static [Column], layout: Layout, out: W) -> Result<Self> {
         let buffers = columns.iter().map(|column| Buffers::new(column.of)).collect();
+        let is_file = layout == Layout::File;
         let mut arrow =
             Self { columns, buffers, rows: 0, out, written: 0, blocks: is_file.then(Vec::new), open: true };
         if is_file {
@@ -107,7 +119,11 @@ impl Arrow {
         Ok(arrow)
     }
 
-    pub(super) fn row(&mut self, values: &[Value<'_>]) -> Result<bool> {
+    /// Adds a row, its values in the order of the columns; returns false once the reader of a pipe is gone.
+    ///
+    /// # Errors
+    /// A value is not of its column's type or a required one is absent, or the output cannot be written.
+    pub fn row(&mut self, values: &[Value<'_>]) -> Result<bool> {
         let mut texts = 0;
         for ((column, buffers), value) in self.columns.iter().zip(&mut self.buffers).zip(values) {
             if !buffers.push(value) || (column.required && matches!(value, Value::Absent)) {
@@ -175,12 +191,16 @@ impl Arrow {
         match self.out.write_all(bytes) {
             Ok(()) => self.written += bytes.len(),
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.open = false,
-            Err(error) => return Err(Error::user(format!("write {}: {error}", self.out.name()))),
+            Err(error) => return Err(Error::user(format!("write arrow: {error}"))),
         }
         Ok(())
     }
 
-    pub(super) fn finish(mut self) -> Result<Written> {
+    /// Writes what is left and returns the output.
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub fn finish(mut self) -> Result<W> {
         self.batch()?;
         // The end of the stream.
         self.put(&CONTINUATION)?;
@@ -197,7 +217,7 @@ impl Arrow {
             self.put(&length.to_le_bytes())?;
             self.put(&MAGIC[..6])?;
         }
-        self.out.finish()
+        Ok(self.out)
     }
 }
 
@@ -214,9 +234,7 @@ mod tests {
     /// What other readers make of all types and formats is tested in python/tests.
     #[test]
     fn a_file_lists_its_batches_and_ends_with_its_footer() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("x.arrow");
-        let mut file = Arrow::new(&COLUMNS, Destination::open(Some(&path)).unwrap(), true).unwrap();
+        let mut file = ArrowWriter::new(&COLUMNS, Layout::File, Vec::new()).unwrap();
         for index in 0..=BATCH {
             let tape = if index % 2 == 0 { Value::Absent } else { Value::Text("B") };
             assert!(file.row(&[Value::Time(UnixNanos(long(index))), tape]).unwrap());
@@ -224,8 +242,7 @@ mod tests {
         let blocks = file.blocks.clone().unwrap();
         assert_eq!((blocks.len(), file.rows), (3, 1), "the second batch is not written yet");
         assert!(blocks[0] % 64 == 0 && (blocks[0] + blocks[1]) % 64 == 0, "{blocks:?}");
-        file.finish().unwrap();
-        let bytes = std::fs::read(path).unwrap();
+        let bytes = file.finish().unwrap();
         assert_eq!(&bytes[..8], MAGIC);
         assert_eq!(&bytes[bytes.len() - 6..], b"ARROW1");
         let at = usize::try_from(blocks[0]).unwrap();
@@ -234,9 +251,7 @@ mod tests {
 
     #[test]
     fn a_required_value_must_be_there() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("x.arrow");
-        let mut file = Arrow::new(&COLUMNS, Destination::open(Some(&path)).unwrap(), false).unwrap();
+        let mut file = ArrowWriter::new(&COLUMNS, Layout::Stream, Vec::new()).unwrap();
         assert!(file.row(&[Value::Absent, Value::Absent]).is_err());
         assert!(file.row(&[Value::Text("x"), Value::Absent]).is_err());
     }

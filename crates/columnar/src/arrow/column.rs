@@ -1,7 +1,7 @@
 //! The buffers of one column of a record batch.
 
 use super::long;
-use columnar::columns::{OutputType as Type, OutputValue as Value};
+use crate::columns::{OutputType as Type, OutputValue as Value};
 use market::codec::json::conditions;
 
 /// Values of one column.
