@@ -42,6 +42,8 @@ assets! {
     ("/js/pipeline.js", SCRIPT, "js/pipeline.js"),
     ("/js/alerts.js", SCRIPT, "js/alerts.js"),
     ("/js/forecasts.js", SCRIPT, "js/forecasts.js"),
+    ("/js/readings.js", SCRIPT, "js/readings.js"),
+    ("/js/reading-chart.js", SCRIPT, "js/reading-chart.js"),
     ("/vendor/lightweight-charts.js", SCRIPT, "vendor/lightweight-charts.js"),
     ("/vendor/LICENSE", TEXT, "vendor/LICENSE"),
     ("/vendor/NOTICE", TEXT, "vendor/NOTICE"),

@@ -14,8 +14,8 @@ export function sentence(bar, when) {
   return `${when(row.start)}: open ${price(row.open)}, high ${price(row.high)}, low ${price(row.low)}, close ${price(row.close)}, volume ${short(row.volume)}, ${marks.join(", ")}`;
 }
 
-/** `chart()` and `bars()` give the current ones; `when` formats a time; `pick` explains a bar. */
-export function keyboard(surface, { chart, bars, when, show, pick }) {
+/** `chart()` and `bars()` give the current ones; `when` formats a time; `pick` explains a bar; `describe` words it. */
+export function keyboard(surface, { chart, bars, when, show, pick, describe = sentence }) {
   let time = null;
   const move = (index) => {
     const { list } = bars();
@@ -24,7 +24,7 @@ export function keyboard(surface, { chart, bars, when, show, pick }) {
     time = bar.time;
     chart().point(bar);
     show(bar);
-    announce(sentence(bar, when));
+    announce(describe(bar, when));
   };
   surface.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;

@@ -175,8 +175,11 @@ pub(crate) struct BarQuery {
 }
 
 impl BarQuery {
-    /// Whether to show a bar, and the part of the session it starts in.
+    /// Whether to show a bar, and the part of the session it starts in; empty for readings, which have no sessions.
     pub(crate) fn session(&self, settings: &ServerSettings, bar: &Bar) -> (bool, &'static str) {
+        if bar.kind == Kind::Reading {
+            return (true, "");
+        }
         let day = settings.calendar(&bar.feed, &bar.symbol).day(bar.start);
         // A daily bar starts at midnight and belongs to the regular session.
         let phase = if bar.interval.is_day() && day.is_session() {
@@ -201,7 +204,9 @@ impl BarQuery {
 /// A bar as a row.
 pub(crate) fn bar_row(bar: &Bar, session: &'static str) -> Row {
     let mut value = to_json(bar);
-    value.insert("session".to_owned(), session.into());
+    if !session.is_empty() {
+        value.insert("session".to_owned(), session.into());
+    }
     Row { ts: bar.start.0, identity: bar.feed.clone(), value }
 }
 

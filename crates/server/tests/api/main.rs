@@ -7,4 +7,5 @@ mod harness;
 mod hostile;
 mod push;
 mod read;
+mod readings;
 mod stream;
