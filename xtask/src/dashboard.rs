@@ -9,18 +9,24 @@ use std::process::Command;
 /// Where Debian's package puts the browser.
 const CHROMIUM: &str = "/usr/bin/chromium";
 
-/// Drives `tapeline demo --serve` in Chromium; screenshots are written to `target/dashboard`.
+/// The scripts that drive a browser: the market's views, and that of readings.
+const SCRIPTS: [&str; 2] = ["dashboard.py", "readings.py"];
+
+/// Drives `tapeline demo --serve`, and `--iot`, in Chromium; screenshots are written to `target/dashboard`.
 pub(crate) fn test() -> Result<()> {
     let (chromium, python) = (chromium()?, environment("python-browser")?);
     let program = program()?;
-    run(Command::new(python)
-        .arg("crates/server/tests/browser/dashboard.py")
-        .arg("--tapeline")
-        .arg(program)
-        .arg("--chromium")
-        .arg(chromium)
-        .arg("--out")
-        .arg("target/dashboard"))
+    for script in SCRIPTS {
+        run(Command::new(&python)
+            .arg(Path::new("crates/server/tests/browser").join(script))
+            .arg("--tapeline")
+            .arg(&program)
+            .arg("--chromium")
+            .arg(&chromium)
+            .arg("--out")
+            .arg("target/dashboard"))?;
+    }
+    Ok(())
 }
 
 /// The browser; installed from Debian if it is missing.

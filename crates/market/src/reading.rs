@@ -77,6 +77,18 @@ impl ReadingValue<&str> {
     }
 }
 
+impl ReadingValue<&str> {
+    /// The value as the nearest float: true is 1, false is 0. `None` for text.
+    #[must_use]
+    pub fn to_f64(&self) -> Option<f64> {
+        match self.class {
+            ValueType::Text => None,
+            ValueType::Boolean => Some(f64::from(u8::from(self.text == "true"))),
+            ValueType::Decimal | ValueType::Integer | ValueType::Float => self.text.parse().ok(),
+        }
+    }
+}
+
 impl ValueType {
     /// Every type.
     pub const ALL: [Self; 5] = [Self::Decimal, Self::Float, Self::Integer, Self::Boolean, Self::Text];

@@ -127,6 +127,7 @@ pub fn run(
 ) -> Result<AlertReport> {
     let mut names = settings.names.market_records();
     names.push(settings.names.notices());
+    names.push(settings.names.records(Kind::Reading));
     let mut consumer =
         retry(cancel, Port::Topic, "open a consumer", || topics.consumer(&settings.group, &names))?;
     let mut evaluation = Evaluation {
@@ -257,6 +258,7 @@ impl Evaluation<'_> {
         let ts = match partition.topic {
             0 => self.record(Kind::Trade, message.payload()),
             1 => self.record(Kind::Quote, message.payload()),
+            3 => self.record(Kind::Reading, message.payload()),
             _ => self.notice(message.payload()),
         };
         let Some(ts) = ts else {
@@ -288,7 +290,13 @@ impl Evaluation<'_> {
                 self.engine.quote(&quote, &mut self.fired);
                 Some(quote.ts.0.min(quote.recv_ts.0))
             }
-            Record::Reading(_) => None,
+            Record::Reading(reading) => {
+                if let Some(value) = reading.value.to_f64() {
+                    self.engine.reading(reading.feed, reading.series, reading.ts, value, &mut self.fired);
+                }
+                // A clock that runs ahead, as devices have them, does not advance the time of the stream.
+                Some(reading.ts.0.min(reading.recv_ts.0))
+            }
         }
     }
 

@@ -44,6 +44,8 @@ assets! {
     ("/js/bar-alerts.js", SCRIPT, "js/bar-alerts.js"),
     ("/js/silences.js", SCRIPT, "js/silences.js"),
     ("/js/forecasts.js", SCRIPT, "js/forecasts.js"),
+    ("/js/readings.js", SCRIPT, "js/readings.js"),
+    ("/js/reading-chart.js", SCRIPT, "js/reading-chart.js"),
     ("/vendor/lightweight-charts.js", SCRIPT, "vendor/lightweight-charts.js"),
     ("/vendor/LICENSE", TEXT, "vendor/LICENSE"),
     ("/vendor/NOTICE", TEXT, "vendor/NOTICE"),

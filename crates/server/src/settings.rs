@@ -14,6 +14,8 @@ pub struct ServerSettings {
     pub bars: market::bar::AggregatorSettings,
     /// Folder of factor files for adjusted bars.
     pub factors: Option<PathBuf>,
+    /// Time zone in which the page first shows readings: an IANA name.
+    pub zone: String,
     /// Limits.
     pub limits: Limits,
 }
@@ -61,7 +63,14 @@ impl ServerSettings {
     /// Loopback, no token, the default limits.
     #[must_use]
     pub fn new(listen: impl Into<String>, bars: market::bar::AggregatorSettings) -> Self {
-        Self { listen: listen.into(), token: String::new(), bars, factors: None, limits: Limits::default() }
+        Self {
+            listen: listen.into(),
+            token: String::new(),
+            bars,
+            factors: None,
+            zone: "UTC".to_owned(),
+            limits: Limits::default(),
+        }
     }
 
     /// The rules of a symbol on a feed: condition policy and calendar.

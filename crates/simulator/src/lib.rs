@@ -14,6 +14,7 @@
 //! | `alpaca`, `massive`, `finnhub`, `coinbase`, `kraken`, `binance` | vendors with streams |
 //! | `yahoo`, `alpha_vantage`, `twelve_data` | vendors with REST only |
 //! | `msgpack` | MessagePack |
+//! | [`device`] | a sensor that appends to a file or publishes to an MQTT broker |
 //!
 //! The clock starts with the first subscription and waits for nobody: clients must backfill what they miss.
 //!
@@ -27,6 +28,7 @@ mod alpha_vantage;
 mod bars;
 mod binance;
 mod coinbase;
+pub mod device;
 mod faults;
 mod finnhub;
 mod history;

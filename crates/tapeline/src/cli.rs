@@ -471,15 +471,21 @@ pub(crate) struct ImportOptions {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DemoOptions {
-    /// Folder for the demo's files
-    #[arg(long, value_name = "DIR", default_value = "tapeline-demo")]
-    pub(crate) dir: PathBuf,
+    /// Folder for the demo's files [default: tapeline-demo; tapeline-demo-iot with --iot]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Play recorded sensors instead of a trading session
+    #[arg(long)]
+    pub(crate) iot: bool,
+    /// With --iot: play through this MQTT broker, as mqtt://127.0.0.1:1883, instead of a file
+    #[arg(long, value_name = "URL", requires = "iot")]
+    pub(crate) mqtt: Option<String>,
     /// Serve the dashboard while the session plays and afterwards, until Ctrl-C
     #[arg(long)]
     pub(crate) serve: bool,
     #[command(flatten)]
     pub(crate) listen: ServeOptions,
-    /// Trades per second [default: 150000; 5000 with --serve]
+    /// Trades, or readings, per second [default: 150000; 5000 with --serve; 500 with --iot; 25 with both]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) rate: Option<f64>,
 }

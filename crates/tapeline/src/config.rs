@@ -97,6 +97,7 @@ pub struct Serve {
     pub io_timeout: Duration,
     #[serde(with = "ports::duration")]
     pub frame_interval: Duration,
+    pub zone: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -18,8 +18,11 @@ export function toBar(row, zone) {
 
 export class Bars {
   list = [];
-  constructor(zone) {
+  /** `convert` makes a bar of a row; a row without the field `first` is empty. */
+  constructor(zone, { convert = toBar, first = "open" } = {}) {
     this.zone = zone;
+    this.convert = convert;
+    this.first = first;
   }
 
   /** Replaces everything; rows are oldest first. */
@@ -37,17 +40,17 @@ export class Bars {
   }
 
   #unique(rows) {
-    const bars = rows.filter((row) => row.open !== undefined).map((row) => toBar(row, this.zone));
+    const bars = rows.filter((row) => row[this.first] !== undefined).map((row) => this.convert(row, this.zone));
     // When clocks are set back, an hour occurs twice; the later bar is shown.
     return bars.filter((bar, index) => index + 1 === bars.length || bar.time < bars[index + 1].time);
   }
 
   /** Adds or updates one bar: "append", "last", "older", "trimmed" (the oldest were dropped), "removed" or "ignored". */
   take(row) {
-    const bar = toBar(row, this.zone);
+    const bar = this.convert(row, this.zone);
     const at = this.find(bar.time);
     const found = this.list[at]?.time === bar.time;
-    if (row.open === undefined) {
+    if (row[this.first] === undefined) {
       if (!found) return "ignored";
       this.list.splice(at, 1);
       return "removed";

@@ -14,8 +14,11 @@ export function sentence(bar, when) {
   return `${when(row.start)}: open ${price(row.open)}, high ${price(row.high)}, low ${price(row.low)}, close ${price(row.close)}, volume ${short(row.volume)}, ${marks.join(", ")}`;
 }
 
-/** `chart()` and `bars()` give the current ones; `when` formats a time; `notes` describes a bar's alerts; `pick` explains a bar. */
-export function keyboard(surface, { chart, bars, when, notes, show, pick }) {
+/**
+ * `chart()` and `bars()` give the current ones; `when` formats a time; `describe` words a bar, `notes` its alerts; `pick`
+ * explains a bar.
+ */
+export function keyboard(surface, { chart, bars, when, show, pick, describe = sentence, notes = () => "" }) {
   let time = null;
   const move = (index) => {
     const { list } = bars();
@@ -24,7 +27,7 @@ export function keyboard(surface, { chart, bars, when, notes, show, pick }) {
     time = bar.time;
     chart().point(bar);
     show(bar);
-    announce([sentence(bar, when), notes(bar)].filter(Boolean).join(". "));
+    announce([describe(bar, when), notes(bar)].filter(Boolean).join(". "));
   };
   surface.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;

@@ -8,6 +8,7 @@ import { live } from "/js/live.js";
 import { Market } from "/js/market.js";
 import { Pipeline } from "/js/pipeline.js";
 import { Proof } from "/js/proof.js";
+import { Readings } from "/js/readings.js";
 import { current, link } from "/js/route.js";
 import { start as startTheme } from "/js/theme.js";
 
@@ -18,6 +19,7 @@ const views = {
   pipeline: ["Pipeline", Pipeline],
   alerts: ["Alerts", Alerts],
   forecasts: ["Forecasts", Forecasts],
+  readings: ["Readings", Readings],
 };
 
 const main = document.getElementById("main");

@@ -8,6 +8,7 @@ pub(crate) mod ledger;
 mod openapi;
 pub(crate) mod pipeline;
 pub(crate) mod push;
+pub(crate) mod readings;
 pub(crate) mod records;
 pub(crate) mod stream;
 pub(crate) mod symbols;
@@ -88,7 +89,12 @@ pub(crate) fn routes() -> Router<App> {
         .route("/api/v1/explain", get(explain::explain))
         .route("/api/v1/gaps", get(ledger::gaps))
         .route("/api/v1/dead-letters", get(ledger::dead_letters))
-        .route("/api/v1/readings", post(push::push).layer(DefaultBodyLimit::max(push::BODY)))
+        .route("/api/v1/series", get(readings::series))
+        .route("/api/v1/reading-bars", get(readings::reading_bars))
+        .route(
+            "/api/v1/readings",
+            get(readings::readings).post(push::push).layer(DefaultBodyLimit::max(push::BODY)),
+        )
         .route("/api/v2/write", post(push::write).layer(DefaultBodyLimit::max(push::BODY)))
         .route("/api/v1/health", get(pipeline::health))
         .route("/api/v1/pipeline", get(pipeline::pipeline))

@@ -57,6 +57,8 @@ impl Rates {
                 "unread": ahead,
                 "trades": read.trades, "trades_per_second": rate(read.trades, before.trades, seconds),
                 "quotes": read.quotes, "quotes_per_second": rate(read.quotes, before.quotes, seconds),
+                "readings": read.readings,
+                "readings_per_second": rate(read.readings, before.readings, seconds),
                 "bars": read.bars, "bars_per_second": rate(read.bars, before.bars, seconds),
                 "repeats": read.repeats, "unreadable": read.unreadable,
             },

@@ -33,6 +33,20 @@ pub(crate) fn symbol(text: &str) -> Result<String, Problem> {
     Ok(text.to_owned())
 }
 
+/// Maximum length of a series in bytes: those of line protocol hold all their tags.
+const SERIES: usize = 1_024;
+
+/// The name of a series of readings.
+pub(crate) fn series(text: &str) -> Result<String, Problem> {
+    if text.is_empty() || text.len() > SERIES || text.chars().any(char::is_control) {
+        return Err(Problem::bad(format!(
+            "series: expected 1 to {SERIES} printable bytes, found {}",
+            text.len()
+        )));
+    }
+    Ok(text.to_owned())
+}
+
 /// A time; `None` if the parameter is absent.
 pub(crate) fn time(name: &str, text: Option<&str>) -> Result<Option<UnixNanos>, Problem> {
     match text {

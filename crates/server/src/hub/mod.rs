@@ -9,6 +9,7 @@ pub(crate) mod frame;
 pub(crate) mod json;
 pub(crate) mod reader;
 pub(crate) mod recent;
+pub(crate) mod series;
 pub(crate) mod state;
 
 use crate::settings::ServerSettings;

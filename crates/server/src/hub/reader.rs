@@ -26,6 +26,7 @@ const TRADES: u16 = 0;
 const QUOTES: u16 = 1;
 const BARS: u16 = 2;
 const GAPS: u16 = 3;
+const READINGS: u16 = 4;
 
 /// Reads until cancelled. Retries while the topic engine is unreachable, or topics do not exist yet.
 pub(crate) fn run(app: &App, stop: &CancelToken) -> Result<()> {
@@ -35,6 +36,7 @@ pub(crate) fn run(app: &App, stop: &CancelToken) -> Result<()> {
         names.records(Kind::Quote),
         names.bars(),
         names.gaps(),
+        names.records(Kind::Reading),
         names.dead_letters(),
     ];
     let mut publisher = Publisher::new();
@@ -79,8 +81,12 @@ fn read(app: &App, consumer: &mut dyn Consumer, publisher: &mut Publisher, stop:
 fn take(app: &App, message: &dyn Fetched) {
     let topic = message.partition().topic;
     match topic {
-        TRADES | QUOTES => {
-            let kind = if topic == TRADES { Kind::Trade } else { Kind::Quote };
+        TRADES | QUOTES | READINGS => {
+            let kind = match topic {
+                TRADES => Kind::Trade,
+                QUOTES => Kind::Quote,
+                _ => Kind::Reading,
+            };
             if let Some(record) = codec::decode(kind, message.payload()) {
                 app.hub.state().record(&record);
                 return;

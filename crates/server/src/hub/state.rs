@@ -4,6 +4,7 @@ use super::forming::{Counted, FormingBars, PolicyEffects, number};
 use super::frame::{Changes, Frame, TAPE, append};
 use super::json;
 use super::recent::Recent;
+use super::series::SeriesTable;
 use crate::settings::ServerSettings;
 use market::calendar::{Day, Phase};
 use market::{Price, Quote, Record, Trade, UnixNanos};
@@ -43,6 +44,7 @@ pub(crate) struct Symbol {
 pub(crate) struct Read {
     pub(crate) trades: u64,
     pub(crate) quotes: u64,
+    pub(crate) readings: u64,
     pub(crate) bars: u64,
     pub(crate) repeats: u64,
     pub(crate) unreadable: u64,
@@ -62,6 +64,8 @@ pub(crate) struct State {
     new_gaps: String,
     new_dead: String,
     scratch: Vec<u8>,
+    /// Last readings.
+    pub(crate) series: SeriesTable,
     /// Messages read so far.
     pub(crate) read: Read,
     /// Whether everything published so far has been read.
@@ -96,6 +100,7 @@ impl State {
             new_gaps: String::new(),
             new_dead: String::new(),
             scratch: Vec::new(),
+            series: SeriesTable::default(),
             read: Read::default(),
             live: false,
             status: String::new(),
@@ -108,8 +113,11 @@ impl State {
         match record {
             Record::Trade(_) => self.read.trades += 1,
             Record::Quote(_) => self.read.quotes += 1,
-            // The dashboard shows markets: its reader takes no other topic.
-            Record::Reading(_) => return,
+            Record::Reading(reading) => {
+                self.read.readings += 1;
+                self.series.add(reading);
+                return;
+            }
         }
         let identity = market::digest::identity(record, &mut self.scratch);
         // A correction has the identity of what it corrects, and must be shown.

@@ -172,8 +172,11 @@ pub(crate) struct BarQuery {
 }
 
 impl BarQuery {
-    /// Whether to show a bar, and the part of the session it starts in.
+    /// Whether to show a bar, and the part of the session it starts in; empty for readings, which have no sessions.
     pub(crate) fn session(&self, settings: &ServerSettings, bar: &Bar) -> (bool, &'static str) {
+        if bar.kind == Kind::Reading {
+            return (true, "");
+        }
         let day = settings.calendar(&bar.feed, &bar.symbol).day(bar.start);
         // A daily bar starts at midnight and belongs to the regular session.
         let phase = if bar.interval.is_day() && day.is_session() {
@@ -200,7 +203,9 @@ pub(crate) fn bar_object(bar: Bar, session: &'static str) -> Map<String, Value> 
     // By value, as `bars` passes it.
     let mut value = to_json(&bar);
     drop(bar);
-    value.insert("session".to_owned(), session.into());
+    if !session.is_empty() {
+        value.insert("session".to_owned(), session.into());
+    }
     value
 }
 

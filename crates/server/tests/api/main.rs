@@ -8,4 +8,5 @@ mod harness;
 mod hostile;
 mod push;
 mod read;
+mod readings;
 mod stream;

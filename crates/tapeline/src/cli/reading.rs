@@ -168,6 +168,8 @@ pub(crate) enum Drawing {
     Correlation,
     /// The newest forecast of `forecast run`, as a fan with its track record
     Forecast,
+    /// Mean of a series of readings as a line, and its lowest to highest values as a band
+    Readings,
 }
 
 /// Part of an exchange's day.
@@ -180,12 +182,12 @@ pub(crate) enum Session {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PlotOptions {
-    /// One or more symbols: SPY or SPY,IBM
+    /// One or more symbols: SPY or SPY,IBM; or one series of readings
     #[arg(value_delimiter = ',', required = true)]
     pub(crate) symbols: Vec<String>,
-    /// Kind of plot
-    #[arg(long, value_enum, default_value_t = Drawing::Candles)]
-    pub(crate) kind: Drawing,
+    /// Kind of plot [default: candles; readings for a series of readings]
+    #[arg(long, value_enum)]
+    pub(crate) kind: Option<Drawing>,
     #[command(flatten)]
     pub(crate) span: Span,
     #[command(flatten)]

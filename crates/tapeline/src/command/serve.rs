@@ -4,9 +4,10 @@ use super::monitor::Watched;
 use super::verify;
 use crate::cli::ServeOptions;
 use crate::context::Context;
+use crate::time_input::Zone;
 use market::UnixNanos;
 use ports::telemetry::Telemetry;
-use ports::{CancelToken, Result};
+use ports::{CancelToken, Error, Result};
 use server::settings::Limits;
 use server::{Engines, Server, ServerSettings, Verify};
 use std::ops::Range;
@@ -65,6 +66,8 @@ fn settings(config: &Config, options: &ServeOptions) -> Result<ServerSettings> {
     let mut settings = ServerSettings::new(listen, open::bars(config)?);
     serve.token.reveal().clone_into(&mut settings.token);
     settings.factors = (!serve.factors.is_empty()).then(|| PathBuf::from(&serve.factors));
+    let zone = Zone::parse(&serve.zone).map_err(|why| Error::user(format!("serve.zone: {why}")))?;
+    zone.name().clone_into(&mut settings.zone);
     settings.limits = Limits {
         connections: serve.connections,
         streams: serve.streams,

@@ -4,6 +4,7 @@ mod axis;
 pub(crate) mod candles;
 pub(crate) mod fan;
 mod legend;
+pub(crate) mod lines;
 pub(crate) mod spread;
 
 use plotters::coord::Shift;

@@ -133,3 +133,21 @@ fn what_is_wrong_with_an_mqtt_url_is_named() {
         assert!(code != 0 && text.contains(part) && !text.contains("hush"), "{source}: {text}");
     }
 }
+
+#[test]
+#[ignore = "needs mosquitto: apt-get install mosquitto mosquitto-clients"]
+fn the_demo_of_sensors_plays_through_a_real_broker() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Broker::start(dir.path());
+    let url = format!("mqtt://127.0.0.1:{}", broker.port);
+    let demo = dir.path().join("demo");
+    for _ in 0..2 {
+        let words = ["demo", "--iot", "--mqtt", &url, "--rate", "2000", "--dir", demo.to_str().unwrap()];
+        let (code, text) = run(&words);
+        assert_eq!(code, 0, "{text}");
+        assert!(
+            text.contains("verified: 3,143 records, equal field for field in source, topic, store"),
+            "{text}"
+        );
+    }
+}

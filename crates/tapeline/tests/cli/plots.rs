@@ -118,3 +118,51 @@ fn an_indicator_without_values_is_named() {
     assert!(text.contains("nothing drawn for sma:5000: it needs more than the 150 bars"), "{text}");
     assert!(!text.contains("nothing drawn for sma:20"), "{text}");
 }
+
+#[test]
+fn a_series_of_readings_is_a_line_with_a_band() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.csv");
+    // Ten minutes of four readings, two minutes of silence, three minutes more.
+    let row = |n: u32| {
+        let second = n * 15 + if n < 40 { 0 } else { 600 };
+        format!("b7,2026-01-05T10:{:02}:{:02}Z,{}.{}\n", second / 60, second % 60, 20 + n / 8, n % 4)
+    };
+    std::fs::write(&file, "sensor,time,t\n".to_owned() + &(0..52).map(row).collect::<String>()).unwrap();
+    let source =
+        format!("lines:{}?format=csv&feed=plant&series={{sensor}}.{{field}}&value=t&unit=°C", file.display());
+    let (topic, store) =
+        (crate::url("sqlite", &dir.path().join("t.db")), crate::url("sqlite", &dir.path().join("s.db")));
+    let (code, text) = run(&["run", "--source", &source, "--topic", &topic, "--store", &store]);
+    assert_eq!(code, 0, "{text}");
+    let out = dir.path().join("p.svg");
+    // A series of readings is recognised: --kind is not needed.
+    let plot = ["plot", "b7.t", "--interval", "1m", "--store", &store, "--out", out.to_str().unwrap()];
+    let (code, text) = run(&plot);
+    assert!(code == 0 && text.contains("13 bars drawn"), "{text}");
+    let svg = std::fs::read_to_string(&out).unwrap();
+    let texts_of = texts(&svg);
+    for part in ["b7.t 1m plant, 2026-01-05, UTC", "mean", "lowest to highest", "°C", "10:05"] {
+        assert!(texts_of.contains(&part), "{part}: {texts_of:?}");
+    }
+    // The line and the band end where readings are missing.
+    let drawn: Vec<usize> = lines(&svg)
+        .into_iter()
+        .filter(|(_, color)| *color == "#1F78B4")
+        .map(|(points, _)| points.len())
+        .collect();
+    assert_eq!(drawn.iter().filter(|points| **points > 2).count(), 2, "{drawn:?}");
+    assert_eq!(svg.matches("<polygon").count(), 2);
+    let berlin = [&plot[..], &["--tz", "Europe/Berlin", "--kind", "readings"]].concat();
+    assert_eq!(run(&berlin).0, 0);
+    let svg = std::fs::read_to_string(&out).unwrap();
+    assert!(svg.contains("b7.t 1m plant, 2026-01-05, Europe/Berlin") && svg.contains("11:05"), "{svg}");
+    for (more, part) in [
+        (["--indicator", "sma:3", "--kind", "readings"], "applies only to candles"),
+        (["--kind", "readings", "--from", "2026-02-01"], "no 1m reading bars of b7.t"),
+        (["--kind", "candles", "--tz", "UTC"], "no 1m bars of b7.t"),
+    ] {
+        let (code, text) = run(&[&plot[..], &more].concat());
+        assert!(code != 0 && text.contains(part), "{part}: {text}");
+    }
+}

@@ -129,3 +129,35 @@ fn an_empty_store_has_no_symbols() {
     let (code, text) = run(&["symbols", "--format", "parquet", "--store", &store]);
     assert!(code == 2 && text.contains("--format parquet is not for symbols"), "{text}");
 }
+
+#[test]
+fn the_demo_of_sensors_proves_itself_and_leaves_its_settings() {
+    let dir = tempfile::tempdir().unwrap();
+    let demo = dir.path().join("demo");
+    for _ in 0..2 {
+        let (code, text) = run(&["demo", "--iot", "--rate", "100000", "--dir", demo.to_str().unwrap()]);
+        assert_eq!(code, 0, "{text}");
+        assert!(
+            text.contains("verified: 3,143 records, equal field for field in source, topic, store"),
+            "{text}"
+        );
+        // Once for each of three times that it was cold, however often it was read then.
+        assert!(text.contains("machine-cold") || text.contains("alerts"), "{text}");
+    }
+    let inside = |words: &[&str]| finish(tapeline(words).current_dir(&demo).output().unwrap());
+    let (code, text) = inside(&["alert", "history"]);
+    assert!(code == 0 && text.matches("machine-cold").count() >= 3, "{text}");
+    let (code, text) =
+        inside(&["query", "reading-bars", "machine.temperature", "--interval", "1d", "--format", "csv"]);
+    assert!(code == 0 && text.contains("2014-02-08T00:00:00Z,machine.temperature,demo,1d,"), "{text}");
+    let (code, text) = inside(&["plot", "machine.temperature", "--interval", "1h", "--out", "machine.svg"]);
+    assert!(code == 0 && text.contains("168 bars drawn"), "{text}");
+    for (words, part) in [
+        (&["demo", "--mqtt", "mqtt://127.0.0.1:1"][..], "--iot"),
+        (&["demo", "--iot", "--mqtt", "127.0.0.1"], "expected a URL that begins with mqtt://"),
+        (&["demo", "--iot", "--mqtt", "mqtt://127.0.0.1:1"], "MQTT broker 127.0.0.1:1: "),
+    ] {
+        let (code, text) = finish(tapeline(words).current_dir(dir.path()).output().unwrap());
+        assert!(code != 0 && text.contains(part), "{words:?}: {text}");
+    }
+}

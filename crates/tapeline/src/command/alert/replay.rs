@@ -54,6 +54,21 @@ pub(crate) fn run(context: &Context, options: &AlertReplayOptions) -> Result<Exi
             }
         }
     }
+    let of_sensors = entries.iter().filter(|entry| entry.kind == Kind::Reading);
+    for series in of_sensors.map(|entry| &entry.symbol).collect::<BTreeSet<_>>() {
+        if !context.symbols.is_empty() && !context.symbols.contains(series) {
+            continue;
+        }
+        let mut engine = super::engine(config, &rules)?;
+        for record in load(&*store, Kind::Reading, series, from, to)? {
+            let Record::Reading(reading) = record.as_str() else { continue };
+            records += 1;
+            engine.advance(reading.ts, &mut alerts);
+            if let Some(value) = reading.value.to_f64() {
+                engine.reading(reading.feed, reading.series, reading.ts, value, &mut alerts);
+            }
+        }
+    }
     alerts.sort_by(|one, other| (one.event_time, &one.key).cmp(&(other.event_time, &other.key)));
     let mut out = Out::new();
     match options.format {

@@ -1,4 +1,6 @@
-//! `tapeline plot`: candles, returns, correlations; fans of forecasts are in `forecast/fan.rs`.
+//! `tapeline plot`: candles, returns, correlations; readings are in `readings.rs`, fans of forecasts in `forecast/fan.rs`.
+
+mod readings;
 
 use super::bars;
 use super::zone::{self, About};
@@ -20,10 +22,13 @@ use tapeline::open;
 
 pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> {
     options.span.check()?;
-    if options.kind == Drawing::Forecast {
-        return super::forecast::plot(context, options);
+    let kind = options.kind.unwrap_or(Drawing::Candles);
+    match kind {
+        Drawing::Forecast => return super::forecast::plot(context, options),
+        Drawing::Readings => return readings::run(context, options),
+        Drawing::Candles | Drawing::Returns | Drawing::Correlation => {}
     }
-    if options.kind == Drawing::Correlation && options.symbols.len() < 2 {
+    if kind == Drawing::Correlation && options.symbols.len() < 2 {
         return Err(Error::usage("a correlation needs at least two symbols")
             .hint("tapeline plot SPY,IBM --kind correlation --out correlation.svg"));
     }
@@ -46,6 +51,9 @@ pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
             by_feed.entry(bar.feed.clone()).or_default().push(bar);
         }
         if by_feed.is_empty() {
+            if options.kind.is_none() && readings::are_there(context, &*store, options)? {
+                return readings::run(context, options);
+            }
             return Err(Error::user(bars::none(&*store, Kind::Trade, &symbol, &options.bars)));
         }
         // Feeds are never mixed: each is drawn separately.
@@ -84,7 +92,7 @@ pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
         }
     }
     let bars: usize = series.iter().map(|(_, series)| series.bars.len()).sum();
-    match options.kind {
+    match kind {
         Drawing::Candles => {
             let picture = Candles { series: series.into_iter().map(|(_, series)| series).collect() };
             for line in picture.without_values() {
@@ -98,7 +106,7 @@ pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
             save(&picture, &options.out, options.size)?;
         }
         // Drawn above, from other rows of the store.
-        Drawing::Forecast => {}
+        Drawing::Forecast | Drawing::Readings => {}
         Drawing::Correlation => save(&correlations(&series, options)?, &options.out, options.size)?,
     }
     println!("{} bars drawn in {}", thousands(bars as u64), options.out.display());

@@ -1,11 +1,14 @@
 //! `tapeline demo`: a bundled real session, served by a simulated stock API and recorded by the embedded
 //! engines. No server, no account.
 
+mod iot;
+
 use super::{flow, verify};
 use crate::cli::{DIFFERS, DemoOptions, ProduceOptions};
 use crate::context::Context;
 use market::UnixNanos;
 use ports::error::io;
+use ports::secret::Secret;
 use ports::telemetry::Telemetry;
 use ports::{CancelToken, Error, Result};
 use simulator::{SimulatedVendor, SimulatorReport, SimulatorSettings};
@@ -16,7 +19,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
-use tapeline::config;
+use tapeline::config::{self, Config};
 use tapeline::open;
 
 /// Trades per second: a day in seconds, and below what two cores can store, so that latency measures the
@@ -29,10 +32,10 @@ const DAY: (i64, i64) = (1_381_190_400_000_000_000, 1_381_276_800_000_000_000);
 
 /// All trades of four symbols on 2013-10-08; origin and licence in data/README.md.
 const SESSION: [(&str, &[u8]); 4] = [
-    ("spy", include_bytes!("../../../../data/us-equities/tick/spy/20131008_trade.zip")),
-    ("bac", include_bytes!("../../../../data/us-equities/tick/bac/20131008_trade.zip")),
-    ("ibm", include_bytes!("../../../../data/us-equities/tick/ibm/20131008_trade.zip")),
-    ("aig", include_bytes!("../../../../data/us-equities/tick/aig/20131008_trade.zip")),
+    ("spy", include_bytes!("../../../../../data/us-equities/tick/spy/20131008_trade.zip")),
+    ("bac", include_bytes!("../../../../../data/us-equities/tick/bac/20131008_trade.zip")),
+    ("ibm", include_bytes!("../../../../../data/us-equities/tick/ibm/20131008_trade.zip")),
+    ("aig", include_bytes!("../../../../../data/us-equities/tick/aig/20131008_trade.zip")),
 ];
 
 /// What the demo is alerted of: a move of 0.25 % in a minute, and five times the usual volume.
@@ -62,28 +65,22 @@ struct Rules {
 }
 
 pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> {
-    let dir = &options.dir;
+    let default = if options.iot { "tapeline-demo-iot" } else { "tapeline-demo" };
+    let dir = options.dir.as_deref().unwrap_or(Path::new(default));
+    if options.iot {
+        return iot::run(context, options, dir);
+    }
     unpack(dir)?;
     let (topic, store) = (dir.join("topic.db"), dir.join("market.db"));
-    let url = |path: &Path| format!("sqlite:{}", path.display());
     let rate = options.rate.unwrap_or(if options.serve { RATE_TO_LOOK_AT } else { RATE });
     let simulator = Api::start(&dir.join("tape"), rate)?;
     let (symbols, address) = (simulator.symbols.join(","), simulator.address);
-    let flags = [
-        // Labelled like the tape, whose condition codes the prints carry.
-        ("source.url", Some(format!("alpaca:sip?symbols={symbols}&label=lean.sip"))),
-        ("source.alpaca.stream", Some(format!("ws://{address}"))),
-        ("source.alpaca.rest", Some(format!("http://{address}"))),
-        ("source.alpaca.key", Some("demo".to_owned())),
-        ("source.alpaca.secret", Some("demo".to_owned())),
-        ("topic.url", Some(url(&topic))),
-        ("store.url", Some(url(&store))),
-        ("alert.file", Some(dir.join("alerts.db").display().to_string())),
-    ];
-    let mut config = config::load(None, std::iter::empty(), &flags)?;
-    config.alert.rules = toml::from_str::<Rules>(RULES)
-        .map_err(|error| Error::internal(format!("the demo's alert rules: {error}")))?
-        .rules;
+    // Labelled like the tape, whose condition codes the prints carry.
+    let mut config = config(dir, RULES, &format!("alpaca:sip?symbols={symbols}&label=lean.sip"))?;
+    config.source.alpaca.stream = format!("ws://{address}");
+    config.source.alpaca.rest = format!("http://{address}");
+    (config.source.alpaca.key, config.source.alpaca.secret) =
+        (Secret::from("demo".to_owned()), Secret::from("demo".to_owned()));
     println!("demo: every trade of {symbols} on 2013-10-08, from a stock API to the store");
     println!(
         "  a simulated Alpaca API on {address} plays the tape, up to {} trades per second",
@@ -108,7 +105,7 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
     // Compares the API's history of the whole day with what was recorded.
     let proof = verify::Proof::read(context, &config, (UnixNanos(DAY.0), UnixNanos(DAY.1)), None)?;
     proof.print();
-    leave_settings(dir)?;
+    leave_settings(dir, RULES)?;
     println!("files: {} (store), {} (topic)", store.display(), topic.display());
     println!("next, in the demo's folder, whose tapeline.toml names topic and store:");
     println!("  cd {}", dir.display());
@@ -172,12 +169,12 @@ impl Drop for Api {
 }
 
 /// Writes the configuration for commands that are started in the folder. An existing file is kept.
-fn leave_settings(dir: &Path) -> Result<()> {
+fn leave_settings(dir: &Path, rules: &str) -> Result<()> {
     let path = dir.join("tapeline.toml");
     if path.exists() {
         return Ok(());
     }
-    let rules = RULES.replace("[[rules]]", "[[alert.rules]]");
+    let rules = rules.replace("[[rules]]", "[[alert.rules]]");
     let text = format!(
         "# Written by `tapeline demo`: commands started in this folder need no --topic and --store.\n\
          [topic]\nurl = \"sqlite:topic.db\"\n\n[store]\nurl = \"sqlite:market.db\"\n\n[alert]\nfile = \"alerts.db\"\n{rules}"
@@ -185,8 +182,24 @@ fn leave_settings(dir: &Path) -> Result<()> {
     std::fs::write(&path, text).map_err(io("write", &path))
 }
 
-/// Creates the session as a folder of tick files, and removes those of an earlier demo.
-fn unpack(dir: &Path) -> Result<()> {
+/// The configuration of a demo in a folder, with its alert rules.
+fn config(dir: &Path, rules: &str, source: &str) -> Result<Config> {
+    let sqlite = |name: &str| format!("sqlite:{}", dir.join(name).display());
+    let flags = [
+        ("source.url", Some(source.to_owned())),
+        ("topic.url", Some(sqlite("topic.db"))),
+        ("store.url", Some(sqlite("market.db"))),
+        ("alert.file", Some(dir.join("alerts.db").display().to_string())),
+    ];
+    let mut config = config::load(None, std::iter::empty(), &flags)?;
+    config.alert.rules = toml::from_str::<Rules>(rules)
+        .map_err(|error| Error::internal(format!("the demo's alert rules: {error}")))?
+        .rules;
+    Ok(config)
+}
+
+/// Removes the databases of an earlier demo.
+fn remove_old(dir: &Path) -> Result<()> {
     for name in ["topic.db", "market.db", "alerts.db"] {
         for suffix in ["", "-wal", "-shm"] {
             let path = dir.join(format!("{name}{suffix}"));
@@ -195,6 +208,12 @@ fn unpack(dir: &Path) -> Result<()> {
             }
         }
     }
+    Ok(())
+}
+
+/// Creates the session as a folder of tick files, and removes the databases of an earlier demo.
+fn unpack(dir: &Path) -> Result<()> {
+    remove_old(dir)?;
     for (symbol, zip) in SESSION {
         let folder = dir.join("tape/tick").join(symbol);
         std::fs::create_dir_all(&folder).map_err(io("create folder", &folder))?;
