@@ -9,7 +9,7 @@ use crate::{Price, Size, UnixNanos};
 use std::fmt;
 use std::str::FromStr;
 
-/// Kind of a record: the `kind` header of its message and the table that stores it.
+/// Kind of a record: the topic of its message and the table that stores it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// Something was bought and sold.
@@ -29,7 +29,7 @@ impl Kind {
     /// How many kinds there are.
     pub const COUNT: usize = Self::ALL.len();
 
-    /// `trade`, `quote`, `reading`: the name in message headers.
+    /// `trade`, `quote`, `reading`: its name.
     #[must_use]
     #[inline]
     pub const fn name(self) -> &'static str {
@@ -53,7 +53,7 @@ impl Kind {
         }
     }
 
-    /// The kind of a name in message headers.
+    /// The kind of a name.
     #[must_use]
     #[inline]
     pub fn from_name(name: &[u8]) -> Option<Self> {

@@ -223,7 +223,8 @@ impl Loop<'_> {
     }
 }
 
-/// The record kind from the headers, which also carry the schema version.
+/// The kind of a record: that of its topic, as consumers of records name the topics in the order of [`Kind::ALL`].
+/// A message with headers has another schema version, or is of an earlier Tapeline, which named both.
 ///
 /// # Errors
 /// The message is not a record; the reason is for its dead letter.
@@ -246,8 +247,11 @@ pub fn kind(message: &dyn Fetched) -> Result<Kind, String> {
         }
         _ => {}
     });
-    schema.unwrap_or_else(|| Err("missing `schema` header".to_owned()))?;
-    kind.unwrap_or_else(|| Err("missing `kind` header".to_owned()))
+    schema.unwrap_or(Ok(()))?;
+    kind.unwrap_or_else(|| {
+        let topic = message.partition().topic;
+        Kind::ALL.get(usize::from(topic)).copied().ok_or_else(|| "the topic is not one of records".to_owned())
+    })
 }
 
 #[cfg(test)]

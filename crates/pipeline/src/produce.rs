@@ -3,7 +3,6 @@
 
 use crate::vendor_bars;
 use market::Kind;
-use market::codec::json::SCHEMA;
 use ports::cancel::retry;
 use ports::dead_letter::Stage;
 use ports::gap::GapState;
@@ -146,7 +145,7 @@ impl<'a> Publisher<'a> {
                 self.producer.send(&Message {
                     topic: &self.records[kind as usize],
                     key: symbol,
-                    headers: &[("kind", kind.name().as_bytes()), ("schema", SCHEMA.as_bytes())],
+                    headers: &[],
                     payload,
                     stamp_ms: recv_ts.millis(),
                 })?;

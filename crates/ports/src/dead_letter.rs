@@ -3,6 +3,7 @@
 use crate::Result;
 use crate::clock;
 use crate::topic::{Fetched, Message, Producer};
+use market::Kind;
 
 pub mod log;
 
@@ -77,6 +78,12 @@ impl DeadLetter {
             "kind" => kind = String::from_utf8_lossy(value).into_owned(),
             _ => headers.push((name.to_owned(), value.to_vec())),
         });
+        if kind.is_empty() {
+            let topic = topics.get(usize::from(message.partition().topic)).map_or("", String::as_str);
+            let name = topic.rsplit('.').next().unwrap_or_default();
+            let of_topic = Kind::ALL.into_iter().find(|kind| kind.plural() == name);
+            kind = of_topic.map_or_else(String::new, |kind| kind.name().to_owned());
+        }
         Self {
             stage: Stage::Decode,
             origin: crate::topic::origin(topics, message.partition(), message.offset()),

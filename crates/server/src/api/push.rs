@@ -233,7 +233,6 @@ fn send(
     producer: &mut dyn Producer,
 ) -> Result<Pushed, Problem> {
     let (topic, dead_letters) = (app.engines.names.records(Kind::Reading), app.engines.names.dead_letters());
-    let headers = [("kind", Kind::Reading.name().as_bytes()), ("schema", json::SCHEMA.as_bytes())];
     let (mut pushed, mut payload, mut failed) = (Pushed::default(), Vec::new(), None);
     let mut lines = text.trim_start_matches('\u{feff}').lines().zip(1_u64..);
     if decoder.expects_header() {
@@ -249,7 +248,7 @@ fn send(
                 let message = Message {
                     topic: &topic,
                     key: reading.series,
-                    headers: &headers,
+                    headers: &[],
                     payload: &payload,
                     stamp_ms: reading.recv_ts.millis(),
                 };

@@ -58,7 +58,7 @@ fn life(topics: &dyn Topics, names: &Names, urls: &[String]) {
         topics,
         names,
         &[
-            (GOOD, &[]),
+            (GOOD, &[("kind", b"option")]),
             (&GOOD.replace("\"id\":\"1\"", "\"id\":\"2\""), &[trade, ("schema", b"99")]),
             (&third.replace("\"price\":\"1\"", "\"price\":\"\u{1b}[2J\""), &[trade, two]),
         ],
@@ -79,9 +79,9 @@ fn life(topics: &dyn Topics, names: &Names, urls: &[String]) {
     let (_, text) = dead_letters(urls, &["show", broken, "--raw"]);
     assert_eq!(text, third.replace("\"price\":\"1\"", "\"price\":\"\u{1b}[2J\""));
 
-    // A message whose headers were missing, published as what it is.
-    let headless = &numbers(&open, "missing `schema` header")[0];
-    let (code, text) = dead_letters(urls, &["redrive", headless, "--as", "trade"]);
+    // A message whose header was wrong, published as what it is.
+    let mislabeled = &numbers(&open, "unknown record kind `option`")[0];
+    let (code, text) = dead_letters(urls, &["redrive", mislabeled, "--as", "trade"]);
     assert!(code == 0 && text.contains("1 messages published again"), "{text}");
     // A message that was corrected by hand.
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -112,7 +112,7 @@ fn life(topics: &dyn Topics, names: &Names, urls: &[String]) {
     let (code, text) = dead_letters(urls, &["discard", "--all", "--reason", "version `99`"]);
     assert!(code == 0 && text.contains("1 letters marked as discarded"), "{text}");
     assert_eq!(listed(urls, &[]).len(), 0);
-    let (code, text) = dead_letters(urls, &["redrive", headless]);
+    let (code, text) = dead_letters(urls, &["redrive", mislabeled]);
     assert!(code == 1 && text.contains("is redriven already"), "{text}");
 }
 
