@@ -9,7 +9,7 @@ symbol and the watchlist. Measured, without clients and with them, alternately:
   includes the topic, and the interval of frames (`serve.frame_ms`, 100 ms), of which a trade waits for half on average. Sampled
   by some clients in a process of their own; the others, in another process, only read.
 - memory of the serving process, by client; CPU time of both processes.
-- the rate at which a consumer drains the topic into an empty store, meanwhile.
+- the rate at which another consumer drains a topic into an empty store, meanwhile.
 - frozen clients: connected, and never reading. How many the server dropped, and the delay of the others meanwhile.
 
 The clients are as local as the server and share its cores: `top` is the server's share.
@@ -186,6 +186,7 @@ class Bench:
         self.drains = 0
 
     def start(self):
+        self.fill()
         tapeline, urls = self.options.tapeline, ["--topic", self.topic, "--store", self.store]
         subprocess.run([tapeline, "init", *urls], env=self.env, check=True, stdout=subprocess.DEVNULL)
         self.simulator = Process([tapeline, "simulate", "alpaca", "--tape", f"tape:{self.options.tape}?kinds=trades", "--speed", "max",
@@ -206,12 +207,21 @@ class Bench:
         with urllib.request.urlopen(f"http://{self.address}/api/v1/symbols", timeout=30) as reply:
             return sum(row["trades"] for row in json.load(reply)["rows"])
 
+    def fill(self):
+        """A topic of its own that nobody writes any more, for the drains."""
+        self.backlog = self.options.topic or f"sqlite:{self.folder / 'backlog.db'}"
+        self.backlog_env = {**self.env, "TAPELINE__TOPIC__PREFIX": f"sse{os.getpid()}-backlog"}
+        source = f"tape:{self.options.tape}?kinds=trades&symbols={self.options.drained}"
+        for verb in (["init", "--store", self.store], ["produce", "--source", source]):
+            subprocess.run([self.options.tapeline, *verb, "--topic", self.backlog], env=self.backlog_env, check=True, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)
+
     def drain(self):
-        """Records per second of a consumer of its own, into an empty store, to the end of the topic."""
+        """Records per second of a consumer of its own, from that topic into an empty store."""
         self.drains += 1
-        store = f"sqlite:{self.folder / f'drain{self.drains}.db'}"
-        urls = ["--topic", self.topic, "--store", store]
-        done = subprocess.run([self.options.tapeline, "consume", "--until-end", "--group", f"drain{self.drains}", *urls], env=self.env,
+        urls = ["--topic", self.backlog, "--store", f"sqlite:{self.folder / f'drain{self.drains}.db'}"]
+        subprocess.run([self.options.tapeline, "init", *urls], env=self.backlog_env, check=True, stdout=subprocess.DEVNULL)
+        done = subprocess.run([self.options.tapeline, "consume", "--until-end", "--group", f"drain{self.drains}", *urls], env=self.backlog_env,
                               capture_output=True, text=True, timeout=300)
         if done.returncode:
             raise SystemExit(done.stdout + done.stderr)
@@ -269,9 +279,12 @@ def main():
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--frozen", type=int, default=10)
+    parser.add_argument("--drained", default=",".join(SYMBOLS), help="symbols of the drained topic")
     parser.add_argument("--topic")
     parser.add_argument("--store")
     options = parser.parse_args()
+    # Terminated, it ends its processes as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     with tempfile.TemporaryDirectory(prefix="tapeline-sse-") as folder:
         bench = Bench(options, Path(folder))
         bench.start()

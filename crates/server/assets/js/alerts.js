@@ -12,6 +12,8 @@ const BADGE = { critical: "bad", warning: "warn", info: "" };
 /** Keys that one request may acknowledge. */
 const KEYS = 50;
 const NAME = "tapeline-name";
+/** The symbol of a summary of many alerts. */
+const MANY = "*";
 
 export class Alerts {
   #stopped = new AbortController();
@@ -89,7 +91,7 @@ export class Alerts {
     const columns = [
       { title: `Time (${zoneName(rows[0].time, ZONE)})`, cell: (alert) => `${isoDate(alert.time, ZONE)} ${clockMillis(alert.time, ZONE)}` },
       { title: "Severity", cell: (alert) => h("span", { class: `badge ${BADGE[alert.severity] ?? ""}` }, alert.severity) },
-      { title: "Symbol", cell: (alert) => h("a", { href: link("market", { symbol: alert.symbol }) }, alert.symbol) },
+      { title: "Symbol", cell: (alert) => (alert.symbol === MANY ? "several" : h("a", { href: link("market", { symbol: alert.symbol }) }, alert.symbol)) },
       { title: "Rule", cell: (alert) => h("a", { href: link("alerts", { rule: alert.rule }) }, alert.rule) },
       { title: "Message", class: "wrap", cell: (alert) => alert.message },
       { title: "Value", num: true, cell: (alert) => `${alert.value.toFixed(2)} ${alert.unit}` },
