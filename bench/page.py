@@ -66,8 +66,10 @@ def wait(url, process):
 def prepare(options, folder):
     """A store with the demo's day, and its bars of a minute as CSV."""
     source = f"tape:{options.tape}?kinds=trades&symbols=SPY&dates=20131008"
-    urls = ["--topic", f"sqlite:{folder / 'topic.db'}", "--store", f"sqlite:{folder / 'market.db'}"]
-    subprocess.run([options.tapeline, "run", "--source", source, *urls], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    files = options.demo or folder
+    urls = ["--topic", f"sqlite:{files / 'topic.db'}", "--store", f"sqlite:{files / 'market.db'}"]
+    if not options.demo:
+        subprocess.run([options.tapeline, "run", "--source", source, *urls], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     bars = folder / "bars.csv"
     subprocess.run([options.tapeline, "query", "bars", "SPY", "--interval", "1m", "--out", str(bars), *urls], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return urls, bars
@@ -93,7 +95,7 @@ def visit(browser, url, drawn):
     session.on("Network.webSocketFrameReceived", lambda event: arrived(event["requestId"], len(event["response"]["payloadData"])))
     page.add_init_script(WATCH % drawn)
     page.goto(url, wait_until="commit")
-    page.wait_for_function("window.__chart > 0", timeout=120_000)
+    page.wait_for_function("() => window.__chart > 0", timeout=120_000)
     millis = page.evaluate("window.__chart")
     quiet = time.monotonic()
     # Our stream sends a state each second; half a second without bytes may not come.
@@ -108,6 +110,7 @@ def main():
     parser.add_argument("--tapeline", default="target/release/tapeline")
     parser.add_argument("--tape", default="data/us-equities")
     parser.add_argument("--chromium", default="/usr/bin/chromium")
+    parser.add_argument("--demo", type=Path, help="a folder left by `tapeline demo`, instead of recording the day")
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="tapeline-page-"))

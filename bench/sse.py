@@ -6,7 +6,7 @@ Alpaca's simulated stream plays the tape; one process records it (`run`), anothe
 symbol and the watchlist. Measured, without clients and with them, alternately:
 
 - push delay: from the moment at which a trade was read from the vendor's socket (its `recv_ts`) until a client has its event. It
-  includes the topic, and the interval of frames (`serve.frame_ms`, 100 ms), of which a trade waits for half on average. Sampled
+  includes the topic, and the interval of frames (`serve.frame_interval`, 100 ms), of which a trade waits for half on average. Sampled
   by some clients in a process of their own; the others, in another process, only read.
 - memory of the serving process, by client; CPU time of both processes.
 - the rate at which another consumer drains a topic into an empty store, meanwhile.
@@ -38,7 +38,7 @@ PACE = 50
 ADDRESSES = 20
 TICKS = os.sysconf("SC_CLK_TCK")
 #: How long the server waits for a client that does not read.
-IO_TIMEOUT_MS = 5_000
+IO_TIMEOUT = "5s"
 
 
 class Client:
@@ -182,7 +182,7 @@ class Bench:
         self.topic = options.topic or f"sqlite:{folder / 'topic.db'}"
         self.store = options.store or f"sqlite:{folder / 'market.db'}"
         self.env = {**os.environ, "APCA_API_KEY_ID": "any", "APCA_API_SECRET_KEY": "any", "TAPELINE__TOPIC__PREFIX": f"sse{os.getpid()}",
-                    "TAPELINE__SERVE__IO_TIMEOUT_MS": str(IO_TIMEOUT_MS)}
+                    "TAPELINE__SERVE__IO_TIMEOUT": IO_TIMEOUT}
         self.drains = 0
 
     def start(self):
