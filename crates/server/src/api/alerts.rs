@@ -152,8 +152,8 @@ pub(crate) async fn acknowledge(
     Params(params): Params<AcknowledgeParams>,
 ) -> Result<Response, Problem> {
     let log = log(&app)?;
-    let keys: Vec<String> = params.key.split(',').map(str::to_owned).collect();
-    if keys.len() > KEYS || keys.iter().any(String::is_empty) {
+    let keys: Vec<String> = params.key.split(',').filter(|key| !key.is_empty()).map(str::to_owned).collect();
+    if keys.is_empty() || keys.len() > KEYS {
         let found = keys.len();
         return Err(Problem::bad(format!(
             "key: expected 1 to {KEYS} keys separated by commas, found {found}"
