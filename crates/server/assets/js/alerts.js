@@ -3,6 +3,7 @@
 import { get, post } from "/js/api.js";
 import { announce, h, notice, table } from "/js/dom.js";
 import { clockMillis, isoDate, wall, zoneName } from "/js/format.js";
+import { live } from "/js/live.js";
 import { link } from "/js/route.js";
 import { Silences } from "/js/silences.js";
 
@@ -37,6 +38,8 @@ export class Alerts {
           h("label", {}, this.open, " only open"), h("label", { class: "name" }, "Your name ", this.name), this.all),
         this.failure, this.body),
       this.silences.element));
+    // Only for the state of the connection in the header.
+    live.subscribe({});
     this.#poll();
   }
 
