@@ -1,6 +1,7 @@
 //! Alerts on the real session through the embedded engines.
 
 use crate::{embedded_urls, finish, run, session, start, tapeline, with};
+use notify::outbox::{OutboxStore, SqliteOutbox};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -196,6 +197,36 @@ fn kills_lose_no_message_and_repeat_only_what_they_hide() {
     // The same alerts as without kills.
     let expected = expected_of_two_symbols();
     assert_eq!(fired, expected);
+}
+
+#[test]
+fn alerts_are_acknowledged_by_their_first_digits_or_by_rule() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = configuration(dir.path(), "");
+    let mut outbox = SqliteOutbox::open(&dir.path().join("alerts.db"), 10).unwrap();
+    for (key, rule) in [("aaaa1", "move"), ("aaaa2", "move"), ("bbbb1", "volume")] {
+        let alert = serde_json::json!({
+            "key": key, "rule": rule, "kind": "drop", "feed": "f", "symbol": "SPY", "severity": "warning",
+            "event_time": 1, "value": 0.31, "threshold": 0.25, "unit": "%", "message": "SPY fell",
+        });
+        outbox.append(&serde_json::from_value(alert).unwrap(), &[]).unwrap();
+    }
+    let ack = |words: &[&str]| run(&[&["alert", "ack", "--config", config.as_str()], words].concat());
+    for (words, code, part) in [
+        (&["aaaa2", "--by", "ann", "--note", "on it"][..], 0, "1 alert acknowledged by ann"),
+        (&["aaaa", "--by", "ann"], 1, "several alerts have keys that begin with aaaa"),
+        (&["cccc", "--by", "ann"], 1, "no alert has a key that begins with cccc"),
+        (&["aa", "--by", "ann"], 1, "at least 4 digits"),
+        (&["bbbb1", "--by", ""], 1, "by: expected 1 to 64 characters"),
+        (&["--rule", "move", "--by", "bob"], 0, "1 alert acknowledged by bob"),
+    ] {
+        let (found, text) = ack(words);
+        assert!(found == code && text.contains(part), "{words:?}: {found} {text}");
+    }
+    let (code, text) = run(&["alert", "history", "--config", &config]);
+    let of = |key: &str| text.lines().find(|line| line.contains(key)).unwrap().to_owned();
+    assert!(code == 0 && of("aaaa1").contains("bob ") && of("aaaa2").contains("ann "), "{text}");
+    assert!(of("aaaa2").contains(": on it") && !of("bbbb1").contains("bob"), "{text}");
 }
 
 #[test]

@@ -26,7 +26,8 @@ pub(crate) fn run(context: &Context, options: &AlertAckOptions) -> Result<ExitCo
             Error::user(format!("no alert has the key {key}")).hint("list them: tapeline alert history")
         );
     }
-    println!("{} alerts acknowledged by {}", thousands(keys.len() as u64), acknowledgement.by);
+    let noun = if keys.len() == 1 { "alert" } else { "alerts" };
+    println!("{} {noun} acknowledged by {}", thousands(keys.len() as u64), acknowledgement.by);
     Ok(ExitCode::SUCCESS)
 }
 
