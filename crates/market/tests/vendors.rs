@@ -474,3 +474,106 @@ fn f4_what_is_not_a_message_costs_only_itself() {
         }
     }
 }
+
+/// Symbol, venue, id, price, size, side and conditions of each trade.
+fn shown(read: &Read) -> Vec<String> {
+    let one = |trade: &&Trade<String>| {
+        format!(
+            "{} {} {} {} {} {:?} {}",
+            trade.symbol, trade.venue, trade.id, trade.price, trade.size, trade.side, trade.conditions
+        )
+    };
+    read.trades().iter().map(one).collect()
+}
+
+/// Rows as captured from the vendors, or as they document them, with the values that they have there.
+#[test]
+fn captured_and_documented_messages_have_their_values() {
+    // Alpaca: a correction as captured, its trade with a large id; conditions of one code as text; crypto.
+    let frame = r#"[{"T":"t","S":"DIA","i":79372157998682,"x":"D","p":349.15,"s":25000,"c":[" ","7","V"],"z":"B","t":"2022-01-21T19:42:33.123Z"},
+        {"T":"c","S":"DIA","x":"D","oi":79372157998682,"op":349.15,"os":25000,"oc":[" ","7","V"],"ci":79372444317008,"cp":349.15,"cs":25000,"cc":[" ","7","Z","V"],"z":"B","t":"2022-01-21T19:43:42Z"}]"#;
+    let read = frames(&mut *decoder("alpaca.sip"), [frame]);
+    assert_eq!(read.refused, Vec::<String>::new());
+    let states: Vec<_> =
+        read.trades().iter().map(|trade| (trade.id.as_str(), trade.revision, trade.canceled)).collect();
+    assert_eq!(
+        states,
+        [("79372157998682", 0, false), ("79372157998682", 1, true), ("79372444317008", 0, false)]
+    );
+    assert!(read.trades().iter().all(|trade| trade.ts == read.trades()[0].ts));
+    let quote = r#"[{"T":"q","S":"SPIP","bx":"V","bp":25.41,"bs":35,"ax":"V","ap":25.43,"as":35,"c":"R","z":"B","t":"2021-01-27T10:35:34Z"}]"#;
+    let read = frames(&mut *decoder("alpaca.sip"), [quote]);
+    assert_eq!((read.records.len(), read.refused.len()), (1, 0), "{:?}", read.refused);
+    let rows = [
+        r#"{"t":"2022-03-09T06:00:00.080264Z","p":41516.08,"s":0.00315427,"tks":"B","i":293648598}"#,
+        r#"{"t":"2022-03-18T14:03:31.960672Z","p":40650,"s":0.1517,"tks":"-","i":26932440}"#,
+    ];
+    assert_eq!(
+        shown(&past(&mut *decoder("alpaca.crypto"), "BTC/USD", &rows)),
+        ["BTC/USD  293648598 41516.08 0.00315427 Buy []", "BTC/USD  26932440 40650 0.1517 Unknown []"]
+    );
+    let mut read = Read::default();
+    decoder("alpaca.crypto").past(
+        Kind::Quote,
+        "BTC/USD",
+        r#"{"t":"2022-05-26T11:47:18.44347136Z","bp":29058,"bs":0.3544,"ap":29059,"as":3.252}"#,
+        UnixNanos(7),
+        &mut |outcome, _| read.take(outcome),
+    );
+    assert_eq!((read.records.len(), read.refused.len()), (1, 0), "{:?}", read.refused);
+    // Massive: the examples of its specification.
+    let frame = r#"[{"ev":"T","sym":"MSFT","x":4,"i":"12345","z":3,"p":114.125,"s":100,"c":[0,12],"t":1536036818784,"q":3681328},
+        {"ev":"Q","sym":"MSFT","bx":4,"bp":114.125,"bs":100,"ax":7,"ap":114.128,"as":160,"c":0,"i":[604],"t":1536036818784,"q":50385480,"z":3},
+        {"ev":"NOI","T":"NTEST.Q","t":1601318039223013600,"at":930,"a":"M","i":44,"x":10,"o":480,"p":440,"b":25.03},
+        {"ev":"FMV","fmv":189.22,"sym":"AAPL","t":1678220098130},{"ev":"LV","val":189.22,"sym":"AAPL","t":1678220098130}]"#;
+    let read = frames(&mut *decoder("massive.stocks"), [frame]);
+    assert_eq!((read.records.len(), read.refused.len()), (2, 0), "{:?}", read.refused);
+    assert_eq!(read.unknown, ["NOI", "FMV", "LV"]);
+    let one_sided = r#"{"ask_exchange":0,"ask_price":0,"ask_size":0,"bid_exchange":11,"bid_price":102.7,"bid_size":60,"conditions":[1],"participant_timestamp":1517562000065321200,"sequence_number":2060,"sip_timestamp":1517562000065700400,"tape":3}"#;
+    let mut read = Read::default();
+    let mut sink = |outcome: Result<FeedMessage<'_>, String>, _: &str| read.take(outcome);
+    decoder("massive.stocks").past(Kind::Quote, "AAPL", one_sided, UnixNanos(7), &mut sink);
+    let Record::Quote(quote) = &read.records[0] else { panic!("{read:?}") };
+    assert!(quote.ask.is_none() && quote.bid.as_ref().unwrap().price.to_string() == "102.7");
+    // Two trades with one id, one on each of two venues; both corrected.
+    let row = |venue: u32, price: &str| {
+        format!(
+            r#"{{"conditions":[12,37],"correction":1,"exchange":{venue},"id":"183276","participant_timestamp":1651181822461636600,"price":{price},"sequence_number":7179341,"sip_timestamp":1651181822461979400,"size":10,"tape":3,"trf_id":3,"trf_timestamp":1651181557090806500}}"#
+        )
+    };
+    assert_eq!(
+        shown(&past(&mut *decoder("massive.stocks"), "AAPL", &[&row(11, "156.43"), &row(12, "157.43")])),
+        [
+            r#"AAPL 11 183276/3 156.43 10 Unknown ["12","37"]"#,
+            r#"AAPL 12 183276/3 157.43 10 Unknown ["12","37"]"#
+        ]
+    );
+    // Finnhub: no conditions, in each of the ways that it sends them; fractional sizes; its words for an error.
+    for codes in [r#""c":null,"#, r#""c":[],"#, ""] {
+        let frame = format!(
+            r#"{{"data":[{{{codes}"p":16600.5,"s":"BINANCE:BTCUSDT","t":1672348887195,"v":0.00123}}],"type":"trade"}}"#
+        );
+        let read = frames(&mut *decoder("finnhub"), [frame.as_str()]);
+        assert!(shown(&read)[0].ends_with(" 16600.5 0.00123 Unknown []"), "{codes}: {read:?}");
+    }
+    // Kraken: a snapshot repeats trades by number, so it is read as well; numbers keep the digits they are written in.
+    let frame = r#"{"channel":"trade","type":"snapshot","data":[{"symbol":"BTC/USD","side":"sell","price":105944.20,"qty":0.00027625,"ord_type":"market","trade_id":10218208,"timestamp":"2025-05-28T13:39:36.123456Z"}]}"#;
+    assert_eq!(
+        shown(&frames(&mut *decoder("kraken"), [frame])),
+        ["BTC/USD kraken 10218208 105944.2 0.00027625 Sell []"]
+    );
+    // Binance: alone or combined, in milliseconds or microseconds.
+    for (open, close, time) in
+        [("", "", "1672515782136"), (r#"{"stream":"bnbbtc@trade","data":"#, "}", "1672515782136000")]
+    {
+        let frame = format!(
+            r#"{open}{{"e":"trade","E":1672515782136,"s":"BNBBTC","t":12345,"p":"0.001","q":"100","T":{time},"m":true}}{close}"#
+        );
+        let read = frames(&mut *decoder("binance"), [frame.as_str()]);
+        assert_eq!(shown(&read), ["BNBBTC binance 12345 0.001 100 Sell []"]);
+        assert_eq!(read.trades()[0].ts.to_string(), "2022-12-31T19:43:02.136Z");
+    }
+    let shutdown = r#"{"e":"serverShutdown","E":1770123456789}"#;
+    let read = frames(&mut *decoder("binance"), [shutdown]);
+    assert_eq!((read.unknown.len(), read.refused.len()), (0, 0), "the connection is made again");
+}

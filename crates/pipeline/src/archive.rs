@@ -22,7 +22,9 @@ mod resume;
 use close::commit;
 use ports::archive::Archive;
 use ports::batch::Partition;
+use ports::cancel::retry;
 use ports::gap::Gap;
+use ports::metrics::Port;
 use ports::telemetry::Telemetry;
 use ports::topic::{Consumer, Fetched, LossCause, LostRange, Names, Producer, Topics};
 use ports::{CancelToken, Error, Result};
@@ -117,12 +119,13 @@ pub fn run(
         stop,
         names: &names,
         starts: BTreeMap::new(),
-        ledger: topics.producer()?,
+        ledger: retry(stop, Port::Topic, "open a producer", || topics.producer())?,
         report: ArchiveReport::default(),
     };
     loop {
         archiver.check_positions(topics)?;
-        let mut consumer = topics.consumer(&settings.group, &names)?;
+        let mut consumer =
+            retry(stop, Port::Topic, "open a consumer", || topics.consumer(&settings.group, &names))?;
         let hook = Arc::clone(&ranges);
         consumer.on_revoke(Box::new(move |partitions| {
             // Whoever owns them next reads them again, from the end of the last range.
@@ -232,8 +235,13 @@ impl Archiver<'_> {
     fn report_lost(&mut self, lost: &LostRange) -> Result<()> {
         self.telemetry.lost(lost, self.names);
         Gap::of_lost(lost, self.names, &self.settings.group).send(&self.settings.names, &mut *self.ledger)?;
-        if self.ledger.flush(FLUSH)? > 0 {
-            return Err(Error::external("the gap ledger did not acknowledge an entry"));
+        // Nothing behind the loss is committed before its entry is durable.
+        while self.ledger.flush(FLUSH)? > 0 {
+            tracing::warn!("waiting for the topic to acknowledge an entry of the gap ledger");
+            if self.stop.is_cancelled() {
+                return Err(Error::external("the gap ledger did not acknowledge an entry")
+                    .hint("the next start finds the same loss again"));
+            }
         }
         match lost.cause {
             LossCause::Retention => Ok(()),

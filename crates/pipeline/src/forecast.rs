@@ -23,8 +23,9 @@ use market::codec::bar as codec;
 use market::codec::json;
 use market::interval::Interval;
 use ports::batch::Partition;
-use ports::cancel::{Backoff, CancelToken};
+use ports::cancel::{Backoff, CancelToken, retry};
 use ports::forecast::ForecastRecord;
+use ports::metrics::Port;
 use ports::store::Store;
 use ports::topic::{Consumer, Fetched, Message, Names, Producer, Topics};
 use ports::{Error, Result, clock};
@@ -147,13 +148,15 @@ pub fn run(
     cancel: &CancelToken,
     until_end: &AtomicBool,
 ) -> Result<ForecastReport> {
-    let mut consumer = topics.consumer(&settings.group, &[settings.names.bars()])?;
+    let bars = [settings.names.bars()];
+    let mut consumer =
+        retry(cancel, Port::Topic, "open a consumer", || topics.consumer(&settings.group, &bars))?;
     let mut worker = ForecastWorker {
         store,
         models,
         settings,
         cancel,
-        producer: topics.producer()?,
+        producer: retry(cancel, Port::Topic, "open a producer", || topics.producer())?,
         active: FxHashMap::default(),
         series: BTreeMap::new(),
         waiting: BTreeMap::new(),
@@ -168,7 +171,7 @@ pub fn run(
     while !cancel.is_cancelled() {
         let fetched = consumer.fetch(settings.cycle, WAIT, &mut |message| worker.take(message))?;
         for range in consumer.lost() {
-            tracing::warn!("{}", range.describe(&[settings.names.bars()]));
+            tracing::warn!("{}", range.describe(&bars));
             worker.next.insert(range.partition, range.resume);
         }
         if refreshed.elapsed() >= REFRESH {
@@ -374,8 +377,7 @@ impl ForecastWorker<'_> {
         let calendar = self.settings.calendar(feed, symbol);
         let lateness = self.settings.bars.allowed_lateness;
         let load = || BarSeries::load(self.store, name, calendar, &model.live, first, lateness);
-        ports::cancel::retry(self.cancel, ports::metrics::Port::Store, "read bars and forecasts", load)
-            .map(Some)
+        retry(self.cancel, Port::Store, "read bars and forecasts", load).map(Some)
     }
 
     /// Publishes forecasts, then stores them.

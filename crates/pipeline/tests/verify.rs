@@ -73,6 +73,14 @@ fn quote(symbol: &str, feed: &str, seq: i64) -> (Kind, String) {
     (Kind::Quote, text)
 }
 
+fn reading(series: &str, feed: &str, seq: i64) -> (Kind, String) {
+    let text = format!(
+        r#"{{"series":"{series}","feed":"{feed}","seq":{seq},"ts":{},"recv_ts":5000000,"type":"decimal","value":"{seq}.5","unit":"K","quality":"good","tags":{{"room":"a"}}}}"#,
+        seq * 1_000 + 7
+    );
+    (Kind::Reading, text)
+}
+
 /// Every symbol and feed, with a repeat, a cancel and a correction of one revision among them.
 fn records() -> Vec<(Kind, String)> {
     let mut out = Vec::new();
@@ -80,6 +88,7 @@ fn records() -> Vec<(Kind, String)> {
         for id in 1..=RECORDS {
             out.push(trade(symbol, feed, id, 10 + id, ""));
             out.push(quote(symbol, feed, id));
+            out.push(reading(symbol, feed, id));
         }
         out.push(trade(symbol, feed, 900, 10, ""));
         out.push(trade(symbol, feed, 900, 10, ""));
@@ -228,7 +237,7 @@ impl Random {
     /// A record that was published once.
     fn target(&mut self) -> (Key, i64) {
         let key = Key {
-            kind: self.pick(&Kind::MARKET),
+            kind: self.pick(&Kind::ALL),
             symbol: self.pick(&SYMBOLS).to_owned(),
             feed: self.pick(&FEEDS).to_owned(),
         };
@@ -244,7 +253,7 @@ fn planted(seed: u64, mut check: impl FnMut(&Place, &mut Random)) {
     let found = right.verify();
     assert!(found.nothing(), "{:?}", found.differences);
     // A repeat, a cancel and a correction of each symbol and feed.
-    assert_eq!((found.repeats, found.lines.len()), (18, 12));
+    assert_eq!((found.repeats, found.lines.len()), (18, 18));
     // All of it into the files that are copied.
     for file in [right.topic_file(), right.store_file()] {
         file.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
@@ -257,7 +266,8 @@ fn planted(seed: u64, mut check: impl FnMut(&Place, &mut Random)) {
 }
 
 fn condition(key: &Key, number: i64) -> String {
-    format!("symbol = '{}' AND feed = '{}' AND ts = {}", key.symbol, key.feed, number * 1_000 + 7)
+    let column = if key.kind == Kind::Reading { "series" } else { "symbol" };
+    format!("{column} = '{}' AND feed = '{}' AND ts = {}", key.symbol, key.feed, number * 1_000 + 7)
 }
 
 fn one(connection: &Connection, statement: &str) {
@@ -313,7 +323,13 @@ fn a_changed_field_is_found_named_and_repaired() {
                 if number % 2 == 0 { ("bid", "'7'") } else { ("ask", "'7'") },
                 if number % 2 == 0 { ("bid_venue", "'Z'") } else { ("ask_venue", "'Z'") },
             ]),
-            Kind::Reading => unreachable!("none is planted"),
+            Kind::Reading => random.pick(&[
+                ("value", "'7.25'"),
+                ("type", "'float'"),
+                ("unit", "'degC'"),
+                ("quality", "''"),
+                ("tags", "'{\"room\":\"b\"}'"),
+            ]),
         };
         let change = format!("UPDATE {} SET {column} = {value}", key.kind.plural());
         one(&place.store_file(), &format!("{change} WHERE {}", condition(&key, number)));

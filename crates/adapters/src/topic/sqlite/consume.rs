@@ -1,7 +1,7 @@
 //! The reading side in SQLite: a group member that shares the partitions by lease.
 
 use super::write_queue::WriteQueue;
-use super::{LEASE, scan, sql};
+use super::{LEASE, ScanLimit, scan, sql};
 use ports::batch::Partition;
 use ports::topic::{Consumer, Fetched, OnRevoke};
 use ports::{Result, clock};
@@ -9,6 +9,9 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// Bytes of payload after which a fetch returns: messages may be large, and the caller bounds only their number.
+const FETCH_BYTES: usize = 16 << 20;
 
 struct Owned {
     id: i64,
@@ -70,11 +73,16 @@ impl LocalConsumer {
             return Ok(());
         }
         self.next_renewal = Instant::now() + LEASE / 6;
+        self.look_for_partitions()?;
         if self.group.is_empty() {
             // A reader without a group owns all partitions.
-            if self.owned.is_empty() {
-                self.owned = self.all().map(|(id, partition)| Owned { id, partition, next: 0 }).collect();
+            let all: Vec<_> = self.all().collect();
+            for (id, partition) in all {
+                if !self.owned.iter().any(|own| own.partition == partition) {
+                    self.owned.push(Owned { id, partition, next: 0 });
+                }
             }
+            self.is_settled = true;
             return Ok(());
         }
         let mine = self.share()?;
@@ -102,6 +110,22 @@ impl LocalConsumer {
         // Those that others have not released yet are to come.
         self.is_settled &= self.owned.len() == share;
         Ok(())
+    }
+
+    /// Detects added partitions. Returns true if there are some; the next fetch claims its share of them.
+    fn look_for_partitions(&mut self) -> Result<bool> {
+        let before = self.ids.clone();
+        for (id, partitions) in &mut self.ids {
+            *partitions = self
+                .connection
+                .query_row("SELECT partitions FROM topics WHERE id = ?", [*id], |row| row.get(0))
+                .map_err(sql(&self.path, "look for added partitions"))?;
+        }
+        let grown = self.ids != before;
+        if grown {
+            tracing::warn!(?before, now = ?self.ids, "partitions were added to a topic");
+        }
+        Ok(grown)
     }
 
     fn share(&mut self) -> Result<Vec<(i64, Partition)>> {
@@ -203,7 +227,7 @@ impl Consumer for LocalConsumer {
         let end = Instant::now() + wait;
         loop {
             self.renew()?;
-            let mut got = 0;
+            let (mut got, mut bytes) = (0, 0);
             if !self.paused && !self.owned.is_empty() {
                 // A fair share each, starting with another partition every time.
                 let share = (max / self.owned.len()).max(1) as i64;
@@ -212,13 +236,15 @@ impl Consumer for LocalConsumer {
                     let index = (self.write_queue + step) % self.owned.len();
                     let own = &mut self.owned[index];
                     let room = ((max - got) as i64).min(share.max(if step == 0 { share } else { 0 }));
-                    if room <= 0 {
+                    if room <= 0 || bytes >= FETCH_BYTES {
                         break;
                     }
-                    let (read, next) =
-                        scan(&self.connection, &self.path, own.id, own.partition, own.next, room, sink)?;
-                    own.next = next;
-                    got += read as usize;
+                    let limit = ScanLimit { messages: room, bytes: FETCH_BYTES - bytes };
+                    let found =
+                        scan(&self.connection, &self.path, own.id, own.partition, own.next, limit, sink)?;
+                    own.next = found.next;
+                    got += found.messages as usize;
+                    bytes += found.bytes;
                 }
             }
             if got > 0 || Instant::now() >= end {
@@ -259,6 +285,9 @@ impl Consumer for LocalConsumer {
     }
 
     fn lag(&mut self) -> Result<u64> {
+        if self.look_for_partitions()? {
+            self.next_renewal = Instant::now();
+        }
         let mut lag = 0;
         for (id, partitions) in &self.ids {
             for number in 0..*partitions {
@@ -270,6 +299,10 @@ impl Consumer for LocalConsumer {
 
     fn ahead(&mut self, next: &dyn Fn(Partition) -> Option<i64>) -> Result<Option<u64>> {
         let mut ahead = None;
+        if self.look_for_partitions()? {
+            self.next_renewal = Instant::now();
+            self.is_settled = false;
+        }
         if !self.is_settled {
             return Ok(None);
         }

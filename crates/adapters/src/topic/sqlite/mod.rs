@@ -179,7 +179,7 @@ impl Topics for SqliteTopics {
         for (index, (id, partitions)) in ids.iter().enumerate() {
             for number in 0..*partitions {
                 let partition = Partition { topic: index as u16, number };
-                read += scan(&connection, &self.path, *id, partition, 0, i64::MAX, sink)?.0;
+                read += scan(&connection, &self.path, *id, partition, 0, ScanLimit::NONE, sink)?.messages;
             }
         }
         Ok(read)
@@ -271,15 +271,34 @@ impl Fetched for LocalMessage<'_> {
     }
 }
 
+/// What one reading of a partition may return: `messages` and, once it has one, `bytes` of payload.
+#[derive(Clone, Copy)]
+struct ScanLimit {
+    messages: i64,
+    bytes: usize,
+}
+
+impl ScanLimit {
+    const NONE: Self = Self { messages: i64::MAX, bytes: usize::MAX };
+}
+
+/// What was read of a partition.
+struct Scanned {
+    messages: u64,
+    bytes: usize,
+    /// Offset after the last message.
+    next: i64,
+}
+
 fn scan(
     connection: &Connection,
     path: &Path,
     id: i64,
     partition: Partition,
     from: i64,
-    limit: i64,
+    limit: ScanLimit,
     sink: &mut dyn FnMut(&dyn Fetched),
-) -> Result<(u64, i64)> {
+) -> Result<Scanned> {
     let fail = sql(path, "read messages");
     let mut statement = connection
         .prepare_cached(
@@ -287,21 +306,26 @@ fn scan(
              WHERE topic = ? AND number = ? AND offset >= ? ORDER BY offset LIMIT ?",
         )
         .map_err(&fail)?;
-    let mut rows = statement.query(params![id, partition.number, from, limit]).map_err(&fail)?;
-    let (mut read, mut next) = (0, from);
+    let mut rows = statement.query(params![id, partition.number, from, limit.messages]).map_err(&fail)?;
+    let mut scanned = Scanned { messages: 0, bytes: 0, next: from };
     while let Some(row) = rows.next().map_err(&fail)? {
         let bytes = |index| row.get_ref(index).and_then(|value| Ok(value.as_bytes()?)).map_err(&fail);
         let offset = row.get(0).map_err(&fail)?;
+        let payload = bytes(4)?;
         sink(&LocalMessage {
             partition,
             offset,
             stamp_ms: row.get(1).map_err(&fail)?,
             key: bytes(2)?,
             headers: std::str::from_utf8(bytes(3)?).unwrap_or_default(),
-            payload: bytes(4)?,
+            payload,
         });
-        read += 1;
-        next = offset + 1;
+        scanned.messages += 1;
+        scanned.bytes += payload.len();
+        scanned.next = offset + 1;
+        if scanned.bytes >= limit.bytes {
+            break;
+        }
     }
-    Ok((read, next))
+    Ok(scanned)
 }

@@ -22,7 +22,14 @@ pub(super) fn read(value: &Value, request: &PendingRequest<'_>) -> Result<Reply,
     for row in value["results"].as_array().into_iter().flatten().filter(|row| !row.is_null()) {
         let read = || {
             let millis = row["t"].as_i64().ok_or("missing `t`")?;
-            short(row, millis.checked_mul(1_000_000).ok_or("`t` is out of range")?)
+            let start = millis.checked_mul(1_000_000).ok_or("`t` is out of range")?;
+            // Indices (`I:NDX`) have no volume; anything else must have one.
+            if request.symbol.starts_with("I:") && row["v"].is_null() {
+                let mut with_volume = row.clone();
+                with_volume["v"] = 0.into();
+                return short(&with_volume, start);
+            }
+            short(row, start)
         };
         reply.put(request, read(), &|| row.to_string());
     }

@@ -179,6 +179,118 @@ fn a_live_row_updates_the_bar_it_belongs_to() {
     );
 }
 
+fn yahoo(times: &str, closes: &[f64]) -> String {
+    let list = format!("{closes:?}");
+    let volume: Vec<u32> = (1..=closes.len() as u32).collect();
+    format!(
+        r#"{{"chart":{{"result":[{{"meta":{{"exchangeTimezoneName":"America/New_York"}},"timestamp":{times},"indicators":{{"quote":[{{"open":{list},"high":{list},"low":{list},"close":{list},"volume":{volume:?}}}]}}}}],"error":null}}}}"#
+    )
+}
+
+#[test]
+fn a_live_row_of_a_longer_bar_updates_it_or_begins_the_next() {
+    // 14:00 and 14:05, and live rows at 14:07:37 and 14:12:10: of the second bar, and of one without a row yet.
+    let body = yahoo("[1629986400,1629986700,1629986857]", &[1.0, 2.0, 2.5]);
+    assert_eq!(
+        shown(&read(PollVendor::Yahoo, &body, &request("SPY", "5m")).unwrap()),
+        ["2021-08-26T14:00:00Z 1 1 1 1 1 true", "2021-08-26T14:05:00Z 2 2.5 2 2.5 3 true"]
+    );
+    let body = yahoo("[1629986400,1629986700,1629987130]", &[1.0, 2.0, 2.5]);
+    assert_eq!(
+        shown(&read(PollVendor::Yahoo, &body, &request("SPY", "5m")).unwrap()),
+        [
+            "2021-08-26T14:00:00Z 1 1 1 1 1 true",
+            "2021-08-26T14:05:00Z 2 2 2 2 2 true",
+            "2021-08-26T14:10:00Z 2.5 2.5 2.5 2.5 3 true"
+        ]
+    );
+    // Today has a row already: the live one is the same day's.
+    let body = yahoo("[1629898200,1629984600,1629993600]", &[1.0, 2.0, 2.5]);
+    assert_eq!(
+        shown(&read(PollVendor::Yahoo, &body, &request("SPY", "1d")).unwrap()),
+        ["2021-08-25T04:00:00Z 1 1 1 1 1 true", "2021-08-26T04:00:00Z 2 2.5 2 2.5 3 false"]
+    );
+}
+
+#[test]
+fn hours_before_within_and_after_the_session_stay_apart() {
+    // 08:00, 09:00, 09:30, 10:30, 15:30, 16:00 in New York: before the opening and at the close, half an hour apart.
+    let body = yahoo(
+        "[1629979200,1629982800,1629984600,1629988200,1630006200,1630008000]",
+        &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
+    );
+    let starts: Vec<String> = shown(&read(PollVendor::Yahoo, &body, &request("SPY", "1h")).unwrap())
+        .iter()
+        .map(|line| line.split(' ').take(3).collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(
+        starts,
+        [
+            "2021-08-26T12:00:00Z 1 1",
+            "2021-08-26T13:00:00Z 2 2",
+            "2021-08-26T13:30:00Z 3 3",
+            "2021-08-26T14:30:00Z 4 4",
+            "2021-08-26T19:30:00Z 5 5",
+            "2021-08-26T20:00:00Z 6 6"
+        ]
+    );
+    // In Mumbai the session begins at 09:15.
+    let body = yahoo("[1629949500,1629953100,1629956700]", &[1.0, 2.0, 3.0]);
+    let reply = read(PollVendor::Yahoo, &body, &request("TCS.NS", "1h")).unwrap();
+    assert_eq!(
+        reply.bars.iter().map(|bar| bar.start.0 / 1_000_000_000).collect::<Vec<_>>(),
+        [1_629_949_500, 1_629_953_100, 1_629_956_700]
+    );
+}
+
+#[test]
+fn indices_have_bars_without_volume() {
+    // As the vendor documents `/v2/aggs/ticker/I:NDX`.
+    let body = r#"{"count":1,"results":[{"c":11995.88235998666,"h":12340.44936267155,"l":11970.34221717375,"o":12230.83658266843,"t":1678341600000}],"status":"OK","ticker":"I:NDX"}"#;
+    assert_eq!(
+        shown(&read(PollVendor::Massive, body, &request("I:NDX", "1d")).unwrap()),
+        [
+            "2023-03-09T06:00:00Z 12230.83658266843 12340.44936267155 11970.34221717375 11995.88235998666 0 false"
+        ]
+    );
+    // A stock must have one.
+    let reply = read(PollVendor::Massive, body, &request("NDX", "1d")).unwrap();
+    assert_eq!((reply.bars.len(), reply.wrong[0].0.as_str()), (0, "no `v`"));
+}
+
+/// Consecutive minutes of 2017-12-18 as Alpha Vantage replied to its own client's tests, newest first.
+#[test]
+fn alpha_vantages_minutes_are_kept_digit_by_digit() {
+    let rows = [
+        ("14:56", "86.4900 86.5000 86.4750 86.5000 10494"),
+        ("14:55", "86.4900 86.5000 86.4801 86.5000 12682"),
+    ];
+    let list: Vec<String> = rows
+        .iter()
+        .map(|(time, row)| {
+            let v: Vec<&str> = row.split(' ').collect();
+            format!(
+                r#""2017-12-18 {time}:00":{{"1. open":"{}","2. high":"{}","3. low":"{}","4. close":"{}","5. volume":"{}"}}"#,
+                v[0], v[1], v[2], v[3], v[4]
+            )
+        })
+        .collect();
+    let body = format!(
+        r#"{{"Meta Data":{{"1. Information":"Intraday (1min) prices and volumes","2. Symbol":"MSFT","6. Time Zone":"US/Eastern"}},"Time Series (1min)":{{{}}}}}"#,
+        list.join(",")
+    );
+    let reply = read(PollVendor::AlphaVantage, &body, &request("MSFT", "1m")).unwrap();
+    let mut found = shown(&reply);
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            "2017-12-18T19:55:00Z 86.49 86.5 86.4801 86.5 12682 true",
+            "2017-12-18T19:56:00Z 86.49 86.5 86.475 86.5 10494 true"
+        ]
+    );
+}
+
 #[test]
 fn a_reply_says_whether_there_is_more() {
     let more = |vendor, body: &str| read(vendor, body, &request("SPY", "1m")).unwrap().next;

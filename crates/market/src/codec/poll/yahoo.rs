@@ -42,9 +42,8 @@ pub(super) fn read(value: &Value, request: &PendingRequest<'_>) -> Result<Reply,
                     stamp.to_zoned(zone.clone()).start_of_day().map_err(|error| error.to_string())?;
                 start = midnight.timestamp().as_nanosecond().try_into().map_err(|_| "out of range")?;
             }
-            // The last row is live: its time lies within its bar.
-            if length.is_some() {
-                start = start.saturating_sub(start.rem_euclid(MINUTE));
+            if let Some(length) = length {
+                start = start_of_bar(start, length, reply.bars.last());
             }
             let mut ohlc = [Price::ZERO; 4];
             for ((slot, value), name) in ohlc.iter_mut().zip(row).zip(["open", "high", "low", "close"]) {
@@ -57,8 +56,7 @@ pub(super) fn read(value: &Value, request: &PendingRequest<'_>) -> Result<Reply,
         };
         reply.put(request, read(), &|| format!("{second} {row:?}"));
         if let [.., before, live] = &reply.bars[..]
-            && length.is_some_and(|length| live.start.0.saturating_sub(before.start.0) < length)
-            && before.start <= live.start
+            && before.start == live.start
         {
             let joined = join(before, live);
             reply.bars.truncate(reply.bars.len() - 2);
@@ -66,6 +64,19 @@ pub(super) fn read(value: &Value, request: &PendingRequest<'_>) -> Result<Reply,
         }
     }
     Ok(reply)
+}
+
+/// Start of the bar that a row belongs to. The last row may be live: its time is that of the last trade, within a bar
+/// that has a row of its own, or none yet. Bars of an hour begin at full hours before and after the session, and half
+/// past within it, so a row half an hour after another is not live.
+fn start_of_bar(time: i64, length: i64, before: Option<&Bar>) -> i64 {
+    if time.rem_euclid(length.min(30 * MINUTE)) == 0 {
+        return time;
+    }
+    match before.map(|bar| time.saturating_sub(bar.start.0)) {
+        Some(since @ 0..) => time - since % length,
+        _ => time - time.rem_euclid(MINUTE),
+    }
 }
 
 /// The shortest digits of a 32-bit float, `170.36` for 170.36000061035156; any other number as written.
