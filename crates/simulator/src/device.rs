@@ -178,7 +178,7 @@ pub fn play(lines: &[DeviceLine], outlet: &Outlet, rate: f64, stop: &CancelToken
     }
 }
 
-/// When lines are due.
+/// Schedule of the lines.
 struct Pace {
     start: Instant,
     rate: f64,
@@ -189,7 +189,7 @@ impl Pace {
         Self { start: Instant::now(), rate }
     }
 
-    /// How long until line `index` is due.
+    /// Time until line `index` is played.
     fn wait(&self, index: usize) -> Duration {
         let due = Duration::try_from_secs_f64(index as f64 / self.rate).unwrap_or(Duration::MAX);
         due.saturating_sub(self.start.elapsed())

@@ -1,6 +1,7 @@
 //! The `[source]` section of the configuration. Every field is described in `config/default.toml`.
 
 use ports::secret::Secret;
+use ports::tls::CertificateCheck;
 use serde::Deserialize;
 
 #[derive(Debug, Clone, Deserialize)]
@@ -32,6 +33,19 @@ pub struct SourceSection {
 pub struct MqttAccount {
     pub username: String,
     pub password: Secret,
+    pub tls: MqttTls,
+}
+
+/// How `mqtts://` connects. Files are in PEM format.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct MqttTls {
+    pub ca: String,
+    pub certificate: String,
+    pub key: String,
+    pub key_password: Secret,
+    pub verify: CertificateCheck,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -67,7 +67,7 @@ pub(crate) struct Common {
     /// alpaca:iex|sip|delayed_sip, massive:stocks, finnhub:, coinbase:, kraken: or binance:
     /// (docs/sources.md); a capture of a vendor's stream with one frame per line,
     /// frames:FILE?feed=alpaca.sip; or sensor readings, lines:FILE?format=influx|ndjson|csv or
-    /// mqtt://HOST[:PORT]/FILTER?format=... (docs/readings.md)
+    /// mqtt://HOST[:PORT]/FILTER?format=..., mqtts: for TLS (docs/readings.md)
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) source: Option<String>,
     /// Only these symbols (same as symbols=A,B in the source URL)

@@ -161,12 +161,8 @@ pub fn source(config: &Config) -> Result<Box<dyn Source>> {
     if let Some(rest) = url.strip_prefix("lines:") {
         return Ok(Box::new(iot::lines::open(rest)?));
     }
-    if let Some(rest) = url.strip_prefix("mqtt://") {
-        return Ok(Box::new(iot::mqtt::open(rest, &config.source.mqtt)?));
-    }
-    if url.starts_with("mqtts://") {
-        return Err(Error::user("MQTT over TLS is not supported yet")
-            .hint("mqtt:// to a broker on this machine or behind a tunnel"));
+    if let Some(mqtt) = iot::mqtt::open(url, &config.source.mqtt) {
+        return Ok(Box::new(mqtt?));
     }
     if let Some(settings) = live::open(&config.source) {
         return Ok(Box::new(live::Live::new(settings?)));

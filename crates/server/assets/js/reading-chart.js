@@ -98,7 +98,7 @@ export class ReadingChart {
       localization: { timeFormatter: (time) => new Date(time * 1000).toISOString().slice(0, 19).replace("T", " ") },
     });
     // The band draws; this series has the scale, the crosshair and the last value.
-    this.line = this.chart.addSeries(LineSeries, { color: "transparent", priceLineVisible: false, autoscaleInfoProvider: () => this.#scale() });
+    this.line = this.chart.addSeries(LineSeries, { lineVisible: false, priceLineVisible: false, autoscaleInfoProvider: () => this.#scale() });
     this.line.attachPrimitive(new Band(this));
     this.chart.subscribeCrosshairMove((event) => handlers.hover(event.time === undefined ? null : this.#at(event.time)));
     this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => range && range.from < 30 && handlers.older());
@@ -133,7 +133,7 @@ export class ReadingChart {
       grid: { vertLines: { color: line }, horzLines: { color: line } },
       rightPriceScale: { borderColor: line }, timeScale: { borderColor: line },
     });
-    this.line.applyOptions({ crosshairMarkerBackgroundColor: colour("accent"), crosshairMarkerBorderColor: colour("panel") });
+    this.line.applyOptions({ color: colour("accent"), crosshairMarkerBorderColor: colour("panel") });
   }
 
   /** Redraws everything. */
@@ -142,8 +142,10 @@ export class ReadingChart {
     const steps = list.slice(1).map((bar, index) => bar.utc - list[index].utc).sort((a, b) => a - b);
     this.usual = steps[Math.floor(steps.length / 2)] ?? 0;
     const interval = list[list.length - 1]?.row.interval ?? "";
-    const decimals = list.slice(-200).map((bar) => (String(bar.row.last).split(".")[1] ?? "").length);
-    const precision = Math.min(Math.max(0, ...decimals) + 1, 6);
+    // As many decimals as distinguish values of this range.
+    const [low, high] = list.reduce(([low, high], bar) => [Math.min(low, bar.min), Math.max(high, bar.max)], [Infinity, -Infinity]);
+    const length = list.length ? high - low || Math.abs(high) || 1 : 1;
+    const precision = Math.min(Math.max(0, 3 - Math.floor(Math.log10(length))), 8);
     this.line.applyOptions({ priceFormat: { type: "price", precision, minMove: 10 ** -precision } });
     this.chart.applyOptions({ timeScale: { timeVisible: interval !== "1d", secondsVisible: /s$/.test(interval) } });
     this.line.setData(list.map((bar) => ({ time: bar.time, value: bar.mean })));

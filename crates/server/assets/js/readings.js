@@ -5,6 +5,7 @@ import { Bars, MOST } from "/js/chart-data.js";
 import { keyboard } from "/js/cursor.js";
 import { announce, h, notice, table } from "/js/dom.js";
 import { age, grouped, stamp, zoneName } from "/js/format.js";
+import { live } from "/js/live.js";
 import { ReadingChart, readingSentence, rounded, toReadingBar } from "/js/reading-chart.js";
 import { replace } from "/js/route.js";
 
@@ -103,6 +104,8 @@ export class Readings {
     root.replaceChildren(h("h1", { class: "visually-hidden" }, "Readings"), h("div", { class: "market readings" }, this.list.element, this.#panel()));
     this.chart = new ReadingChart(this.canvas, () => this.bars, { hover: (bar) => this.#legend(bar), older: () => this.#older() });
     keyboard(this.surface, { chart: () => this.chart, bars: () => this.bars, when: (text) => stamp(text, this.zone), show: (bar) => this.#legend(bar), pick: () => {}, describe: readingSentence });
+    // For the status in the header: readings themselves are polled.
+    live.subscribe({});
     this.#poll();
   }
 
@@ -236,7 +239,8 @@ export class Readings {
   #changed() {
     const { list, last } = this.bars;
     this.unsettled = list.length === 0 || last.row.final === false;
-    this.zoneNote.textContent = `${this.zone} (${zoneName(last?.row.start, this.zone)})`;
+    const name = zoneName(last?.row.start, this.zone);
+    this.zoneNote.textContent = name === this.zone ? name : `${this.zone} (${name})`;
     this.surface.setAttribute("aria-label", `${this.row.series}, ${this.interval} bars, ${list.length} loaded`);
     this.#message(list.length ? null : this.#why());
     if (!this.hovered) this.#legend(null);

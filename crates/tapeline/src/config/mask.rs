@@ -5,11 +5,12 @@ use toml::{Table, Value};
 const MASK: &str = "***";
 
 /// Paths of secrets; `*` stands for one key.
-const SECRETS: [&str; 10] = [
+const SECRETS: [&str; 11] = [
     "source.*.key",
     "source.*.secret",
     "source.poll.*.key",
     "source.*.password",
+    "source.mqtt.tls.key_password",
     "topic.kafka.tls.key_password",
     "topic.kafka.sasl.password",
     "store.cassandra.password",

@@ -39,9 +39,10 @@ pub(super) const DURATIONS: [(&str, &str, &str); 14] = [
 ];
 
 /// Words that a setting may have, in any case, by path.
-pub(super) const WORDS: [(&str, &[&str]); 5] = [
+pub(super) const WORDS: [(&str, &[&str]); 6] = [
     ("topic.kafka.compression", &["none", "lz4", "zstd", "gzip", "snappy"]),
     ("store.cassandra.consistency", &["LOCAL_QUORUM", "LOCAL_ONE", "QUORUM", "ONE", "ALL"]),
+    ("source.mqtt.tls.verify", &["full", "ca", "none"]),
     ("topic.kafka.tls.verify", &["full", "ca", "none"]),
     ("store.cassandra.tls.verify", &["full", "ca", "none"]),
     ("log.format", &["text", "json"]),

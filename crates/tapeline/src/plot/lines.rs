@@ -4,8 +4,8 @@ use super::axis::{Slot, TimeAxis, ticks};
 use super::legend::{self, Entry, Mark};
 use super::{FAINT, FONT, INK, LINES, Picture, bounds, fail};
 use crate::time_input::Zone;
-use market::UnixNanos;
 use market::bar::{Bar, Values};
+use market::{Price, UnixNanos};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use ports::Result;
@@ -60,8 +60,8 @@ impl ReadingSeries {
         let mut out = Vec::new();
         for bar in &self.bars {
             let Values::Readings(values) = &bar.values else { continue };
-            let [_, max, min, _] = values.first_max_min_last.map(|value| value.to_f64());
-            let mean = values.mean().map_or((min + max) / 2.0, |mean| mean.to_f64());
+            let [_, max, min, _] = values.first_max_min_last.map(Price::to_f64);
+            let mean = values.mean().map_or((min + max) / 2.0, Price::to_f64);
             let width = bar.interval.nanos().unwrap_or(market::time::DAY).max(1);
             let x = (bar.start.0 - origin) as f64 / width as f64;
             out.push(Point { x, start: bar.start, min, mean, max });

@@ -15,11 +15,16 @@ struct Broker {
 
 impl Broker {
     fn start(dir: &Path) -> Self {
+        Self::start_with(dir, "")
+    }
+
+    /// With more lines in its configuration.
+    fn start_with(dir: &Path, more: &str) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let config = dir.join("mosquitto.conf");
         let text = format!(
             "listener {port} 127.0.0.1\nallow_anonymous true\nuser root\npersistence true\npersistence_location {}/\n\
-             autosave_interval 1\nmax_inflight_messages 0\nmax_queued_messages 0\n",
+             autosave_interval 1\nmax_inflight_messages 0\nmax_queued_messages 0\n{more}",
             dir.display()
         );
         std::fs::write(&config, text).unwrap();
@@ -44,9 +49,15 @@ impl Broker {
 
     /// Publishes lines to a topic, a message each, and waits until the broker has them.
     fn publish(&self, topic: &str, lines: &str) {
+        self.publish_with(&[], topic, lines);
+    }
+
+    /// With more arguments for the client.
+    fn publish_with(&self, more: &[&str], topic: &str, lines: &str) {
         let port = self.port.to_string();
         let words = ["-h", "127.0.0.1", "-p", &port, "-q", "1", "-t", topic, "-l"];
-        let mut child = Command::new("mosquitto_pub").args(words).stdin(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            Command::new("mosquitto_pub").args(words).args(more).stdin(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
         assert!(child.wait().unwrap().success());
     }
@@ -75,10 +86,16 @@ fn message(n: u32) -> String {
 #[test]
 #[ignore = "needs mosquitto: apt-get install mosquitto mosquitto-clients"]
 fn messages_of_a_real_broker_are_stored_once_whatever_dies() {
+    for version in ["3.1.1", "5"] {
+        stored_once_whatever_dies(version);
+    }
+}
+
+fn stored_once_whatever_dies(version: &str) {
     let dir = tempfile::tempdir().unwrap();
     let mut broker = Broker::start(dir.path());
     let source = format!(
-        "mqtt://127.0.0.1:{}/plant/+/state?format=ndjson&feed=plant&series={{topic.2}}.{{field}}&value=t,on&seq=n",
+        "mqtt://127.0.0.1:{}/plant/+/state?format=ndjson&feed=plant&series={{topic.2}}.{{field}}&value=t,on&seq=n&version={version}",
         broker.port
     );
     let (topic, store) = (url("sqlite", &dir.path().join("t.db")), url("sqlite", &dir.path().join("s.db")));
@@ -127,7 +144,8 @@ fn what_is_wrong_with_an_mqtt_url_is_named() {
         ("mqtt://127.0.0.1:x/a?format=influx", "expected a port number"),
         ("mqtt://bob:hush@127.0.0.1?format=influx", "credentials in an MQTT URL are not supported"),
         ("mqtt://127.0.0.1/a?format=bare&series={topic}", "time=receipt"),
-        ("mqtts://127.0.0.1/a?format=influx", "MQTT over TLS is not supported yet"),
+        ("mqtts://bob:hush@127.0.0.1/a?format=influx", "credentials in an MQTT URL are not supported"),
+        ("mqtt://127.0.0.1/a?format=influx&version=4", "expected 3.1.1 or 5"),
     ] {
         let (code, text) = run(&["produce", "--source", source, "--topic", "sqlite:/nonexistent/t.db"]);
         assert!(code != 0 && text.contains(part) && !text.contains("hush"), "{source}: {text}");
@@ -150,4 +168,152 @@ fn the_demo_of_sensors_plays_through_a_real_broker() {
             "{text}"
         );
     }
+}
+
+/// Authority, server and client certificates, and one of an authority that nobody trusts.
+fn certificates(dir: &Path) {
+    let openssl = |words: &str| {
+        let output = Command::new("openssl").args(words.split(' ')).current_dir(dir).output().unwrap();
+        assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    std::fs::write(dir.join("server.ext"), "subjectAltName=DNS:localhost").unwrap();
+    std::fs::write(dir.join("client.ext"), "extendedKeyUsage=clientAuth").unwrap();
+    for ca in ["ca", "other"] {
+        openssl(&format!(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {ca}.key -out {ca}.crt -days 2 -subj /CN={ca}"
+        ));
+    }
+    for (name, ca, ext) in
+        [("server", "ca", "server"), ("client", "ca", "client"), ("stranger", "other", "client")]
+    {
+        openssl(&format!(
+            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {name}.key -out {name}.csr -subj /CN={name}"
+        ));
+        openssl(&format!(
+            "x509 -req -in {name}.csr -CA {ca}.crt -CAkey {ca}.key -CAcreateserial -days 2 -extfile {ext}.ext -out {name}.crt"
+        ));
+    }
+    // The client's key as old programs write it, with a password.
+    openssl("ec -in client.key -aes256 -passout pass:changeit -out client-locked.key");
+}
+
+/// What the program prints with TLS settings from the environment, and its exit code.
+fn run_with(settings: &[(&str, String)], words: &[&str]) -> (i32, String) {
+    let variables =
+        settings.iter().map(|(name, value)| (format!("TAPELINE__SOURCE__MQTT__TLS__{name}"), value));
+    crate::finish(crate::tapeline(words).envs(variables).output().unwrap())
+}
+
+#[test]
+#[ignore = "needs mosquitto: apt-get install mosquitto mosquitto-clients"]
+fn a_real_broker_demands_certificates_and_so_do_we() {
+    let dir = tempfile::tempdir().unwrap();
+    certificates(dir.path());
+    let file = |name: &str| dir.path().join(name).display().to_string();
+    let broker = Broker::start_with(
+        dir.path(),
+        &format!(
+            "cafile {}\ncertfile {}\nkeyfile {}\nrequire_certificate true\n",
+            file("ca.crt"),
+            file("server.crt"),
+            file("server.key")
+        ),
+    );
+    let (topic, store) = (url("sqlite", &dir.path().join("t.db")), url("sqlite", &dir.path().join("s.db")));
+    let source = |scheme: &str, host: &str, more: &str| {
+        format!(
+            "{scheme}://{host}:{}/plant/+?format=ndjson&feed=plant&series={{topic.2}}&value=t&seq=n{more}",
+            broker.port
+        )
+    };
+    let good = [
+        ("CA", file("ca.crt")),
+        ("CERTIFICATE", file("client.crt")),
+        ("KEY", file("client-locked.key")),
+        ("KEY_PASSWORD", "changeit".to_owned()),
+    ];
+    let with = |changes: &[(&'static str, String)]| [&good[..], changes].concat();
+    let words = |source: &str| -> Vec<String> {
+        ["run", "--source", source, "--topic", &topic, "--store", &store].map(str::to_owned).to_vec()
+    };
+    let refused = |settings: &[(&'static str, String)], source: &str, parts: &[&str]| {
+        let words = words(source);
+        let (code, text) = run_with(settings, &words.iter().map(String::as_str).collect::<Vec<_>>());
+        for part in parts {
+            assert!(code != 0 && text.contains(part), "{source}: expected `{part}`: {text}");
+        }
+        assert!(!text.contains("changeit"), "{text}");
+    };
+    let localhost = source("mqtts", "localhost", "");
+    for version in ["", "&version=5"] {
+        let url = source("mqtts", "localhost", version);
+        // An authority that did not sign the broker's certificate.
+        refused(
+            &with(&[("CA", file("other.crt"))]),
+            &url,
+            &["certificate verify failed", "source.mqtt.tls.ca"],
+        );
+        // No certificate of ours, and one that the broker does not trust.
+        refused(
+            &[("CA", file("ca.crt"))],
+            &url,
+            &["alert", "source.mqtt.tls.certificate and source.mqtt.tls.key"],
+        );
+        let stranger = [("CERTIFICATE", file("stranger.crt")), ("KEY", file("stranger.key"))];
+        refused(&with(&stranger), &url, &["alert", "the broker does not trust the client certificate"]);
+        // The certificate is for localhost.
+        let by_address = source("mqtts", "127.0.0.1", version);
+        refused(&good, &by_address, &["source.mqtt.tls.verify = \"ca\""]);
+    }
+    refused(&with(&[("KEY_PASSWORD", "wrong".to_owned())]), &localhost, &["source.mqtt.tls: load key"]);
+    refused(&with(&[("KEY", file("server.key"))]), &localhost, &["source.mqtt.tls: "]);
+    refused(&with(&[("CA", file("none.crt"))]), &localhost, &["source.mqtt.tls: read ca"]);
+    // A port without TLS.
+    let plain_dir = tempfile::tempdir().unwrap();
+    let plain = Broker::start(plain_dir.path());
+    let url = format!("mqtts://localhost:{}/plant/+?format=ndjson&series={{topic.2}}", plain.port);
+    refused(&good, &url, &["the port does not speak TLS"]);
+
+    // Both versions of the protocol; the second is checked by address, without the host name.
+    let stored = || -> u64 {
+        let (code, text) = run(&["count", "--format", "csv", "--store", &store]);
+        let counts = text.lines().filter_map(|line| line.rsplit_once(',')?.1.parse::<u64>().ok());
+        if code == 0 { counts.sum() } else { 0 }
+    };
+    for (round, (host, more, verify)) in
+        [("localhost", "&client=a", "full"), ("127.0.0.1", "&client=b&version=5", "ca")]
+            .into_iter()
+            .enumerate()
+    {
+        let words = words(&source("mqtts", host, more));
+        let settings = with(&[("VERIFY", verify.to_owned())]);
+        let variables =
+            settings.iter().map(|(name, value)| (format!("TAPELINE__SOURCE__MQTT__TLS__{name}"), value));
+        let mut child = crate::tapeline(&words.iter().map(String::as_str).collect::<Vec<_>>())
+            .envs(variables)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let tls = [
+            "--cafile",
+            &file("ca.crt"),
+            "--cert",
+            &file("client.crt"),
+            "--key",
+            &file("client.key"),
+            "--insecure",
+        ];
+        let base = 1_000 * round as u32;
+        until("the subscription", || {
+            broker.publish_with(&tls, "plant/b7", &message(base));
+            stored() == 1_000 * round as u64 + 1
+        });
+        broker.publish_with(&tls, "plant/b7", &(base + 1..base + 1_000).map(message).collect::<String>());
+        until("all messages", || stored() == 1_000 * (round as u64 + 1));
+        crate::signal(&child, "-TERM");
+        assert!(child.wait().unwrap().success());
+    }
+    let (code, text) = run(&["verify", "--topic", &topic, "--store", &store]);
+    assert!(code == 0 && text.contains("verified: 2,000 records"), "{text}");
 }

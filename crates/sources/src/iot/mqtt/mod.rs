@@ -1,9 +1,12 @@
-//! Readings from an MQTT 3.1.1 broker, at least once.
+//! Readings from an MQTT broker (3.1.1 or 5, with TLS or without), at least once.
 //!
 //! Subscriptions are of QoS 1 in a persistent session, and a message is acknowledged to the broker only after the topic
 //! has acknowledged its readings: whoever dies in between, the broker delivers it again, and its readings have the
 //! same identity. Many brokers have few messages in flight to one client (Mosquitto: 20, `max_inflight_messages`); that,
 //! and how fast the topic acknowledges, bounds the rate.
+
+mod session;
+mod tls;
 
 use super::options::Declared;
 use crate::settings::MqttAccount;
@@ -17,45 +20,60 @@ use ports::metrics::{METRICS, Port};
 use ports::options::split;
 use ports::source::{Event, Positions, Source};
 use ports::{Error, Result, clock};
-use rumqttc::{
-    Client, ConnectReturnCode, Connection, ConnectionError, Incoming, MqttOptions, Outgoing, Publish, QoS,
-    RecvTimeoutError, SubscribeFilter, SubscribeReasonCode,
-};
+use session::{Failure, Login, Message, Report, Session, Version};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 const EXAMPLE: &str = "--source 'mqtt://HOST:1883/site/+/boiler?format=ndjson&series={topic.2}.{field}&value=temperature,pressure'";
-/// Port of plain MQTT.
-const PORT: u16 = 1_883;
+/// Ports of plain MQTT and of MQTT over TLS.
+const PORTS: [u16; 2] = [1_883, 8_883];
 /// Messages taken at once.
 const AT_ONCE: usize = 1_024;
 /// How long to wait for a message before other duties are looked after.
 const WAIT: Duration = Duration::from_millis(50);
 /// How long connecting may take: longer than the client's own limit.
 const CONNECT: Duration = Duration::from_secs(10);
-/// How often the connection is proven while nothing comes.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// How long acknowledgements may take to leave.
 const ACKNOWLEDGE: Duration = Duration::from_secs(1);
-/// Largest message, bytes.
-const LARGEST: usize = 1 << 20;
-/// Requests of ours that may wait: acknowledgements of all that a broker may have in flight.
-const REQUESTS: usize = 65_536;
 
-/// Opens `HOST[:PORT]/FILTER[,FILTER]?format=…&…`: what follows `mqtt://`.
+/// Opens `mqtt://HOST[:PORT]/FILTER[,FILTER]?format=…&…`, or the same with `mqtts://`; `None` for other URLs.
 ///
 /// # Errors
-/// The URL names no host or filter, or an option is unknown or wrong.
-pub fn open(rest: &str, settings: &MqttAccount) -> Result<Mqtt> {
-    let (place, options) = split(rest);
-    let mut client_id = String::new();
-    let declared = Declared::read(options, "mqtt", EXAMPLE, |option| {
-        if option.name == "client" {
-            option.value.clone_into(&mut client_id);
+/// The URL names no host or filter, or an option or a file of the TLS settings is unknown or wrong.
+pub fn open(url: &str, settings: &MqttAccount) -> Option<Result<Mqtt>> {
+    let (scheme, rest) = url.split_once("://")?;
+    match scheme {
+        "mqtt" => Some(open_with("mqtt", rest, settings, None)),
+        "mqtts" => {
+            Some(tls::connector(&settings.tls).and_then(|tls| open_with("mqtts", rest, settings, Some(tls))))
         }
-        Ok(option.name == "client")
+        _ => None,
+    }
+}
+
+fn open_with(
+    scheme: &'static str,
+    rest: &str,
+    settings: &MqttAccount,
+    tls: Option<session::TlsConnector>,
+) -> Result<Mqtt> {
+    let (place, options) = split(rest);
+    let (mut client_id, mut version) = (String::new(), Version::default());
+    let declared = Declared::read(options, "mqtt", EXAMPLE, |option| {
+        match option.name.as_str() {
+            "client" => option.value.clone_into(&mut client_id),
+            "version" => {
+                version = match option.value.as_str() {
+                    "3" | "3.1.1" => Version::V3,
+                    "5" => Version::V5,
+                    _ => return Err(option.error("expected 3.1.1 or 5").hint(EXAMPLE)),
+                }
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
     })?;
-    let bad = |what: &str| Error::user(format!("`mqtt://{place}`: {what}")).hint(EXAMPLE);
+    let bad = |what: &str| Error::user(format!("`{scheme}://{place}`: {what}")).hint(EXAMPLE);
     let (host, filters) = place.split_once('/').unwrap_or((place, ""));
     if host.contains('@') {
         return Err(Error::user("credentials in an MQTT URL are not supported")
@@ -69,7 +87,7 @@ pub fn open(rest: &str, settings: &MqttAccount) -> Result<Mqtt> {
         Some((host, port)) => {
             (host, port.parse().map_err(|_| bad("expected a port number behind the colon"))?)
         }
-        None => (host, PORT),
+        None => (host, PORTS[usize::from(tls.is_some())]),
     };
     if host.is_empty() {
         return Err(bad("expected a host"));
@@ -77,27 +95,23 @@ pub fn open(rest: &str, settings: &MqttAccount) -> Result<Mqtt> {
     if client_id.is_empty() {
         client_id = format!("tapeline-{}", declared.feed());
     }
-    let mut options = MqttOptions::new(client_id, host, port);
-    options.set_clean_session(false);
-    options.set_manual_acks(true);
-    options.set_keep_alive(KEEP_ALIVE);
-    options.set_max_packet_size(LARGEST, LARGEST);
-    if !settings.username.is_empty() {
-        options.set_credentials(&settings.username, settings.password.reveal());
-    }
     let decoder = declared.decoder()?;
     if decoder.expects_header() {
         return Err(bad("a message has no header line; name the columns with columns=a,b,c"));
     }
-    let (client, connection) = Client::new(options, REQUESTS);
+    let account = (!settings.username.is_empty())
+        .then(|| (settings.username.clone(), settings.password.reveal().to_owned()));
+    let is_tls = tls.is_some();
+    let login = Login { client_id, host: host.to_owned(), port, account, tls };
     Ok(Mqtt {
-        place: format!("mqtt://{host}:{port}"),
+        place: format!("{scheme}://{host}:{port}"),
+        is_tls,
         feed: declared.feed().to_owned(),
         decoder,
         filters,
-        client,
-        connection,
+        session: Session::new(version, login),
         connected: false,
+        was_connected: false,
         backoff: Backoff::default(),
         unacknowledged: Vec::new(),
         early: VecDeque::new(),
@@ -108,54 +122,42 @@ pub fn open(rest: &str, settings: &MqttAccount) -> Result<Mqtt> {
 /// A session with a broker.
 pub struct Mqtt {
     place: String,
+    is_tls: bool,
     feed: String,
     decoder: LineDecoder,
     filters: Vec<String>,
-    client: Client,
-    connection: Connection,
+    session: Session,
     connected: bool,
+    /// Whether the broker has ever accepted the connection.
+    was_connected: bool,
     backoff: Backoff,
     /// Emitted, but not yet acknowledged by the topic.
-    unacknowledged: Vec<Publish>,
+    unacknowledged: Vec<Message>,
     /// What came while acknowledgements were being sent.
-    early: VecDeque<Incoming>,
+    early: VecDeque<Report>,
     payload: Vec<u8>,
 }
 
 impl Mqtt {
-    fn subscribe(&self) -> Result<()> {
-        let filters =
-            self.filters.iter().map(|filter| SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce));
-        self.client
-            .subscribe_many(filters)
-            .map_err(|error| Error::internal(format!("{}: {error}", self.place)))
-    }
-
-    /// What the broker sent; errors are those that waiting cannot help.
-    fn incoming(&mut self, packet: Incoming, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
-        match packet {
-            Incoming::ConnAck(_) => {
+    /// Processes what the session reports; errors are those that waiting cannot help.
+    fn process(&mut self, report: Report, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
+        match report {
+            Report::Connected => {
                 if !self.connected {
                     tracing::info!("connected to {}", self.place);
                 }
-                self.connected = true;
+                (self.connected, self.was_connected) = (true, true);
                 self.backoff.reset();
                 // Also where the broker kept the session: its filters may have been others.
-                self.subscribe()
+                let subscribed = self.session.subscribe(&self.filters);
+                subscribed.map_err(|error| Error::internal(format!("{}: {error}", self.place)))
             }
-            Incoming::SubAck(answer) => {
-                let refused =
-                    answer.return_codes.iter().position(|code| *code == SubscribeReasonCode::Failure);
-                match refused {
-                    Some(index) => {
-                        let filter = self.filters.get(index).map_or("", String::as_str);
-                        Err(Error::user(format!("{} refuses the subscription `{filter}`", self.place))
-                            .hint("is the filter valid, and may the account read it?"))
-                    }
-                    None => Ok(()),
-                }
+            Report::Subscribed(Some((index, why))) => {
+                let filter = self.filters.get(index).map_or("", String::as_str);
+                Err(Error::user(format!("{} refuses the subscription `{filter}`{why}", self.place))
+                    .hint("is the filter valid, and may the account read it?"))
             }
-            Incoming::Publish(message) => {
+            Report::Message(message) => {
                 let handed = self.hand_over(&message, sink);
                 self.unacknowledged.push(message);
                 handed
@@ -164,27 +166,27 @@ impl Mqtt {
         }
     }
 
-    fn hand_over(&mut self, message: &Publish, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
+    fn hand_over(&mut self, message: &Message, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
         let recv_ts = clock::now();
+        let topic = message.topic();
         let dead_letter = |reason: String, place: &str| DeadLetter {
             stage: Stage::Source,
-            origin: format!("{place}/{}", message.topic),
+            origin: format!("{place}/{topic}"),
             reason,
             key: String::new(),
             kind: Kind::Reading.name().to_owned(),
-            raw: message.payload.to_vec(),
+            raw: message.payload().to_vec(),
             ..DeadLetter::default()
         };
-        let Ok(text) = std::str::from_utf8(&message.payload) else {
+        let Ok(text) = std::str::from_utf8(message.payload()) else {
             return sink(Event::Dead(dead_letter("not UTF-8".to_owned(), &self.place)));
         };
         if text.trim().is_empty() {
             return sink(Event::Dead(dead_letter("an empty message".to_owned(), &self.place)));
         }
-        let names: Vec<String> =
-            (1..=message.topic.split('/').count()).map(|n| format!("topic.{n}")).collect();
-        let mut known = vec![field("topic", &message.topic)];
-        known.extend(names.iter().zip(message.topic.split('/')).map(|(name, level)| field(name, level)));
+        let names: Vec<String> = (1..=topic.split('/').count()).map(|n| format!("topic.{n}")).collect();
+        let mut known = vec![field("topic", &topic)];
+        known.extend(names.iter().zip(topic.split('/')).map(|(name, level)| field(name, level)));
         let (mut payload, mut failed, mut reasons) = (std::mem::take(&mut self.payload), None, Vec::new());
         for line in text.lines() {
             self.decoder.line_with(&known, line, recv_ts, &mut |reading| match reading {
@@ -205,21 +207,43 @@ impl Mqtt {
     }
 
     /// Errors are those that waiting cannot help; after others it reconnects.
-    fn disconnected(&mut self, error: &ConnectionError, stop: &CancelToken) -> Result<()> {
-        use ConnectReturnCode::{BadClientId, BadUserNamePassword, NotAuthorized, RefusedProtocolVersion};
-        if let ConnectionError::ConnectionRefused(
-            code @ (BadClientId | BadUserNamePassword | NotAuthorized | RefusedProtocolVersion),
-        ) = error
-        {
-            return Err(Error::user(format!("{} refuses the connection: {code:?}", self.place))
-                .hint("set source.mqtt.username and TAPELINE__SOURCE__MQTT__PASSWORD"));
-        }
+    fn disconnected(&mut self, failure: Failure, stop: &CancelToken) -> Result<()> {
+        let why = match failure {
+            Failure::Refused(code) => {
+                return Err(Error::user(format!("{} refuses the connection: {code}", self.place))
+                    .hint("set source.mqtt.username and TAPELINE__SOURCE__MQTT__PASSWORD"));
+            }
+            // A certificate that was accepted before may be in renewal at the broker.
+            Failure::Tls(why) if !self.was_connected => {
+                let hint = handshake_hint(&why);
+                return Err(Error::user(format!("{}: {why}", self.place)).hint(hint));
+            }
+            Failure::Tls(why) => why,
+            Failure::Lost(why) if !self.was_connected && !self.is_tls => {
+                format!("{why} (a port that demands TLS needs mqtts://)")
+            }
+            Failure::Lost(why) => why,
+        };
         self.connected = false;
         let wait = self.backoff.wait();
         METRICS.retried(Port::Source);
-        tracing::warn!("{}: {error}; reconnecting in {:.1} s", self.place, wait.as_secs_f64());
+        tracing::warn!("{}: {why}; reconnecting in {:.1} s", self.place, wait.as_secs_f64());
         stop.sleep(wait);
         Ok(())
+    }
+}
+
+/// What to set after a failed handshake.
+fn handshake_hint(why: &str) -> String {
+    let has = |part: &str| why.to_ascii_lowercase().contains(part);
+    if has("alert unknown ca") || has("alert bad certificate") || has("alert certificate unknown") {
+        "the broker does not trust the client certificate: set source.mqtt.tls.certificate and source.mqtt.tls.key to those of \
+         an authority that it trusts"
+            .to_owned()
+    } else if has("wrong version number") || has("unexpected eof") {
+        "the port does not speak TLS: use mqtt://, or the broker's TLS port".to_owned()
+    } else {
+        ports::tls::handshake_hint("source.mqtt.tls", why)
     }
 }
 
@@ -240,30 +264,29 @@ impl Source for Mqtt {
     fn next(&mut self, stop: &CancelToken, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool> {
         // A connection in the making must not be given up every few milliseconds.
         let mut wait = if self.connected { WAIT } else { CONNECT };
-        while let Some(packet) = self.early.pop_front() {
-            self.incoming(packet, sink)?;
+        while let Some(report) = self.early.pop_front() {
+            self.process(report, sink)?;
         }
         for _ in 0..AT_ONCE {
             if stop.is_cancelled() {
                 break;
             }
-            match self.connection.recv_timeout(wait) {
-                Ok(Ok(rumqttc::Event::Incoming(packet))) => {
-                    let is_message = matches!(packet, Incoming::Publish(_));
-                    self.incoming(packet, sink)?;
+            match self.session.receive(wait) {
+                Report::Timeout => break,
+                Report::Failed(failure) => {
+                    self.disconnected(failure, stop)?;
+                    break;
+                }
+                Report::Ended => {
+                    return Err(Error::internal(format!("{}: the client ended", self.place)));
+                }
+                report => {
+                    let is_message = matches!(report, Report::Message(_));
+                    self.process(report, sink)?;
                     if is_message {
                         // What else has come already, and then they are acknowledged.
                         wait = Duration::from_millis(1);
                     }
-                }
-                Ok(Ok(rumqttc::Event::Outgoing(_))) => {}
-                Ok(Err(error)) => {
-                    self.disconnected(&error, stop)?;
-                    break;
-                }
-                Err(RecvTimeoutError::Timeout) => break,
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Err(Error::internal(format!("{}: the client ended", self.place)));
                 }
             }
         }
@@ -276,23 +299,23 @@ impl Source for Mqtt {
 
     fn acknowledge(&mut self) -> Result<()> {
         let mut left = 0;
-        for message in self.unacknowledged.drain(..).filter(|message| message.qos != QoS::AtMostOnce) {
-            let queued = self.client.try_ack(&message);
+        for message in self.unacknowledged.drain(..).filter(Message::is_acknowledged) {
+            let queued = self.session.acknowledge(&message);
             queued.map_err(|error| Error::internal(format!("{}: acknowledge: {error}", self.place)))?;
             left += 1;
         }
         // Out of here before anything else: an acknowledgement that is not sent has the message delivered again.
         let end = Instant::now() + ACKNOWLEDGE;
         while left > 0 && Instant::now() < end {
-            match self.connection.recv_timeout(WAIT) {
-                Ok(Ok(rumqttc::Event::Outgoing(Outgoing::PubAck(_)))) => left -= 1,
-                Ok(Ok(rumqttc::Event::Outgoing(_))) | Err(RecvTimeoutError::Timeout) => {}
-                Ok(Ok(rumqttc::Event::Incoming(packet))) => self.early.push_back(packet),
+            match self.session.receive(WAIT) {
+                Report::Acknowledged => left -= 1,
+                Report::Other | Report::Timeout => {}
                 // The next call connects again.
-                Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => {
+                Report::Failed(_) | Report::Ended => {
                     self.connected = false;
                     break;
                 }
+                report => self.early.push_back(report),
             }
         }
         Ok(())
