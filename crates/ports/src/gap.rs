@@ -11,7 +11,7 @@
 
 use crate::Error;
 use crate::Result;
-use crate::topic::{LostRange, Names, Producer, Topics, send_json};
+use crate::topic::{LostRange, MessageOrigin, Names, Producer, Topics, send_json};
 use market::UnixNanos;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -136,12 +136,15 @@ fn instant(text: &str) -> Result<UnixNanos> {
 /// # Errors
 /// The topic cannot be read, or a message is not a gap.
 pub fn ledger(topics: &dyn Topics, names: &Names) -> Result<Vec<Gap>> {
-    let (mut gaps, mut wrong) = (BTreeMap::new(), None);
+    let (mut gaps, mut wrong) = (BTreeMap::<String, (MessageOrigin, Gap)>::new(), None);
     topics.read_all(
         &[names.gaps()],
         &mut |message| match serde_json::from_slice::<Gap>(message.payload()) {
             Ok(gap) => {
-                gaps.insert(gap.id.clone(), gap);
+                let origin = MessageOrigin::of(message);
+                if gaps.get(&gap.id).is_none_or(|(known, _)| !known.is_later_than(origin)) {
+                    gaps.insert(gap.id.clone(), (origin, gap));
+                }
             }
             Err(error) => wrong = Some(format!("{}@{}: {error}", names.gaps(), message.offset())),
         },
@@ -150,7 +153,7 @@ pub fn ledger(topics: &dyn Topics, names: &Names) -> Result<Vec<Gap>> {
         return Err(Error::user(format!("not a gap: {wrong}"))
             .hint("another program writes to this topic; choose another topic.prefix"));
     }
-    let mut gaps: Vec<Gap> = gaps.into_values().collect();
+    let mut gaps: Vec<Gap> = gaps.into_values().map(|(_, gap)| gap).collect();
     gaps.sort_by(|a, b| (&a.from, &a.id).cmp(&(&b.from, &b.id)));
     Ok(gaps)
 }

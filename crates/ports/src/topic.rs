@@ -55,6 +55,32 @@ pub trait Fetched {
     fn headers(&self, f: &mut dyn FnMut(&str, &[u8]));
 }
 
+/// Where and when a message was appended, to tell which of two with one key is the later one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessageOrigin {
+    partition: Partition,
+    offset: i64,
+    stamp_ms: i64,
+}
+
+impl MessageOrigin {
+    /// Of a message.
+    #[must_use]
+    pub fn of(message: &dyn Fetched) -> Self {
+        Self { partition: message.partition(), offset: message.offset(), stamp_ms: message.stamp_ms() }
+    }
+
+    /// By offset within a partition. A key is in two partitions only if partitions were added to its topic: then by time.
+    #[must_use]
+    pub fn is_later_than(self, other: Self) -> bool {
+        if self.partition == other.partition {
+            self.offset > other.offset
+        } else {
+            self.stamp_ms > other.stamp_ms
+        }
+    }
+}
+
 /// The appending side.
 pub trait Producer: Send {
     /// Enqueues a message. Blocks while the bounded queue is full; does not wait for the acknowledgement.
@@ -404,4 +430,21 @@ impl Names {
 pub fn origin(topics: &[String], partition: Partition, offset: i64) -> String {
     let name = topics.get(partition.topic as usize).map_or("?", String::as_str);
     format!("{name}/{}@{offset}", partition.number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_later_of_two_messages_is_by_offset_within_a_partition_and_by_time_across() {
+        let at = |number, offset, stamp_ms| MessageOrigin {
+            partition: Partition { topic: 0, number },
+            offset,
+            stamp_ms,
+        };
+        // A clock that was set back does not matter within a partition.
+        assert!(at(0, 2, 5).is_later_than(at(0, 1, 9)) && !at(0, 1, 9).is_later_than(at(0, 2, 5)));
+        assert!(at(1, 0, 9).is_later_than(at(0, 7, 8)) && !at(0, 7, 8).is_later_than(at(1, 0, 9)));
+    }
 }

@@ -216,6 +216,8 @@ fn added_partitions_are_read_to_their_end() {
     let records = names.all_records();
     send(&topics, &names, 0, 100);
     let mut consumer = topics.consumer(&unique("grown"), &records).unwrap();
+    let mut reader = topics.consumer("", &records).unwrap();
+    let mut read = fetch(&mut *reader, 100).1;
     let (mut ends, mut got) = fetch(&mut *consumer, 100);
     let topic = records[0].clone();
     admin(async |admin| {
@@ -241,4 +243,8 @@ fn added_partitions_are_read_to_their_end() {
     got.sort_unstable();
     assert!(got.into_iter().eq(0..300));
     assert!(consumer.lost().is_empty());
+    // A reader without a group, to which nobody assigns them, reads them as well.
+    read.extend(fetch(&mut *reader, 200).1);
+    read.sort_unstable();
+    assert!(read.into_iter().eq(0..300));
 }

@@ -298,3 +298,70 @@ fn kafka_that_is_away_is_worth_waiting_for() {
     assert!(error.retryable());
     assert!(error.to_string().contains("kafka://127.0.0.77:9: no broker responds"), "{error}");
 }
+
+/// Partitions added to an embedded topic are read by members that run, and by readers without a group.
+#[test]
+fn partitions_added_to_a_local_topic_are_read_to_their_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("topic.db");
+    let (topics, names) = (SqliteTopics::new(&path), Names::new("t"));
+    topics.init(&names.specs(2)).unwrap();
+    let records = names.all_records();
+    send(&topics, &names, 0, 100);
+    for group in ["grown", ""] {
+        let mut consumer = topics.consumer(group, &records).unwrap();
+        let (mut ends, mut got) = fetch(&mut *consumer, 100);
+        let partitions = if group.is_empty() { 8 } else { 5 };
+        let file = rusqlite::Connection::open(&path).unwrap();
+        file.execute("UPDATE topics SET partitions = ?", [partitions]).unwrap();
+        // By the end of the partitions that it knows, the member would be done.
+        let sent = if group.is_empty() { 300..500 } else { 100..300 };
+        send(&topics, &names, sent.start, sent.end);
+        let start = Instant::now();
+        while consumer.ahead(&|at| ends.get(&at).copied()).unwrap() != Some(0) {
+            assert!(start.elapsed() < Duration::from_secs(60), "{group}: {} of {}", got.len(), sent.end);
+            consumer
+                .fetch(1_000, Duration::from_millis(100), &mut |message| {
+                    ends.insert(message.partition(), message.offset() + 1);
+                    got.push(std::str::from_utf8(message.payload()).unwrap().parse().unwrap());
+                })
+                .unwrap();
+        }
+        got.sort_unstable();
+        assert!(got.iter().copied().eq(0..sent.end), "{group}: {} of {}", got.len(), sent.end);
+        if !group.is_empty() {
+            consumer.commit(&ends.into_iter().collect::<Vec<_>>(), true).unwrap();
+            assert_eq!(consumer.lag().unwrap(), 0);
+        }
+    }
+}
+
+/// Large messages arrive a few at a time, whatever number is requested, and all of them arrive.
+#[test]
+fn a_fetch_from_a_local_topic_is_bounded_in_bytes() {
+    const SIZE: usize = 1 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let (topics, names) = (SqliteTopics::new(dir.path().join("topic.db")), Names::new("t"));
+    topics.init(&names.specs(PARTITIONS)).unwrap();
+    let (topic, payload) = (names.records(market::Kind::Trade), vec![b'x'; SIZE]);
+    let mut producer = topics.producer().unwrap();
+    for n in 0..60 {
+        let key = format!("K{}", n % 7);
+        let message = Message { topic: &topic, key: &key, headers: &[], payload: &payload, stamp_ms: 5 };
+        producer.send(&message).unwrap();
+    }
+    producer.flush(Duration::from_secs(30)).unwrap();
+    for group in ["", "g"] {
+        let mut consumer = topics.consumer(group, std::slice::from_ref(&topic)).unwrap();
+        let (mut fetches, mut all) = (0, 0);
+        while all < 60 {
+            let mut bytes = 0;
+            let wait = Duration::from_secs(5);
+            let got = consumer.fetch(10_000, wait, &mut |message| bytes += message.payload().len()).unwrap();
+            assert!(got > 0 && bytes <= (16 << 20) + SIZE, "{group}: {got} messages, {bytes} bytes at once");
+            all += got;
+            fetches += 1;
+        }
+        assert!(all == 60 && fetches > 3, "{group}: {all} in {fetches}");
+    }
+}

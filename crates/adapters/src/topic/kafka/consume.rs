@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 
 /// How long revoking partitions may take before the member just closes.
 const LEAVE: Duration = Duration::from_secs(5);
+/// How often a reader without a group looks for added partitions.
+const LOOK: Duration = Duration::from_secs(10);
 /// Group id of readers without a group: never joined, and nothing is committed.
 const READER: &str = "tapeline-reader";
 
@@ -75,6 +77,8 @@ pub(super) struct KafkaConsumer {
     /// Number of rebalances when partitions were last found to have been added.
     grown_at: Option<u64>,
     grouped: bool,
+    /// When a reader without a group last looked for added partitions.
+    looked: Instant,
     reported: Cell<Option<Instant>>,
 }
 
@@ -136,6 +140,7 @@ impl KafkaConsumer {
             partitions,
             grown_at: None,
             grouped: !group.is_empty(),
+            looked: Instant::now(),
             reported: Cell::new(None),
         })
     }
@@ -184,6 +189,12 @@ impl Consumer for KafkaConsumer {
     }
 
     fn fetch(&mut self, max: usize, wait: Duration, sink: &mut dyn FnMut(&dyn Fetched)) -> Result<usize> {
+        if !self.grouped && self.looked.elapsed() >= LOOK {
+            self.looked = Instant::now();
+            if let Err(error) = self.read_added_partitions() {
+                tracing::debug!("{error}; looking for added partitions again later");
+            }
+        }
         // The group's events first: they are rare and handled within this call.
         let mut bypassed = 0;
         while let Some(event) = self.consumer.poll(Duration::ZERO) {
@@ -317,6 +328,26 @@ impl KafkaConsumer {
         }
         self.grown_at = None;
         Ok(false)
+    }
+
+    /// Reads added partitions from their beginning: no group assigns them to this reader.
+    fn read_added_partitions(&mut self) -> Result<()> {
+        let counts = self.topics.partitions(self.consumer.client(), &self.names)?;
+        let mut added = TopicPartitionList::new();
+        for ((name, before), now) in self.names.iter().zip(&self.partitions).zip(&counts) {
+            for number in *before..*now {
+                added
+                    .add_partition_offset(name, number, Offset::Beginning)
+                    .map_err(self.topics.refused("read added partitions"))?;
+                self.queue.address().forward(self.consumer.client().native_ptr(), name, number);
+            }
+        }
+        if added.count() > 0 {
+            tracing::info!(partitions = added.count(), "reading partitions that were added");
+            self.consumer.incremental_assign(&added).map_err(self.topics.refused("read added partitions"))?;
+        }
+        self.partitions = counts;
+        Ok(())
     }
 
     /// Position in a partition this member owns; it also advances over transaction markers.

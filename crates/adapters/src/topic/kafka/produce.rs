@@ -3,7 +3,7 @@
 use super::token::Tokens;
 use super::{KafkaTopics, explain, log};
 use ports::cancel::CancelToken;
-use ports::topic::{Fetched, Message, Producer, Topics};
+use ports::topic::{Fetched, Message, MessageOrigin, Producer, Topics};
 use ports::{Error, Result};
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
@@ -201,11 +201,14 @@ impl Producer for KafkaProducer {
     }
 
     fn positions(&mut self) -> Result<BTreeMap<String, Vec<u8>>> {
-        let mut positions = BTreeMap::new();
+        let mut positions: BTreeMap<String, (MessageOrigin, Vec<u8>)> = BTreeMap::new();
         let topic = [self.topics.positions.clone()];
         self.topics.read_all(&topic, &mut |message: &dyn Fetched| {
-            positions.insert(String::from_utf8_lossy(message.key()).into_owned(), message.payload().to_vec());
+            let (source, origin) = (String::from_utf8_lossy(message.key()), MessageOrigin::of(message));
+            if positions.get(&*source).is_none_or(|(known, _)| !known.is_later_than(origin)) {
+                positions.insert(source.into_owned(), (origin, message.payload().to_vec()));
+            }
         })?;
-        Ok(positions)
+        Ok(positions.into_iter().map(|(source, (_, position))| (source, position)).collect())
     }
 }
