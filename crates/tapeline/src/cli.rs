@@ -33,7 +33,7 @@ const AWAY: u8 = 4;
 /// Exit code: messages were lost before they could be read.
 const LOST: u8 = 5;
 /// Exit code: a bug in Tapeline.
-const INTERNAL: u8 = 70;
+pub(crate) const INTERNAL: u8 = 70;
 
 /// Records markets: real trades and quotes through Apache Kafka into Apache Cassandra, each exactly once,
 /// with proof

@@ -5,6 +5,7 @@ mod cli;
 mod command;
 mod context;
 mod export;
+mod fault;
 mod memory;
 mod output;
 mod plot;
@@ -16,6 +17,7 @@ use cli::{Cli, Verb};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    fault::end_on_panic();
     let cli = Cli::parse();
     cli::ignored::refuse(&cli);
     // These verbs need no configuration.
