@@ -2,14 +2,17 @@
 
 use crate::live::bars_of;
 use crate::unknown::UnknownMessages;
+use market::UnixNanos;
 use market::codec::feed::{Decode, FeedMessage};
 use market::codec::json;
 use ports::cancel::CancelToken;
 use ports::dead_letter::{DeadLetter, Stage};
+use ports::gap::{Gap, GapState};
 use ports::notice::Notice;
 use ports::options;
 use ports::source::{Event, Positions, Source};
 use ports::{Error, Result, clock};
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -47,7 +50,9 @@ pub struct Frames {
     path: PathBuf,
     feed: String,
     decoder: Box<dyn Decode>,
-    lines: std::io::Lines<BufReader<std::fs::File>>,
+    reader: BufReader<std::fs::File>,
+    /// The current line.
+    line: Vec<u8>,
     /// Number of frames emitted.
     done: u64,
     /// Frames that an earlier run published: decoded, so that later corrections find their trades, but not
@@ -55,6 +60,11 @@ pub struct Frames {
     skip: u64,
     changed: bool,
     unknown: UnknownMessages,
+    /// Newest record so far, and the symbols of all.
+    latest: Option<UnixNanos>,
+    symbols: BTreeSet<String>,
+    /// A sequence gap behind the last record.
+    missed: Option<String>,
 }
 
 impl Frames {
@@ -68,16 +78,56 @@ impl Frames {
             path: path.to_owned(),
             feed: feed.to_owned(),
             decoder,
-            lines: BufReader::new(file).lines(),
+            reader: BufReader::new(file),
+            line: Vec::new(),
             done: 0,
             skip: 0,
             changed: false,
             unknown: UnknownMessages::new(feed),
+            latest: None,
+            symbols: BTreeSet::new(),
+            missed: None,
         })
+    }
+
+    /// Reads the next line, without its end. Returns false at the end of the file.
+    fn read_line(&mut self) -> Result<bool> {
+        self.line.clear();
+        let read = self.reader.read_until(b'\n', &mut self.line);
+        if read.map_err(ports::error::io("read the capture", &self.path))? == 0 {
+            return Ok(false);
+        }
+        while self.line.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
+            self.line.pop();
+        }
+        Ok(true)
     }
 
     fn name(&self) -> String {
         format!("frames:{}", self.path.display())
+    }
+}
+
+/// What the numbers of the feed show to be missing from the capture: of which symbol is not known for every vendor, so
+/// of all so far. It stays open, because a capture has no history.
+fn missing(
+    feed: &str,
+    symbols: &BTreeSet<String>,
+    (from, to): (UnixNanos, UnixNanos),
+    what: &str,
+    origin: &str,
+) -> Gap {
+    Gap {
+        id: format!("{feed}|{origin}"),
+        feed: feed.to_owned(),
+        symbols: symbols.iter().cloned().collect(),
+        from: from.min(to).to_string(),
+        to: Some(from.max(to).to_string()),
+        cause: format!("sequence gap in the capture: {what}"),
+        state: GapState::Open,
+        proof: None,
+        note: Some("a capture has no history; backfill it from the vendor".to_owned()),
+        offsets: None,
     }
 }
 
@@ -95,35 +145,62 @@ impl Source for Frames {
             if stop.is_cancelled() {
                 return Ok(true);
             }
-            let Some(line) = self.lines.next() else { return Ok(false) };
+            if !self.read_line()? {
+                return Ok(false);
+            }
             self.done += 1;
             self.changed = true;
-            // A blank line contains no frame.
-            if line.as_ref().is_ok_and(|line| line.trim().trim_start_matches('\u{feff}').is_empty()) {
-                continue;
-            }
             let origin = format!("{}:{}", self.path.display(), self.done);
-            let dead_letter = |reason: String, raw: &str| DeadLetter {
+            let dead_letter = |reason: String, raw: &[u8]| DeadLetter {
                 stage: Stage::Source,
                 origin: origin.clone(),
                 reason,
                 key: String::new(),
                 kind: String::new(),
-                raw: raw.as_bytes().to_vec(),
+                raw: raw.to_vec(),
                 ..DeadLetter::default()
             };
-            let line = match line {
-                Ok(line) => line,
-                Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-                    sink(Event::Dead(dead_letter("not UTF-8".to_owned(), "")))?;
-                    continue;
-                }
-                Err(error) => return Err(Error::user(format!("read {}: {error}", self.path.display()))),
-            };
             let pass_over = self.done <= self.skip;
+            let Ok(line) = std::str::from_utf8(&self.line) else {
+                if !pass_over {
+                    sink(Event::Dead(dead_letter("not UTF-8".to_owned(), &self.line)))?;
+                }
+                continue;
+            };
+            // A blank line contains no frame.
+            if line.trim().trim_start_matches('\u{feff}').is_empty() {
+                continue;
+            }
             let mut failed = None;
-            let read = self.decoder.frame(&line, clock::now(), &mut |outcome, raw| {
-                if pass_over || failed.is_some() {
+            let read = self.decoder.frame(line, clock::now(), &mut |outcome, raw| {
+                if failed.is_some() {
+                    return;
+                }
+                // What was published before is not emitted again, and must be known all the same.
+                let mut gap = None;
+                match &outcome {
+                    Ok(FeedMessage::Missed(what)) => self.missed = Some((*what).to_owned()),
+                    Ok(FeedMessage::Record(record)) => {
+                        let ts = record.ts();
+                        if let (Some(what), Some(latest)) = (self.missed.take(), self.latest) {
+                            gap = Some(missing(&self.feed, &self.symbols, (latest, ts), &what, &origin));
+                        }
+                        self.latest = self.latest.max(Some(ts));
+                        if !self.symbols.contains(*record.symbol()) {
+                            self.symbols.insert((*record.symbol()).to_owned());
+                        }
+                    }
+                    _ => {}
+                }
+                if pass_over {
+                    return;
+                }
+                // As from a stream: it is found, and then its end is known.
+                failed = gap.and_then(|gap: Gap| {
+                    let found = Gap { to: None, ..gap.clone() };
+                    sink(Event::Gap(&found)).and_then(|()| sink(Event::Gap(&gap))).err()
+                });
+                if failed.is_some() {
                     return;
                 }
                 let handed = match &outcome {
@@ -139,7 +216,7 @@ impl Source for Frames {
                     }
                     Ok(FeedMessage::Bar(given)) => match given.bar(&bars_of(&self.feed)) {
                         Ok(bar) => sink(Event::Bar(&bar)),
-                        Err(reason) => sink(Event::Dead(dead_letter(reason, raw))),
+                        Err(reason) => sink(Event::Dead(dead_letter(reason, raw.as_bytes()))),
                     },
                     Ok(FeedMessage::Bands(bands)) => sink(Event::Notice(&Notice::bands(&self.feed, bands))),
                     Ok(FeedMessage::Halted { symbol, ts, halted }) => {
@@ -150,7 +227,7 @@ impl Source for Frames {
                         self.unknown.count(class);
                         Ok(())
                     }
-                    Err(reason) => sink(Event::Dead(dead_letter(reason.clone(), raw))),
+                    Err(reason) => sink(Event::Dead(dead_letter(reason.clone(), raw.as_bytes()))),
                 };
                 failed = handed.err();
             });
@@ -160,7 +237,7 @@ impl Source for Frames {
             if let Err(reason) = read
                 && !pass_over
             {
-                sink(Event::Dead(dead_letter(reason, &line)))?;
+                sink(Event::Dead(dead_letter(reason, line.as_bytes())))?;
             }
         }
         Ok(true)
@@ -180,5 +257,61 @@ impl Source for Frames {
 
     fn describe(&self) -> String {
         self.name()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trade(number: u32, second: u32) -> String {
+        format!(
+            r#"{{"channel":"trade","type":"update","data":[{{"symbol":"BTC/USD","side":"buy","price":100.5,"qty":1,"ord_type":"market","trade_id":{number},"timestamp":"2025-05-28T13:30:{second:02}Z"}}]}}"#
+        )
+    }
+
+    /// Events of a file, after an earlier run published this many of its lines.
+    fn events(text: &[u8], skip: u64) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("capture.jsonl");
+        std::fs::write(&path, text).unwrap();
+        let mut frames = open(&format!("{}?feed=kraken", path.display())).unwrap();
+        let positions = Positions::from([(frames.name(), skip.to_string().into_bytes())]);
+        assert_eq!(frames.resume(&positions).unwrap(), skip);
+        let mut out = Vec::new();
+        while frames
+            .next(&CancelToken::default(), &mut |event| {
+                out.push(match event {
+                    Event::Record { symbol, .. } => format!("record {symbol}"),
+                    Event::Dead(letter) => format!("dead {} {}", letter.reason, letter.raw.len()),
+                    Event::Gap(gap) => {
+                        format!("gap {} {} {:?} {}", gap.from, gap.cause, gap.to, gap.symbols.join(","))
+                    }
+                    _ => "other".to_owned(),
+                });
+                Ok(())
+            })
+            .unwrap()
+        {}
+        out
+    }
+
+    #[test]
+    fn what_the_numbers_of_a_capture_show_to_be_missing_is_a_gap() {
+        let text = [trade(7, 1), trade(8, 2), trade(11, 5), trade(12, 6)].join("\r\n");
+        let gap = r#"gap 2025-05-28T13:30:02Z sequence gap in the capture: trades 9 to 10 of BTC/USD were not sent Some("2025-05-28T13:30:05Z") BTC/USD"#;
+        let record = "record BTC/USD";
+        assert_eq!(events(text.as_bytes(), 0), [record, record, "gap", gap, record, record]);
+        // A run that resumes behind the gap found it before, and one that resumes before it finds the same.
+        assert_eq!(events(text.as_bytes(), 3), [record]);
+        assert_eq!(events(text.as_bytes(), 2), ["gap", gap, record, record]);
+    }
+
+    #[test]
+    fn a_line_that_is_not_text_is_kept_and_not_repeated() {
+        let text = [trade(7, 1).as_bytes(), b"\n\xff\xfe\x00junk\n\n", trade(8, 2).as_bytes()].concat();
+        let expected = ["record BTC/USD", "dead not UTF-8 7", "record BTC/USD"];
+        assert_eq!(events(&text, 0), expected);
+        assert_eq!(events(&text, 2), expected[2..]);
     }
 }

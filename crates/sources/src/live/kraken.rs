@@ -166,24 +166,29 @@ fn key(row: &str) -> (Option<i64>, Option<i64>) {
 mod tests {
     use super::*;
     use crate::fake::{FakeHttp, ok};
+    use crate::live::backfill::{self, Past};
     use crate::mask::Mask;
     use market::{Kind, UnixNanos};
+    use ports::gap::{Gap, GapState};
     use ports::secret::Secret;
 
-    fn history(script: Vec<crate::fake::Scripted>) -> (HistoryResult, Vec<String>) {
-        let server = FakeHttp::new(script);
-        let account = Account {
+    fn kraken(rest: &str, symbols: &[&str]) -> Kraken {
+        Kraken(Account {
             stream: String::new(),
-            rest: server.url.clone(),
+            rest: rest.to_owned(),
             key: Secret::default(),
             secret: Secret::default(),
-            feed: String::new(),
-            symbols: vec!["BTC/USD".to_owned()],
+            feed: "kraken".to_owned(),
+            symbols: symbols.iter().map(|symbol| (*symbol).to_owned()).collect(),
             kinds: vec![Kind::Trade],
             bars: false,
             bands: false,
-        };
-        let kraken = Kraken(account);
+        })
+    }
+
+    fn history(script: Vec<crate::fake::Scripted>) -> (HistoryResult, Vec<String>) {
+        let server = FakeHttp::new(script);
+        let kraken = kraken(&server.url, &["BTC/USD"]);
         let symbols = ["BTC/USD".to_owned()];
         let span = HistorySpan {
             kind: Kind::Trade,
@@ -242,5 +247,45 @@ mod tests {
         let (result, rows) = history(vec![throttle(), good.clone(), good]);
         result.unwrap();
         assert_eq!(rows.len(), 1);
+    }
+
+    /// A number that no store holds becomes a dead letter, which accounts for it: the gap of both symbols closes, after
+    /// the requests that one reading and its confirmation take.
+    #[test]
+    fn n1_a_number_that_cannot_be_stored_keeps_no_gap_open() {
+        let btc = page(&[row(1, "1748439000.5"), row(2, "1748439003.5")], "1748439003500000000");
+        let bad = r#"["0.0000000000000000001","19500000000.0",1748439001.5,"b","m","",7]"#.to_owned();
+        let good = r#"["0.00000000123456","19500000000.0",1748439002.5,"b","m","",8]"#.to_owned();
+        let btt = page(&[bad, good], "1748439002500000000");
+        let reading = [btc.clone(), btc, btt.clone(), btt];
+        let server = FakeHttp::new([reading.clone(), reading].concat());
+        let symbols = ["BTC/USD", "BTT/USD"];
+        let kraken = kraken(&server.url, &symbols);
+        let mut gap = Gap {
+            id: "g".to_owned(),
+            feed: "kraken".to_owned(),
+            symbols: symbols.map(str::to_owned).to_vec(),
+            from: "2025-05-28T13:30:00.5Z".to_owned(),
+            to: Some("2025-05-28T13:30:03.5Z".to_owned()),
+            cause: "test".to_owned(),
+            state: GapState::Open,
+            proof: None,
+            note: None,
+            offsets: None,
+        };
+        let (mut stored, mut refused) = (Vec::new(), Vec::new());
+        let mut take = |past: Past<'_>| {
+            match past {
+                Past::Record(record) => stored.push(format!("{record:?}")),
+                Past::Refused(reason, _) => refused.push(reason.to_owned()),
+            }
+            Ok(())
+        };
+        let http = Http::new(Mask::default());
+        let (mut decoder, stop) = (kraken.decoder("kraken"), CancelToken::default());
+        let filled = backfill::fill(&kraken, &http, &mut gap, &mut *decoder, &mut take, &stop).unwrap();
+        assert_eq!((filled, gap.state, stored.len()), (3, GapState::Closed, 3), "{gap:?}");
+        assert_eq!(refused, ["`price`: more than 18 decimal places: 0.0000000000000000001"]);
+        assert_eq!(server.lines().len(), 8);
     }
 }

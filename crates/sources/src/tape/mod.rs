@@ -43,7 +43,7 @@ pub struct TapeSettings {
     pub zone: String,
 }
 
-/// Maximum number of rows emitted by one call of `next`.
+/// Maximum number of rows read by one call of `next`.
 const TURN: usize = 1_024;
 /// Maximum sleep of one call of `next` while no row is due.
 const NAP: Duration = Duration::from_millis(20);
@@ -57,6 +57,8 @@ pub struct Tape {
     /// The current session.
     open: Vec<TapeFile>,
     queue: BinaryHeap<Reverse<(UnixNanos, usize)>>,
+    /// Files whose next row is not queued yet: nothing may be emitted before it is.
+    unqueued: Vec<usize>,
     /// Rows read by session and file, with the file's checksum.
     done: BTreeMap<u32, BTreeMap<String, (u32, u64)>>,
     /// Sessions read from since positions were last requested.
@@ -85,6 +87,7 @@ impl Tape {
             sessions: by_session.into_iter().rev().collect(),
             open: Vec::new(),
             queue: BinaryHeap::new(),
+            unqueued: Vec::new(),
             done: BTreeMap::new(),
             touched: Vec::new(),
             session: 0,
@@ -119,15 +122,25 @@ impl Tape {
                 Err(reason) => sink(Event::Dead(unreadable(entry, &reason)))?,
             }
         }
-        for index in 0..self.open.len() {
-            self.queue_next(index, sink)?;
-        }
+        self.unqueued.clear();
+        self.unqueued.extend(0..self.open.len());
         Ok(())
     }
 
-    /// Reads rows of a file until one has a valid time; invalid ones become dead letters.
-    fn queue_next(&mut self, index: usize, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
+    /// Reads rows of a file until one has a valid time; invalid ones become dead letters. Stops after `left` rows: a
+    /// file may have millions of invalid ones.
+    fn queue_next(
+        &mut self,
+        index: usize,
+        left: &mut usize,
+        sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
+    ) -> Result<()> {
         loop {
+            if *left == 0 {
+                self.unqueued.push(index);
+                return Ok(());
+            }
+            *left -= 1;
             let file = &mut self.open[index];
             match file.read_line() {
                 Line::End => break,
@@ -228,7 +241,14 @@ impl Source for Tape {
 
     fn next(&mut self, stop: &CancelToken, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool> {
         self.recv_ts = clock::now();
-        for _ in 0..TURN {
+        let mut left = TURN;
+        while let Some(index) = self.unqueued.pop() {
+            self.queue_next(index, &mut left, sink)?;
+            if left == 0 {
+                return Ok(true);
+            }
+        }
+        while left > 0 {
             let Some(&Reverse((time, index))) = self.queue.peek() else {
                 self.mark_done();
                 let Some((session, entries)) = self.sessions.pop() else { return Ok(false) };
@@ -246,7 +266,7 @@ impl Source for Tape {
             }
             self.queue.pop();
             self.hand_over(index, sink)?;
-            self.queue_next(index, sink)?;
+            self.queue_next(index, &mut left, sink)?;
         }
         Ok(true)
     }
@@ -287,4 +307,56 @@ pub fn unzip(path: &std::path::Path) -> Result<String> {
     let mut member = archive.by_index(0).map_err(|error| fail(&error))?;
     std::io::Read::read_to_string(&mut member, &mut text).map_err(|error| fail(&error))?;
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use market::Kind;
+    use std::io::Write;
+
+    /// A file of millions of invalid rows does not keep the loop from cancellation, nor from saving its position.
+    #[test]
+    fn one_call_reads_a_bounded_number_of_rows_however_many_are_invalid() {
+        const BAD: usize = 10_000;
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("tick/xyz");
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut zip = zip::ZipWriter::new(std::fs::File::create(folder.join("20131008_trade.zip")).unwrap());
+        zip.start_file("20131008_xyz_Trade_Tick.csv", zip::write::SimpleFileOptions::default()).unwrap();
+        for _ in 0..BAD {
+            zip.write_all(b"x,y\n").unwrap();
+        }
+        zip.write_all(b"34200000,1000000,100,P,1,0\n").unwrap();
+        zip.finish().unwrap();
+        let settings = TapeSettings {
+            dir: dir.path().to_owned(),
+            speed: None,
+            symbols: Vec::new(),
+            kinds: vec![Kind::Trade],
+            dates: Vec::new(),
+            feed: "lean.sip".to_owned(),
+            zone: "America/New_York".to_owned(),
+        };
+        let mut tape = Tape::open(settings).unwrap();
+        let (mut dead, mut records, mut calls) = (0, 0, 0);
+        loop {
+            let before = dead + records;
+            let more = tape.next(&CancelToken::default(), &mut |event| {
+                match event {
+                    Event::Dead(_) => dead += 1,
+                    Event::Record { .. } => records += 1,
+                    _ => {}
+                }
+                Ok(())
+            });
+            assert!(dead + records - before <= TURN, "{} rows in one call", dead + records - before);
+            calls += 1;
+            if !more.unwrap() {
+                break;
+            }
+        }
+        assert_eq!((dead, records), (BAD, 1));
+        assert!(calls > BAD / TURN, "{calls}");
+    }
 }
