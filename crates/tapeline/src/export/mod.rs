@@ -23,6 +23,8 @@ use std::path::Path;
 pub(crate) enum RowFormat {
     Table,
     Csv,
+    /// CSV for spreadsheets: a text that one would take for a formula begins with an apostrophe
+    CsvSafe,
     /// One array
     Json,
     /// One JSON object per line

@@ -34,7 +34,7 @@ impl Text {
         mut out: Destination,
         zone: Zone,
     ) -> Result<Self> {
-        if format == RowFormat::Csv {
+        if matches!(format, RowFormat::Csv | RowFormat::CsvSafe) {
             let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
             out.put(&(names.join(",") + "\n"))?;
         }
@@ -46,7 +46,7 @@ impl Text {
         self.rows += 1;
         self.line.clear();
         match self.format {
-            RowFormat::Csv => self.csv(values),
+            RowFormat::Csv | RowFormat::CsvSafe => self.csv(values),
             RowFormat::Ndjson => self.object(values),
             RowFormat::Json => {
                 self.line.push_str(if self.rows == 1 { "[\n" } else { ",\n" });
@@ -72,12 +72,13 @@ impl Text {
                 let text = self.table();
                 self.out.put(&text)?;
             }
-            RowFormat::Csv | RowFormat::Ndjson => {}
+            RowFormat::Csv | RowFormat::CsvSafe | RowFormat::Ndjson => {}
         }
         self.out.finish()
     }
 
     fn csv(&mut self, values: &[Value<'_>]) {
+        let field = if self.format == RowFormat::CsvSafe { safe_field } else { csv_field };
         for (index, (column, value)) in self.columns.iter().zip(values).enumerate() {
             if index > 0 {
                 self.line.push(',');
@@ -85,10 +86,10 @@ impl Text {
             match value {
                 Value::Absent => {}
                 Value::Time(time) => self.line.push_str(&self.zone.write(*time, digits(column.of))),
-                Value::Text(text) => csv_field(text, &mut self.line),
+                Value::Text(text) => field(text, &mut self.line),
                 Value::Codes(codes) => {
                     let codes: Vec<_> = conditions(codes).collect();
-                    csv_field(&codes.join("|"), &mut self.line);
+                    field(&codes.join("|"), &mut self.line);
                 }
                 plain => push_plain(plain, &mut self.line),
             }
@@ -255,6 +256,15 @@ fn csv_field(text: &str, out: &mut String) {
     }
 }
 
+/// A field that no spreadsheet evaluates: symbols and codes come from outside.
+fn safe_field(text: &str, out: &mut String) {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
+        csv_field(&format!("'{text}"), out);
+    } else {
+        csv_field(text, out);
+    }
+}
+
 fn json_text(text: &str, out: &mut String) {
     out.push_str(&serde_json::Value::from(text).to_string());
 }
@@ -287,6 +297,23 @@ mod tests {
         for (text, expected) in [("a b", "a b"), ("a,b", "\"a,b\""), ("a\"b", "\"a\"\"b\"")] {
             let mut out = String::new();
             csv_field(text, &mut out);
+            assert_eq!(out, expected);
+        }
+    }
+
+    #[test]
+    fn what_a_spreadsheet_would_evaluate_is_text_on_request() {
+        for (text, expected) in [
+            ("=HYPERLINK(\"http://x\",\"y\")", "\"'=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\""),
+            ("+1", "'+1"),
+            ("-2+3", "'-2+3"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("\t=1", "'\t=1"),
+            ("BRK B", "BRK B"),
+            ("", ""),
+        ] {
+            let mut out = String::new();
+            safe_field(text, &mut out);
             assert_eq!(out, expected);
         }
     }
