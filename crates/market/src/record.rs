@@ -411,6 +411,19 @@ impl<S> Record<S> {
 }
 
 impl<S: AsRef<str>> Trade<S> {
+    /// Order among trades of one time: the vendor's sequence number or, without one, the last digits of the id, because
+    /// feeds number upwards.
+    #[must_use]
+    #[inline]
+    pub fn order(&self) -> u64 {
+        let id = self.id.as_ref().as_bytes();
+        let digits = || id.iter().rev().take_while(|byte| byte.is_ascii_digit()).count().min(19);
+        match self.seq {
+            0 => id[id.len() - digits()..].iter().fold(0, |n, digit| n * 10 + u64::from(digit - b'0')),
+            seq => seq.unsigned_abs(),
+        }
+    }
+
     /// Borrows the trade.
     pub fn as_str(&self) -> Trade<&str> {
         Trade {

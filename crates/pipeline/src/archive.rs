@@ -303,10 +303,6 @@ impl Archiver<'_> {
             .iter()
             .filter_map(|(partition, open)| Some((*partition, open.back()?.last + 1)))
             .collect();
-        match consumer.ahead(&|partition| next.get(&partition).copied()) {
-            Ok(ahead) => Ok(ahead == Some(0)),
-            Err(error) if error.retryable() => Ok(false),
-            Err(error) => Err(error),
-        }
+        crate::vendor_bars::at_end(consumer, &|partition| next.get(&partition).copied())
     }
 }

@@ -37,20 +37,11 @@ pub(super) enum Effected {
 }
 
 impl EventOrder {
-    /// Order of a trade: its time, then the vendor's sequence number or, without one, the last digits of the
-    /// id, because feeds number upwards.
-    /// the last digits of the id, for feeds count up.
+    /// Order of a trade.
     #[inline]
     pub(super) fn of(trade: &Trade<&str>) -> Self {
-        let order = if trade.seq == 0 { digits(trade.id) } else { trade.seq.unsigned_abs() };
-        Self { ts: trade.ts.0, order }
+        Self { ts: trade.ts.0, order: trade.order() }
     }
-}
-
-/// The last digits of a trade id.
-fn digits(id: &str) -> u64 {
-    let digits = id.bytes().rev().take_while(u8::is_ascii_digit).count().min(19);
-    id.as_bytes()[id.len() - digits..].iter().fold(0, |n, digit| n * 10 + u64::from(digit - b'0'))
 }
 
 #[derive(Debug, Clone)]

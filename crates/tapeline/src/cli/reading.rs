@@ -34,7 +34,7 @@ pub(crate) struct QueryOptions {
     #[command(flatten)]
     pub(crate) span: Span,
     /// Maximum number of rows of each symbol [default: 100 for a table, otherwise all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: Option<u64>,
     /// Output format [default: from the extension of --out, otherwise a table]
     #[arg(long, value_enum)]

@@ -46,6 +46,10 @@ pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode>
         _ => options.symbols.clone(),
     };
     for symbol in symbols.iter().map(|symbol| symbol.trim().to_owned()) {
+        // Named twice, its rows are not written twice.
+        if ranges.iter().any(|(known, _)| *known == symbol) {
+            continue;
+        }
         let interval = of_bars.then(|| options.bars.interval());
         let about = About { symbol: &symbol, feed: options.bars.feed.as_deref(), interval };
         let times = [span.from.as_deref(), span.to.as_deref()];
@@ -136,9 +140,6 @@ fn records_of(
     let scan =
         Scan { kind, symbol: Some(symbol.to_owned()), from, to, limit: limit.filter(|_| feed.is_none()) };
     let (begun, mut failed, mut left) = (Cell::new(false), None, limit.unwrap_or(u64::MAX));
-    if left == 0 {
-        return Ok(());
-    }
     context.retry_before(&begun, || {
         store.scan(&scan, &mut |record| {
             if feed.is_some_and(|feed| feed != *record.feed()) {

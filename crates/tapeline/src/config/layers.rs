@@ -124,7 +124,7 @@ impl Layers {
                 [fault] => format!("configuration: {fault}"),
                 faults => format!("configuration: {} errors\n  {}", faults.len(), faults.join("\n  ")),
             };
-            Error::user(what).hint(HINT)
+            Error::usage(what).hint(HINT)
         })
     }
 

@@ -243,6 +243,8 @@ fn rules_and_channels_are_checked_listed_and_tested() {
     assert!(code == 1 && text.contains("unknown alert channel `mail`; known: hook"), "{text}");
     let (code, text) = run(&["alert", "silence", "--rule", "move", "--for", "2h", "--config", &config]);
     assert!(code == 0 && text.contains("silence 1: rule move, symbol *, for 2h"), "{text}");
+    let (code, text) = run(&["alert", "silence", "--rule", "moove", "--for", "2h", "--config", &config]);
+    assert!(code == 1 && text.contains("no rule `moove`; the rules are"), "{text}");
     let (code, text) = run(&["alert", "silence", "--config", &config]);
     assert!(code == 0 && text.contains("move"), "{text}");
     let (code, _) = run(&["alert", "silence", "--end", "1", "--config", &config]);

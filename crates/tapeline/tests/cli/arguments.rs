@@ -205,6 +205,40 @@ fn an_interrupted_run_says_that_it_is_not_at_its_end() {
     assert!(text.contains("start again to resume") && !text.contains("check it:"), "{text}");
 }
 
+/// There are more members than partitions of the vendors' bars: one has nothing to wait for.
+#[test]
+fn a_consumer_ends_beside_another_that_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    tape(dir.path(), "34200000,1000000,100,P,1,0\n37800000,1000000,100,P,1,0");
+    let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
+    assert_eq!(run(&with("produce", &urls)).0, 0);
+    let other = start(&with("consume", &urls));
+    while !run(&["count", "--format", "json", &urls[4], &urls[5]]).1.contains("{\"XYZ\":2}") {}
+    let (code, text) = run(&[&with("consume", &urls)[..], &["--until-end"]].concat());
+    assert_eq!(code, 0, "{text}");
+    crate::signal(&other, "-INT");
+    let (code, text) = finish(other.wait_with_output().unwrap());
+    assert_eq!(code, 0, "{text}");
+}
+
+#[test]
+fn rows_are_written_once_and_at_least_one_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    tape(dir.path(), "34200000,1000000,100,P,1,0\n37800000,1000000,100,P,1,0");
+    let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
+    assert_eq!(run(&with("run", &urls)).0, 0);
+    let query = ["query", "trades", "XYZ, XYZ", "--format", "ndjson", &urls[4], &urls[5]];
+    let (code, text) = run(&query);
+    assert_eq!((code, text.lines().count()), (0, 2), "{text}");
+    assert_eq!(run(&[&query[..], &["--limit", "0"]].concat()).0, 2);
+}
+
+#[test]
+fn invalid_settings_are_wrong_arguments() {
+    let (code, text) = run(&["count", "--log", "loud"]);
+    assert!(code == 2 && text.contains("log.level: expected off, error"), "{text}");
+}
+
 #[test]
 fn help_version_completions_and_manual_are_there() {
     let (code, text) = run(&["query", "--help"]);

@@ -1,6 +1,6 @@
 //! Hostile peers: handshakes without an end, and replies that repeat what they were sent.
 
-use super::{finish, tapeline};
+use super::{finish, run, signal, tapeline};
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -101,6 +101,50 @@ fn resident_kib(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
     line.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Acknowledges Kraken's subscription and sends a trade, all of it in binary frames.
+fn binary(stream: TcpStream) {
+    let Ok(mut socket) = tungstenite::accept(stream) else { return };
+    let Ok(request) = socket.read() else { return };
+    assert!(request.to_text().unwrap().contains("subscribe"), "{request}");
+    for text in [
+        r#"{"method":"subscribe","result":{"channel":"trade","symbol":"BTC/USD"},"success":true,"req_id":1}"#,
+        r#"{"channel":"trade","type":"update","data":[{"symbol":"BTC/USD","side":"buy","price":100000.5,"qty":0.25,"ord_type":"market","trade_id":7,"timestamp":"2025-05-28T13:30:00.123456Z"}]}"#,
+    ] {
+        let _ = socket.send(tungstenite::Message::binary(text.as_bytes().to_vec()));
+    }
+    while socket.read().is_ok() {}
+}
+
+/// Some vendors, and proxies before them, send JSON in binary frames.
+#[test]
+fn json_in_binary_frames_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| format!("sqlite:{}", dir.path().join(name).display());
+    let (topic, store) = (file("t.db"), file("s.db"));
+    let child =
+        tapeline(&["run", "--source", "kraken:?symbols=BTC/USD", "--topic", &topic, "--store", &store])
+            .current_dir(dir.path())
+            .env("TAPELINE__SOURCE__KRAKEN__STREAM", format!("ws://{}", server(binary)))
+            .env("TAPELINE__SOURCE__KRAKEN__REST", "http://127.0.0.1:1")
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+    let start = Instant::now();
+    let query = ["query", "trades", "BTC/USD", "--format", "csv", "--store", &store];
+    let text = loop {
+        let (_, text) = run(&query);
+        if text.contains("100000.5") {
+            break text;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "{text}");
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    signal(&child, "-INT");
+    let (code, output) = finish(child.wait_with_output().unwrap());
+    assert!(code == 0 && text.contains("0.25"), "exit {code}: {text}{output}");
 }
 
 /// Start of every secret of the test.

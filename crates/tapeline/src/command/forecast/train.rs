@@ -30,7 +30,15 @@ fn train(context: &Context, options: &TrainOptions, symbol: &str) -> Result<()> 
     let data = Dataset::new(&series, input.season).map_err(fail)?;
     let walk = walk_options(options, data.len())?;
     let progress = Progress::new(symbol);
-    let mut observe = |step: Step| progress.show(&step);
+    let mut observe = |step: Step| {
+        if context.stop.is_cancelled() {
+            progress.end();
+            eprintln!("stopped: the models of {symbol} are not written; train again to start over");
+            // A fit cannot be resumed, and nothing is written before the last one.
+            std::process::exit(130);
+        }
+        progress.show(&step);
+    };
     let bundle = Bundle::train(&data, symbol, &interval, &walk, &mut observe).map_err(fail)?;
     progress.end();
     let bytes = file::encode(&bundle).map_err(fail)?;
