@@ -13,6 +13,7 @@
 //! A range that is not closed when the loop ends is read again by the next one.
 
 mod close;
+mod complete;
 pub mod layout;
 mod range;
 pub mod read;
@@ -50,7 +51,7 @@ pub struct ArchiveSettings {
 }
 
 /// Result of a run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ArchiveReport {
     /// Ranges closed.
     pub ranges: u64,
@@ -66,6 +67,10 @@ pub struct ArchiveReport {
     pub unreadable: u64,
     /// Messages read and not archived: the next run reads them again.
     pub open: u64,
+    /// Ranges of earlier runs of which objects were written again.
+    pub completed: u64,
+    /// Ranges of earlier runs that lack something and cannot be completed, one line each.
+    pub incomplete: Vec<String>,
 }
 
 /// How long to wait for messages before other work is done.
@@ -120,8 +125,10 @@ pub fn run(
         ledger: topics.producer()?,
         report: ArchiveReport::default(),
     };
+    archiver.restore_claims(topics)?;
+    let lag = archiver.check_positions(topics)?;
+    archiver.complete(topics, &lag, until_end.load(Ordering::SeqCst))?;
     loop {
-        archiver.check_positions(topics)?;
         let mut consumer = topics.consumer(&settings.group, &names)?;
         let hook = Arc::clone(&ranges);
         consumer.on_revoke(Box::new(move |partitions| {
@@ -136,6 +143,8 @@ pub fn run(
         let mut ranges = lock(&ranges);
         ranges.open.clear();
         ranges.confirmed = std::mem::take(&mut ranges.jumps);
+        drop(ranges);
+        archiver.check_positions(topics)?;
     }
     let open = lock(&ranges).open.values().flatten().map(OpenRange::messages).sum::<usize>();
     archiver.report.open = open as u64;
