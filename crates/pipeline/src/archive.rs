@@ -13,6 +13,7 @@
 //! A range that is not closed when the loop ends is read again by the next one.
 
 mod close;
+mod complete;
 pub mod layout;
 mod range;
 pub mod read;
@@ -52,7 +53,7 @@ pub struct ArchiveSettings {
 }
 
 /// Result of a run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ArchiveReport {
     /// Ranges closed.
     pub ranges: u64,
@@ -68,6 +69,10 @@ pub struct ArchiveReport {
     pub unreadable: u64,
     /// Messages read and not archived: the next run reads them again.
     pub open: u64,
+    /// Ranges of earlier runs of which objects were written again.
+    pub completed: u64,
+    /// Ranges of earlier runs that lack something and cannot be completed, one line each.
+    pub incomplete: Vec<String>,
 }
 
 /// How long to wait for messages before other work is done.
@@ -122,8 +127,10 @@ pub fn run(
         ledger: retry(stop, Port::Topic, "open a producer", || topics.producer())?,
         report: ArchiveReport::default(),
     };
+    archiver.restore_claims(topics)?;
+    let lag = archiver.check_positions(topics)?;
+    archiver.complete(topics, &lag, until_end.load(Ordering::SeqCst))?;
     loop {
-        archiver.check_positions(topics)?;
         let mut consumer =
             retry(stop, Port::Topic, "open a consumer", || topics.consumer(&settings.group, &names))?;
         let hook = Arc::clone(&ranges);
@@ -139,6 +146,8 @@ pub fn run(
         let mut ranges = lock(&ranges);
         ranges.open.clear();
         ranges.confirmed = std::mem::take(&mut ranges.jumps);
+        drop(ranges);
+        archiver.check_positions(topics)?;
     }
     let open = lock(&ranges).open.values().flatten().map(OpenRange::messages).sum::<usize>();
     archiver.report.open = open as u64;

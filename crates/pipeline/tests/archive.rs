@@ -5,7 +5,7 @@ use adapters::archive::folder::FolderArchive;
 use adapters::store::sqlite::SqliteStore;
 use adapters::topic::sqlite::SqliteTopics;
 use market::Kind;
-use pipeline::archive::layout::{MANIFESTS, OBJECTS, RANGES};
+use pipeline::archive::layout::{MANIFESTS, OBJECTS, RANGES, RangeName};
 use pipeline::archive::{self, ArchiveReport, ArchiveSettings, read, restore};
 use pipeline::verify::{self, Only};
 use ports::archive::{Archive, Created, ObjectInfo};
@@ -231,7 +231,8 @@ fn damage_is_found_and_named() {
     // A missing object, a stray one, a missing manifest.
     std::fs::rename(path(name), place.dir.path().join("kept")).unwrap();
     let faults = place.faults();
-    assert!(faults.iter().any(|fault| fault.contains(name) && fault.contains("missing")), "{faults:?}");
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(faults[0].contains(name) && faults[0].contains("missing"), "{faults:?}");
     std::fs::rename(place.dir.path().join("kept"), path(name)).unwrap();
     let stray = name.replace("-0000000000000000", "-0000000000000001");
     std::fs::copy(path(name), path(&stray)).unwrap();
@@ -239,9 +240,129 @@ fn damage_is_found_and_named() {
     assert!(faults.iter().any(|fault| fault.contains("in no manifest")), "{faults:?}");
     std::fs::remove_file(path(&stray)).unwrap();
     let manifests = place.archive().list(MANIFESTS).unwrap();
-    std::fs::remove_file(path(&manifests[1].name)).unwrap();
+    let manifest = path(&manifests[1].name);
+    let whole = std::fs::read(&manifest).unwrap();
+    std::fs::remove_file(&manifest).unwrap();
+    let faults = place.faults();
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(faults[0].contains("begun and not complete"), "{faults:?}");
+    // A manifest that was cut: the rest of the archive is read.
+    std::fs::write(&manifest, &whole[..whole.len() / 2]).unwrap();
+    let stop = CancelToken::default();
+    let found = read::content(&place.archive(), &place.names, &Only::default(), &stop).unwrap();
+    assert_eq!(found.faults.len(), 1, "{:?}", found.faults);
+    assert!(found.faults[0].contains(&manifests[1].name) && found.faults[0].contains("damaged"));
+    let read: u64 = found.records.content().values().map(|digest| digest.count).sum();
+    assert!((300..400).contains(&read), "{read}");
+    // A range of which nothing is left.
+    std::fs::remove_file(&manifest).unwrap();
+    let range = RangeName::of_manifest(&manifests[1].name).unwrap();
+    std::fs::remove_file(path(&range.claim_name())).unwrap();
     let faults = place.faults();
     assert!(faults.iter().any(|fault| fault.contains("is not followed by")), "{faults:?}");
+}
+
+#[test]
+fn stray_files_are_named() {
+    let place = Place::new();
+    place.publish(0..200);
+    place.run(&place.archive(), 50).unwrap();
+    let original = &place.objects()[0];
+    let (folder, file) = original.rsplit_once('/').unwrap();
+    let manifest = &place.archive().list(MANIFESTS).unwrap()[0].name;
+    let claim = &place.archive().list(RANGES).unwrap()[0].name;
+    for (from, stray) in [
+        (original, format!("{folder}/stray.parquet")),
+        (original, format!("{folder}/stray (copy).parquet")),
+        (original, "x.parquet".to_owned()),
+        (original, format!("{OBJECTS}trades/{file}")),
+        (original, format!("{folder}/{}", file.replace("t.trades", "other.trades"))),
+        (original, format!("{folder}/_SUCCESS")),
+        (manifest, format!("{MANIFESTS}copy.json")),
+        (manifest, manifest.replace(".json", "-copy.json")),
+        (claim, claim.replace(".json", "-copy.json")),
+    ] {
+        let path = place.folder().join(&stray);
+        std::fs::copy(place.folder().join(from), &path).unwrap();
+        let faults = place.faults();
+        assert_eq!(faults.len(), 1, "{stray}: {faults:?}");
+        assert!(faults[0].contains(&stray) && faults[0].contains("stray"), "{stray}: {faults:?}");
+        // Whoever archives is not disturbed.
+        assert_eq!(place.run(&place.archive(), 50).unwrap(), ArchiveReport::default(), "{stray}");
+        std::fs::remove_file(path).unwrap();
+    }
+    place.assert_equal();
+}
+
+#[test]
+fn what_is_missing_is_written_again_from_the_topic() {
+    let place = Place::new();
+    place.publish(0..1_000);
+    place.run(&place.archive(), 50).unwrap();
+    let list = |prefix: &str| -> Vec<String> {
+        place.archive().list(prefix).unwrap().into_iter().map(|object| object.name).collect()
+    };
+    let bytes = || -> Vec<(String, Vec<u8>)> {
+        list("")
+            .into_iter()
+            .map(|name| (name.clone(), place.archive().read(&name).unwrap().unwrap()))
+            .collect()
+    };
+    let before = bytes();
+    let (manifests, claims, objects) = (list(MANIFESTS), list(RANGES), place.objects());
+    for missing in [
+        vec![&manifests[1]],
+        // The last of each partition, which the group has read past too.
+        manifests.iter().collect(),
+        vec![&objects[0]],
+        vec![&objects[2], &objects[3], &manifests[0]],
+        vec![claims.last().unwrap()],
+        vec![&claims[0], &claims[1], &objects[1]],
+        objects.iter().chain(&manifests).collect(),
+    ] {
+        for name in &missing {
+            std::fs::remove_file(place.folder().join(name)).unwrap();
+        }
+        assert!(!place.faults().is_empty(), "{missing:?}");
+        let report = place.run(&place.archive(), 70).unwrap();
+        assert_eq!(report.incomplete, Vec::<String>::new(), "{missing:?}");
+        assert!(bytes() == before, "{missing:?}");
+        place.assert_equal();
+    }
+    // Damage is named, nothing is overwritten, and the rest goes on.
+    std::fs::remove_file(place.folder().join(&manifests[0])).unwrap();
+    std::fs::write(place.folder().join(&manifests[1]), b"{").unwrap();
+    place.publish(1_000..1_100);
+    let report = place.run(&place.archive(), 50).unwrap();
+    assert_eq!(report.incomplete.len(), 1, "{report:?}");
+    assert!(report.incomplete[0].contains(&manifests[1]), "{report:?}");
+    assert_eq!(place.faults().len(), 1);
+    std::fs::remove_file(place.folder().join(&manifests[1])).unwrap();
+    assert_eq!(place.run(&place.archive(), 50).unwrap().incomplete.len(), 0);
+    place.assert_equal();
+}
+
+#[test]
+fn what_is_not_an_archive_is_refused() {
+    let place = Place::new();
+    place.publish(0..10);
+    place.run(&place.archive(), 50).unwrap();
+    let stop = CancelToken::default();
+    let (file, empty) = (place.dir.path().join("file"), place.dir.path().join("empty"));
+    std::fs::write(&file, b"x").unwrap();
+    std::fs::create_dir(&empty).unwrap();
+    let (none, other) = (place.dir.path().join("none"), Names::new("other"));
+    for (folder, names, part) in [
+        (&none, &place.names, "no such folder"),
+        (&empty, &place.names, "is not an archive"),
+        (&file, &place.names, "expected a folder, found a file"),
+        (&place.folder(), &other, "it holds t.trades"),
+    ] {
+        let error = read::inventory(&FolderArchive::new(folder), names, &stop).unwrap_err();
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    let error = place.run_as("new", &FolderArchive::new(&file), 50).unwrap_err();
+    assert!(error.to_string().contains("expected a folder"), "{error}");
 }
 
 #[test]
@@ -254,8 +375,10 @@ fn restoring_gives_the_records_of_the_topic() {
     let store = SqliteStore::new(place.dir.path().join("s.db"));
     store.init().unwrap();
     let (telemetry, stop) = (Telemetry::default(), CancelToken::default());
-    let restore =
-        |only: &Only| restore::run(&place.archive(), &place.names, &store, only, &telemetry, &stop).unwrap();
+    let restore = |only: &Only| {
+        let inventory = read::inventory(&place.archive(), &place.names, &stop).unwrap();
+        restore::run(&place.archive(), inventory, &store, only, &telemetry, &stop).unwrap()
+    };
     for round in 1..=2 {
         let report = restore(&Only::default());
         assert_eq!((report.records, report.faults.len(), report.refused.len()), (901 * round, 0, 0));

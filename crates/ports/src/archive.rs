@@ -40,9 +40,10 @@ pub trait Archive: Send + Sync {
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>>;
 
     /// The objects whose names start with `prefix`, which is empty or ends with a slash, in the order of their names.
+    /// Names that others gave may not be valid ones ([`check_name`]); those with a part that begins with a dot are left out.
     ///
     /// # Errors
-    /// The archive cannot be read.
+    /// The archive cannot be read; with an empty prefix, it is a folder that does not exist.
     fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>>;
 
     /// Checks everything that must hold, from the address to the right to read, up to the first broken link. Creates

@@ -39,6 +39,15 @@ impl FolderArchive {
         Self { root: root.into() }
     }
 
+    /// The error of a request to the file system.
+    fn failed(&self, doing: &'static str, path: &Path, error: std::io::Error) -> Error {
+        if error.kind() == ErrorKind::NotADirectory {
+            return Error::user(format!("{}: expected a folder, found a file", self.root.display()))
+                .hint("--archive folder:DIR: `archive` creates DIR if there is none");
+        }
+        io(doing, path)(error)
+    }
+
     /// A new file for the bytes of an object.
     fn temporary(&self) -> Result<(Temporary, File)> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
@@ -121,16 +130,20 @@ impl Archive for FolderArchive {
             let path = self.root.join(&folder);
             let entries = match fs::read_dir(&path) {
                 Ok(entries) => entries,
+                Err(error) if error.kind() == ErrorKind::NotFound && folder.is_empty() => {
+                    return Err(Error::user(format!("{}: no such folder", self.root.display()))
+                        .hint("check the address: --archive folder:DIR"));
+                }
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                Err(error) => return Err(io("list", &path)(error)),
+                Err(error) => return Err(self.failed("list", &path, error)),
             };
             for entry in entries {
                 let entry = entry.map_err(io("list", &path))?;
-                let Ok(name) = entry.file_name().into_string() else { continue };
-                let name = if folder.is_empty() { name } else { format!("{folder}/{name}") };
-                if check_name(&name).is_err() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if name.starts_with('.') {
                     continue;
                 }
+                let name = if folder.is_empty() { name } else { format!("{folder}/{name}") };
                 let about = entry.metadata().map_err(io("list", &entry.path()))?;
                 if about.is_dir() {
                     folders.push(name);

@@ -218,10 +218,12 @@ impl Archive for S3Archive {
         loop {
             let page = self.page(prefix, 1_000, after.as_deref())?;
             for (key, bytes) in page.objects {
-                let name = key.strip_prefix(&self.prefix).map(str::to_owned);
-                found.extend(
-                    name.filter(|name| check_name(name).is_ok()).map(|name| ObjectInfo { name, bytes }),
-                );
+                let Some(name) = key.strip_prefix(&self.prefix).map(str::to_owned) else { continue };
+                // The console creates an empty object that ends with a slash to show a folder.
+                let is_folder = name.is_empty() || name.ends_with('/');
+                if !is_folder && !name.split('/').any(|part| part.starts_with('.')) {
+                    found.push(ObjectInfo { name, bytes });
+                }
             }
             match page.next {
                 Some(next) => after = Some(next),

@@ -42,11 +42,18 @@ impl Archiver<'_> {
             }
         }
         let range = RangeName { topic, partition: partition.number, first: open.first, last: open.last };
+        self.write(&range, &open)?;
+        commit(consumer, &[(partition, range.last + 1)])?;
+        Ok(rest)
+    }
+
+    /// Writes a claimed range: objects, then manifest.
+    pub(super) fn write(&mut self, range: &RangeName, open: &OpenRange) -> Result<()> {
         let mut objects = Vec::new();
-        for object in open.objects(&range)? {
+        for object in open.objects(range)? {
             objects.push(self.create(object)?);
         }
-        let manifest = open.manifest(&range, objects);
+        let manifest = open.manifest(range, objects);
         let text = to_json(&manifest)?;
         let created = retry(self.stop, Port::Archive, "write the archive", || {
             self.archive.create(&range.manifest(), &text)
@@ -63,8 +70,7 @@ impl Archiver<'_> {
         self.report.records += records;
         self.telemetry.add(&self.telemetry.stored, records);
         tracing::info!(range = range.describe(), records, "range archived");
-        commit(consumer, &[(partition, range.last + 1)])?;
-        Ok(rest)
+        Ok(())
     }
 
     /// Claims the range as far as it was read, or returns the claim that exists.

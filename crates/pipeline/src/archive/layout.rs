@@ -10,7 +10,7 @@
 //! process that takes the partition over, writes the same range under the same names.
 
 use market::{Kind, UnixNanos};
-use ports::archive::Archive;
+use ports::archive::{Archive, ObjectInfo};
 use ports::cancel::retry;
 use ports::metrics::Port;
 use ports::{CancelToken, Error, Result};
@@ -23,6 +23,9 @@ pub const RANGES: &str = "_ranges/";
 pub const MANIFESTS: &str = "_manifests/";
 /// Start of the names of objects.
 pub const OBJECTS: &str = "kind=";
+/// What to do about a damaged object.
+pub const AGAIN: &str = "restore the file from a backup; or move it away, and `tapeline archive --until-end` writes it \
+                         again while the topic has its messages";
 const NANOS_PER_DAY: i64 = 86_400 * 1_000_000_000;
 
 /// Decides where a range ends, before any of its objects is written.
@@ -107,6 +110,68 @@ impl RangeName {
         format!("{RANGES}{topic}/{partition:05}/")
     }
 
+    /// Folder of the manifests of a partition.
+    #[must_use]
+    pub fn manifests(topic: &str, partition: i32) -> String {
+        format!("{MANIFESTS}{topic}/{partition:05}/")
+    }
+
+    /// Folder of the objects of a kind.
+    #[must_use]
+    pub fn objects(kind: Kind) -> String {
+        format!("{OBJECTS}{}/", kind.plural())
+    }
+
+    /// The range that a manifest's name describes; `None` if it is not the name of a manifest.
+    #[must_use]
+    pub fn of_manifest(name: &str) -> Option<Self> {
+        let (topic, partition, offsets) = parts(name, MANIFESTS)?;
+        let (first, last) = offsets.split_once('-')?;
+        let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+        let range = Self { topic: topic.to_owned(), partition, first, last };
+        (range.manifest() == name).then_some(range)
+    }
+
+    /// The range in the name of an object; `None` if it is not the name of an object.
+    #[must_use]
+    pub fn of_object(name: &str) -> Option<Self> {
+        let (folder, file) = name.strip_prefix(OBJECTS)?.rsplit_once('/')?;
+        let mut parts = file.strip_suffix(".parquet")?.rsplitn(4, '-');
+        let mut number = || parts.next()?.parse::<i64>().ok();
+        let (last, first, partition) = (number()?, number()?, number()?);
+        let partition = i32::try_from(partition).ok()?;
+        let topic = parts.next()?.to_owned();
+        let canonical = format!("{topic}-{partition:05}-{first:020}-{last:020}.parquet");
+        let mut above = folder.split('/');
+        let (kind, date, bucket) = (above.next()?, above.next()?, above.next()?);
+        let fits = above.next().is_none()
+            && kind.parse::<Kind>().is_ok()
+            && date.starts_with("date=")
+            && bucket == format!("bucket={partition}")
+            && file == canonical;
+        fits.then_some(Self { topic, partition, first, last })
+    }
+
+    /// Topic, partition and first offset in the name of a claim; `None` if it is not the name of a claim.
+    #[must_use]
+    pub fn of_claim(name: &str) -> Option<(String, i32, i64)> {
+        let (topic, partition, first) = parts(name, RANGES)?;
+        let first = first.parse().ok()?;
+        (Self::claim(topic, partition, first) == name).then(|| (topic.to_owned(), partition, first))
+    }
+
+    /// First offset in the name of a claim.
+    #[must_use]
+    pub fn first_of_claim(name: &str) -> Option<i64> {
+        Self::of_claim(name).map(|(_, _, first)| first)
+    }
+
+    /// Name of its claim.
+    #[must_use]
+    pub fn claim_name(&self) -> String {
+        Self::claim(&self.topic, self.partition, self.first)
+    }
+
     /// Name of the claim of the range that begins at `first`.
     #[must_use]
     pub fn claim(topic: &str, partition: i32, first: i64) -> String {
@@ -137,6 +202,13 @@ impl RangeName {
     }
 }
 
+/// Topic, partition and the rest of `FOLDER/topic/partition/rest.json`.
+fn parts<'n>(name: &'n str, folder: &str) -> Option<(&'n str, i32, &'n str)> {
+    let mut parts = name.strip_prefix(folder)?.strip_suffix(".json")?.split('/');
+    let (topic, partition, rest) = (parts.next()?, parts.next()?.parse().ok()?, parts.next()?);
+    parts.next().is_none().then_some((topic, partition, rest))
+}
+
 impl Manifest {
     /// The range it describes.
     #[must_use]
@@ -164,6 +236,40 @@ pub fn sha256(bytes: &[u8]) -> String {
     digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The objects under a prefix.
+///
+/// # Errors
+/// The archive cannot be read.
+pub fn list(archive: &dyn Archive, prefix: &str, stop: &CancelToken) -> Result<Vec<ObjectInfo>> {
+    retry(stop, Port::Archive, "list the archive", || archive.list(prefix))
+}
+
+/// A JSON object that was read.
+#[derive(Debug)]
+pub enum Parsed<T> {
+    /// There is none of this name.
+    Absent,
+    /// It is not what it should be, and why.
+    Damaged(String),
+    /// Its content.
+    Whole(T),
+}
+
+/// Reads a JSON object.
+///
+/// # Errors
+/// The archive cannot be read.
+pub fn parse_json<T: DeserializeOwned>(
+    archive: &dyn Archive,
+    name: &str,
+    stop: &CancelToken,
+) -> Result<Parsed<T>> {
+    let Some(bytes) = retry(stop, Port::Archive, "read the archive", || archive.read(name))? else {
+        return Ok(Parsed::Absent);
+    };
+    Ok(serde_json::from_slice(&bytes).map_or_else(|error| Parsed::Damaged(error.to_string()), Parsed::Whole))
+}
+
 /// Reads a JSON object; `None` if there is none of this name.
 ///
 /// # Errors
@@ -173,13 +279,13 @@ pub fn read_json<T: DeserializeOwned>(
     name: &str,
     stop: &CancelToken,
 ) -> Result<Option<T>> {
-    let Some(bytes) = retry(stop, Port::Archive, "read the archive", || archive.read(name))? else {
-        return Ok(None);
-    };
-    serde_json::from_slice(&bytes).map(Some).map_err(|error| {
-        Error::user(format!("{name} in {} is damaged: {error}", archive.describe()))
-            .hint("restore it from a backup or an older version; tapeline verify --archive shows what else is wrong")
-    })
+    match parse_json(archive, name, stop)? {
+        Parsed::Absent => Ok(None),
+        Parsed::Whole(whole) => Ok(Some(whole)),
+        Parsed::Damaged(why) => {
+            Err(Error::user(format!("{name} in {} is damaged: {why}", archive.describe())).hint(AGAIN))
+        }
+    }
 }
 
 /// The text of a JSON object.

@@ -2,14 +2,15 @@
 //! and described by a manifest, and passes the records on.
 
 use super::layout::{
-    ArchiveObject, MANIFESTS, Manifest, OBJECTS, RANGES, RangeClaim, RangeName, read_json, sha256,
+    ArchiveObject, MANIFESTS, Manifest, OBJECTS, Parsed, RANGES, RangeClaim, RangeName, list, parse_json,
+    sha256,
 };
 use crate::verify::{Identities, Only};
 use columnar::read::ArchivedAt;
 use market::digest::{self, Digest};
 use market::version::Version;
 use market::{Kind, Record};
-use ports::archive::Archive;
+use ports::archive::{Archive, ObjectInfo};
 use ports::cancel::retry;
 use ports::metrics::Port;
 use ports::topic::Names;
@@ -42,71 +43,124 @@ pub struct ArchiveContent {
     pub notes: Vec<String>,
 }
 
-/// Lists the ranges of the topics of `names`.
+/// Lists the ranges of the topics of `names`. What is damaged is named, and the rest goes on.
 ///
 /// # Errors
-/// The archive cannot be read, or a manifest is damaged.
+/// The archive cannot be read, or holds nothing of these topics.
 pub fn inventory(archive: &dyn Archive, names: &Names, stop: &CancelToken) -> Result<Inventory> {
-    let list = |prefix: &str| retry(stop, Port::Archive, "list the archive", || archive.list(prefix));
     let mut found = Inventory::default();
-    let (mut claims, mut described) = (BTreeMap::new(), BTreeSet::new());
-    for topic in names.all_records() {
-        for object in list(&format!("{RANGES}{topic}/"))? {
-            let claim: Option<RangeClaim> = read_json(archive, &object.name, stop)?;
-            let partition = object.name.split('/').nth(2).and_then(|number| number.parse().ok());
-            let (Some(claim), Some(partition)) = (claim, partition) else { continue };
-            let RangeClaim { first, last, .. } = claim;
-            claims.insert(RangeName { topic: topic.clone(), partition, first, last }, object.name);
+    // Listed first: what is written meanwhile has a claim by then, and is not taken for a stray file.
+    let objects = list(archive, "", stop)?;
+    let (topics, mut held) = (names.all_records(), BTreeSet::new());
+    // The claimed ranges that have no manifest, with their ends if the claims can be read.
+    let mut claims: BTreeMap<(String, i32, i64), Option<i64>> = BTreeMap::new();
+    for object in list(archive, RANGES, stop)? {
+        let Some(key) = RangeName::of_claim(&object.name) else { continue };
+        held.insert(key.0.clone());
+        if !topics.contains(&key.0) {
+            continue;
         }
-        for object in list(&format!("{MANIFESTS}{topic}/"))? {
-            let Some(manifest) = read_json::<Manifest>(archive, &object.name, stop)? else { continue };
-            let range = manifest.range();
-            if range.manifest() != object.name || claims.remove(&range).is_none() {
-                found.faults.push(format!("{}: no claim for its range, or the name of another", object.name));
+        let last = match parse_json::<RangeClaim>(archive, &object.name, stop)? {
+            Parsed::Whole(claim) if claim.first == key.2 => Some(claim.last),
+            Parsed::Absent => continue,
+            Parsed::Whole(_) => {
+                found.faults.push(format!("{}: describes another range", object.name));
+                None
             }
-            described.extend(manifest.objects.iter().map(|object| (object.name.clone(), object.bytes)));
-            found.manifests.insert(range, manifest);
+            Parsed::Damaged(why) => {
+                found.faults.push(format!("{}: damaged: {why}", object.name));
+                None
+            }
+        };
+        claims.insert(key, last);
+    }
+    let (mut described, mut damaged, mut ranges) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for object in list(archive, MANIFESTS, stop)? {
+        let Some(range) = RangeName::of_manifest(&object.name) else { continue };
+        held.insert(range.topic.clone());
+        if !topics.contains(&range.topic) {
+            continue;
+        }
+        match claims.remove(&(range.topic.clone(), range.partition, range.first)) {
+            Some(last) if last.is_none_or(|last| last == range.last) => {}
+            _ => found.faults.push(format!("{}: no claim for its range", object.name)),
+        }
+        let why = match parse_json::<Manifest>(archive, &object.name, stop)? {
+            Parsed::Absent => continue,
+            Parsed::Whole(manifest) if manifest.range() == range => {
+                described.extend(manifest.objects.iter().map(|object| object.name.clone()));
+                found.manifests.insert(range.clone(), manifest);
+                ranges.insert(range);
+                continue;
+            }
+            Parsed::Whole(_) => "describes another range".to_owned(),
+            Parsed::Damaged(why) => format!("damaged: {why}"),
+        };
+        found.faults.push(format!("{}: {why}; the files of its range are not read", object.name));
+        ranges.insert(range.clone());
+        damaged.insert(range);
+    }
+    if !topics.iter().any(|topic| held.contains(topic)) {
+        return Err(nothing(archive, &topics, &held));
+    }
+    for ((topic, partition, first), last) in &claims {
+        // A claim that cannot be read has been named.
+        let Some(last) = *last else { continue };
+        let range = RangeName { topic: topic.clone(), partition: *partition, first: *first, last };
+        found.faults.push(format!(
+            "{}: begun and not complete: its manifest is missing, and its records are left out",
+            range.describe()
+        ));
+        ranges.insert(range);
+    }
+    found.faults.extend(breaks(&ranges));
+    let mut others = Vec::new();
+    for ObjectInfo { name, .. } in objects {
+        let expected = if name.starts_with(OBJECTS) {
+            RangeName::of_object(&name).is_some_and(|range| {
+                let key = (range.topic.clone(), range.partition, range.first);
+                // Those of a range without a manifest belong to it; those of other topics are not ours.
+                described.contains(&name)
+                    || damaged.contains(&range)
+                    || claims.get(&key).is_some_and(|last| last.is_none_or(|last| last == range.last))
+                    || (!topics.contains(&range.topic) && held.contains(&range.topic))
+            })
+        } else if name.starts_with(RANGES) {
+            RangeName::of_claim(&name).is_some()
+        } else if name.starts_with(MANIFESTS) {
+            RangeName::of_manifest(&name).is_some()
+        } else if name.ends_with(".parquet") {
+            false
+        } else {
+            others.push(name);
+            continue;
+        };
+        if !expected {
+            found.faults.push(format!("{}: stray file: in no manifest", name.escape_debug()));
         }
     }
-    found.faults.extend(breaks(&found.manifests));
-    for range in claims.keys() {
-        found
-            .notes
-            .push(format!("{}: begun and not complete; `tapeline archive` completes it", range.describe()));
-    }
-    let topics = names.all_records();
-    let objects: BTreeSet<(String, u64)> = list("")?
-        .into_iter()
-        .filter(|object| object.name.starts_with(OBJECTS))
-        .map(|object| (object.name, object.bytes))
-        .collect();
-    for (name, bytes) in described.difference(&objects) {
-        found.faults.push(format!("{name}: missing, or not of {bytes} bytes"));
-    }
-    let missing: BTreeSet<&str> = described.iter().map(|(name, _)| name.as_str()).collect();
-    for (name, _) in objects.difference(&described).filter(|(name, _)| !missing.contains(name.as_str())) {
-        let range = range_of(name).filter(|range| topics.contains(&range.topic));
-        // Objects of a range that is not complete yet have no manifest; those of other topics are not ours.
-        if range.is_some_and(|range| !claims.contains_key(&range)) {
-            found.faults.push(format!("{name}: in no manifest"));
-        }
+    if let Some(first) = others.first() {
+        let (count, first) = (others.len(), first.escape_debug());
+        found.notes.push(format!("{count} other files are not the archive's, the first is {first}"));
     }
     Ok(found)
 }
 
-/// The range in the name of an object.
-fn range_of(name: &str) -> Option<RangeName> {
-    let name = name.rsplit('/').next()?.strip_suffix(".parquet")?;
-    let mut parts = name.rsplitn(4, '-');
-    let mut number = || parts.next()?.parse::<i64>().ok();
-    let (last, first, partition) = (number()?, number()?, number()?);
-    let partition = i32::try_from(partition).ok()?;
-    Some(RangeName { topic: parts.next()?.to_owned(), partition, first, last })
+/// The error of an archive that holds nothing of the topics.
+fn nothing(archive: &dyn Archive, topics: &[String], held: &BTreeSet<String>) -> Error {
+    let place = archive.describe();
+    if held.is_empty() {
+        return Error::user(format!("{place} is not an archive: it has no {RANGES} and no {MANIFESTS}"))
+            .hint("check the address: `tapeline archive` writes an archive, --archive names it");
+    }
+    let held: Vec<&str> = held.iter().map(String::as_str).collect();
+    Error::user(format!("{place} holds nothing of {}; it holds {}", topics.join(", "), held.join(", ")))
+        .hint("set topic.prefix to the part before the dot")
 }
 
 /// Ranges that do not begin where the one before ends.
-fn breaks(manifests: &BTreeMap<RangeName, Manifest>) -> Vec<String> {
-    let ranges: Vec<&RangeName> = manifests.keys().collect();
+fn breaks(ranges: &BTreeSet<RangeName>) -> Vec<String> {
+    let ranges: Vec<&RangeName> = ranges.iter().collect();
     let pairs = ranges.windows(2).filter(|pair| {
         (&pair[0].topic, pair[0].partition) == (&pair[1].topic, pair[1].partition)
             && pair[0].last + 1 != pair[1].first
@@ -162,7 +216,7 @@ pub(super) fn object(
 /// Reads the whole archive of the topics of `names`.
 ///
 /// # Errors
-/// The archive cannot be read, or a manifest is damaged.
+/// The archive cannot be read, or holds nothing of these topics.
 pub fn content(
     archive: &dyn Archive,
     names: &Names,

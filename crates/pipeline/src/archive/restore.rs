@@ -8,7 +8,6 @@ use ports::archive::Archive;
 use ports::batch::{Batch, Partition};
 use ports::store::{Store, Writer};
 use ports::telemetry::Telemetry;
-use ports::topic::Names;
 use ports::{CancelToken, Error, Result};
 use std::time::Duration;
 
@@ -32,19 +31,19 @@ pub struct RestoreReport {
     pub notes: Vec<String>,
 }
 
-/// Writes the records of the archive to a store.
+/// Writes the records of an archive, whose ranges are `inventory`, to a store.
 ///
 /// # Errors
 /// A permanent error of archive or store, or cancellation.
 pub fn run(
     archive: &dyn Archive,
-    names: &Names,
+    inventory: Inventory,
     store: &dyn Store,
     only: &Only,
     telemetry: &Telemetry,
     stop: &CancelToken,
 ) -> Result<RestoreReport> {
-    let Inventory { manifests, faults, notes } = read::inventory(archive, names, stop)?;
+    let Inventory { manifests, faults, notes } = inventory;
     let mut report = RestoreReport { faults, notes, ..RestoreReport::default() };
     let mut sink = StoreSink {
         writer: store.writer(stop)?,

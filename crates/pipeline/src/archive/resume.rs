@@ -1,13 +1,13 @@
 //! Where the ranges of a partition begin and go on: by the archive's claims, not by the group's offsets.
 
-use super::layout::{Manifest, RangeClaim, RangeName, read_json};
+use super::layout::{Manifest, RangeClaim, RangeName, list, read_json};
 use super::range::OpenRange;
 use super::{Archiver, OTHER_TOPIC, Ranges};
 use ports::archive::Archive;
 use ports::batch::Partition;
 use ports::cancel::retry;
 use ports::metrics::Port;
-use ports::topic::{LossCause, LostRange, Topics};
+use ports::topic::{LossCause, LostRange, PartitionLag, Topics};
 use ports::{CancelToken, Error, Result};
 use std::collections::VecDeque;
 use std::collections::btree_map::Entry;
@@ -21,10 +21,8 @@ fn last_claim(
     partition: i32,
     stop: &CancelToken,
 ) -> Result<Option<RangeClaim>> {
-    let claims = retry(stop, Port::Archive, "list the archive", || {
-        archive.list(&RangeName::claims(topic, partition))
-    })?;
-    match claims.last() {
+    let claims = list(archive, &RangeName::claims(topic, partition), stop)?;
+    match claims.iter().rfind(|claim| RangeName::of_claim(&claim.name).is_some()) {
         Some(claim) => read_json(archive, &claim.name, stop),
         None => Ok(None),
     }
@@ -32,10 +30,11 @@ fn last_claim(
 
 impl Archiver<'_> {
     /// The archive decides where reading resumes; a group or a topic that cannot continue from there is an error.
-    pub(super) fn check_positions(&mut self, topics: &dyn Topics) -> Result<()> {
+    pub(super) fn check_positions(&mut self, topics: &dyn Topics) -> Result<Vec<PartitionLag>> {
         let group = &self.settings.group;
         let doing = "read the positions of the group";
-        for found in retry(self.stop, Port::Topic, doing, || topics.partition_lag(group, self.names))? {
+        let lag = retry(self.stop, Port::Topic, doing, || topics.partition_lag(group, self.names))?;
+        for found in &lag {
             let place = format!("{}/{}", found.topic, found.partition);
             let topic = self.names.iter().position(|name| *name == found.topic).unwrap_or(0) as u16;
             self.starts.insert(Partition { topic, number: found.partition }, found.start);
@@ -64,7 +63,7 @@ impl Archiver<'_> {
                 ));
             }
         }
-        Ok(())
+        Ok(lag)
     }
 
     fn ahead_of_archive(&self, place: &str, committed: i64, held: &str) -> Error {

@@ -40,17 +40,22 @@ pub(crate) fn run(context: &Context, options: &ArchiveOptions) -> Result<ExitCod
     for (count, text) in [
         (report.existed, "objects had been created by an earlier attempt"),
         (report.unreadable, "messages are not records; `consume` keeps them as dead letters"),
+        (report.completed, "ranges of earlier runs lacked files, which were written again"),
         (report.open, "messages were read and not archived; the next start reads them again"),
     ] {
         if count > 0 {
             println!("  {} {text}", thousands(count));
         }
     }
+    for line in &report.incomplete {
+        println!("  NOT complete: {line}");
+    }
     for line in telemetry.lost_lines() {
         println!("  LOST: {line}");
     }
     note(&format!("check it: tapeline verify --archive '{}'", archive.describe()));
-    Ok(crate::cli::loss_code(&telemetry))
+    let whole = report.incomplete.is_empty();
+    Ok(if whole { crate::cli::loss_code(&telemetry) } else { ExitCode::from(crate::cli::DIFFERS) })
 }
 
 fn settings(config: &Config) -> ArchiveSettings {

@@ -4,7 +4,7 @@ use crate::cli::{DIFFERS, RestoreOptions};
 use crate::context::Context;
 use crate::output::{note, thousands};
 use crate::progress::Progress;
-use pipeline::archive::restore;
+use pipeline::archive::{read, restore};
 use pipeline::verify::Only;
 use ports::Result;
 use ports::telemetry::Telemetry;
@@ -20,16 +20,19 @@ pub(crate) fn run(context: &Context, options: &RestoreOptions) -> Result<ExitCod
     let config = &context.config;
     let (from, to) = options.span.range()?;
     let archive = open::archive(config, &options.archive)?;
+    note(&format!("reading the archive {}", archive.describe()));
+    // Before a store is created: the address may be mistyped.
+    let names = open::names(config);
+    let inventory = context.retry_short(|| read::inventory(&*archive, &names, &context.stop))?;
     let store = open::store(config)?;
     if store.describe().starts_with("sqlite:") {
         store.init()?;
     }
     context.retry_long(|| store.writer(&context.stop).map(drop))?;
-    note(&format!("reading the archive {}", archive.describe()));
     let telemetry = Arc::new(Telemetry::default());
     let progress = Progress::new("restored", &telemetry, |t| &t.stored, None);
     let (start, only) = (Instant::now(), Only { from, to, ..Only::default() });
-    let report = restore::run(&*archive, &open::names(config), &*store, &only, &telemetry, &context.stop)?;
+    let report = restore::run(&*archive, inventory, &*store, &only, &telemetry, &context.stop)?;
     drop(progress);
     println!(
         "restored: {} records from {} objects in {:.1} s",
@@ -47,7 +50,11 @@ pub(crate) fn run(context: &Context, options: &RestoreOptions) -> Result<ExitCod
         println!("  rejected by the store: {reason}");
     }
     if report.records == 0 && report.faults.is_empty() {
-        note("the archive has no records of this span under the prefix of topic.prefix");
+        note("the archive has no records of this span");
+    }
+    if !report.faults.is_empty() {
+        println!("NOT all restored: {}", super::verify::faults(report.faults.len()));
+        super::verify::advise_archive(&options.archive);
     }
     let whole = report.faults.is_empty() && report.refused.is_empty();
     Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })

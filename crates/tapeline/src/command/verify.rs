@@ -287,6 +287,7 @@ impl<'c> Proof<'c> {
             "places": self.names,
             "lines": self.lines.iter().map(line).collect::<Vec<_>>(),
             "notes": self.notes,
+            "faults": self.faults,
         })
     }
 
@@ -318,8 +319,8 @@ impl<'c> Proof<'c> {
         }
         if !self.faults.is_empty() {
             println!(
-                "NOT verified: {} faults of the archive, {bad} of {} lines differ",
-                self.faults.len(),
+                "NOT verified: {}, {bad} of {} lines differ",
+                faults(self.faults.len()),
                 self.lines.len()
             );
         } else if bad == 0 {
@@ -399,7 +400,9 @@ impl<'c> Proof<'c> {
                 flags.push_str(&format!(" {flag} '{value}'"));
             }
         }
-        if let Some(url) = &options.archive
+        if let Some(url) = options.archive.as_deref().filter(|_| !self.faults.is_empty()) {
+            advise_archive(url);
+        } else if let Some(url) = &options.archive
             && !self.differing(&["topic", "archive"]).is_empty()
         {
             let archive = if url.is_empty() { String::new() } else { format!(" --archive '{url}'") };
@@ -427,6 +430,21 @@ impl<'c> Proof<'c> {
             println!("write what the store lacks from the topic: tapeline verify --repair {flags}");
         }
     }
+}
+
+/// `1 fault of the archive`.
+pub(super) fn faults(count: usize) -> String {
+    format!("{count} fault{} of the archive", if count == 1 { "" } else { "s" })
+}
+
+/// What to do about faults of the archive at a URL, empty for the one of the configuration.
+pub(super) fn advise_archive(url: &str) {
+    let archive = if url.is_empty() { String::new() } else { format!(" --archive '{url}'") };
+    println!(
+        "write again what is missing or not complete: tapeline archive --until-end{archive} --topic URL\n\
+         damaged and stray files: move them away first; what the topic no longer has is in a backup only\n\
+         a gap or an overlap between ranges: archive to a new folder or prefix with --group NAME"
+    )
 }
 
 /// The source to compare with; for a live one, its history of the span.

@@ -129,6 +129,80 @@ fn a_quiet_partition_is_archived_by_time_and_a_stop_loses_nothing() {
 }
 
 #[test]
+fn what_is_missing_is_named_and_archive_writes_it_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("archive");
+    let archive = format!("folder:{}", folder.display());
+    let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
+    crate::tape(dir.path(), "34200000,100000,1,P,00000001,0\n34200001,100000,2,P,00000001,0\n");
+    let with_archive = |verb, url| -> Vec<String> {
+        let arguments = with(verb, &urls).into_iter().chain(["--archive", url]);
+        arguments.map(str::to_owned).collect()
+    };
+    let call = |arguments: Vec<String>| run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(run(&with("produce", &urls)).0, 0);
+    let until_end = |verb| with(verb, &urls).into_iter().chain(["--until-end"]).collect::<Vec<_>>();
+    assert_eq!(run(&until_end("consume")).0, 0);
+    let archiving = || {
+        let mut arguments = with_archive("archive", &archive);
+        arguments.push("--until-end".to_owned());
+        call(arguments)
+    };
+    assert_eq!(archiving().0, 0);
+    let store = dir.path().join("restored.db");
+    let restored = url("sqlite", &store);
+    let restore = |archive: &str| run(&["restore", "--archive", archive, "--store", &restored]);
+
+    // A mistyped address creates nothing.
+    let (none, file) = (format!("{archive}x"), format!("folder:{}", dir.path().join("file").display()));
+    std::fs::write(dir.path().join("file"), b"x").unwrap();
+    for (address, part) in [(&none, "no such folder"), (&file, "expected a folder")] {
+        let (code, text) = restore(address);
+        assert!(code == 1 && text.contains(part) && !store.exists(), "{code} {text}");
+        let (code, text) = call(with_archive("verify", address));
+        assert!(code == 1 && text.contains(part), "{code} {text}");
+    }
+    let (code, text) = call(with_archive("archive", &file));
+    assert!(code == 1 && text.contains("expected a folder"), "{code} {text}");
+
+    let manifest = std::fs::read_dir(folder.join("_manifests/tapeline.trades"))
+        .unwrap()
+        .flat_map(|partition| std::fs::read_dir(partition.unwrap().path()).unwrap())
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let object = objects(&folder).into_keys().next().unwrap();
+    for (missing, part) in [(&manifest, "begun and not complete"), (&object, "missing")] {
+        std::fs::remove_file(missing).unwrap();
+        for (code, text) in [restore(&archive), call(with_archive("verify", &archive))] {
+            assert!(
+                code == 3 && text.contains(part) && text.contains("1 fault of the archive"),
+                "{code} {text}"
+            );
+            assert!(text.contains("tapeline archive --until-end --archive"), "{text}");
+        }
+        let (code, text) = archiving();
+        assert!(code == 0 && missing.exists(), "{code} {text}");
+        let (code, text) = call(with_archive("verify", &archive));
+        assert_eq!(code, 0, "{text}");
+    }
+    let (code, text) = restore(&archive);
+    assert!(code == 0 && text.contains("restored: 2 records"), "{code} {text}");
+
+    // A manifest that was cut is named, and not written over.
+    let whole = std::fs::read(&manifest).unwrap();
+    std::fs::write(&manifest, &whole[..whole.len() / 2]).unwrap();
+    let name = manifest.file_name().unwrap().to_str().unwrap();
+    for (code, text) in [restore(&archive), call(with_archive("verify", &archive)), archiving()] {
+        assert!(code == 3 && text.contains(name) && text.contains("damaged"), "{code} {text}");
+    }
+    std::fs::remove_file(&manifest).unwrap();
+    assert_eq!(archiving().0, 0);
+    assert_eq!(std::fs::read(&manifest).unwrap(), whole);
+}
+
+#[test]
 fn invalid_archives_are_named() {
     for (arguments, part) in [
         (&["archive"][..], "no archive given"),
