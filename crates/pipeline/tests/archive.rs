@@ -329,7 +329,7 @@ fn what_is_missing_is_written_again_from_the_topic() {
         assert!(bytes() == before, "{missing:?}");
         place.assert_equal();
     }
-    // Damage is named, nothing is overwritten, and the rest goes on.
+    // Damage is named, nothing is overwritten, and the rest is written.
     std::fs::remove_file(place.folder().join(&manifests[0])).unwrap();
     std::fs::write(place.folder().join(&manifests[1]), b"{").unwrap();
     place.publish(1_000..1_100);

@@ -189,7 +189,7 @@ impl Archiver<'_> {
         Ok(())
     }
 
-    /// Writes what a range lacks. What cannot be written is reported, and the rest goes on.
+    /// Writes what a range lacks. What cannot be written is reported, and the rest continues.
     fn finish(&mut self, one: &Incomplete) -> Result<()> {
         let done = match &one.manifest {
             Some(manifest) => self.objects_again(one, manifest),

@@ -43,7 +43,7 @@ pub struct ArchiveContent {
     pub notes: Vec<String>,
 }
 
-/// Lists the ranges of the topics of `names`. What is damaged is named, and the rest goes on.
+/// Lists the ranges of the topics of `names`. What is damaged is named, and the rest is read.
 ///
 /// # Errors
 /// The archive cannot be read, or holds nothing of these topics.
