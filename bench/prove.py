@@ -13,7 +13,7 @@ def urls(name):
 
 def run(name, *words):
     env = {**os.environ, "TAPELINE__TOPIC__PREFIX": name, "TAPELINE__TOPIC__GROUP": name,
-           "TAPELINE__PRODUCE__POSITION_MS": "300", "TAPELINE__TOPIC__KAFKA__INSTANCE": "prove"}
+           "TAPELINE__PRODUCE__POSITION_INTERVAL": "300ms", "TAPELINE__TOPIC__KAFKA__INSTANCE": "prove"}
     return subprocess.Popen([TAPELINE, *words, *urls(name)], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

@@ -47,9 +47,9 @@ impl Place {
             .env("TAPELINE__TOPIC__PREFIX", &self.name)
             .env("TAPELINE__TOPIC__GROUP", &self.name)
             .env("TAPELINE__TOPIC__KAFKA__REPLICATION", self.replication.to_string())
-            .env("TAPELINE__TOPIC__KAFKA__SESSION_TIMEOUT_MS", "6000")
+            .env("TAPELINE__TOPIC__KAFKA__SESSION_TIMEOUT", "6s")
             .env("TAPELINE__STORE__CASSANDRA__REPLICATION", self.replication.to_string())
-            .env("TAPELINE__PRODUCE__POSITION_MS", "300")
+            .env("TAPELINE__PRODUCE__POSITION_INTERVAL", "300ms")
             .stdin(Stdio::null());
         command
     }

@@ -124,7 +124,7 @@ impl Layers {
                 [fault] => format!("configuration: {fault}"),
                 faults => format!("configuration: {} errors\n  {}", faults.len(), faults.join("\n  ")),
             };
-            Error::usage(what).hint(HINT)
+            Error::user(what).hint(HINT)
         })
     }
 

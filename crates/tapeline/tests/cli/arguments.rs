@@ -234,12 +234,6 @@ fn rows_are_written_once_and_at_least_one_is_asked_for() {
 }
 
 #[test]
-fn invalid_settings_are_wrong_arguments() {
-    let (code, text) = run(&["count", "--log", "loud"]);
-    assert!(code == 2 && text.contains("log.level: expected off, error"), "{text}");
-}
-
-#[test]
 fn help_version_completions_and_manual_are_there() {
     let (code, text) = run(&["query", "--help"]);
     let own = text.find("\nOptions:").unwrap();

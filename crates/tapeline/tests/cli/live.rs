@@ -46,7 +46,7 @@ impl Simulator {
             .env(format!("{section}REST"), format!("http://{}", self.address))
             .env("MASSIVE_API_KEY", "key-of-test")
             .env("FINNHUB_API_KEY", "key-of-test")
-            .env("TAPELINE__SOURCE__STALL_S", "600")
+            .env("TAPELINE__SOURCE__STALL", "10m")
             .env("TAPELINE__SOURCE__BACKFILL", backfill.to_string())
             .env("APCA_API_KEY_ID", "key-of-test")
             .env("APCA_API_SECRET_KEY", "secret-of-test");
