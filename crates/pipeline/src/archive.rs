@@ -10,6 +10,9 @@
 //! 3. Its manifest is created.
 //! 4. The offset after it is committed. A lost commit costs reading the range again, which is then skipped.
 //!
+//! Claims and manifests that are missing although the group has read past their ranges are written at the start of a run,
+//! and missing objects if the run ends with the topic.
+//!
 //! A range that is not closed when the loop ends is read again by the next one.
 
 mod close;

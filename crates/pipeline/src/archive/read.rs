@@ -81,9 +81,17 @@ pub fn inventory(archive: &dyn Archive, names: &Names, stop: &CancelToken) -> Re
         if !topics.contains(&range.topic) {
             continue;
         }
-        match claims.remove(&(range.topic.clone(), range.partition, range.first)) {
-            Some(last) if last.is_none_or(|last| last == range.last) => {}
-            _ => found.faults.push(format!("{}: no claim for its range", object.name)),
+        let claimed = match claims.remove(&(range.topic.clone(), range.partition, range.first)) {
+            // The range may have been claimed after the claims were listed.
+            None => match parse_json::<RangeClaim>(archive, &range.claim_name(), stop)? {
+                Parsed::Whole(claim) => claim.last == range.last,
+                Parsed::Absent | Parsed::Damaged(_) => false,
+            },
+            // One that cannot be read has been named.
+            Some(last) => last.is_none_or(|last| last == range.last),
+        };
+        if !claimed {
+            found.faults.push(format!("{}: no claim for its range", object.name));
         }
         let why = match parse_json::<Manifest>(archive, &object.name, stop)? {
             Parsed::Absent => continue,

@@ -114,7 +114,7 @@ fn a_quiet_partition_is_archived_by_time_and_a_stop_loses_nothing() {
     assert_eq!(code, 0, "{text}");
     let arguments: Vec<&str> = with("archive", &urls).into_iter().chain(["--archive", &archive]).collect();
     let mut child = tapeline(&arguments)
-        .env("TAPELINE__ARCHIVE__AGE_S", "1")
+        .env("TAPELINE__ARCHIVE__AGE", "1s")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
