@@ -37,6 +37,7 @@ NOT_RUN = {
     ("docs/archive.md", "tapeline archive --archive folder:archive"): "a bucket: crates/tapeline/tests/cli/archive.rs",
     ("docs/dashboard.md", "tapeline demo --serve"): "two minutes: cargo xtask test dashboard",
     ("docs/dashboard.md", "tapeline run --serve --source 'alpaca:iex?symbols=SPY,AAPL'"): "an account, real servers",
+    ("docs/readings.md", "tapeline demo --iot --serve"): "waits for Ctrl-C: crates/tapeline/tests/cli",
     ("docs/readings.md", "telegraf --config t.conf | tapeline run --source 'lines:-?format=influx&feed=telegraf'"): "telegraf",
     ("docs/readings.md", "tapeline run --source 'mqtt://127.0.0.1/plant/+/state?format=ndjson&series={topic.2}.{field}&value=temperature,pressure' ..."): "a broker: crates/tapeline/tests/cli/mqtt.rs",
     ("docs/readings.md", 'curl -H "Authorization: Bearer $TOKEN" --data-binary @a.ndjson \\'): "a server: crates/server/tests/api/push.rs",

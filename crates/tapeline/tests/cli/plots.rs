@@ -142,7 +142,7 @@ fn a_series_of_readings_is_a_line_with_a_band() {
     assert!(code == 0 && text.contains("13 bars drawn"), "{text}");
     let svg = std::fs::read_to_string(&out).unwrap();
     let texts_of = texts(&svg);
-    for part in ["b7.t 1m plant, 2026-01-05, UTC", "mean", "lowest to highest", "°C", "10:05"] {
+    for part in ["b7.t 1m plant, 2026-01-05, UTC", "mean", "lowest to highest", "°C", "10:04:00"] {
         assert!(texts_of.contains(&part), "{part}: {texts_of:?}");
     }
     // The line and the band end where readings are missing.

@@ -240,7 +240,7 @@ fn handshake_hint(why: &str) -> String {
         "the broker does not trust the client certificate: set source.mqtt.tls.certificate and source.mqtt.tls.key to those of \
          an authority that it trusts"
             .to_owned()
-    } else if has("wrong version number") || has("unexpected eof") {
+    } else if has("wrong version number") || has("unexpected eof") || has("connection reset") {
         "the port does not speak TLS: use mqtt://, or the broker's TLS port".to_owned()
     } else {
         ports::tls::handshake_hint("source.mqtt.tls", why)
