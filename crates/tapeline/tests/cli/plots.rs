@@ -156,7 +156,7 @@ fn a_series_of_readings_is_a_line_with_a_band() {
     let berlin = [&plot[..], &["--tz", "Europe/Berlin", "--kind", "readings"]].concat();
     assert_eq!(run(&berlin).0, 0);
     let svg = std::fs::read_to_string(&out).unwrap();
-    assert!(svg.contains("b7.t 1m plant, 2026-01-05, Europe/Berlin") && svg.contains("11:05"), "{svg}");
+    assert!(svg.contains("b7.t 1m plant, 2026-01-05, Europe/Berlin") && svg.contains("11:04:00"), "{svg}");
     for (more, part) in [
         (["--indicator", "sma:3", "--kind", "readings"], "applies only to candles"),
         (["--kind", "readings", "--from", "2026-02-01"], "no 1m reading bars of b7.t"),
