@@ -198,7 +198,8 @@ impl Loop<'_> {
         match self.consumer.commit(&offsets, wait) {
             // A refused commit costs a replay, never a record.
             Err(error) if error.retryable() => {
-                tracing::info!("{error}; records after the last commit will be replayed");
+                tracing::info!("{error}; committing again later");
+                lock(self.in_flight).refused(&offsets);
                 Ok(())
             }
             other => other,

@@ -259,6 +259,17 @@ impl InFlight {
         Ok(if all { self.committed.clone() } else { new }.into_iter().collect())
     }
 
+    /// Takes back offsets whose commit was refused: the next commit has them again, even if no record follows.
+    pub(super) fn refused(&mut self, offsets: &[(Partition, i64)]) {
+        for (partition, next) in offsets {
+            // What was handed over since is another member's.
+            if self.committed.contains_key(partition) {
+                let ready = self.ready.entry(*partition).or_insert(*next);
+                *ready = (*ready).max(*next);
+            }
+        }
+    }
+
     /// Waits until nothing is in flight, at most `deadline`. Returns the number of records that still are.
     pub(super) fn drain(&mut self, deadline: Duration) -> Result<usize> {
         let end = Instant::now() + deadline;
@@ -290,7 +301,11 @@ impl InFlight {
             batch_id.ends.retain(|(partition, _)| !partitions.contains(partition));
         }
         self.lost.extend_from_slice(partitions);
+        let mut kept = self.ready.clone();
+        kept.retain(|partition, _| !partitions.contains(partition));
         let offsets = self.ready(true).unwrap_or_default();
+        // Those of the other partitions are not committed with these.
+        self.ready.extend(kept);
         let theirs = offsets.into_iter().filter(|(partition, _)| partitions.contains(partition)).collect();
         self.committed.retain(|partition, _| !partitions.contains(partition));
         theirs
@@ -408,6 +423,23 @@ mod tests {
         assert_eq!(bench.in_flight.ready(false).unwrap(), []);
         assert_eq!(bench.in_flight.ready(true).unwrap(), [(part(0), 25), (part(1), 7)]);
         assert_eq!(bench.in_flight.rows(), 0);
+    }
+
+    #[test]
+    fn offsets_that_were_not_committed_are_ready_again() {
+        let mut bench = Bench::new();
+        bench.submit(0, 10);
+        bench.submit(1, 7);
+        bench.acknowledge(0, &[]);
+        bench.acknowledge(1, &[]);
+        // A partition is handed over before the first commit: the other's offset still has to be committed.
+        assert_eq!(bench.in_flight.hand_over(&[part(0)], Duration::ZERO), [(part(0), 10)]);
+        let offsets = bench.in_flight.ready(false).unwrap();
+        assert_eq!(offsets, [(part(1), 7)]);
+        // A refused commit is made again, but not of what another member has.
+        bench.in_flight.refused(&[(part(0), 10), (part(1), 7)]);
+        assert_eq!(bench.in_flight.ready(false).unwrap(), offsets);
+        assert_eq!(bench.in_flight.ready(false).unwrap(), []);
     }
 
     #[test]
