@@ -315,6 +315,6 @@ impl Archiver<'_> {
             .iter()
             .filter_map(|(partition, open)| Some((*partition, open.back()?.last + 1)))
             .collect();
-        crate::vendor_bars::at_end(consumer, &|partition| next.get(&partition).copied())
+        consumer.is_at_end(&|partition| next.get(&partition).copied())
     }
 }

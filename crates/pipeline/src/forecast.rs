@@ -196,7 +196,10 @@ pub fn run(
         if caught_up || worker.waiting_bars >= WAITING {
             worker.process(&mut *consumer)?;
         }
-        if fetched == 0 && ahead == Some(0) && until_end.load(Ordering::SeqCst) {
+        if fetched == 0
+            && until_end.load(Ordering::SeqCst)
+            && consumer.is_at_end(&|partition| worker.next.get(&partition).copied())?
+        {
             while !worker.trainer.is_idle() && !cancel.is_cancelled() {
                 worker.train(LOOK)?;
             }

@@ -9,7 +9,7 @@ use ports::gap::Gap;
 use ports::metrics::{METRICS, Port};
 use ports::store::Store;
 use ports::telemetry::Telemetry;
-use ports::topic::{Consumer, Message, Names, Producer, Topics};
+use ports::topic::{Message, Names, Producer, Topics};
 use ports::{Error, Result};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -74,7 +74,7 @@ pub fn store(
         }
         if fetched == 0 {
             if until_end.load(Ordering::SeqCst)
-                && at_end(&mut *consumer, &|partition| next.get(&partition).copied())?
+                && consumer.is_at_end(&|partition| next.get(&partition).copied())?
             {
                 break;
             }
@@ -100,24 +100,6 @@ pub fn store(
         }
     }
     Ok(())
-}
-
-/// Whether a member has read everything there is for it. One that owns no partition, as there are more members than
-/// partitions, waits until the others have committed everything.
-///
-/// # Errors
-/// A permanent error of the topic.
-pub(crate) fn at_end(consumer: &mut dyn Consumer, next: &dyn Fn(Partition) -> Option<i64>) -> Result<bool> {
-    let left = match consumer.ahead(next) {
-        Ok(None) => consumer.lag(),
-        Ok(Some(ahead)) => Ok(ahead),
-        Err(error) => Err(error),
-    };
-    match left {
-        Ok(left) => Ok(left == 0),
-        Err(error) if error.retryable() => Ok(false),
-        Err(error) => Err(error),
-    }
 }
 
 /// Waits until the topic has acknowledged what was sent, or until cancelled.

@@ -227,6 +227,24 @@ pub trait Consumer: Send {
     /// # Errors
     /// The server did not respond.
     fn ahead(&mut self, next: &dyn Fn(Partition) -> Option<i64>) -> Result<Option<u64>>;
+
+    /// Whether this member has read everything there is for it, by [`Consumer::ahead`]. A member without a partition, as
+    /// there are more members than partitions, has once the group has committed everything. `false` if the server did not
+    /// respond.
+    ///
+    /// # Errors
+    /// A permanent failure.
+    fn is_at_end(&mut self, next: &dyn Fn(Partition) -> Option<i64>) -> Result<bool> {
+        let left = match self.ahead(next) {
+            Ok(None) => self.lag(),
+            Ok(Some(ahead)) => Ok(ahead),
+            Err(error) => Err(error),
+        };
+        match left {
+            Err(error) if error.retryable() => Ok(false),
+            left => Ok(left? == 0),
+        }
+    }
 }
 
 /// Specification of a topic to create.

@@ -295,11 +295,7 @@ impl AggregationWorker<'_> {
     }
 
     pub(super) fn at_end(&self, consumer: &mut dyn Consumer) -> Result<bool> {
-        match consumer.ahead(&|partition| self.parts.get(&partition).map(|part| part.next)) {
-            Ok(ahead) => Ok(ahead == Some(0)),
-            Err(error) if error.retryable() => Ok(false),
-            Err(error) => Err(error),
-        }
+        consumer.is_at_end(&|partition| self.parts.get(&partition).map(|part| part.next))
     }
 }
 
