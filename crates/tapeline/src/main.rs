@@ -1,6 +1,8 @@
 //! `tapeline`: records markets. Arguments and exit codes are in [`cli`]; each verb is a file of [`command`].
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the program that talks to people")]
 
+#[macro_use]
+mod print;
 mod cli;
 mod command;
 mod context;
@@ -18,8 +20,11 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     fault::end_on_panic();
-    let cli = Cli::parse();
-    cli::ignored::refuse(&cli);
+    print::outcome(run(&Cli::parse()))
+}
+
+fn run(cli: &Cli) -> ExitCode {
+    cli::ignored::refuse(cli);
     // These verbs need no configuration.
     match &cli.verb {
         Verb::Completions { shell } => return cli::about::completions(*shell),

@@ -221,6 +221,22 @@ fn a_consumer_ends_beside_another_that_goes_on() {
     assert_eq!(code, 0, "{text}");
 }
 
+/// A reader that is gone stops nothing; a disk that is full is a failure.
+#[test]
+fn messages_that_nobody_reads_stop_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    tape(dir.path(), "34200000,1000000,100,P,1,0\n37800000,1000000,100,P,1,0");
+    let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let (code, text) = finish(crate::tapeline(&with("run", &urls)).stdout(writer).output().unwrap());
+    assert!(code == 0 && !text.contains("panicked"), "{text}");
+    assert!(run(&["count", "--format", "json", &urls[4], &urls[5]]).1.contains("{\"XYZ\":2}"));
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let (code, text) = finish(crate::tapeline(&with("init", &urls)).stdout(full).output().unwrap());
+    assert!(code == 1 && text.contains("write to standard output: No space left"), "{text}");
+}
+
 #[test]
 fn rows_are_written_once_and_at_least_one_is_asked_for() {
     let dir = tempfile::tempdir().unwrap();
