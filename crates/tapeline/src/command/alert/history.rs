@@ -13,7 +13,8 @@ use std::process::ExitCode;
 const KEY: usize = 10;
 
 pub(crate) fn run(context: &Context, options: &AlertHistoryOptions) -> Result<ExitCode> {
-    let (from, to) = options.span.range()?;
+    let zone = super::zone(&context.config, &options.span)?;
+    let (from, to) = options.span.range_in(&zone)?;
     let mut outbox = super::outbox(&context.config)?;
     let query = AlertQuery { rule: options.rule.clone(), ..AlertQuery::of(from..to) };
     let mut alerts = super::alert_log(&context.config)?.alerts(&query).map_err(Error::user)?;
@@ -37,10 +38,9 @@ pub(crate) fn run(context: &Context, options: &AlertHistoryOptions) -> Result<Ex
                 "acknowledged",
                 "key",
             ];
-            let zone = &context.config.alert.zone;
             let mut rows = vec![head.map(str::to_owned).to_vec()];
             for LoggedAlert { alert, acknowledged } in &alerts {
-                let mut row = super::cells(alert, zone);
+                let mut row = super::cells(alert, zone.name());
                 let states = outbox.delivery(&alert.key).map_err(Error::user)?;
                 let states: Vec<String> = states
                     .iter()
@@ -49,7 +49,9 @@ pub(crate) fn run(context: &Context, options: &AlertHistoryOptions) -> Result<Ex
                     })
                     .collect();
                 row.push(states.join(", "));
-                row.push(acknowledged.as_ref().map(|by| acknowledgement(by, zone)).unwrap_or_default());
+                row.push(
+                    acknowledged.as_ref().map(|by| acknowledgement(by, zone.name())).unwrap_or_default(),
+                );
                 row.push(alert.key.chars().take(KEY).collect());
                 rows.push(row);
             }

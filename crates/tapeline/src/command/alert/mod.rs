@@ -10,8 +10,9 @@ mod test;
 
 pub(crate) use run::{Evaluation, Outcome};
 
-use crate::cli::AlertVerb;
+use crate::cli::{AlertVerb, Span};
 use crate::context::Context;
+use crate::time_input::Zone;
 use market::alert::{Alert, Engine, EngineSettings, FeedSettings, RuleConfig, TimeSpan};
 use market::interval::MINUTE;
 use notify::alert_log::{AlertLogFile, SqliteAlertLog};
@@ -121,6 +122,13 @@ fn check_channels(config: &Config) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The zone in which times are read and printed: that of `--tz`, otherwise that of messages, `alert.zone`.
+fn zone(config: &Config, span: &Span) -> Result<Zone> {
+    let configured =
+        || Zone::parse(&config.alert.zone).map_err(|why| Error::user(format!("alert.zone: {why}")));
+    span.tz.clone().map_or_else(configured, Ok)
 }
 
 /// Columns of an alert in a table.

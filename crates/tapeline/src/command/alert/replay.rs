@@ -21,7 +21,8 @@ pub(crate) fn run(context: &Context, options: &AlertReplayOptions) -> Result<Exi
         return Err(Error::user(format!("unknown alert rule `{}`; known: {known}", options.rule))
             .hint("[[alert.rules]] in the configuration; see docs/alerts.md"));
     }
-    let (from, to) = options.span.range()?;
+    let zone = super::zone(config, &options.span)?;
+    let (from, to) = options.span.range_in(&zone)?;
     let store = open::store(config)?;
     let entries = context.retry_short(|| store.directory())?;
     let of_market = entries.iter().filter(|entry| Kind::MARKET.contains(&entry.kind));
@@ -77,7 +78,7 @@ pub(crate) fn run(context: &Context, options: &AlertReplayOptions) -> Result<Exi
         }
         Format::Table => {
             let mut rows = vec![super::HEADER.map(str::to_owned).to_vec()];
-            rows.extend(alerts.iter().map(|alert| super::cells(alert, &config.alert.zone)));
+            rows.extend(alerts.iter().map(|alert| super::cells(alert, zone.name())));
             out.put(&table(&rows, 7))?;
             let (count, records) = (thousands(alerts.len() as u64), thousands(records));
             out.put(&format!("{count} alerts of rule {} from {records} records\n", options.rule))?;
