@@ -33,6 +33,7 @@ assets! {
     ("/js/market.js", SCRIPT, "js/market.js"),
     ("/js/watchlist.js", SCRIPT, "js/watchlist.js"),
     ("/js/chart.js", SCRIPT, "js/chart.js"),
+    ("/js/bar-chart.js", SCRIPT, "js/bar-chart.js"),
     ("/js/chart-data.js", SCRIPT, "js/chart-data.js"),
     ("/js/cursor.js", SCRIPT, "js/cursor.js"),
     ("/js/indicators.js", SCRIPT, "js/indicators.js"),

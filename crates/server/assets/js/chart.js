@@ -1,6 +1,7 @@
 // Candles, volume, indicators, session shading and marks, on lightweight-charts.
 
 import { CandlestickSeries, CrosshairMode, HistogramSeries, LineSeries, createChart, createSeriesMarkers } from "/vendor/lightweight-charts.js";
+import { BarChart } from "/js/bar-chart.js";
 import { indicators } from "/js/indicators.js";
 import { colour, onTheme } from "/js/theme.js";
 
@@ -42,13 +43,14 @@ class Shading {
   }
 }
 
-export class Chart {
+export class Chart extends BarChart {
   #lines = new Map();
   #gaps = [];
   #alerts = new Map();
 
   /** `bars` returns the data; `handlers` are `hover(bar)`, `pick(bar)` and `older()`. */
   constructor(element, bars, handlers) {
+    super();
     this.bars = bars;
     this.chart = createChart(element, {
       autoSize: true,
@@ -59,7 +61,7 @@ export class Chart {
       handleScroll: { vertTouchDrag: false },
       localization: { timeFormatter: (time) => new Date(time * 1000).toISOString().slice(0, 19).replace("T", " ") },
     });
-    this.candles = this.chart.addSeries(CandlestickSeries, { borderVisible: true });
+    this.series = this.candles = this.chart.addSeries(CandlestickSeries, { borderVisible: true });
     this.candles.priceScale().applyOptions({ scaleMargins: { top: 0.08, bottom: 0.22 } });
     this.volume = this.chart.addSeries(HistogramSeries, { priceScaleId: "volume", priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false });
     this.volume.priceScale().applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
@@ -194,41 +196,5 @@ export class Chart {
     }
     marks.sort((a, b) => a.time - b.time);
     this.markers.setMarkers(marks.slice(-MARKS));
-  }
-
-  /** Puts the crosshair on a bar and brings it into view. */
-  point(bar) {
-    const scale = this.chart.timeScale();
-    const index = this.bars().find(bar.time);
-    const range = scale.getVisibleLogicalRange();
-    if (range && (index < range.from + 1 || index > range.to - 1)) {
-      const width = range.to - range.from;
-      const from = index < range.from + 1 ? index - 2 : index - width + 2;
-      scale.setVisibleLogicalRange({ from, to: from + width });
-    }
-    this.chart.setCrosshairPosition(bar.close, bar.time, this.candles);
-  }
-
-  zoom(factor) {
-    const scale = this.chart.timeScale();
-    const range = scale.getVisibleLogicalRange();
-    if (!range) return;
-    const width = Math.max(10, (range.to - range.from) * factor);
-    scale.setVisibleLogicalRange({ from: range.to - width, to: range.to });
-  }
-
-  /** Shows the newest bars. */
-  toEnd() {
-    this.chart.timeScale().scrollToRealTime();
-  }
-
-  showLast(count) {
-    const end = this.bars().list.length + 3;
-    this.chart.timeScale().setVisibleLogicalRange({ from: Math.max(-1, end - count), to: end });
-  }
-
-  destroy() {
-    this.stopTheme();
-    this.chart.remove();
   }
 }

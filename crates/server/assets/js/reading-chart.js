@@ -1,6 +1,7 @@
 // Bars of readings: the mean as a line, lowest to highest value as a band, on lightweight-charts.
 
 import { CrosshairMode, LineSeries, createChart } from "/vendor/lightweight-charts.js";
+import { BarChart } from "/js/bar-chart.js";
 import { offset } from "/js/format.js";
 import { colour, onTheme } from "/js/theme.js";
 
@@ -84,9 +85,10 @@ class Band {
   }
 }
 
-export class ReadingChart {
+export class ReadingChart extends BarChart {
   /** `bars` returns the data; `handlers` are `hover(bar)` and `older()`. */
   constructor(element, bars, handlers) {
+    super();
     this.bars = bars;
     this.chart = createChart(element, {
       autoSize: true,
@@ -98,7 +100,7 @@ export class ReadingChart {
       localization: { timeFormatter: (time) => new Date(time * 1000).toISOString().slice(0, 19).replace("T", " ") },
     });
     // The band draws; this series has the scale, the crosshair and the last value.
-    this.line = this.chart.addSeries(LineSeries, { lineVisible: false, priceLineVisible: false, autoscaleInfoProvider: () => this.#scale() });
+    this.series = this.line = this.chart.addSeries(LineSeries, { lineVisible: false, priceLineVisible: false, autoscaleInfoProvider: () => this.#scale() });
     this.line.attachPrimitive(new Band(this));
     this.chart.subscribeCrosshairMove((event) => handlers.hover(event.time === undefined ? null : this.#at(event.time)));
     this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => range && range.from < 30 && handlers.older());
@@ -149,41 +151,5 @@ export class ReadingChart {
     this.line.applyOptions({ priceFormat: { type: "price", precision, minMove: 10 ** -precision } });
     this.chart.applyOptions({ timeScale: { timeVisible: interval !== "1d", secondsVisible: /s$/.test(interval) } });
     this.line.setData(list.map((bar) => ({ time: bar.time, value: bar.mean })));
-  }
-
-  /** Puts the crosshair on a bar and brings it into view. */
-  point(bar) {
-    const scale = this.chart.timeScale();
-    const index = this.bars().find(bar.time);
-    const range = scale.getVisibleLogicalRange();
-    if (range && (index < range.from + 1 || index > range.to - 1)) {
-      const width = range.to - range.from;
-      const from = index < range.from + 1 ? index - 2 : index - width + 2;
-      scale.setVisibleLogicalRange({ from, to: from + width });
-    }
-    this.chart.setCrosshairPosition(bar.mean, bar.time, this.line);
-  }
-
-  zoom(factor) {
-    const scale = this.chart.timeScale();
-    const range = scale.getVisibleLogicalRange();
-    if (!range) return;
-    const width = Math.max(10, (range.to - range.from) * factor);
-    scale.setVisibleLogicalRange({ from: range.to - width, to: range.to });
-  }
-
-  /** Shows the newest bars. */
-  toEnd() {
-    this.chart.timeScale().scrollToRealTime();
-  }
-
-  showLast(count) {
-    const end = this.bars().list.length + 3;
-    this.chart.timeScale().setVisibleLogicalRange({ from: Math.max(-1, end - count), to: end });
-  }
-
-  destroy() {
-    this.stopTheme();
-    this.chart.remove();
   }
 }

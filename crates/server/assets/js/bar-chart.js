@@ -1,0 +1,40 @@
+// What the charts of bars share: the cursor, zoom and scrolling.
+
+/** A chart sets `chart`, `bars`, `series` (that of the cursor) and `stopTheme`. */
+export class BarChart {
+  /** Puts the crosshair on a bar and brings it into view. */
+  point(bar) {
+    const scale = this.chart.timeScale();
+    const index = this.bars().find(bar.time);
+    const range = scale.getVisibleLogicalRange();
+    if (range && (index < range.from + 1 || index > range.to - 1)) {
+      const width = range.to - range.from;
+      const from = index < range.from + 1 ? index - 2 : index - width + 2;
+      scale.setVisibleLogicalRange({ from, to: from + width });
+    }
+    this.chart.setCrosshairPosition(bar.close, bar.time, this.series);
+  }
+
+  zoom(factor) {
+    const scale = this.chart.timeScale();
+    const range = scale.getVisibleLogicalRange();
+    if (!range) return;
+    const width = Math.max(10, (range.to - range.from) * factor);
+    scale.setVisibleLogicalRange({ from: range.to - width, to: range.to });
+  }
+
+  /** Shows the newest bars. */
+  toEnd() {
+    this.chart.timeScale().scrollToRealTime();
+  }
+
+  showLast(count) {
+    const end = this.bars().list.length + 3;
+    this.chart.timeScale().setVisibleLogicalRange({ from: Math.max(-1, end - count), to: end });
+  }
+
+  destroy() {
+    this.stopTheme();
+    this.chart.remove();
+  }
+}
