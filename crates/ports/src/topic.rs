@@ -228,9 +228,9 @@ pub trait Consumer: Send {
     /// The server did not respond.
     fn ahead(&mut self, next: &dyn Fn(Partition) -> Option<i64>) -> Result<Option<u64>>;
 
-    /// Whether this member has read everything there is for it, by [`Consumer::ahead`]. A member without a partition, as
-    /// there are more members than partitions, has once the group has committed everything. `false` if the server did not
-    /// respond.
+    /// Whether this member has read everything there is for it, by [`Consumer::ahead`], and nothing that a killed member
+    /// left can still be assigned to it. A member without a partition, as there are more members than partitions, is at
+    /// the end once the group has committed everything. `false` if the server did not respond.
     ///
     /// # Errors
     /// A permanent failure.

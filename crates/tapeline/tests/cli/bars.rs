@@ -271,7 +271,7 @@ fn kills_and_another_speed_and_partitioning_change_no_bar() {
     let differ = expected.lines().zip(found.lines()).find(|(a, b)| a != b);
     assert!(
         expected == found,
-        "{differ:?}, {} and {} lines",
+        "{differ:?}, {} and {} lines\n{text}",
         expected.lines().count(),
         found.lines().count()
     );

@@ -176,3 +176,61 @@ fn two_consumers_share_and_one_takes_over_from_the_dead() {
     let (_, text_first) = finish(first.wait_with_output().unwrap());
     assert!(text.contains("stored") && !text_first.contains("panicked"), "{text}");
 }
+
+/// A member that reads to the end also reads what falls to it when another is killed: `aggregate --until-end` otherwise
+/// ends without the bars of those partitions.
+#[test]
+#[ignore = "needs real Kafka and Cassandra: cargo xtask test"]
+fn the_end_is_not_reached_while_a_killed_member_has_partitions() {
+    use ports::topic::{Consumer, Message, Names, Topics};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let real = Real::new("held");
+    let (names, topics) = (Names::new(&real.name), real.topics());
+    let mut consumer = topics.consumer(&real.name, &names.all_records()).unwrap();
+    let mut read = BTreeMap::new();
+    let mut fetch = |consumer: &mut dyn Consumer| {
+        consumer
+            .fetch(1_000, Duration::from_millis(50), &mut |message| {
+                read.insert((message.partition(), message.offset()), message.offset() + 1);
+            })
+            .unwrap();
+        let next = |partition| read.range((partition, 0)..=(partition, i64::MAX)).last().map(|(_, next)| *next);
+        (consumer.is_at_end(&next).unwrap(), read.len())
+    };
+    // Alone it owns everything: its end is the end.
+    while !fetch(&mut *consumer).0 {}
+    let shared = std::sync::Arc::new(AtomicBool::new(false));
+    let hook = std::sync::Arc::clone(&shared);
+    consumer.on_revoke(Box::new(move |_| {
+        hook.store(true, Ordering::SeqCst);
+        Vec::new()
+    }));
+    let other = start(&with("consume", &real.urls("")));
+    let mut assigned = None;
+    while assigned.is_none_or(|since: Instant| since.elapsed() < Duration::from_secs(3)) {
+        fetch(&mut *consumer);
+        if shared.load(Ordering::SeqCst) {
+            assigned.get_or_insert_with(Instant::now);
+        }
+    }
+    signal(&other, "-KILL");
+    other.wait_with_output().unwrap();
+    let mut producer = topics.producer().unwrap();
+    for topic in names.all_records() {
+        for key in 'A'..='Z' {
+            let key = key.to_string();
+            let message = Message { topic: &topic, key: &key, headers: &[], payload: b"{}", stamp_ms: 0 };
+            producer.send(&message).unwrap();
+        }
+    }
+    assert_eq!(producer.flush(Duration::from_secs(10)).unwrap(), 0);
+    let start = Instant::now();
+    let total = loop {
+        let (end, total) = fetch(&mut *consumer);
+        if end {
+            break total;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "{total} messages");
+    };
+    assert_eq!(total, names.all_records().len() * 26);
+}

@@ -77,6 +77,10 @@ pub(super) struct KafkaConsumer {
     /// Number of rebalances when partitions were last found to have been added.
     grown_at: Option<u64>,
     grouped: bool,
+    /// After how long without a heartbeat the group removes a member.
+    session_timeout: Duration,
+    /// Since when everything in the partitions that this member owns has been read.
+    at_end_since: Option<Instant>,
     /// When a reader without a group last looked for added partitions.
     looked: Instant,
     reported: Cell<Option<Instant>>,
@@ -105,6 +109,11 @@ impl KafkaConsumer {
             config.set("group.instance.id", &topics.settings.instance);
         }
         topics.finish(&mut config)?;
+        // The settings may have the raw property, which wins.
+        let session_timeout = config
+            .get("session.timeout.ms")
+            .and_then(|text| text.parse().ok())
+            .map_or(topics.settings.session_timeout, Duration::from_millis);
         let leaves = !group.is_empty() && config.get("group.instance.id").is_none();
         let mut query_config = topics.base();
         topics.finish(&mut query_config)?;
@@ -140,6 +149,8 @@ impl KafkaConsumer {
             partitions,
             grown_at: None,
             grouped: !group.is_empty(),
+            session_timeout,
+            at_end_since: None,
             looked: Instant::now(),
             reported: Cell::new(None),
         })
@@ -212,12 +223,16 @@ impl Consumer for KafkaConsumer {
             }
         }
         if bypassed > 0 {
+            self.at_end_since = None;
             tracing::debug!(bypassed, "messages that bypassed the queue");
             return Ok(bypassed);
         }
         let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         let mut handed = std::mem::take(&mut self.consumer.context().positions().handed);
         let (got, failed) = self.queue.take(max, wait, &self.names, &mut handed, sink);
+        if got > 0 {
+            self.at_end_since = None;
+        }
         let mut positions = self.consumer.context().positions();
         positions.handed = handed;
         let mut refused = None;
@@ -310,9 +325,34 @@ impl Consumer for KafkaConsumer {
         }
         Ok(Some(ahead))
     }
+
+    fn is_at_end(&mut self, next: &dyn Fn(Partition) -> Option<i64>) -> Result<bool> {
+        let left = match self.ahead(next) {
+            Ok(None) => self.lag().map(|lag| (lag, true)),
+            Ok(Some(ahead)) => self.is_settled().map(|is_settled| (ahead, is_settled)),
+            Err(error) => Err(error),
+        };
+        let (left, is_settled) = match left {
+            Err(error) if error.retryable() => (1, false),
+            left => left?,
+        };
+        self.at_end_since = (left == 0).then(|| self.at_end_since.unwrap_or_else(Instant::now));
+        Ok(left == 0 && is_settled)
+    }
 }
 
 impl KafkaConsumer {
+    /// Whether no partition is left that a killed member may still hold. Such a member can even be assigned partitions, if
+    /// it was killed while it joined. The group removes it after its session timeout and assigns them to another member,
+    /// which hears of that with its next heartbeat.
+    fn is_settled(&self) -> Result<bool> {
+        let assigned = self.consumer.assignment().map_err(self.topics.refused("request the assignment"))?;
+        let all: i32 = self.partitions.iter().sum();
+        let unchanged = self.consumer.context().unchanged();
+        let waited = self.at_end_since.map_or(Duration::ZERO, |since| since.elapsed().min(unchanged));
+        Ok(!self.grouped || assigned.count() as i32 >= all || waited > self.session_timeout * 3 / 2)
+    }
+
     /// Detects added partitions. Returns true while some have not been assigned by the group yet.
     fn look_for_partitions(&mut self) -> Result<bool> {
         // A full metadata request by the member's own client also makes it rejoin when partitions were added.

@@ -14,6 +14,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Handles rebalances, from within `poll`.
 pub(super) struct Membership {
@@ -26,6 +27,8 @@ pub(super) struct Membership {
     pub(super) ended: AtomicBool,
     /// Number of rebalances that assigned partitions.
     pub(super) assignments: AtomicU64,
+    /// When a rebalance last changed what this member owns.
+    changed: Mutex<Instant>,
     positions: Mutex<Positions>,
     tokens: Tokens,
 }
@@ -39,6 +42,7 @@ impl Membership {
             queue: OnceLock::new(),
             ended: AtomicBool::new(false),
             assignments: AtomicU64::new(0),
+            changed: Mutex::new(Instant::now()),
             positions: Mutex::new(positions),
             tokens,
         }
@@ -46,6 +50,11 @@ impl Membership {
 
     pub(super) fn positions(&self) -> MutexGuard<'_, Positions> {
         self.positions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Time since a rebalance last changed what this member owns.
+    pub(super) fn unchanged(&self) -> Duration {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
     fn list(&self, partitions: &TopicPartitionList) -> Vec<Partition> {
@@ -106,6 +115,7 @@ impl ClientContext for Membership {
 impl ConsumerContext for Membership {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let cooperative = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
+        *self.changed.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         match error {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, list, cooperative),
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => self.revoke(consumer, list, cooperative),
