@@ -194,7 +194,8 @@ fn the_end_is_not_reached_while_a_killed_member_has_partitions() {
                 read.insert((message.partition(), message.offset()), message.offset() + 1);
             })
             .unwrap();
-        let next = |partition| read.range((partition, 0)..=(partition, i64::MAX)).last().map(|(_, next)| *next);
+        let next =
+            |partition| read.range((partition, 0)..=(partition, i64::MAX)).last().map(|(_, next)| *next);
         (consumer.is_at_end(&next).unwrap(), read.len())
     };
     // Alone it owns everything: its end is the end.
