@@ -6,6 +6,7 @@ use ports::topic::{Consumer, LossCause, Names, Topics};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::time::{Duration, Instant};
@@ -247,4 +248,36 @@ fn added_partitions_are_read_to_their_end() {
     read.extend(fetch(&mut *reader, 200).1);
     read.sort_unstable();
     assert!(read.into_iter().eq(0..300));
+}
+
+/// While a committed offset cannot be read, nothing is: a transaction of another client has not decided which it is.
+#[test]
+#[ignore = "needs real Kafka: cargo xtask test"]
+fn a_committed_offset_that_cannot_be_read_is_waited_for() {
+    let prefix = unique("undecided");
+    let (topics, names) = (kafka(&prefix), Names::new(&prefix));
+    topics.init(&names.specs(1)).unwrap();
+    send(&topics, &names, 0, 100);
+    let (records, group) = (names.all_records(), unique("undecided"));
+    commit(&topics, &records, &group, 20);
+    let producer: BaseProducer = client().set("transactional.id", &prefix).create().unwrap();
+    let wait = Duration::from_secs(30);
+    producer.init_transactions(wait).unwrap();
+    producer.begin_transaction().unwrap();
+    let outsider: BaseConsumer = client().set("group.id", &group).create().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&records[0], 0, Offset::Offset(30)).unwrap();
+    producer.send_offsets_to_transaction(&list, &outsider.group_metadata().unwrap(), wait).unwrap();
+    let mut consumer = topics.consumer(&group, &records).unwrap();
+    let got = std::thread::scope(|scope| {
+        let decides = scope.spawn(|| {
+            std::thread::sleep(Duration::from_secs(8));
+            producer.commit_transaction(wait).unwrap();
+        });
+        let got = rest(&mut *consumer);
+        decides.join().unwrap();
+        got
+    });
+    assert!(got.iter().copied().eq((60..100).step_by(2)), "{got:?}");
+    assert!(consumer.lost().is_empty());
 }
