@@ -13,6 +13,7 @@ mod forecast;
 mod hostile;
 mod hot;
 mod kill;
+mod large;
 mod live;
 mod monitor;
 mod mqtt;

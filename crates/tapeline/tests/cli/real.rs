@@ -54,15 +54,23 @@ impl Real {
 
     /// The topics as the program reaches them.
     pub(crate) fn topics(&self) -> adapters::topic::kafka::KafkaTopics {
+        self.topics_with("none", &[])
+    }
+
+    pub(crate) fn topics_with(
+        &self,
+        compression: &str,
+        properties: &[(&str, &str)],
+    ) -> adapters::topic::kafka::KafkaTopics {
         let settings = adapters::topic::kafka::KafkaSettings {
             replication: 1,
-            compression: "none".into(),
+            compression: compression.into(),
             linger: Duration::ZERO,
             instance: String::new(),
             session_timeout: Duration::from_secs(6),
             tls: ports::tls::Tls::default(),
             sasl: adapters::topic::kafka::Sasl::default(),
-            properties: BTreeMap::new(),
+            properties: properties.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
         };
         adapters::topic::kafka::KafkaTopics::new(
             &self.kafka,

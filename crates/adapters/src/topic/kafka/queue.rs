@@ -13,8 +13,8 @@ use rustc_hash::FxHashMap;
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr;
 
-/// Messages per call.
-const CHUNK: usize = 512;
+/// Maximum number of messages per call; fewer if they are large.
+const CHUNK: usize = 128;
 /// Payload bytes after which a fetch returns, even with fewer messages.
 const MAX_BYTES: usize = 8 << 20;
 
@@ -22,6 +22,8 @@ const MAX_BYTES: usize = 8 << 20;
 pub(super) struct Queue {
     queue: *mut rd::rd_kafka_queue_t,
     messages: Vec<*mut rd::rd_kafka_message_t>,
+    /// Size of the largest message of the last call: the next one requests about as many as fit.
+    largest: usize,
 }
 
 // SAFETY: librdkafka's queues may be used from any thread; the pointers in `messages` live only within one call.
@@ -34,7 +36,7 @@ impl Queue {
     pub(super) fn new(client: *mut RDKafka) -> Self {
         // SAFETY: `client` is a live client.
         let queue = unsafe { rd::rd_kafka_queue_new(client) };
-        Self { queue, messages: vec![ptr::null_mut(); CHUNK] }
+        Self { queue, messages: vec![ptr::null_mut(); CHUNK], largest: MAX_BYTES / CHUNK }
     }
 
     /// Another handle to the queue, to forward partitions from a callback.
@@ -56,7 +58,8 @@ impl Queue {
         let (mut got, mut bytes, mut failed) = (0, 0, None);
         let mut last: Option<(Partition, (i64, i32))> = None;
         while got < max && bytes < MAX_BYTES {
-            let mut count = self.fill((max - got).min(CHUNK), 0);
+            let room = ((MAX_BYTES - bytes) / self.largest.max(1)).clamp(1, CHUNK);
+            let mut count = self.fill((max - got).min(room), 0);
             if count == 0 && got == 0 && wait_ms > 0 {
                 // Given room for more, librdkafka would wait for more; one is enough to proceed.
                 count = self.fill(1, wait_ms);
@@ -64,6 +67,7 @@ impl Queue {
             if count == 0 {
                 break;
             }
+            self.largest = 0;
             for index in 0..count {
                 let message = Raw { message: self.messages[index], place: 0 };
                 // SAFETY: librdkafka filled in `count` messages, ours until destroyed below.
@@ -80,6 +84,7 @@ impl Queue {
                     sink(&message);
                     got += 1;
                     bytes += head.len;
+                    self.largest = self.largest.max(head.len);
                 } else {
                     failed = Some((head.err, name(head.rkt)));
                 }
