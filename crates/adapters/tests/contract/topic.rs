@@ -1,6 +1,6 @@
 //! The contract of every topic.
 
-use crate::{kafka, unique};
+use crate::{kafka, kafka_with, unique};
 use adapters::topic::sqlite::SqliteTopics;
 use ports::batch::Partition;
 use ports::topic::{Consumer, Message, Names, PartitionLag, Topics};
@@ -273,6 +273,19 @@ fn what_a_killed_member_holds_is_waited_for() {
 fn kafka_real() {
     let prefix = unique("contract");
     suite(&kafka(&prefix), &Names::new(&prefix));
+}
+
+/// A member with a fixed name does not leave its group: it ends, whatever the group is about to tell it.
+#[test]
+#[ignore = "needs real Kafka: cargo xtask test"]
+fn a_named_member_may_end_at_any_moment() {
+    let prefix = unique("named");
+    let (topics, names) = (kafka_with(&prefix, "lz4", &[("group.instance.id", "desk")]), Names::new(&prefix));
+    topics.init(&names.specs(PARTITIONS)).unwrap();
+    for delay in 0..40 {
+        let mut member = topics.consumer(&format!("{prefix}-{}", delay % 2), &names.all_records()).unwrap();
+        member.fetch(1, Duration::from_millis(delay * 10), &mut |_| {}).unwrap();
+    }
 }
 
 #[test]

@@ -13,12 +13,15 @@ use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How long revoking partitions may take before the member just closes.
 const LEAVE: Duration = Duration::from_secs(5);
+/// How long a client may take to close.
+const CLOSE: Duration = Duration::from_secs(5);
 /// How often a reader without a group looks for added partitions.
 const LOOK: Duration = Duration::from_secs(10);
 /// Group id of readers without a group: never joined, and nothing is committed.
@@ -70,7 +73,7 @@ pub(super) struct KafkaConsumer {
     /// Whether the member belongs to a group without a fixed name: a static member keeps its partitions
     /// across its restart.
     leaves: bool,
-    consumer: BaseConsumer<Membership>,
+    consumer: Closing,
     topics: KafkaTopics,
     names: Vec<String>,
     partitions: Vec<i32>,
@@ -114,6 +117,9 @@ impl KafkaConsumer {
             .get("session.timeout.ms")
             .and_then(|text| text.parse().ok())
             .map_or(topics.settings.session_timeout, Duration::from_millis);
+        let is_cooperative = config
+            .get("partition.assignment.strategy")
+            .is_some_and(|strategy| strategy.starts_with("cooperative"));
         let leaves = !group.is_empty() && config.get("group.instance.id").is_none();
         let mut query_config = topics.base();
         topics.finish(&mut query_config)?;
@@ -122,7 +128,7 @@ impl KafkaConsumer {
         topics.tokens.authorize(query_client.client().native_ptr())?;
         let positions = Positions::new(query_client, topics, names);
         let consumer: BaseConsumer<Membership> = config
-            .create_with_context(Membership::new(names, positions, topics.tokens.clone()))
+            .create_with_context(Membership::new(is_cooperative, names, positions, topics.tokens.clone()))
             .map_err(topics.refused("open a consumer"))?;
         topics.tokens.authorize(consumer.client().native_ptr())?;
         topics.connect(consumer.client())?;
@@ -143,7 +149,7 @@ impl KafkaConsumer {
         Ok(Self {
             queue,
             leaves,
-            consumer,
+            consumer: Closing(Some(consumer)),
             topics: topics.clone(),
             names: names.to_vec(),
             partitions,
@@ -172,6 +178,36 @@ impl KafkaConsumer {
             self.reported.set(Some(Instant::now()));
         }
         Ok(())
+    }
+}
+
+/// A consumer that is closed in a bounded time when it is dropped. Closing can hang: the binding serves a rebalance that
+/// was announced before, while librdkafka drops the response to a group that has ended meanwhile. The thread that hangs
+/// then holds nothing that matters.
+struct Closing(Option<BaseConsumer<Membership>>);
+
+impl Deref for Closing {
+    type Target = BaseConsumer<Membership>;
+    fn deref(&self) -> &Self::Target {
+        match &self.0 {
+            Some(consumer) => consumer,
+            None => unreachable!("taken only when dropped"),
+        }
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        let consumer = self.0.take();
+        let (closed, wait) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            drop(consumer);
+            // Nobody waits any more: it took too long.
+            let _ = closed.send(());
+        });
+        if wait.recv_timeout(CLOSE).is_err() {
+            tracing::debug!("a Kafka client does not close; left as it is");
+        }
     }
 }
 

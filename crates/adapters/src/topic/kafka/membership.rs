@@ -8,7 +8,7 @@ use ports::batch::Partition;
 use ports::topic::OnRevoke;
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// Handles rebalances, from within `poll`.
 pub(super) struct Membership {
+    /// Whether rebalances are incremental. librdkafka knows, but a client that closes may never respond.
+    is_cooperative: bool,
     topics: Vec<String>,
     pub(super) on_revoke: Mutex<OnRevoke>,
     pub(super) paused: AtomicBool,
@@ -34,8 +36,9 @@ pub(super) struct Membership {
 }
 
 impl Membership {
-    pub(super) fn new(topics: &[String], positions: Positions, tokens: Tokens) -> Self {
+    pub(super) fn new(is_cooperative: bool, topics: &[String], positions: Positions, tokens: Tokens) -> Self {
         Self {
+            is_cooperative,
             topics: topics.to_vec(),
             on_revoke: Mutex::new(Box::new(|_| Vec::new())),
             paused: AtomicBool::new(false),
@@ -66,7 +69,7 @@ impl Membership {
             .collect()
     }
 
-    fn assign(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList, cooperative: bool) {
+    fn assign(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList) {
         let client = consumer.client().native_ptr();
         if let (Some(queue), false) = (self.queue.get(), self.ended.load(Ordering::SeqCst)) {
             for element in list.elements() {
@@ -74,7 +77,7 @@ impl Membership {
             }
             self.positions().resolve(consumer, list);
         }
-        native::rebalance(client, list, true, cooperative);
+        native::rebalance(client, list, true, self.is_cooperative);
         tracing::info!(partitions = list.count(), "partitions assigned");
         if self.paused.load(Ordering::SeqCst)
             && let Err(error) = consumer.pause(list)
@@ -84,7 +87,7 @@ impl Membership {
         self.assignments.fetch_add(1, Ordering::SeqCst);
     }
 
-    fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList, cooperative: bool) {
+    fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
         let revoked = self.list(list);
         let offsets = (self.on_revoke.lock().unwrap_or_else(PoisonError::into_inner))(&revoked);
         tracing::info!(partitions = revoked.len(), "partitions revoked");
@@ -95,7 +98,7 @@ impl Membership {
                 tracing::info!(%error, "final commit refused; the new owner replays a little");
             }
         }
-        native::rebalance(consumer.client().native_ptr(), list, false, cooperative);
+        native::rebalance(consumer.client().native_ptr(), list, false, self.is_cooperative);
     }
 }
 
@@ -114,14 +117,13 @@ impl ClientContext for Membership {
 
 impl ConsumerContext for Membership {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        let cooperative = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
         *self.changed.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         match error {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, list, cooperative),
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => self.revoke(consumer, list, cooperative),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, list),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => self.revoke(consumer, list),
             other => {
                 tracing::warn!(error = ?other, "rebalance failed; rejoining the group");
-                native::rebalance(consumer.client().native_ptr(), list, false, cooperative);
+                native::rebalance(consumer.client().native_ptr(), list, false, self.is_cooperative);
             }
         }
     }
