@@ -73,8 +73,8 @@ def poison(kind, n):
         ([trade, one], without("symbol")),
         ([trade, ("schema", b"99")], with_field()),
         ([("kind", b"option"), one], with_field()),
-        ([trade], with_field()),
-        ([], with_field()),
+        ([trade, ("schema", b"")], with_field()),
+        ([("schema", b"99")], with_field()),
     ]
     return kinds[kind % len(kinds)]
 

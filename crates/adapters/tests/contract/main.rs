@@ -52,6 +52,14 @@ fn kafka_with(
 }
 
 fn cassandra(keyspace: &str, batch_rows: usize) -> adapters::store::cassandra::CassandraStore {
+    cassandra_at(&server("TAPELINE_TEST_CASSANDRA"), keyspace, batch_rows)
+}
+
+fn cassandra_at(
+    address: &str,
+    keyspace: &str,
+    batch_rows: usize,
+) -> adapters::store::cassandra::CassandraStore {
     let settings = adapters::store::cassandra::CassandraSettings {
         connect_within: None,
         replication: 1,
@@ -64,6 +72,5 @@ fn cassandra(keyspace: &str, batch_rows: usize) -> adapters::store::cassandra::C
         password: ports::secret::Secret::default(),
         tls: ports::tls::Tls::default(),
     };
-    adapters::store::cassandra::CassandraStore::new(&server("TAPELINE_TEST_CASSANDRA"), keyspace, settings)
-        .unwrap()
+    adapters::store::cassandra::CassandraStore::new(address, keyspace, settings).unwrap()
 }

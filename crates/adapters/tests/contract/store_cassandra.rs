@@ -1,9 +1,13 @@
 //! What only a real Cassandra can show: faults of tables and rows, and upgrades.
 
 use crate::store::{DAY_START, HOUR, batch, read, trade, write};
-use crate::{cassandra, server, unique};
+use crate::{cassandra, cassandra_at, server, unique};
 use market::{Kind, UnixNanos};
-use ports::store::{Scan, Store};
+use ports::store::{BarScan, Scan, Store};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 fn cql(statements: &[String]) {
@@ -15,6 +19,76 @@ fn cql(statements: &[String]) {
             session.query_unpaged(statement.as_str(), ()).await.unwrap();
         }
     });
+}
+
+/// Passes connections on to the server while `up`; otherwise ends those there are and refuses others.
+fn forward(up: &Arc<AtomicBool>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let up = Arc::clone(up);
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            if !up.load(Ordering::SeqCst) {
+                continue;
+            }
+            let node = TcpStream::connect(server("TAPELINE_TEST_CASSANDRA")).unwrap();
+            for (mut from, mut to) in [
+                (client.try_clone().unwrap(), node.try_clone().unwrap()),
+                (node.try_clone().unwrap(), client.try_clone().unwrap()),
+            ] {
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                });
+            }
+            let up = Arc::clone(&up);
+            std::thread::spawn(move || {
+                while up.load(Ordering::SeqCst) {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                let _ = (client.shutdown(Shutdown::Both), node.shutdown(Shutdown::Both));
+            });
+        }
+    });
+    address
+}
+
+/// The first bars and forecasts may be written while the server is away: their statements are not prepared by then.
+#[test]
+#[ignore = "needs real Cassandra: cargo xtask test"]
+fn the_first_bars_wait_for_the_server() {
+    let keyspace = unique("away");
+    cassandra(&keyspace, 100).init().unwrap();
+    let up = Arc::new(AtomicBool::new(true));
+    let store = cassandra_at(&forward(&up), &keyspace, 100);
+    store.count().unwrap();
+    let bar = r#"{"symbol":"A","feed":"f","interval":"1m","start":"2013-11-01T00:00:00Z","kind":"trade","open":"1","high":"1","low":"1","close":"1","volume":"1","trades":1,"late":0,"revision":0,"final":true,"complete":true}"#;
+    let bar = market::codec::bar::from_json(bar.as_bytes()).unwrap();
+    up.store(false, Ordering::SeqCst);
+    std::thread::sleep(Duration::from_millis(200));
+    let stop = ports::CancelToken::default();
+    std::thread::scope(|scope| {
+        let writing = scope.spawn(|| store.write_bars(std::slice::from_ref(&bar), &stop));
+        std::thread::sleep(Duration::from_secs(2));
+        assert!(!writing.is_finished(), "{:?}", writing.join());
+        up.store(true, Ordering::SeqCst);
+        writing.join().unwrap().unwrap();
+    });
+    let mut found = 0;
+    let scan = BarScan {
+        kind: Kind::Trade,
+        symbol: "A".to_owned(),
+        interval: bar.interval,
+        feed: None,
+        from: bar.start,
+        to: UnixNanos(bar.start.0 + 1),
+        limit: None,
+    };
+    let mut count = |_| {
+        found += 1;
+        ControlFlow::Continue(())
+    };
+    store.scan_bars(&scan, &mut count).unwrap();
+    assert_eq!(found, 1);
 }
 
 #[test]

@@ -6,7 +6,8 @@ use futures_util::StreamExt;
 use market::bar::{Bar, QuoteValues, ReadingValues, TradeValues, Values};
 use market::interval::Interval;
 use market::{Kind, Price, Size, UnixNanos, fixed};
-use ports::cancel::CancelToken;
+use ports::cancel::{CancelToken, retry};
+use ports::metrics::Port;
 use ports::store::{BarScan, Store};
 use ports::{Error, Result};
 use scylla::client::session::Session;
@@ -164,9 +165,12 @@ async fn statements<'s>(session: &Session, store: &'s CassandraStore) -> Result<
 
 /// Writes bars in single-partition batches; retries until the cluster accepts them or `cancel` is set.
 pub(super) fn write(store: &CassandraStore, bars: &[Bar], stop: &CancelToken) -> Result<()> {
-    let (runtime, session) = store.session()?;
+    let ((runtime, session), statements) = retry(stop, Port::Store, "write bars", || {
+        let (runtime, session) = store.session()?;
+        let statements = runtime.block_on(statements(&session, store))?;
+        Ok(((runtime, session), statements))
+    })?;
     runtime.block_on(async {
-        let statements = statements(&session, store).await?;
         let mut groups: BTreeMap<(Kind, &str, Interval, UnixNanos), Vec<&Bar>> = BTreeMap::new();
         for bar in bars {
             groups

@@ -7,10 +7,13 @@ use super::{CassandraStore, schema};
 use futures_util::StreamExt;
 use market::interval::Interval;
 use market::{Kind, UnixNanos};
-use ports::cancel::CancelToken;
+use ports::cancel::{CancelToken, retry};
 use ports::forecast::{ForecastRecord, ForecastScore};
+use ports::metrics::Port;
 use ports::store::{BarScan, ForecastScan, Store};
 use ports::{Error, Result};
+use scylla::client::session::Session;
+use scylla::statement::prepared::PreparedStatement;
 use scylla::value::{CqlTimestamp, CqlValue, Row};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -82,18 +85,27 @@ fn cells(forecast: &ForecastRecord) -> Cells {
     out
 }
 
+/// The statements that write a forecast without and with its score.
+async fn statements(session: &Session, store: &CassandraStore) -> Result<Vec<PreparedStatement>> {
+    schema::may_write(session, &store.keyspace, &store.describe(), "forecasts").await?;
+    let mut statements = Vec::new();
+    for scored in [false, true] {
+        let (columns, place) = (names(scored), format!("{}.forecasts", store.keyspace));
+        let marks = vec!["?"; columns.len()].join(", ");
+        let text = format!("INSERT INTO {place} ({}) VALUES ({marks})", columns.join(", "));
+        statements.push(prepare(session, store, text).await?);
+    }
+    Ok(statements)
+}
+
 /// Writes forecasts in single-partition batches; retries until the cluster accepts them or `stop` is cancelled.
 pub(super) fn write(store: &CassandraStore, forecasts: &[ForecastRecord], stop: &CancelToken) -> Result<()> {
-    let (runtime, session) = store.session()?;
+    let ((runtime, session), statements) = retry(stop, Port::Store, "write forecasts", || {
+        let (runtime, session) = store.session()?;
+        let statements = runtime.block_on(statements(&session, store))?;
+        Ok(((runtime, session), statements))
+    })?;
     runtime.block_on(async {
-        schema::may_write(&session, &store.keyspace, &store.describe(), "forecasts").await?;
-        let mut statements = Vec::new();
-        for scored in [false, true] {
-            let (columns, place) = (names(scored), format!("{}.forecasts", store.keyspace));
-            let marks = vec!["?"; columns.len()].join(", ");
-            let text = format!("INSERT INTO {place} ({}) VALUES ({marks})", columns.join(", "));
-            statements.push(prepare(&session, store, text).await?);
-        }
         let mut groups: BTreeMap<(&str, Interval, UnixNanos), Vec<&ForecastRecord>> = BTreeMap::new();
         for forecast in forecasts {
             let period = forecast.interval.period(forecast.made_at);
