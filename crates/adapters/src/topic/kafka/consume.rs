@@ -1,5 +1,6 @@
 //! The reading side on Kafka.
 
+use super::closing::Closing;
 use super::membership::Membership;
 use super::positions::Positions;
 use super::queue::Queue;
@@ -12,23 +13,19 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::cell::Cell;
-use std::collections::BTreeMap;
-use std::ops::Deref;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How long revoking partitions may take before the member just closes.
 const LEAVE: Duration = Duration::from_secs(5);
-/// How long a client may take to close.
-const CLOSE: Duration = Duration::from_secs(5);
 /// How often a reader without a group looks for added partitions.
 const LOOK: Duration = Duration::from_secs(10);
 /// Group id of readers without a group: never joined, and nothing is committed.
-const READER: &str = "tapeline-reader";
+pub(super) const READER: &str = "tapeline-reader";
 
 /// All partitions, from their beginning.
-fn everything(names: &[String], counts: &[i32]) -> TopicPartitionList {
+pub(super) fn everything(names: &[String], counts: &[i32]) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
     for (name, count) in names.iter().zip(counts) {
         for number in 0..*count {
@@ -39,9 +36,9 @@ fn everything(names: &[String], counts: &[i32]) -> TopicPartitionList {
     list
 }
 
-struct Borrowed<'a> {
-    message: &'a BorrowedMessage<'a>,
-    partition: Partition,
+pub(super) struct Borrowed<'a> {
+    pub(super) message: &'a BorrowedMessage<'a>,
+    pub(super) partition: Partition,
 }
 
 impl Fetched for Borrowed<'_> {
@@ -149,7 +146,7 @@ impl KafkaConsumer {
         Ok(Self {
             queue,
             leaves,
-            consumer: Closing(Some(consumer)),
+            consumer: Closing::new(consumer),
             topics: topics.clone(),
             names: names.to_vec(),
             partitions,
@@ -178,36 +175,6 @@ impl KafkaConsumer {
             self.reported.set(Some(Instant::now()));
         }
         Ok(())
-    }
-}
-
-/// A consumer that is closed in a bounded time when it is dropped. Closing can hang: the binding serves a rebalance that
-/// was announced before, while librdkafka drops the response to a group that has ended meanwhile. The thread that hangs
-/// then holds nothing that matters.
-struct Closing(Option<BaseConsumer<Membership>>);
-
-impl Deref for Closing {
-    type Target = BaseConsumer<Membership>;
-    fn deref(&self) -> &Self::Target {
-        match &self.0 {
-            Some(consumer) => consumer,
-            None => unreachable!("taken only when dropped"),
-        }
-    }
-}
-
-impl Drop for Closing {
-    fn drop(&mut self) {
-        let consumer = self.0.take();
-        let (closed, wait) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            drop(consumer);
-            // Nobody waits any more: it took too long.
-            let _ = closed.send(());
-        });
-        if wait.recv_timeout(CLOSE).is_err() {
-            tracing::debug!("a Kafka client does not close; left as it is");
-        }
     }
 }
 
@@ -467,91 +434,6 @@ impl KafkaConsumer {
         }
         Ok(u64::try_from(high - next).unwrap_or(0))
     }
-}
-
-/// Reads every partition from its beginning to its current end, outside any group.
-pub(super) fn read_all(
-    topics: &KafkaTopics,
-    names: &[String],
-    sink: &mut dyn FnMut(&dyn Fetched),
-) -> Result<u64> {
-    let mut config = topics.base();
-    config
-        .set("group.id", READER)
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        .set("enable.partition.eof", "true")
-        .set("auto.offset.reset", "earliest")
-        .set("fetch.queue.backoff.ms", "1")
-        .set("queued.max.messages.kbytes", "2048")
-        .set("isolation.level", "read_committed");
-    topics.finish(&mut config)?;
-    let consumer: BaseConsumer<super::Quiet> =
-        config.create_with_context(topics.quiet()).map_err(topics.refused("open a reader"))?;
-    topics.tokens.authorize(consumer.client().native_ptr())?;
-    topics.connect(consumer.client())?;
-    let counts = topics.partitions(consumer.client(), names)?;
-    // Reads up to the current ends: a live topic has no other end.
-    let mut open: BTreeMap<(u16, i32), i64> = BTreeMap::new();
-    for (index, (name, count)) in names.iter().zip(&counts).enumerate() {
-        for number in 0..*count {
-            let (low, high) = consumer
-                .fetch_watermarks(name, number, RESPONSE_TIMEOUT)
-                .map_err(topics.refused("request the end of a partition"))?;
-            if low < high {
-                open.insert((index as u16, number), high);
-            }
-        }
-    }
-    let ends = open.clone();
-    consumer.assign(&everything(names, &counts)).map_err(topics.refused("read from the beginning"))?;
-    let mut read = 0;
-    let mut last = Instant::now();
-    while !open.is_empty() {
-        let mut look = false;
-        match consumer.poll(Duration::from_millis(500)) {
-            None => look = true,
-            Some(Ok(message)) => {
-                let index = names.iter().position(|name| name == message.topic()).unwrap_or(0) as u16;
-                let partition = Partition { topic: index, number: message.partition() };
-                let at = (index, message.partition());
-                if ends.get(&at).is_some_and(|end| message.offset() < *end) {
-                    sink(&Borrowed { message: &message, partition });
-                    read += 1;
-                }
-                if open.get(&at).is_some_and(|end| message.offset() + 1 >= *end) {
-                    open.remove(&at);
-                }
-                last = Instant::now();
-            }
-            Some(Err(KafkaError::PartitionEOF(_))) => look = true,
-            Some(Err(error)) => {
-                let error = explain(&format!("read {}", topics.describe()), &error);
-                if !error.retryable() {
-                    return Err(error);
-                }
-            }
-        }
-        if look && let Ok(positions) = consumer.position() {
-            // The last entry before an end may be a transaction marker, which is not delivered.
-            let before = open.len();
-            open.retain(|(index, number), end| {
-                let position = positions.find_partition(&names[*index as usize], *number).map(|e| e.offset());
-                !matches!(position, Some(Offset::Offset(next)) if next >= *end)
-            });
-            if open.len() < before {
-                last = Instant::now();
-            }
-        }
-        if last.elapsed() > Duration::from_secs(30) {
-            let place = format!("read {}", topics.describe());
-            return Err(explain(&place, &KafkaError::ConsumerCommit(RDKafkaErrorCode::OperationTimedOut)));
-        }
-        if topics.stop.is_cancelled() {
-            return Err(Error::user("stopped"));
-        }
-    }
-    Ok(read)
 }
 
 impl ConsumerContext for super::Quiet {}

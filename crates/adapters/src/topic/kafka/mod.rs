@@ -4,6 +4,7 @@
 //! tracks itself what may be committed; librdkafka's automatic commit and offset store are off.
 
 mod check;
+mod closing;
 mod connect;
 mod consume;
 mod membership;
@@ -11,6 +12,7 @@ mod native;
 mod positions;
 mod produce;
 mod queue;
+mod read_all;
 mod security;
 mod token;
 
@@ -330,7 +332,7 @@ impl Topics for KafkaTopics {
     }
 
     fn read_all(&self, topics: &[String], sink: &mut dyn FnMut(&dyn Fetched)) -> Result<u64> {
-        consume::read_all(self, topics, sink)
+        read_all::read_all(self, topics, sink)
     }
 
     fn partition_lag(&self, group: &str, topics: &[String]) -> Result<Vec<PartitionLag>> {
