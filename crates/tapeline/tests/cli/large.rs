@@ -61,7 +61,7 @@ fn large_messages_are_stored_or_become_dead_letters() {
     let peak = watch.join().unwrap();
     assert!(code == 0 && text.contains("dead letters: 2"), "{text}");
     // A response of 128 KiB inflates to 400 MiB here, which librdkafka holds at once.
-    assert!(peak < 700 << 10, "{peak} KiB for {} MiB of records", RECORDS * 900_000 >> 20);
+    assert!(peak < 700 << 10, "{peak} KiB for {} MiB of records", (RECORDS * 900_000) >> 20);
     let (_, text) = run(&["count", "--format", "json", &urls[4], &urls[5]]);
     assert!(text.contains(&format!("{{\"A\":{RECORDS}}}")), "{text}");
     // Cut, with what finds the whole message on the topic.
