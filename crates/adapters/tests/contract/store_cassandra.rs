@@ -52,7 +52,7 @@ fn forward(up: &Arc<AtomicBool>) -> String {
     address
 }
 
-/// The first bars and forecasts may be written while the server is away: their statements are not prepared by then.
+/// The first bars and forecasts may be written while the server is unreachable: their statements are not prepared by then.
 #[test]
 #[ignore = "needs real Cassandra: cargo xtask test"]
 fn the_first_bars_wait_for_the_server() {

@@ -262,7 +262,7 @@ impl InFlight {
     /// Takes back offsets whose commit was refused: the next commit has them again, even if no record follows.
     pub(super) fn refused(&mut self, offsets: &[(Partition, i64)]) {
         for (partition, next) in offsets {
-            // What was handed over since is another member's.
+            // What was revoked since is another member's.
             if self.committed.contains_key(partition) {
                 let ready = self.ready.entry(*partition).or_insert(*next);
                 *ready = (*ready).max(*next);
@@ -432,7 +432,7 @@ mod tests {
         bench.submit(1, 7);
         bench.acknowledge(0, &[]);
         bench.acknowledge(1, &[]);
-        // A partition is handed over before the first commit: the other's offset still has to be committed.
+        // A partition is revoked before the first commit: the other's offset still has to be committed.
         assert_eq!(bench.in_flight.hand_over(&[part(0)], Duration::ZERO), [(part(0), 10)]);
         let offsets = bench.in_flight.ready(false).unwrap();
         assert_eq!(offsets, [(part(1), 7)]);
