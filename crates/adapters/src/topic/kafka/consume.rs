@@ -266,6 +266,7 @@ impl Consumer for KafkaConsumer {
         if offsets.is_empty() {
             return Ok(());
         }
+        self.consumer.context().commit_ids(&self.consumer);
         let mode = if wait { CommitMode::Sync } else { CommitMode::Async };
         let list = self.past_markers(offsets);
         let list = self.consumer.context().positions().to_list(&list);

@@ -79,12 +79,20 @@ impl Membership {
         }
         native::rebalance(client, list, true, self.is_cooperative);
         tracing::info!(partitions = list.count(), "partitions assigned");
+        self.commit_ids(consumer);
         if self.paused.load(Ordering::SeqCst)
             && let Err(error) = consumer.pause(list)
         {
             tracing::warn!(%error, "could not pause new partitions");
         }
         self.assignments.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Commits the ids of the topics if they have changed; a failure costs only what they would show.
+    pub(super) fn commit_ids(&self, consumer: &BaseConsumer<Self>) {
+        if let Some(list) = self.positions().ids_to_commit() {
+            let _ = consumer.commit(&list, CommitMode::Async);
+        }
     }
 
     fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {

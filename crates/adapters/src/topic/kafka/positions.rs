@@ -25,6 +25,16 @@ fn id_of(metadata: &str) -> Option<&str> {
     metadata.strip_prefix("topic-id=").filter(|id| !id.is_empty())
 }
 
+/// Start of the metadata that holds the ids of all topics. Kafka deletes a topic's committed offsets with it: so the group
+/// also commits the ids, at a partition that it does not read.
+const ALL_IDS: &str = "topic-ids=";
+
+/// Ids of topics, by name, as [`Positions::ids_to_commit`] writes them.
+fn all_ids(metadata: &str) -> BTreeMap<&str, &str> {
+    let pairs = metadata.strip_prefix(ALL_IDS).unwrap_or_default().split(',');
+    pairs.filter_map(|pair| pair.split_once('=')).collect()
+}
+
 /// Tracks the positions of one member.
 pub(super) struct Positions {
     /// Client for topic queries; the member's own connections are busy with long polls.
@@ -33,6 +43,8 @@ pub(super) struct Positions {
     names: Vec<String>,
     /// Ids of the topics at the time their partitions were assigned.
     ids: BTreeMap<String, String>,
+    /// Whether the group has yet to commit them.
+    ids_changed: bool,
     lost: Vec<LostRange>,
     checked: Instant,
     /// For each partition, the offset after the last message delivered and that message's leader epoch.
@@ -54,6 +66,7 @@ impl Positions {
             topics: topics.clone(),
             names: names.to_vec(),
             ids: BTreeMap::new(),
+            ids_changed: false,
             lost: Vec::new(),
             checked: Instant::now(),
             handed: FxHashMap::default(),
@@ -79,6 +92,22 @@ impl Positions {
             }
         }
         list
+    }
+
+    /// The ids of the topics in librdkafka's commit form, if they have changed and every loss found was taken, which the
+    /// caller records before it commits.
+    pub(super) fn ids_to_commit(&mut self) -> Option<TopicPartitionList> {
+        if !self.ids_changed || !self.lost.is_empty() || self.ids.is_empty() {
+            return None;
+        }
+        self.ids_changed = false;
+        let pairs: Vec<String> = self.ids.iter().map(|(name, id)| format!("{name}={id}")).collect();
+        let mut list = TopicPartitionList::with_capacity(1);
+        let mut element = list.add_partition(&self.topics.positions, 0);
+        // Refused only for special negative offsets.
+        let _ = element.set_offset(Offset::Offset(0));
+        element.set_metadata(format!("{ALL_IDS}{}", pairs.join(",")));
+        Some(list)
     }
 
     /// Returns the losses found since the last call.
@@ -123,17 +152,25 @@ impl Positions {
         consumer: &BaseConsumer<C>,
         list: &TopicPartitionList,
     ) -> Result<Vec<Start>, String> {
+        let mut wanted = list.clone();
+        wanted.add_partition(&self.topics.positions, 0);
         let committed =
-            consumer.committed_offsets(list.clone(), RESPONSE_TIMEOUT).map_err(|error| error.to_string())?;
+            consumer.committed_offsets(wanted, RESPONSE_TIMEOUT).map_err(|error| error.to_string())?;
+        // Without the right to read that topic, only the offsets' own metadata is known.
+        let all = committed.find_partition(&self.topics.positions, 0);
+        let all = all.as_ref().map(|element| all_ids(element.metadata())).unwrap_or_default();
         self.ids = native::topic_ids(self.query_client.client().native_ptr(), &self.names, RESPONSE_TIMEOUT)?;
         let (mut starts, mut lost) = (Vec::new(), Vec::new());
         for element in committed.elements() {
-            element.error().map_err(|error| error.to_string())?;
             let (topic, number) = (element.topic(), element.partition());
+            if topic == self.topics.positions {
+                continue;
+            }
+            element.error().map_err(|error| error.to_string())?;
             let (mut low, mut high) = self.range(topic, number)?;
             let Some(partition) = self.partition(topic, number) else { continue };
             let next = if let Offset::Offset(next) = element.offset() { Some(next) } else { None };
-            let id = id_of(element.metadata());
+            let id = id_of(element.metadata()).or_else(|| all.get(topic).copied());
             let recreated = id.is_some_and(|id| self.ids.get(topic).is_some_and(|now| now != id));
             let since = Instant::now();
             while !recreated && next.is_some_and(|next| next > high) && since.elapsed() < SETTLE {
@@ -142,7 +179,7 @@ impl Positions {
             }
             let found = |from, to, cause| LostRange { partition, from, to, resume: low, cause };
             let loss = match next {
-                Some(next) if recreated => Some(found(next, None, LossCause::Recreated)),
+                next if recreated => Some(found(next.unwrap_or(0), None, LossCause::Recreated)),
                 Some(next) if next > high => Some(found(next, None, LossCause::BeyondEnd)),
                 Some(next) if next < low => Some(found(next, Some(low), LossCause::Retention)),
                 None if low > 0 => Some(found(0, Some(low), LossCause::Retention)),
@@ -158,6 +195,9 @@ impl Positions {
             self.handed.remove(&partition);
             lost.extend(loss);
         }
+        let current: BTreeMap<&str, &str> =
+            self.ids.iter().map(|(name, id)| (name.as_str(), id.as_str())).collect();
+        self.ids_changed |= all != current;
         self.lost.extend(lost);
         Ok(starts)
     }
