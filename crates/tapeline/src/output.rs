@@ -1,6 +1,6 @@
 //! Printing of numbers and tables, and handling of closed pipes.
 
-pub(crate) use ports::count::{choose, counted, plural, thousands};
+pub(crate) use ports::count::{choose, counted, thousands};
 use ports::{Error, Result};
 use std::io::{self, BufWriter, StdoutLock, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
