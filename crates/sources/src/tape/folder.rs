@@ -62,7 +62,7 @@ pub(super) fn list(settings: &TapeSettings) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// Fails if a requested symbol or date has no file: the others alone are not what was asked for.
+/// Fails if a requested symbol or date has no file: the others alone are not the requested source.
 fn require_all(settings: &TapeSettings, entries: &[Entry]) -> Result<()> {
     let symbols = settings.symbols.iter();
     let symbols = symbols.filter(|name| !entries.iter().any(|entry| entry.symbol.eq_ignore_ascii_case(name)));
