@@ -159,7 +159,18 @@ pub fn run(
         let mut end = false;
         if looked.elapsed() >= LOOK {
             looked = Instant::now();
-            let ahead = available(consumer.ahead(&evaluation.position()))?.flatten();
+            let ahead = available(consumer.ahead(&evaluation.position()))?;
+            // A member without a partition, as there are more members than partitions, has nothing to evaluate: it
+            // ends once the group has committed everything, and leaves the state to the others.
+            if ahead == Some(None)
+                && fetched == 0
+                && until_end.load(Ordering::SeqCst)
+                && available(consumer.lag())? == Some(0)
+            {
+                evaluation.commit(sink, &mut *consumer, false, false, cancel)?;
+                return Ok(evaluation.report);
+            }
+            let ahead = ahead.flatten();
             // Caught up once the end was reached, until a backlog builds up.
             let most = if caught_up { settings.cycle as u64 } else { 0 };
             let is_near = ahead.is_some_and(|ahead| ahead <= most);

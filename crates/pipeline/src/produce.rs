@@ -34,12 +34,14 @@ const FLUSH: Duration = Duration::from_secs(60);
 const LAG: Duration = Duration::from_millis(500);
 
 /// Result of a run.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct ProduceReport {
     /// Rows skipped because an earlier run published them.
     pub resumed: u64,
     /// Whether the source ended.
     pub finished: bool,
+    /// Inputs that could not be read to their end ([`Source::incomplete`]).
+    pub incomplete: Vec<String>,
 }
 
 /// Runs until the source ends or the run is cancelled.
@@ -84,6 +86,7 @@ pub fn run(
     }
     source.lag(&mut lag);
     telemetry.lagged(&lag);
+    report.incomplete = source.incomplete().to_vec();
     publisher.keep(source)?;
     publisher.telemetry.mark();
     let waiting = producer.flush(settings.drain)?;

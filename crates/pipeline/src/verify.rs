@@ -126,6 +126,22 @@ impl Identities {
         self.records.get(&identity).copied()
     }
 
+    /// How the records of these keys differ from those of another side.
+    #[must_use]
+    pub fn differ_from(&self, other: &Self, keys: &BTreeSet<Key>) -> SideDifference {
+        let mut found = SideDifference::default();
+        for (identity, content) in self.of_keys(keys) {
+            match other.get(identity) {
+                None => found.only_here += 1,
+                Some(entry) if entry.content != content => found.changed += 1,
+                Some(_) => {}
+            }
+        }
+        found.only_there =
+            other.of_keys(keys).filter(|(identity, _)| !self.records.contains_key(identity)).count() as u64;
+        found
+    }
+
     /// The identities of these keys, with their content.
     fn of_keys(&self, keys: &BTreeSet<Key>) -> impl Iterator<Item = (u64, u128)> {
         let wanted: Vec<bool> = self.keys.iter().map(|key| keys.contains(key)).collect();
@@ -138,6 +154,17 @@ impl Identities {
     pub fn feeds(&self) -> BTreeSet<String> {
         self.keys.iter().map(|key| key.feed.clone()).collect()
     }
+}
+
+/// Numbers of records that differ between two sides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SideDifference {
+    /// On the first side and not on the other.
+    pub only_here: u64,
+    /// On the other side and not on the first.
+    pub only_there: u64,
+    /// On both sides with different fields.
+    pub changed: u64,
 }
 
 /// Contents of a topic.
@@ -159,6 +186,8 @@ pub struct SourceContent {
     pub unreadable: u64,
     /// A vendor's own bars, which are not compared.
     pub bars: u64,
+    /// Inputs that could not be read to their end ([`Source::incomplete`]).
+    pub incomplete: Vec<String>,
 }
 
 /// Reads a source to its end. Of several versions with one revision, the one on `topic` counts: only the
@@ -183,6 +212,7 @@ pub fn source(
         SourceRow::Bar => bars += 1,
     })?;
     (found.unreadable, found.bars) = (unreadable, bars);
+    found.incomplete = source.incomplete().to_vec();
     Ok(found)
 }
 

@@ -25,6 +25,7 @@
 //! | [`secret`] | strings that are never printed |
 //! | [`tls`] | TLS settings of clients |
 //! | [`proxy`] | HTTP proxies of outgoing connections |
+//! | [`count`] | counts in messages, `1 record` |
 //! | [`duration`] | durations of settings, as `60s` |
 //!
 //! ```
@@ -43,6 +44,7 @@ pub mod batch;
 pub mod cancel;
 pub mod check;
 pub mod clock;
+pub mod count;
 pub mod dead_letter;
 pub mod duration;
 pub mod error;

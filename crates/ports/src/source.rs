@@ -67,6 +67,12 @@ pub trait Source: Send {
         Ok(())
     }
 
+    /// Inputs that could not be read to their end so far: each with what was expected and what was found. A source that
+    /// has any is incomplete, even if everything readable was emitted.
+    fn incomplete(&self) -> &[String] {
+        &[]
+    }
+
     /// Total number of rows, if known: for progress.
     fn size(&self) -> Option<u64>;
 

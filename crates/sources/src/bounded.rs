@@ -66,6 +66,10 @@ impl Source for BoundedSource {
         self.inner.acknowledge()
     }
 
+    fn incomplete(&self) -> &[String] {
+        self.inner.incomplete()
+    }
+
     fn size(&self) -> Option<u64> {
         Some(self.expected)
     }

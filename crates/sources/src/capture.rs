@@ -53,6 +53,8 @@ pub struct Frames {
     reader: BufReader<std::fs::File>,
     /// The current line.
     line: Vec<u8>,
+    /// Whether the file ends with it, without a line break.
+    is_last: bool,
     /// Number of frames emitted.
     done: u64,
     /// Frames that an earlier run published: decoded, so that later corrections find their trades, but not
@@ -63,6 +65,8 @@ pub struct Frames {
     /// Newest record so far, and the symbols of all.
     latest: Option<UnixNanos>,
     symbols: BTreeSet<String>,
+    /// The last line, if the file ends within it.
+    incomplete: Vec<String>,
     /// A sequence gap behind the last record.
     missed: Option<String>,
 }
@@ -80,14 +84,26 @@ impl Frames {
             decoder,
             reader: BufReader::new(file),
             line: Vec::new(),
+            is_last: false,
             done: 0,
             skip: 0,
             changed: false,
             unknown: UnknownMessages::new(feed),
             latest: None,
             symbols: BTreeSet::new(),
+            incomplete: Vec::new(),
             missed: None,
         })
+    }
+
+    /// Notes that the file ends within the current line, so that it is read again once the file is complete.
+    fn cut(&mut self, reason: &str) {
+        self.incomplete.push(format!(
+            "{}:{}: expected a complete line, found the end of the file within it: {reason}",
+            self.path.display(),
+            self.done
+        ));
+        self.done -= 1;
     }
 
     /// Reads the next line, without its end. Returns false at the end of the file.
@@ -97,6 +113,7 @@ impl Frames {
         if read.map_err(ports::error::io("read the capture", &self.path))? == 0 {
             return Ok(false);
         }
+        self.is_last = self.line.last() != Some(&b'\n');
         while self.line.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
             self.line.pop();
         }
@@ -164,6 +181,10 @@ impl Source for Frames {
             let Ok(line) = std::str::from_utf8(&self.line) else {
                 if !pass_over {
                     sink(Event::Dead(dead_letter("not UTF-8".to_owned(), &self.line)))?;
+                }
+                if self.is_last {
+                    self.cut("not UTF-8");
+                    return Ok(false);
                 }
                 continue;
             };
@@ -234,10 +255,14 @@ impl Source for Frames {
             if let Some(error) = failed {
                 return Err(error);
             }
-            if let Err(reason) = read
-                && !pass_over
-            {
-                sink(Event::Dead(dead_letter(reason, line.as_bytes())))?;
+            if let Err(reason) = read {
+                if !pass_over {
+                    sink(Event::Dead(dead_letter(reason.clone(), line.as_bytes())))?;
+                }
+                if self.is_last {
+                    self.cut(&reason);
+                    return Ok(false);
+                }
             }
         }
         Ok(true)
@@ -249,6 +274,10 @@ impl Source for Frames {
             out.insert(self.name(), self.done.to_string().into_bytes());
         }
         out
+    }
+
+    fn incomplete(&self) -> &[String] {
+        &self.incomplete
     }
 
     fn size(&self) -> Option<u64> {
@@ -315,5 +344,36 @@ mod tests {
         let expected = ["record BTC/USD", "dead not UTF-8 7", "record BTC/USD"];
         assert_eq!(events(&text, 0), expected);
         assert_eq!(events(&text, 2), expected[2..]);
+    }
+
+    /// What was cut off is not skipped once the file is complete.
+    #[test]
+    fn a_file_that_ends_within_a_line_is_incomplete_and_that_line_is_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("capture.jsonl");
+        let text = [trade(7, 1), trade(8, 2)].join("\n");
+        let read = |text: &str, positions: &Positions| {
+            std::fs::write(&path, text).unwrap();
+            let mut frames = open(&format!("{}?feed=kraken", path.display())).unwrap();
+            frames.resume(positions).unwrap();
+            let (mut records, mut dead) = (0, 0);
+            while frames
+                .next(&CancelToken::default(), &mut |event| {
+                    match event {
+                        Event::Record { .. } => records += 1,
+                        Event::Dead(_) => dead += 1,
+                        _ => {}
+                    }
+                    Ok(())
+                })
+                .unwrap()
+            {}
+            (records, dead, frames.incomplete().to_vec(), frames.positions())
+        };
+        let (records, dead, incomplete, positions) = read(&text[..text.len() - 9], &Positions::new());
+        assert_eq!((records, dead, incomplete.len()), (1, 1, 1));
+        assert!(incomplete[0].contains("capture.jsonl:2: expected a complete line"), "{incomplete:?}");
+        let (records, dead, incomplete, _) = read(&text, &positions);
+        assert_eq!((records, dead, incomplete.len()), (1, 0, 0));
     }
 }

@@ -44,7 +44,7 @@ pub(crate) const INTERNAL: u8 = 70;
     long_version = about::version(),
     propagate_version = true,
     max_term_width = 120,
-    after_help = "Exit codes: 0 done; 1 failed, or invalid settings; 2 invalid arguments; 3 verify found a difference; \
+    after_help = "Exit codes: 0 done; 1 failed, incomplete source or invalid settings; 2 invalid arguments; 3 verify found a difference; \
                   4 a server was unreachable for longer than --wait; \
                   5 messages were lost before they could be read; 70 a fault of tapeline itself.\n\
                   Start with: tapeline demo"

@@ -1,6 +1,8 @@
 //! The settings and their layers: `config/default.toml`, a file, the environment, flags.
 
+mod entries;
 mod layers;
+mod lines;
 mod mask;
 mod schema;
 mod validate;

@@ -1,5 +1,6 @@
 //! Printing of numbers and tables, and handling of closed pipes.
 
+pub(crate) use ports::count::{choose, counted, thousands};
 use ports::{Error, Result};
 use std::io::{self, BufWriter, StdoutLock, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,19 +22,6 @@ pub(crate) fn note(text: &str) {
     if !is_quiet() {
         eprintln!("{text}");
     }
-}
-
-/// With thousands separators: `1,042,549`.
-pub(crate) fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// Microseconds in readable form; an hour is the maximum measured.
@@ -134,7 +122,6 @@ mod tests {
 
     #[test]
     fn numbers_and_tables_are_readable() {
-        assert_eq!([0, 999, 1_000, 1_042_549].map(thousands), ["0", "999", "1,000", "1,042,549"]);
         assert_eq!([5, 1_500, 12_000_000].map(duration), ["5 us", "1.5 ms", "12.0 s"]);
         let rows = [vec!["a".to_owned(), "n".to_owned()], vec!["bb".to_owned(), "10".to_owned()]];
         assert_eq!(printable("a\u{1b}[2Jb\u{202e}", 9), "a\\u{1b}[2Jb\\u{202e}");

@@ -70,6 +70,8 @@ pub struct Lines {
     line: Vec<u8>,
     /// Bytes of the line that were left out because it is too long.
     skipped: u64,
+    /// The last line, if the file ends within it.
+    incomplete: Vec<String>,
     payload: Vec<u8>,
 }
 
@@ -113,6 +115,7 @@ impl Lines {
             changed: false,
             line: Vec::new(),
             skipped: 0,
+            incomplete: Vec::new(),
             payload: Vec::new(),
         })
     }
@@ -244,7 +247,23 @@ impl Source for Lines {
                 return Ok(self.follow);
             }
             let mut line = std::mem::take(&mut self.line);
-            let handed = self.hand_over(&line, sink);
+            let mut dead = None;
+            let handed = self.hand_over(&line, &mut |event| {
+                if let Event::Dead(dead_letter) = &event {
+                    dead.get_or_insert_with(|| dead_letter.reason.clone());
+                }
+                sink(event)
+            });
+            if let Some(reason) = dead.filter(|_| line.last() != Some(&b'\n')) {
+                // Read again once the file is complete: the position stays before the line.
+                self.incomplete.push(format!(
+                    "{}:{}: expected a complete line, found the end of the file within it: {reason}",
+                    self.path.display(),
+                    self.position.line + 1
+                ));
+                handed?;
+                return Ok(false);
+            }
             self.position.offset += line.len() as u64 + self.skipped;
             self.position.line += 1;
             self.skipped = 0;
@@ -266,6 +285,10 @@ impl Source for Lines {
             }
         }
         out
+    }
+
+    fn incomplete(&self) -> &[String] {
+        &self.incomplete
     }
 
     fn size(&self) -> Option<u64> {
@@ -410,5 +433,22 @@ mod tests {
         let error = source.next(&CancelToken::default(), &mut |_| Ok(())).unwrap_err().to_string();
         assert!(error.contains("a.csv:1: the header has no column `time`; it has a, b"), "{error}");
         assert!(open("/no/such?format=influx").err().unwrap().to_string().contains("/no/such"));
+    }
+
+    #[test]
+    fn a_file_that_ends_within_a_line_is_incomplete_and_that_line_is_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.csv");
+        std::fs::write(&path, "d,time,t,h\nx,1700000000,1,2\nx,17000").unwrap();
+        let mut cut = source(&path, CSV);
+        assert_eq!(read(&mut cut), ["x.t=1", "x.h=2", "a.csv:3: expected 4 columns, found 2"]);
+        let found = cut.incomplete();
+        assert!(found.len() == 1 && found[0].contains("a.csv:3: expected a complete line"), "{found:?}");
+        let positions = cut.positions();
+        std::fs::write(&path, "d,time,t,h\nx,1700000000,1,2\nx,1700000001,3,4\n").unwrap();
+        let mut complete = source(&path, CSV);
+        complete.resume(&positions).unwrap();
+        assert_eq!(read(&mut complete), ["x.t=3", "x.h=4"]);
+        assert!(complete.incomplete().is_empty());
     }
 }

@@ -20,7 +20,7 @@ pub(super) enum Line {
     /// The file ends.
     End,
     /// The file ends prematurely.
-    Broken(DeadLetter),
+    Broken { dead_letter: DeadLetter, reason: String },
 }
 
 pub(super) struct TapeFile {
@@ -137,7 +137,7 @@ impl TapeFile {
                     "the file is damaged from here on, and later rows are lost: {reason}"
                 ));
                 dead_letter.raw.clear();
-                Line::Broken(dead_letter)
+                Line::Broken { dead_letter, reason }
             }
         }
     }
@@ -164,6 +164,10 @@ impl TapeFile {
             raw: self.row().to_vec(),
             ..DeadLetter::default()
         }
+    }
+
+    pub(super) fn path(&self) -> &std::path::Path {
+        &self.entry.path
     }
 
     pub(super) fn name(&self) -> &str {

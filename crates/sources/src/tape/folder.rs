@@ -3,6 +3,7 @@
 use super::TapeSettings;
 use market::Kind;
 use ports::{Error, Result};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// One zipped tick file.
@@ -52,9 +53,55 @@ pub(super) fn list(settings: &TapeSettings) -> Result<Vec<Entry>> {
             "{seen} tick files found; expected paths such as tick/<symbol>/<yyyymmdd>_trade.zip"
         )));
     }
+    require_all(settings, &entries)?;
+    for hole in holes(&entries) {
+        tracing::warn!("{hole}");
+    }
     // Order of equal times: by symbol, trades before quotes.
     entries.sort_by(|a, b| (a.session, &a.symbol, a.kind).cmp(&(b.session, &b.symbol, b.kind)));
     Ok(entries)
+}
+
+/// Fails if a requested symbol or date has no file: the others alone are not the requested source.
+fn require_all(settings: &TapeSettings, entries: &[Entry]) -> Result<()> {
+    let symbols = settings.symbols.iter();
+    let symbols = symbols.filter(|name| !entries.iter().any(|entry| entry.symbol.eq_ignore_ascii_case(name)));
+    let dates = settings.dates.iter().filter(|date| !entries.iter().any(|entry| entry.session == **date));
+    let missing: Vec<String> = symbols.cloned().chain(dates.map(ToString::to_string)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: BTreeSet<&str> = entries.iter().map(|entry| entry.symbol.as_str()).collect();
+    let sessions: BTreeSet<String> = entries.iter().map(|entry| entry.session.to_string()).collect();
+    let list = |words: &[String]| words.join(", ");
+    Err(Error::user(format!("no tick file of {} in {}", list(&missing), settings.dir.display())).hint(format!(
+        "of the requested, found symbols {} and dates {}; request only these with symbols= and dates=, or add the files",
+        names.into_iter().collect::<Vec<_>>().join(", "),
+        list(&sessions.into_iter().collect::<Vec<_>>())
+    )))
+}
+
+/// Sessions between a symbol's first and last for which other symbols have a file of the kind and it has none.
+fn holes(entries: &[Entry]) -> Vec<String> {
+    let mut sessions: BTreeMap<Kind, BTreeSet<u32>> = BTreeMap::new();
+    let mut of_symbol: BTreeMap<(Kind, &str), BTreeSet<u32>> = BTreeMap::new();
+    for entry in entries {
+        sessions.entry(entry.kind).or_default().insert(entry.session);
+        of_symbol.entry((entry.kind, &entry.symbol)).or_default().insert(entry.session);
+    }
+    let mut out = Vec::new();
+    for ((kind, symbol), own) in &of_symbol {
+        let (Some(first), Some(last)) = (own.first(), own.last()) else { continue };
+        let all = sessions.get(kind).into_iter().flat_map(|all| all.range(*first..=*last));
+        for session in all.filter(|session| !own.contains(session)) {
+            let kind = kind.name();
+            out.push(format!(
+                "no {kind} file of {symbol} for {session}, which other symbols have: expected tick/{}/{session}_{kind}.zip",
+                symbol.to_ascii_lowercase()
+            ));
+        }
+    }
+    out
 }
 
 fn walk(dir: &Path, depth: usize, visit: &mut dyn FnMut(&Path)) -> Result<()> {
@@ -111,4 +158,53 @@ fn content(path: &Path) -> (u32, u64) {
         let length = std::fs::metadata(path).map_or(0, |meta| meta.len());
         (length as u32, length * 5)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(dir: &Path, files: &[&str], symbols: &[&str], dates: &[u32]) -> TapeSettings {
+        for file in files {
+            let path = dir.join("tick").join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        TapeSettings {
+            dir: dir.to_owned(),
+            speed: None,
+            symbols: symbols.iter().map(ToString::to_string).collect(),
+            kinds: vec![Kind::Trade],
+            dates: dates.to_vec(),
+            feed: "lean.sip".to_owned(),
+            zone: "America/New_York".to_owned(),
+        }
+    }
+
+    const FILES: [&str; 4] = [
+        "abc/20131007_trade.zip",
+        "abc/20131009_trade.zip",
+        "xyz/20131008_trade.zip",
+        "xyz/20131009_trade.zip",
+    ];
+
+    #[test]
+    fn a_requested_symbol_or_date_without_a_file_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let all = settings(dir.path(), &FILES, &["abc", "XYZ"], &[20_131_007, 20_131_009]);
+        assert_eq!(list(&all).unwrap().len(), 3);
+        let error = list(&settings(dir.path(), &[], &["ABC", "NO"], &[20_131_007, 20_131_010])).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("no tick file of NO, 20131010 in "), "{text}");
+        assert!(text.contains("found symbols ABC and dates 20131007"), "{text}");
+    }
+
+    #[test]
+    fn a_day_that_other_symbols_have_is_a_hole() {
+        let dir = tempfile::tempdir().unwrap();
+        let holes = holes(&list(&settings(dir.path(), &FILES, &[], &[])).unwrap());
+        // XYZ begins after the first day, which is no hole.
+        assert_eq!(holes.len(), 1, "{holes:?}");
+        assert!(holes[0].contains("no trade file of ABC for 20131008"), "{holes:?}");
+    }
 }

@@ -63,6 +63,8 @@ pub struct Tape {
     done: BTreeMap<u32, BTreeMap<String, (u32, u64)>>,
     /// Sessions read from since positions were last requested.
     touched: Vec<u32>,
+    /// Files that could not be read to their end.
+    incomplete: Vec<String>,
     session: u32,
     pace: Option<(Instant, UnixNanos)>,
     recv_ts: UnixNanos,
@@ -90,6 +92,7 @@ impl Tape {
             unqueued: Vec::new(),
             done: BTreeMap::new(),
             touched: Vec::new(),
+            incomplete: Vec::new(),
             session: 0,
             pace: None,
             recv_ts: UnixNanos(0),
@@ -119,7 +122,11 @@ impl Tape {
             let skip = done.filter(|(checksum, _)| *checksum == entry.checksum).map_or(0, |(_, rows)| *rows);
             match TapeFile::open(entry, &self.settings, skip) {
                 Ok(file) => self.open.push(file),
-                Err(reason) => sink(Event::Dead(unreadable(entry, &reason)))?,
+                Err(reason) => {
+                    let what = format!("{}: expected a zip of ticks, found {reason}", entry.path.display());
+                    self.incomplete.push(what);
+                    sink(Event::Dead(unreadable(entry, &reason)))?;
+                }
             }
         }
         self.unqueued.clear();
@@ -154,7 +161,12 @@ impl Tape {
                     self.touch();
                     sink(Event::Dead(dead_letter))?;
                 }
-                Line::Broken(dead_letter) => {
+                Line::Broken { dead_letter, reason } => {
+                    let (path, rows) = (file.path().display(), file.rows());
+                    let what = format!(
+                        "{path}: expected a complete zip file, found damage after row {rows}: {reason}"
+                    );
+                    self.incomplete.push(what);
                     self.touch();
                     sink(Event::Dead(dead_letter))?;
                     break;
@@ -280,6 +292,10 @@ impl Source for Tape {
             }
         }
         out
+    }
+
+    fn incomplete(&self) -> &[String] {
+        &self.incomplete
     }
 
     fn size(&self) -> Option<u64> {

@@ -3,7 +3,7 @@
 use super::monitor::Watched;
 use crate::cli::AggregateOptions;
 use crate::context::Context;
-use crate::output::thousands;
+use crate::output::{counted, thousands};
 use crate::progress::Progress;
 use market::policy::ConditionCounts;
 use pipeline::aggregate;
@@ -62,7 +62,11 @@ pub(crate) fn settings(config: &Config) -> Result<aggregate::AggregateSettings> 
 /// Summary of the aggregated records.
 pub(crate) fn summary(telemetry: &Telemetry) {
     let get = |counter| thousands(telemetry.get(counter));
-    println!("  bars: {} emitted from {} records", get(&telemetry.bars), get(&telemetry.aggregated));
+    println!(
+        "  bars: {} emitted from {}",
+        get(&telemetry.bars),
+        counted(telemetry.get(&telemetry.aggregated), "record")
+    );
     for (count, text) in [
         (&telemetry.late, "arrived after their bars were final; they are on the late topic with the reason"),
         (&telemetry.duplicates, "were duplicates"),
@@ -95,7 +99,7 @@ pub(crate) fn unpriced(conditions: &ConditionCounts, all: bool) -> Vec<String> {
     let mut lines: Vec<String> = rows
         .map(|(policy, names, count)| {
             let what = if count.unpriced > 0 { "set no price" } else { "set prices like any other" };
-            format!("{} trades {what}: {names} (policy {policy})", thousands(count.trades))
+            format!("{} {what}: {names} (policy {policy})", counted(count.trades, "trade"))
         })
         .collect();
     if lines.len() > REASONS {

@@ -3,7 +3,7 @@
 use super::monitor::Watched;
 use crate::cli::ArchiveOptions;
 use crate::context::Context;
-use crate::output::{note, thousands};
+use crate::output::{counted, note, thousands};
 use crate::progress::Progress;
 use pipeline::archive::{self, ArchiveSettings};
 use ports::Result;
@@ -31,11 +31,11 @@ pub(crate) fn run(context: &Context, options: &ArchiveOptions) -> Result<ExitCod
     drop(progress);
     let seconds = start.elapsed().as_secs_f64();
     println!(
-        "archived: {} records in {} ranges, {} objects of {} bytes in {seconds:.1} s",
-        thousands(report.records),
-        thousands(report.ranges),
-        thousands(report.objects + report.existed),
-        thousands(report.bytes)
+        "archived: {} in {}, {} of {} in {seconds:.1} s",
+        counted(report.records, "record"),
+        counted(report.ranges, "range"),
+        counted(report.objects + report.existed, "object"),
+        counted(report.bytes, "byte")
     );
     for (count, text) in [
         (report.existed, "objects had been created by an earlier attempt"),

@@ -47,7 +47,10 @@ pub(crate) fn run(context: &Context, options: &ExplainOptions) -> Result<ExitCod
         })
     })?;
     if trades.is_empty() {
-        eprintln!("no trades of {symbol} from {from} to {to} in {}", store.describe());
+        let place = store.describe();
+        eprintln!(
+            "no trades of {symbol} from {from} to {to} in {place}; list the contents: tapeline symbols --store {place}"
+        );
         return Ok(ExitCode::SUCCESS);
     }
     let mut out = Out::new();
@@ -100,7 +103,11 @@ pub(crate) fn run(context: &Context, options: &ExplainOptions) -> Result<ExitCod
     }
     out.end()?;
     if !any {
-        eprintln!("no trades of {symbol} in its {} bar of {time} in {}", options.interval, store.describe());
+        let place = store.describe();
+        eprintln!(
+            "no trades of {symbol} in its {} bar of {time} in {place}; list the contents: tapeline symbols --store {place}",
+            options.interval
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

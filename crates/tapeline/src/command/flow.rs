@@ -5,7 +5,7 @@ use super::forecast::Forecasting;
 use super::monitor::Watched;
 use crate::cli::{ConsumeOptions, ProduceOptions, RunOptions};
 use crate::context::Context;
-use crate::output::{duration, is_quiet, note, table, thousands};
+use crate::output::{choose, counted, duration, is_quiet, note, table, thousands};
 use crate::progress::{Counter, Progress};
 use pipeline::aggregate;
 use pipeline::consume;
@@ -238,7 +238,16 @@ fn ended(
         eprintln!("stopped before the end of {}; start again to resume", config.source.url);
         return Ok(false);
     }
+    let is_recording =
+        ["tape:", "frames:", "lines:"].iter().any(|scheme| config.source.url.starts_with(scheme));
+    if is_recording && report.resumed == 0 && telemetry.get(&telemetry.read) == 0 {
+        return Err(ports::Error::user(format!("no record in {}: the source is empty", config.source.url))
+            .hint("is the path right, and was the file written completely?"));
+    }
     let (published, dead) = (telemetry.get(&telemetry.published), telemetry.get(&telemetry.dead));
+    if published + report.resumed > 0 && !report.incomplete.is_empty() {
+        return Err(incomplete(&config.source.url, &report.incomplete));
+    }
     let bars = telemetry.get(&telemetry.vendor_bars);
     if published + bars + report.resumed == 0 && dead > 0 {
         let hint = match config.source.url.starts_with("frames:") {
@@ -248,9 +257,13 @@ fn ended(
             false => "",
         };
         return Err(ports::Error::user(format!(
-            "no record in {}: all {} rows are dead letters",
+            "no record in {}: {}",
             config.source.url,
-            thousands(dead)
+            if dead == 1 {
+                "its only row is a dead letter".to_owned()
+            } else {
+                format!("all {} rows are dead letters", thousands(dead))
+            }
         ))
         .hint(format!(
             "{hint}the first reasons are above; all with rows: tapeline dead-letters list --topic {}",
@@ -258,6 +271,18 @@ fn ended(
         )));
     }
     Ok(true)
+}
+
+/// Inputs of a source that could not be read to their end.
+pub(super) fn incomplete(source: &str, inputs: &[String]) -> ports::Error {
+    let first: Vec<&str> = inputs.iter().take(10).map(String::as_str).collect();
+    let more = if inputs.len() > first.len() {
+        format!("\n  and {} more", thousands((inputs.len() - first.len()) as u64))
+    } else {
+        String::new()
+    };
+    ports::Error::user(format!("incomplete source {source}\n  {}{more}", first.join("\n  ")))
+        .hint("restore the input and run the same command again: only what is missing is added")
 }
 
 /// Vendor bars, besides the records.
@@ -319,8 +344,10 @@ fn consume_settings(config: &Config) -> consume::ConsumeSettings {
 fn report_resumed(report: &produce::ProduceReport) {
     if report.resumed > 0 {
         note(&format!(
-            "{} rows were published before and are skipped; --replay publishes them again",
-            thousands(report.resumed)
+            "{} {} skipped; --replay publishes {} again",
+            counted(report.resumed, "row"),
+            choose(report.resumed, "was published before and is", "were published before and are"),
+            choose(report.resumed, "it", "them")
         ));
     }
 }
@@ -328,8 +355,10 @@ fn report_resumed(report: &produce::ProduceReport) {
 fn report_undrained(report: &consume::ConsumeReport) {
     if report.undrained > 0 {
         eprintln!(
-            "{} records were not stored in time; nothing is lost, the next start stores them",
-            thousands(report.undrained as u64)
+            "{} {} not stored in time; nothing is lost, the next start stores {}",
+            counted(report.undrained as u64, "record"),
+            choose(report.undrained as u64, "was", "were"),
+            choose(report.undrained as u64, "it", "them")
         );
     }
 }
@@ -385,9 +414,9 @@ pub(crate) fn summary(telemetry: &Telemetry, time: Duration, stored: bool) {
     let lost = telemetry.lost_lines();
     if !lost.is_empty() {
         println!(
-            "  LOST: {} ranges of offsets, at least {} messages (list them: tapeline gaps)",
-            lost.len(),
-            thousands(telemetry.get(&telemetry.lost_messages))
+            "  LOST: {}, at least {} (list them: tapeline gaps)",
+            counted(lost.len() as u64, "range of offsets"),
+            counted(telemetry.get(&telemetry.lost_messages), "message")
         );
         for line in lost {
             println!("    {line}");

@@ -2,7 +2,7 @@
 
 use crate::cli::{Format, GapsOptions};
 use crate::context::Context;
-use crate::output::{Out, table, thousands};
+use crate::output::{Out, counted, table, thousands};
 use ports::gap::{self, GapState};
 use ports::{Error, Result};
 use std::process::ExitCode;
@@ -35,7 +35,7 @@ pub(crate) fn run(context: &Context, options: &GapsOptions) -> Result<ExitCode> 
             }
             out.put(&table(&rows, 6))?;
             let open = gaps.iter().filter(|gap| gap.state == GapState::Open).count();
-            out.put(&format!("{} gaps, {open} open\n", gaps.len()))?;
+            out.put(&format!("{}, {open} open\n", counted(gaps.len() as u64, "gap")))?;
         }
         Format::Csv | Format::Parquet => {
             return Err(Error::usage("gaps can be printed only as table or json").hint("--format json"));

@@ -2,7 +2,7 @@
 
 use crate::cli::ImportOptions;
 use crate::context::Context;
-use crate::output::thousands;
+use crate::output::counted;
 use market::Kind;
 use market::codec::lean_bars::BarReader;
 use market::interval::Interval;
@@ -56,15 +56,16 @@ pub(crate) fn run(context: &Context, options: &ImportOptions) -> Result<ExitCode
         }
     }
     println!(
-        "imported {} {interval} bars of {} files as feed {} into {}",
-        thousands(bars as u64),
-        files.len(),
+        "imported {} of {} as feed {} into {}",
+        counted(bars as u64, &format!("{interval} bar")),
+        counted(files.len() as u64, "file"),
         options.label,
         store.describe()
     );
     if wrong > 0 {
         return Err(Error::user(format!(
-            "{wrong} lines are not bars and were skipped; they are listed above"
+            "{} skipped, because what was found is no bar; listed above",
+            counted(wrong, "line")
         )));
     }
     Ok(ExitCode::SUCCESS)

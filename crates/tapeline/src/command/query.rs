@@ -5,7 +5,7 @@ use super::zone::{self, About};
 use crate::cli::{QueryOptions, What, usage};
 use crate::context::Context;
 use crate::export::{self, Export, RowFormat};
-use crate::output::thousands;
+use crate::output::counted;
 use crate::time_input::Zone;
 use columnar::columns;
 use market::Kind;
@@ -84,7 +84,7 @@ pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode>
     }
     let rows = export.rows();
     if let Some(path) = export.finish()?.0 {
-        println!("{} rows in {}", thousands(rows), path.display());
+        println!("{} in {}", counted(rows, "row"), path.display());
     }
     for line in missing {
         eprintln!("{line}");

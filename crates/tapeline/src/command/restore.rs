@@ -2,7 +2,7 @@
 
 use crate::cli::{DIFFERS, RestoreOptions};
 use crate::context::Context;
-use crate::output::{note, thousands};
+use crate::output::{counted, note};
 use crate::progress::Progress;
 use pipeline::archive::{read, restore};
 use pipeline::verify::Only;
@@ -35,9 +35,9 @@ pub(crate) fn run(context: &Context, options: &RestoreOptions) -> Result<ExitCod
     let report = restore::run(&*archive, inventory, &*store, &only, &telemetry, &context.stop)?;
     drop(progress);
     println!(
-        "restored: {} records from {} objects in {:.1} s",
-        thousands(report.records),
-        thousands(report.objects),
+        "restored: {} from {} in {:.1} s",
+        counted(report.records, "record"),
+        counted(report.objects, "object"),
         start.elapsed().as_secs_f64()
     );
     for line in &report.notes {
@@ -53,7 +53,7 @@ pub(crate) fn run(context: &Context, options: &RestoreOptions) -> Result<ExitCod
         note("the archive has no records of this span");
     }
     if !report.faults.is_empty() {
-        println!("NOT all restored: {}", super::verify::faults(report.faults.len()));
+        println!("NOT all restored: {}", counted(report.faults.len() as u64, "fault of the archive"));
         super::verify::advise_archive(&options.archive);
     }
     let whole = report.faults.is_empty() && report.refused.is_empty();

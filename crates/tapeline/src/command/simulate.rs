@@ -2,7 +2,7 @@
 
 use crate::cli::SimulateOptions;
 use crate::context::{Context, with};
-use crate::output::thousands;
+use crate::output::counted;
 use ports::{Error, Result};
 use simulator::SimulatorSettings;
 use std::process::ExitCode;
@@ -53,9 +53,9 @@ pub(crate) fn run(context: &Context, options: &SimulateOptions) -> Result<ExitCo
     let (symbols, records) = simulator.tape();
     let symbols = symbols.join(",");
     println!(
-        "{}'s API at {address}: {} records of {symbols}; playback starts with the first subscription",
+        "{}'s API at {address}: {} of {symbols}; playback starts with the first subscription",
         known.name,
-        thousands(records as u64)
+        counted(records as u64, "record")
     );
     println!("in another terminal:");
     if !known.keys.is_empty() {

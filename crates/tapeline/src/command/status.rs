@@ -2,7 +2,7 @@
 
 use crate::command::dead_letters::options::Shape;
 use crate::context::Context;
-use crate::output::{Out, duration, table, thousands};
+use crate::output::{Out, counted, duration, table, thousands};
 use clap::Args;
 use ports::check::of_url;
 use ports::{Error, Result};
@@ -140,7 +140,7 @@ fn rows(
         ("produced", "tapeline_records_produced_total"),
         ("stored", "tapeline_records_stored_total"),
     ] {
-        row(what, format!("{} records, {}/s", whole(now.sum(name)), whole(rate(name))));
+        row(what, format!("{}, {}/s", counted(now.sum(name).round() as u64, "record"), whole(rate(name))));
     }
     let lag = now.sum("tapeline_consumer_lag");
     let worst =
@@ -149,7 +149,7 @@ fn rows(
         let place = format!("{}/{}", label(labels, "topic")?, label(labels, "partition")?);
         Some(format!(", most in {place} ({})", whole(most)))
     });
-    row("lag", format!("{} messages{}", whole(lag), worst.unwrap_or_default()));
+    row("lag", format!("{}{}", counted(lag.round() as u64, "message"), worst.unwrap_or_default()));
     let name = "tapeline_end_to_end_latency_seconds";
     if let (Some(p50), Some(p99)) = (now.quantile(name, 0.5), now.quantile(name, 0.99)) {
         row("receipt to stored", format!("p50 {}, p99 {} (by buckets)", duration(p50), duration(p99)));

@@ -2,7 +2,7 @@
 
 use crate::cli::{DIFFERS, Format, VerifyOptions};
 use crate::context::Context;
-use crate::output::{Out, note, table, thousands};
+use crate::output::{Out, choose, counted, note, table, thousands};
 use market::{Kind, UnixNanos};
 use pipeline::verify::difference::{self, Difference, OpenSource, Places};
 use pipeline::verify::{self, Content, Identities, Key, Line, Only, repair};
@@ -44,7 +44,7 @@ pub(crate) fn run(context: &Context, options: &VerifyOptions) -> Result<ExitCode
     if options.span.from.is_none() && options.span.to.is_none() {
         super::monitor::keep_verified(
             &*proof.topics,
-            proof.lines.iter().filter(|line| !line.agrees()).count(),
+            proof.lines.iter().filter(|line| !line.agrees()).count() + proof.incomplete.len(),
         );
     }
     if !is_json && !proof.holds() {
@@ -71,6 +71,8 @@ pub(crate) struct Proof<'c> {
     notes: Vec<String>,
     /// What is wrong with the archive itself.
     faults: Vec<String>,
+    /// Inputs of the source that could not be read to their end: nothing is proven about the rest.
+    incomplete: Vec<String>,
 }
 
 /// Selects the part of topic and store to compare a source with.
@@ -93,7 +95,7 @@ impl From<Proof<'_>> for server::Proof {
         Self {
             places: proof.names.iter().map(|name| (*name).to_owned()).collect(),
             lines: proof.lines.into_iter().map(line).collect(),
-            notes: proof.notes,
+            notes: proof.notes.into_iter().chain(proof.incomplete).collect(),
         }
     }
 }
@@ -137,6 +139,7 @@ impl<'c> Proof<'c> {
         note(&format!("reading the topic {}", topics.describe()));
         let topic = context.retry_short(|| verify::topic(&*topics, &open::names(config), &span))?;
         let mut source = None;
+        let mut incomplete = Vec::new();
         if has_source {
             let mut reader = open_source(config, &span)?;
             note(&format!("reading the source {}", reader.describe()));
@@ -152,14 +155,16 @@ impl<'c> Proof<'c> {
             }
             if found.unreadable > 0 {
                 notes.push(format!(
-                    "{} unreadable rows of the source are dead letters",
-                    thousands(found.unreadable)
+                    "{} of the source {}",
+                    counted(found.unreadable, "unreadable row"),
+                    choose(found.unreadable, "is a dead letter", "are dead letters")
                 ));
             }
             if found.records.repeats > 0 {
                 notes.push(format!(
-                    "{} records of the source repeat or amend another; only the last version is compared",
-                    thousands(found.records.repeats)
+                    "{} of the source {} another; only the last version is compared",
+                    counted(found.records.repeats, "record"),
+                    choose(found.records.repeats, "repeats or amends", "repeat or amend")
                 ));
             }
             // A source restricted to some symbols or kinds is compared with just those elsewhere.
@@ -167,18 +172,25 @@ impl<'c> Proof<'c> {
                 scope.symbols = Some(content.keys().map(|key| (key.kind, key.symbol.clone())).collect());
             }
             scope.feeds.extend(found.records.feeds());
+            incomplete = found.incomplete;
             source = Some(found.records);
         }
         if topic.records.repeats > 0 {
             notes.push(format!(
-                "{} messages on the topic repeat a record (a replay or a producer crash); they are stored once",
-                thousands(topic.records.repeats)
+                "{} on the topic {} a record (a replay or a producer crash), which is stored once",
+                counted(topic.records.repeats, "message"),
+                choose(topic.records.repeats, "repeats", "repeat")
             ));
         }
         if topic.unreadable > 0 {
             notes.push(format!(
-                "{} messages on the topic are not records but dead letters",
-                thousands(topic.unreadable)
+                "{} on the topic {}",
+                counted(topic.unreadable, "message"),
+                choose(
+                    topic.unreadable,
+                    "is no record but a dead letter",
+                    "are not records but dead letters"
+                )
             ));
         }
         note(&format!("reading the store {}", store.describe()));
@@ -194,9 +206,9 @@ impl<'c> Proof<'c> {
                 pipeline::archive::read::content(&*archive, &open::names(config), &span, &context.stop)
             })?;
             notes.push(format!(
-                "{} objects of the archive read, {} bytes",
-                thousands(found.objects),
-                thousands(found.bytes)
+                "{} read, {}",
+                counted(found.objects, "object of the archive"),
+                counted(found.bytes, "byte")
             ));
             notes.extend(found.notes);
             faults = found.faults;
@@ -217,16 +229,32 @@ impl<'c> Proof<'c> {
             content.retain(|key, _| scope.contains(key));
         }
         let lines = verify::compare(&contents.iter().collect::<Vec<_>>());
+        if lines.is_empty() && !incomplete.is_empty() {
+            return Err(super::flow::incomplete(&config.source.url, &incomplete));
+        }
         if lines.is_empty() {
             return Err(Error::user("nothing to compare: no records found")
                 .hint("fill topic and store first: tapeline run --source 'tape:DIR'"));
         }
         let topic = topic.records;
-        Ok(Self { config, names, topics, store, span, source, topic, contents, lines, notes, faults })
+        Ok(Self {
+            config,
+            names,
+            topics,
+            store,
+            span,
+            source,
+            topic,
+            contents,
+            lines,
+            notes,
+            faults,
+            incomplete,
+        })
     }
 
     pub(crate) fn holds(&self) -> bool {
-        self.faults.is_empty() && self.lines.iter().all(Line::agrees)
+        self.faults.is_empty() && self.incomplete.is_empty() && self.lines.iter().all(Line::agrees)
     }
 
     fn differing(&self, places: &[&str]) -> BTreeSet<Key> {
@@ -247,8 +275,9 @@ impl<'c> Proof<'c> {
         let place = (&*self.topics, &names, &self.topic);
         let report = repair::run(place, &*self.store, &self.span, &keys, &context.stop)?;
         println!(
-            "repaired from the topic: {} records were missing in the store, {} differed",
-            thousands(report.missing),
+            "repaired from the topic: {} {} missing in the store, {} differed",
+            counted(report.missing, "record"),
+            choose(report.missing, "was", "were"),
             thousands(report.changed)
         );
         if report.hidden > 0 {
@@ -288,6 +317,7 @@ impl<'c> Proof<'c> {
             "lines": self.lines.iter().map(line).collect::<Vec<_>>(),
             "notes": self.notes,
             "faults": self.faults,
+            "incomplete": self.incomplete,
         })
     }
 
@@ -317,17 +347,29 @@ impl<'c> Proof<'c> {
         for fault in &self.faults {
             println!("  ARCHIVE: {fault}");
         }
-        if !self.faults.is_empty() {
+        for input in &self.incomplete {
+            println!("  INCOMPLETE: {input}");
+        }
+        if !self.incomplete.is_empty() {
+            println!("NOT verified: the source is incomplete, {}", self.differ());
+        } else if !self.faults.is_empty() {
             println!(
-                "NOT verified: {}, {bad} of {} lines differ",
-                faults(self.faults.len()),
-                self.lines.len()
+                "NOT verified: {}, {}",
+                counted(self.faults.len() as u64, "fault of the archive"),
+                self.differ()
             );
         } else if bad == 0 {
-            println!("verified: {} records, equal field for field in {places}", thousands(total));
+            println!("verified: {}, equal field for field in {places}", counted(total, "record"));
         } else {
-            println!("NOT verified: {bad} of {} lines differ between {places}", self.lines.len());
+            println!("NOT verified: {} between {places}", self.differ());
         }
+    }
+
+    /// `1 of 3 lines differs`.
+    fn differ(&self) -> String {
+        let bad = self.lines.iter().filter(|line| !line.agrees()).count() as u64;
+        let lines = counted(self.lines.len() as u64, "line");
+        format!("{bad} of {lines} {}", choose(bad, "differs", "differ"))
     }
 
     /// Prints the first differing records of each key.
@@ -345,11 +387,12 @@ impl<'c> Proof<'c> {
         let found: BTreeMap<_, _> = difference::find(&places, &keys, count, &context.stop)?;
         for (key, differences) in &found {
             println!(
-                "{} {} {}: {} records differ{}",
+                "{} {} {}: {} {}{}",
                 key.kind.plural(),
                 key.symbol,
                 key.feed,
-                thousands(differences.count),
+                counted(differences.count, "record"),
+                choose(differences.count, "differs", "differ"),
                 if differences.count > differences.first.len() as u64 {
                     format!(", the first {}:", differences.first.len())
                 } else {
@@ -408,33 +451,85 @@ impl<'c> Proof<'c> {
             let archive = if url.is_empty() { String::new() } else { format!(" --archive '{url}'") };
             println!("archive what the archive lacks: tapeline archive --until-end{archive} {flags}");
         }
+        if !self.incomplete.is_empty() {
+            println!("restore the incomplete input, then publish what it adds: tapeline run {flags}");
+        }
         let of_records = self.differing(&["source", "topic", "store"]);
         if options.show.is_none() && !of_records.is_empty() {
             println!("show the records: tapeline verify --show 10 {flags}");
         }
+        self.advise_source(&flags);
+        self.advise_store(&flags, options.repair);
+    }
+
+    /// What to do about differences of source and topic: publish what the topic lacks, or compare with less.
+    fn advise_source(&self, flags: &str) {
         let unpublished = self.differing(&["source", "topic"]);
-        let unstored = self.differing(&["topic", "store"]);
-        if !unpublished.is_empty() {
+        let Some(source) = self.source.as_ref().filter(|_| !unpublished.is_empty()) else { return };
+        let found = source.differ_from(&self.topic, &unpublished);
+        if found.only_here + found.changed > 0 {
             if live::open(&self.config.source).is_some() {
                 println!("publish what the topic lacks: tapeline backfill SYMBOLS {flags}, then consume");
             } else {
                 println!("publish what the topic lacks: tapeline run --replay {flags}");
             }
         }
-        if !unstored.is_empty() && options.repair {
+        if found.only_there == 0 {
+            return;
+        }
+        println!(
+            "{} on the topic and not in this source: another source, or more days or symbols, published under its feed",
+            are(found.only_there, "record")
+        );
+        // Symbols of which the source has nothing can be left out; days only by time.
+        let content = source.content();
+        let alien = unpublished.iter().any(|key| !content.contains_key(key));
+        let symbols: BTreeSet<&str> = content.keys().map(|key| key.symbol.as_str()).collect();
+        if alien && !symbols.is_empty() && !self.config.source.url.contains("symbols=") {
+            let symbols: Vec<&str> = symbols.into_iter().collect();
             println!(
-                "what still differs is in the store and not on the topic: retention removed the messages, or another \
-                 program wrote the rows"
+                "compare only the symbols of this source: tapeline verify --symbols '{}' {flags}",
+                symbols.join(",")
             );
-        } else if !unstored.is_empty() {
+        } else {
+            println!("compare only the time of this source: tapeline verify {flags} --from TIME --to TIME");
+        }
+        println!(
+            "compare the topic with the store alone: tapeline verify --topic '{}' --store '{}'",
+            self.topics.describe(),
+            self.store.describe()
+        );
+    }
+
+    /// What to do about differences of topic and store.
+    fn advise_store(&self, flags: &str, repaired: bool) {
+        let unstored = self.differing(&["topic", "store"]);
+        if unstored.is_empty() {
+            return;
+        }
+        let place = |name| self.names.iter().position(|other| *other == name);
+        let (topic, store) = (place("topic"), place("store"));
+        let count = |line: &Line, place: Option<usize>| {
+            place.and_then(|place| line.places.get(place)).map_or(0, |digest| digest.count)
+        };
+        let lines = || self.lines.iter().filter(|line| unstored.contains(&line.key));
+        let more: u64 = lines().map(|line| count(line, store).saturating_sub(count(line, topic))).sum();
+        if repaired || more > 0 {
+            println!(
+                "what the store has and the topic has not: retention removed the messages, or another program wrote \
+                 the rows"
+            );
+        }
+        let only_more = lines().all(|line| count(line, topic) == 0);
+        if !repaired && !only_more {
             println!("write what the store lacks from the topic: tapeline verify --repair {flags}");
         }
     }
 }
 
-/// `1 fault of the archive`.
-pub(super) fn faults(count: usize) -> String {
-    format!("{count} fault{} of the archive", if count == 1 { "" } else { "s" })
+/// `1 record is`, `2 records are`.
+fn are(count: u64, noun: &str) -> String {
+    format!("{} {}", counted(count, noun), choose(count, "is", "are"))
 }
 
 /// What to do about faults of the archive at a URL, empty for the one of the configuration.

@@ -1,6 +1,8 @@
 //! The layers of the settings, and where each value comes from.
 
-use super::{Config, DEFAULT, ENV, mask, move_credentials, validate};
+use super::entries::EntryFault;
+use super::lines::KeyLines;
+use super::{Config, DEFAULT, ENV, entries, mask, move_credentials, validate};
 use ports::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -73,6 +75,8 @@ pub struct Layers {
     /// Of the values that are not defaults, by path.
     origins: BTreeMap<String, Origin>,
     faults: Vec<String>,
+    /// Lines of the keys in the file.
+    lines: KeyLines,
 }
 
 impl Layers {
@@ -82,13 +86,19 @@ impl Layers {
         environment: impl Iterator<Item = (String, String)>,
         flags: &[(&str, Option<String>)],
     ) -> Self {
-        let mut layers = Self { table: Table::new(), origins: BTreeMap::new(), faults: Vec::new() };
+        let mut layers = Self {
+            table: Table::new(),
+            origins: BTreeMap::new(),
+            faults: Vec::new(),
+            lines: KeyLines::default(),
+        };
         layers.table = layers.parse(DEFAULT, "the built-in defaults");
         if let Some(path) = file {
             let name = path.display().to_string();
             match std::fs::read_to_string(path) {
                 Ok(text) => {
                     let above = layers.parse(&text, &name);
+                    layers.lines = KeyLines::read(&text);
                     let mut table = std::mem::take(&mut layers.table);
                     layers.merge(&mut table, above, "", &name);
                     layers.table = table;
@@ -135,7 +145,16 @@ impl Layers {
     pub fn checked(&self) -> Result<Config, Vec<String>> {
         let mut faults = self.faults.clone();
         let out_of_range = validate::check(&self.table);
-        faults.extend(out_of_range.iter().map(|(path, fault)| format!("{}{fault}", self.place(path))));
+        faults.extend(
+            out_of_range
+                .iter()
+                .map(|(path, fault)| format!("{}{fault}{}", self.place(path), self.line(path))),
+        );
+        let entries = entries::check(&self.table);
+        faults.extend(entries.iter().map(|fault| {
+            let list = fault.path.split('[').next().unwrap_or_default();
+            format!("{}{}{}", self.place(list), fault.text, self.lines.suffix(&fault.path))
+        }));
         match deserialize(&self.table) {
             Ok(mut config) if faults.is_empty() => {
                 move_credentials(&mut config).map_err(|error| vec![error.to_string()])?;
@@ -143,7 +162,7 @@ impl Layers {
             }
             Ok(_) => Err(faults),
             Err(error) => {
-                faults.extend(self.undeserializable(&out_of_range));
+                faults.extend(self.undeserializable(&out_of_range, &entries));
                 if faults.is_empty() {
                     faults.push(error);
                 }
@@ -160,16 +179,28 @@ impl Layers {
         }
     }
 
+    /// ` (line 7)` after a fault of a setting that the file sets.
+    fn line(&self, path: &str) -> String {
+        match self.origins.get(path) {
+            Some(Origin::File(_)) => self.lines.suffix(path),
+            _ => String::new(),
+        }
+    }
+
     /// Which values cannot be deserialised: each is tried alone over the defaults. Those out of range are named already.
-    fn undeserializable(&self, named: &[(String, String)]) -> Vec<String> {
+    fn undeserializable(&self, named: &[(String, String)], entries: &[EntryFault]) -> Vec<String> {
         let mut faults = Vec::new();
-        for path in self.origins.keys().filter(|path| named.iter().all(|(other, _)| other != *path)) {
+        let is_named = |path: &String| {
+            named.iter().any(|(other, _)| other == path)
+                || entries.iter().any(|fault| fault.path.split('[').next() == Some(path.as_str()))
+        };
+        for path in self.origins.keys().filter(|path| !is_named(path)) {
             let mut table: Table = DEFAULT.parse().unwrap_or_default();
             if let (Some(value), Some((parent, key))) = (find(&self.table, path), parent_of(&mut table, path))
             {
                 parent.insert(key.to_owned(), value.clone());
                 if let Err(error) = deserialize(&table) {
-                    faults.push(format!("{}`{path}`: {error}", self.place(path)));
+                    faults.push(format!("{}`{path}`: {error}{}", self.place(path), self.line(path)));
                 }
             }
         }
@@ -218,7 +249,9 @@ impl Layers {
                 (Some(slot), value) => {
                     if slot.type_str() != value.type_str() && !(slot.is_str() && is_elsewhere(&value)) {
                         let (expected, found) = (article(slot.type_str()), article(value.type_str()));
-                        self.faults.push(format!("{place}: `{path}`: expected {expected}, found {found}"));
+                        let line = self.lines.suffix(&path);
+                        self.faults
+                            .push(format!("{place}: `{path}`: expected {expected}, found {found}{line}"));
                         continue;
                     }
                     *slot = value;
@@ -228,7 +261,10 @@ impl Layers {
                     below.insert(key, value);
                     self.origins.insert(path, Origin::File(place.to_owned()));
                 }
-                (None, _) => self.faults.push(unknown(place, &path)),
+                (None, _) => {
+                    let line = self.lines.suffix(&path);
+                    self.faults.push(format!("{}{line}", unknown(place, &path)));
+                }
             }
         }
     }

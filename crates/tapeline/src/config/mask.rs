@@ -36,6 +36,12 @@ pub(super) fn is_secret(path: &str) -> bool {
     })
 }
 
+/// Whether a key of an entry of `alert.channels` or a property names a secret.
+pub(super) fn is_secret_word(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    WORDS.iter().any(|word| key.contains(word))
+}
+
 /// A value as it may be shown.
 pub(super) fn shown(path: &str, value: &Value) -> Value {
     if is_secret(path) {

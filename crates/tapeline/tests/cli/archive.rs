@@ -125,7 +125,7 @@ fn a_quiet_partition_is_archived_by_time_and_a_stop_loses_nothing() {
     }
     signal(&child, "-TERM");
     let (code, text) = finish(child.wait_with_output().unwrap());
-    assert!(code == 0 && text.contains("1 records in 1 ranges"), "{text}");
+    assert!(code == 0 && text.contains("1 record in 1 range"), "{text}");
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn life(topics: &dyn Topics, names: &Names, urls: &[String]) {
     // A message whose header was wrong, published as what it is.
     let mislabeled = &numbers(&open, "unknown record kind `option`")[0];
     let (code, text) = dead_letters(urls, &["redrive", mislabeled, "--as", "trade"]);
-    assert!(code == 0 && text.contains("1 messages published again"), "{text}");
+    assert!(code == 0 && text.contains("1 message published again"), "{text}");
     // A message that was corrected by hand.
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), &third).unwrap();
@@ -110,7 +110,7 @@ fn life(topics: &dyn Topics, names: &Names, urls: &[String]) {
     assert_eq!(listed(urls, &["--all"]).len(), 4);
 
     let (code, text) = dead_letters(urls, &["discard", "--all", "--reason", "version `99`"]);
-    assert!(code == 0 && text.contains("1 letters marked as discarded"), "{text}");
+    assert!(code == 0 && text.contains("1 dead letter marked as discarded"), "{text}");
     assert_eq!(listed(urls, &[]).len(), 0);
     let (code, text) = dead_letters(urls, &["redrive", mislabeled]);
     assert!(code == 1 && text.contains("is redriven already"), "{text}");
@@ -161,7 +161,7 @@ fn letters_are_exported_with_their_messages() {
     assert_eq!(run(&with("run", &urls)).0, 0);
     let out = dir.path().join("letters.ndjson");
     let (code, text) = dead_letters(&urls, &["export", "--out", out.to_str().unwrap()]);
-    assert!(code == 0 && text.contains("2 letters written"), "{text}");
+    assert!(code == 0 && text.contains("2 dead letters written"), "{text}");
     let lines: Vec<Value> = std::fs::read_to_string(&out)
         .unwrap()
         .lines()
@@ -211,4 +211,18 @@ fn late_records_and_notices_are_listed() {
     let (code, text) = run(&["late", "--topic", &topic, "--format", "json"]);
     let rows: Vec<Value> = serde_json::from_str(&text).unwrap();
     assert_eq!((code, rows.len(), &rows[0]["record"]["symbol"]), (0, 2, &Value::from("A")));
+}
+
+#[test]
+fn without_dead_letters_there_is_nothing_to_redrive_or_discard() {
+    let dir = tempfile::tempdir().unwrap();
+    let topic = url("sqlite", &dir.path().join("t.db"));
+    let store = url("sqlite", &dir.path().join("s.db"));
+    assert_eq!(run(&["init", "--topic", &topic, "--store", &store]).0, 0);
+    for verb in ["redrive", "discard"] {
+        let (code, text) = run(&["dead-letters", verb, "--all", "--topic", &topic]);
+        let expected =
+            format!("nothing to {verb}: tapeline.dead-letters has 0 dead letters, none of them open");
+        assert!(code == 0 && text.contains(&expected), "{text}");
+    }
 }

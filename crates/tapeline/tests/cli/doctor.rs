@@ -186,3 +186,21 @@ fn urls_and_rules_that_cannot_work_are_errors_of_the_configuration() {
         (0, &Value::from("integer"))
     );
 }
+
+#[test]
+fn a_wrong_alert_rule_is_named_with_its_key_and_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("t.toml");
+    let rule = "[[alert.rules]]\nname = 'spike'\nkind = 'percent_move'\nwindow = '5m'\nthreshold = 'x'\ncolour = 1\n";
+    std::fs::write(&file, format!("[topic]\npartitions = 3\n{rule}[[alert.rules]]\nname = 'b'\n")).unwrap();
+    let (code, text) = run(&["config", "check", "--config", file.to_str().unwrap()]);
+    assert!(code == 1 && text.contains("3 errors"), "{text}");
+    for part in [
+        "t.toml: `alert.rules`, entry 1 (`spike`): `threshold`: expected a number, found string `x` (line 7)",
+        "entry 1 (`spike`): unknown key `colour`; expected one of",
+        "(line 8)",
+        "entry 2 (`b`): missing key `kind` (line 9)",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}

@@ -95,8 +95,18 @@ fn a_file_cut_short_gives_what_is_left_and_says_so() {
     let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
     let (code, text) = run(&with("run", &urls));
-    assert_eq!(code, 0, "{text}");
+    assert_eq!(code, 1, "{text}");
     assert!(text.contains("the file is damaged from here on"), "{text}");
+    let name = "20131008_trade.zip: expected a complete zip file, found damage after row";
+    assert!(text.contains("error: incomplete source tape:") && text.contains(name), "{text}");
+    // So do the later runs, and the proof.
+    for (verb, expected) in [("run", 1), ("produce", 1), ("verify", 3)] {
+        let mut urls = urls.clone();
+        urls.truncate(if verb == "produce" { 4 } else { 6 });
+        let (code, text) = run(&with(verb, &urls));
+        assert!(code == expected && text.contains(name), "{verb}: {code} {text}");
+        assert!(!text.contains("verified: 1"), "{verb}: {text}");
+    }
     let (_, text) = run(&["count", "--format", "csv", &urls[4], &urls[5]]);
     let rows: u64 = text.lines().last().unwrap().rsplit(',').next().unwrap().parse().unwrap();
     assert!((10_000..43_342).contains(&rows), "{rows}");
@@ -234,4 +244,34 @@ fn the_readmes_commands_run(demo: &std::path::Path) {
     assert!(shells > 0, "no shell was found");
     assert!(std::fs::read(demo.join("spy.parquet")).unwrap().starts_with(b"PAR1"));
     assert!(std::fs::read_to_string(demo.join("spy.svg")).unwrap().contains("2013-10-08, America/New_York"));
+}
+
+#[test]
+fn a_recording_without_records_and_a_capture_cut_within_a_line_are_no_success() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut urls = embedded_urls(dir.path(), dir.path());
+    let path = dir.path().join("a.csv");
+    urls[1] = format!("lines:{}?format=csv&series=x&value=v", path.display());
+    std::fs::write(&path, "").unwrap();
+    let (code, text) = run(&with("run", &urls));
+    assert!(code == 1 && text.contains("the source is empty"), "{text}");
+    std::fs::write(&path, "time,v,w\n1700000000,1,1\n17000").unwrap();
+    for (verb, expected) in [("run", 1), ("verify", 3)] {
+        let (code, text) = run(&with(verb, &urls));
+        assert!(
+            code == expected && text.contains("a.csv:3: expected a complete line"),
+            "{verb}: {code} {text}"
+        );
+    }
+    std::fs::write(&path, "time,v,w\n1700000000,1,1\n1700000001,2,2\n").unwrap();
+    assert_eq!(run(&with("run", &urls)).0, 0);
+    let (code, text) = run(&with("verify", &urls));
+    assert!(code == 0 && text.contains("verified: 2 records"), "{text}");
+    // A requested symbol without a file.
+    tape(dir.path(), ROWS);
+    urls[1] = url("tape", &dir.path().join("tape"));
+    let mut missing = with("run", &urls);
+    missing.extend(["--symbols", "XYZ,NO"]);
+    let (code, text) = run(&missing);
+    assert!(code == 1 && text.contains("no tick file of NO in"), "{text}");
 }

@@ -79,7 +79,7 @@ fn a_running_verb_serves_metrics_and_is_ready_while_its_ports_are() {
     assert_eq!(get(&address, "/metrics", "evil.example").0, 421);
     let (code, text) = run(&["status", "--url", &format!("http://{address}")]);
     assert!(
-        code == 0 && text.contains("yes") && text.contains("1 records") && text.contains("never"),
+        code == 0 && text.contains("yes") && text.contains("1 record") && text.contains("never"),
         "{text}"
     );
     let (_, json) = run(&["status", "--url", &address, "--format", "json"]);

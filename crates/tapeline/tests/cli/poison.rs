@@ -141,7 +141,7 @@ fn ten_thousand_poison_messages_harm_none_of_a_million_and_are_stored_once_corre
     // The messages: corrected in the file that `export` wrote.
     let (file, fixed) = (dir.path().join("letters.ndjson"), dir.path().join("fixed.ndjson"));
     let (code, text) = dead_letters(&urls, &["export", "--out", &file.display().to_string()]);
-    assert!(code == 0 && text.contains("7,000 letters written"), "{text}");
+    assert!(code == 0 && text.contains("7,000 dead letters written"), "{text}");
     let mut out = std::io::BufWriter::new(std::fs::File::create(&fixed).unwrap());
     for (n, line) in BufReader::new(std::fs::File::open(&file).unwrap()).lines().enumerate() {
         let mut letter: Value = serde_json::from_str(&line.unwrap()).unwrap();

@@ -80,7 +80,7 @@ fn differences_are_shown_and_the_suggested_command_fixes_them() {
         .collect();
     let (code, text) = run(&with("verify", &arguments));
     assert_eq!(code, 0, "{text}");
-    assert!(text.contains("1 records were missing in the store, 1 differed"), "{text}");
+    assert!(text.contains("1 record was missing in the store, 1 differed"), "{text}");
     assert!(text.contains("verified: 3 records"), "{text}");
     // What the topic lacks is published again.
     let topic = rusqlite::Connection::open(dir.path().join("t.db")).unwrap();
@@ -117,4 +117,35 @@ fn reading_verbs_create_no_files() {
     }
     let (_, text) = run(&["gaps", "--topic", &url("sqlite", &dir.path().join("none.db"))]);
     assert!(text.contains("create it: tapeline init --topic sqlite:"), "{text}");
+}
+
+#[test]
+fn records_that_another_source_published_are_not_published_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let other = dir.path().join("other");
+    tape(&other, ROWS);
+    std::fs::rename(other.join("tape/tick/xyz"), other.join("tape/tick/abc")).unwrap();
+    tape(dir.path(), ROWS);
+    let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
+    let mut others = urls.clone();
+    others[1] = url("tape", &other.join("tape"));
+    assert_eq!(run(&with("run", &urls)).0, 0);
+    assert_eq!(run(&with("run", &others)).0, 0);
+    let (code, text) = run(&with("verify", &urls));
+    assert_eq!(code, 3, "{text}");
+    assert!(text.contains("3 records are on the topic and not in this source"), "{text}");
+    assert!(text.contains("tapeline verify --symbols 'XYZ' --source"), "{text}");
+    assert!(!text.contains("--replay") && !text.contains("--repair"), "{text}");
+    let mut only = with("verify", &urls);
+    only.extend(["--symbols", "XYZ"]);
+    let (code, text) = run(&only);
+    assert!(code == 0 && text.contains("verified: 3 records"), "{text}");
+    // Rows that another program wrote into the store are not on the topic: nothing can be repaired from it.
+    let store = rusqlite::Connection::open(dir.path().join("s.db")).unwrap();
+    let topic = rusqlite::Connection::open(dir.path().join("t.db")).unwrap();
+    topic.execute("DELETE FROM messages WHERE CAST(payload AS TEXT) LIKE '%\"ABC\"%'", []).unwrap();
+    drop((store, topic));
+    let (code, text) = run(&with("verify", &urls[2..]));
+    assert!(code == 3 && text.contains("what the store has and the topic has not"), "{text}");
+    assert!(!text.contains("--repair"), "{text}");
 }

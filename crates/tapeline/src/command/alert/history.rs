@@ -2,7 +2,7 @@
 
 use crate::cli::{AlertHistoryOptions, Format};
 use crate::context::Context;
-use crate::output::{Out, table, thousands};
+use crate::output::{Out, counted, note, table, thousands};
 use market::UnixNanos;
 use notify::outbox::OutboxStore;
 use ports::alert_log::{Acknowledgement, AlertQuery, LoggedAlert};
@@ -58,8 +58,8 @@ pub(crate) fn run(context: &Context, options: &AlertHistoryOptions) -> Result<Ex
             out.put(&table(&rows, 10))?;
             let counts = outbox.counts().map_err(Error::user)?;
             out.put(&format!(
-                "{} alerts; messages: {} sent ({} of them resent after a crash), {} pending, {} abandoned\n",
-                thousands(alerts.len() as u64),
+                "{}; messages: {} sent ({} of them resent after a crash), {} pending, {} abandoned\n",
+                counted(alerts.len() as u64, "alert"),
                 thousands(counts.sent),
                 thousands(counts.repeated),
                 thousands(counts.pending),
@@ -71,6 +71,14 @@ pub(crate) fn run(context: &Context, options: &AlertHistoryOptions) -> Result<Ex
         }
     }
     out.end()?;
+    if alerts.is_empty() {
+        let next = if context.config.alert.rules.is_empty() {
+            "there are no rules: add [[alert.rules]] to the configuration (docs/alerts.md)"
+        } else {
+            "evaluate the rules: tapeline alert run"
+        };
+        note(&format!("no such alerts in {}; {next}", context.config.alert.file));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

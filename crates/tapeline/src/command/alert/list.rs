@@ -2,7 +2,7 @@
 
 use crate::cli::{AlertListOptions, Format};
 use crate::context::Context;
-use crate::output::{Out, table};
+use crate::output::{Out, counted, note, table};
 use ports::{Error, Result};
 use std::process::ExitCode;
 
@@ -43,12 +43,15 @@ pub(crate) fn run(context: &Context, options: &AlertListOptions) -> Result<ExitC
             out.put(&table(&rows, 5))?;
             let channels: Vec<&str> = alert.channels.iter().map(|channel| channel.name.as_str()).collect();
             let channels = if channels.is_empty() { "none".to_owned() } else { channels.join(", ") };
-            out.put(&format!("{} rules; channels: {channels}\n", alert.rules.len()))?;
+            out.put(&format!("{}; channels: {channels}\n", counted(alert.rules.len() as u64, "rule")))?;
         }
         Format::Csv | Format::Parquet => {
             return Err(Error::user("rules can be printed only as table or json").hint("--format json"));
         }
     }
     out.end()?;
+    if alert.rules.is_empty() {
+        note("no rules; add [[alert.rules]] to the configuration (docs/alerts.md)");
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -2,7 +2,7 @@
 
 use crate::cli::{AlertReplayOptions, Format};
 use crate::context::Context;
-use crate::output::{Out, table, thousands};
+use crate::output::{Out, counted, table};
 use market::alert::Alert;
 use market::{Kind, Record, UnixNanos};
 use ports::store::{Scan, Store};
@@ -80,8 +80,9 @@ pub(crate) fn run(context: &Context, options: &AlertReplayOptions) -> Result<Exi
             let mut rows = vec![super::HEADER.map(str::to_owned).to_vec()];
             rows.extend(alerts.iter().map(|alert| super::cells(alert, zone.name())));
             out.put(&table(&rows, 7))?;
-            let (count, records) = (thousands(alerts.len() as u64), thousands(records));
-            out.put(&format!("{count} alerts of rule {} from {records} records\n", options.rule))?;
+            let count = counted(alerts.len() as u64, "alert");
+            let records = counted(records, "record");
+            out.put(&format!("{count} of rule {} from {records}\n", options.rule))?;
         }
         Format::Csv | Format::Parquet => {
             return Err(Error::user("alerts can be printed only as table or json").hint("--format json"));

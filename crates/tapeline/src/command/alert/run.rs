@@ -4,7 +4,7 @@ use crate::cli::AlertRunOptions;
 use crate::command::flow;
 use crate::command::monitor::{self, Watched};
 use crate::context::Context;
-use crate::output::thousands;
+use crate::output::{choose, counted, thousands};
 use market::alert::{Alert, Engine, Fold};
 use notify::alert_log::SqliteAlertLog;
 use notify::outbox::{OutboxCounts, OutboxStore, RetryPolicy, SqliteOutbox, deliver};
@@ -104,17 +104,18 @@ impl Outcome {
     pub(crate) fn print(&self) {
         let Self { report, counts } = self;
         println!(
-            "alerts: {} fired from {} records; messages: {} sent, {} pending, {} abandoned",
+            "alerts: {} fired from {}; messages: {} sent, {} pending, {} abandoned",
             thousands(report.alerts),
-            thousands(report.records),
+            counted(report.records, "record"),
             thousands(counts.sent),
             thousands(counts.pending),
             thousands(counts.dead)
         );
         if report.unreadable > 0 {
             println!(
-                "  {} messages are not records; `consume` keeps them as dead letters",
-                thousands(report.unreadable)
+                "  {} {}; `consume` keeps them as dead letters",
+                counted(report.unreadable, "message"),
+                choose(report.unreadable, "is no record", "are not records")
             );
         }
     }

@@ -5,7 +5,7 @@ pub(crate) mod options;
 use crate::cli::Common;
 use crate::command::dead_letters::options::Shape;
 use crate::context;
-use crate::output::{Out, table, thousands};
+use crate::output::{Out, counted, table};
 use options::{CheckOptions, ConfigVerb, ShowOptions};
 use ports::{CancelToken, Error, Result};
 use std::process::ExitCode;
@@ -43,8 +43,8 @@ fn check(common: &Common, options: &CheckOptions) -> Result<ExitCode> {
                 out.put(&format!("error: {fault}\n"))?;
             }
             out.put(&format!(
-                "{} errors; the reference is config/default.toml\n",
-                thousands(faults.len() as u64)
+                "{}; the reference is config/default.toml\n",
+                counted(faults.len() as u64, "error")
             ))?;
         }
     }

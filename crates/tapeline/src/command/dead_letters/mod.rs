@@ -5,7 +5,7 @@ pub(crate) mod options;
 mod print;
 
 use crate::context::Context;
-use crate::output::{Out, table, thousands};
+use crate::output::{Out, choose, counted, table, thousands};
 use options::{
     DeadLetters, DiscardOptions, ExportOptions, Filter, ListOptions, RedriveOptions, Selection, Shape,
     ShowOptions,
@@ -60,6 +60,21 @@ impl Letters {
         })
     }
 
+    /// Says that no open dead letter was selected; that is no failure.
+    fn nothing(&self, verb: &str) -> ExitCode {
+        let (topic, all) = (self.names.dead_letters(), self.entries.len() as u64);
+        let open = self.entries.iter().filter(|entry| entry.state == State::Open).count() as u64;
+        if open == 0 {
+            println!("nothing to {verb}: {topic} has {}, none of them open", counted(all, "dead letter"));
+        } else {
+            println!(
+                "nothing to {verb}: none of {} on {topic} fits the filter; list them: tapeline dead-letters list",
+                counted(open, "open dead letter")
+            );
+        }
+        ExitCode::SUCCESS
+    }
+
     /// The dead letters that were selected. One that is named must be open; it is an error where it is not.
     fn select(&self, selection: &Selection) -> Result<Vec<&Entry>> {
         if selection.all {
@@ -94,7 +109,7 @@ fn list(dead_letters: &Letters, options: &ListOptions) -> Result<ExitCode> {
             out.put(&table(&rows, print::HEADER.len()))?;
             let open = dead_letters.entries.iter().filter(|entry| entry.state == State::Open).count();
             let all = dead_letters.entries.len();
-            out.put(&format!("{} dead letters, {} open", thousands(all as u64), thousands(open as u64)))?;
+            out.put(&format!("{}, {} open", counted(all as u64, "dead letter"), thousands(open as u64)))?;
             if found.len() < total {
                 let left = thousands((total - found.len()) as u64);
                 out.put(&format!("; {left} older ones are not shown (--limit)"))?;
@@ -143,11 +158,14 @@ fn redrive(context: &Context, dead_letters: &Letters, options: &RedriveOptions) 
     if let (Some(payload), Some(entry)) = (payload.transpose()?, selected.first()) {
         payloads.insert(entry.number, payload);
     }
+    if selected.is_empty() {
+        return Ok(dead_letters.nothing("redrive"));
+    }
     let settings = Settings { payloads, kind: options.kind.clone() };
     if options.dry_run {
         let report = dead_letters::plan(&dead_letters.names, &selected);
         refused(&report.refused);
-        println!("would publish {} messages", thousands(report.redriven.len() as u64));
+        println!("would publish {}", counted(report.redriven.len() as u64, "message"));
         return Ok(ExitCode::SUCCESS);
     }
     let report = dead_letters::redrive(
@@ -158,12 +176,14 @@ fn redrive(context: &Context, dead_letters: &Letters, options: &RedriveOptions) 
         &context.stop,
     )?;
     refused(&report.refused);
+    let count = report.redriven.len() as u64;
     println!(
-        "{} messages published again, their letters are marked as redriven",
-        thousands(report.redriven.len() as u64)
+        "{} published again, {} marked as redriven",
+        counted(count, "message"),
+        choose(count, "its dead letter is", "their dead letters are")
     );
     if !report.redriven.is_empty() {
-        println!("store them: tapeline consume --until-end; what fails again becomes a new letter");
+        println!("store them: tapeline consume --until-end; what fails again becomes a new dead letter");
     }
     let failed = !options.selection.all && !report.refused.is_empty();
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -174,14 +194,18 @@ fn refused(refused: &[(Number, String)]) {
         eprintln!("dead letter {number} stays open: {reason}");
     }
     if refused.len() > NAMED {
-        eprintln!("{} more letters stay open", thousands((refused.len() - NAMED) as u64));
+        let more = (refused.len() - NAMED) as u64;
+        eprintln!("{} more {} open", thousands(more), choose(more, "dead letter stays", "dead letters stay"));
     }
 }
 
 fn discard(dead_letters: &Letters, options: &DiscardOptions) -> Result<ExitCode> {
     let selected = dead_letters.select(&options.selection)?;
+    if selected.is_empty() {
+        return Ok(dead_letters.nothing("discard"));
+    }
     dead_letters::discard(&*dead_letters.topics, &dead_letters.names, &selected)?;
-    println!("{} letters marked as discarded", thousands(selected.len() as u64));
+    println!("{} marked as discarded", counted(selected.len() as u64, "dead letter"));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -204,7 +228,7 @@ fn export(dead_letters: &Letters, options: &ExportOptions) -> Result<ExitCode> {
             let mut file = BufWriter::new(File::create(path).map_err(&fail)?);
             write(&mut |line| file.write_all(line.as_bytes()).map_err(&fail))?;
             file.flush().map_err(&fail)?;
-            println!("{} letters written to {}", thousands(found.len() as u64), path.display());
+            println!("{} written to {}", counted(found.len() as u64, "dead letter"), path.display());
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -237,6 +237,10 @@ impl Source for Played {
         self.inner.acknowledge()
     }
 
+    fn incomplete(&self) -> &[String] {
+        self.inner.incomplete()
+    }
+
     fn size(&self) -> Option<u64> {
         Some(self.readings as u64)
     }

@@ -5,7 +5,7 @@ use super::options::RunOptions;
 use crate::command::flow;
 use crate::command::monitor::{self, Watched};
 use crate::context::Context;
-use crate::output::thousands;
+use crate::output::{choose, counted, thousands};
 use forecast::Bundle;
 use market::alert::TimeSpan;
 use market::interval::Interval;
@@ -101,19 +101,23 @@ impl Forecasting {
 /// Prints what a run did.
 pub(crate) fn print(report: &ForecastReport) {
     println!(
-        "forecasts: {} made, {} scored, from {} bars",
+        "forecasts: {} made, {} scored, from {}",
         thousands(report.made),
         thousands(report.scored),
-        thousands(report.bars)
+        counted(report.bars, "bar")
     );
     if report.refused > 0 {
-        println!("  {} bars were not forecast; the log names the causes", thousands(report.refused));
+        println!(
+            "  {} {} not forecast; the log names the causes",
+            counted(report.refused, "bar"),
+            choose(report.refused, "was", "were")
+        );
     }
     if report.trained > 0 {
         println!(
-            "  trained again {} times; {} results were better and are in use",
-            thousands(report.trained),
-            thousands(report.replaced)
+            "  trained again {}; {} better and in use",
+            counted(report.trained, "time"),
+            counted(report.replaced, "result")
         );
     }
     if report.unreadable > 0 {

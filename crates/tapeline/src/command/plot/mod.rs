@@ -6,7 +6,7 @@ use super::bars;
 use super::zone::{self, About};
 use crate::cli::{Drawing, PlotOptions, Session};
 use crate::context::Context;
-use crate::output::thousands;
+use crate::output::counted;
 use crate::plot::candles::{Candles, Series, is_regular};
 use crate::plot::save;
 use crate::plot::spread::{Correlation, Returns};
@@ -109,9 +109,9 @@ pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
         Drawing::Forecast | Drawing::Readings => {}
         Drawing::Correlation => save(&correlations(&series, options)?, &options.out, options.size)?,
     }
-    println!("{} bars drawn in {}", thousands(bars as u64), options.out.display());
+    println!("{} drawn in {}", counted(bars as u64, "bar"), options.out.display());
     if hidden > 0 {
-        println!("  regular hours only; --session extended adds {} bars", thousands(hidden as u64));
+        println!("  regular hours only; --session extended adds {}", counted(hidden as u64, "bar"));
     }
     Ok(ExitCode::SUCCESS)
 }

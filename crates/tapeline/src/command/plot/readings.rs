@@ -3,7 +3,7 @@
 use super::bars;
 use crate::cli::PlotOptions;
 use crate::context::Context;
-use crate::output::thousands;
+use crate::output::counted;
 use crate::plot::lines::{ReadingLines, ReadingSeries};
 use crate::plot::save;
 use crate::time_input::Zone;
@@ -56,7 +56,7 @@ pub(super) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
         picture.series.push(ReadingSeries { title, zone: zone.clone(), unit, bars });
     }
     save(&picture, &options.out, options.size)?;
-    println!("{} bars drawn in {}", thousands(drawn as u64), options.out.display());
+    println!("{} drawn in {}", counted(drawn as u64, "bar"), options.out.display());
     Ok(ExitCode::SUCCESS)
 }
 
