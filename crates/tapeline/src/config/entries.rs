@@ -44,7 +44,10 @@ fn of_list<T: DeserializeOwned>(list: &str, entries: &[Value]) -> Vec<EntryFault
 /// The faults of an entry with their keys. Deserialising reports the first fault and not its key: that is the key without
 /// which the report is another one.
 fn of_entry<T: DeserializeOwned>(table: &Table) -> Vec<(Option<String>, String)> {
-    let report = |table: &Table| Value::Table(table.clone()).try_into::<T>().err().map(text_of);
+    let report = |table: &Table| {
+        let error = Value::Table(table.clone()).try_into::<T>().err()?;
+        Some(error.message().trim().to_owned())
+    };
     let (mut rest, mut faults) = (table.clone(), Vec::new());
     while let Some(found) = report(&rest) {
         let without = |key: &String| {
@@ -63,10 +66,6 @@ fn of_entry<T: DeserializeOwned>(table: &Table) -> Vec<(Option<String>, String)>
         faults.push((Some(key.clone()), describe(&key, &value, &found)));
     }
     faults
-}
-
-fn text_of(error: toml::de::Error) -> String {
-    error.message().trim().to_owned()
 }
 
 fn missing(key: &str) -> String {
