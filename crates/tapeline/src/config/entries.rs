@@ -50,16 +50,28 @@ fn of_entry<T: DeserializeOwned>(table: &Table) -> Vec<(Option<String>, String)>
     };
     let (mut rest, mut faults) = (table.clone(), Vec::new());
     while let Some(found) = report(&rest) {
-        let without = |key: &String| {
-            let mut table = rest.clone();
-            table.remove(key);
-            report(&table) != Some(found.clone())
-        };
-        let Some(key) = rest.keys().find(|key| without(key)).cloned() else {
+        if let Some(key) = found.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
             // A key that was removed as wrong is not missing.
-            if !table.keys().any(|key| found == missing(key)) {
-                faults.push((None, found.replace("missing field", "missing key")));
+            if !table.contains_key(key) {
+                faults.push((None, format!("missing key `{key}`")));
             }
+            break;
+        }
+        // Without any required key the report is another one too: that this key is missing.
+        let changes: Vec<(&String, bool)> = rest
+            .keys()
+            .filter_map(|key| {
+                let mut table = rest.clone();
+                table.remove(key);
+                let now = report(&table);
+                (now.as_ref() != Some(&found)).then(|| (key, now == Some(missing(key))))
+            })
+            .collect();
+        let named = |key: &String| found.contains(rest[key].to_string().trim_matches('"'));
+        let key = changes.iter().find(|(_, is_missing)| !is_missing);
+        let key = key.or_else(|| changes.iter().find(|(key, _)| named(key))).or(changes.first());
+        let Some(key) = key.map(|(key, _)| (*key).clone()) else {
+            faults.push((None, found));
             break;
         };
         let value = rest.remove(&key).unwrap_or(Value::Boolean(false));

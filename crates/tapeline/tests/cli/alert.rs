@@ -254,7 +254,7 @@ fn rules_and_channels_are_checked_listed_and_tested() {
     for (rule, part) in [
         ("name = 'r'\nkind = 'percent_move'", "alert rule `r`: percent_move needs `window`"),
         ("name = 'r'\nkind = 'halt'\nchannels = ['pager']", "sends to unknown channel `pager`"),
-        ("name = 'r'\nkind = 'crash'", "unknown variant `crash`"),
+        ("name = 'r'\nkind = 'crash'", "entry 1 (`r`): `kind`: expected one of `percent_move`"),
     ] {
         std::fs::write(&faulty, format!("[[alert.rules]]\n{rule}\n")).unwrap();
         let (code, text) = run(&["alert", "list", "--config", &faulty.display().to_string()]);
