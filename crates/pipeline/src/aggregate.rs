@@ -9,6 +9,7 @@
 
 mod bar_writer;
 mod gaps;
+mod moved;
 mod worker;
 
 use bar_writer::{BarWriter, Job};
@@ -117,6 +118,7 @@ fn make(
         job_id: 0,
         revoked,
         lossy: FxHashMap::default(),
+        sessions: moved::Sessions::default(),
         found: Vec::new(),
     };
     worker.read_kept()?;

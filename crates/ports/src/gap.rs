@@ -16,6 +16,9 @@ use market::UnixNanos;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// Start of the id of entries for sessions of a symbol whose records are in two partitions. No fetch closes them.
+pub const MOVED: &str = "moved|";
+
 /// State of a gap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

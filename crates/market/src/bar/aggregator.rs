@@ -320,6 +320,14 @@ impl Aggregator {
         checkpoint
     }
 
+    /// Start and end of the session that the record added last began in its series, if it began one.
+    #[inline]
+    pub fn entered(&mut self) -> Option<(UnixNanos, UnixNanos)> {
+        let tables = [&mut self.trades.entered, &mut self.quotes.entered, &mut self.readings.entered];
+        let (start, end) = tables.into_iter().find_map(Option::take)?;
+        Some((UnixNanos(start), UnixNanos(end)))
+    }
+
     /// Event time of the stream.
     #[must_use]
     pub fn now(&self) -> i64 {

@@ -78,6 +78,8 @@ pub(super) struct SeriesTable<S: Series> {
     order: Vec<u32>,
     pub(super) duplicates: u64,
     pub(super) amended: u64,
+    /// Session that the last record began in its series: start and end.
+    pub(super) entered: Option<(i64, i64)>,
 }
 
 /// A symbol of up to 15 bytes as a number: compared without reading text elsewhere in memory.
@@ -119,6 +121,7 @@ impl<S: Series> SeriesTable<S> {
             order: Vec::new(),
             duplicates: 0,
             amended: 0,
+            entered: None,
         }
     }
 
@@ -233,6 +236,7 @@ impl<S: Series> SeriesTable<S> {
             && !open.iter().any(|(other, ..)| *other == day.start)
         {
             open.push_back((day.start, day.end, place.position));
+            self.entered = Some((day.start, day.end));
         }
         hours
     }

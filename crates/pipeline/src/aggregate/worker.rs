@@ -3,6 +3,7 @@
 
 use super::bar_writer::{Job, Late};
 use super::gaps::Gaps;
+use super::moved::Sessions;
 use super::{AggregateSettings, WAIT};
 use crate::consume::kind;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
@@ -67,6 +68,8 @@ pub(super) struct AggregationWorker<'a> {
     pub(super) revoked: Arc<Revoked>,
     /// Partitions that lost messages, with the feeds and symbols seen since.
     pub(super) lossy: FxHashMap<Partition, BTreeSet<(String, String)>>,
+    /// Sessions begun in the partitions.
+    pub(super) sessions: Sessions,
     /// Entries for the gap ledger.
     pub(super) found: Vec<Gap>,
 }
@@ -128,6 +131,7 @@ impl AggregationWorker<'_> {
                 self.conditions.merge(&part.aggregator.condition_counts());
             }
         }
+        self.sessions.forget(&lost);
         self.jobs_in_flight.iter_mut().for_each(|(_, offsets)| offsets.retain(|(p, _)| !lost.contains(p)));
         // Another member may have owned them in between.
         self.read_kept()
@@ -172,7 +176,16 @@ impl AggregationWorker<'_> {
                 self.found.push(gap);
             }
         }
-        let reason = match part.aggregator.add(&record, place) {
+        let verdict = part.aggregator.add(&record, place);
+        if let Some(session) = part.aggregator.entered() {
+            let group = &self.settings.group;
+            if let Some(gap) = self.sessions.begin(&record, session, partition, &self.names, group) {
+                tracing::warn!("{}: {}; they are marked as incomplete", gap.symbols.join(", "), gap.cause);
+                self.gaps.add(&gap)?;
+                self.found.push(gap);
+            }
+        }
+        let reason = match verdict {
             Verdict::Duplicate | Verdict::Taken => return Ok(()),
             Verdict::TooLate => {
                 self.gaps.too_late(&record);
@@ -235,6 +248,8 @@ impl AggregationWorker<'_> {
         if commit {
             // Everything that the checkpoint excludes must have been emitted.
             self.emit(Duration::ZERO)?;
+            let oldest = self.parts.values().map(|part| part.aggregator.now()).min();
+            self.sessions.forget_before(oldest.unwrap_or(i64::MIN).saturating_sub(2 * DAY));
         }
         self.job_id += 1;
         let mut work = Job {

@@ -23,6 +23,7 @@ pub(crate) fn run(context: &Context, options: &BackfillOptions) -> Result<ExitCo
     if options.open {
         gaps = context.retry_short(|| gap::ledger(&*topics, &names))?;
         gaps.retain(|gap| gap.state == GapState::Open && gap.to.is_some() && gap.offsets.is_none());
+        gaps.retain(|gap| !gap.id.starts_with(gap::MOVED));
     }
     let mut symbols = options.symbols.clone();
     symbols.extend(gaps.iter().flat_map(|gap| gap.symbols.clone()));
