@@ -2,6 +2,7 @@
 
 use crate::topic::{fetch, send};
 use crate::{kafka, kafka_with, server, unique};
+use ports::batch::Partition;
 use ports::topic::{Consumer, LossCause, Names, Topics};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
@@ -159,8 +160,8 @@ fn a_topic_recreated_under_a_reader_starts_over() {
     let (topics, names) = (kafka(&prefix), Names::new(&prefix));
     topics.init(&names.specs(1)).unwrap();
     send(&topics, &names, 0, 100);
-    let records = names.all_records();
-    let mut consumer = topics.consumer(&unique("reader"), &records).unwrap();
+    let (records, group) = (names.all_records(), unique("reader"));
+    let mut consumer = topics.consumer(&group, &records).unwrap();
     assert_eq!(rest(&mut *consumer).len(), 50);
     recreate(&records[0]);
     send(&topics, &names, 1_000, 1_200);
@@ -172,6 +173,12 @@ fn a_topic_recreated_under_a_reader_starts_over() {
     assert!(got.into_iter().eq((1_000..1_200).step_by(2)));
     let lost = consumer.lost();
     assert!(lost.iter().any(|range| range.cause == LossCause::Recreated), "{lost:?}");
+    // It is reported once, although nothing of the new topic was committed.
+    consumer.commit(&[(Partition { topic: 1, number: 0 }, 1)], true).unwrap();
+    drop(consumer);
+    let mut consumer = topics.consumer(&group, &records).unwrap();
+    assert_eq!(rest(&mut *consumer).len(), 100);
+    assert!(consumer.lost().is_empty());
 }
 
 fn recreate(topic: &str) {

@@ -252,6 +252,7 @@ impl Positions {
             self.lost.push(LostRange { partition, from, to, resume: low, cause });
         }
         for (topic, id) in ids {
+            self.ids_changed |= self.ids.get(&topic) != Some(&id);
             self.ids.insert(topic, id);
         }
         Ok(())
