@@ -165,10 +165,10 @@ async fn statements<'s>(session: &Session, store: &'s CassandraStore) -> Result<
 
 /// Writes bars in single-partition batches; retries until the cluster accepts them or `cancel` is set.
 pub(super) fn write(store: &CassandraStore, bars: &[Bar], stop: &CancelToken) -> Result<()> {
-    let ((runtime, session), statements) = retry(stop, Port::Store, "write bars", || {
+    let (runtime, session, statements) = retry(stop, Port::Store, "write bars", || {
         let (runtime, session) = store.session()?;
         let statements = runtime.block_on(statements(&session, store))?;
-        Ok(((runtime, session), statements))
+        Ok((runtime, session, statements))
     })?;
     runtime.block_on(async {
         let mut groups: BTreeMap<(Kind, &str, Interval, UnixNanos), Vec<&Bar>> = BTreeMap::new();

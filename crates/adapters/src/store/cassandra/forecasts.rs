@@ -100,10 +100,10 @@ async fn statements(session: &Session, store: &CassandraStore) -> Result<Vec<Pre
 
 /// Writes forecasts in single-partition batches; retries until the cluster accepts them or `stop` is cancelled.
 pub(super) fn write(store: &CassandraStore, forecasts: &[ForecastRecord], stop: &CancelToken) -> Result<()> {
-    let ((runtime, session), statements) = retry(stop, Port::Store, "write forecasts", || {
+    let (runtime, session, statements) = retry(stop, Port::Store, "write forecasts", || {
         let (runtime, session) = store.session()?;
         let statements = runtime.block_on(statements(&session, store))?;
-        Ok(((runtime, session), statements))
+        Ok((runtime, session, statements))
     })?;
     runtime.block_on(async {
         let mut groups: BTreeMap<(&str, Interval, UnixNanos), Vec<&ForecastRecord>> = BTreeMap::new();

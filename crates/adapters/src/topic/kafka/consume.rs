@@ -79,7 +79,7 @@ pub(super) struct KafkaConsumer {
     grouped: bool,
     /// After how long without a heartbeat the group removes a member.
     session_timeout: Duration,
-    /// Since when everything in the partitions that this member owns has been read.
+    /// Since when this member has been at the end of the partitions that it owns.
     at_end_since: Option<Instant>,
     /// When a reader without a group last looked for added partitions.
     looked: Instant,
@@ -330,33 +330,20 @@ impl Consumer for KafkaConsumer {
         Ok(Some(ahead))
     }
 
-    fn is_at_end(&mut self, next: &dyn Fn(Partition) -> Option<i64>) -> Result<bool> {
-        let left = match self.ahead(next) {
-            Ok(None) => self.lag().map(|lag| (lag, true)),
-            Ok(Some(ahead)) => self.is_settled().map(|is_settled| (ahead, is_settled)),
-            Err(error) => Err(error),
-        };
-        let (left, is_settled) = match left {
-            Err(error) if error.retryable() => (1, false),
-            left => left?,
-        };
-        self.at_end_since = (left == 0).then(|| self.at_end_since.unwrap_or_else(Instant::now));
-        Ok(left == 0 && is_settled)
+    /// A killed member may still hold partitions. It can even be assigned some, if it was killed while it joined. The group
+    /// removes it after its session timeout and assigns them to another member, which hears of that with its next heartbeat.
+    fn is_settled(&mut self) -> Result<bool> {
+        let assigned = self.consumer.assignment().map_err(self.topics.refused("request the assignment"))?;
+        let all: i32 = self.partitions.iter().sum();
+        if !self.grouped || assigned.count() as i32 >= all {
+            return Ok(true);
+        }
+        let since = *self.at_end_since.get_or_insert_with(Instant::now);
+        Ok(since.elapsed().min(self.consumer.context().unchanged()) > self.session_timeout * 3 / 2)
     }
 }
 
 impl KafkaConsumer {
-    /// Whether no partition is left that a killed member may still hold. Such a member can even be assigned partitions, if
-    /// it was killed while it joined. The group removes it after its session timeout and assigns them to another member,
-    /// which hears of that with its next heartbeat.
-    fn is_settled(&self) -> Result<bool> {
-        let assigned = self.consumer.assignment().map_err(self.topics.refused("request the assignment"))?;
-        let all: i32 = self.partitions.iter().sum();
-        let unchanged = self.consumer.context().unchanged();
-        let waited = self.at_end_since.map_or(Duration::ZERO, |since| since.elapsed().min(unchanged));
-        Ok(!self.grouped || assigned.count() as i32 >= all || waited > self.session_timeout * 3 / 2)
-    }
-
     /// Detects added partitions. Returns true while some have not been assigned by the group yet.
     fn look_for_partitions(&mut self) -> Result<bool> {
         // A full metadata request by the member's own client also makes it rejoin when partitions were added.
