@@ -10,6 +10,7 @@
 mod bar_writer;
 mod gaps;
 mod moved;
+mod rebuild;
 mod worker;
 
 use bar_writer::{BarWriter, Job};
@@ -27,6 +28,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use worker::{AggregationWorker, Revoked};
+
+pub use rebuild::{RebuildReport, rebuild_moved};
 
 /// Settings of a run.
 #[derive(Debug, Clone)]

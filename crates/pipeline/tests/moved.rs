@@ -1,16 +1,17 @@
 //! Partitions added in the middle of a session send symbols to other partitions: the bars of those symbols, and no others,
-//! are marked, and the gap ledger says why.
+//! are marked, the gap ledger says why, and they are rebuilt from the store.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use adapters::store::sqlite::SqliteStore;
 use adapters::topic::sqlite::SqliteTopics;
-use market::bar::{AggregatorSettings, Feed};
+use market::bar::{AggregatorSettings, Bar, Feed};
 use market::calendar::Calendar;
 use market::codec::json;
 use market::interval::{MINUTE, SECOND};
 use market::policy::Policy;
 use market::{Kind, UnixNanos};
-use pipeline::aggregate::{self, AggregateSettings};
+use pipeline::aggregate::{self, AggregateSettings, RebuildReport};
+use pipeline::consume::{self, ConsumeSettings};
 use ports::CancelToken;
 use ports::gap::{GapState, MOVED};
 use ports::store::{BarScan, Store};
@@ -18,6 +19,7 @@ use ports::telemetry::Telemetry;
 use ports::topic::{Message, Names, Topics};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
@@ -89,8 +91,8 @@ impl Place {
         partitions.into_iter().filter(|(_, found)| found.len() > 1).map(|(symbol, _)| symbol).collect()
     }
 
-    fn aggregate(&self, telemetry: &Telemetry, stop: &CancelToken, until_end: bool) {
-        let settings = AggregateSettings {
+    fn settings(&self) -> AggregateSettings {
+        AggregateSettings {
             names: self.names.clone(),
             group: "bars".to_owned(),
             bars: AggregatorSettings {
@@ -107,9 +109,48 @@ impl Place {
             cycle: 10,
             emit_every: Duration::from_millis(5),
             commit_every: Duration::from_millis(20),
-        };
+        }
+    }
+
+    fn aggregate(&self, telemetry: &Telemetry, stop: &CancelToken, until_end: bool) {
         let end = AtomicBool::new(until_end);
-        aggregate::run(&self.topics, &self.store, &settings, telemetry, stop, &end).unwrap();
+        aggregate::run(&self.topics, &self.store, &self.settings(), telemetry, stop, &end).unwrap();
+    }
+
+    fn consume(&self) {
+        let settings = ConsumeSettings {
+            names: self.names.clone(),
+            group: "g".to_owned(),
+            cycle: 100,
+            in_flight: 1_000,
+            in_flight_bytes: 1 << 20,
+            commit_every: Duration::from_millis(20),
+            drain: Duration::from_secs(10),
+        };
+        let (telemetry, stop, end) = (Arc::default(), CancelToken::default(), AtomicBool::new(true));
+        consume::run(&self.topics, &self.store, &settings, &telemetry, &stop, &end).unwrap();
+    }
+
+    fn rebuild(&self) -> RebuildReport {
+        let (telemetry, stop) = (Telemetry::default(), CancelToken::default());
+        aggregate::rebuild_moved(&self.topics, &self.store, &self.settings(), "g", &telemetry, &stop).unwrap()
+    }
+
+    /// All bars, without the counts that depend on when they were written.
+    fn bars(&self) -> Vec<Bar> {
+        let mut bars = Vec::new();
+        for symbol in SYMBOLS {
+            for interval in ["1m", "1d"] {
+                let scan = scan(symbol, interval);
+                self.store
+                    .scan_bars(&scan, &mut |bar| {
+                        bars.push(Bar { revision: 0, late: 0, ..bar });
+                        ControlFlow::Continue(())
+                    })
+                    .unwrap();
+            }
+        }
+        bars
     }
 
     /// The ledger and the bars name the symbols that moved, and no others.
@@ -123,15 +164,7 @@ impl Place {
         assert!(ledger[0].cause.contains("records of one session are in t.trades/"), "{}", ledger[0].cause);
         for symbol in SYMBOLS {
             for interval in ["1m", "1d"] {
-                let scan = BarScan {
-                    kind: Kind::Trade,
-                    symbol: symbol.to_owned(),
-                    interval: interval.parse().unwrap(),
-                    feed: None,
-                    from: UnixNanos(i64::MIN),
-                    to: UnixNanos(i64::MAX),
-                    limit: None,
-                };
+                let scan = scan(symbol, interval);
                 let (mut bars, mut complete) = (0, 0);
                 self.store
                     .scan_bars(&scan, &mut |bar| {
@@ -146,6 +179,93 @@ impl Place {
             }
         }
     }
+}
+
+fn scan(symbol: &str, interval: &str) -> BarScan {
+    BarScan {
+        kind: Kind::Trade,
+        symbol: symbol.to_owned(),
+        interval: interval.parse().unwrap(),
+        feed: None,
+        from: UnixNanos(i64::MIN),
+        to: UnixNanos(i64::MAX),
+        limit: None,
+    }
+}
+
+/// Bars of the same records on a topic to which no partition was added.
+fn undivided() -> Vec<Bar> {
+    let place = Place::new();
+    place.send(0..2 * HALF);
+    place.aggregate(&Telemetry::default(), &CancelToken::default(), true);
+    place.bars()
+}
+
+#[test]
+fn bars_of_symbols_that_moved_are_rebuilt_from_the_store() {
+    let place = Place::new();
+    place.send(0..HALF);
+    place.grow();
+    place.send(HALF..2 * HALF);
+    place.aggregate(&Telemetry::default(), &CancelToken::default(), true);
+    let moved = place.moved().len();
+    // Nothing is stored yet: nothing is rebuilt.
+    let report = place.rebuild();
+    assert_eq!((report.sessions, report.left.len()), (0, moved));
+    assert!(report.left[0].contains("group g has not stored 960 messages yet"), "{}", report.left[0]);
+    place.check();
+    place.consume();
+    assert_ne!(place.bars(), undivided());
+    let report = place.rebuild();
+    assert_eq!((report.sessions, report.left), (moved as u64, Vec::new()));
+    assert_eq!(place.bars(), undivided());
+    let ledger = ports::gap::ledger(&place.topics, &place.names).unwrap();
+    assert!(ledger.iter().all(|gap| gap.state == GapState::Closed), "{ledger:?}");
+    let proof = ledger[0].proof.as_ref().unwrap();
+    assert_eq!((proof.fetched, proof.counted_again), (2 * HALF, 2 * HALF));
+    // The newest message of each bar is the rebuilt one.
+    let mut newest = BTreeMap::new();
+    place
+        .topics
+        .read_all(&[place.names.bars()], &mut |message| {
+            newest.insert(message.key().to_vec(), message.payload().to_vec());
+        })
+        .unwrap();
+    let days: Vec<_> = newest
+        .values()
+        .map(|text| serde_json::from_slice::<serde_json::Value>(text).unwrap())
+        .filter(|bar| bar["interval"] == "1d")
+        .collect();
+    assert_eq!(days.len(), SYMBOLS.len());
+    for day in days {
+        assert_eq!(
+            (day["trades"].as_u64(), day["complete"].as_bool()),
+            (Some(2 * HALF), Some(true)),
+            "{day}"
+        );
+    }
+    // Rebuilding again does nothing.
+    assert_eq!(place.rebuild().sessions, 0);
+}
+
+#[test]
+fn bars_of_one_partition_that_replace_rebuilt_ones_are_marked_again() {
+    let place = Place::new();
+    place.send(0..HALF);
+    place.grow();
+    place.send(HALF..2 * HALF);
+    place.aggregate(&Telemetry::default(), &CancelToken::default(), true);
+    place.consume();
+    assert!(place.rebuild().sessions > 0);
+    // Another group builds the bars of each partition anew, and does not know that they were rebuilt.
+    let mut settings = place.settings();
+    "again".clone_into(&mut settings.group);
+    let (telemetry, stop, end) = (Telemetry::default(), CancelToken::default(), AtomicBool::new(true));
+    aggregate::run(&place.topics, &place.store, &settings, &telemetry, &stop, &end).unwrap();
+    let complete = undivided();
+    assert!(place.bars().iter().all(|bar| !bar.complete || complete.contains(bar)));
+    place.rebuild();
+    assert_eq!(place.bars(), complete);
 }
 
 #[test]

@@ -16,7 +16,8 @@ use market::UnixNanos;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Start of the id of entries for sessions of a symbol whose records are in two partitions. No fetch closes them.
+/// Start of the id of entries for sessions of a symbol whose records are in two partitions, followed by the group and the
+/// kind of record. No fetch closes them: their bars are rebuilt from the store.
 pub const MOVED: &str = "moved|";
 
 /// State of a gap.
@@ -98,6 +99,12 @@ impl Gap {
     /// Like [`Self::instant_from`].
     pub fn instant_to(&self) -> Result<UnixNanos> {
         instant(self.to.as_deref().unwrap_or(&self.from))
+    }
+
+    /// The kind of record, if this is a session whose records are in two partitions ([`MOVED`]).
+    #[must_use]
+    pub fn moved_kind(&self) -> Option<market::Kind> {
+        market::Kind::from_name(self.id.strip_prefix(MOVED)?.split('|').nth(1)?.as_bytes())
     }
 
     /// The gap for a range of offsets that `group` lost; finding the same range again yields the same gap.

@@ -455,6 +455,9 @@ pub(crate) struct AggregateOptions {
     /// Exit once everything on the topic is in its bars, and make them final
     #[arg(long)]
     pub(crate) until_end: bool,
+    /// Only rebuild, from the stored records, the bars of sessions whose records are in two partitions (`tapeline gaps --open`)
+    #[arg(long, conflicts_with = "until_end")]
+    pub(crate) rebuild_moved: bool,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -145,7 +145,7 @@ impl BarWriter<'_> {
     }
 
     /// Writes bars to topic and table.
-    fn bars(&mut self, bars: &[Bar]) -> Result<()> {
+    pub(super) fn bars(&mut self, bars: &[Bar]) -> Result<()> {
         let (topic, stamp_ms) = (self.names.bars(), clock::now().millis());
         for bar in bars {
             vendor_bars::send(bar, &topic, stamp_ms, &mut *self.producer)?;
@@ -168,7 +168,7 @@ impl BarWriter<'_> {
     }
 
     /// Waits for an unreachable topic until cancelled.
-    fn flush(&mut self) -> Result<()> {
+    pub(super) fn flush(&mut self) -> Result<()> {
         let mut backoff = Backoff::default();
         loop {
             let waiting = self.producer.flush(FLUSH)?;

@@ -5,6 +5,7 @@
 //! before their gap was known, or closed, are emitted again with the same numbers and the new `complete`
 //! flag.
 
+use super::moved::NOTE;
 use market::bar::Bar;
 use market::codec::json;
 use market::interval::{Interval, SECOND};
@@ -32,6 +33,8 @@ struct Hole {
     from: i64,
     to: i64,
     open: bool,
+    /// The entry, if it is a session whose records are in two partitions.
+    moved: Option<Box<(Kind, Gap)>>,
 }
 
 impl Hole {
@@ -42,6 +45,7 @@ impl Hole {
             from: gap.instant_from()?.0,
             to: if gap.to.is_some() { gap.instant_to()?.0 } else { i64::MAX },
             open: gap.state == GapState::Open,
+            moved: gap.moved_kind().map(|kind| Box::new((kind, gap.clone()))),
         })
     }
 
@@ -66,6 +70,12 @@ fn end(interval: Interval, start: i64) -> i64 {
 }
 
 impl Ledger {
+    /// Adds an entry, or replaces it.
+    pub(super) fn put(&mut self, gap: &Gap) -> Result<()> {
+        self.holes.insert(gap.id.clone(), Hole::of(gap)?);
+        Ok(())
+    }
+
     /// Whether the bar contains every record it should.
     pub(super) fn complete(&self, bar: &Bar) -> bool {
         let (from, to) = (bar.start.0, end(bar.interval, bar.start.0));
@@ -112,7 +122,7 @@ impl Gaps {
     pub(super) fn open(topics: &dyn Topics, names: &Names) -> Result<Self> {
         let mut ledger = Ledger::default();
         for gap in gap::ledger(topics, names)? {
-            ledger.holes.insert(gap.id.clone(), Hole::of(&gap)?);
+            ledger.put(&gap)?;
         }
         if !ledger.holes.is_empty() {
             let mut late = Vec::new();
@@ -152,6 +162,26 @@ impl Gaps {
         self.recheck.extend(met.map(|whose| recheck(whose, &hole)));
         Arc::make_mut(&mut self.ledger).holes.insert(gap.id.clone(), hole);
         Ok(())
+    }
+
+    /// Opens the entry of the bar's session again if the bars of that session were rebuilt from the store: this one is built
+    /// from the records of one partition, and replaces a rebuilt one. Returns the entry.
+    pub(super) fn reopen(&mut self, bar: &Bar) -> Option<Gap> {
+        let of_bar = |hole: &Hole| {
+            !hole.open
+                && hole.moved.as_ref().is_some_and(|moved| moved.0 == bar.kind)
+                && hole.feed == bar.feed
+                && hole.symbols.contains(&bar.symbol)
+                && (hole.from..=hole.to).contains(&bar.start.0)
+        };
+        // Entries of this kind are rare, bars are not.
+        self.ledger.holes.values().find(|hole| of_bar(hole))?;
+        let hole = Arc::make_mut(&mut self.ledger).holes.values_mut().find(|hole| of_bar(hole))?;
+        hole.open = true;
+        self.recheck.push(recheck(&(bar.feed.clone(), bar.symbol.clone()), hole));
+        let gap = &mut hole.moved.as_mut()?.1;
+        (gap.state, gap.proof, gap.note) = (GapState::Open, None, Some(NOTE.to_owned()));
+        Some(gap.clone())
     }
 
     /// Bars of a symbol are emitted for the first time: earlier ones may need another `complete` flag.

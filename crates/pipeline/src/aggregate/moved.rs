@@ -10,6 +10,10 @@ use rustc_hash::FxHashMap;
 /// Kind, feed, symbol and start of the session.
 type Session = (Kind, String, String, i64);
 
+/// What rebuilds such a session's bars.
+pub(super) const NOTE: &str =
+    "rebuild its bars once its records are stored: tapeline aggregate --rebuild-moved";
+
 /// Sessions begun, with their ends and the partition in which they began.
 #[derive(Default)]
 pub(super) struct Sessions(FxHashMap<Session, (i64, Partition)>);
@@ -46,7 +50,7 @@ impl Sessions {
             ),
             state: GapState::Open,
             proof: None,
-            note: Some("`tapeline query bars --policy` builds its bars from the stored records".to_owned()),
+            note: Some(NOTE.to_owned()),
             offsets: None,
         })
     }

@@ -215,9 +215,9 @@ impl AggregationWorker<'_> {
             .unwrap_or(i64::MAX)
             .saturating_sub(self.settings.bars.emit_delay)
             .max(0);
-        let (emitted, gaps) = (&mut self.emitted, &mut self.gaps);
+        let (emitted, gaps, reopened) = (&mut self.emitted, &mut self.gaps, &mut self.found);
         for part in self.parts.values_mut() {
-            part.aggregator.take(idle, &mut |bar| keep(emitted, gaps, bar));
+            part.aggregator.take(idle, &mut |bar| keep(emitted, gaps, reopened, bar));
             let (counts, telemetry) = (part.aggregator.counts(), self.telemetry);
             telemetry.add(&telemetry.duplicates, counts.duplicates - part.duplicates);
             telemetry.add(&telemetry.not_numeric, counts.not_numeric - part.not_numeric);
@@ -235,9 +235,9 @@ impl AggregationWorker<'_> {
 
     pub(super) fn finish(&mut self) -> Result<()> {
         self.gaps.read_new()?;
-        let (emitted, gaps) = (&mut self.emitted, &mut self.gaps);
+        let (emitted, gaps, reopened) = (&mut self.emitted, &mut self.gaps, &mut self.found);
         for part in self.parts.values_mut() {
-            part.aggregator.finish(&mut |bar| keep(emitted, gaps, bar));
+            part.aggregator.finish(&mut |bar| keep(emitted, gaps, reopened, bar));
         }
         Ok(())
     }
@@ -316,7 +316,6 @@ impl AggregationWorker<'_> {
 
 /// What may be missing of a symbol if messages of its partition were lost before this record, its first
 /// since: at most the day before it, because older bars were final.
-/// the day before it, for older bars were final.
 fn after_loss(record: &Record<&str>, origin: &str) -> Gap {
     let (feed, symbol, ts) = (*record.feed(), *record.symbol(), record.ts());
     let from = market::UnixNanos(ts.0.saturating_sub(DAY));
@@ -338,8 +337,14 @@ fn ended() -> Error {
     Error::internal("the bar writer thread has ended")
 }
 
-fn keep(emitted: &mut BTreeMap<(String, Kind, Interval, i64, String), Bar>, gaps: &mut Gaps, mut bar: Bar) {
+fn keep(
+    emitted: &mut BTreeMap<(String, Kind, Interval, i64, String), Bar>,
+    gaps: &mut Gaps,
+    reopened: &mut Vec<Gap>,
+    mut bar: Bar,
+) {
     gaps.meet(&bar);
+    reopened.extend(gaps.reopen(&bar));
     bar.complete = gaps.ledger.complete(&bar);
     let key = (bar.symbol.clone(), bar.kind, bar.interval, bar.start.0, bar.feed.clone());
     emitted.insert(key, bar);

@@ -8,7 +8,9 @@ use crate::progress::Progress;
 use market::policy::ConditionCounts;
 use pipeline::aggregate;
 use ports::Result;
+use ports::store::Store;
 use ports::telemetry::Telemetry;
+use ports::topic::Topics;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -23,6 +25,14 @@ pub(crate) fn run(context: &Context, options: &AggregateOptions) -> Result<ExitC
     super::flow::prepare(context, config, &*topics)?;
     context.retry_long(|| store.writer(&context.stop).map(drop))?;
     let telemetry = Arc::new(Telemetry::default());
+    if options.rebuild_moved {
+        let report = rebuild_moved(context, config, &*topics, &*store, &telemetry)?;
+        if report.sessions == 0 && report.left.is_empty() {
+            println!("no session has records in two partitions");
+        }
+        report_rebuilt(&report);
+        return Ok(if report.left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     let _monitor = super::monitor::start(
         context,
         config,
@@ -34,6 +44,10 @@ pub(crate) fn run(context: &Context, options: &AggregateOptions) -> Result<ExitC
     let until_end = AtomicBool::new(options.until_end);
     aggregate::run(&*topics, &*store, &settings(config)?, &telemetry, &context.stop, &until_end)?;
     drop(progress);
+    let rebuilt = match options.until_end && !context.stop.is_cancelled() {
+        true => rebuild_moved(context, config, &*topics, &*store, &telemetry)?,
+        false => aggregate::RebuildReport::default(),
+    };
     let busy = telemetry.busy_bars().as_secs_f64();
     let rate = if busy > 0.0 { telemetry.get(&telemetry.aggregated) as f64 / busy } else { 0.0 };
     summary(&telemetry);
@@ -42,10 +56,42 @@ pub(crate) fn run(context: &Context, options: &AggregateOptions) -> Result<ExitC
         thousands(rate as u64),
         start.elapsed().as_secs_f64()
     );
+    report_rebuilt(&rebuilt);
     for line in telemetry.lost_lines() {
         println!("  LOST: {line}");
     }
     Ok(crate::cli::loss_code(&telemetry))
+}
+
+/// Rebuilds the bars of sessions that added partitions have split.
+pub(crate) fn rebuild_moved(
+    context: &Context,
+    config: &Config,
+    topics: &dyn Topics,
+    store: &dyn Store,
+    telemetry: &Telemetry,
+) -> Result<aggregate::RebuildReport> {
+    aggregate::rebuild_moved(topics, store, &settings(config)?, &config.topic.group, telemetry, &context.stop)
+}
+
+/// Says what was rebuilt and what was not.
+pub(crate) fn report_rebuilt(report: &aggregate::RebuildReport) {
+    if report.sessions > 0 {
+        println!(
+            "  {} rebuilt from the stored records: partitions were added within {}",
+            counted(report.bars, "bar"),
+            counted(report.sessions, "session")
+        );
+    }
+    for reason in report.left.iter().take(REASONS) {
+        println!("  INCOMPLETE: {reason}");
+    }
+    if report.left.len() > REASONS {
+        println!("  INCOMPLETE: and {} more; all: tapeline gaps --open", report.left.len() - REASONS);
+    }
+    if !report.left.is_empty() {
+        println!("  rebuild them later: tapeline aggregate --rebuild-moved");
+    }
 }
 
 pub(crate) fn settings(config: &Config) -> Result<aggregate::AggregateSettings> {

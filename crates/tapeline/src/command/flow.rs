@@ -112,11 +112,13 @@ pub(crate) struct FlowOutcome {
     pub(crate) report: produce::ProduceReport,
     alerts: Option<Outcome>,
     forecasts: Option<ForecastReport>,
+    rebuilt: aggregate::RebuildReport,
 }
 
 impl FlowOutcome {
-    /// Prints the summaries of alerts and forecasts.
+    /// Prints what was rebuilt, and the summaries of alerts and forecasts.
     pub(crate) fn print(&self) {
+        super::aggregate::report_rebuilt(&self.rebuilt);
         if let Some(alerts) = &self.alerts {
             alerts.print();
         }
@@ -214,13 +216,18 @@ pub(crate) fn through(
     if let Some(result) = aggregated {
         result.map_err(|_| ports::Error::internal("the aggregator panicked"))??;
     }
+    let is_whole = bars.is_some() && stored.at_end && published.finished && !context.stop.is_cancelled();
+    let rebuilt = match is_whole {
+        true => super::aggregate::rebuild_moved(context, config, &*topics, &*store, telemetry)?,
+        false => aggregate::RebuildReport::default(),
+    };
     let alerts = alerts
         .map(|result| result.map_err(|_| ports::Error::internal("the alert thread panicked"))?)
         .transpose()?;
     let forecasts = forecasts
         .map(|result| result.map_err(|_| ports::Error::internal("the forecast thread panicked"))?)
         .transpose()?;
-    Ok(FlowOutcome { report: published, alerts, forecasts })
+    Ok(FlowOutcome { report: published, alerts, forecasts, rebuilt })
 }
 
 /// Whether the run reached the end of its source; notes it if not. Fails if the source had rows but no record.

@@ -23,7 +23,8 @@ pub(crate) fn run(context: &Context, options: &GapsOptions) -> Result<ExitCode> 
             let head = ["state", "feed", "from", "to", "fetched", "cause"];
             let mut rows = vec![head.map(str::to_owned).to_vec()];
             for gap in &gaps {
-                let note = gap.note.as_deref().map(|note| format!("; open: {note}")).unwrap_or_default();
+                let open = gap.note.as_deref().filter(|_| gap.state == GapState::Open);
+                let note = open.map(|note| format!("; open: {note}")).unwrap_or_default();
                 rows.push(vec![
                     if gap.state == GapState::Open { "open" } else { "closed" }.to_owned(),
                     gap.feed.clone(),

@@ -1,0 +1,183 @@
+//! Rebuilds the bars of sessions whose records are in two partitions, from the stored records: no partition holds them all,
+//! the store does.
+
+use super::AggregateSettings;
+use super::bar_writer::BarWriter;
+use super::gaps::Gaps;
+use market::bar::{Aggregator, Bar, StreamPosition, Values};
+use market::digest::Digest;
+use market::{Kind, UnixNanos};
+use ports::cancel::{CancelToken, retry};
+use ports::gap::{self, Gap, GapProof, GapState};
+use ports::metrics::Port;
+use ports::store::{BarScan, Scan, Store};
+use ports::telemetry::Telemetry;
+use ports::topic::Topics;
+use ports::{Result, clock};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+/// What [`rebuild_moved`] did.
+#[derive(Debug, Default)]
+pub struct RebuildReport {
+    /// Sessions rebuilt, one per symbol, feed and kind of record.
+    pub sessions: u64,
+    /// Bars written.
+    pub bars: u64,
+    /// Sessions left as they are, with the reason.
+    pub left: Vec<String>,
+}
+
+/// Rebuilds the bars of all sessions that the gap ledger names as moved to another partition, and closes their entries. A
+/// session is left if it has not ended by the clock, if `group` has not stored all records, or if its records change
+/// meanwhile.
+///
+/// # Errors
+/// A permanent error of topic or store.
+pub fn rebuild_moved(
+    topics: &dyn Topics,
+    store: &dyn Store,
+    settings: &AggregateSettings,
+    group: &str,
+    telemetry: &Telemetry,
+    stop: &CancelToken,
+) -> Result<RebuildReport> {
+    let mut report = RebuildReport::default();
+    let moved = |gap: &Gap| gap.moved_kind().is_some() && gap.state == GapState::Open;
+    let read = || gap::ledger(topics, &settings.names);
+    let mut open: Vec<Gap> = retry(stop, Port::Topic, "read the gap ledger", read)?;
+    open.retain(moved);
+    if open.is_empty() {
+        return Ok(report);
+    }
+    let records = settings.names.all_records();
+    let lag = retry(stop, Port::Topic, "read the lag", || topics.partition_lag(group, &records))?;
+    let waiting: u64 = lag.iter().map(ports::topic::PartitionLag::lag).sum();
+    if waiting > 0 {
+        let reason = format!("group {group} has not stored {waiting} messages yet");
+        report.left.extend(open.iter().map(|gap| format!("{}: {reason}", describe(gap))));
+        return Ok(report);
+    }
+    let gaps = retry(stop, Port::Topic, "read the gap ledger", || Gaps::open(topics, &settings.names))?;
+    let mut ledger = (*gaps.ledger).clone();
+    let mut writer = BarWriter {
+        names: &settings.names,
+        intervals: &settings.bars.intervals,
+        producer: retry(stop, Port::Topic, "open a producer", || topics.producer())?,
+        store,
+        telemetry,
+        stop,
+    };
+    for mut gap in open {
+        if stop.is_cancelled() {
+            report.left.push(format!("{}: stopped", describe(&gap)));
+            continue;
+        }
+        let Some(session) = Session::of(&gap)? else { continue };
+        if session.last.0.saturating_add(settings.bars.allowed_lateness) > clock::now().0 {
+            report.left.push(format!("{}: the session has not ended", describe(&gap)));
+            continue;
+        }
+        let (bars, before) = retry(stop, Port::Store, "read records", || session.build(store, settings))?;
+        gap.state = GapState::Closed;
+        ledger.put(&gap)?;
+        let mut changed =
+            retry(stop, Port::Store, "read bars", || session.replaced(store, settings, bars.clone()))?;
+        for bar in &mut changed {
+            bar.complete = ledger.complete(bar);
+        }
+        writer.bars(&changed)?;
+        let (_, after) = retry(stop, Port::Store, "read records", || session.build(store, settings))?;
+        if before != after {
+            report.left.push(format!("{}: records were stored meanwhile", describe(&gap)));
+            continue;
+        }
+        gap.proof =
+            Some(GapProof { fetched: before.count, counted_again: after.count, digest: before.to_string() });
+        gap.note = None;
+        gap.send(&settings.names, &mut *writer.producer)?;
+        writer.flush()?;
+        report.sessions += 1;
+        report.bars += changed.len() as u64;
+    }
+    Ok(report)
+}
+
+fn describe(gap: &Gap) -> String {
+    format!("{} of {} from {}", gap.symbols.join(", "), gap.feed, gap.from)
+}
+
+/// A session of one symbol.
+struct Session {
+    kind: Kind,
+    feed: String,
+    symbol: String,
+    first: UnixNanos,
+    /// Its last nanosecond.
+    last: UnixNanos,
+}
+
+impl Session {
+    fn of(gap: &Gap) -> Result<Option<Self>> {
+        let (Some(kind), Some(symbol)) = (gap.moved_kind(), gap.symbols.first()) else { return Ok(None) };
+        let (first, last) = (gap.instant_from()?, gap.instant_to()?);
+        Ok(Some(Self { kind, feed: gap.feed.clone(), symbol: symbol.clone(), first, last }))
+    }
+
+    /// Its bars, all final, and the digest of the records they were built from.
+    fn build(&self, store: &dyn Store, settings: &AggregateSettings) -> Result<(Vec<Bar>, Digest)> {
+        let end = UnixNanos(self.last.0 + 1);
+        let (from, to) = settings.bars.reading_span(self.first, end);
+        let scan = Scan { kind: self.kind, symbol: Some(self.symbol.clone()), from, to, limit: None };
+        let mut aggregator = Aggregator::new(settings.bars.clone());
+        let (mut place, mut digest, mut scratch) = (StreamPosition::default(), Digest::default(), Vec::new());
+        store.scan(&scan, &mut |record| {
+            if *record.feed() == self.feed {
+                aggregator.add(record, place);
+                place.position += 1;
+                digest.add(record, &mut scratch);
+            }
+            ControlFlow::Continue(())
+        })?;
+        let mut bars = Vec::new();
+        aggregator.finish(&mut |bar| {
+            if bar.start >= self.first && bar.start < end && bar.values != Values::Empty {
+                bars.push(bar);
+            }
+        });
+        Ok((bars, digest))
+    }
+
+    /// The bars with the revision after the stored one, and stored bars that are not among them as empty: they are deleted.
+    fn replaced(&self, store: &dyn Store, settings: &AggregateSettings, bars: Vec<Bar>) -> Result<Vec<Bar>> {
+        let mut stored = BTreeMap::new();
+        for interval in &settings.bars.intervals {
+            let scan = BarScan {
+                kind: self.kind,
+                symbol: self.symbol.clone(),
+                interval: *interval,
+                feed: Some(self.feed.clone()),
+                from: self.first,
+                to: UnixNanos(self.last.0 + 1),
+                limit: None,
+            };
+            store.scan_bars(&scan, &mut |bar| {
+                stored.insert((bar.interval, bar.start), bar);
+                ControlFlow::Continue(())
+            })?;
+        }
+        let mut out = Vec::with_capacity(bars.len());
+        for mut bar in bars {
+            if let Some(old) = stored.remove(&(bar.interval, bar.start)) {
+                bar.late = old.late;
+                bar.revision = old.revision + u32::from(bar.values != old.values);
+            }
+            out.push(bar);
+        }
+        out.extend(stored.into_values().map(|mut bar| {
+            (bar.values, bar.revision) = (Values::Empty, bar.revision + 1);
+            bar
+        }));
+        Ok(out)
+    }
+}
