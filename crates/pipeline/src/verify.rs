@@ -261,7 +261,7 @@ fn each_of_source(
         Ok(())
     })? {
         if stop.is_cancelled() {
-            return Err(Error::user("stopped"));
+            return Err(Error::stopped());
         }
     }
     Ok(())

@@ -13,6 +13,8 @@ pub enum Domain {
     External,
     /// A bug in Tapeline.
     Internal,
+    /// The user stopped the program.
+    Stopped,
 }
 
 /// An error for people: what failed, where and why, and the next command.
@@ -46,6 +48,12 @@ impl Error {
     /// A bug in Tapeline.
     pub fn internal(what: impl Into<String>) -> Self {
         Self { domain: Domain::Internal, what: what.into(), hint: None }
+    }
+
+    /// Work that the user stopped before it was done.
+    #[must_use]
+    pub fn stopped() -> Self {
+        Self { domain: Domain::Stopped, what: "stopped".to_owned(), hint: None }
     }
 
     /// The likely cause and the next command.

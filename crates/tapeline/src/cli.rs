@@ -498,8 +498,23 @@ pub(crate) enum Format {
     Table,
     Json,
     Csv,
-    /// Restricts a plot to bars.
     Parquet,
+}
+
+impl Verb {
+    /// Whether it runs until stopped, and resumes where it stopped.
+    pub(crate) const fn is_streaming(&self) -> bool {
+        matches!(
+            self,
+            Self::Produce(_)
+                | Self::Consume(_)
+                | Self::Run(_)
+                | Self::Aggregate(_)
+                | Self::Serve(_)
+                | Self::Alert(AlertVerb::Run(_))
+                | Self::Forecast(Forecast::Run(_))
+        )
+    }
 }
 
 /// Success, or the exit code for messages lost before they could be read.
@@ -521,7 +536,7 @@ pub(crate) fn failed(error: &Error) -> ExitCode {
     eprintln!("error: {error}");
     ExitCode::from(match error.domain {
         Domain::Usage => USAGE,
-        Domain::User => 1,
+        Domain::User | Domain::Stopped => 1,
         Domain::External => AWAY,
         Domain::Internal => INTERNAL,
     })

@@ -16,6 +16,7 @@ mod time_input;
 
 use clap::Parser;
 use cli::{Cli, Verb};
+use ports::error::Domain;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -73,5 +74,12 @@ fn run(cli: &Cli) -> ExitCode {
         Verb::Demo(options) => command::demo::run(&context, options),
         Verb::Completions { .. } | Verb::Man(_) | Verb::Schema(_) => Ok(ExitCode::SUCCESS),
     };
-    result.unwrap_or_else(|error| cli::failed(&error))
+    match result {
+        // Nothing was lost: it had only begun to start.
+        Err(error) if error.domain == Domain::Stopped && cli.verb.is_streaming() => {
+            output::note("stopped while starting; start again to resume");
+            ExitCode::SUCCESS
+        }
+        result => result.unwrap_or_else(|error| cli::failed(&error)),
+    }
 }

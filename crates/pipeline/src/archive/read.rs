@@ -240,7 +240,7 @@ pub fn content(
         let (mut offsets, mut intact) = (Vec::new(), true);
         for about in &manifest.objects {
             if stop.is_cancelled() {
-                return Err(Error::user("stopped"));
+                return Err(Error::stopped());
             }
             content.objects += 1;
             content.bytes += about.bytes;

@@ -115,7 +115,7 @@ impl StoreSink<'_> {
                 self.telemetry.add(&self.telemetry.stored, stored as u64);
                 self.refused.extend(done.refused.into_iter().map(|(_, reason)| reason));
             } else if self.stop.is_cancelled() {
-                return Err(Error::user("stopped").hint("run the command again to restore the rest"));
+                return Err(Error::stopped().hint("run the command again to restore the rest"));
             }
         }
         Ok(())

@@ -115,7 +115,7 @@ fn submit(
             return Ok(());
         }
         if stop.is_cancelled() {
-            return Err(Error::user("stopped").hint("run the command again to repair the rest"));
+            return Err(Error::stopped().hint("run the command again to repair the rest"));
         }
     }
 }

@@ -66,7 +66,7 @@ impl From<ports::Error> for Problem {
     fn from(error: ports::Error) -> Self {
         let status = match error.domain {
             Domain::Usage | Domain::User => StatusCode::UNPROCESSABLE_ENTITY,
-            Domain::External => StatusCode::SERVICE_UNAVAILABLE,
+            Domain::External | Domain::Stopped => StatusCode::SERVICE_UNAVAILABLE,
             Domain::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let text = error.to_string();

@@ -91,7 +91,7 @@ pub(super) fn read_all(
             return Err(explain(&place, &KafkaError::ConsumerCommit(RDKafkaErrorCode::OperationTimedOut)));
         }
         if topics.stop.is_cancelled() {
-            return Err(Error::user("stopped"));
+            return Err(Error::stopped());
         }
     }
     Ok(read)
