@@ -282,10 +282,16 @@ fn a_named_member_may_end_at_any_moment() {
     let prefix = unique("named");
     let (topics, names) = (kafka_with(&prefix, "lz4", &[("group.instance.id", "desk")]), Names::new(&prefix));
     topics.init(&names.specs(PARTITIONS)).unwrap();
-    for delay in 0..40 {
-        let mut member = topics.consumer(&format!("{prefix}-{}", delay % 2), &names.all_records()).unwrap();
-        member.fetch(1, Duration::from_millis(delay * 10), &mut |_| {}).unwrap();
-    }
+    let live = &|group: u64, delay: u64| {
+        let mut member = topics.consumer(&format!("{prefix}-{group}"), &names.all_records()).unwrap();
+        member.fetch(1, Duration::from_millis(delay), &mut |_| {}).unwrap();
+    };
+    // At once, as a member may take five seconds to end.
+    std::thread::scope(|scope| {
+        for group in 0..8 {
+            scope.spawn(move || (0..5).for_each(|round| live(group, (8 * round + group) * 10)));
+        }
+    });
 }
 
 #[test]
