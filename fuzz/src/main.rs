@@ -14,6 +14,8 @@ use market::codec::lean_bars::BarReader;
 use market::codec::lines::mapping::{self, Mapping};
 use market::codec::lines::{LineFormat, LineDecoder};
 use market::codec::poll::{self, PendingRequest};
+use market::codec::sparkplug::payload::Payload;
+use market::codec::sparkplug::{MetricContext, MetricReader, SERIES, Topic};
 use market::codec::{alpaca, bar, binance, coinbase, finnhub, json, kraken, massive};
 use market::interval::Interval;
 use market::policy::Policy;
@@ -36,6 +38,7 @@ fuzz_target!(|data: &[u8]| {
         "bars" => bars(data),
         "poll" => polled(data),
         "lines" => lines(data),
+        "sparkplug" => sparkplug(data),
         "parameters" => parameters(data),
         other => panic!("TAPELINE_FUZZ={other}: unknown decoder"),
     }
@@ -121,6 +124,28 @@ fn lines(data: &[u8]) {
                 }
             });
         }
+    }
+}
+
+/// Payloads of Sparkplug B.
+fn sparkplug(data: &[u8]) {
+    let (Ok(payload), Ok(topic)) = (Payload::parse(data), Topic::parse("spBv1.0/g/DDATA/n/d")) else { return };
+    let Ok(reader) = MetricReader::new("f", SERIES) else { return };
+    for metric in &payload.metrics {
+        let name = metric.name.unwrap_or("m");
+        let context = MetricContext {
+            topic,
+            name,
+            datatype: None,
+            unit: "",
+            sent: payload.timestamp,
+            recv_ts: UnixNanos(7),
+        };
+        reader.readings(metric, &context, &mut |reading| {
+            if let Ok(reading) = reading {
+                kept(&Record::Reading(reading));
+            }
+        });
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// All decoders: `fuzz/src/main.rs` uses these names, and `fuzz/seeds` has valid input for each.
-const DECODERS: [&str; 12] = [
+const DECODERS: [&str; 13] = [
     "alpaca",
     "massive",
     "finnhub",
@@ -20,6 +20,7 @@ const DECODERS: [&str; 12] = [
     "bars",
     "poll",
     "lines",
+    "sparkplug",
     "parameters",
 ];
 

@@ -16,4 +16,5 @@ mod placeholder;
 pub mod poll;
 pub mod scan;
 pub mod schema;
+pub mod sparkplug;
 pub mod vendor_bar;

@@ -32,7 +32,7 @@ impl Declared {
             Ok(())
         })?;
         let format: LineFormat = format.ok_or_else(|| {
-            Error::user("source option `format` is missing: expected influx, ndjson, csv or bare")
+            Error::user("source option `format` is missing: expected influx, ndjson, csv or bare, or sparkplug with MQTT")
                 .hint(example)
         })?;
         let mut mapping = Mapping::new(format, feed);

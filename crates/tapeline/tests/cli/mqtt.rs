@@ -146,6 +146,11 @@ fn what_is_wrong_with_an_mqtt_url_is_named() {
         ("mqtt://127.0.0.1/a?format=bare&series={topic}", "time=receipt"),
         ("mqtts://bob:hush@127.0.0.1/a?format=influx", "credentials in an MQTT URL are not supported"),
         ("mqtt://127.0.0.1/a?format=influx&version=4", "expected 3.1.1 or 5"),
+        ("mqtt://127.0.0.1/spBv1.0/g/DDATA/#?format=sparkplug", "expected all messages of a node"),
+        ("mqtt://127.0.0.1/$share/a/spBv1.0/g/#?format=sparkplug", "expected all messages of a node"),
+        ("mqtt://127.0.0.1/spBv1.0/g/#?format=sparkplug&series={node}", "expected {metric} in the template"),
+        ("mqtt://127.0.0.1/spBv1.0/g/#?format=sparkplug&value=x", "known are feed, series, rebirth"),
+        ("mqtt://127.0.0.1/spBv1.0/g/#?format=sparkplug&rebirth=no", "expected true or false"),
     ] {
         let (code, text) = run(&["produce", "--source", source, "--topic", "sqlite:/nonexistent/t.db"]);
         assert!(code != 0 && text.contains(part) && !text.contains("hush"), "{source}: {text}");
@@ -316,4 +321,81 @@ fn a_real_broker_demands_certificates_and_so_do_we() {
     }
     let (code, text) = run(&["verify", "--topic", &topic, "--store", &store]);
     assert!(code == 0 && text.contains("verified: 2,000 records"), "{text}");
+}
+
+#[test]
+#[ignore = "needs mosquitto and Python with pysparkplug: cargo xtask test"]
+fn sparkplug_nodes_lose_nothing_in_silence_through_a_real_broker() {
+    let python = std::env::var("TAPELINE_TEST_PYTHON").expect("TAPELINE_TEST_PYTHON: run `cargo xtask test`");
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Broker::start(dir.path());
+    let source = format!("mqtt://127.0.0.1:{}/spBv1.0/plant/#?format=sparkplug&feed=plant", broker.port);
+    let (topic, store) = (url("sqlite", &dir.path().join("t.db")), url("sqlite", &dir.path().join("s.db")));
+    let words = ["run", "--source", &source, "--topic", &topic, "--store", &store];
+    let mut child = start(&words);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign_sparkplug.py");
+    let kept = dir.path().join("kept.csv");
+    let mut node = Command::new(python)
+        .arg(script)
+        .arg(broker.port.to_string())
+        .arg(&kept)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufReader::new(node.stdout.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut lines, &mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    // Event time and value of one series, as stored.
+    let stored = || -> Vec<String> {
+        let words = [
+            "query",
+            "readings",
+            "plant/line/press/speed",
+            "--from",
+            "2026-01-05",
+            "--format",
+            "csv",
+            "--store",
+            &store,
+        ];
+        let (code, text) = run(&words);
+        if code == 0 { text.lines().skip(1).map(str::to_owned).collect() } else { Vec::new() }
+    };
+    until("the values before the restart", || stored().len() == 702);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let child = start(&words);
+    node.stdin.take().unwrap().write_all(b"go on\n").unwrap();
+    let status = node.wait().unwrap();
+    assert!(status.success(), "{status}");
+    let expected: Vec<i64> = std::fs::read_to_string(&kept)
+        .unwrap()
+        .lines()
+        .map(|line| line.split_once(',').unwrap().1.parse().unwrap())
+        .collect();
+    assert_eq!(expected.len(), 803);
+    until("the values after the restart", || stored().len() >= expected.len());
+    let values: Vec<i64> =
+        stored().iter().map(|row| row.split(',').nth(3).unwrap().parse().unwrap()).collect();
+    assert_eq!(values, expected);
+    crate::signal(&child, "-TERM");
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (code, text) = run(&["verify", "--topic", &topic, "--store", &store]);
+    assert!(code == 0 && text.contains("verified: "), "{text}");
+    let (_, text) = run(&["gaps", "--format", "json", "--topic", &topic]);
+    let gaps: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+    let of = |state: &str, cause: &str| {
+        let mut gaps =
+            gaps.iter().map(|gap| (gap["state"].as_str().unwrap(), gap["cause"].as_str().unwrap()));
+        assert!(gaps.any(|gap| gap.0 == state && gap.1.contains(cause)), "{state} {cause}: {text}");
+    };
+    of("closed", "no birth was seen");
+    of("closed", "(seq)");
+    of("closed", "nothing was received since the last run");
+    of("open", "the node is offline (NDEATH)");
+    let (_, text) = run(&["dead-letters", "list", "--topic", &topic]);
+    assert!(text.contains("is of no birth that was seen"), "{text}");
 }

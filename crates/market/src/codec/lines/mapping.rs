@@ -328,7 +328,7 @@ fn find<'f, 'a>(fields: &'f [Field<'a>], name: &str) -> Option<&'f Field<'a>> {
 }
 
 /// The names between braces.
-fn placeholders(template: &str) -> Result<Vec<&str>, String> {
+pub(in crate::codec) fn placeholders(template: &str) -> Result<Vec<&str>, String> {
     let mut names = Vec::new();
     let mut rest = template;
     while let Some((_, tail)) = rest.split_once('{') {
@@ -343,7 +343,10 @@ fn placeholders(template: &str) -> Result<Vec<&str>, String> {
 }
 
 /// The template with what `get` holds for each name.
-fn fill<'v>(template: &str, get: &dyn Fn(&str) -> Result<&'v str, String>) -> Result<String, String> {
+pub(in crate::codec) fn fill<'v>(
+    template: &str,
+    get: &dyn Fn(&str) -> Result<&'v str, String>,
+) -> Result<String, String> {
     let mut out = String::new();
     let mut rest = template;
     while let Some((before, tail)) = rest.split_once('{') {

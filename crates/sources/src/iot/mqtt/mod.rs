@@ -5,28 +5,26 @@
 //! same identity. Many brokers have few messages in flight to one client (Mosquitto: 20, `max_inflight_messages`); that,
 //! and how fast the topic acknowledges, bounds the rate.
 
+mod address;
 mod session;
+mod sparkplug;
 mod tls;
 
-use super::options::Declared;
 use crate::settings::MqttAccount;
+use address::{Address, Decoder};
 use market::codec::json;
-use market::codec::lines::{Field, LineDecoder};
+use market::codec::lines::Field;
 use market::reading::ValueType;
 use market::{Kind, Record, UnixNanos};
 use ports::cancel::{Backoff, CancelToken};
 use ports::dead_letter::{DeadLetter, Stage};
 use ports::metrics::{METRICS, Port};
-use ports::options::split;
 use ports::source::{Event, Positions, Source};
 use ports::{Error, Result, clock};
-use session::{Failure, Login, Message, Report, Session, Version};
+use session::{Failure, Login, Message, Report, Session};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-const EXAMPLE: &str = "--source 'mqtt://HOST:1883/site/+/boiler?format=ndjson&series={topic.2}.{field}&value=temperature,pressure'";
-/// Ports of plain MQTT and of MQTT over TLS.
-const PORTS: [u16; 2] = [1_883, 8_883];
 /// Messages taken at once.
 const AT_ONCE: usize = 1_024;
 /// How long to wait for a message before other duties are looked after.
@@ -57,60 +55,21 @@ fn open_with(
     settings: &MqttAccount,
     tls: Option<session::TlsConnector>,
 ) -> Result<Mqtt> {
-    let (place, options) = split(rest);
-    let (mut client_id, mut version) = (String::new(), Version::default());
-    let declared = Declared::read(options, "mqtt", EXAMPLE, |option| {
-        match option.name.as_str() {
-            "client" => option.value.clone_into(&mut client_id),
-            "version" => {
-                version = match option.value.as_str() {
-                    "3" | "3.1.1" => Version::V3,
-                    "5" => Version::V5,
-                    _ => return Err(option.error("expected 3.1.1 or 5").hint(EXAMPLE)),
-                }
-            }
-            _ => return Ok(false),
-        }
-        Ok(true)
-    })?;
-    let bad = |what: &str| Error::user(format!("`{scheme}://{place}`: {what}")).hint(EXAMPLE);
-    let (host, filters) = place.split_once('/').unwrap_or((place, ""));
-    if host.contains('@') {
-        return Err(Error::user("credentials in an MQTT URL are not supported")
-            .hint("set source.mqtt.username and source.mqtt.password"));
-    }
-    let filters: Vec<String> = ports::options::list(filters);
-    if filters.is_empty() {
-        return Err(bad("expected a topic filter behind the host"));
-    }
-    let (host, port) = match host.rsplit_once(':') {
-        Some((host, port)) => {
-            (host, port.parse().map_err(|_| bad("expected a port number behind the colon"))?)
-        }
-        None => (host, PORTS[usize::from(tls.is_some())]),
-    };
-    if host.is_empty() {
-        return Err(bad("expected a host"));
-    }
-    if client_id.is_empty() {
-        client_id = format!("tapeline-{}", declared.feed());
-    }
-    let decoder = declared.decoder()?;
-    if decoder.expects_header() {
-        return Err(bad("a message has no header line; name the columns with columns=a,b,c"));
-    }
+    let Address { host, port, place, filters, feed, client_id, version, decoder } =
+        Address::parse(scheme, rest)?;
     let account = (!settings.username.is_empty())
         .then(|| (settings.username.clone(), settings.password.reveal().to_owned()));
     let is_tls = tls.is_some();
-    let login = Login { client_id, host: host.to_owned(), port, account, tls };
+    let login = Login { client_id, host, port, account, tls };
     Ok(Mqtt {
-        place: format!("{scheme}://{host}:{port}"),
+        place,
         is_tls,
-        feed: declared.feed().to_owned(),
+        feed,
         decoder,
         filters,
         session: Session::new(version, login),
         connected: false,
+        is_subscribed: false,
         was_connected: false,
         backoff: Backoff::default(),
         unacknowledged: Vec::new(),
@@ -124,10 +83,12 @@ pub struct Mqtt {
     place: String,
     is_tls: bool,
     feed: String,
-    decoder: LineDecoder,
+    decoder: Decoder,
     filters: Vec<String>,
     session: Session,
     connected: bool,
+    /// Whether the broker has accepted the subscription of this connection.
+    is_subscribed: bool,
     /// Whether the broker has ever accepted the connection.
     was_connected: bool,
     backoff: Backoff,
@@ -146,11 +107,18 @@ impl Mqtt {
                 if !self.connected {
                     tracing::info!("connected to {}", self.place);
                 }
-                (self.connected, self.was_connected) = (true, true);
+                (self.connected, self.was_connected, self.is_subscribed) = (true, true, false);
                 self.backoff.reset();
+                if let Decoder::Sparkplug(nodes) = &mut self.decoder {
+                    nodes.connected(sink)?;
+                }
                 // Also where the broker kept the session: its filters may have been others.
                 let subscribed = self.session.subscribe(&self.filters);
                 subscribed.map_err(|error| Error::internal(format!("{}: {error}", self.place)))
+            }
+            Report::Subscribed(None) => {
+                self.is_subscribed = true;
+                Ok(())
             }
             Report::Subscribed(Some((index, why))) => {
                 let filter = self.filters.get(index).map_or("", String::as_str);
@@ -178,6 +146,12 @@ impl Mqtt {
             raw: message.payload().to_vec(),
             ..DeadLetter::default()
         };
+        let decoder = match &mut self.decoder {
+            Decoder::Lines(decoder) => decoder,
+            Decoder::Sparkplug(nodes) => {
+                return nodes.message(&topic, message.payload(), message.is_repeated(), sink);
+            }
+        };
         let Ok(text) = std::str::from_utf8(message.payload()) else {
             return sink(Event::Dead(dead_letter("not UTF-8".to_owned(), &self.place)));
         };
@@ -189,7 +163,7 @@ impl Mqtt {
         known.extend(names.iter().zip(topic.split('/')).map(|(name, level)| field(name, level)));
         let (mut payload, mut failed, mut reasons) = (std::mem::take(&mut self.payload), None, Vec::new());
         for line in text.lines() {
-            self.decoder.line_with(&known, line, recv_ts, &mut |reading| match reading {
+            decoder.line_with(&known, line, recv_ts, &mut |reading| match reading {
                 Ok(_) if failed.is_some() => {}
                 Ok(reading) => {
                     payload.clear();
@@ -204,6 +178,19 @@ impl Mqtt {
             return Err(error);
         }
         reasons.into_iter().try_for_each(|reason| sink(Event::Dead(dead_letter(reason, &self.place))))
+    }
+
+    /// Asks the Sparkplug nodes that have to be born again. What the session does not take is asked for once more later.
+    fn request_rebirths(&mut self) {
+        let Decoder::Sparkplug(nodes) = &mut self.decoder else { return };
+        if !self.connected || !self.is_subscribed {
+            return;
+        }
+        for (topic, payload) in nodes.requests(Instant::now()) {
+            if let Err(error) = self.session.publish(topic, payload) {
+                tracing::warn!("{}: request a rebirth: {error}", self.place);
+            }
+        }
     }
 
     /// Errors are those that waiting cannot help; after others it reconnects.
@@ -256,8 +243,12 @@ fn event<'e>(symbol: &'e str, recv_ts: UnixNanos, payload: &'e [u8]) -> Event<'e
 }
 
 impl Source for Mqtt {
-    fn resume(&mut self, _: &Positions) -> Result<u64> {
+    fn resume(&mut self, positions: &Positions) -> Result<u64> {
         // The broker knows what is not acknowledged.
+        if let Decoder::Sparkplug(nodes) = &mut self.decoder {
+            let known = nodes.resume(positions);
+            tracing::debug!("{known} edge nodes are known from earlier runs");
+        }
         Ok(0)
     }
 
@@ -290,6 +281,7 @@ impl Source for Mqtt {
                 }
             }
         }
+        self.request_rebirths();
         Ok(true)
     }
 
@@ -322,7 +314,10 @@ impl Source for Mqtt {
     }
 
     fn positions(&mut self) -> Positions {
-        Positions::new()
+        match &mut self.decoder {
+            Decoder::Lines(_) => Positions::new(),
+            Decoder::Sparkplug(nodes) => nodes.positions(),
+        }
     }
 
     fn size(&self) -> Option<u64> {

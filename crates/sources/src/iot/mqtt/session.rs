@@ -82,6 +82,14 @@ impl Message {
         }
     }
 
+    /// Whether the broker may have delivered it before.
+    pub(super) fn is_repeated(&self) -> bool {
+        match self {
+            Self::V3(message) => message.dup,
+            Self::V5(message) => message.dup,
+        }
+    }
+
     /// Whether the broker waits for its acknowledgement.
     pub(super) fn is_acknowledged(&self) -> bool {
         match self {
@@ -149,6 +157,18 @@ impl Session {
                     }))
                     .map_err(|error| error.to_string())
             }
+        }
+    }
+
+    /// Queues a message of QoS 0.
+    pub(super) fn publish(&self, topic: String, payload: Vec<u8>) -> Result<(), String> {
+        match self {
+            Self::V3(client, _) => {
+                client.try_publish(topic, QoS::AtMostOnce, false, payload).map_err(|error| error.to_string())
+            }
+            Self::V5(client, _) => client
+                .try_publish(topic, v5::mqttbytes::QoS::AtMostOnce, false, payload)
+                .map_err(|error| error.to_string()),
         }
     }
 
