@@ -218,7 +218,7 @@ fn parameters(data: &[u8]) {
             assert_eq!(span.to_string().parse(), Ok(span), "{line}");
         }
         let _ = line.parse::<Adjust>();
-        let _ = line.parse::<Price>();
+        let _ = Price::parse(line.as_bytes());
         let _ = line.parse::<QuietHours>();
         let _ = Policy::named(line);
     }

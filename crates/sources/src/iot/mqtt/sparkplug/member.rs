@@ -31,6 +31,8 @@ pub(super) struct Member {
     pub(super) gap: Option<Gap>,
     /// Whether series or gap have changed since they were saved.
     pub(super) is_changed: bool,
+    /// Whether the gap is that of an earlier run, which may have ended it in the ledger after it was saved.
+    is_restored: bool,
 }
 
 /// What is saved of a member, so that a restart finds whom to ask for a birth, and which gap that closes.
@@ -73,7 +75,7 @@ impl Member {
             if gap.cause.len() < LONGEST_CAUSE && !gap.cause.ends_with(cause) {
                 gap.cause = format!("{}; {cause}", gap.cause);
             }
-            return Ok(());
+            return if std::mem::take(&mut self.is_restored) { sink(Event::Gap(gap)) } else { Ok(()) };
         }
         let from = self.latest.unwrap_or(otherwise).to_string();
         let (symbols, left) = bounded(&self.series);
@@ -128,6 +130,6 @@ impl Member {
 
     pub(super) fn of_saved(name: String, saved: SavedMember) -> Self {
         let gap = saved.gap.map(|gap| Gap { symbols: saved.series.clone(), ..gap });
-        Self { series: saved.series.into_iter().collect(), gap, ..Self::new(name) }
+        Self { series: saved.series.into_iter().collect(), gap, is_restored: true, ..Self::new(name) }
     }
 }

@@ -225,7 +225,7 @@ fn our_own_restart_and_a_lost_connection_trust_no_alias() {
     let positions = second.positions();
     let mut third = source();
     assert_eq!(third.resume(&positions), 1);
-    assert_eq!(connect(&mut third), Vec::<String>::new());
+    assert_eq!(connect(&mut third), gaps);
     let events = feed(&mut third, &["nbirth-b", "dbirth-b"]);
     let closed = events.iter().filter(|event| event.starts_with("closed "));
     assert_eq!(closed.count(), 2, "{events:?}");
