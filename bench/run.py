@@ -1,6 +1,6 @@
 """All benchmarks in one run on one machine; `cargo xtask bench [NAME …]` starts it with fresh servers.
 
-Benchmarks: store, topic, bars, decode, live, latency, embedded, memory. Rates are rows per second; ratios compare consecutive runs.
+Benchmarks: store, topic, bars, decode, live, latency, embedded, memory, readings. Rates are rows per second; ratios compare consecutive runs.
 """
 import glob, os, re, shutil, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
@@ -237,7 +237,13 @@ def memory_arm():
     watch("consume, all of them", TAPELINE, "consume", "--until-end", "--topic", TOPIC, "--store", STORE, env=env)
 
 
-ARMS = {"topic": topic_arm, "store": store_arm, "bars": bars_arm, "decode": decode_arm, "live": live_arm, "latency": latency_arm, "embedded": embedded_arm, "memory": memory_arm}
+def readings_arm():
+    import readings
+    readings.run(TAPELINE, KAFKA, CASSANDRA, PYTHON, prefixed, show, ROUNDS)
+
+
+ARMS = {"topic": topic_arm, "store": store_arm, "bars": bars_arm, "decode": decode_arm, "live": live_arm, "latency": latency_arm, "embedded": embedded_arm, "memory": memory_arm,
+        "readings": readings_arm}
 unknown = [arm for arm in sys.argv[1:] if arm not in ARMS]
 if unknown:
     sys.exit(f"unknown benchmark {', '.join(unknown)}; expected: {' '.join(ARMS)}")

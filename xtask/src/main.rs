@@ -23,7 +23,7 @@ const HELP: &str = "cargo xtask
   test unit                  only tests that need no server
   test dashboard             only the dashboard, in Chromium (installed if it is missing)
   ci                         everything that CI runs: fmt, clippy, docs, deny, all tests, the demo
-  bench [NAME …]             benchmarks against peers and ceiling (store, topic, bars, decode, live, latency, ...)
+  bench [NAME …]             benchmarks against peers and ceiling (store, topic, bars, decode, live, readings, ...)
   prove [DIR]                proof on real servers: every trade and quote of a tape folder, with kills; see docs/guarantee.md
   chaos [--faults N] [--seed S] [--minutes M] [--nodes 3] [--symbols A,B] [--only WORD,…]
                              faults against real servers under load: kills, pauses, restarts, lost topics; see docs/guarantee.md

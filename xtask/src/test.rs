@@ -23,10 +23,7 @@ const PROMTOOL: &str = "/usr/bin/promtool";
 pub(crate) fn all(words: &[&str]) -> Result<()> {
     let (python, coinbase) = (python()?, environment("python-coinbase")?);
     let client = environment("python-client")?;
-    if !Path::new(MOSQUITTO).exists() {
-        install(&["mosquitto", "mosquitto-clients"])
-            .context("no Mosquitto, the MQTT broker of the tests: install it")?;
-    }
+    mosquitto()?;
     if !Path::new(PROMTOOL).exists() {
         install(&["prometheus"])
             .context("no Prometheus, which reads the metrics in the tests: install it")?;
@@ -51,6 +48,13 @@ pub(crate) fn all(words: &[&str]) -> Result<()> {
             .env("TAPELINE_TEST_PYTHON_CLIENT", &client))
     };
     with_stack(|stack| with(stack::guarded, |guarded| tests(stack, guarded)))
+}
+
+fn mosquitto() -> Result<()> {
+    if Path::new(MOSQUITTO).exists() {
+        return Ok(());
+    }
+    install(&["mosquitto", "mosquitto-clients"]).context("no Mosquitto, the MQTT broker of the tests: install it")
 }
 
 pub(crate) fn with_stack<T>(f: impl FnOnce(&Stack) -> Result<T>) -> Result<T> {
@@ -93,6 +97,9 @@ pub(crate) fn environment(name: &str) -> Result<PathBuf> {
 pub(crate) fn bench(arms: &[&str]) -> Result<()> {
     let python = python()?;
     run(&mut cargo(&["build", "--release", "-p", "tapeline", "-p", "bench"]))?;
+    if arms.is_empty() || arms.contains(&"readings") {
+        mosquitto()?;
+    }
     let spark = if arms.is_empty() || arms.contains(&"store") { Some(stack::jars("spark")?) } else { None };
     with(stack::for_bench, |stack| {
         let mut command = Command::new(&python);
