@@ -2,8 +2,13 @@
 
 use ports::cancel::CancelToken;
 use ports::error::io;
+use ports::secret::Secret;
 use ports::{Error, Result};
-use rumqttc::{Client, Connection, ConnectionError, Event, Incoming, MqttOptions, QoS, RecvTimeoutError};
+pub use rumqttc::tokio_native_tls::native_tls::TlsConnector;
+use rumqttc::{
+    Client, Connection, ConnectionError, Event, Incoming, MqttOptions, QoS, RecvTimeoutError,
+    TlsConfiguration, Transport,
+};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -26,18 +31,32 @@ pub struct DeviceLine {
 }
 
 /// A broker, and where on it the device publishes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Broker {
     host: String,
     port: u16,
+    is_tls: bool,
+    /// Name and password.
+    account: Option<(String, Secret)>,
+    tls: Option<TlsConnector>,
     /// First levels of the topics.
     prefix: String,
     /// Client id of whoever receives the messages.
     receiver: String,
 }
 
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Broker")
+            .field("address", &self.url())
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Broker {
-    /// Reads `mqtt://HOST[:PORT]`. Topics begin with `prefix`; `receiver` is the client id that receives the messages.
+    /// Reads `mqtt://HOST[:PORT]`, or `mqtts://` for TLS. Topics begin with `prefix`; `receiver` is the client id that receives the
+    /// messages.
     ///
     /// # Errors
     /// The URL has another form.
@@ -46,22 +65,55 @@ impl Broker {
             Error::usage(format!("`{url}`: {what}"))
                 .hint("--mqtt mqtt://HOST[:PORT], as mqtt://127.0.0.1:1883")
         };
-        let place =
-            url.strip_prefix("mqtt://").ok_or_else(|| bad("expected a URL that begins with mqtt://"))?;
+        if url.contains('@') {
+            return Err(Error::usage("credentials in an MQTT URL are not supported")
+                .hint("set source.mqtt.username and source.mqtt.password"));
+        }
+        let (place, is_tls) = match (url.strip_prefix("mqtt://"), url.strip_prefix("mqtts://")) {
+            (Some(place), _) => (place, false),
+            (_, Some(place)) => (place, true),
+            _ => return Err(bad("expected a URL that begins with mqtt:// or mqtts://")),
+        };
         let place = place.strip_suffix('/').unwrap_or(place);
-        if place.contains(['/', '?', '@']) {
+        if place.contains(['/', '?']) {
             return Err(bad("expected host and port only"));
         }
         let (host, port) = match place.rsplit_once(':') {
             Some((host, port)) => {
                 (host, port.parse().map_err(|_| bad("expected a port number behind the colon"))?)
             }
-            None => (place, 1_883),
+            None => (place, if is_tls { 8_883 } else { 1_883 }),
         };
         if host.is_empty() {
             return Err(bad("expected a host"));
         }
-        Ok(Self { host: host.to_owned(), port, prefix: prefix.to_owned(), receiver: receiver.to_owned() })
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+            is_tls,
+            account: None,
+            tls: None,
+            prefix: prefix.to_owned(),
+            receiver: receiver.to_owned(),
+        })
+    }
+
+    /// Whether the URL demands TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.is_tls
+    }
+
+    /// Connects with a name and password, and with TLS.
+    #[must_use]
+    pub fn with_login(self, account: Option<(String, Secret)>, tls: Option<TlsConnector>) -> Self {
+        Self { account, tls, ..self }
+    }
+
+    /// `mqtt://HOST:PORT` or `mqtts://HOST:PORT`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}://{}", if self.is_tls { "mqtts" } else { "mqtt" }, self.address())
     }
 
     /// `HOST:PORT`.
@@ -112,6 +164,12 @@ impl Broker {
     fn connect(&self, id: &str, clean: bool) -> Result<(Client, Connection)> {
         let mut options = MqttOptions::new(id, &self.host, self.port);
         options.set_clean_session(clean);
+        if let Some((name, password)) = &self.account {
+            options.set_credentials(name, password.reveal());
+        }
+        if let Some(tls) = &self.tls {
+            options.set_transport(Transport::Tls(TlsConfiguration::NativeConnector(tls.clone())));
+        }
         let (client, mut connection) = Client::new(options, REQUESTS);
         self.until(&mut connection, |packet| matches!(packet, Incoming::ConnAck(_)).then_some(()))?;
         Ok((client, connection))
@@ -149,12 +207,21 @@ impl Broker {
     }
 
     fn disconnected(&self, error: &ConnectionError) -> Error {
-        self.failed(error)
+        let failed = || Error::user(format!("MQTT broker {}: {error}", self.address()));
+        match error {
+            ConnectionError::ConnectionRefused(_) => {
+                failed().hint("set source.mqtt.username and TAPELINE__SOURCE__MQTT__PASSWORD")
+            }
+            ConnectionError::Tls(_) => {
+                failed().hint("set source.mqtt.tls (docs/readings.md); is it the broker's TLS port?")
+            }
+            _ => self.failed(error),
+        }
     }
 
     fn failed(&self, error: &dyn std::fmt::Display) -> Error {
         Error::user(format!("MQTT broker {}: {error}", self.address()))
-            .hint("is a broker listening there, and does it accept clients without a password? `mosquitto -p 1883` starts one")
+            .hint("is a broker listening there? `mosquitto -p 1883` starts one; a port that demands TLS needs mqtts://")
     }
 }
 
@@ -267,7 +334,7 @@ mod tests {
             ("mqtt://", "expected a host"),
             ("mqtt://h:x", "expected a port number"),
             ("mqtt://h/a", "expected host and port only"),
-            ("mqtt://me:hush@h", "expected host and port only"),
+            ("mqtts://me:hush@h", "credentials in an MQTT URL are not supported"),
         ] {
             let error = Broker::parse(url, "p", "r").unwrap_err().to_string();
             assert!(error.contains(part), "{url}: {error}");
@@ -275,6 +342,7 @@ mod tests {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let broker = Broker::parse(&format!("mqtt://127.0.0.1:{port}/"), "p", "r").unwrap();
         assert_eq!(broker.address(), format!("127.0.0.1:{port}"));
+        assert_eq!(Broker::parse("mqtts://h", "p", "r").unwrap().url(), "mqtts://h:8883");
         let error = broker.keep_for_receiver().unwrap_err();
         assert!(error.to_string().contains(&format!("MQTT broker 127.0.0.1:{port}: ")), "{error}");
     }

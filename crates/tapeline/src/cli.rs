@@ -480,7 +480,8 @@ pub(crate) struct DemoOptions {
     /// Play recorded sensors instead of a trading session
     #[arg(long)]
     pub(crate) iot: bool,
-    /// With --iot: play through this MQTT broker, as mqtt://127.0.0.1:1883, instead of a file
+    /// With --iot: play through this MQTT broker, as mqtt://127.0.0.1:1883 or mqtts://HOST, instead of a file; login and TLS
+    /// are those of [source.mqtt]
     #[arg(long, value_name = "URL", requires = "iot")]
     pub(crate) mqtt: Option<String>,
     /// Serve the dashboard while the session plays and afterwards, until Ctrl-C

@@ -324,6 +324,48 @@ fn a_real_broker_demands_certificates_and_so_do_we() {
 }
 
 #[test]
+#[ignore = "needs mosquitto: apt-get install mosquitto mosquitto-clients"]
+fn the_demo_of_sensors_logs_in_over_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    certificates(dir.path());
+    let file = |name: &str| dir.path().join(name).display().to_string();
+    let passwords = Command::new("mosquitto_passwd")
+        .args(["-c", "-b", &file("passwords"), "demo", "of-the-test"])
+        .output()
+        .unwrap();
+    assert!(passwords.status.success(), "{passwords:?}");
+    let broker = Broker::start_with(
+        dir.path(),
+        &format!(
+            "allow_anonymous false\npassword_file {}\ncafile {}\ncertfile {}\nkeyfile {}\n",
+            file("passwords"),
+            file("ca.crt"),
+            file("server.crt"),
+            file("server.key")
+        ),
+    );
+    let demo = |scheme: &str, ca: &str, password: &str| {
+        let (url, folder) = (format!("{scheme}://localhost:{}", broker.port), file("demo"));
+        let words = ["demo", "--iot", "--mqtt", &url, "--rate", "4000", "--dir", &folder];
+        let variables = [("USERNAME", "demo"), ("PASSWORD", password), ("TLS__CA", ca)];
+        let variables =
+            variables.map(|(name, value)| (format!("TAPELINE__SOURCE__MQTT__{name}"), value.to_owned()));
+        crate::finish(crate::tapeline(&words).envs(variables).output().unwrap())
+    };
+    for (scheme, ca, password, part) in [
+        ("mqtts", "ca.crt", "wrong", "set source.mqtt.username"),
+        ("mqtts", "other.crt", "of-the-test", "set source.mqtt.tls"),
+        ("mqtt", "ca.crt", "of-the-test", "mqtts://"),
+    ] {
+        let (code, text) = demo(scheme, &file(ca), password);
+        assert!(code != 0 && text.contains(part), "{scheme} {ca}: expected `{part}`: {text}");
+        assert!(!text.contains("of-the-test"), "{text}");
+    }
+    let (code, text) = demo("mqtts", &file("ca.crt"), "of-the-test");
+    assert!(code == 0 && text.contains("verified: 3,143 records, equal field for field"), "{text}");
+}
+
+#[test]
 #[ignore = "needs mosquitto and Python with pysparkplug: cargo xtask test"]
 fn sparkplug_nodes_lose_nothing_in_silence_through_a_real_broker() {
     let python = std::env::var("TAPELINE_TEST_PYTHON").expect("TAPELINE_TEST_PYTHON: run `cargo xtask test`");

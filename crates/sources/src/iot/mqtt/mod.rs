@@ -21,6 +21,7 @@ use ports::dead_letter::{DeadLetter, Stage};
 use ports::metrics::{METRICS, Port};
 use ports::source::{Event, Positions, Source};
 use ports::{Error, Result, clock};
+pub use rumqttc::tokio_native_tls::native_tls::TlsConnector;
 use session::{Failure, Login, Message, Report, Session};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -34,6 +35,14 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// How long acknowledgements may take to leave.
 const ACKNOWLEDGE: Duration = Duration::from_secs(1);
 
+/// The TLS of `mqtts://`, for other clients of the same broker.
+///
+/// # Errors
+/// A file cannot be read or has the wrong content.
+pub fn tls_connector(settings: &MqttAccount) -> Result<TlsConnector> {
+    tls::connector(&settings.tls)
+}
+
 /// Opens `mqtt://HOST[:PORT]/FILTER[,FILTER]?format=…&…`, or the same with `mqtts://`; `None` for other URLs.
 ///
 /// # Errors
@@ -43,7 +52,7 @@ pub fn open(url: &str, settings: &MqttAccount) -> Option<Result<Mqtt>> {
     match scheme {
         "mqtt" => Some(open_with("mqtt", rest, settings, None)),
         "mqtts" => {
-            Some(tls::connector(&settings.tls).and_then(|tls| open_with("mqtts", rest, settings, Some(tls))))
+            Some(tls_connector(settings).and_then(|tls| open_with("mqtts", rest, settings, Some(tls))))
         }
         _ => None,
     }
@@ -53,7 +62,7 @@ fn open_with(
     scheme: &'static str,
     rest: &str,
     settings: &MqttAccount,
-    tls: Option<session::TlsConnector>,
+    tls: Option<TlsConnector>,
 ) -> Result<Mqtt> {
     let Address { host, port, place, filters, feed, client_id, version, decoder } =
         Address::parse(scheme, rest)?;
@@ -180,7 +189,7 @@ impl Mqtt {
         reasons.into_iter().try_for_each(|reason| sink(Event::Dead(dead_letter(reason, &self.place))))
     }
 
-    /// Asks the Sparkplug nodes that have to be born again. What the session does not take is asked for once more later.
+    /// Sends the rebirth requests that are due. One that the session does not take is sent again later.
     fn request_rebirths(&mut self) {
         let Decoder::Sparkplug(nodes) = &mut self.decoder else { return };
         if !self.connected || !self.is_subscribed {

@@ -1,6 +1,6 @@
 //! One connection to a broker, in MQTT 3.1.1 or MQTT 5.
 
-pub(super) use rumqttc::tokio_native_tls::native_tls::TlsConnector;
+use super::TlsConnector;
 use rumqttc::{Outgoing, QoS, RecvTimeoutError, TlsConfiguration, Transport, v5};
 use std::borrow::Cow;
 use std::time::Duration;

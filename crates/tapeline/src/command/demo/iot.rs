@@ -13,6 +13,8 @@ use ports::source::{Event, Positions, Source};
 use ports::telemetry::{Latency, Telemetry};
 use ports::{Error, Result};
 use simulator::device::{Broker, DeviceLine, Outlet, play};
+use sources::iot::mqtt;
+use sources::settings::MqttAccount;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -58,13 +60,14 @@ pub(super) fn run(context: &Context, options: &DemoOptions, dir: &Path) -> Resul
     let lines = lines()?;
     let rate = options.rate.unwrap_or(if options.serve { RATE_TO_LOOK_AT } else { RATE });
     let recorded = format!("lines:{}?{MAPPING}", file.display());
-    let broker = options.mqtt.as_deref().map(broker).transpose()?;
+    let account = &context.config.source.mqtt;
+    let broker = options.mqtt.as_deref().map(|url| broker(url, account)).transpose()?;
     let (source, outlet) = match &broker {
         Some(broker) => {
             // The broker keeps what is published before the source has connected; the file is what to compare with.
             broker.keep_for_receiver()?;
             play(&lines, &Outlet::File(file.clone()), f64::MAX, &context.stop)?;
-            let place = format!("mqtt://{}/{}", broker.address(), broker.filter());
+            let place = format!("{}/{}", broker.url(), broker.filter());
             (format!("{place}?{MAPPING}&client={}", receiver()), Outlet::Broker(broker.clone()))
         }
         None => {
@@ -73,11 +76,12 @@ pub(super) fn run(context: &Context, options: &DemoOptions, dir: &Path) -> Resul
         }
     };
     let mut config = super::config(dir, RULES, &source)?;
+    config.source.mqtt = account.clone();
     println!(
         "demo: a week of a machine's temperature and ten days of a road's speed, from a device to the store"
     );
     match &broker {
-        Some(broker) => println!("  a simulated device publishes to the MQTT broker {}", broker.address()),
+        Some(broker) => println!("  a simulated device publishes to the MQTT broker {}", broker.url()),
         None => {
             println!("  a simulated device appends to {}; --mqtt URL publishes to a broker", file.display())
         }
@@ -135,8 +139,13 @@ fn receiver() -> String {
     format!("tapeline-demo-{}", std::process::id())
 }
 
-fn broker(url: &str) -> Result<Broker> {
-    Broker::parse(url, &receiver(), &receiver())
+/// The broker of a URL, with login and TLS of `[source.mqtt]`.
+fn broker(url: &str, settings: &MqttAccount) -> Result<Broker> {
+    let broker = Broker::parse(url, &receiver(), &receiver())?;
+    let account =
+        (!settings.username.is_empty()).then(|| (settings.username.clone(), settings.password.clone()));
+    let tls = broker.is_tls().then(|| mqtt::tls_connector(settings)).transpose()?;
+    Ok(broker.with_login(account, tls))
 }
 
 /// What the device sends, sensor after sensor in order of time. The recordings name no time zone: taken as UTC.
