@@ -12,10 +12,10 @@ use market::codec::feed::{Decode, FeedMessage};
 use market::codec::lean::RowReader;
 use market::codec::lean_bars::BarReader;
 use market::codec::lines::mapping::{self, Mapping};
-use market::codec::lines::{LineFormat, LineDecoder};
+use market::codec::lines::{LineDecoder, LineFormat};
 use market::codec::poll::{self, PendingRequest};
 use market::codec::sparkplug::payload::Payload;
-use market::codec::sparkplug::{MetricContext, MetricReader, SERIES, Topic};
+use market::codec::sparkplug::{MetricContext, MetricReader, MetricTopic, SERIES};
 use market::codec::{alpaca, bar, binance, coinbase, finnhub, json, kraken, massive};
 use market::interval::Interval;
 use market::policy::Policy;
@@ -129,7 +129,9 @@ fn lines(data: &[u8]) {
 
 /// Payloads of Sparkplug B.
 fn sparkplug(data: &[u8]) {
-    let (Ok(payload), Ok(topic)) = (Payload::parse(data), Topic::parse("spBv1.0/g/DDATA/n/d")) else { return };
+    let (Ok(payload), Ok(topic)) = (Payload::parse(data), MetricTopic::parse("spBv1.0/g/DDATA/n/d")) else {
+        return;
+    };
     let Ok(reader) = MetricReader::new("f", SERIES) else { return };
     for metric in &payload.metrics {
         let name = metric.name.unwrap_or("m");

@@ -54,7 +54,8 @@ fn mosquitto() -> Result<()> {
     if Path::new(MOSQUITTO).exists() {
         return Ok(());
     }
-    install(&["mosquitto", "mosquitto-clients"]).context("no Mosquitto, the MQTT broker of the tests: install it")
+    install(&["mosquitto", "mosquitto-clients"])
+        .context("no Mosquitto, the MQTT broker of the tests: install it")
 }
 
 pub(crate) fn with_stack<T>(f: impl FnOnce(&Stack) -> Result<T>) -> Result<T> {

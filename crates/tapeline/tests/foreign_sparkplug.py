@@ -1,7 +1,7 @@
-"""An edge node with one device, by pysparkplug: births, values by alias, holes, and replies to requests for a rebirth.
+"""An edge node with one device, by pysparkplug: births, values by alias, missing messages, and replies to requests for a rebirth.
 
-Arguments: port, and a file for the values that have to be in the store. Prints `ready` after the first part, and goes on when a
-line comes on standard input: until then the test may restart whatever it likes.
+Arguments: port, and a file for the values that have to be in the store. Prints `ready` after the first part, and continues when
+a line comes on standard input: until then the test may restart whatever it likes.
 """
 import sys, threading, time
 from pysparkplug import Client, DataType, DBirth, DData, Message, MessageType, Metric, NBirth, NDeath, QoS, Topic
@@ -74,7 +74,7 @@ for value in range(600, 700):
     node.data(value)
 print("ready", flush=True)
 sys.stdin.readline()
-# Its births are asked for again before it says anything.
+# Its births are requested again before it sends anything.
 node.reborn()
 for value in range(700, 800):
     node.data(value)

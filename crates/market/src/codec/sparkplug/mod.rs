@@ -10,9 +10,9 @@
 //! defined is up to the caller; a metric with its name and data type becomes readings here.
 //!
 //! ```
-//! use market::codec::sparkplug::{MessageType, Topic};
+//! use market::codec::sparkplug::{MessageType, MetricTopic};
 //!
-//! let topic = Topic::parse("spBv1.0/plant/DDATA/line-1/press")?;
+//! let topic = MetricTopic::parse("spBv1.0/plant/DDATA/line-1/press")?;
 //! assert_eq!((topic.message, topic.node, topic.device), (MessageType::DeviceData, "line-1", "press"));
 //! # Ok::<(), String>(())
 //! ```
@@ -61,7 +61,7 @@ pub enum MessageType {
 
 /// Where a message comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Topic<'a> {
+pub struct MetricTopic<'a> {
     /// What it is.
     pub message: MessageType,
     /// Group of edge nodes.
@@ -72,7 +72,7 @@ pub struct Topic<'a> {
     pub device: &'a str,
 }
 
-impl<'a> Topic<'a> {
+impl<'a> MetricTopic<'a> {
     /// Reads `spBv1.0/GROUP/TYPE/NODE[/DEVICE]`, or `spBv1.0/STATE/HOST`.
     ///
     /// # Errors
@@ -115,11 +115,11 @@ pub struct MetricReader {
     series: String,
 }
 
-/// What is known of a metric beside its value.
+/// What is known of a metric besides its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MetricContext<'a> {
     /// Where it comes from.
-    pub topic: Topic<'a>,
+    pub topic: MetricTopic<'a>,
     /// Its name.
     pub name: &'a str,
     /// Code of its data type, if any message has named it.
@@ -155,7 +155,7 @@ impl MetricReader {
     ///
     /// # Errors
     /// It is empty, or has a character that no series can have.
-    pub fn series(&self, topic: &Topic<'_>, name: &str) -> Result<String, String> {
+    pub fn series(&self, topic: &MetricTopic<'_>, name: &str) -> Result<String, String> {
         let series = fill(&self.series, &|part| {
             Ok(match part {
                 "group" => topic.group,

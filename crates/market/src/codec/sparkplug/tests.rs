@@ -24,7 +24,7 @@ fn readings(topic: &str, bytes: &[u8]) -> Vec<String> {
         Ok(payload) => payload,
         Err(error) => return vec![error.to_string()],
     };
-    let (topic, mut out) = (Topic::parse(topic).unwrap(), Vec::new());
+    let (topic, mut out) = (MetricTopic::parse(topic).unwrap(), Vec::new());
     for metric in &payload.metrics {
         let context = MetricContext {
             topic,
@@ -104,7 +104,7 @@ fn templates_are_read_member_by_member_and_what_is_no_value_is_refused() {
             "plant/types//motor/rpm integer=1450   2",
             "plant/types//motor/amps float=3.2   1",
             "refused: table: data type DataSet: not a single value",
-            "plant/types//oil float=80.5 °C 192 1",
+            "plant/types//oil float=80.5 °C 192 2",
             "refused: quote: value `say \"x\"` is not of type text: quotation marks, backslashes and control characters are not supported",
             "refused: nan: value `NaN` is not of type float: expected a finite 64-bit float",
             "refused: nothing: no value, and is_null is not set",
@@ -116,7 +116,7 @@ fn templates_are_read_member_by_member_and_what_is_no_value_is_refused() {
 fn how_a_value_was_delivered_is_no_part_of_its_identity() {
     let reader = MetricReader::new("plant", "{node}.{metric}").unwrap();
     let context = MetricContext {
-        topic: Topic::parse("spBv1.0/g/NDATA/n").unwrap(),
+        topic: MetricTopic::parse("spBv1.0/g/NDATA/n").unwrap(),
         name: "m",
         datatype: Some(12),
         unit: "",
@@ -142,10 +142,10 @@ fn how_a_value_was_delivered_is_no_part_of_its_identity() {
 
 #[test]
 fn topics_and_templates_are_checked() {
-    let topic = Topic::parse("spBv1.0/g/DBIRTH/n/d").unwrap();
+    let topic = MetricTopic::parse("spBv1.0/g/DBIRTH/n/d").unwrap();
     assert_eq!((topic.group, topic.node, topic.device), ("g", "n", "d"));
     for topic in ["spBv1.0/g/NCMD/n", "spBv1.0/g/DCMD/n/d", "spBv1.0/STATE/scada"] {
-        assert_eq!(Topic::parse(topic).unwrap().message, MessageType::FromHost, "{topic}");
+        assert_eq!(MetricTopic::parse(topic).unwrap().message, MessageType::FromHost, "{topic}");
     }
     for (topic, part) in [
         ("spAv1.0/g/NDATA/n", "expected spBv1.0/GROUP/TYPE/NODE[/DEVICE]"),
@@ -155,7 +155,7 @@ fn topics_and_templates_are_checked() {
         ("spBv1.0//NDATA/n", "a level is empty"),
         ("spBv1.0/g/DDATA/n/", "a level is empty"),
     ] {
-        let error = Topic::parse(topic).unwrap_err();
+        let error = MetricTopic::parse(topic).unwrap_err();
         assert!(error.contains(part), "{topic}: {error}");
     }
     for (series, part) in [
@@ -200,7 +200,7 @@ fn broken_messages_are_refused_with_their_place() {
     let bytes = [&[0x12, nested.len() as u8][..], &nested].concat();
     let error = Payload::parse(&bytes).unwrap_err().to_string();
     assert!(error.contains("at most 8 templates within each other"), "{error}");
-    let many = [0x12, 0].repeat((1 << 16) + 1);
+    let many = [0x12_u8, 0].repeat((1 << 16) + 1);
     assert!(Payload::parse(&many).unwrap_err().to_string().contains("at most 65536 metrics"));
     assert_eq!(Payload::parse(&[]), Ok(Payload::default()));
 }

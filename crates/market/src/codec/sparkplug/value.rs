@@ -338,7 +338,8 @@ mod tests {
             let error = value(&raw, code).unwrap_err();
             assert!(error.contains(part), "{raw:?} {code}: {error}");
         }
-        assert!(reading_value(&Bytes(&vec![0; LONGEST]), Some(17)).unwrap_err().contains("expected at most"));
+        let long = "x".repeat(LONGEST + 1);
+        assert!(value(&Text(&long), 12).unwrap_err().contains("expected at most"));
         assert_eq!(reading_value(&Float(0.5), None), Ok((ValueType::Float, "0.5".to_owned())));
     }
 }

@@ -110,7 +110,7 @@ impl Address {
     }
 }
 
-/// Whether a filter receives every message of each node that it receives any of: their numbers have holes otherwise.
+/// Whether a filter receives every message of each node that it receives any of: their numbers have gaps otherwise.
 fn check_filter(filter: &str) -> std::result::Result<(), String> {
     let levels: Vec<&str> = filter.split('/').collect();
     if matches!(

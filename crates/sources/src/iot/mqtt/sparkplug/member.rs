@@ -20,7 +20,7 @@ const LONGEST_CAUSE: usize = 500;
 pub(super) struct Member {
     /// `GROUP/NODE` or `GROUP/NODE/DEVICE`.
     pub(super) name: String,
-    /// Whether a birth has come, and neither a death nor a hole since.
+    /// Whether a birth has come, and neither a death nor a missing message since.
     pub(super) is_online: bool,
     pub(super) metrics: MetricTable,
     /// Series of its last birth.

@@ -7,9 +7,9 @@
 //! | `node` | sequence numbers, births, values and deaths of one node; requests for a rebirth |
 //!
 //! Nodes publish with QoS 0: what is lost between them and us is never sent again. Each message of a node has a number
-//! from 0 to 255. After a hole, a lost connection or our own restart a birth may be among what was missed, so no alias is
-//! trusted, a gap is in the ledger for the node and each of its devices, and the node is asked for its births
-//! (`Node Control/Rebirth`); they restate every value and end the gaps. A metric whose alias is unknown until then is a dead
+//! from 0 to 255. After a missing number, a lost connection or our own restart a birth may be among what was missed, so no alias is
+//! trusted, a gap is in the ledger for the node and each of its devices, and the node is requested to send its
+//! births (`Node Control/Rebirth`); they restate every value and end the gaps. A metric whose alias is unknown until then is a dead
 //! letter. Which nodes there are is saved with the source's position; what their aliases stand for is not, as it may have
 //! changed since.
 
@@ -20,7 +20,7 @@ mod node;
 mod tests;
 
 use market::codec::sparkplug::payload::Payload;
-use market::codec::sparkplug::{MessageType, MetricContext, MetricReader, Topic, rebirth_request};
+use market::codec::sparkplug::{MessageType, MetricContext, MetricReader, MetricTopic, rebirth_request};
 use market::{Kind, UnixNanos};
 use member::{Member, SavedMember};
 use node::Node;
@@ -48,7 +48,7 @@ struct Shared {
 
 /// One message of a node.
 struct Message<'a> {
-    topic: Topic<'a>,
+    topic: MetricTopic<'a>,
     payload: Payload<'a>,
     recv_ts: UnixNanos,
     /// Whether the broker may have delivered it before.
@@ -91,7 +91,7 @@ pub(super) struct Sparkplug {
     heard: UnixNanos,
     saved: UnixNanos,
     was_connected: bool,
-    /// Whether nodes may be asked for a rebirth.
+    /// Whether rebirth requests may be sent.
     may_request: bool,
 }
 
@@ -188,7 +188,7 @@ impl Sparkplug {
     ) -> Result<()> {
         let recv_ts = ports::clock::now();
         self.heard = recv_ts;
-        let reasons = match Topic::parse(topic) {
+        let reasons = match MetricTopic::parse(topic) {
             // Commands, our own among them, and states of hosts are no readings.
             Ok(topic) if topic.message == MessageType::FromHost => return Ok(()),
             Ok(topic) => self.of_node(topic, bytes, is_repeated, recv_ts, sink)?,
@@ -215,7 +215,7 @@ impl Sparkplug {
     /// Why parts of the message, or all of it, are no readings.
     fn of_node(
         &mut self,
-        topic: Topic<'_>,
+        topic: MetricTopic<'_>,
         bytes: &[u8],
         is_repeated: bool,
         recv_ts: UnixNanos,

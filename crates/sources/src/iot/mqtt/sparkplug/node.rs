@@ -1,4 +1,4 @@
-//! The state of one edge node: which message is next, its members, and whether it is asked for a rebirth.
+//! The state of one edge node: which message is next, its members, and whether a rebirth is requested.
 
 use super::births::{MetricTable, is_series};
 use super::member::Member;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 const FIRST_WAIT: Duration = Duration::from_secs(5);
 /// Longest time between two requests.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
-/// After how many requests without a reply a person is told.
+/// Requests without a reply after which a warning is logged.
 const PATIENCE: u32 = 3;
 /// Members of a node.
 const MOST_MEMBERS: usize = 100_000;
@@ -64,7 +64,7 @@ impl Rebirth {
     }
 
     fn born(&mut self) {
-        // A node that keeps losing messages is not asked without end.
+        // Limits the requests to a node that keeps losing messages.
         (self.is_wanted, self.tries) = (false, self.tries.min(1));
     }
 }
@@ -222,7 +222,10 @@ impl Node {
         member.metrics = metrics;
         failed?;
         if unknown && !message.is_repeated {
-            member.open_gap(&shared.feed, "metrics that no birth has named", message.sent(), sink)?;
+            // Else the gap of an earlier missing message is open.
+            if member.gap.is_none() {
+                member.open_gap(&shared.feed, "metrics that no birth has named", message.sent(), sink)?;
+            }
             self.rebirth.is_wanted = true;
         }
         Ok(())
@@ -264,7 +267,6 @@ impl Node {
 }
 
 /// Emits the readings of a metric.
-#[allow(clippy::too_many_arguments, reason = "the parts of one metric")]
 fn emit(
     shared: &mut Shared,
     member: &mut Member,

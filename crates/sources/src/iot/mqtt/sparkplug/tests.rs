@@ -92,7 +92,7 @@ fn values_by_alias_get_the_names_of_their_birth() {
 }
 
 #[test]
-fn a_hole_is_a_gap_until_the_rebirth_and_no_alias_is_trusted_in_between() {
+fn a_missing_message_is_a_gap_until_the_rebirth_and_no_alias_is_trusted_in_between() {
     let mut source = source();
     feed(&mut source, &[&BIRTHS[..], &["ddata-2", "ddata-3", "ndata-4"]].concat());
     // Message 5 is missing; what has a name is read all the same.
