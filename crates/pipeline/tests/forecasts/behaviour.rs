@@ -4,6 +4,7 @@ use crate::fixture::{Fixture, Models, QUICK, START, TRAINED, bar, steady, train}
 use market::bar::Values;
 use market::interval::MINUTE;
 use ports::forecast::TrackRecord;
+use ports::telemetry::Telemetry;
 use std::collections::BTreeSet;
 
 /// Tasks: three targets at two horizons.
@@ -28,6 +29,14 @@ fn every_bar_after_the_training_is_forecast_once_and_scored_when_its_truth_is_fi
     // The truth of the last bars is still open: one bar at a horizon of 1, five at 5, of three targets.
     assert_eq!(report.scored, 3 * (99 + 95));
     assert_eq!(report.bars, 800, "bars without a model are not read");
+    // Tests of one process share the counters.
+    let metrics = ports::metrics::text(&Telemetry::default()).unwrap();
+    let counted = |name: &str| -> u64 {
+        let line = metrics.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+        line.rsplit_once(' ').unwrap().1.parse().unwrap()
+    };
+    assert!(counted("tapeline_forecasts_made_total") >= report.made, "{metrics}");
+    assert!(counted("tapeline_forecasts_scored_total") >= report.scored, "{metrics}");
 
     let forecasts = fixture.forecasts("XYZ");
     assert_eq!(forecasts.len(), 100 * TASKS);
