@@ -142,6 +142,26 @@ fn a_halted_symbol_has_no_forecasts_until_it_moves_and_its_scores_are_those_of_t
 }
 
 #[test]
+fn after_a_split_that_is_not_adjusted_for_every_forecast_is_finite() {
+    let fixture = Fixture::new();
+    let mut bars = steady("XYZ", TRAINED + 60);
+    let models = Models::of("XYZ", train(&bars[..TRAINED], &QUICK));
+    for (minute, slot) in bars.iter_mut().enumerate().skip(TRAINED + 20) {
+        let Values::Trades(values) = &slot.values else { panic!("a bar of trades") };
+        *slot = bar("XYZ", minute, values.ohlc.map(|price| price.to_f64() / 7.0), 700);
+    }
+    fixture.emit(&bars);
+    let report = fixture.run(&models);
+    assert_eq!((report.made, report.refused), (60 * TASKS as u64, 0));
+    for forecast in fixture.forecasts("XYZ") {
+        let numbers = [forecast.point, forecast.baseline]
+            .into_iter()
+            .chain(forecast.bounds.into_iter().flatten().flatten());
+        assert!(numbers.chain(forecast.score.map(|score| score.loss)).all(f64::is_finite), "{forecast:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_forecast_is_counted_and_leaves_no_rows() {
     let fixture = Fixture::new();
     let trained = train(&steady("XYZ", TRAINED), &QUICK);
