@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 from conftest import ROOT
 
-KINDS = ["trade", "quote", "reading", "bar", "gap", "notice"]
+KINDS = ["trade", "quote", "reading", "bar", "gap", "notice", "forecast"]
 TOPICS = {"trades": "trade", "quotes": "quote", "readings": "reading", "bars": "bar"}
 #: Messages of which the recorded market has none.
 OTHERS: list[tuple[str, dict[str, Any]]] = [
@@ -36,6 +36,9 @@ OTHERS: list[tuple[str, dict[str, Any]]] = [
     ("notice", {"feed": "alpaca.sip", "symbol": "IONM", "what": "bands", "ts": "2022-04-06T20:06:09.9Z", "upper": "3.24",
                 "lower": "2.65", "indicator": "B"}),
     ("notice", {"feed": "alpaca.sip", "symbol": "IONM", "what": "halted", "ts": "2022-04-06T20:06:10.1Z"}),
+    ("forecast", {"symbol": "SPY", "interval": "1d", "feed": "f", "made_at": "2013-10-08T20:00:00Z", "target": "return",
+                  "horizon": 1, "model": "random_walk", "version": "1-0123456789ab", "verdict": "", "close": 167.5,
+                  "point": 0.0, "baseline": 0.0}),
 ]  # fmt: skip
 
 
@@ -50,6 +53,8 @@ def schemas() -> dict[str, Any]:
 def kind_of(message: dict[str, Any]) -> str:
     if "series" in message:
         return "reading"
+    if "made_at" in message:
+        return "forecast"
     if "interval" in message:
         return "bar"
     return "trade" if "price" in message else "quote"
@@ -75,8 +80,7 @@ def recorded(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def goldens() -> list[tuple[str, dict[str, Any]]]:
-    # Forecasts have no schema yet.
-    return [(kind, message) for kind, message in [*documented(), *OTHERS] if "made_at" not in message]
+    return [*documented(), *OTHERS]
 
 
 def test_every_message_is_valid(schemas: dict[str, Any], folder: Path) -> None:
@@ -95,7 +99,7 @@ def damaged(message: dict[str, Any], schema: dict[str, Any]) -> Iterator[tuple[s
     for name, value in message.items():
         if name in required:
             yield f"without {name}", {key: other for key, other in message.items() if key != name}
-        wrong: list[Any] = [None, {"x": 1}, 0.5]
+        wrong: list[Any] = [None, {"x": 1}, "0.5" if isinstance(value, float) else 0.5]
         if isinstance(value, str):
             wrong.append(7)
             if re.fullmatch(r"-?[0-9.]+", value) and name not in ("id", "bid_venue", "ask_venue", "value"):
@@ -138,6 +142,10 @@ def test_no_damaged_message_is_valid(schemas: dict[str, Any]) -> None:
         ("bar", {"kind": "quote", "bid_open": "1"}, "oneOf"),
         ("gap", {"state": "lost"}, "lost"),
         ("notice", {"what": "halted", "upper": "1"}, "upper"),
+        ("forecast", {"low_90": -0.1}, "high_90"),
+        ("forecast", {"loss": 0.1}, "truth"),
+        ("forecast", {"target": "price"}, "price"),
+        ("forecast", {"close": 0.0}, "0"),
     ],
 )
 def test_what_belongs_together_is_checked(

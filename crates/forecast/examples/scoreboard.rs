@@ -1,20 +1,38 @@
-//! Prints the scoreboard of every model, target and horizon for the bars of Lean data files, as Markdown.
+//! Scores every model, target and horizon walk-forward on the bars of Lean data files, and prints them as Markdown:
+//! docs/forecast-scores.md is its output.
 //!
 //! ```text
-//! cargo run --release -p forecast --example scoreboard -- DATA/daily/spy.zip [MORE.zip ...]
+//! cargo run --release -p forecast --example scoreboard -- [--without MODEL] FILE [FILE ...]
 //! ```
-//! `--without MODEL` leaves a model out, for example `lstm`, which takes most of the time.
-//! A factor file next to the data (`../factor_files/spy.csv`) is applied to splits and dividends. Hourly files work too.
+//! A file is `DATA/daily/spy.zip`, `DATA/hour/spy.zip` or the folder `DATA/minute/spy`. Factors next to the data
+//! (`DATA/factor_files/spy.csv`) are applied to splits and dividends. `--without lstm` leaves out what takes most of the time.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
 mod support;
 
-use forecast::scoreboard::{self, Score, Scoreboard};
+use forecast::scoreboard::{self, ModelVerdict, Score, Scoreboard};
+use forecast::split;
 use forecast::walk_forward::{Step, WalkOptions, walk_forward};
-use forecast::{Dataset, ModelKind, Target};
+use forecast::{Dataset, ModelKind, Target, Task};
+use std::collections::BTreeSet;
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
+use support::LeanFile;
+
+/// Coverage that 90 % intervals are expected to have.
+const COVERED: std::ops::RangeInclusive<f64> = 0.885..=0.915;
+
+/// Maximum number of rows outside of it that a summary names.
+const NAMED: usize = 12;
+
+/// The scores of one file.
+struct Scored {
+    file: LeanFile,
+    /// Number of bars with a bad print.
+    cut: usize,
+    board: Scoreboard,
+}
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut kinds = ModelKind::ALL.to_vec();
@@ -31,48 +49,58 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     if paths.is_empty() {
-        return Err("usage: scoreboard [--without MODEL] DATA/daily/SYMBOL.zip [MORE.zip ...]".into());
+        return Err("usage: scoreboard [--without MODEL] DATA/daily/SYMBOL.zip [MORE ...]".into());
     }
-    let mut boards = Vec::new();
-    for path in paths {
-        let file = support::read(&path)?;
-        let bars = file.series.len();
-        let data =
-            Dataset::new(&file.series, file.season).map_err(|error| format!("{}: {error}", file.name))?;
-        let options = WalkOptions {
-            first_fit: file.first_fit,
-            refit_every: file.refit_every,
-            kinds: kinds.clone(),
-            ..WalkOptions::default()
-        };
-        let started = Instant::now();
-        let mut last = None;
-        let mut observe = |step: Step| {
-            if last != Some(step.fit) {
-                last = Some(step.fit);
-                eprint!("\r{}: fit {}/{}", file.name, step.fit + 1, step.fits);
-            }
-        };
-        let tracks = walk_forward(&data, &options, &mut observe)?;
-        eprintln!(" in {:.1} s", started.elapsed().as_secs_f64());
-        let board = scoreboard::score(&data, &tracks);
-        println!("## {}\n", file.name);
-        println!(
-            "{bars} bars, {}, {}, bad prints cut from {}; first fit on {} bars, refitted every {}.\n",
-            file.span,
-            file.adjustment,
-            data.cut_bars().len(),
-            options.first_fit,
-            options.refit_every
-        );
-        print_board(&board);
-        boards.push((file.name, board));
+    let all: Vec<Scored> = paths.iter().map(|path| score(path, &kinds)).collect::<Result<_, _>>()?;
+    let mut intervals: Vec<&str> = all.iter().map(|scored| scored.file.interval.as_str()).collect();
+    intervals.dedup();
+    for interval in &intervals {
+        let of: Vec<&Scored> = all.iter().filter(|scored| scored.file.interval == *interval).collect();
+        print_summary(interval, &of);
     }
-    print_summary(&boards);
+    for scored in &all {
+        print_board(scored);
+    }
     Ok(())
 }
 
-fn print_board(board: &Scoreboard) {
+fn score(path: &Path, kinds: &[ModelKind]) -> Result<Scored, Box<dyn Error>> {
+    let file = support::read(path)?;
+    let name = format!("{} {}", file.symbol, file.interval);
+    for split in split::suspected(&file.series) {
+        eprintln!("{name}: bar {} looks like a split of {}", split.bar, split.ratio);
+    }
+    let data = Dataset::new(&file.series, file.season).map_err(|error| format!("{name}: {error}"))?;
+    let options = WalkOptions {
+        first_fit: file.first_fit,
+        refit_every: file.refit_every,
+        kinds: kinds.to_vec(),
+        ..WalkOptions::default()
+    };
+    let started = Instant::now();
+    let mut last = None;
+    let mut observe = |step: Step| {
+        if last != Some(step.fit) {
+            last = Some(step.fit);
+            eprint!("\r{name}: fit {}/{}", step.fit + 1, step.fits);
+        }
+    };
+    let tracks = walk_forward(&data, &options, &mut observe).map_err(|error| format!("{name}: {error}"))?;
+    eprintln!(" in {:.1} s", started.elapsed().as_secs_f64());
+    Ok(Scored { cut: data.cut_bars().len(), board: scoreboard::score(&data, &tracks), file })
+}
+
+fn print_board(scored: &Scored) {
+    let Scored { file, cut, board } = scored;
+    println!("## {} {}\n", file.symbol, file.interval);
+    println!(
+        "{} bars, {}, {}, bad prints cut from {cut}; first fit on {} bars, refitted every {}.\n",
+        file.series.len(),
+        file.span,
+        file.adjustment,
+        file.first_fit,
+        file.refit_every
+    );
     for target in Target::ALL {
         println!("### {}\n", target.label());
         println!(
@@ -128,43 +156,70 @@ const fn loss_name(target: Target) -> &'static str {
     }
 }
 
-fn print_summary(boards: &[(String, Scoreboard)]) {
-    println!("## Summary\n");
+/// `2 of 4 (SPY, AAPL)`.
+fn counted(symbols: &[&str], of: usize) -> String {
+    let names = if symbols.is_empty() { String::new() } else { format!(" ({})", symbols.join(", ")) };
+    format!("{} of {of}{names}", symbols.len())
+}
+
+fn print_summary(interval: &str, all: &[&Scored]) {
+    println!("## Summary: {interval} bars\n");
     println!(
         "| target | bars ahead | model | beats the reference, p < 0.05 | beats the best baseline after Holm | worse |"
     );
     println!("|---|--:|---|--:|--:|--:|");
-    let all: Vec<&Score> = boards.iter().flat_map(|(_, board)| &board.scores).collect();
-    let mut keys: Vec<_> = all
+    let rows: Vec<(&str, &Score)> = all
         .iter()
-        .filter(|s| !s.kind.is_baseline() || s.kind == ModelKind::Har)
-        .map(|s| (s.task, s.kind))
+        .flat_map(|scored| scored.board.scores.iter().map(|score| (scored.file.symbol.as_str(), score)))
         .collect();
-    keys.sort_unstable();
-    keys.dedup();
+    let keys: BTreeSet<(Task, ModelKind)> = rows
+        .iter()
+        .filter(|(_, score)| !score.kind.is_baseline() || score.kind == ModelKind::Har)
+        .map(|(_, score)| (score.task, score.kind))
+        .collect();
     for (task, kind) in keys {
-        let of: Vec<&&Score> = all.iter().filter(|score| score.task == task && score.kind == kind).collect();
-        let reference = of
-            .iter()
-            .filter(|s| s.against_reference.is_some_and(|t| t.mean_difference < 0.0 && t.p_value < 0.05))
-            .count();
-        let beats = of.iter().filter(|s| matches!(s.verdict, scoreboard::ModelVerdict::Beats { .. })).count();
-        let worse = of.iter().filter(|s| matches!(s.verdict, scoreboard::ModelVerdict::Worse { .. })).count();
+        let symbols = |holds: fn(&Score) -> bool| -> Vec<&str> {
+            let of =
+                rows.iter().filter(|(_, score)| score.task == task && score.kind == kind && holds(score));
+            of.map(|(symbol, _)| *symbol).collect()
+        };
+        let beats_reference = |score: &Score| {
+            score.against_reference.is_some_and(|t| t.mean_difference < 0.0 && t.p_value < 0.05)
+        };
         println!(
-            "| {} | {} | {} | {reference} of {} | {beats} | {worse} |",
+            "| {} | {} | {} | {} | {} | {} |",
             task.target.label(),
             task.horizon,
             kind.label(),
-            of.len()
+            counted(&symbols(beats_reference), all.len()),
+            counted(&symbols(|score| matches!(score.verdict, ModelVerdict::Beats { .. })), all.len()),
+            counted(&symbols(|score| matches!(score.verdict, ModelVerdict::Worse { .. })), all.len()),
         );
     }
-    let inside = all.iter().filter(|score| (0.885..=0.915).contains(&score.coverage[2])).count();
-    let (low, high) =
-        all.iter().fold((1.0f64, 0.0f64), |(low, high), s| (low.min(s.coverage[2]), high.max(s.coverage[2])));
-    println!(
-        "\n90 % intervals cover 88.5-91.5 % in {inside} of {} rows (lowest {:.1} %, highest {:.1} %).",
-        all.len(),
+    let coverage = |score: &Score| score.coverage[2];
+    let (low, high) = rows
+        .iter()
+        .fold((1.0f64, 0.0f64), |(low, high), (_, s)| (low.min(coverage(s)), high.max(coverage(s))));
+    let outside: Vec<String> = rows
+        .iter()
+        .filter(|(_, score)| !COVERED.contains(&coverage(score)))
+        .map(|(symbol, score)| {
+            let target = score.task.target.label();
+            let percent = coverage(score) * 100.0;
+            format!("{symbol} {target} {} {} {percent:.1}", score.task.horizon, score.kind.label())
+        })
+        .collect();
+    print!(
+        "\n90 % intervals cover 88.5-91.5 % in {} of {} rows (lowest {:.1} %, highest {:.1} %).",
+        rows.len() - outside.len(),
+        rows.len(),
         low * 100.0,
         high * 100.0
     );
+    let named = &outside[..outside.len().min(NAMED)];
+    let more = outside.len() - named.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let listed =
+        if outside.is_empty() { String::new() } else { format!(" Outside: {}{more}.", named.join(", ")) };
+    println!("{listed}\n");
 }

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! bar           validated input series
+//! split         splits that a series is not adjusted for
 //! clean         bad prints
 //! volatility    variance of one bar from its prices
 //! target        the forecast quantity and horizon
@@ -72,6 +73,7 @@ pub mod score;
 pub mod scoreboard;
 mod simplex;
 mod special;
+pub mod split;
 pub mod target;
 pub mod volatility;
 pub mod walk_forward;

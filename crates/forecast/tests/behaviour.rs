@@ -9,7 +9,7 @@ use forecast::lstm::forecaster::LstmOptions;
 use forecast::renewal::{renew, same_options};
 use forecast::rng::Rng;
 use forecast::walk_forward::{WalkOptions, walk_forward};
-use forecast::{Dataset, ForecastError, ModelKind, Ohlcv, Series, Target, Task, file, scoreboard};
+use forecast::{Dataset, ForecastError, ModelKind, Ohlcv, Series, Target, Task, file, scoreboard, split};
 
 const DAY_NS: i64 = 86_400_000_000_000;
 
@@ -188,6 +188,34 @@ fn zero_volume_and_bars_without_a_tick_are_forecast() {
     }
     let board = scoreboard::score(&data, &tracks);
     assert!(board.scores.iter().all(|score| score.loss.is_finite() && score.crps.is_finite()));
+}
+
+#[test]
+fn an_unadjusted_split_is_found_and_leaves_every_forecast_finite() {
+    let mut bars = series(620, 10).bars().to_vec();
+    for bar in &mut bars[450..] {
+        let Ohlcv { open, high, low, close, .. } = *bar;
+        *bar = Ohlcv { open: open / 7.0, high: high / 7.0, low: low / 7.0, close: close / 7.0, ..*bar };
+    }
+    let series = Series::new(bars).unwrap();
+    let found = split::suspected(&series);
+    assert_eq!(found.iter().map(|split| (split.bar, split.ratio)).collect::<Vec<_>>(), [(450, 7.0)]);
+    let data = Dataset::new(&series, 5).unwrap();
+    let tracks = walk_forward(&data, &options(), &mut |_| {}).unwrap();
+    for track in &tracks {
+        let valid = |point: &f64| point.is_finite() && (track.task.target == Target::Return || *point > 0.0);
+        assert!(track.points.iter().all(valid), "{:?} {}", track.kind, track.task);
+    }
+    // 170 bars later the forecasts of volatility are back to the size of the moves.
+    let last = |kind: ModelKind| {
+        let of = |track: &&forecast::walk_forward::Track| {
+            track.kind == kind && track.task == Task { target: Target::Variance, horizon: 1 }
+        };
+        *tracks.iter().find(of).unwrap().points.last().unwrap()
+    };
+    for kind in [ModelKind::Ridge, ModelKind::Ewma, ModelKind::Combination] {
+        assert!(last(kind).sqrt() < 0.1, "{kind:?}: {}", last(kind).sqrt());
+    }
 }
 
 #[test]

@@ -25,7 +25,7 @@ use market::interval::Interval;
 use ports::batch::Partition;
 use ports::cancel::{Backoff, CancelToken, retry};
 use ports::forecast::ForecastRecord;
-use ports::metrics::Port;
+use ports::metrics::{METRICS, Port, TrainingOutcome};
 use ports::store::Store;
 use ports::topic::{Consumer, Fetched, Message, Names, Producer, Topics};
 use ports::{Error, Result, clock};
@@ -291,6 +291,9 @@ impl ForecastWorker<'_> {
             return Ok(());
         };
         self.report.trained += 1;
+        let result =
+            if outcome.version.is_some() { TrainingOutcome::Replaced } else { TrainingOutcome::Kept };
+        METRICS.forecasts.trained(result);
         if outcome.version.is_some() {
             self.report.replaced += 1;
             let (symbol, interval) = (outcome.job.symbol, outcome.job.interval);
@@ -362,6 +365,7 @@ impl ForecastWorker<'_> {
             self.report.made += output.made;
             self.report.scored += output.scored;
             self.report.refused += output.refused;
+            METRICS.forecasts.processed(output.made, output.scored, output.refused);
             if let Some(at) = output.retrain_at {
                 let (symbol, interval, feed) = (series.symbol.clone(), series.interval, series.feed.clone());
                 self.trainer.schedule(Job { symbol, interval, feed, at });

@@ -5,9 +5,12 @@
 //! are scraped. What has no place there (a port's state, a batch's size) is set here directly. Labels have few values: no
 //! symbols.
 
-use crate::clock;
+mod forecasts;
+
+pub use forecasts::{ForecastMetrics, TrainingOutcome};
+
 use crate::telemetry::Telemetry;
-use crate::{Error, Result};
+use crate::{Error, Result, clock};
 use prometheus::proto::{self, MetricFamily, MetricType};
 use prometheus::{
     Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -81,6 +84,8 @@ impl Port {
 
 /// All metrics but those that [`text`] makes of [`Telemetry`].
 pub struct Metrics {
+    /// Of `forecast run`.
+    pub forecasts: ForecastMetrics,
     registry: Registry,
     build_info: IntGaugeVec,
     port_up: IntGaugeVec,
@@ -149,6 +154,7 @@ impl Metrics {
     fn new() -> prometheus::Result<Self> {
         let make = AggregationWorker(Registry::new());
         let metrics = Self {
+            forecasts: ForecastMetrics::new(&make)?,
             build_info: make.gauges(
                 "tapeline_build_info",
                 "Version of the program; the value is always 1.",

@@ -1,14 +1,16 @@
 //! JSON Schema of every message whose value is JSON. `tapeline schema` prints them; docs/schemas holds them.
 
+use crate::forecast::LEVELS;
 use market::Kind;
 use market::codec::schema::{count, decimal, document, of_bar, of_record, time};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-/// The schemas by name: `trade`, `quote`, `reading`, `bar`, `gap`, `notice`.
+/// The schemas by name: `trade`, `quote`, `reading`, `bar`, `gap`, `notice`, `forecast`.
 #[must_use]
 pub fn all() -> Vec<(&'static str, Value)> {
     let records = Kind::ALL.map(|kind| (kind.table().singular, of_record(kind)));
-    records.into_iter().chain([("bar", of_bar()), ("gap", gap()), ("notice", notice())]).collect()
+    let others = [("bar", of_bar()), ("gap", gap()), ("notice", notice()), ("forecast", forecast())];
+    records.into_iter().chain(others).collect()
 }
 
 fn text() -> Value {
@@ -75,12 +77,62 @@ fn notice() -> Value {
     document("notice", "A message of the topic <prefix>.notices", content)
 }
 
+/// [`crate::forecast::ForecastRecord`].
+fn forecast() -> Value {
+    let number = || json!({"type": "number"});
+    let name = || json!({"type": "string", "minLength": 1});
+    let mut properties = Map::new();
+    for (key, property) in [
+        ("symbol", name()),
+        ("interval", json!({"type": "string", "pattern": "^[1-9][0-9]*[smhd]$"})),
+        ("feed", text()),
+        ("made_at", time()),
+        ("target", json!({"enum": ["return", "volatility", "range"]})),
+        ("horizon", json!({"type": "integer", "minimum": 1, "maximum": u32::MAX})),
+        ("model", name()),
+        ("version", json!({"type": "string", "pattern": "^[0-9]+-[0-9a-f]+$"})),
+        ("verdict", text()),
+        ("close", json!({"type": "number", "exclusiveMinimum": 0})),
+        ("point", number()),
+        ("baseline", number()),
+        ("truth", number()),
+        ("settled_at", time()),
+        ("loss", number()),
+        ("baseline_loss", number()),
+    ] {
+        properties.insert(key.to_owned(), property);
+    }
+    let bounds: Vec<String> =
+        LEVELS.iter().flat_map(|level| [format!("low_{level}"), format!("high_{level}")]).collect();
+    properties.extend(bounds.iter().map(|key| (key.clone(), number())));
+    let score = ["truth", "settled_at", "loss", "baseline_loss"].map(str::to_owned);
+    // Intervals and score: all their members, or none.
+    let mut together = Map::new();
+    for group in [&bounds[..], &score[..]] {
+        for key in group {
+            let others = group.iter().filter(|other| *other != key).cloned().map(Value::String);
+            together.insert(key.clone(), others.collect());
+        }
+    }
+    let optional = [&bounds[..], &score[..]].concat();
+    let required: Vec<&String> = properties.keys().filter(|key| !optional.contains(key)).collect();
+    let content = json!({
+        "required": required,
+        "dependentRequired": together,
+        "properties": properties,
+        "additionalProperties": false,
+    });
+    document("forecast", "A message of the topic <prefix>.forecasts", content)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::forecast::{ForecastRecord, ForecastScore};
     use crate::gap::{Gap, GapProof, GapState, LostOffsets};
     use crate::notice::Notice;
     use market::UnixNanos;
+    use market::interval::Interval;
 
     fn check(name: &str, message: &Value) {
         let schemas = all();
@@ -128,5 +180,47 @@ mod tests {
             let halt = Notice::halt("f", "SPY", UnixNanos(1), halted);
             check("notice", &serde_json::to_value(halt).unwrap());
         }
+    }
+
+    /// A forecast without intervals and score, one with intervals, one with both.
+    #[test]
+    fn forecasts_are_described() {
+        let bare = ForecastRecord {
+            symbol: "SPY".to_owned(),
+            interval: Interval::M1,
+            feed: "f".to_owned(),
+            made_at: UnixNanos(1_381_239_060_000_000_000),
+            target: "return".to_owned(),
+            horizon: 5,
+            model: "ridge".to_owned(),
+            version: "3-0123456789ab".to_owned(),
+            verdict: String::new(),
+            close: 167.5,
+            point: 0.0001,
+            bounds: None,
+            baseline: 0.0,
+            score: None,
+        };
+        let open = ForecastRecord { bounds: Some([[-0.1, 0.1]; 3]), ..bare.clone() };
+        let settled_at = UnixNanos(1_381_239_360_000_000_000);
+        let score = ForecastScore { truth: 0.0, settled_at, loss: 0.1, baseline_loss: 0.2 };
+        let scored = ForecastRecord { score: Some(score), ..open.clone() };
+        let schemas = all();
+        let (_, schema) = schemas.iter().find(|(name, _)| *name == "forecast").unwrap();
+        let described = |group: &str, message: &Map<String, Value>| {
+            schema["dependentRequired"][group]
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|key| message.contains_key(key.as_str().unwrap()))
+        };
+        for forecast in [&bare, &open, &scored] {
+            let message = forecast.to_json();
+            check("forecast", &Value::Object(message.clone()));
+            assert_eq!(described("low_90", &message), forecast.bounds.is_some());
+            assert_eq!(described("loss", &message), forecast.score.is_some());
+        }
+        assert_eq!(scored.to_json().len(), schema["properties"].as_object().unwrap().len());
+        assert_eq!(bare.to_json().len(), schema["required"].as_array().unwrap().len());
     }
 }

@@ -1,7 +1,8 @@
 //! One LSTM layer (Hochreiter and Schmidhuber, 1997, with forget gates) and a linear head on its last hidden state.
 //!
-//! Sequences of a batch lie time-major in one matrix, so that the input projection of all steps is one product and each
-//! step adds one recurrent product. Gradients are exact: backpropagation through all steps, no truncation.
+//! Sequences of a batch lie time-major in one matrix. Bias, inputs and hidden state of a step stand side by side, so that
+//! its gates are one product, and the gradients of all their weights are one product at the end. Gradients are exact:
+//! backpropagation through all steps, no truncation.
 
 use super::real::{Real, sigmoid, tanh};
 use crate::rng::Rng;
@@ -91,14 +92,20 @@ pub struct Pass<F> {
     steps: usize,
     /// Inputs, time-major: row `step * batch + sample`.
     pub inputs: Array2<F>,
-    /// Activated gates of each step.
+    /// What the gates read, in one row each: 1 (for the bias), the inputs, the hidden state before the step.
+    joined: Array2<F>,
+    /// The weights of `joined`: bias, input, recurrent.
+    joined_weights: Array2<F>,
+    joined_gradients: Array2<F>,
+    /// Activated gates of each step; after the backward pass, the gradients by what they were activated from.
     gates: Array2<F>,
+    /// Cells before each step and after the last.
     cells: Array2<F>,
     cell_tanh: Array2<F>,
-    hidden: Array2<F>,
+    /// Hidden state after the last step.
+    last_hidden: Array2<F>,
     /// Outputs, one row per sample.
     pub outputs: Array2<F>,
-    gate_gradients: Array2<F>,
     hidden_gradient: Array2<F>,
     cell_gradient: Array2<F>,
 }
@@ -107,73 +114,76 @@ impl<F: Real> Pass<F> {
     /// Buffers for `batch` sequences of `steps` steps.
     #[must_use]
     pub fn new(shape: Shape, batch: usize, steps: usize) -> Self {
+        let Shape { inputs, hidden, outputs } = shape;
         let rows = batch * steps;
-        let hidden = || Array2::zeros((rows, shape.hidden));
+        let width = 1 + inputs + hidden;
+        let mut joined = Array2::zeros((rows, width));
+        joined.column_mut(0).fill(F::one());
         Self {
             batch,
             steps,
-            inputs: Array2::zeros((rows, shape.inputs)),
-            gates: Array2::zeros((rows, 4 * shape.hidden)),
-            cells: hidden(),
-            cell_tanh: hidden(),
-            hidden: hidden(),
-            outputs: Array2::zeros((batch, shape.outputs)),
-            gate_gradients: Array2::zeros((rows, 4 * shape.hidden)),
-            hidden_gradient: Array2::zeros((batch, shape.hidden)),
-            cell_gradient: Array2::zeros((batch, shape.hidden)),
+            inputs: Array2::zeros((rows, inputs)),
+            joined,
+            joined_weights: Array2::zeros((width, 4 * hidden)),
+            joined_gradients: Array2::zeros((width, 4 * hidden)),
+            gates: Array2::zeros((rows, 4 * hidden)),
+            cells: Array2::zeros((rows + batch, hidden)),
+            cell_tanh: Array2::zeros((rows, hidden)),
+            last_hidden: Array2::zeros((batch, hidden)),
+            outputs: Array2::zeros((batch, outputs)),
+            hidden_gradient: Array2::zeros((batch, hidden)),
+            cell_gradient: Array2::zeros((batch, hidden)),
         }
     }
 
     /// Computes `outputs` from `inputs`.
     pub fn forward(&mut self, weights: &Weights<F>) {
-        let (one, batch) = (F::one(), self.batch);
-        self.gates.assign(&weights.bias);
-        general_mat_mul(one, &self.inputs, &weights.input, one, &mut self.gates);
+        let (one, zero, batch) = (F::one(), F::zero(), self.batch);
+        let first_hidden = 1 + self.inputs.ncols();
+        self.joined.slice_mut(s![.., 1..first_hidden]).assign(&self.inputs);
+        self.joined_weights.slice_mut(s![..1, ..]).assign(&weights.bias);
+        self.joined_weights.slice_mut(s![1..first_hidden, ..]).assign(&weights.input);
+        self.joined_weights.slice_mut(s![first_hidden.., ..]).assign(&weights.recurrent);
         for step in 0..self.steps {
             let rows = step * batch..(step + 1) * batch;
+            let joined = self.joined.slice(s![rows.clone(), ..]);
             let mut gates = self.gates.slice_mut(s![rows.clone(), ..]);
-            if step > 0 {
-                let before = self.hidden.slice(s![rows.start - batch..rows.start, ..]);
-                general_mat_mul(one, &before, &weights.recurrent, one, &mut gates);
-            }
+            general_mat_mul(one, &joined, &self.joined_weights, zero, &mut gates);
             for row in rows {
                 self.forward_row(row, step);
             }
         }
         self.outputs.assign(&weights.head_bias);
-        let last = self.hidden.slice(s![(self.steps - 1) * batch.., ..]);
-        general_mat_mul(one, &last, &weights.head, one, &mut self.outputs);
+        general_mat_mul(one, &self.last_hidden, &weights.head, one, &mut self.outputs);
     }
 
     /// Applies the gates of one sample at one step.
     fn forward_row(&mut self, row: usize, step: usize) {
-        let (previous, mut current) = self.cells.view_mut().split_at(Axis(0), row);
-        let mut gates = self.gates.row_mut(row);
-        let (Some(gates), Some(cell)) = (gates.as_slice_mut(), current.row_mut(0).into_slice()) else {
-            return;
+        let size = self.cells.ncols();
+        let hidden = if step + 1 == self.steps {
+            row_of_mut(self.last_hidden.view_mut(), row - step * self.batch)
+        } else {
+            // The next step reads it.
+            let first_hidden = self.joined.ncols() - size;
+            &mut row_of_mut(self.joined.view_mut(), row + self.batch)[first_hidden..]
         };
-        let size = cell.len();
+        let gates = row_of_mut(self.gates.view_mut(), row);
         let (input, rest) = gates.split_at_mut(2 * size);
         let (candidate, output) = rest.split_at_mut(size);
         sigmoid(input);
         tanh(candidate);
         sigmoid(output);
         let (input, forget) = input.split_at(size);
+        let (before, after) = self.cells.view_mut().split_at(Axis(0), row + self.batch);
+        let before = row_of(&before.view(), row);
+        let cell = row_of_mut(after, 0);
         for ((cell, input), candidate) in cell.iter_mut().zip(input).zip(&*candidate) {
             *cell = *input * *candidate;
         }
-        if step > 0 {
-            let before = previous.row(row - self.batch);
-            let before = before.to_slice().unwrap_or_default();
-            for ((cell, forget), before) in cell.iter_mut().zip(forget).zip(before) {
-                *cell += *forget * *before;
-            }
+        for ((cell, forget), before) in cell.iter_mut().zip(forget).zip(before) {
+            *cell += *forget * *before;
         }
-        let mut cell_tanh = self.cell_tanh.row_mut(row);
-        let mut hidden = self.hidden.row_mut(row);
-        let (Some(cell_tanh), Some(hidden)) = (cell_tanh.as_slice_mut(), hidden.as_slice_mut()) else {
-            return;
-        };
+        let cell_tanh = row_of_mut(self.cell_tanh.view_mut(), row);
         cell_tanh.copy_from_slice(cell);
         tanh(cell_tanh);
         for ((hidden, output), cell) in hidden.iter_mut().zip(&*output).zip(&*cell_tanh) {
@@ -181,7 +191,8 @@ impl<F: Real> Pass<F> {
         }
     }
 
-    /// Computes the gradients of a loss by `weights` from its gradient by `outputs`, into `gradients`.
+    /// Computes the gradients of a loss by `weights` from its gradient by `outputs`, into `gradients`. Once per forward
+    /// pass: it replaces the gates.
     pub fn backward(
         &mut self,
         weights: &Weights<F>,
@@ -189,53 +200,50 @@ impl<F: Real> Pass<F> {
         gradients: &mut Weights<F>,
     ) {
         let (one, zero, batch) = (F::one(), F::zero(), self.batch);
-        let last = self.hidden.slice(s![(self.steps - 1) * batch.., ..]);
-        general_mat_mul(one, &last.t(), by_outputs, zero, &mut gradients.head);
+        general_mat_mul(one, &self.last_hidden.t(), by_outputs, zero, &mut gradients.head);
         gradients.head_bias.row_mut(0).assign(&by_outputs.sum_axis(Axis(0)));
         general_mat_mul(one, by_outputs, &weights.head.t(), zero, &mut self.hidden_gradient);
         self.cell_gradient.fill(zero);
         for step in (0..self.steps).rev() {
             let first = step * batch;
             for sample in 0..batch {
-                self.backward_row(first + sample, sample, step);
+                self.backward_row(first + sample, sample);
             }
             if step > 0 {
-                let gates = self.gate_gradients.slice(s![first..first + batch, ..]);
+                let gates = self.gates.slice(s![first..first + batch, ..]);
                 general_mat_mul(one, &gates, &weights.recurrent.t(), zero, &mut self.hidden_gradient);
             }
         }
-        general_mat_mul(one, &self.inputs.t(), &self.gate_gradients, zero, &mut gradients.input);
-        let before = self.hidden.slice(s![..(self.steps - 1) * batch, ..]);
-        let after = self.gate_gradients.slice(s![batch.., ..]);
-        general_mat_mul(one, &before.t(), &after, zero, &mut gradients.recurrent);
-        gradients.bias.row_mut(0).assign(&self.gate_gradients.sum_axis(Axis(0)));
+        general_mat_mul(one, &self.joined.t(), &self.gates, zero, &mut self.joined_gradients);
+        let first_hidden = 1 + self.inputs.ncols();
+        gradients.bias.assign(&self.joined_gradients.slice(s![..1, ..]));
+        gradients.input.assign(&self.joined_gradients.slice(s![1..first_hidden, ..]));
+        gradients.recurrent.assign(&self.joined_gradients.slice(s![first_hidden.., ..]));
     }
 
-    /// Gradients by the pre-activations of one sample at one step; moves the cell gradient one step back.
+    /// Replaces the gates of one sample at one step by the gradients by their pre-activations; moves the cell gradient
+    /// one step back.
     #[allow(clippy::needless_range_loop, reason = "indices of several arrays, as in the formulas")]
-    fn backward_row(&mut self, row: usize, sample: usize, step: usize) {
+    fn backward_row(&mut self, row: usize, sample: usize) {
         let one = F::one();
         let size = self.cells.ncols();
-        let gates = row_of(&self.gates.view(), row);
-        let (input, rest) = gates.split_at(size);
-        let (forget, rest) = rest.split_at(size);
-        let (candidate, output) = rest.split_at(size);
-        let cell_tanh = row_of(&self.cell_tanh.view(), row);
-        let before = if step > 0 { row_of(&self.cells.view(), row - self.batch) } else { &[] };
-        let by_hidden = row_of(&self.hidden_gradient.view(), sample);
-        let by_cell = row_of_mut(self.cell_gradient.view_mut(), sample);
-        let out = row_of_mut(self.gate_gradients.view_mut(), row);
-        let (by_input, out) = out.split_at_mut(size);
-        let (by_forget, out) = out.split_at_mut(size);
-        let (by_candidate, by_output) = out.split_at_mut(size);
+        let (input, rest) = row_of_mut(self.gates.view_mut(), row).split_at_mut(size);
+        let (forget, rest) = rest.split_at_mut(size);
+        let (candidate, output) = rest.split_at_mut(size);
+        // Slices of one known length: their loop needs no bounds checks and becomes vector instructions.
+        let output = &mut output[..size];
+        let cell_tanh = &row_of(&self.cell_tanh.view(), row)[..size];
+        let by_hidden = &row_of(&self.hidden_gradient.view(), sample)[..size];
+        let by_cell = &mut row_of_mut(self.cell_gradient.view_mut(), sample)[..size];
+        let before = &row_of(&self.cells.view(), row)[..size];
         for j in 0..size {
-            let cell = by_cell[j] + by_hidden[j] * output[j] * (one - cell_tanh[j] * cell_tanh[j]);
-            by_output[j] = by_hidden[j] * cell_tanh[j] * output[j] * (one - output[j]);
-            by_input[j] = cell * candidate[j] * input[j] * (one - input[j]);
-            by_candidate[j] = cell * input[j] * (one - candidate[j] * candidate[j]);
-            let old = before.get(j).copied().unwrap_or_else(F::zero);
-            by_forget[j] = cell * old * forget[j] * (one - forget[j]);
-            by_cell[j] = cell * forget[j];
+            let (i, f, g, o, tanh) = (input[j], forget[j], candidate[j], output[j], cell_tanh[j]);
+            let cell = by_cell[j] + by_hidden[j] * o * (one - tanh * tanh);
+            by_cell[j] = cell * f;
+            input[j] = cell * g * i * (one - i);
+            forget[j] = cell * before[j] * f * (one - f);
+            candidate[j] = cell * i * (one - g * g);
+            output[j] = by_hidden[j] * tanh * o * (one - o);
         }
     }
 }

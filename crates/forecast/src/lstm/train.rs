@@ -5,6 +5,9 @@ use super::network::{Pass, Weights};
 use super::real::Real;
 use crate::rng::Rng;
 
+/// Windows of one pass of an inference.
+const INFERRED: usize = 64;
+
 /// Windows and their targets.
 pub trait Samples<F> {
     /// Steps of each window.
@@ -54,8 +57,11 @@ pub fn epoch<F: Real>(
 pub fn infer<F: Real>(weights: &Weights<F>, samples: &impl Samples<F>, order: &[usize]) -> Vec<F> {
     let shape = weights.shape();
     let mut out = Vec::with_capacity(order.len() * shape.outputs);
-    for chunk in order.chunks(64) {
-        let mut pass = Pass::new(shape, chunk.len(), samples.steps());
+    let mut pass = Pass::new(shape, order.len().min(INFERRED), samples.steps());
+    for chunk in order.chunks(INFERRED) {
+        if chunk.len() != pass.outputs.nrows() {
+            pass = Pass::new(shape, chunk.len(), samples.steps());
+        }
         load(&mut pass, samples, chunk);
         pass.forward(weights);
         out.extend(pass.outputs.iter().copied());

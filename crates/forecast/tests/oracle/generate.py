@@ -81,6 +81,18 @@ def ets():
     return {"fixed": float(fixed), "optimised": float(optimised)}
 
 
+def conformal():
+    """Bounds of a random walk's intervals around its forecast, from its last 250 errors taken in both directions."""
+    from statsforecast.models import Naive
+    from statsforecast.utils import ConformalIntervals
+
+    levels = [50, 80, 90]
+    model = Naive(prediction_intervals=ConformalIntervals(n_windows=250, h=1))
+    found = model.fit(np.cumsum(returns(600))).predict(1, level=levels)
+    bound = lambda side, level: float(found[f"{side}-{level}"][0] - found["mean"][0])
+    return [[bound("lo", level), bound("hi", level)] for level in levels]
+
+
 def diebold_mariano():
     import statsmodels.api as sm
     from scipy import stats
@@ -136,5 +148,5 @@ def lstm():
 
 
 if __name__ == "__main__":
-    parts = [ridge, garch, har, ets, diebold_mariano, lstm]
+    parts = [ridge, garch, har, ets, conformal, diebold_mariano, lstm]
     print(json.dumps({part.__name__: part() for part in parts}, indent=1))

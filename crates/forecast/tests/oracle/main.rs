@@ -4,9 +4,11 @@
 
 use forecast::baseline::{ets::Ets, garch::Garch, har};
 use forecast::compare::diebold_mariano;
+use forecast::conformal::Conformal;
 use forecast::linear::Linear;
 use forecast::lstm::adam::Adam;
 use forecast::lstm::network::{Pass, Shape, Weights};
+use forecast::{Target, Task};
 use ndarray::Array2;
 use serde_json::Value;
 
@@ -100,6 +102,30 @@ fn exponential_smoothing_agrees_with_statsforecast() {
     let level = |ets: Ets| *ets.levels(&values).last().unwrap();
     assert_close("fixed weight", level(Ets { alpha: 0.2 }), number(&golden["fixed"]), 1e-9);
     assert_close("fitted weight", level(Ets::fit(&values).unwrap()), number(&golden["optimised"]), 2e-2);
+}
+
+/// statsforecast interpolates between two order statistics, Tapeline takes the outer one, as the finite-sample guarantee of
+/// split conformal prediction asks.
+#[test]
+fn conformal_intervals_agree_with_statsforecast_to_one_order_statistic() {
+    let errors = &returns(600)[350..];
+    let mut state = Conformal::new(Task { target: Target::Return, horizon: 1 });
+    // statsforecast takes each error in both directions.
+    for error in errors {
+        state.observe(*error, None);
+        state.observe(-*error, None);
+    }
+    let sorted = state.sorted();
+    assert_eq!(sorted.len(), 500);
+    let golden = golden("conformal");
+    for ([low, high], expected) in state.bounds().unwrap().into_iter().zip(golden.as_array().unwrap()) {
+        let expected = numbers(expected);
+        let at = sorted.partition_point(|error| *error < low);
+        assert!((low..=sorted[at + 1]).contains(&expected[0]), "{low} {} {}", expected[0], sorted[at + 1]);
+        let at = sorted.partition_point(|error| *error < high);
+        assert!((sorted[at - 1]..=high).contains(&expected[1]), "{} {} {high}", sorted[at - 1], expected[1]);
+        assert_close("width", high - low, expected[1] - expected[0], 0.03);
+    }
 }
 
 #[test]

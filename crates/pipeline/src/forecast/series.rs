@@ -2,6 +2,7 @@
 
 use super::input::{self, SeriesName};
 use forecast::live::{LiveModel, losses};
+use forecast::split::{self, SuspectedSplit};
 use forecast::{Dataset, ForecastError, Ohlcv, Series, Target, Task};
 use market::UnixNanos;
 use market::bar::Bar;
@@ -217,6 +218,13 @@ impl BarSeries {
 
     fn forecast(&mut self, at: usize, model: &ActiveModel, out: &mut Output) {
         let season = model.live.meta().season;
+        if let Some(split) = self.suspected_split(at) {
+            tracing::warn!(
+                symbol = %self.symbol, interval = %self.interval, bar = %UnixNanos(self.bars[at].start),
+                "the price jumps by a factor of {}: if it is a split, forecasts are wrong until the models are trained on \
+                 adjusted bars", split.ratio
+            );
+        }
         let window = self.window(at, model).and_then(|series| Dataset::new(&series, season));
         let made = window.and_then(|data| {
             let forecasts = model.live.forecast(&data)?;
@@ -247,6 +255,13 @@ impl BarSeries {
                 }
             }
         }
+    }
+
+    /// Bars are read as they are stored, not adjusted.
+    fn suspected_split(&self, at: usize) -> Option<SuspectedSplit> {
+        let from = at.saturating_sub(SLACK);
+        let bars: Vec<Ohlcv> = self.bars[from..=at].iter().map(|bar| bar.ohlcv).collect();
+        split::suspected_at(&bars, at - from)
     }
 
     fn record(

@@ -4,6 +4,7 @@ use crate::fixture::{Fixture, Models, QUICK, START, TRAINED, bar, steady, train}
 use market::bar::Values;
 use market::interval::MINUTE;
 use ports::forecast::TrackRecord;
+use ports::telemetry::Telemetry;
 use std::collections::BTreeSet;
 
 /// Tasks: three targets at two horizons.
@@ -28,6 +29,14 @@ fn every_bar_after_the_training_is_forecast_once_and_scored_when_its_truth_is_fi
     // The truth of the last bars is still open: one bar at a horizon of 1, five at 5, of three targets.
     assert_eq!(report.scored, 3 * (99 + 95));
     assert_eq!(report.bars, 800, "bars without a model are not read");
+    // Tests of one process share the counters.
+    let metrics = ports::metrics::text(&Telemetry::default()).unwrap();
+    let counted = |name: &str| -> u64 {
+        let line = metrics.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+        line.rsplit_once(' ').unwrap().1.parse().unwrap()
+    };
+    assert!(counted("tapeline_forecasts_made_total") >= report.made, "{metrics}");
+    assert!(counted("tapeline_forecasts_scored_total") >= report.scored, "{metrics}");
 
     let forecasts = fixture.forecasts("XYZ");
     assert_eq!(forecasts.len(), 100 * TASKS);
@@ -130,6 +139,26 @@ fn a_halted_symbol_has_no_forecasts_until_it_moves_and_its_scores_are_those_of_t
         forecast.score.is_none_or(|score| score.loss.is_finite() && score.baseline_loss.is_finite())
     };
     assert!(forecasts.iter().all(finite));
+}
+
+#[test]
+fn after_a_split_that_is_not_adjusted_for_every_forecast_is_finite() {
+    let fixture = Fixture::new();
+    let mut bars = steady("XYZ", TRAINED + 60);
+    let models = Models::of("XYZ", train(&bars[..TRAINED], &QUICK));
+    for (minute, slot) in bars.iter_mut().enumerate().skip(TRAINED + 20) {
+        let Values::Trades(values) = &slot.values else { panic!("a bar of trades") };
+        *slot = bar("XYZ", minute, values.ohlc.map(|price| price.to_f64() / 7.0), 700);
+    }
+    fixture.emit(&bars);
+    let report = fixture.run(&models);
+    assert_eq!((report.made, report.refused), (60 * TASKS as u64, 0));
+    for forecast in fixture.forecasts("XYZ") {
+        let numbers = [forecast.point, forecast.baseline]
+            .into_iter()
+            .chain(forecast.bounds.into_iter().flatten().flatten());
+        assert!(numbers.chain(forecast.score.map(|score| score.loss)).all(f64::is_finite), "{forecast:?}");
+    }
 }
 
 #[test]

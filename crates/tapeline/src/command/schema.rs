@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SchemaOptions {
-    /// Kind of message: trade, quote, reading, bar, gap or notice [default: all, as one object]
+    /// Kind of message: trade, quote, reading, bar, gap, notice or forecast [default: all, as one object]
     kind: Option<String>,
     /// Write each schema to a file of its name in this folder
     #[arg(long, value_name = "DIR", conflicts_with = "kind")]

@@ -103,6 +103,153 @@ fn what_cannot_be_forecast_says_why() {
     );
 }
 
+/// The rows of a CSV file, each with its number.
+fn edited(file: &str, edit: impl Fn(usize, &str) -> String) {
+    let text = std::fs::read_to_string(file).unwrap();
+    let lines =
+        text.lines().enumerate().map(|(at, line)| if at == 0 { line.to_owned() } else { edit(at, line) });
+    std::fs::write(file, lines.collect::<Vec<_>>().join("\n")).unwrap();
+}
+
+fn start_of(line: &str) -> &str {
+    line.split(',').next().unwrap()
+}
+
+#[test]
+fn unusual_bars_have_a_clear_outcome_each() {
+    let dir = tempfile::tempdir().unwrap();
+    let models = dir.path().join("models");
+    let models = models.to_str().unwrap();
+    let train = |days: u32, edit: &dyn Fn(usize, &str) -> String| {
+        let file = csv(dir.path(), days);
+        edited(&file, edit);
+        let fixed = [
+            "--interval",
+            "1d",
+            "--horizons",
+            "1",
+            "--without",
+            "lstm,combination,garch",
+            "--models",
+            models,
+        ];
+        run(&[&["forecast", "train", "XYZ", "--file", &file], &fixed[..]].concat())
+    };
+    let same = |_: usize, line: &str| line.to_owned();
+    let (code, text) = train(1, &same);
+    assert!(code == 1 && text.contains("expected at least 68 bars") && text.contains("found 1"), "{text}");
+    let (code, text) = train(200, &|_, line| format!("{},5,5,5,5,100", start_of(line)));
+    assert!(code == 1 && text.contains("all 200 bars have the same price 5"), "{text}");
+    let (code, text) = train(600, &|at, line| {
+        if at > 560 { format!("{},5,5,5,5,0", start_of(line)) } else { line.to_owned() }
+    });
+    assert!(code == 1 && text.contains("hint: end the span before the halt: --to TIME"), "{text}");
+    let (code, text) = train(600, &|at, line| {
+        if at == 300 { format!("{},5,NaN,5,5,0", start_of(line)) } else { line.to_owned() }
+    });
+    assert!(code == 1 && text.contains("expected a finite high, found NaN"), "{text}");
+    assert!(text.contains("hint: correct the bar"), "{text}");
+    assert!(!Path::new(models).exists(), "nothing is written for bars that cannot be forecast");
+
+    let no_volume = |_: usize, line: &str| format!("{},0", line.rsplit_once(',').unwrap().0);
+    let (code, text) = train(600, &no_volume);
+    assert!(code == 0 && text.contains("version 1 in ") && !text.contains("warning"), "{text}");
+    let split = |at: usize, line: &str| {
+        let values: Vec<f64> = line.split(',').skip(1).map(|value| value.parse().unwrap()).collect();
+        let price = |at: usize| values[at] / 7.0;
+        if at < 400 {
+            return line.to_owned();
+        }
+        format!("{},{},{},{},{},{}", start_of(line), price(0), price(1), price(2), price(3), values[4])
+    };
+    let (code, text) = train(600, &split);
+    assert!(code == 0 && text.contains("warning: XYZ: the price jumps as in a split of 7:1 on 20"), "{text}");
+}
+
+/// Files of a folder of models, hidden ones included.
+fn model_files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found: Vec<_> = std::fs::read_dir(folder)
+        .map(|entries| entries.map(|entry| entry.unwrap().path()).collect())
+        .unwrap_or_default();
+    found.sort();
+    found
+}
+
+#[test]
+fn kill_9_during_training_and_writing_leaves_whole_versions_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = csv(dir.path(), 600);
+    let models = dir.path().join("models");
+    let train = |models: &Path| -> Vec<String> {
+        let models = models.to_str().unwrap();
+        let fixed = [
+            "--interval",
+            "1d",
+            "--horizons",
+            "1",
+            "--without",
+            "lstm,combination,garch",
+            "--models",
+            models,
+        ];
+        ["forecast", "train", "XYZ", "--file", &file]
+            .iter()
+            .chain(&fixed)
+            .map(|&text| text.to_owned())
+            .collect()
+    };
+    let words = train(&models);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let expected = dir.path().join("expected");
+    let (code, text) = run(&train(&expected).iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(code, 0, "{text}");
+    let expected = std::fs::read(expected.join("XYZ/1d/0001.safetensors")).unwrap();
+
+    let folder = models.join("XYZ/1d");
+    for round in 0..12u64 {
+        let before = model_files(&folder).len();
+        let mut child = start(&words);
+        if round < 4 {
+            // While it trains.
+            std::thread::sleep(Duration::from_millis(5 + 20 * round));
+        } else {
+            // As soon as anything is written, and a little later each time.
+            while model_files(&folder).len() == before && child.try_wait().unwrap().is_none() {}
+            std::thread::sleep(Duration::from_micros(100 * (round - 4)));
+        }
+        if child.try_wait().unwrap().is_none() {
+            signal(&child, "-KILL");
+        }
+        let _ = finish(child.wait_with_output().unwrap());
+        let versions = model_files(&folder)
+            .into_iter()
+            .filter(|path| path.extension().is_some_and(|e| e == "safetensors"));
+        for path in versions {
+            assert!(
+                std::fs::read(&path).unwrap() == expected,
+                "round {round}: {} is not whole",
+                path.display()
+            );
+        }
+    }
+    let whole = || {
+        model_files(&folder)
+            .iter()
+            .filter(|path| path.extension().is_some_and(|e| e == "safetensors"))
+            .count()
+    };
+    let before = whole();
+    let (code, text) = run(&words);
+    assert!(code == 0 && text.contains(&format!("version {} in ", before + 1)), "{text}");
+    assert_eq!(whole(), before + 1);
+    let (code, text) = run(&["forecast", "list", "--models", models.to_str().unwrap()]);
+    assert!(code == 0 && text.lines().count() == before + 2, "{text}");
+    assert!(
+        model_files(&folder).iter().all(|path| path.extension().is_some_and(|e| e == "safetensors")),
+        "no part is left"
+    );
+}
+
 /// Daily bars of a market that never closes.
 fn days(count: usize) -> Vec<Bar> {
     let (mut close, mut state) = (100.0f64, 1u64);

@@ -7,6 +7,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 const EXTENSION: &str = "safetensors";
+/// Extension of files being written.
+const TEMPORARY: &str = "tmp";
 
 /// A trained version on disk.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,8 +22,8 @@ pub(crate) struct Version {
 pub(crate) fn save(dir: &Path, symbol: &str, interval: &str, bytes: &[u8]) -> Result<Version> {
     let folder = folder(dir, symbol, interval);
     fs::create_dir_all(&folder).map_err(io("create model folder", &folder))?;
-    let temporary = folder.join(format!(".{}.tmp", std::process::id()));
-    let mut file = File::create(&temporary).map_err(io("create model file", &temporary))?;
+    let temporary = folder.join(format!(".{}.{TEMPORARY}", std::process::id()));
+    let mut file = create_locked(&temporary).map_err(io("create model file", &temporary))?;
     file.write_all(bytes).map_err(io("write model file", &temporary))?;
     file.sync_all().map_err(io("write model file", &temporary))?;
     let mut number = newest(dir, symbol, interval)?.map_or(1, |version| version.number + 1);
@@ -35,8 +37,39 @@ pub(crate) fn save(dir: &Path, symbol: &str, interval: &str, bytes: &[u8]) -> Re
         }
     };
     fs::remove_file(&temporary).map_err(io("remove temporary file", &temporary))?;
+    remove_abandoned(&folder)?;
     File::open(&folder).and_then(|folder| folder.sync_all()).map_err(io("write model folder", &folder))?;
     Ok(Version { number, path })
+}
+
+/// Creates a file and locks it for as long as it is open: files without a lock were left by a process that was killed.
+fn create_locked(path: &Path) -> std::io::Result<File> {
+    loop {
+        let file = File::create(path)?;
+        file.lock()?;
+        // Another process may have taken it for abandoned before it was locked.
+        if path.exists() {
+            return Ok(file);
+        }
+    }
+}
+
+/// Removes the temporary files of processes that were killed.
+fn remove_abandoned(folder: &Path) -> Result<()> {
+    for path in
+        entries(folder)?.iter().filter(|path| path.extension().is_some_and(|found| found == TEMPORARY))
+    {
+        let Ok(file) = File::open(path) else { continue };
+        if file.try_lock().is_ok() {
+            tracing::debug!("removing {}, left by a process that was killed", path.display());
+            match fs::remove_file(path) {
+                // Another process removed it at the same time.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                other => other.map_err(io("remove temporary file", path))?,
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Versions of a symbol and interval, oldest first; none for an unknown one.
@@ -134,11 +167,16 @@ mod tests {
         let second = save(dir.path(), "BTC/USD", "1m", b"two").unwrap();
         assert_eq!((first.number, second.number), (1, 2));
         assert!(first.path.starts_with(dir.path().join("BTC%2FUSD/1m")));
-        fs::write(first.path.with_file_name(".77.tmp"), b"half a mod").unwrap();
+        let (abandoned, other) = (first.path.with_file_name(".77.tmp"), first.path.with_file_name(".78.tmp"));
+        fs::write(&abandoned, b"half a mod").unwrap();
+        let being_written = create_locked(&other).unwrap();
         assert_eq!(versions(dir.path(), "BTC/USD", "1m").unwrap(), [first.clone(), second.clone()]);
         assert_eq!(all(dir.path()).unwrap(), [first, second]);
+        assert_eq!(save(dir.path(), "BTC/USD", "1m", b"three").unwrap().number, 3);
+        assert!(!abandoned.exists() && other.exists(), "what another process writes stays");
+        drop(being_written);
         let missing = find(dir.path(), "BTC/USD", "1m", Some(7)).unwrap_err().to_string();
-        assert!(missing.contains("version 7") && missing.contains("versions up to 2"), "{missing}");
+        assert!(missing.contains("version 7") && missing.contains("versions up to 3"), "{missing}");
     }
 
     #[test]

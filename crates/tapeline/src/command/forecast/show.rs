@@ -2,7 +2,7 @@
 
 use super::options::ShowOptions;
 use super::score::percent;
-use super::{failed, input, models};
+use super::{failed, input, models, warn_of_splits};
 use crate::context::Context;
 use crate::output::table;
 use forecast::bundle::Prediction;
@@ -18,6 +18,7 @@ pub(crate) fn run(context: &Context, options: &ShowOptions) -> Result<ExitCode> 
     let (bundle, _) = models::read(&version)?;
     let input = input::load(context, &symbol, &options.input)?;
     let series = Series::new(input.bars).map_err(|error| failed(&symbol, &error))?;
+    warn_of_splits(&symbol, &series);
     let data = Dataset::new(&series, bundle.meta.season).map_err(|error| failed(&symbol, &error))?;
     let predictions = bundle.predict(&data).map_err(|error| failed(&symbol, &error))?;
     let last = data.bars()[data.len() - 1];

@@ -1,7 +1,7 @@
 //! `tapeline forecast train`.
 
 use super::options::TrainOptions;
-use super::{failed, input, models, score};
+use super::{failed, input, models, score, warn_of_splits};
 use crate::context::Context;
 use crate::output::thousands;
 use forecast::lstm::forecaster::LstmOptions;
@@ -27,6 +27,7 @@ fn train(context: &Context, options: &TrainOptions, symbol: &str) -> Result<()> 
     let fail = |error| failed(symbol, &error);
     let input = input::load(context, symbol, &options.input)?;
     let series = Series::new(input.bars).map_err(fail)?;
+    warn_of_splits(symbol, &series);
     let data = Dataset::new(&series, input.season).map_err(fail)?;
     let walk = walk_options(options, data.len())?;
     let progress = Progress::new(symbol);

@@ -1,0 +1,81 @@
+//! Splits that a series seems not to be adjusted for: between two bars the price jumps by a factor that splits have, far
+//! beyond its usual jumps, and stays there. A crash can look the same, so this is for warnings only.
+
+use crate::{Ohlcv, Series};
+
+/// Bars whose jumps are the usual ones.
+const WINDOW: usize = 22;
+/// Jumps are suspicious above this multiple of the largest usual one.
+const MULTIPLE: f64 = 5.0;
+/// Distance from the exact factor, as a share of it: the market moves on the day of a split as well.
+const TOLERANCE: f64 = 0.05;
+
+/// A jump that looks like a split.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SuspectedSplit {
+    /// Index of the first bar after it.
+    pub bar: usize,
+    /// Start of that bar.
+    pub start_ns: i64,
+    /// New shares per old share: 7 for 7:1, 0.1 for a reverse split of 1:10.
+    pub ratio: f64,
+}
+
+/// All of a series, in order.
+#[must_use]
+pub fn suspected(series: &Series) -> Vec<SuspectedSplit> {
+    (1..series.len()).filter_map(|bar| suspected_at(series.bars(), bar)).collect()
+}
+
+/// The one between bar `bar` and the bar before it.
+#[must_use]
+pub fn suspected_at(bars: &[Ohlcv], bar: usize) -> Option<SuspectedSplit> {
+    let jump = |at: usize| (bars[at - 1].close / bars[at].open).ln();
+    if bar == 0 || bar >= bars.len() {
+        return None;
+    }
+    let size = jump(bar).abs();
+    let factor = size.exp();
+    let exact =
+        [1.5, factor.round().max(2.0)].into_iter().find(|exact| (factor / exact - 1.0).abs() <= TOLERANCE)?;
+    let usual = (bar.saturating_sub(WINDOW).max(1)..bar).map(|at| jump(at).abs()).fold(0.0, f64::max);
+    // A bad print comes back within its bar.
+    let stays = (bars[bar - 1].close / bars[bar].close).ln() / jump(bar) > 0.5;
+    let ratio = if jump(bar) > 0.0 { exact } else { 1.0 / exact };
+    (stays && size > MULTIPLE * usual).then_some(SuspectedSplit { bar, start_ns: bars[bar].start_ns, ratio })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Closes with a jump of 1 % between bars, then `factor` at bar 40.
+    fn series(factor: f64) -> Series {
+        let bar = |at: i64| {
+            let level = if at < 40 { 100.0 } else { 100.0 / factor };
+            let open = level * (1.0 + 0.01 * f64::from(u8::from(at % 2 == 0)));
+            Ohlcv { start_ns: at, open, high: 1.02 * level, low: 0.98 * level, close: level, volume: 1.0 }
+        };
+        Series::new((0..80).map(bar).collect()).unwrap()
+    }
+
+    #[test]
+    fn finds_splits_and_no_other_jumps() {
+        for (factor, ratio) in [(7.0, 7.0), (2.02, 2.0), (1.5, 1.5), (0.1, 0.1), (50.0, 50.0)] {
+            let found = suspected(&series(factor));
+            assert_eq!(found.len(), 1, "{factor}: {found:?}");
+            assert_eq!((found[0].bar, found[0].start_ns), (40, 40));
+            assert!((found[0].ratio / ratio - 1.0).abs() < 1e-12, "{factor}: {found:?}");
+        }
+        for factor in [1.0, 1.1, 0.8, 1.3, 2.4] {
+            assert_eq!(suspected(&series(factor)), [], "{factor}");
+        }
+    }
+
+    #[test]
+    fn a_bad_open_is_no_split() {
+        let mut bars = series(1.0).bars().to_vec();
+        bars[50] = Ohlcv { open: 50.0, low: 50.0, ..bars[50] };
+        assert_eq!(suspected(&Series::new(bars).unwrap()), []);
+    }
+}
