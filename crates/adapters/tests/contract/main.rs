@@ -71,6 +71,7 @@ fn cassandra_at(
         username: String::new(),
         password: ports::secret::Secret::default(),
         tls: ports::tls::Tls::default(),
+        keyspaces: adapters::store::cassandra::KeyspacesSettings::default(),
     };
     adapters::store::cassandra::CassandraStore::new(address, keyspace, settings).unwrap()
 }
