@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value, clippy::type_complexity, reason = "tests")]
 
 mod archive;
+mod keyspaces;
+mod keyspaces_proxy;
 mod loss;
+mod msk;
 mod secured;
 mod store;
 mod store_cassandra;
