@@ -28,12 +28,12 @@ UNKNOWN = {
         # moto makes the rules into groups but gives them no id; it ignores those out of groups.
         "cluster": {"AWS::CloudWatch::Alarm", "AWS::Logs::MetricFilter", "AWS::EC2::SecurityGroupEgress", "AWS::EC2::SecurityGroupIngress"},
         "managed": {"AWS::CloudWatch::Alarm", "AWS::Logs::MetricFilter", "AWS::EC2::SecurityGroupEgress",
-                    "AWS::Cassandra::Keyspace", "AWS::Cassandra::Table", "AWS::MSK::Cluster", "AWS::MSK::Configuration"},
+                    "AWS::Cassandra::Keyspace", "AWS::MSK::Cluster", "AWS::MSK::Configuration"},
     },
     "ministack": {
         "single": {"AWS::EC2::EIP", "AWS::EC2::Volume"},
         "cluster": {"AWS::EC2::SecurityGroupEgress", "AWS::EC2::SecurityGroupIngress", "AWS::EC2::Volume"},
-        "managed": {"AWS::EC2::SecurityGroupEgress", "AWS::Cassandra::Keyspace", "AWS::Cassandra::Table", "AWS::MSK::Cluster",
+        "managed": {"AWS::EC2::SecurityGroupEgress", "AWS::Cassandra::Keyspace", "AWS::MSK::Cluster",
                     "AWS::MSK::Configuration"},
     },
 }
@@ -267,36 +267,3 @@ def ministack():
             left |= {z["Name"] for z in client(environment, "route53").list_hosted_zones()["HostedZones"]}
             left |= {g["AutoScalingGroupName"] for g in client(environment, "autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]}
             expect(not left, f"{variant}: nothing is left after `tapeline-aws down` {left or ''}")
-
-
-def keyspaces():
-    """The tables of managed.yaml, created in a real Cassandra, are those that Tapeline's own check wants."""
-    from cassandra.cluster import Cluster
-
-    host, port = os.environ["DEPLOY_CASSANDRA"].split(":")
-    cluster = Cluster([host], port=int(port))
-    session = cluster.connect()
-    session.execute("CREATE KEYSPACE deploy WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}")
-    with tempfile.TemporaryDirectory() as folder:
-        count = [program(folder), "--store", f"cassandra://{host}:{port}/deploy", "count"]
-        refused = subprocess.run(count, cwd=folder, capture_output=True, text=True)
-        expect(refused.returncode != 0 and "no table" in refused.stderr, "without tables Tapeline refuses the keyspace")
-        for resource in template("managed")["Resources"].values():
-            if resource["Type"] == "AWS::Cassandra::Table":
-                session.execute(cql(resource["Properties"]))
-        output(count, cwd=folder)
-        expect(True, "Tapeline accepts the tables of managed.yaml")
-        session.execute("ALTER TABLE deploy.trades DROP price")
-        refused = subprocess.run(count, cwd=folder, capture_output=True, text=True)
-        expect(refused.returncode != 0 and "price" in refused.stderr, "and notices a missing column")
-    session.execute("DROP KEYSPACE deploy")
-    cluster.shutdown()
-
-
-def cql(table):
-    partition = table["PartitionKeyColumns"]
-    clustering = [c["Column"] for c in table.get("ClusteringKeyColumns", [])]
-    columns = partition + clustering + table["RegularColumns"]
-    key = ", ".join([f"({', '.join(c['ColumnName'] for c in partition)})", *(c["ColumnName"] for c in clustering)])
-    listed = ", ".join(f"{c['ColumnName']} {c['ColumnType']}" for c in columns)
-    return f"CREATE TABLE deploy.{table['TableName']} ({listed}, PRIMARY KEY ({key}))"

@@ -24,8 +24,8 @@ pub struct Credentials {
     pub secret_key: Secret,
     /// Token of temporary credentials; empty: none.
     pub session_token: Secret,
-    /// When they expire.
-    expires: Option<UnixNanos>,
+    /// When they expire; `None`: never.
+    pub expires: Option<UnixNanos>,
 }
 
 /// Looks up an environment variable.

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`credentials`] | where credentials come from, and when they are renewed |
 //! | [`sigv4`] | AWS Signature Version 4 |
+//! | [`msk`] | tokens for Amazon MSK |
+//! | [`keyspaces`] | the login of Amazon Keyspaces |
 //! | [`encoding`] | percent-encoding and hexadecimal, as signatures need them |
 //!
 //! ```
@@ -26,4 +28,6 @@
 
 pub mod credentials;
 pub mod encoding;
+pub mod keyspaces;
+pub mod msk;
 pub mod sigv4;

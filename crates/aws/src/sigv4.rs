@@ -3,7 +3,7 @@
 //! Source: AWS General Reference, "Create a signed AWS API request"; for S3 "Authenticating Requests: Using the
 //! Authorization Header". The tests use AWS's published test suite and S3's published examples.
 
-use crate::encoding::{hex, sha256};
+use crate::encoding::{encode, hex, sha256};
 use market::UnixNanos;
 use ports::secret::Secret;
 use ring::hmac;
@@ -120,18 +120,51 @@ impl Signer {
         let headers: String =
             signed.iter().map(|(name, value)| format!("{name}:{}\n", value.trim())).collect();
         let canonical = format!("{method}\n{path}\n{query}\n{headers}\n{list}\n{payload}");
-        let scope = format!("{day}/{}/{}/aws4_request", self.region, self.service);
+        let scope = self.scope(day);
         let hashed = hex(&sha256(canonical.as_bytes()));
         let text = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{hashed}");
-        let mut key = mac(format!("AWS4{}", self.secret_key.reveal()).as_bytes(), day);
-        for part in [self.region.as_str(), &self.service, "aws4_request"] {
-            key = mac(key.as_ref(), part);
-        }
-        let signature = hex(mac(key.as_ref(), &text).as_ref());
+        let signature = self.signature(day, &text);
         format!(
             "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={list}, Signature={signature}",
             self.access_key
         )
+    }
+
+    /// The query of a GET request of `https://HOST/` that is signed in its query, and so authorises whoever has it for
+    /// `expires_s` seconds. `action` is a parameter that sorts before `X-Amz-`, encoded.
+    #[must_use]
+    pub fn presigned_query(&self, host: &str, action: &str, expires_s: i64, now: UnixNanos) -> Secret {
+        let time = now.local("%Y%m%dT%H%M%SZ", "UTC");
+        let day = time.get(..8).unwrap_or_default();
+        let scope = self.scope(day);
+        let mut query = format!("{action}&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=");
+        encode(&format!("{}/{scope}", self.access_key), &mut query);
+        query.push_str(&format!("&X-Amz-Date={time}&X-Amz-Expires={expires_s}"));
+        if !self.session_token.is_empty() {
+            query.push_str("&X-Amz-Security-Token=");
+            encode(self.session_token.reveal(), &mut query);
+        }
+        query.push_str("&X-Amz-SignedHeaders=host");
+        let payload = hex(&sha256(b""));
+        let hashed = hex(&sha256(format!("GET\n/\n{query}\nhost:{host}\n\nhost\n{payload}").as_bytes()));
+        let text = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{hashed}");
+        let signature = self.signature(day, &text);
+        query.push_str(&format!("&X-Amz-Signature={signature}"));
+        query.into()
+    }
+
+    /// The scope of signatures of a day, `YYYYMMDD`.
+    pub(crate) fn scope(&self, day: &str) -> String {
+        format!("{day}/{}/{}/aws4_request", self.region, self.service)
+    }
+
+    /// The signature of a string to sign, with the key of a day, `YYYYMMDD`.
+    pub(crate) fn signature(&self, day: &str, text: &str) -> String {
+        let mut key = mac(format!("AWS4{}", self.secret_key.reveal()).as_bytes(), day);
+        for part in [self.region.as_str(), &self.service, "aws4_request"] {
+            key = mac(key.as_ref(), part);
+        }
+        hex(mac(key.as_ref(), text).as_ref())
     }
 }
 

@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value, clippy::type_complexity, reason = "tests")]
 
 mod archive;
+mod keyspaces;
+mod keyspaces_proxy;
 mod loss;
+mod msk;
 mod secured;
 mod store;
 mod store_cassandra;
@@ -71,6 +74,7 @@ fn cassandra_at(
         username: String::new(),
         password: ports::secret::Secret::default(),
         tls: ports::tls::Tls::default(),
+        keyspaces: adapters::store::cassandra::KeyspacesSettings::default(),
     };
     adapters::store::cassandra::CassandraStore::new(address, keyspace, settings).unwrap()
 }

@@ -68,6 +68,7 @@ fn tables(keyspace: &str, tls: Tls, password: &str) -> CassandraStore {
         username: "cassandra".into(),
         password: password.to_owned().into(),
         tls,
+        keyspaces: adapters::store::cassandra::KeyspacesSettings::default(),
     };
     CassandraStore::new(&server("TAPELINE_TEST_GUARDED_CASSANDRA"), keyspace, settings).unwrap()
 }

@@ -564,6 +564,7 @@ fn a_cassandra_that_is_away_is_worth_waiting_for() {
         username: String::new(),
         password: "hush".to_owned().into(),
         tls: ports::tls::Tls::default(),
+        keyspaces: adapters::store::cassandra::KeyspacesSettings::default(),
     };
     let store = adapters::store::cassandra::CassandraStore::new("127.0.0.77:9", "k", settings).unwrap();
     let error = store.init().unwrap_err();

@@ -12,7 +12,8 @@ const SKEW_S: f64 = 2.0;
 
 pub(super) fn check(store: &CassandraStore) -> Chain {
     let mut chain = Chain::new();
-    let servers: Vec<(String, u16)> = store.nodes.iter().map(|node| host_and_port(node, 9042)).collect();
+    let servers: Vec<(String, u16)> =
+        store.nodes.iter().map(|node| host_and_port(node, store.settings.port())).collect();
     if !chain.reach(&servers, "store.url") {
         return chain;
     }
@@ -27,8 +28,12 @@ pub(super) fn check(store: &CassandraStore) -> Chain {
     if store.settings.tls.enabled {
         chain.ok("TLS", "handshake done");
     }
-    let user = &store.settings.username;
-    chain.ok("login", if user.is_empty() { "none configured".to_owned() } else { format!("as {user}") });
+    let user = match store.settings.username.as_str() {
+        "" if store.is_keyspaces() => "as AWS identity".to_owned(),
+        "" => "none configured".to_owned(),
+        user => format!("as {user}"),
+    };
+    chain.ok("login", user);
     runtime.block_on(tables(&mut chain, store, &session));
     chain
 }
@@ -68,7 +73,7 @@ async fn tables(chain: &mut Chain, store: &CassandraStore, session: &Session) {
     if !chain.step("rights", rights.map(|()| "the account may read and write".to_owned())) {
         return;
     }
-    match schema::durability_warning(session, keyspace).await {
+    match schema::durability_warning(session, store).await {
         Some(warning) => {
             let text = warning.trim_start_matches("warning: ");
             let (what, next) = text.split_once(". ").unwrap_or((text, "see docs/guarantee.md"));

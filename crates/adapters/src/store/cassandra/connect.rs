@@ -34,6 +34,11 @@ pub(super) fn explain(place: &str, error: &NewSessionError, is_tls: bool) -> Err
         return Error::user(format!("{place}: the node demands a login"))
             .hint("set store.cassandra.username and TAPELINE__STORE__CASSANDRA__PASSWORD");
     }
+    if let ConnectionError::ConnectionSetupRequestError(error) = last
+        && let ConnectionSetupRequestErrorKind::AuthChallengeEvaluationError(reason) = error.get_error()
+    {
+        return Error::external(format!("{place}: the login could not be signed: {reason}"));
+    }
     if let Some(reason) = handshake(last) {
         return Error::user(format!("{place}: the TLS handshake failed: {reason}"))
             .hint(ports::tls::handshake_hint("store.cassandra.tls", &reason));

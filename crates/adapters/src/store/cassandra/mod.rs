@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `schema` | keyspace, tables, migrations, and checks of existing tables |
 //! | `connect` | why no session could be opened |
+//! | `keyspaces` | what is different at Amazon Keyspaces |
 //! | `table` | definitions and statements of the tables of records |
 //! | `bars` | writing and reading bars |
 //! | `forecasts` | writing and reading forecasts |
@@ -22,6 +23,7 @@ mod cql;
 mod directory;
 mod forecasts;
 mod inlined_conditions;
+mod keyspaces;
 mod order;
 mod periods;
 mod read;
@@ -31,6 +33,8 @@ mod tls;
 mod values;
 mod write;
 
+use aws::credentials::CredentialChain;
+pub use keyspaces::KeyspacesSettings;
 use market::bar::Bar;
 use market::interval::Interval;
 use ports::check::Chain;
@@ -49,6 +53,7 @@ use scylla::errors::{DbError, ExecutionError, PrepareError, RequestAttemptError}
 use scylla::statement::Consistency;
 use serde::Deserialize;
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -76,6 +81,8 @@ pub struct CassandraSettings {
     pub password: Secret,
     /// Encryption.
     pub tls: Tls,
+    /// Amazon Keyspaces.
+    pub keyspaces: KeyspacesSettings,
     /// Connection timeout, if shorter than the driver's own (`--wait`).
     #[serde(skip)]
     pub connect_within: Option<Duration>,
@@ -86,6 +93,7 @@ pub struct CassandraStore {
     nodes: Vec<String>,
     keyspace: String,
     settings: CassandraSettings,
+    credentials: Arc<CredentialChain>,
     session: OnceLock<(Arc<Runtime>, Arc<Session>)>,
     bar_statements: OnceLock<bars::Statements>,
 }
@@ -95,6 +103,13 @@ const CONNECT: Duration = Duration::from_secs(10);
 
 /// Timeout of one request before it is retried.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl CassandraSettings {
+    /// The port of nodes whose address has none.
+    const fn port(&self) -> u16 {
+        if self.keyspaces.enabled { keyspaces::PORT } else { 9042 }
+    }
+}
 
 impl CassandraStore {
     /// `nodes` is `host[:port][,host[:port]]`.
@@ -111,10 +126,68 @@ impl CassandraStore {
         }
         let nodes = nodes
             .split(',')
-            .map(|node| if node.contains(':') { node.to_owned() } else { format!("{node}:9042") })
+            .map(
+                |node| {
+                    if node.contains(':') { node.to_owned() } else { format!("{node}:{}", settings.port()) }
+                },
+            )
             .collect();
         let keyspace = keyspace.to_ascii_lowercase();
-        Ok(Self { nodes, keyspace, settings, session: OnceLock::new(), bar_statements: OnceLock::new() })
+        let credentials = Arc::default();
+        let (session, bar_statements) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { nodes, keyspace, settings, credentials, session, bar_statements })
+    }
+
+    /// With other AWS credentials than those of the process.
+    #[must_use]
+    pub fn with_credentials(self, credentials: Arc<CredentialChain>) -> Self {
+        Self { credentials, ..self }
+    }
+
+    /// Whether the store is Amazon Keyspaces.
+    fn is_keyspaces(&self) -> bool {
+        self.settings.keyspaces.enabled
+    }
+
+    /// Maximum number of rows in a batch.
+    fn batch_rows(&self) -> usize {
+        let most = if self.is_keyspaces() { keyspaces::BATCH_ROWS } else { 2_000 };
+        self.settings.batch_rows.clamp(1, most)
+    }
+
+    /// Host of the first node.
+    fn host(&self) -> &str {
+        self.nodes.first().and_then(|node| node.rsplit_once(':')).map_or("", |(host, _)| host)
+    }
+
+    /// The login of Amazon Keyspaces, if the store is that and no user name of it is set.
+    ///
+    /// # Errors
+    /// The settings cannot work there.
+    fn keyspaces_login(&self) -> Result<Option<keyspaces::Login>> {
+        if !self.is_keyspaces() {
+            return Ok(None);
+        }
+        let host = self.host();
+        let is_local =
+            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        if !self.settings.tls.enabled && !is_local {
+            return Err(Error::user("store.cassandra.keyspaces: Amazon Keyspaces needs TLS")
+                .hint("set store.cassandra.tls.enabled = true"));
+        }
+        if !self.settings.consistency.eq_ignore_ascii_case("LOCAL_QUORUM") {
+            let found = &self.settings.consistency;
+            return Err(Error::user(format!(
+                "store.cassandra.consistency: Amazon Keyspaces writes with LOCAL_QUORUM only, found {found}"
+            ))
+            .hint("set store.cassandra.consistency = \"LOCAL_QUORUM\""));
+        }
+        if !self.settings.username.is_empty() {
+            return Ok(None);
+        }
+        // Each connection reads them again; that there are none is known now.
+        self.credentials.get()?;
+        keyspaces::Login::new(&self.settings.keyspaces, host, Arc::clone(&self.credentials)).map(Some)
     }
 
     fn consistency(&self) -> Result<Consistency> {
@@ -155,12 +228,14 @@ impl CassandraStore {
             .fetch_full_schema_metadata(false)
             .keyspaces_to_fetch([&self.keyspace])
             .default_execution_profile_handle(profile.into_handle());
+        if let Some(login) = self.keyspaces_login()? {
+            builder = builder.authenticator_provider(Arc::new(login));
+        }
         if !self.settings.username.is_empty() {
             builder = builder.user(&self.settings.username, self.settings.password.reveal());
         }
         if self.settings.tls.enabled {
-            let host = self.nodes.first().and_then(|node| node.rsplit_once(':')).map_or("", |(host, _)| host);
-            builder = builder.tls_context(Some(tls::context(&self.settings.tls, host)?));
+            builder = builder.tls_context(Some(tls::context(&self.settings.tls, self.host())?));
         }
         // A server of another protocol accepts the connection and never responds: the driver alone would wait for minutes.
         let limit = self.settings.connect_within.unwrap_or(CONNECT).clamp(Duration::from_secs(1), CONNECT);
@@ -173,7 +248,13 @@ impl CassandraStore {
             })?
             .map_err(|error| {
                 tracing::debug!(%error, "cassandra session");
-                connect::explain(&place, &error, self.settings.tls.enabled)
+                let error = connect::explain(&place, &error, self.settings.tls.enabled);
+                if self.is_keyspaces() && error.what().contains("login") {
+                    return error.hint(
+                        "check the AWS credentials, their permission cassandra:Select, store.cassandra.keyspaces.region and the clock",
+                    );
+                }
+                error
             })?;
         Ok(self.session.get_or_init(|| (Arc::new(runtime), Arc::new(session))).clone())
     }
@@ -204,6 +285,11 @@ fn explain(place: &str, error: &ExecutionError) -> Error {
         {
             Error::user(format!("{place}: {message}"))
                 .hint("create keyspace and tables: tapeline init --store cassandra://HOST:PORT/KEYSPACE")
+        }
+        Some((DbError::Overloaded | DbError::WriteTimeout { .. } | DbError::ReadTimeout { .. }, message)) => {
+            Error::external(format!("{place}: {message}")).hint(
+                "the cluster is overloaded; Amazon Keyspaces throttles so: a partition takes 1,000 writes of 1 KB a second",
+            )
         }
         Some((DbError::Unavailable { .. }, message)) => Error::external(format!("{place}: {message}"))
             .hint("too few replicas are up for the requested consistency"),
@@ -265,5 +351,48 @@ impl Store for CassandraStore {
 
     fn describe(&self) -> String {
         format!("cassandra://{}/{}", self.nodes.join(","), self.keyspace)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_keyspaces_does_not_take_are_refused() {
+        let settings = |host: &str, consistency: &str, tls: bool, username: &str| {
+            let settings = CassandraSettings {
+                replication: 1,
+                consistency: consistency.to_owned(),
+                retention_days: 0,
+                batch_rows: 384,
+                in_flight: 1,
+                connections: 1,
+                username: username.to_owned(),
+                password: Secret::default(),
+                tls: Tls { enabled: tls, ..Tls::default() },
+                keyspaces: KeyspacesSettings { enabled: true, region: "us-east-1".to_owned() },
+                connect_within: None,
+            };
+            let environment = |name: &str| name.starts_with("AWS_").then(|| "x".to_owned());
+            let credentials = CredentialChain::new(Box::new(environment));
+            CassandraStore::new(host, "k", settings).unwrap().with_credentials(Arc::new(credentials))
+        };
+        let endpoint = "cassandra.us-east-1.amazonaws.com";
+        let store = settings(endpoint, "LOCAL_QUORUM", true, "");
+        assert!(store.keyspaces_login().unwrap().is_some());
+        assert_eq!(store.describe(), format!("cassandra://{endpoint}:9142/k"));
+        assert_eq!(store.batch_rows(), 30);
+        for (host, consistency, tls, part) in [
+            (endpoint, "LOCAL_QUORUM", false, "needs TLS"),
+            (endpoint, "QUORUM", true, "LOCAL_QUORUM only"),
+            (endpoint, "ONE", true, "LOCAL_QUORUM only"),
+        ] {
+            let error = settings(host, consistency, tls, "").keyspaces_login().err().unwrap().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+        // Loopback needs no TLS; a user name is that of a service-specific password.
+        assert!(settings("127.0.0.1", "local_quorum", false, "").keyspaces_login().unwrap().is_some());
+        assert!(settings(endpoint, "LOCAL_QUORUM", true, "me").keyspaces_login().unwrap().is_none());
     }
 }

@@ -42,7 +42,7 @@ pub(super) async fn send<'g, R: 'g>(
     what: &str,
     stop: &CancelToken,
 ) -> Result<()> {
-    let batches = groups.flat_map(|group| group.chunks(store.settings.batch_rows.max(1))).map(|rows| {
+    let batches = groups.flat_map(|group| group.chunks(store.batch_rows())).map(|rows| {
         let mut batch = Batch::new(BatchType::Unlogged);
         batch.set_is_idempotent(true);
         rows.iter().for_each(|row| batch.append_statement(statement(row)));

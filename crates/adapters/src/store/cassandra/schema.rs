@@ -3,7 +3,7 @@
 use super::bars::{BARS, QUOTE_BARS, READING_BARS};
 use super::directory::{self, DIRECTORY};
 use super::forecasts::FORECASTS;
-use super::{CassandraStore, explain, table};
+use super::{CassandraStore, explain, keyspaces, table};
 use crate::store::first_difference;
 use market::Kind;
 use ports::store::Store;
@@ -63,7 +63,7 @@ const DIRECTORY_VERSION: i32 = 4;
 const VERSION: i32 = 6;
 
 /// A statement that the cluster understands and rejects is not retried: a wrong replication factor stays wrong.
-fn refused(place: &str, error: &ExecutionError) -> Error {
+pub(super) fn refused(place: &str, error: &ExecutionError) -> Error {
     match error {
         ExecutionError::LastAttemptError(RequestAttemptError::DbError(
             DbError::Invalid | DbError::ConfigError | DbError::SyntaxError,
@@ -102,17 +102,25 @@ pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
         .await?
         .into_rows_result()
         .is_ok_and(|rows| rows.rows_num() > 0);
-        run(format!(
-            "CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = \
-             {{'class': 'NetworkTopologyStrategy', 'replication_factor': {}}}",
-            store.settings.replication
-        ))
-        .await?;
+        if store.is_keyspaces() {
+            run(keyspaces::create_keyspace(keyspace)).await?;
+            keyspaces::wait_until_active(&session, keyspace, None, &place).await?;
+        } else {
+            run(format!(
+                "CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = \
+                 {{'class': 'NetworkTopologyStrategy', 'replication_factor': {}}}",
+                store.settings.replication
+            ))
+            .await?;
+        }
         report.push(format!("keyspace {keyspace}: {}", if existed { "exists" } else { "created" }));
         run(format!(
             "CREATE TABLE IF NOT EXISTS {keyspace}.migrations (version int PRIMARY KEY, at timestamp)"
         ))
         .await?;
+        if store.is_keyspaces() {
+            keyspaces::wait_until_active(&session, keyspace, Some("migrations"), &place).await?;
+        }
         let applied =
             run(format!("SELECT version FROM {keyspace}.migrations")).await?.into_rows_result().ok();
         let done: i32 = applied
@@ -143,12 +151,21 @@ pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
             tables().into_iter().map(|(name, _)| name).filter(|name| before.iter().all(|c| c.table != *name)).collect();
         // All statements, whatever ran before: each creates what is missing, including dropped tables.
         for statement in all.iter().flatten() {
+            if store.is_keyspaces() {
+                run(keyspaces::definition(statement)).await?;
+                continue;
+            }
             if let Err(error) = run(statement.clone()).await {
                 // Cassandra before 5.0 has no unified strategy; its default is used.
                 let Some((plain, _)) = statement.split_once(" WITH compaction = {'class': 'Unified") else {
                     return Err(error);
                 };
                 run(plain.to_owned()).await?;
+            }
+        }
+        if store.is_keyspaces() {
+            for (table, _) in tables() {
+                keyspaces::wait_until_active(&session, keyspace, Some(table), &place).await?;
             }
         }
         // Before a version is recorded: an upgrade that was cut short is done again.
@@ -171,7 +188,7 @@ pub(super) fn init(store: &CassandraStore) -> Result<Vec<String>> {
             let verb = if missing.contains(&name) { "created" } else { "exists" };
             report.push(format!("table {name}: {verb}, version {latest}"));
         }
-        report.extend(durability_warning(&session, keyspace).await);
+        report.extend(durability_warning(&session, store).await);
         Ok(())
     })?;
     check(store)?;
@@ -196,8 +213,12 @@ pub(super) async fn copies(session: &Session, keyspace: &str) -> Result<Option<u
 }
 
 /// Warns if acknowledged rows can be lost with a node.
-pub(super) async fn durability_warning(session: &Session, keyspace: &str) -> Option<String> {
-    let copies = copies(session, keyspace).await.ok()??;
+pub(super) async fn durability_warning(session: &Session, store: &CassandraStore) -> Option<String> {
+    // Amazon Keyspaces acknowledges a row when two of three zones have it on disk.
+    if store.is_keyspaces() {
+        return None;
+    }
+    let copies = copies(session, &store.keyspace).await.ok()??;
     // A virtual table of Cassandra 4.0 and later.
     let mode = session
         .query_unpaged("SELECT value FROM system_views.settings WHERE name = 'commitlog_sync'", ())

@@ -78,7 +78,7 @@ impl CassandraWriter {
     pub(super) fn new(store: &CassandraStore, stop: &CancelToken) -> Result<Self> {
         let (runtime, session) = store.session()?;
         let (sender, done) = crossbeam_channel::bounded(COMPLETIONS);
-        let rows = store.settings.batch_rows.clamp(1, 2_000);
+        let rows = store.batch_rows();
         for table in Kind::ALL.map(Kind::plural).into_iter().chain(["directory"]) {
             let (keyspace, place) = (&store.keyspace, store.describe());
             runtime.block_on(schema::may_write(&session, keyspace, &place, table))?;

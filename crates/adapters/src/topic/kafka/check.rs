@@ -61,7 +61,9 @@ pub(super) fn check(topics: &KafkaTopics, names: &Names, group: &str) -> Chain {
         chain.ok("TLS", "handshake done");
     }
     if has_login {
-        chain.ok("login", format!("{} as {}", topics.settings.sasl.mechanism, topics.settings.sasl.username));
+        let sasl = &topics.settings.sasl;
+        let user = if topics.tokens.is_msk() { "AWS identity" } else { &sasl.username };
+        chain.ok("login", format!("{} as {user}", sasl.mechanism));
     }
     brokers(&mut chain, &metadata);
     let mut wanted: Vec<String> = names.specs(1).into_iter().map(|spec| spec.name).collect();

@@ -412,7 +412,7 @@ impl KafkaConsumer {
         let partition = Partition { topic: index, number };
         let positions = self.consumer.context().positions();
         let (low, high) = positions
-            .query_client
+            .query_client()
             .fetch_watermarks(topic, number, RESPONSE_TIMEOUT)
             .map_err(self.topics.refused("request the end of a partition"))?;
         let mut next = next.unwrap_or(low).max(low);

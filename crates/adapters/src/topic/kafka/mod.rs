@@ -16,6 +16,7 @@ mod read_all;
 mod security;
 mod token;
 
+use aws::credentials::CredentialChain;
 use ports::cancel::CancelToken;
 use ports::check::Chain;
 use ports::tls::Tls;
@@ -30,6 +31,7 @@ use rdkafka::metadata::Metadata;
 pub use security::Sasl;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use token::Tokens;
 
@@ -112,8 +114,15 @@ impl KafkaTopics {
     /// `brokers` is `host:port[,host:port]`; `positions` names the compacted topic of source positions.
     #[must_use]
     pub fn new(brokers: &str, settings: KafkaSettings, positions: String, stop: CancelToken) -> Self {
-        let tokens = Tokens::new(&settings.sasl);
+        let tokens = Tokens::new(&settings.sasl, brokers, Arc::default());
         Self { brokers: brokers.to_owned(), settings, positions, stop, tokens }
+    }
+
+    /// With other AWS credentials than those of the process, for Amazon MSK.
+    #[must_use]
+    pub fn with_credentials(self, credentials: Arc<CredentialChain>) -> Self {
+        let tokens = Tokens::new(&self.settings.sasl, &self.brokers, credentials);
+        Self { tokens, ..self }
     }
 
     fn base(&self) -> ClientConfig {
@@ -152,7 +161,16 @@ impl KafkaTopics {
             let place = format!("connect to {}", self.describe());
             let error = explain(&place, &error);
             let reported = native::connection_errors(client.native_ptr());
-            if error.retryable() { connect::explain(&place, &reported) } else { error }
+            if !error.retryable() {
+                return error;
+            }
+            let error = connect::explain(&place, &reported);
+            if self.tokens.is_msk() && error.what().contains("refused the login") {
+                return error.hint(
+                    "the role or user needs kafka-cluster:Connect on this cluster; check topic.kafka.sasl.region and the clock",
+                );
+            }
+            error
         })
     }
 

@@ -38,7 +38,7 @@ fn all_ids(metadata: &str) -> BTreeMap<&str, &str> {
 /// Tracks the positions of one member.
 pub(super) struct Positions {
     /// Client for topic queries; the member's own connections are busy with long polls.
-    pub(super) query_client: BaseConsumer<Quiet>,
+    query_client: BaseConsumer<Quiet>,
     topics: KafkaTopics,
     names: Vec<String>,
     /// Ids of the topics at the time their partitions were assigned.
@@ -71,6 +71,14 @@ impl Positions {
             checked: Instant::now(),
             handed: FxHashMap::default(),
         }
+    }
+
+    /// The client for queries. It is used rarely: a new token that it has requested meanwhile is set first, for it cannot
+    /// connect again with one that has expired.
+    pub(super) fn query_client(&self) -> &BaseConsumer<Quiet> {
+        // It is subscribed to nothing, so this returns no message; errors are those of the request that follows.
+        while self.query_client.poll(Duration::ZERO).is_some() {}
+        &self.query_client
     }
 
     /// Offsets in librdkafka's commit form: with the topic's id, and the leader epoch if known.
@@ -159,7 +167,8 @@ impl Positions {
         // Without the right to read that topic, only the offsets' own metadata is known.
         let all = committed.find_partition(&self.topics.positions, 0);
         let all = all.as_ref().map(|element| all_ids(element.metadata())).unwrap_or_default();
-        self.ids = native::topic_ids(self.query_client.client().native_ptr(), &self.names, RESPONSE_TIMEOUT)?;
+        self.ids =
+            native::topic_ids(self.query_client().client().native_ptr(), &self.names, RESPONSE_TIMEOUT)?;
         let (mut starts, mut lost) = (Vec::new(), Vec::new());
         for element in committed.elements() {
             let (topic, number) = (element.topic(), element.partition());
@@ -208,7 +217,9 @@ impl Positions {
     }
 
     fn range(&self, topic: &str, number: i32) -> Result<(i64, i64), String> {
-        self.query_client.fetch_watermarks(topic, number, RESPONSE_TIMEOUT).map_err(|error| error.to_string())
+        self.query_client()
+            .fetch_watermarks(topic, number, RESPONSE_TIMEOUT)
+            .map_err(|error| error.to_string())
     }
 
     /// Checks once a second whether a topic was recreated, and at once if a position was `refused` as out of
@@ -223,7 +234,8 @@ impl Positions {
         }
         self.checked = Instant::now();
         let positions = consumer.position().map_err(|error| error.to_string())?;
-        let ids = native::topic_ids(self.query_client.client().native_ptr(), &self.names, RESPONSE_TIMEOUT)?;
+        let ids =
+            native::topic_ids(self.query_client().client().native_ptr(), &self.names, RESPONSE_TIMEOUT)?;
         for element in positions.elements() {
             let (topic, number) = (element.topic(), element.partition());
             let Some(partition) = self.partition(topic, number) else { continue };

@@ -12,7 +12,7 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sasl {
-    /// `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512` or `OAUTHBEARER`; empty: no authentication.
+    /// `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512`, `OAUTHBEARER` or `AWS_MSK_IAM`; empty: no authentication.
     pub mechanism: String,
     /// User name of PLAIN and SCRAM; client id of OAUTHBEARER.
     pub username: String,
@@ -23,9 +23,14 @@ pub struct Sasl {
     pub token_url: String,
     /// OAUTHBEARER: the scope to request; may be empty.
     pub scope: String,
+    /// AWS_MSK_IAM: region of the cluster; empty: that of the brokers' address, or of the environment.
+    pub region: String,
 }
 
-const MECHANISMS: [&str; 4] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"];
+/// The mechanism of Amazon MSK: OAUTHBEARER with tokens that are signed with AWS credentials.
+pub(super) const MSK_IAM: &str = "AWS_MSK_IAM";
+
+const MECHANISMS: [&str; 5] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", MSK_IAM];
 
 /// Sets the properties that the settings require.
 ///
@@ -80,8 +85,20 @@ pub(super) fn apply(settings: &KafkaSettings, config: &mut ClientConfig) -> Resu
                 sasl.mechanism
             )));
         }
-        config.set("sasl.mechanism", &mechanism);
-        if mechanism == "OAUTHBEARER" {
+        // Amazon's name is of its own clients; on the wire it is OAUTHBEARER.
+        config.set("sasl.mechanism", if mechanism == MSK_IAM { "OAUTHBEARER" } else { &mechanism });
+        if mechanism == MSK_IAM {
+            if !tls.enabled {
+                return Err(Error::user(
+                    "topic.kafka.sasl: AWS_MSK_IAM needs TLS: a token must not be sent in the clear",
+                )
+                .hint("set topic.kafka.tls.enabled = true, and the port for IAM, 9098, in topic.url"));
+            }
+            if !sasl.username.is_empty() || !sasl.password.is_empty() {
+                return Err(Error::user("topic.kafka.sasl: AWS_MSK_IAM takes no username and password")
+                    .hint("its credentials are AWS's: AWS_ACCESS_KEY_ID, ~/.aws/credentials, or the instance's role"));
+            }
+        } else if mechanism == "OAUTHBEARER" {
             // The tokens themselves are those of `token.rs`.
             let is_complete = !sasl.username.is_empty()
                 && (sasl.token_url == UNSECURED || (!sasl.token_url.is_empty() && !sasl.password.is_empty()));
@@ -156,5 +173,17 @@ mod tests {
         assert_eq!(unsecured.get("sasl.mechanism"), Some("OAUTHBEARER"));
         // librdkafka's own request for tokens is not in this build.
         assert_eq!(unsecured.get("sasl.oauthbearer.method"), None);
+    }
+
+    #[test]
+    fn msk_is_oauthbearer_over_tls() {
+        let tls = || Tls { enabled: true, ..Tls::default() };
+        let iam = || Sasl { mechanism: "AWS_MSK_IAM".to_owned(), ..Sasl::default() };
+        let config = properties(tls(), iam()).unwrap();
+        assert_eq!(config.get("security.protocol"), Some("SASL_SSL"));
+        assert_eq!(config.get("sasl.mechanism"), Some("OAUTHBEARER"));
+        assert!(properties(Tls::default(), iam()).unwrap_err().to_string().contains("needs TLS"));
+        let named = Sasl { username: "me".to_owned(), ..iam() };
+        assert!(properties(tls(), named).unwrap_err().to_string().contains("no username"));
     }
 }

@@ -1,11 +1,13 @@
-//! Tokens of SASL OAUTHBEARER: requested from an OpenID Connect endpoint with the client's credentials, or unsecured ones
-//! for tests.
+//! Tokens of SASL OAUTHBEARER: requested from an OpenID Connect endpoint with the client's credentials, presigned with AWS
+//! credentials for Amazon MSK, or unsecured ones for tests.
 //!
 //! librdkafka's own request needs libcurl, which is not compiled in. A client gets its first token when it is opened;
-//! librdkafka asks for another one when four fifths of its life are over.
+//! librdkafka asks for another one when four fifths of its life are over, and is answered when the client is next polled.
 
 use super::native;
-use super::security::Sasl;
+use super::security::{MSK_IAM, Sasl};
+use aws::credentials::CredentialChain;
+use aws::msk;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ports::proxy::ENVIRONMENT;
@@ -25,13 +27,44 @@ const LIFE_S: i64 = 3_600;
 /// Value of `token_url` for tokens without a signature.
 pub(super) const UNSECURED: &str = "unsecured";
 
-/// Where a client's tokens come from; nowhere unless the mechanism is OAUTHBEARER.
+/// Where a client's tokens come from; nowhere unless the mechanism is OAUTHBEARER or AWS_MSK_IAM.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Tokens(Option<Arc<Sasl>>);
+pub(super) struct Tokens(Option<Arc<Issuer>>);
+
+#[derive(Debug)]
+enum Issuer {
+    /// An OpenID Connect endpoint, or none for unsecured tokens.
+    Endpoint(Sasl),
+    /// AWS credentials.
+    Aws(AwsIssuer),
+}
+
+/// Presigns tokens for Amazon MSK.
+#[derive(Debug)]
+struct AwsIssuer {
+    credentials: Arc<CredentialChain>,
+    /// The setting; empty: of the brokers' address, or of the environment.
+    region: String,
+    brokers: String,
+}
 
 impl Tokens {
-    pub(super) fn new(sasl: &Sasl) -> Self {
-        Self(sasl.mechanism.eq_ignore_ascii_case("OAUTHBEARER").then(|| Arc::new(sasl.clone())))
+    /// `brokers` are those that the tokens are for.
+    pub(super) fn new(sasl: &Sasl, brokers: &str, credentials: Arc<CredentialChain>) -> Self {
+        let is = |mechanism: &str| sasl.mechanism.eq_ignore_ascii_case(mechanism);
+        Self(if is("OAUTHBEARER") {
+            Some(Arc::new(Issuer::Endpoint(sasl.clone())))
+        } else if is(MSK_IAM) {
+            let (region, brokers) = (sasl.region.clone(), brokers.to_owned());
+            Some(Arc::new(Issuer::Aws(AwsIssuer { credentials, region, brokers })))
+        } else {
+            None
+        })
+    }
+
+    /// Whether they are those of Amazon MSK.
+    pub(super) fn is_msk(&self) -> bool {
+        matches!(self.0.as_deref(), Some(Issuer::Aws(_)))
     }
 
     /// Gives a client that was just opened its first token.
@@ -52,12 +85,40 @@ impl Tokens {
     /// # Errors
     /// As of [`Self::authorize`].
     pub(super) fn issue(&self) -> Result<OAuthToken> {
-        let Some(sasl) = &self.0 else { return Err(Error::internal("no token is needed")) };
-        if sasl.token_url == UNSECURED {
-            Ok(unsecured(&sasl.username, clock::now().millis() / 1_000))
-        } else {
-            request(sasl)
+        match self.0.as_deref() {
+            None => Err(Error::internal("no token is needed")),
+            Some(Issuer::Endpoint(sasl)) if sasl.token_url == UNSECURED => {
+                Ok(unsecured(&sasl.username, clock::now().millis() / 1_000))
+            }
+            Some(Issuer::Endpoint(sasl)) => request(sasl),
+            Some(Issuer::Aws(issuer)) => issuer.issue(),
         }
+    }
+}
+
+impl AwsIssuer {
+    fn region(&self) -> Result<String> {
+        let of_environment = || {
+            ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().find_map(|name| self.credentials.setting(name))
+        };
+        let region = Some(self.region.clone()).filter(|region| !region.is_empty());
+        let of_address = || msk::region_of(&self.brokers).map(str::to_owned);
+        region.or_else(of_address).or_else(of_environment).ok_or_else(|| {
+            Error::user("topic.kafka.sasl: AWS_MSK_IAM needs the region of the cluster")
+                .hint("set topic.kafka.sasl.region, or AWS_REGION")
+        })
+    }
+
+    fn issue(&self) -> Result<OAuthToken> {
+        let region = self.region()?;
+        let credentials = self.credentials.get()?;
+        let made = msk::token(&region, &credentials, clock::now())?;
+        tracing::debug!(region, access_key = credentials.access_key, expires = %made.expires, "MSK token made");
+        Ok(OAuthToken {
+            token: made.token.reveal().to_owned(),
+            principal_name: credentials.access_key,
+            lifetime_ms: made.expires.millis(),
+        })
     }
 }
 
@@ -159,6 +220,7 @@ mod tests {
             password: "hunter2".to_owned().into(),
             token_url: token_url.to_owned(),
             scope: "write".to_owned(),
+            ..Sasl::default()
         }
     }
 
@@ -166,7 +228,7 @@ mod tests {
     fn a_token_is_requested_with_the_clients_credentials() {
         let (url, serve) =
             endpoint("200 OK", r#"{"access_token":"a.b.c","token_type":"Bearer","expires_in":60}"#);
-        let token = Tokens::new(&sasl(&url)).issue().unwrap();
+        let token = Tokens::new(&sasl(&url), "", Arc::default()).issue().unwrap();
         let sent = serve.join().unwrap().to_ascii_lowercase();
         assert!(sent.contains("authorization: basic awq6ahvudgvymg=="), "{sent}");
         assert_eq!((token.token.as_str(), token.principal_name.as_str()), ("a.b.c", "id"));
@@ -182,7 +244,7 @@ mod tests {
             ("200 OK", "<html>hunter2", false),
         ] {
             let (url, serve) = endpoint(status, body);
-            let error = Tokens::new(&sasl(&url)).issue().err().unwrap();
+            let error = Tokens::new(&sasl(&url), "", Arc::default()).issue().err().unwrap();
             serve.join().unwrap();
             assert!(
                 error.retryable() == retryable && !error.to_string().contains("hunter2"),
@@ -193,10 +255,47 @@ mod tests {
 
     #[test]
     fn unsecured_tokens_name_the_user() {
-        let token = Tokens::new(&sasl(UNSECURED)).issue().unwrap();
+        let token = Tokens::new(&sasl(UNSECURED), "", Arc::default()).issue().unwrap();
         let claims = URL_SAFE_NO_PAD.decode(token.token.split('.').nth(1).unwrap()).unwrap();
         let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
         assert!(claims["sub"] == "id" && token.token.ends_with('.'), "{claims}");
-        assert!(Tokens::new(&Sasl::default()).authorize(std::ptr::null_mut()).is_ok());
+        assert!(Tokens::new(&Sasl::default(), "", Arc::default()).authorize(std::ptr::null_mut()).is_ok());
+    }
+
+    fn issuer(
+        region: &str,
+        brokers: &str,
+        environment: &'static [(&'static str, &'static str)],
+    ) -> AwsIssuer {
+        let find = |name: &str| {
+            environment.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        };
+        let credentials = Arc::new(CredentialChain::new(Box::new(find)));
+        AwsIssuer { credentials, region: region.to_owned(), brokers: brokers.to_owned() }
+    }
+
+    #[test]
+    fn tokens_for_msk_are_for_the_region_of_the_cluster() {
+        const KEYS: &[(&str, &str)] =
+            &[("AWS_ACCESS_KEY_ID", "A"), ("AWS_SECRET_ACCESS_KEY", "hunter2"), ("AWS_REGION", "us-west-1")];
+        const MSK: &str = "b-1.t.a1.c2.kafka.us-east-1.amazonaws.com:9098";
+        for (setting, brokers, region) in
+            [("eu-west-1", MSK, "eu-west-1"), ("", MSK, "us-east-1"), ("", "10.0.0.1:9098", "us-west-1")]
+        {
+            let token = issuer(setting, brokers, KEYS).issue().unwrap();
+            let url = String::from_utf8(URL_SAFE_NO_PAD.decode(&token.token).unwrap()).unwrap();
+            assert!(url.starts_with(&format!("https://kafka.{region}.amazonaws.com/?Action=")), "{url}");
+            assert!(url.contains(&format!("%2F{region}%2Fkafka-cluster%2Faws4_request")), "{url}");
+            assert_eq!(token.principal_name, "A");
+            let left = token.lifetime_ms - clock::now().millis();
+            assert!(left > 880_000 && left <= 900_000, "{left}");
+        }
+        let error = issuer("", "10.0.0.1:9098", &KEYS[..2]).issue().err().unwrap().to_string();
+        assert!(error.contains("needs the region"), "{error}");
+        let disabled = &[("AWS_EC2_METADATA_DISABLED", "true")];
+        let error = issuer("eu-west-1", MSK, disabled).issue().err().unwrap().to_string();
+        assert!(error.contains("no AWS credentials"), "{error}");
+        let sasl = Sasl { mechanism: "aws_msk_iam".to_owned(), ..Sasl::default() };
+        assert!(Tokens::new(&sasl, MSK, Arc::default()).is_msk() && !Tokens::default().is_msk());
     }
 }
