@@ -16,8 +16,9 @@ from pages import PAGES, SHELLS, Block, blocks, run_in
 
 import tapeline
 
-#: Writes its name and arguments, and succeeds.
+#: Reads its input, writes its name and arguments, and succeeds.
 STUB = """#!/bin/sh
+cat >/dev/null
 line=$(printf '%s|' "${0##*/}" "$@")
 printf '%s\\n' "$line" >>"$STUB_LOG"
 """
