@@ -1,4 +1,4 @@
-"""Every command of README.md and docs/ runs as written: in bash, zsh and fish, and in Python."""
+"""Every command of README.md and docs/ runs as written: in bash and zsh, and in Python."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from conftest import ROOT, cut
-from pages import PAGES, SHELLS, Block, blocks, having, run_in
+from pages import PAGES, RUNNING, Block, blocks, having, run_in
 
 import tapeline
 
@@ -70,7 +70,7 @@ def test_every_block_is_run_or_has_a_reason() -> None:
     assert left_out == set(NOT_RUN), "blocks that are no longer there"
 
 
-@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("shell", RUNNING)
 @pytest.mark.parametrize("page", having(("sh", "run"), ("python", "run")), ids=str)
 def test_commands_run_as_written(above: Path, page: Path, shell: str) -> None:
     folder = place(above, page)
@@ -88,7 +88,7 @@ def test_commands_run_as_written(above: Path, page: Path, shell: str) -> None:
         assert done.returncode == 0, f"{page}, {shell}:\n{block.text}\n{done.stdout}{done.stderr}"
 
 
-@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("shell", RUNNING)
 @pytest.mark.parametrize("page", having(("sh", "real")), ids=str)
 def test_commands_run_on_real_servers(above: Path, tmp_path: Path, page: Path, shell: str) -> None:
     """As written, but for the addresses, the names of topics and keyspace, and a shorter tape."""

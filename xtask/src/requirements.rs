@@ -85,7 +85,7 @@ const ZSH: Requirement = Requirement {
 const FISH: Requirement = Requirement {
     name: "fish",
     packages: &["fish"],
-    purpose: "runs the commands of the documentation",
+    purpose: "reads the commands of the documentation",
     is_present: || runs("fish", &["--version"]),
 };
 /// `CHROMIUM` in the environment names another one.
