@@ -215,7 +215,12 @@ mod tests {
         purpose: "is never there",
         is_present: || runs("no-such-program-of-tapeline", &[]),
     };
-    const PRESENT: Requirement = Requirement { name: "cargo", is_present: || on_path("cargo"), ..ABSENT };
+    const PRESENT: Requirement = Requirement {
+        name: "Present",
+        packages: &["present"],
+        is_present: || on_path("sh") && runs("sh", &["-c", "true"]),
+        ..ABSENT
+    };
 
     #[test]
     fn what_is_there_is_not_installed() {
@@ -227,7 +232,7 @@ mod tests {
         refuse_to_install();
         let text = provide(&[PRESENT, ABSENT]).unwrap_err().to_string();
         assert!(text.contains("--no-install") && text.ends_with("absent absent-data"), "{text}");
-        assert!(!text.contains("cargo"), "{text}");
+        assert!(!text.contains("present"), "{text}");
         assert!(listed(&[&ABSENT]).contains("is never there"));
         assert!(missing_after(&[&ABSENT]).unwrap_err().to_string().contains("Absent"));
     }
