@@ -2,6 +2,7 @@
 
     cargo build --release -p tapeline
     target/python-client/bin/python bench/exports.py [--tapeline target/release/tapeline] [--dir target/exports] [--copies 16]
+        [--programs tapeline,pandas,duckdb]
 
 The store is the demo's day, copied under other feeds: 654,140 trades sixteen times. Each program runs in a process of its own;
 the times are wall times of the whole process, the memory its peak (resident).
@@ -79,11 +80,11 @@ def fill(program: Path, folder: Path, copies: int) -> Path:
     shutil.copy(folder / "demo/market.db", part)
     with sqlite3.connect(part) as database:
         database.execute("PRAGMA synchronous = off")
-        day = list(database.execute("SELECT * FROM trades WHERE feed = 'lean.sip'"))
-        marks = ", ".join("?" * len(day[0]))
+        columns = [row[1] for row in database.execute("PRAGMA table_info(trades)")]
+        # By SQL alone: what this process once held counts as peak memory of the programs that it starts.
+        values = ", ".join("?" if column == "feed" else column for column in columns)
         for copy in range(1, copies):
-            rows = ((row[0], row[1], f"lean.sip.{copy}", *row[3:]) for row in day)
-            database.executemany(f"INSERT INTO trades VALUES ({marks})", rows)
+            database.execute(f"INSERT INTO trades SELECT {values} FROM trades WHERE feed = 'lean.sip'", (f"lean.sip.{copy}",))
             database.execute(
                 "INSERT INTO directory SELECT kind, symbol, ?, first, last FROM directory WHERE kind = 'trade' AND feed = 'lean.sip'",
                 (f"lean.sip.{copy}",),
@@ -111,7 +112,9 @@ def main() -> None:
     arguments.add_argument("--tapeline", type=Path, default=Path("target/release/tapeline"))
     arguments.add_argument("--dir", type=Path, default=Path("target/exports"))
     arguments.add_argument("--copies", type=int, default=16)
+    arguments.add_argument("--programs", default="tapeline,pandas,duckdb", help="DuckDB reads what tapeline wrote")
     options = arguments.parse_args()
+    programs = options.programs.split(",")
     folder = options.dir.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     store = fill(options.tapeline.resolve(), folder, options.copies)
@@ -119,7 +122,7 @@ def main() -> None:
         rows = database.execute("SELECT count(*) FROM trades").fetchone()[0]
     print(f"{rows:,} trades, {store.stat().st_size / 1e6:,.0f} MB of SQLite, {os.cpu_count()} cores")
     print("| export | seconds | CPU seconds | rows per second | peak MiB | file, MB |\n|---|--:|--:|--:|--:|--:|", flush=True)
-    for ending in ("csv", "ndjson", "parquet", "arrow"):
+    for ending in ("csv", "ndjson", "parquet", "arrow") if "tapeline" in programs else ():
         out = folder / f"tapeline.{ending}"
         query = [options.tapeline.resolve(), "query", "trades", SYMBOLS, "--store", f"sqlite:{store}", "--out", out]
         measure(f"tapeline {ending}", rows, out, query)
@@ -127,6 +130,8 @@ def main() -> None:
             out.unlink()
     source = folder / "tapeline.parquet"
     for name, script, read in (("pandas", PANDAS, store), ("DuckDB, from Parquet,", DUCKDB, source)):
+        if name.split(",")[0].lower() not in programs:
+            continue
         for ending in ("csv", "parquet", "arrow"):
             out = folder / f"peer.{ending}"
             measure(f"{name} {ending}", rows, out, [sys.executable, "-c", script, read, out])

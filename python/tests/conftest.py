@@ -16,6 +16,17 @@ import tapeline
 ROOT = Path(__file__).parents[2]
 #: Rows of each tape: more than a record batch would be slow, fewer have no bars.
 ROWS = 3_000
+#: Rows as `query` names them: a symbol or series that has some, their time, and a value.
+KINDS = {
+    "trades": ("AIG", "ts", "price"),
+    "quotes": ("IBM", "ts", "bid"),
+    "readings": ("boiler-7.temperature", "ts", "value"),
+    "bars": ("AIG", "start", "close"),
+    "quote-bars": ("IBM", "start", "bid_close"),
+    "reading-bars": ("boiler-7.temperature", "start", "mean"),
+}
+#: One of each format.
+ENDINGS = ["csv", "ndjson", "json", "parquet", "arrow", "arrows"]
 READINGS = """\
 {"device":"boiler-7","metric":"temperature","value":21.50,"time":"2026-01-05T00:00:00.000000001Z","unit":"°C"}
 {"device":"boiler-7","metric":"temperature","value":22,"time":"2026-01-05T00:00:01Z","unit":"°C"}
@@ -71,6 +82,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = "lines:readings.ndjson?format=ndjson&feed=plant&series={device}.{metric}&value=value&unit={unit}"
     run(folder, "run", "--source", source)
     return folder
+
+
+@pytest.fixture(scope="session")
+def exports(folder: Path) -> Path:
+    """Every kind of row in every format."""
+    out = folder / "exports"
+    out.mkdir()
+    for what, (symbol, _, _) in KINDS.items():
+        for ending in ENDINGS:
+            interval = ["--interval", "1s"] if what == "reading-bars" else []
+            run(folder, "query", what, symbol, "--out", f"exports/{what}.{ending}", *interval)
+    return out
 
 
 @pytest.fixture(scope="session")

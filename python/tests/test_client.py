@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pandas
+import polars
 import pyarrow as pa
 import pytest
 from conftest import ROOT, ROWS, cut, run
@@ -56,6 +57,31 @@ def test_every_kind_equals_what_query_prints(
                 assert str(value).lower() == text, name
             else:
                 assert str(value) == text, name
+
+
+@pytest.mark.parametrize(("what", "symbol", "flags"), KINDS)
+def test_every_kind_becomes_a_frame(market: tapeline.Client, what: str, symbol: str, flags: list[str]) -> None:
+    batches = market.batches(what, symbol, interval=flags[1] if flags else None, tz="America/New_York")
+    table = pa.Table.from_batches(batches)
+    rows = table.to_pylist()
+    time = table.column_names[0]
+    frame = tapeline.to_polars(table)
+    assert frame.columns == table.column_names and frame.height == len(rows)
+    assert frame.schema[time] == polars.Datetime("ns", "America/New_York")
+    # Polars' times have microseconds in Python; the columns keep all digits.
+    assert frame[time].to_physical().to_list() == table.column(time).cast(pa.int64()).to_pylist()
+    others = [name for name in table.column_names if not pa.types.is_timestamp(table.schema.field(name).type)]
+    assert frame.select(others).rows(named=True) == [{name: row[name] for name in others} for row in rows]
+    pandas_frame = table.to_pandas()
+    assert str(pandas_frame[time].dtype) == "datetime64[ns, America/New_York]"
+    assert list(pandas_frame[time]) == [row[time] for row in rows]
+    floats = tapeline.floats(table).to_pandas()
+    for field in table.schema:
+        if pa.types.is_decimal(field.type):
+            assert str(floats[field.name].dtype) == "float64"
+            assert [None if row[field.name] is None else float(row[field.name]) for row in rows] == [
+                None if number != number else number for number in floats[field.name]
+            ]
 
 
 def test_types_are_exact(market: tapeline.Client) -> None:
@@ -119,6 +145,10 @@ def test_module_functions_use_the_folders_settings(there: Path) -> None:
     assert kinds.column("kind").to_pylist() == ["trades", "quotes", "readings"]
     assert kinds.schema.field("from").type == pa.timestamp("ns", "UTC")
     assert tapeline.symbols("ai").column("symbol").to_pylist() == ["AIG"]
+    minutes = tapeline.bars("AIG", "1m").column("start").to_pylist()
+    found = [row for row in tapeline.symbols("ai", bars=True).to_pylist() if row["interval"] == "1m"]
+    span = {"first": minutes[0], "last": minutes[-1]}
+    assert found == [{"kind": "bars", "symbol": "AIG", "feed": "lean.sip", "interval": "1m", **span}]
 
 
 def test_gaps_are_a_table_even_if_there_are_none(there: Path) -> None:

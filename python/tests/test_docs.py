@@ -1,75 +1,39 @@
-"""Every command of README.md and docs/ runs as written.
-
-The word behind the language of a fenced block says how it is run:
-
-* ``sh run``: by bash and zsh, in the demo's folder (README.md: in the folder above), line by line until one fails
-* ``sh serve``: each line is started, prints an address, and ends without error when it is interrupted
-* ``python run``: in the demo's folder, after the commands of the same page
-* no word: not run, for the reason in ``NOT_RUN``
-"""
+"""Every command of README.md and docs/ runs as written: in bash and zsh, and in Python."""
 
 from __future__ import annotations
 
 import os
 import re
 import runpy
-import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
 import pytest
-from conftest import ROOT
+from conftest import ROOT, cut
+from pages import PAGES, RUNNING, Block, blocks, having, run_in
 
 import tapeline
 
-PAGES = [Path("README.md"), Path("python/README.md"), *sorted(path.relative_to(ROOT) for path in (ROOT / "docs").glob("*.md"))]
 #: Blocks that are not run, by their page and first line, and why.
 NOT_RUN = {
     ("README.md", "sudo apt-get install build-essential perl"): "installs and builds",
-    ("README.md", "cargo xtask stack up"): "real servers: crates/tapeline/tests/cli/real.rs",
     ("README.md", "tapeline run --source kraken: --symbols BTC/USD,ETH/USD"): "the internet",
     ("README.md", "cargo xtask test"): "this is what runs the tests",
     ("python/README.md", "cargo xtask python"): "builds a release",
     ("docs/alerts.md", "tapeline alert test mail"): "a mail server: crates/notify/tests/servers.rs",
-    ("docs/archive.md", "tapeline archive --archive folder:archive"): "a bucket: crates/tapeline/tests/cli/archive.rs",
+    ("docs/archive.md", "tapeline archive --archive s3://my-bucket/tapeline"): "a bucket: crates/tapeline/tests/cli/archive.rs",
     ("docs/dashboard.md", "tapeline demo --serve"): "two minutes: cargo xtask test dashboard",
     ("docs/dashboard.md", "tapeline run --serve --source 'alpaca:iex?symbols=SPY,AAPL'"): "an account, real servers",
     ("docs/readings.md", "tapeline demo --iot --serve"): "waits for Ctrl-C: crates/tapeline/tests/cli",
     ("docs/readings.md", "telegraf --config t.conf | tapeline run --source 'lines:-?format=influx&feed=telegraf'"): "telegraf",
-    ("docs/readings.md", "tapeline run --source 'mqtt://127.0.0.1/plant/+/state?format=ndjson&series={topic.2}.{field}&value=temperature,pressure' ..."): "a broker: crates/tapeline/tests/cli/mqtt.rs",
+    ("docs/readings.md", "tapeline run --source 'mqtt://127.0.0.1/plant/+/state?format=ndjson&series={topic.2}.{field}&value=temperature,pressure'"): "a broker: crates/tapeline/tests/cli/mqtt.rs",
     ("docs/readings.md", 'curl -H "Authorization: Bearer $TOKEN" --data-binary @a.ndjson \\'): "a server: crates/server/tests/api/push.rs",
     ("docs/sources.md", "export APCA_API_KEY_ID=... APCA_API_SECRET_KEY=..."): "an account",
-    ("docs/sources.md", "tapeline run --source 'poll:yahoo?symbols=SPY,AAPL&interval=1m' $E1"): "the internet",
+    ("docs/sources.md", "tapeline run --source 'poll:yahoo?symbols=SPY,AAPL&interval=1m'"): "the internet",
 }
-SHELLS = ["bash", "zsh"]
 DEMO = "tapeline demo\n"
-
-
-@dataclass(frozen=True)
-class Block:
-    page: Path
-    language: str
-    how: str
-    text: str
-
-    @property
-    def first(self) -> str:
-        """Its first command, without the remark behind it."""
-        lines = (line for line in self.text.splitlines() if not line.startswith("#"))
-        return re.split(r"\s{2,}#", next(lines))[0].strip()
-
-
-def blocks(page: Path) -> Iterator[Block]:
-    text = (ROOT / page).read_text()
-    for language, how, body in re.findall(r"^```(sh|bash|console|python)(?: (\w+))?\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        yield Block(page, language, how, body)
-
-
-def of(*kinds: tuple[str, str]) -> list[Path]:
-    return [page for page in PAGES if any((block.language, block.how) in kinds for block in blocks(page))]
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +62,7 @@ def test_every_block_is_run_or_has_a_reason() -> None:
     left_out = set()
     for page in PAGES:
         for block in blocks(page):
-            known = {("sh", "run"), ("sh", "serve"), ("python", "run"), ("python", "")}
+            known = {("sh", "run"), ("sh", "real"), ("sh", "serve"), ("python", "run"), ("python", ""), ("sql", "run")}
             if (block.language, block.how) not in known:
                 key = (str(page), block.first)
                 assert key in NOT_RUN, f"{page}: neither run nor listed in NOT_RUN: {block.first}"
@@ -106,29 +70,50 @@ def test_every_block_is_run_or_has_a_reason() -> None:
     assert left_out == set(NOT_RUN), "blocks that are no longer there"
 
 
-@pytest.mark.parametrize("shell", SHELLS)
-@pytest.mark.parametrize("page", of(("sh", "run"), ("python", "run")), ids=str)
+@pytest.mark.parametrize("shell", RUNNING)
+@pytest.mark.parametrize("page", having(("sh", "run"), ("python", "run")), ids=str)
 def test_commands_run_as_written(above: Path, page: Path, shell: str) -> None:
-    if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed")
     folder = place(above, page)
     for block in blocks(page):
         if block.how != "run":
             continue
-        if block.language == "python":
+        if block.language != "sh":
             if shell == "bash":
-                run_python(block, folder)
+                (run_python if block.language == "python" else run_sql)(block, folder)
             continue
         if block.text == DEMO:
             # The fixture has run it as written.
             continue
-        # Without start-up files; each command is printed, and the first that fails ends the block.
-        alone = "--norc" if shell == "bash" else "-f"
-        command = [shell, alone, "-e", "-u", "-x", "-o", "pipefail", "-c", block.text]
-        done = subprocess.run(
-            command, cwd=folder, env=environment(above), capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
-        )
+        done = run_in(shell, block.text, folder, environment(above))
         assert done.returncode == 0, f"{page}, {shell}:\n{block.text}\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("shell", RUNNING)
+@pytest.mark.parametrize("page", having(("sh", "real")), ids=str)
+def test_commands_run_on_real_servers(above: Path, tmp_path: Path, page: Path, shell: str) -> None:
+    """As written, but for the addresses, the names of topics and keyspace, and a shorter tape."""
+    for symbol in ("spy", "aig"):
+        cut(ROOT / f"data/us-equities/tick/{symbol}/20131008_trade.zip", tmp_path / f"data/us-equities/tick/{symbol}")
+    servers = [os.environ.get(f"TAPELINE_TEST_{name}", "") for name in ("KAFKA", "CASSANDRA")]
+    assert all(servers), "TAPELINE_TEST_KAFKA, TAPELINE_TEST_CASSANDRA: run `cargo xtask test`"
+    name = f"docs_{os.getpid()}"
+    env = environment(above) | {"TAPELINE__TOPIC__PREFIX": name, "TAPELINE__TOPIC__GROUP": name}
+    for block in blocks(page):
+        if block.how == "real":
+            text = block.text.replace("cargo xtask stack up\n", "")
+            for usual, other in (("127.0.0.1:9092", servers[0]), ("127.0.0.1:9042/tapeline", f"{servers[1]}/{name}")):
+                assert usual in text
+                text = text.replace(usual, other)
+            done = run_in(shell, text, tmp_path, env)
+            assert done.returncode == 0, f"{page}, {shell}:\n{text}\n{done.stdout}{done.stderr}"
+            assert '"SPY":3000' in done.stdout, done.stdout
+
+
+def run_sql(block: Block, folder: Path) -> None:
+    with duckdb.connect() as database:
+        # Relative paths are looked up here.
+        database.execute("SET file_search_path = ?", [str(folder)])
+        assert database.execute(block.text).fetchall(), f"{block.page}: no rows: {block.text}"
 
 
 def run_python(block: Block, folder: Path) -> None:
@@ -140,7 +125,7 @@ def run_python(block: Block, folder: Path) -> None:
         os.chdir(before)
 
 
-@pytest.mark.parametrize("page", of(("sh", "serve")), ids=str)
+@pytest.mark.parametrize("page", having(("sh", "serve")), ids=str)
 def test_servers_start_as_written(above: Path, page: Path) -> None:
     folder = above / "tapeline-demo"
     lines = [line for block in blocks(page) if (block.language, block.how) == ("sh", "serve") for line in block.text.splitlines()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,29 +15,7 @@ import pyarrow.feather
 import pyarrow.json
 import pyarrow.parquet
 import pytest
-from conftest import run
-
-KINDS = {
-    "trades": ("AIG", "ts", "price"),
-    "quotes": ("IBM", "ts", "bid"),
-    "readings": ("boiler-7.temperature", "ts", "value"),
-    "bars": ("AIG", "start", "close"),
-    "quote-bars": ("IBM", "start", "bid_close"),
-    "reading-bars": ("boiler-7.temperature", "start", "mean"),
-}
-ENDINGS = ["csv", "ndjson", "json", "parquet", "arrow", "arrows"]
-UTC = datetime.timezone.utc
-
-
-@pytest.fixture(scope="module")
-def exports(folder: Path) -> Path:
-    out = folder / "exports"
-    out.mkdir()
-    for what, (symbol, _, _) in KINDS.items():
-        for ending in ENDINGS:
-            interval = ["--interval", "1s"] if what == "reading-bars" else []
-            run(folder, "query", what, symbol, "--out", f"exports/{what}.{ending}", *interval)
-    return out
+from conftest import KINDS
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -115,6 +92,7 @@ def test_polars_reads_every_export(exports: Path, kind: str) -> None:
     for frame in (
         polars.read_csv(exports / f"{kind}.csv", schema_overrides={value: polars.String}),
         polars.read_ndjson(exports / f"{kind}.ndjson"),
+        polars.read_json(exports / f"{kind}.json"),
     ):
         times = frame[time].str.to_datetime(time_unit="ns", time_zone="UTC")
         check(exports, kind, times.to_pandas(), frame[value].to_list())

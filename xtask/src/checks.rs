@@ -1,7 +1,7 @@
 //! CI checks, the fastest to fail first.
 
 use crate::shell::{cargo, output, program, run};
-use crate::{test, tidy};
+use crate::{requirements, test, tidy};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,6 +10,7 @@ use std::process::Command;
 const DENY: &str = "0.20.2";
 
 pub(crate) fn ci() -> Result<()> {
+    requirements::provide(&requirements::TESTS)?;
     tidy::check()?;
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
     // The fuzz targets are outside the workspace: their lock file must follow the dependencies of `market`.

@@ -1,8 +1,9 @@
 //! The dashboard in a real browser.
 
-use crate::shell::{install, program, run};
+use crate::requirements;
+use crate::shell::{program, run};
 use crate::test::environment;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,7 +15,9 @@ const SCRIPTS: [&str; 2] = ["dashboard.py", "readings.py"];
 
 /// Drives `tapeline demo --serve`, and `--iot`, in Chromium; screenshots are written to `target/dashboard`.
 pub(crate) fn test() -> Result<()> {
-    let (chromium, python) = (chromium()?, environment("python-browser")?);
+    requirements::provide(&requirements::DASHBOARD)?;
+    let python = environment("python-browser")?;
+    let chromium = std::env::var_os("CHROMIUM").map_or_else(|| PathBuf::from(CHROMIUM), PathBuf::from);
     let program = program()?;
     for script in SCRIPTS {
         run(Command::new(&python)
@@ -27,17 +30,4 @@ pub(crate) fn test() -> Result<()> {
             .arg("target/dashboard"))?;
     }
     Ok(())
-}
-
-/// The browser; installed from Debian if it is missing.
-fn chromium() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("CHROMIUM") {
-        return Ok(PathBuf::from(path));
-    }
-    if !Path::new(CHROMIUM).exists() {
-        println!("Chromium: 124 MB to download, 414 MB on disk");
-        install(&["chromium", "fonts-dejavu-core"])
-            .context("no Chromium: install it, or name its program in the environment variable CHROMIUM")?;
-    }
-    Ok(PathBuf::from(CHROMIUM))
 }

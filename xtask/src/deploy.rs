@@ -50,6 +50,7 @@ fn rendered(template: &str, script: &str) -> Result<String> {
 /// Every check of `deploy/`, with the tools they need: Debian's prometheus, prometheus-alertmanager, debootstrap and
 /// systemd, and about 900 MB of Python. The words name checks.
 pub(crate) fn test(words: &[&str]) -> Result<()> {
+    crate::requirements::provide(&crate::requirements::DEPLOYMENT)?;
     let (tools, checkov) = (environment("python-deploy")?, environment("python-checkov")?);
     let dist = fs::canonicalize("target")?.join("dist");
     with_stack(|stack| {

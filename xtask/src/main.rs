@@ -8,6 +8,7 @@ mod deploy;
 mod dist;
 mod fuzz;
 mod python;
+mod requirements;
 mod shell;
 mod stack;
 mod test;
@@ -34,7 +35,12 @@ const HELP: &str = "cargo xtask
   deploy-render              render deploy/aws/user-data.sh into the CloudFormation templates
   deploy-test [CHECK …]      check deploy/ with official tools and emulators of AWS (installs about 900 MB; run dist first)
   stack up [--nodes 3] [--secure]   real Kafka and Cassandra on this machine; --secure: with TLS, passwords, access lists
-  stack down|status|wipe [--secure] stop the servers; show them; stop them and delete their data";
+  stack down|status|wipe [--secure] stop the servers; show them; stop them and delete their data
+
+Programs of the operating system that are missing are named, then installed with apt-get; --no-install refuses, with any task.";
+
+/// Refuses to install anything.
+const NO_INSTALL: &str = "--no-install";
 
 fn main() -> ExitCode {
     match run() {
@@ -49,7 +55,11 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     std::env::set_current_dir(shell::root())?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if words.contains(&NO_INSTALL) {
+        words.retain(|word| *word != NO_INSTALL);
+        requirements::refuse_to_install();
+    }
     match words[..] {
         ["test", "unit"] => test::unit(),
         ["test", "dashboard"] => dashboard::test(),

@@ -56,13 +56,3 @@ pub(crate) fn program() -> Result<PathBuf> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     Ok(target.join("ci/tapeline"))
 }
-
-/// Installs Debian packages with apt-get.
-pub(crate) fn install(packages: &[&str]) -> Result<()> {
-    println!("installing {} with apt-get", packages.join(", "));
-    let apt = |arguments: &[&str]| {
-        run(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
-    };
-    apt(&["update", "-qq"])?;
-    apt(&[&["install", "-y", "-qq", "--no-install-recommends"], packages].concat())
-}

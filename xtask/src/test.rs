@@ -1,6 +1,7 @@
 //! Tests, benchmarks and the proof, with the servers they need.
 
-use crate::shell::{cargo, install, output, run};
+use crate::requirements;
+use crate::shell::{cargo, output, run};
 use crate::stack::{self, Stack};
 use anyhow::{Context, Result};
 use std::fs;
@@ -9,25 +10,16 @@ use std::process::Command;
 
 /// Tests that need no server.
 pub(crate) fn unit() -> Result<()> {
+    requirements::provide(&requirements::BUILD)?;
     run(&mut cargo(&["test", "--workspace"]))
 }
-
-/// Where Debian's package puts the MQTT broker.
-const MOSQUITTO: &str = "/usr/sbin/mosquitto";
-
-/// Where Debian's package puts the checker of metrics.
-const PROMTOOL: &str = "/usr/bin/promtool";
 
 /// Runs every test, or those with one of these words in their name. Optimised, but without options that only
 /// make linking slower.
 pub(crate) fn all(words: &[&str]) -> Result<()> {
+    requirements::provide(&requirements::TESTS)?;
     let (python, coinbase) = (python()?, environment("python-coinbase")?);
     let client = environment("python-client")?;
-    mosquitto()?;
-    if !Path::new(PROMTOOL).exists() {
-        install(&["prometheus"])
-            .context("no Prometheus, which reads the metrics in the tests: install it")?;
-    }
     // Two days of tape are not in the repository: one test reads them where they are.
     let tape = crate::shell::root().join("../shared/data/us-equities");
     let skip: &[&str] = if tape.is_dir() { &[] } else { &["--skip", "two_days_of_trades"] };
@@ -48,14 +40,6 @@ pub(crate) fn all(words: &[&str]) -> Result<()> {
             .env("TAPELINE_TEST_PYTHON_CLIENT", &client))
     };
     with_stack(|stack| with(stack::guarded, |guarded| tests(stack, guarded)))
-}
-
-fn mosquitto() -> Result<()> {
-    if Path::new(MOSQUITTO).exists() {
-        return Ok(());
-    }
-    install(&["mosquitto", "mosquitto-clients"])
-        .context("no Mosquitto, the MQTT broker of the tests: install it")
 }
 
 pub(crate) fn with_stack<T>(f: impl FnOnce(&Stack) -> Result<T>) -> Result<T> {
@@ -87,8 +71,8 @@ pub(crate) fn environment(name: &str) -> Result<PathBuf> {
         return Ok(python);
     }
     println!("installing Python clients for the tests into target/{name}");
-    output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&dir))
-        .context("on Debian or Ubuntu: apt-get install python3-venv")?;
+    requirements::provide(&[requirements::VENV])?;
+    output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&dir))?;
     output(Command::new(&python).args(["-m", "pip", "install", "-q", "-r", &list]))?;
     fs::write(done, wanted)?;
     Ok(python)
@@ -99,7 +83,7 @@ pub(crate) fn bench(arms: &[&str]) -> Result<()> {
     let python = python()?;
     run(&mut cargo(&["build", "--release", "-p", "tapeline", "-p", "bench"]))?;
     if arms.is_empty() || arms.contains(&"readings") {
-        mosquitto()?;
+        requirements::provide(&[requirements::MOSQUITTO])?;
     }
     let spark = if arms.is_empty() || arms.contains(&"store") { Some(stack::jars("spark")?) } else { None };
     with(stack::for_bench, |stack| {

@@ -205,6 +205,10 @@ impl Store for UnreliableStore<'_> {
         self.0.scan_bars(scan, sink)
     }
 
+    fn bar_series(&self) -> Result<Vec<ports::store::BarSeries>> {
+        self.0.bar_series()
+    }
+
     fn write_forecasts(&self, forecasts: &[ForecastRecord], stop: &CancelToken) -> Result<()> {
         self.0.write_forecasts(forecasts, stop)
     }

@@ -80,6 +80,23 @@ pub struct DirectoryEntry {
     pub last: UnixNanos,
 }
 
+/// Bars of one kind, symbol, feed and interval, and the span of time they fill.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BarSeries {
+    /// Bars of trades, quotes or readings.
+    pub kind: Kind,
+    /// Their symbol.
+    pub symbol: String,
+    /// Their feed.
+    pub feed: String,
+    /// Their interval.
+    pub interval: Interval,
+    /// Start of the first bar.
+    pub first: UnixNanos,
+    /// Start of the last bar.
+    pub last: UnixNanos,
+}
+
 /// Record counts by kind and symbol.
 pub type Counts = BTreeMap<Kind, BTreeMap<String, u64>>;
 
@@ -171,6 +188,13 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The store cannot be read.
     fn scan_bars(&self, scan: &BarScan, sink: BarSink<'_>) -> Result<()>;
+
+    /// The series of bars, in the order of kind, symbol, feed and interval. Reads the key of every bar: the time it takes
+    /// grows with their number.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn bar_series(&self) -> Result<Vec<BarSeries>>;
 
     /// Writes forecasts, replacing existing ones of the same identity; the score of an existing one stays if the new one
     /// has none. Retries until an unreachable server returns or `stop` is cancelled.

@@ -23,6 +23,7 @@ pub(crate) use reading::*;
 use simulator::SimulatedVendor;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Exit code: invalid arguments or settings, as in clap.
 const USAGE: u8 = 2;
@@ -97,9 +98,10 @@ pub(crate) struct Common {
     /// Colours in the log: auto (on a terminal, unless NO_COLOR is set), always or never
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: clap::ColorChoice,
-    /// Seconds to wait for an unreachable server when starting [default: 60; 5 for commands that only read]
-    #[arg(long, global = true, value_name = "SECONDS")]
-    pub(crate) wait: Option<u64>,
+    /// How long to wait for an unreachable server when starting, as 5 (seconds), 500ms or 2m [default: 60; 5 for commands that
+    /// only read]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) wait: Option<Duration>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -387,6 +389,14 @@ fn vendors() -> impl TypedValueParser<Value = SimulatedVendor> {
     PossibleValuesParser::new(words).try_map(|word| word.parse::<SimulatedVendor>())
 }
 
+/// A number of seconds, or a duration with its unit.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let duration = text.parse().map(Duration::from_secs);
+    duration
+        .or_else(|_| ports::duration::parse(text))
+        .map_err(|_| "expected seconds, as 5, or a duration with a unit, as 500ms or 2m".to_owned())
+}
+
 /// Repetitions per second, or records: above 0.
 fn positive(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
@@ -445,6 +455,9 @@ pub(crate) struct SymbolsOptions {
     /// Only symbols that contain this text, in any case
     #[arg(long, value_name = "TEXT")]
     pub(crate) search: Option<String>,
+    /// List bars instead of records, with their intervals; reads the key of every bar
+    #[arg(long)]
+    pub(crate) bars: bool,
     /// How to print: table, json or csv
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub(crate) format: Format,

@@ -53,7 +53,7 @@ pub(crate) fn layers(common: &Common) -> Layers {
 impl Context {
     pub(crate) fn new(common: &Common) -> Result<Self> {
         let mut config = layers(common).config()?;
-        let wait = common.wait.map(Duration::from_secs);
+        let wait = common.wait;
         config.store.cassandra.connect_within = wait;
         config.source.connect_within = wait;
         for (name, value) in [("symbols", &common.symbols), ("kinds", &common.kinds)] {

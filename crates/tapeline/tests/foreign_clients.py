@@ -1,5 +1,5 @@
 """Reads everything that tapeline wrote with independent clients and compares it with the tape; then runs the examples of
-docs/messages.md as written, but for the address and the name of the topic.
+docs/messages.md as written, but for addresses and names.
 
 usage: foreign_clients.py KAFKA CASSANDRA NAME TAPE SYMBOL…
 """
@@ -63,4 +63,9 @@ times = {(message[0], message[3]): message[1] for message in messages}
 for r in session.execute("SELECT symbol, id, hour, ts, recv_ts FROM trades LIMIT 1000"):
     assert shown["nanoseconds"](r.hour, r.ts) == times[r.symbol, r.id], r
     assert 0 < shown["received"](r.recv_ts) < 2**63, r
+# The statement for cqlsh, but for the names.
+[statement] = re.findall(r"^```\ncqlsh> (.*?;)$", page, re.MULTILINE | re.DOTALL)
+statement = statement.replace("FROM tapeline.", f"FROM {name}.").replace("'SPY'", f"'{symbols[0]}'")
+assert name in statement and symbols[0] in statement, statement
+assert len(list(session.execute(statement))) == 3, statement
 print(f"{len(rows)} rows equal, {len(messages)} messages equal")

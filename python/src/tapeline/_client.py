@@ -166,13 +166,16 @@ class Client:
         }
         return pa.table(columns)
 
-    def symbols(self, search: str | None = None) -> pa.Table:
-        """Kinds, symbols and feeds in the store, and the span of time that they fill, exact to an hour (readings: a day)."""
-        rows = self._json("symbols", *_flags(search=search))
-        columns: dict[str, Any] = {
-            name: pa.array([row[name] for row in rows], pa.string()) for name in ("kind", "symbol", "feed")
-        }
-        columns |= {name: _times([row[name] for row in rows]) for name in ("from", "to")}
+    def symbols(self, search: str | None = None, *, bars: bool = False) -> pa.Table:
+        """Kinds, symbols and feeds in the store, and the span of time that they fill, exact to an hour (readings: a day).
+
+        ``bars`` lists bars instead, with their intervals and the start of the first and the last one.
+        """
+        rows = self._json("symbols", *_flags(search=search), *(["--bars"] if bars else []))
+        texts = ("kind", "symbol", "feed", "interval") if bars else ("kind", "symbol", "feed")
+        columns: dict[str, Any] = {name: pa.array([row[name] for row in rows], pa.string()) for name in texts}
+        times = ("first", "last") if bars else ("from", "to")
+        columns |= {name: _times([row[name] for row in rows]) for name in times}
         return pa.table(columns)
 
     def verify(self, start: Time = None, end: Time = None) -> Verification:

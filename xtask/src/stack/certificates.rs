@@ -79,6 +79,6 @@ impl OpenSsl {
     }
 
     fn run(mut self) -> Result<()> {
-        output(&mut self.0).context("on Debian or Ubuntu: apt-get install openssl").map(drop)
+        output(&mut self.0).map(drop)
     }
 }

@@ -1,14 +1,13 @@
-//! Jars and the JDK: fetched, or named with the way to get them.
+//! Jars and the JDK.
 
+use crate::requirements::{JDK, MAVEN, provide};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const GET: &str = "on Debian or Ubuntu: apt-get install openjdk-17-jdk-headless maven";
-
 /// A JDK 17, which Cassandra 5.0 asks for.
-pub(super) fn java() -> Result<PathBuf> {
+pub(crate) fn java() -> Result<PathBuf> {
     let mut places: Vec<PathBuf> = Vec::new();
     places.extend(std::env::var_os("JAVA_HOME").map(|home| Path::new(&home).join("bin/java")));
     places.push("java".into());
@@ -25,10 +24,7 @@ pub(super) fn java() -> Result<PathBuf> {
         }
         seen.push(format!("{} is {version}", place.display()));
     }
-    bail!(
-        "no JDK 17 found ({}); {GET}",
-        if seen.is_empty() { "no java at all".to_owned() } else { seen.join(", ") }
-    )
+    bail!("no JDK 17 found ({})", if seen.is_empty() { "no java at all".to_owned() } else { seen.join(", ") })
 }
 
 /// Resolves a server's jars with Maven, once.
@@ -39,9 +35,7 @@ pub(super) fn fetch(server: &str) -> Result<PathBuf> {
     if fs::read_to_string(&done).is_ok_and(|have| have == wanted) {
         return Ok(target);
     }
-    if Command::new("mvn").arg("-v").output().is_err() {
-        bail!("Maven is missing; {GET}");
-    }
+    provide(&[JDK, MAVEN])?;
     println!("fetching the jars of {server}");
     let _ = fs::remove_dir_all(&target);
     crate::shell::output(

@@ -6,7 +6,9 @@ mod jars;
 mod process;
 mod security;
 
+use crate::requirements::{SERVERS, provide};
 use anyhow::{Context, Result, bail};
+pub(crate) use jars::java;
 use process::Node;
 use security::Access;
 use std::fs;
@@ -131,6 +133,7 @@ impl Stack {
     }
 
     pub(crate) fn up(&self) -> Result<()> {
+        provide(&SERVERS)?;
         let java = jars::java()?;
         let libs = [jars::fetch("kafka")?, jars::fetch("cassandra")?];
         let other = Path::new(&self.dir).join(if self.nodes == 1 { "kafka-3" } else { "single" });

@@ -6,7 +6,7 @@ use market::codec::json;
 use market::{Kind, Record, UnixNanos};
 use ports::batch::{Batch, Partition};
 use ports::forecast::{ForecastRecord, ForecastScore};
-use ports::store::{BarScan, ForecastScan, Scan, Store, Writer};
+use ports::store::{BarScan, BarSeries, ForecastScan, Scan, Store, Writer};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -406,6 +406,22 @@ fn bars(store: &dyn Store) {
     assert_eq!(trades("2000-01-01", "2100-01-01", Some(2)), all[..2]);
     assert_eq!(trades("2013-11-01", "2014-01-01", None), all[1..2]);
     assert_eq!(read(Kind::Quote, "2000-01-01", "2100-01-01", None), quotes);
+    let series = |kind, symbol: &str, interval: &str, first: &str, last: &str| BarSeries {
+        kind,
+        symbol: symbol.into(),
+        feed: "f".into(),
+        interval: interval.parse().unwrap(),
+        first: UnixNanos::parse(first).unwrap(),
+        last: UnixNanos::parse(last).unwrap(),
+    };
+    let november = "2013-11-01T00:00:00Z";
+    let expected = [
+        series(Kind::Trade, "A", "1s", november, november),
+        series(Kind::Trade, "A", "1m", "2013-10-31T23:59:00Z", "2014-01-01T00:00:00Z"),
+        series(Kind::Trade, "B", "1m", november, november),
+        series(Kind::Quote, "A", "1m", november, november),
+    ];
+    assert_eq!(store.bar_series().unwrap(), expected);
     // Without the VWAP of the earlier revision.
     let mut newer = line("A", "1m", "2013-10-31T23:59:00Z", trade);
     newer.revision = 3;

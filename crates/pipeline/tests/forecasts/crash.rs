@@ -40,6 +40,9 @@ impl Store for Failing<'_> {
     fn scan_bars(&self, scan: &BarScan, sink: BarSink<'_>) -> Result<()> {
         self.store.scan_bars(scan, sink)
     }
+    fn bar_series(&self) -> Result<Vec<ports::store::BarSeries>> {
+        self.store.bar_series()
+    }
     fn write_forecasts(&self, forecasts: &[ForecastRecord], stop: &CancelToken) -> Result<()> {
         self.store.write_forecasts(&forecasts[..forecasts.len() * self.quarters / 4], stop)?;
         Err(Error::internal("killed"))

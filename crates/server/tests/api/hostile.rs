@@ -286,6 +286,9 @@ impl Store for Slow {
     fn scan_bars(&self, scan: &BarScan, sink: BarSink<'_>) -> Result<()> {
         self.0.scan_bars(scan, sink)
     }
+    fn bar_series(&self) -> Result<Vec<ports::store::BarSeries>> {
+        self.0.bar_series()
+    }
     fn write_forecasts(&self, forecasts: &[ForecastRecord], stop: &CancelToken) -> Result<()> {
         self.0.write_forecasts(forecasts, stop)
     }

@@ -15,7 +15,7 @@ use ports::source::{Event, Positions, Source};
 use ports::{Error, Result, clock};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -95,7 +95,13 @@ impl Lines {
         let (reader, head, size): (Box<dyn BufRead + Send>, _, _) = if path == Path::new("-") {
             (Box::new(BufReader::new(std::io::stdin())), None, None)
         } else {
-            let mut file = File::open(path).map_err(fail)?;
+            let pipe = |error: std::io::Error| match error.kind() {
+                ErrorKind::InvalidInput => {
+                    fail(error).hint("a pipe is read from standard input: --source 'lines:-?…' <PIPE")
+                }
+                _ => fail(error),
+            };
+            let mut file = crate::files::open(path).map_err(pipe)?;
             let size = file.metadata().map_err(fail)?.len();
             let mut head = Vec::new();
             (&file).take(HEAD as u64).read_to_end(&mut head).map_err(fail)?;

@@ -248,7 +248,13 @@ fn ended(
     let is_recording =
         ["tape:", "frames:", "lines:"].iter().any(|scheme| config.source.url.starts_with(scheme));
     if is_recording && report.resumed == 0 && telemetry.get(&telemetry.read) == 0 {
-        return Err(ports::Error::user(format!("no record in {}: the source is empty", config.source.url))
+        let why = match config.source.url.starts_with("frames:") {
+            true => {
+                "it is empty, or its messages are of types that its feed does not send (warnings name them)"
+            }
+            false => "the source is empty",
+        };
+        return Err(ports::Error::user(format!("no record in {}: {why}", config.source.url))
             .hint("is the path right, and was the file written completely?"));
     }
     let (published, dead) = (telemetry.get(&telemetry.published), telemetry.get(&telemetry.dead));

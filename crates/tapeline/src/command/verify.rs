@@ -434,10 +434,12 @@ impl<'c> Proof<'c> {
 
     /// The command that fixes the differences.
     fn advise(&self, options: &VerifyOptions) {
-        let mut flags = format!("--topic '{}' --store '{}'", self.topics.describe(), self.store.describe());
+        let mut urls = format!("--topic '{}' --store '{}'", self.topics.describe(), self.store.describe());
         if !self.config.source.url.is_empty() {
-            flags = format!("--source '{}' {flags}", self.config.source.url);
+            urls = format!("--source '{}' {urls}", self.config.source.url);
         }
+        // Only `verify` and `backfill` take a span.
+        let mut flags = urls.clone();
         for (flag, value) in [("--from", &options.span.from), ("--to", &options.span.to)] {
             if let Some(value) = value {
                 flags.push_str(&format!(" {flag} '{value}'"));
@@ -449,21 +451,21 @@ impl<'c> Proof<'c> {
             && !self.differing(&["topic", "archive"]).is_empty()
         {
             let archive = if url.is_empty() { String::new() } else { format!(" --archive '{url}'") };
-            println!("archive what the archive lacks: tapeline archive --until-end{archive} {flags}");
+            println!("archive what the archive lacks: tapeline archive --until-end{archive} {urls}");
         }
         if !self.incomplete.is_empty() {
-            println!("restore the incomplete input, then publish what it adds: tapeline run {flags}");
+            println!("restore the incomplete input, then publish what it adds: tapeline run {urls}");
         }
         let of_records = self.differing(&["source", "topic", "store"]);
         if options.show.is_none() && !of_records.is_empty() {
             println!("show the records: tapeline verify --show 10 {flags}");
         }
-        self.advise_source(&flags);
+        self.advise_source(&urls, &flags);
         self.advise_store(&flags, options.repair);
     }
 
     /// What to do about differences of source and topic: publish what the topic lacks, or compare with less.
-    fn advise_source(&self, flags: &str) {
+    fn advise_source(&self, urls: &str, flags: &str) {
         let unpublished = self.differing(&["source", "topic"]);
         let Some(source) = self.source.as_ref().filter(|_| !unpublished.is_empty()) else { return };
         let found = source.differ_from(&self.topic, &unpublished);
@@ -471,7 +473,7 @@ impl<'c> Proof<'c> {
             if live::open(&self.config.source).is_some() {
                 println!("publish what the topic lacks: tapeline backfill SYMBOLS {flags}, then consume");
             } else {
-                println!("publish what the topic lacks: tapeline run --replay {flags}");
+                println!("publish what the topic lacks: tapeline run --replay {urls}");
             }
         }
         if found.only_there == 0 {
@@ -492,7 +494,7 @@ impl<'c> Proof<'c> {
                 symbols.join(",")
             );
         } else {
-            println!("compare only the time of this source: tapeline verify {flags} --from TIME --to TIME");
+            println!("compare only the time of this source: tapeline verify {urls} --from TIME --to TIME");
         }
         println!(
             "compare the topic with the store alone: tapeline verify --topic '{}' --store '{}'",

@@ -95,6 +95,19 @@ fn wrong_arguments_exit_with_2_and_near_misses_get_the_right_name() {
 }
 
 #[test]
+fn wait_takes_seconds_or_a_duration() {
+    for wait in ["1", "1s", "200ms"] {
+        let (code, text) = run(&["count", "--store", "cassandra://127.0.0.77:9/k", "--wait", wait]);
+        assert_eq!(code, 4, "{wait}: {text}");
+    }
+    for wait in ["soon", "-1", "1.5"] {
+        let (code, text) =
+            run(&["count", "--store", "cassandra://127.0.0.77:9/k", &format!("--wait={wait}")]);
+        assert!(code == 2 && text.contains("expected seconds, as 5"), "{wait}: {text}");
+    }
+}
+
+#[test]
 fn wait_bounds_a_silent_server_and_a_live_source() {
     // Accepts connections and never answers, as another protocol's server does.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -177,6 +177,32 @@ fn stored_bars_are_those_of_the_stored_trades_and_explain_shows_why() {
 }
 
 #[test]
+fn imported_bars_are_listed_with_their_interval_and_span() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = url("sqlite", &dir.path().join("s.db"));
+    let data = session().display().to_string();
+    assert_eq!(run(&["init", "--store", &store, "--topic", &url("sqlite", &dir.path().join("t.db"))]).0, 0);
+    let listed = |arguments: &[&str]| run(&[&["symbols", "--store", &store][..], arguments].concat()).1;
+    assert!(listed(&["--bars"]).contains("no bars in sqlite:"));
+    let imported = run(&["import", &data, "--resolution", "minute", "--symbols", "AAPL", "--store", &store]);
+    assert_eq!(imported.0, 0, "{}", imported.1);
+    let (_, csv) = run(&["query", "bars", "AAPL", "--interval", "1m", "--format", "csv", "--store", &store]);
+    let starts: Vec<&str> = csv.lines().skip(1).map(|line| line.split(',').next().unwrap()).collect();
+    let (feed, span) =
+        (csv.lines().nth(1).unwrap().split(',').nth(2).unwrap(), [starts[0], starts[starts.len() - 1]]);
+    let expected =
+        format!("kind,symbol,feed,interval,first,last\nbars,AAPL,{feed},1m,{},{}\n", span[0], span[1]);
+    assert_eq!(listed(&["--bars", "--format", "csv"]), expected);
+    // Where there are only bars, count and symbols say how to list them.
+    for verb in ["count", "symbols"] {
+        let (_, text) = run(&[verb, "--store", &store]);
+        assert!(text.contains("tapeline symbols --bars --store sqlite:"), "{verb}: {text}");
+    }
+    assert_eq!(listed(&["--bars", "--search", "spy", "--format", "csv"]).lines().count(), 2);
+    assert!(listed(&["--bars", "--kinds", "quotes", "--format", "json"]).starts_with("[]\n"));
+}
+
+#[test]
 fn a_split_leaves_no_jump() {
     let dir = tempfile::tempdir().unwrap();
     let store = url("sqlite", &dir.path().join("s.db"));

@@ -70,15 +70,18 @@ fn differences_are_shown_and_the_suggested_command_fixes_them() {
     assert!(text.contains(r#"size: "100" in source, "100" in topic, "101" in store"#), "{text}");
     assert!(text.contains("missing in store; in source, topic"), "{text}");
     assert!(text.contains("\"id\":\"20131008-2\"") && !text.contains("\"id\":\"20131008-3\""), "{text}");
-    let advice = text.lines().find(|line| line.contains("tapeline verify --repair")).unwrap();
-    let arguments: Vec<String> = advice
-        .split_once("tapeline verify")
-        .unwrap()
-        .1
-        .split_whitespace()
-        .map(|word| word.trim_matches('\'').to_owned())
-        .collect();
-    let (code, text) = run(&with("verify", &arguments));
+    let advised = |text: &str, command: &str| -> Vec<String> {
+        let (_, flags) = text.split_once(command).unwrap();
+        flags
+            .lines()
+            .next()
+            .unwrap()
+            .split_whitespace()
+            .map(|word| word.trim_matches('\'').to_owned())
+            .collect()
+    };
+    let repair = advised(&text, "tapeline verify --repair");
+    let (code, text) = run(&[&with("verify", &repair)[..], &["--repair"]].concat());
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("1 record was missing in the store, 1 differed"), "{text}");
     assert!(text.contains("verified: 3 records"), "{text}");
@@ -87,11 +90,14 @@ fn differences_are_shown_and_the_suggested_command_fixes_them() {
     let sql = "DELETE FROM messages WHERE CAST(payload AS TEXT) LIKE '%\"id\":\"20131008-3\"%'";
     assert_eq!(topic.execute(sql, []).unwrap(), 1);
     drop(topic);
-    let (code, text) = run(&with("verify", &urls));
-    assert!(code == 3 && text.contains("tapeline run --replay"), "{text}");
-    let mut replay = with("run", &urls);
-    replay.push("--replay");
-    assert_eq!(run(&replay).0, 0);
+    // `run` takes no span.
+    let mut of_day = with("verify", &urls);
+    of_day.extend(["--from", "2013-10-08", "--to", "2013-10-09"]);
+    let (code, text) = run(&of_day);
+    assert_eq!(code, 3, "{text}");
+    let replay = advised(&text, "tapeline run --replay");
+    let (code, text) = run(&[&with("run", &replay)[..], &["--replay"]].concat());
+    assert_eq!(code, 0, "{text}");
     let (code, text) = run(&with("verify", &urls));
     assert!(code == 0 && text.contains("verified: 3 records"), "{text}");
 }
@@ -136,6 +142,11 @@ fn records_that_another_source_published_are_not_published_again() {
     assert!(text.contains("3 records are on the topic and not in this source"), "{text}");
     assert!(text.contains("tapeline verify --symbols 'XYZ' --source"), "{text}");
     assert!(!text.contains("--replay") && !text.contains("--repair"), "{text}");
+    // The suggested span is the only one.
+    let mut of_day = with("verify", &urls);
+    of_day.extend(["--symbols", "XYZ,ABC", "--from", "2013-10-08"]);
+    let (_, text) = run(&of_day);
+    assert!(text.lines().all(|line| line.matches("--from").count() < 2), "{text}");
     let mut only = with("verify", &urls);
     only.extend(["--symbols", "XYZ"]);
     let (code, text) = run(&only);

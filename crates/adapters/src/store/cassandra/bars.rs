@@ -8,7 +8,7 @@ use market::interval::Interval;
 use market::{Kind, Price, Size, UnixNanos, fixed};
 use ports::cancel::{CancelToken, retry};
 use ports::metrics::Port;
-use ports::store::{BarScan, Store};
+use ports::store::{BarScan, BarSeries, Store};
 use ports::{Error, Result};
 use scylla::client::session::Session;
 use scylla::statement::prepared::PreparedStatement;
@@ -227,6 +227,41 @@ pub(super) fn scan(
             }
         }
         Ok(())
+    })
+}
+
+/// The series of all tables, in order.
+pub(super) fn series(store: &CassandraStore) -> Result<Vec<BarSeries>> {
+    let (runtime, session) = store.session()?;
+    let place = format!("read bars of {}", store.describe());
+    runtime.block_on(async {
+        let fail = |error: &dyn std::fmt::Display| Error::external(format!("{place}: {error}"));
+        let mut spans: BTreeMap<(Kind, String, String, Interval), [UnixNanos; 2]> = BTreeMap::new();
+        for kind in Kind::ALL {
+            let text =
+                format!("SELECT symbol, feed, interval, start FROM {}.{}", store.keyspace, table(kind).0);
+            let pager = session.query_iter(text, ()).await.map_err(|error| fail(&error))?;
+            let mut rows = pager
+                .rows_stream::<(String, String, String, CqlTimestamp)>()
+                .map_err(|error| fail(&error))?;
+            while let Some(row) = rows.next().await {
+                let (symbol, feed, interval, start) = row.map_err(|error| fail(&error))?;
+                let interval = interval.parse().map_err(|error: String| fail(&error))?;
+                let start = UnixNanos(start.0 * market::time::MILLI);
+                let [first, last] = spans.entry((kind, symbol, feed, interval)).or_insert([start; 2]);
+                *first = start.min(*first);
+                *last = start.max(*last);
+            }
+        }
+        let series = spans.into_iter().map(|((kind, symbol, feed, interval), [first, last])| BarSeries {
+            kind,
+            symbol,
+            feed,
+            interval,
+            first,
+            last,
+        });
+        Ok(series.collect())
     })
 }
 

@@ -41,7 +41,8 @@ use ports::check::Chain;
 use ports::forecast::ForecastRecord;
 use ports::secret::Secret;
 use ports::store::{
-    BarScan, BarSink, Counts, DirectoryEntry, ForecastScan, ForecastSink, Scan, Sink, Store, Writer,
+    BarScan, BarSeries, BarSink, Counts, DirectoryEntry, ForecastScan, ForecastSink, Scan, Sink, Store,
+    Writer,
 };
 use ports::tls::Tls;
 use ports::{CancelToken, Error, Result};
@@ -329,6 +330,11 @@ impl Store for CassandraStore {
     fn scan_bars(&self, scan: &BarScan, sink: BarSink<'_>) -> Result<()> {
         schema::check(self)?;
         bars::scan(self, scan, sink)
+    }
+
+    fn bar_series(&self) -> Result<Vec<BarSeries>> {
+        schema::check(self)?;
+        bars::series(self)
     }
 
     fn write_forecasts(&self, forecasts: &[ForecastRecord], stop: &CancelToken) -> Result<()> {

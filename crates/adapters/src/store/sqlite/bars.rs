@@ -3,8 +3,8 @@
 use super::table::decimal;
 use market::bar::{Bar, QuoteValues, ReadingValues, TradeValues, Values};
 use market::{Kind, Price, Size, UnixNanos};
-use ports::store::BarScan;
-use rusqlite::types::ValueRef;
+use ports::store::{BarScan, BarSeries};
+use rusqlite::types::{Type, ValueRef};
 use rusqlite::{Connection, Row, params};
 use std::ops::ControlFlow;
 
@@ -120,6 +120,27 @@ pub(super) fn write(connection: &Connection, bars: &[Bar]) -> rusqlite::Result<(
         }
     }
     tx.commit()
+}
+
+/// The series of all tables, in order.
+pub(super) fn series(connection: &Connection) -> rusqlite::Result<Vec<BarSeries>> {
+    let mut found = Vec::new();
+    for kind in Kind::ALL {
+        let mut statement = connection.prepare(&format!(
+            "SELECT symbol, feed, interval, min(start), max(start) FROM {} GROUP BY symbol, interval, feed",
+            table(kind)
+        ))?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let interval = row.get::<_, String>(2)?.parse().map_err(|error: String| {
+                rusqlite::Error::FromSqlConversionFailure(2, Type::Text, error.into())
+            })?;
+            let (first, last) = (UnixNanos(row.get(3)?), UnixNanos(row.get(4)?));
+            found.push(BarSeries { kind, symbol: row.get(0)?, feed: row.get(1)?, interval, first, last });
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 pub(super) fn scan(

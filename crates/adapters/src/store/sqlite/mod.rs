@@ -17,7 +17,8 @@ use ports::check::Chain;
 use ports::forecast::ForecastRecord;
 use ports::metrics::{METRICS, Port};
 use ports::store::{
-    BarScan, BarSink, Counts, DirectoryEntry, ForecastScan, ForecastSink, Scan, Sink, Store, Writer,
+    BarScan, BarSeries, BarSink, Counts, DirectoryEntry, ForecastScan, ForecastSink, Scan, Sink, Store,
+    Writer,
 };
 use ports::{Error, Result};
 use rusqlite::{Connection, OpenFlags};
@@ -143,6 +144,10 @@ impl Store for SqliteStore {
     fn scan_bars(&self, scan: &BarScan, sink: BarSink<'_>) -> Result<()> {
         let connection = self.open_existing()?;
         bars::scan(&connection, scan, sink).map_err(sql(&self.path, "read bars"))
+    }
+
+    fn bar_series(&self) -> Result<Vec<BarSeries>> {
+        bars::series(&self.open_existing()?).map_err(sql(&self.path, "read bars"))
     }
 
     fn write_forecasts(&self, forecasts: &[ForecastRecord], stop: &CancelToken) -> Result<()> {
