@@ -22,6 +22,10 @@ pub(super) struct KnownTrade {
     pub(super) tape: Text,
     /// Canceled since.
     pub(super) canceled: bool,
+    /// History lists it as replaced by a correction.
+    pub(super) incorrect: bool,
+    /// Revision of its data: 0, and 2 more with each correction that keeps the id.
+    pub(super) revision: u32,
 }
 
 #[derive(Debug, Default)]

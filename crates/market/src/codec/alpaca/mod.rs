@@ -163,20 +163,36 @@ impl AlpacaDecoder {
             return emit_trade(trade, &mut self.mint, origin, take);
         }
         let key = Memory::key(trade.symbol, trade.venue, trade.id);
+        let incorrect = matches!(of.u, Value::Text("incorrect"));
+        let mut revision = 0;
         match self.memory.find(key).copied() {
             // Its time is the trade's own on both paths.
-            Some(known) if matches!(of.u, Value::Text("corrected")) => {
-                (trade.ts, trade.canceled) = (UnixNanos(known.ts), known.canceled);
+            Some(mut known) if matches!(of.u, Value::Text("corrected")) => {
+                if known.incorrect {
+                    // The correction keeps the id.
+                    let revision = known.revision + 2;
+                    known = KnownTrade { canceled: false, incorrect: false, revision, ..known };
+                    self.memory.remember(key, known);
+                }
+                (trade.ts, trade.canceled, revision) = (UnixNanos(known.ts), known.canceled, known.revision);
             }
+            Some(known) if known.ts == trade.ts.0 && incorrect => {
+                if known.revision == 0 {
+                    self.memory.remember(key, KnownTrade { canceled: true, incorrect: true, ..known });
+                }
+            }
+            // A repeat of what was corrected since under the same id.
+            Some(known) if known.ts == trade.ts.0 && known.revision > 0 => return Ok(()),
             // A trade that was canceled since is not restored by a repeat.
             Some(known) if known.ts == trade.ts.0 => trade.canceled |= known.canceled,
             _ => {
                 let (conditions, tape) = (self.memory.keep(codes), self.memory.keep(trade.tape));
-                let known = KnownTrade { ts: trade.ts.0, conditions, tape, canceled: trade.canceled };
+                let (ts, canceled) = (trade.ts.0, trade.canceled);
+                let known = KnownTrade { ts, conditions, tape, canceled, incorrect, revision: 0 };
                 self.memory.remember(key, known);
             }
         }
-        trade.revision = u32::from(trade.canceled);
+        trade.revision = revision + u32::from(trade.canceled);
         emit(Record::Trade(trade), take)
     }
 
@@ -197,7 +213,14 @@ impl AlpacaDecoder {
         let known = self.cancels(of, old)?;
         let (before, after) = (
             KnownTrade { conditions: old_conditions, tape, ..known },
-            KnownTrade { conditions: says, tape, canceled: false, ..known },
+            KnownTrade {
+                conditions: says,
+                tape,
+                canceled: false,
+                // Of one trade the higher revision counts.
+                revision: if old == new { known.revision + 2 } else { 0 },
+                ..known
+            },
         );
         self.memory.remember(Memory::key(of.symbol.needed("S")?, of.x.text("x")?, new), after);
         self.emit_amended(of, &before, old, was, recv_ts, take)?;
@@ -247,7 +270,7 @@ impl AlpacaDecoder {
             conditions: self.memory.text(known.conditions),
             tape: self.memory.text(known.tape),
             seq: 0,
-            revision: u32::from(known.canceled),
+            revision: known.revision + u32::from(known.canceled),
             canceled: known.canceled,
         };
         emit(Record::Trade(trade), take)

@@ -87,6 +87,50 @@ fn history_has_the_same_amendments_as_the_stream() {
     assert_eq!(twice[0], alone[2]);
 }
 
+/// The corrected trade has a higher revision than the cancel of the wrong one, and so has its own cancel.
+#[test]
+fn a_correction_that_keeps_the_id_replaces_the_trade() {
+    const FRAMES: [&str; 3] = [
+        r#"[{"T":"t","S":"A","i":2,"x":"V","p":1.5,"s":9,"c":["@"],"z":"C","t":"2021-01-27T10:35:34Z"}]"#,
+        r#"[{"T":"c","S":"A","x":"V","oi":2,"op":1.5,"os":9,"oc":["@"],"ci":2,"cp":1.6,"cs":5,"cc":["@"],"z":"C","t":"2021-01-27T10:40:00Z"}]"#,
+        r#"[{"T":"x","S":"A","i":2,"x":"V","p":1.6,"s":5,"a":"C","z":"C","t":"2021-01-27T10:41:00Z"}]"#,
+    ];
+    const SPAN: [&str; 2] = [
+        r#"{"i":2,"x":"V","p":1.5,"s":9,"c":["@"],"z":"C","t":"2021-01-27T10:35:34Z","u":"incorrect"}"#,
+        r#"{"i":2,"x":"V","p":1.6,"s":5,"c":["@"],"z":"C","t":"2021-01-27T10:35:34Z","u":"corrected"}"#,
+    ];
+    let history = |decoder: &mut AlpacaDecoder| -> Vec<Owned> {
+        let mut out = Vec::new();
+        for raw in SPAN {
+            let mut take = |outcome: Outcome<'_>, _: &str| out.push(owned(outcome));
+            decoder.past(Kind::Trade, "A", raw, UnixNanos(7), &mut take);
+        }
+        out
+    };
+    let mut decoder = AlpacaDecoder::new("f");
+    let stream = |text: &str, decoder: &mut AlpacaDecoder| {
+        let mut out = Vec::new();
+        decoder.frame(text, UnixNanos(7), &mut |outcome, _| out.push(owned(outcome))).unwrap();
+        out
+    };
+    stream(FRAMES[0], &mut decoder);
+    let corrected = stream(FRAMES[1], &mut decoder);
+    let of = |outcome: &Owned| {
+        let trade = trade(outcome);
+        (trade.price.to_string(), trade.revision, trade.canceled)
+    };
+    let expected = [("1.5".to_owned(), 1, true), ("1.6".to_owned(), 2, false)];
+    assert_eq!(corrected.iter().map(of).collect::<Vec<_>>(), expected);
+    // History yields the same, alone, after the stream, and when it is read again.
+    assert_eq!(history(&mut AlpacaDecoder::new("f")), corrected);
+    assert_eq!(history(&mut decoder), corrected);
+    assert_eq!(history(&mut decoder), corrected);
+    // A repeat of the wrong trade would replace the corrected one in the store.
+    assert_eq!(stream(FRAMES[0], &mut decoder), []);
+    let canceled = stream(FRAMES[2], &mut decoder);
+    assert_eq!(canceled.iter().map(of).collect::<Vec<_>>(), [("1.6".to_owned(), 3, true)]);
+}
+
 #[test]
 fn halts_are_reported() {
     let mut out = Vec::new();
