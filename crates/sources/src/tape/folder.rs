@@ -31,8 +31,13 @@ pub(super) fn list(settings: &TapeSettings) -> Result<Vec<Entry>> {
             .hint("--source 'tape:DIR' expects a folder with tick/<symbol>/<yyyymmdd>_trade.zip"));
     }
     let (mut entries, mut seen) = (Vec::new(), 0);
+    let mut real_paths = BTreeSet::new();
     walk(dir, DEPTH, &mut |path| {
         if let Some(entry) = entry(path) {
+            // A link leads to a file that was found already.
+            if !real_paths.insert(path.canonicalize().unwrap_or_else(|_| path.to_owned())) {
+                return;
+            }
             seen += 1;
             let wanted = (settings.symbols.is_empty()
                 || settings.symbols.iter().any(|symbol| symbol.eq_ignore_ascii_case(&entry.symbol)))
@@ -54,6 +59,7 @@ pub(super) fn list(settings: &TapeSettings) -> Result<Vec<Entry>> {
         )));
     }
     require_all(settings, &entries)?;
+    refuse_same_names(&entries)?;
     for hole in holes(&entries) {
         tracing::warn!("{hole}");
     }
@@ -79,6 +85,26 @@ fn require_all(settings: &TapeSettings, entries: &[Entry]) -> Result<()> {
         names.into_iter().collect::<Vec<_>>().join(", "),
         list(&sessions.into_iter().collect::<Vec<_>>())
     )))
+}
+
+/// Fails if two folders have a file of one symbol, session and kind: their rows have the same identities, so that one would
+/// overwrite the other.
+fn refuse_same_names(entries: &[Entry]) -> Result<()> {
+    let mut paths: BTreeMap<&str, &Path> = BTreeMap::new();
+    for entry in entries {
+        if let Some(other) = paths.insert(&entry.name, &entry.path) {
+            return Err(Error::user(format!(
+                "expected one file {}.zip, found {} and {}",
+                entry.name,
+                other.display(),
+                entry.path.display()
+            ))
+            .hint(
+                "give the folder of one of them, and publish the other with a label of its own (source.feed)",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Sessions between a symbol's first and last for which other symbols have a file of the kind and it has none.
@@ -197,6 +223,26 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains("no tick file of NO, 20131010 in "), "{text}");
         assert!(text.contains("found symbols ABC and dates 20131007"), "{text}");
+    }
+
+    /// Rows are identified by session and number: of two files, one would replace rows of the other.
+    #[test]
+    fn two_files_of_one_symbol_and_session_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut tape = settings(&dir.path().join("a"), &FILES[..1], &[], &[]);
+        settings(&dir.path().join("b"), &FILES[..2], &[], &[]);
+        tape.dir = dir.path().to_owned();
+        let error = list(&tape).unwrap_err().to_string();
+        assert!(error.contains("expected one file abc/20131007_trade.zip, found "), "{error}");
+        assert!(error.contains("a/tick/abc") && error.contains("b/tick/abc"), "{error}");
+        tape.dates = vec![20_131_009];
+        assert_eq!(list(&tape).unwrap().len(), 1);
+        // A link to the same file is no second one.
+        tape.dates = Vec::new();
+        tape.dir = dir.path().join("b");
+        std::fs::create_dir(tape.dir.join("more")).unwrap();
+        std::os::unix::fs::symlink(tape.dir.join("tick"), tape.dir.join("more/tick")).unwrap();
+        assert_eq!(list(&tape).unwrap().len(), 2);
     }
 
     #[test]
