@@ -72,6 +72,7 @@ impl BarReader {
             },
             Kind::Reading => return Err("there are no bars of readings".to_owned()),
         };
+        check(&values)?;
         Ok(Bar {
             kind: self.kind,
             symbol: self.symbol.clone(),
@@ -99,6 +100,23 @@ impl BarReader {
         let minutes = small(hour).zip(small(minute)).map(|(hour, minute)| hour * 60 + minute);
         let session = SessionDay::new(date.parse().map_err(|_| fail())?, &self.zone)?;
         session.at(minutes.ok_or_else(fail)? * MINUTE).ok_or_else(fail)
+    }
+}
+
+/// Fails if the numbers contradict each other.
+fn check(values: &Values) -> Result<(), String> {
+    let one = |[open, high, low, close]: [Price; 4], size: Size| {
+        if low > open.min(close) || high < open.max(close) || size < Size::ZERO {
+            return Err(format!("no bar: open {open} high {high} low {low} close {close} size {size}"));
+        }
+        Ok(())
+    };
+    match values {
+        Values::Trades(values) => one(values.ohlc, values.volume),
+        Values::Quotes(values) => {
+            [values.bid, values.ask].into_iter().flatten().try_for_each(|(ohlc, size)| one(ohlc, size))
+        }
+        Values::Readings(_) | Values::Empty => Ok(()),
     }
 }
 
@@ -135,6 +153,10 @@ mod tests {
             ("x,1,1,1,1,1", "column 1"),
             ("19980102 00:00,1,1,1", "column 5"),
             ("19980102 00:00,1,1,1,1,z", "column 6"),
+            // The high is below the open, the low above the close, the volume negative.
+            ("19980102 00:00,10000,9000,9000,9000,1", "no bar: open 1 high 0.9"),
+            ("19980102 00:00,10000,10000,9500,9000,1", "no bar: open 1"),
+            ("19980102 00:00,10000,10000,10000,10000,-1", "size -1"),
         ] {
             let error = reader(Kind::Trade, "1d", None).read(row).unwrap_err();
             assert!(error.contains(part), "{error}");

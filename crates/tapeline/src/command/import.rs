@@ -82,7 +82,9 @@ fn files(dir: &Path, symbols: &[String]) -> Result<Vec<(String, PathBuf)>> {
     };
     let mut out = Vec::new();
     for path in list(dir)? {
-        let symbol = path.file_stem().unwrap_or_default().to_string_lossy().to_ascii_uppercase();
+        // A folder's name is the symbol, also with a dot in it: `brk.b`.
+        let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
+        let symbol = name.unwrap_or_default().to_string_lossy().to_ascii_uppercase();
         if !symbols.is_empty() && !symbols.iter().any(|only| only.eq_ignore_ascii_case(&symbol)) {
             continue;
         }
@@ -97,6 +99,12 @@ fn files(dir: &Path, symbols: &[String]) -> Result<Vec<(String, PathBuf)>> {
     if out.is_empty() {
         return Err(Error::user(format!("no bar files in {}", dir.display()))
             .hint("expected SYMBOL.zip, or SYMBOL/YYYYMMDD_trade.zip"));
+    }
+    let found = |only: &&String| out.iter().any(|(symbol, _)| symbol.eq_ignore_ascii_case(only));
+    let missing: Vec<&str> = symbols.iter().filter(|only| !found(only)).map(String::as_str).collect();
+    if !missing.is_empty() {
+        return Err(Error::user(format!("no bar file of {} in {}", missing.join(", "), dir.display()))
+            .hint("request only the symbols that are there, or add the files"));
     }
     Ok(out)
 }
