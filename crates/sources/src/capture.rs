@@ -1,4 +1,7 @@
 //! A capture of a vendor's stream: a text file with one websocket frame per line, as sent by the vendor.
+//!
+//! The position of a file is the number of lines that were read, with their hash: a file that was replaced under its name is
+//! read from its beginning, and so is one that is read as another feed.
 
 use crate::live::bars_of;
 use crate::unknown::UnknownMessages;
@@ -12,7 +15,8 @@ use ports::notice::Notice;
 use ports::options;
 use ports::source::{Event, Positions, Source};
 use ports::{Error, Result, clock};
-use std::collections::BTreeSet;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -33,7 +37,7 @@ pub fn open(rest: &str) -> Result<Frames> {
     })?;
     let Some(decoder) = crate::live::decoder(&feed) else {
         let found = if feed.is_empty() { "none".to_owned() } else { format!("`{feed}`") };
-        return Err(Error::user(format!(
+        return Err(Error::usage(format!(
             "frames:{rest}: expected the feed of a known vendor, found {found}"
         ))
         .hint(EXAMPLE));
@@ -55,20 +59,21 @@ pub struct Frames {
     line: Vec<u8>,
     /// Whether the file ends with it, without a line break.
     is_last: bool,
-    /// Number of frames emitted.
-    done: u64,
+    /// Lines read, and before the current one.
+    done: Position,
+    before: Position,
     /// Frames that an earlier run published: decoded, so that later corrections find their trades, but not
     /// emitted.
     skip: u64,
     changed: bool,
     unknown: UnknownMessages,
-    /// Newest record so far, and the symbols of all.
+    /// Time of the newest record so far, and of each symbol's newest.
     latest: Option<UnixNanos>,
-    symbols: BTreeSet<String>,
+    symbols: BTreeMap<String, UnixNanos>,
     /// The last line, if the file ends within it.
     incomplete: Vec<String>,
-    /// A sequence gap behind the last record.
-    missed: Option<String>,
+    /// A sequence gap behind the last record, and its symbol if the numbers are those of one.
+    missed: Option<(String, Option<String>)>,
 }
 
 impl Frames {
@@ -85,12 +90,13 @@ impl Frames {
             reader: BufReader::new(file),
             line: Vec::new(),
             is_last: false,
-            done: 0,
+            done: Position::default(),
+            before: Position::default(),
             skip: 0,
             changed: false,
             unknown: UnknownMessages::new(feed),
             latest: None,
-            symbols: BTreeSet::new(),
+            symbols: BTreeMap::new(),
             incomplete: Vec::new(),
             missed: None,
         })
@@ -101,9 +107,9 @@ impl Frames {
         self.incomplete.push(format!(
             "{}:{}: expected a complete line, found the end of the file within it: {reason}",
             self.path.display(),
-            self.done
+            self.done.lines
         ));
-        self.done -= 1;
+        self.done = self.before;
     }
 
     /// Reads the next line, without its end. Returns false at the end of the file.
@@ -114,22 +120,63 @@ impl Frames {
             return Ok(false);
         }
         self.is_last = self.line.last() != Some(&b'\n');
-        while self.line.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
-            self.line.pop();
-        }
+        self.line.truncate(without_end(&self.line).len());
         Ok(true)
     }
 
+    /// Name of the position.
     fn name(&self) -> String {
-        format!("frames:{}", self.path.display())
+        format!("{}?feed={}", self.describe(), self.feed)
+    }
+
+    /// The position after this many lines; `None` if the file has fewer.
+    fn position_after(&self, lines: u64) -> Result<Option<Position>> {
+        let fail = ports::error::io("read the capture", &self.path);
+        let mut reader = BufReader::new(crate::files::open(&self.path).map_err(&fail)?);
+        let (mut position, mut line) = (Position::default(), Vec::new());
+        while position.lines < lines {
+            line.clear();
+            if reader.read_until(b'\n', &mut line).map_err(&fail)? == 0 {
+                return Ok(None);
+            }
+            position = position.after(without_end(&line));
+        }
+        Ok(Some(position))
     }
 }
 
-/// What the numbers of the feed show to be missing from the capture: of which symbol is not known for every vendor, so
-/// of all so far. It stays open, because a capture has no history.
+/// How far a file was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Position {
+    lines: u64,
+    /// FNV-1a of the lines. A kept position depends on it: it must never change.
+    hash: u64,
+}
+
+impl Default for Position {
+    fn default() -> Self {
+        Self { lines: 0, hash: 0xcbf2_9ce4_8422_2325 }
+    }
+}
+
+impl Position {
+    fn after(self, line: &[u8]) -> Self {
+        let mix = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+        Self { lines: self.lines + 1, hash: line.iter().chain(b"\n").fold(self.hash, mix) }
+    }
+}
+
+/// A line without its line break.
+fn without_end(line: &[u8]) -> &[u8] {
+    let end = line.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
+    &line[..end]
+}
+
+/// What the numbers of the feed show to be missing from the capture: of one symbol, or of all so far where the vendor
+/// numbers messages. It stays open, because a capture has no history.
 fn missing(
     feed: &str,
-    symbols: &BTreeSet<String>,
+    symbols: Vec<String>,
     (from, to): (UnixNanos, UnixNanos),
     what: &str,
     origin: &str,
@@ -137,7 +184,7 @@ fn missing(
     Gap {
         id: format!("{feed}|{origin}"),
         feed: feed.to_owned(),
-        symbols: symbols.iter().cloned().collect(),
+        symbols,
         from: from.min(to).to_string(),
         to: Some(from.max(to).to_string()),
         cause: format!("sequence gap in the capture: {what}"),
@@ -150,9 +197,15 @@ fn missing(
 
 impl Source for Frames {
     fn resume(&mut self, positions: &Positions) -> Result<u64> {
-        let kept =
-            positions.get(&self.name()).and_then(|bytes| std::str::from_utf8(bytes).ok()?.parse().ok());
-        self.skip = kept.unwrap_or(0);
+        let kept: Option<Position> =
+            positions.get(&self.name()).and_then(|bytes| serde_json::from_slice(bytes).ok());
+        if let Some(kept) = kept {
+            if self.position_after(kept.lines)? == Some(kept) {
+                self.skip = kept.lines;
+            } else {
+                tracing::warn!(file = %self.path.display(), "the capture has changed since it was read: reading it from its beginning");
+            }
+        }
         Ok(self.skip)
     }
 
@@ -165,9 +218,10 @@ impl Source for Frames {
             if !self.read_line()? {
                 return Ok(false);
             }
-            self.done += 1;
+            self.before = self.done;
+            self.done = self.done.after(&self.line);
             self.changed = true;
-            let origin = format!("{}:{}", self.path.display(), self.done);
+            let origin = format!("{}:{}", self.path.display(), self.done.lines);
             let dead_letter = |reason: String, raw: &[u8]| DeadLetter {
                 stage: Stage::Source,
                 origin: origin.clone(),
@@ -177,7 +231,7 @@ impl Source for Frames {
                 raw: raw.to_vec(),
                 ..DeadLetter::default()
             };
-            let pass_over = self.done <= self.skip;
+            let pass_over = self.done.lines <= self.skip;
             let Ok(line) = std::str::from_utf8(&self.line) else {
                 if !pass_over {
                     sink(Event::Dead(dead_letter("not UTF-8".to_owned(), &self.line)))?;
@@ -200,15 +254,24 @@ impl Source for Frames {
                 // What was published before is not emitted again, and must be known all the same.
                 let mut gap = None;
                 match &outcome {
-                    Ok(FeedMessage::Missed(what)) => self.missed = Some((*what).to_owned()),
+                    Ok(FeedMessage::Missed { what, symbol }) => {
+                        self.missed = Some(((*what).to_owned(), symbol.map(str::to_owned)));
+                    }
                     Ok(FeedMessage::Record(record)) => {
                         let ts = record.ts();
-                        if let (Some(what), Some(latest)) = (self.missed.take(), self.latest) {
-                            gap = Some(missing(&self.feed, &self.symbols, (latest, ts), &what, &origin));
+                        if let (Some((what, symbol)), Some(latest)) = (self.missed.take(), self.latest) {
+                            let last = symbol.as_deref().and_then(|symbol| self.symbols.get(symbol));
+                            let symbols = match (&symbol, last) {
+                                (Some(symbol), Some(_)) => vec![symbol.clone()],
+                                _ => self.symbols.keys().cloned().collect(),
+                            };
+                            let from = last.map_or(latest, |last| latest.min(*last));
+                            gap = Some(missing(&self.feed, symbols, (from, ts), &what, &origin));
                         }
                         self.latest = self.latest.max(Some(ts));
-                        if !self.symbols.contains(*record.symbol()) {
-                            self.symbols.insert((*record.symbol()).to_owned());
+                        match self.symbols.get_mut(*record.symbol()) {
+                            Some(last) => *last = ts.max(*last),
+                            None => drop(self.symbols.insert((*record.symbol()).to_owned(), ts)),
                         }
                     }
                     _ => {}
@@ -243,7 +306,7 @@ impl Source for Frames {
                     Ok(FeedMessage::Halted { symbol, ts, halted }) => {
                         sink(Event::Notice(&Notice::halt(&self.feed, symbol, *ts, *halted)))
                     }
-                    Ok(FeedMessage::Silent | FeedMessage::Missed(_)) => Ok(()),
+                    Ok(FeedMessage::Silent | FeedMessage::Missed { .. }) => Ok(()),
                     Ok(FeedMessage::Unknown(class)) => {
                         self.unknown.count(class);
                         Ok(())
@@ -271,7 +334,8 @@ impl Source for Frames {
     fn positions(&mut self) -> Positions {
         let mut out = Positions::new();
         if std::mem::take(&mut self.changed) {
-            out.insert(self.name(), self.done.to_string().into_bytes());
+            // Two numbers: this does not fail.
+            out.insert(self.name(), serde_json::to_vec(&self.done).unwrap_or_default());
         }
         out
     }
@@ -285,7 +349,7 @@ impl Source for Frames {
     }
 
     fn describe(&self) -> String {
-        self.name()
+        format!("frames:{}", self.path.display())
     }
 }
 
@@ -305,7 +369,8 @@ mod tests {
         let path = dir.path().join("capture.jsonl");
         std::fs::write(&path, text).unwrap();
         let mut frames = open(&format!("{}?feed=kraken", path.display())).unwrap();
-        let positions = Positions::from([(frames.name(), skip.to_string().into_bytes())]);
+        let position = frames.position_after(skip).unwrap().unwrap();
+        let positions = Positions::from([(frames.name(), serde_json::to_vec(&position).unwrap())]);
         assert_eq!(frames.resume(&positions).unwrap(), skip);
         let mut out = Vec::new();
         while frames
@@ -338,12 +403,50 @@ mod tests {
         assert_eq!(events(text.as_bytes(), 2), [found, gap, record, record]);
     }
 
+    /// The trades may have been lost long before the other symbol's last one.
+    #[test]
+    fn a_gap_of_one_symbol_begins_at_its_own_last_trade() {
+        let eth = |number, second| trade(number, second).replace("BTC", "ETH");
+        let text = [trade(7, 1), eth(50, 2), eth(51, 40), trade(11, 45), eth(52, 46)].join("\n");
+        let gap = r#"gap 2025-05-28T13:30:01Z sequence gap in the capture: trades 8 to 10 of BTC/USD were not sent Some("2025-05-28T13:30:45Z") BTC/USD"#;
+        assert!(events(text.as_bytes(), 0).contains(&gap.to_owned()), "{:?}", events(text.as_bytes(), 0));
+    }
+
     #[test]
     fn a_line_that_is_not_text_is_kept_and_not_repeated() {
         let text = [trade(7, 1).as_bytes(), b"\n\xff\xfe\x00junk\n\n", trade(8, 2).as_bytes()].concat();
         let expected = ["record BTC/USD", "dead not UTF-8 7", "record BTC/USD"];
         assert_eq!(events(&text, 0), expected);
         assert_eq!(events(&text, 2), expected[2..]);
+    }
+
+    /// Neither a file that was replaced under its name, nor one first read as the wrong feed, is skipped.
+    #[test]
+    fn only_lines_that_were_read_as_this_feed_are_skipped() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("capture.jsonl");
+        let read = |text: &str, feed: &str, positions: &mut Positions| {
+            std::fs::write(&path, text).unwrap();
+            let mut frames = open(&format!("{}?feed={feed}", path.display())).unwrap();
+            let (resumed, mut records) = (frames.resume(positions).unwrap(), 0);
+            let mut sink = |event: Event<'_>| {
+                records += i32::from(matches!(event, Event::Record { .. }));
+                Ok(())
+            };
+            while frames.next(&CancelToken::default(), &mut sink).unwrap() {}
+            positions.extend(frames.positions());
+            (resumed, records)
+        };
+        let (first, mut positions) = (trade(7, 1) + "\n", Positions::new());
+        assert_eq!(read(&first, "coinbase", &mut positions), (0, 0));
+        assert_eq!(read(&first, "kraken", &mut positions), (0, 1));
+        let longer = first + &trade(8, 2) + "\n";
+        assert_eq!(read(&longer, "kraken", &mut positions), (1, 1));
+        assert_eq!(read(&longer, "kraken", &mut positions), (2, 0));
+        let other = trade(9, 3) + "\n" + &trade(10, 4) + "\n" + &trade(11, 5) + "\n";
+        assert_eq!(read(&other, "kraken", &mut positions), (0, 3));
+        // Shorter than what was read.
+        assert_eq!(read(&(trade(12, 6) + "\n"), "kraken", &mut positions), (0, 1));
     }
 
     /// What was cut off is not skipped once the file is complete.

@@ -41,6 +41,11 @@ impl Http {
         self.mask.displayed(text)
     }
 
+    /// A vendor's text as a dead letter keeps it.
+    pub(crate) fn kept(&self, text: &str) -> Vec<u8> {
+        self.mask.kept(text)
+    }
+
     /// Status, `Retry-After` and body of the reply to one request.
     ///
     /// # Errors
@@ -91,6 +96,10 @@ impl Http {
     ) -> Result<String, String> {
         let mut tries = 0;
         loop {
+            // History may have any number of pages.
+            if stop.is_cancelled() {
+                return Err("stopped".to_owned());
+            }
             let (wait, reason) = match self.once(url, query, headers) {
                 Ok((200, _, body)) => match throttled(&body) {
                     None => return Ok(body),
@@ -136,8 +145,12 @@ fn throttled(body: &str) -> Option<String> {
             start.chars().take(100).collect::<String>()
         ));
     }
-    // Kraken's errors come first in a reply; data is not searched.
+    // Errors come first in a reply; data is not searched.
     let head: String = start.chars().take(200).collect();
+    // Massive's, over HTTP 200.
+    if head.contains("\"status\":\"ERROR\"") && head.contains("exceeded") {
+        return Some(head);
+    }
     let errors = head.strip_prefix("{\"error\":[\"")?;
     let known = ["Too many requests", "Rate limit", "Throttled", "Unavailable", "Busy", "Temporary lockout"];
     known
@@ -192,11 +205,22 @@ mod tests {
     }
 
     #[test]
+    fn pages_are_requested_until_cancelled() {
+        let server = crate::fake::FakeHttp::new(vec![crate::fake::ok("[]")]);
+        let (http, stop) = (Http::new(Mask::default()), CancelToken::default());
+        assert_eq!(http.get(&server.url, &[], &[], &stop).as_deref(), Ok("[]"));
+        stop.cancel();
+        assert_eq!(http.get(&server.url, &[], &[], &stop).unwrap_err(), "stopped");
+        assert_eq!(server.lines().len(), 1);
+    }
+
+    #[test]
     fn throttles_and_pages_under_200_are_recognised() {
         for body in [
             r#"{"error":["EGeneral:Too many requests"]}"#,
             r#"{"error":["EAPI:Rate limit exceeded"],"result":{}}"#,
             r#"{"error":["EService:Unavailable"]}"#,
+            r#"{"status":"ERROR","error":"You've exceeded the maximum requests per minute"}"#,
             "<!DOCTYPE html><html>",
             "\n <html>",
         ] {

@@ -127,7 +127,7 @@ impl Decode for BinanceDecoder {
         if let (Value::Text(symbol), Ok(number)) = (of.symbol, of.id.whole("t"))
             && let Some(hole) = self.numbers.hole(symbol, number)
         {
-            sink(Ok(FeedMessage::Missed(&hole)), frame);
+            sink(Ok(FeedMessage::Missed { what: &hole, symbol: Some(symbol) }), frame);
         }
         if let Err(reason) = self.trade(Origin::Stream, &of, recv_ts, &mut |outcome| sink(outcome, frame)) {
             sink(Err(reason), frame);

@@ -124,7 +124,7 @@ impl Decode for CoinbaseDecoder {
             && number > last.saturating_add(1)
         {
             let hole = format!("messages {} to {} were not sent", last + 1, number - 1);
-            sink(Ok(FeedMessage::Missed(&hole)), frame);
+            sink(Ok(FeedMessage::Missed { what: &hole, symbol: None }), frame);
         }
         let events = match (channel, events) {
             (Value::Text("market_trades"), Value::Array(events)) => events,

@@ -30,8 +30,13 @@ pub enum FeedMessage<'a> {
         /// Whether it is halted; otherwise it resumes.
         halted: bool,
     },
-    /// The vendor's sequence numbers show that something was not sent: a description of it.
-    Missed(&'a str),
+    /// The vendor's sequence numbers show that something was not sent.
+    Missed {
+        /// What was not sent.
+        what: &'a str,
+        /// The symbol, if each symbol's trades are numbered: what is missing may be as old as its last one.
+        symbol: Option<&'a str>,
+    },
 }
 
 /// A message, or why it cannot be decoded.

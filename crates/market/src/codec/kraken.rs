@@ -115,7 +115,7 @@ impl KrakenDecoder {
             if let (Value::Text(symbol), Ok(number)) = (of.symbol, of.id.whole("trade_id"))
                 && let Some(hole) = self.numbers.hole(symbol, number)
             {
-                sink(Ok(FeedMessage::Missed(&hole)), raw);
+                sink(Ok(FeedMessage::Missed { what: &hole, symbol: Some(symbol) }), raw);
             }
             let done = of.time.time("timestamp").and_then(|ts| {
                 self.trade(Origin::Stream, &of, ts, recv_ts, &mut |outcome| sink(outcome, raw))

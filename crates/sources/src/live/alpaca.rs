@@ -3,7 +3,10 @@
 //! Stream and history according to docs.alpaca.markets (market data v2) and alpacahq/alpaca-py, and so are
 //! the error codes: 402 401 403 409 410 411 are permanent, 404 406 407 408 429 500 are not.
 
-use super::vendor::{Account, ConnectError, HandshakeStep, HistoryResult, HistorySink, HistorySpan, Vendor};
+use super::vendor::{
+    Account, ConnectError, HandshakeStep, HistoryError, HistoryResult, HistorySink, HistorySpan, Vendor,
+    present,
+};
 use crate::http::{Http, read};
 use market::codec::alpaca::AlpacaDecoder;
 use market::codec::feed::Decode;
@@ -28,6 +31,9 @@ struct Control {
     #[serde(default)]
     msg: String,
 }
+
+/// Records by symbol; null if a symbol has none.
+type BySymbol<'a> = BTreeMap<String, Option<Vec<&'a RawValue>>>;
 
 impl Alpaca {
     fn crypto(&self) -> bool {
@@ -140,10 +146,12 @@ impl Vendor for Alpaca {
     ) -> HistoryResult {
         #[derive(Deserialize)]
         struct Reply<'a> {
-            #[serde(borrow, alias = "trades", alias = "quotes", default)]
-            records: Option<BTreeMap<String, Option<Vec<&'a RawValue>>>>,
+            #[serde(borrow, alias = "trades", alias = "quotes", default, deserialize_with = "present")]
+            records: Option<Option<BySymbol<'a>>>,
             #[serde(default)]
             next_page_token: Option<String>,
+            #[serde(default)]
+            message: Option<String>,
         }
         let base = if self.crypto() { CRYPTO } else { "/v2/stocks" };
         let url = format!("{}{base}/{}", self.0.rest.trim_end_matches('/'), span.kind.plural());
@@ -160,15 +168,63 @@ impl Vendor for Alpaca {
             query.extend(token.as_deref().map(|token| ("page_token", token)));
             let body = http.get(&url, &query, &headers, stop)?;
             let reply: Reply<'_> = read(&url, &body)?;
-            for (symbol, records) in reply.records.unwrap_or_default() {
+            let Some(records) = reply.records else {
+                // An error with HTTP 200 is not an empty span.
+                let reason = reply.message.unwrap_or_else(|| format!("missing `{}`", span.kind.plural()));
+                return Err(HistoryError::Unavailable(format!("{url}: {reason}")));
+            };
+            for (symbol, records) in records.unwrap_or_default() {
                 for raw in records.into_iter().flatten().filter(|raw| raw.get() != "null") {
                     take(&symbol, raw.get())?;
                 }
             }
-            token = reply.next_page_token;
-            if token.is_none() {
+            let next = reply.next_page_token.filter(|next| !next.is_empty());
+            if next.is_none() {
                 return Ok(());
             }
+            if next == token {
+                return Err(HistoryError::Unavailable(format!("{url}: the next page is this page again")));
+            }
+            token = next;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{FakeHttp, ok};
+    use crate::live::vendor::tests::history_of;
+    use market::Kind;
+
+    const ROW: &str = r#"{"t":"2025-06-10T14:00:00.5Z","x":"V","p":1,"s":1,"i":1,"z":"B","c":["@"]}"#;
+
+    fn read(bodies: &[&str]) -> (HistoryResult, Vec<String>, usize) {
+        let server = FakeHttp::new(bodies.iter().map(|body| ok(body)).collect());
+        let (result, rows) = history_of(&server, Kind::Trade, |account| Box::new(Alpaca(account)));
+        (result, rows, server.lines().len())
+    }
+
+    #[test]
+    fn an_error_under_200_is_no_empty_span() {
+        for body in [r#"{"message":"forbidden: KEY-OF-TEST"}"#, "{}"] {
+            let (result, ..) = read(&[body]);
+            let Err(HistoryError::Unavailable(reason)) = result else { panic!("{body}: {result:?}") };
+            assert!(reason.contains("forbidden") || reason.contains("missing `trades`"), "{reason}");
+            assert!(!reason.contains("KEY-OF-TEST"), "{reason}");
+        }
+        for body in [r#"{"trades":{}}"#, r#"{"trades":null}"#, r#"{"trades":{"SPY":null}}"#] {
+            assert_eq!(read(&[body]).0.ok(), Some(()), "{body}");
+        }
+    }
+
+    #[test]
+    fn pages_end_with_an_empty_token_and_never_repeat() {
+        let page = |token: &str| format!(r#"{{"trades":{{"SPY":[{ROW}]}},"next_page_token":{token}}}"#);
+        let (result, rows, requests) = read(&[&page("\"two\""), &page("\"\"")]);
+        assert_eq!((result.is_ok(), rows.len(), requests), (true, 2, 2));
+        let (result, _, requests) = read(&[&page("\"two\"")]);
+        assert!(result.unwrap_err().to_string().contains("this page again"));
+        assert_eq!(requests, 2);
     }
 }

@@ -1,7 +1,7 @@
 //! Backfills a gap from the vendor's history, and proves it: the whole span is published and includes the
 //! records at both ends of the gap, and a second request returns the same records.
 
-use super::vendor::{HistoryError, HistoryResult, HistorySpan, Vendor};
+use super::vendor::{HistoryError, HistoryResult, HistorySpan, Vendor, history};
 use crate::http::Http;
 use market::codec::feed::{Decode, FeedMessage};
 use market::digest::Digest;
@@ -67,15 +67,15 @@ pub(super) fn fill(
     Err(HistoryError::Unavailable(last))
 }
 
-/// The last record of a span that history has.
+/// The last record of some symbols in a span that history has.
 pub(super) fn last(
     vendor: &dyn Vendor,
     http: &Http,
+    symbols: &[String],
     (from, to): (UnixNanos, UnixNanos),
     decoder: &mut dyn Decode,
     stop: &CancelToken,
 ) -> HistoryResult<Option<UnixNanos>> {
-    let symbols = &vendor.account().symbols;
     Ok(walk(vendor, http, symbols, (from, to), decoder, stop, &mut |_| Ok(()))?.last)
 }
 
@@ -115,7 +115,7 @@ fn walk(
     decoder.rewind();
     for kind in &vendor.account().kinds {
         let requested = HistorySpan { kind: *kind, symbols, from: start, to: end };
-        vendor.history(http, &requested, stop, &mut |symbol, raw| {
+        history(vendor, http, &requested, stop, &mut |symbol, raw| {
             let mut done = Ok(());
             decoder.past(*kind, symbol, raw, clock::now(), &mut |outcome, raw| match outcome {
                 Ok(FeedMessage::Record(record)) => {

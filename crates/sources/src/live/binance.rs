@@ -129,6 +129,13 @@ impl Vendor for Binance {
                 let rows: Vec<&RawValue> = read(&url, &body)?;
                 for raw in &rows {
                     let row: Row = read(&url, raw.get())?;
+                    // Trade numbers are consecutive.
+                    if row.id > from {
+                        return Err(HistoryError::Unavailable(format!(
+                            "{url}: trades {from} to {} of {symbol} are missing",
+                            row.id - 1
+                        )));
+                    }
                     if row.time > times[1] {
                         break 'pages;
                     }
@@ -143,5 +150,36 @@ impl Vendor for Binance {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{FakeHttp, ok};
+    use crate::live::vendor::tests::history_of;
+    use market::Kind;
+
+    #[test]
+    fn a_trade_number_that_history_leaves_out_is_named() {
+        let row = |id: u32| {
+            format!(
+                r#"{{"id":{id},"price":"1","qty":"1","time":1749564000500,"isBuyerMaker":true,"isBestMatch":true}}"#
+            )
+        };
+        let read = |ids: &[u32]| {
+            let first = r#"[{"a":1,"p":"1","q":"1","f":10,"l":12,"T":1749564000500,"m":true}]"#;
+            let rows: Vec<String> = ids.iter().map(|id| row(*id)).collect();
+            let server = FakeHttp::new(vec![ok(first), ok(&format!("[{}]", rows.join(",")))]);
+            history_of(&server, Kind::Trade, |account| Box::new(Binance(account)))
+        };
+        let (result, rows) = read(&[10, 11, 12]);
+        assert_eq!((result.ok(), rows.len()), (Some(()), 3));
+        for (ids, part) in
+            [(&[10, 14][..], "trades 11 to 13 of SPY are missing"), (&[12][..], "trades 10 to 11")]
+        {
+            let error = read(ids).0.unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
     }
 }

@@ -61,8 +61,9 @@ impl Source for Fetch {
         let vendor = self.settings.vendor.as_ref();
         let (decoder, mut payload) = (self.decoder.as_mut(), Vec::new());
         let origin = format!("the history of {}", vendor.describe());
-        let mut take = |past: Past<'_>| hand_over_past(past, &origin, &mut payload, sink);
-        gap.note = match backfill::fill(vendor, &self.http, &mut gap, decoder, &mut take, stop) {
+        let http = &self.http;
+        let mut take = |past: Past<'_>| hand_over_past(past, &origin, http, &mut payload, sink);
+        gap.note = match backfill::fill(vendor, http, &mut gap, decoder, &mut take, stop) {
             Ok(_) => None,
             Err(HistoryError::Unavailable(reason)) => Some(reason),
             Err(HistoryError::Failed(error)) => return Err(error),
@@ -108,15 +109,17 @@ impl Source for History {
         let vendor = self.settings.vendor.as_ref();
         let (mut decoder, mut payload) = (vendor.decoder(&self.settings.feed), Vec::new());
         let origin = format!("the history of {}", vendor.describe());
-        let mut take = |past: Past<'_>| hand_over_past(past, &origin, &mut payload, sink);
-        backfill::all(vendor, &Http::new(vendor.account().mask()), self.span, &mut *decoder, stop, &mut take)
-            .map_err(|error| match error {
+        let http = Http::new(vendor.account().mask());
+        let mut take = |past: Past<'_>| hand_over_past(past, &origin, &http, &mut payload, sink);
+        backfill::all(vendor, &http, self.span, &mut *decoder, stop, &mut take).map_err(
+            |error| match error {
                 HistoryError::Unavailable(reason) => {
                     Error::user(format!("the history of {} is unavailable: {reason}", vendor.name()))
                         .hint("choose a span that the plan covers with --from and --to")
                 }
                 HistoryError::Failed(error) => error,
-            })?;
+            },
+        )?;
         Ok(false)
     }
 

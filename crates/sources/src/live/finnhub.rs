@@ -5,6 +5,7 @@
 
 use super::vendor::{
     Account, ConnectError, HandshakeStep, HistoryError, HistoryResult, HistorySink, HistorySpan, Vendor,
+    present,
 };
 use crate::http::{Http, read};
 use market::codec::feed::Decode;
@@ -90,13 +91,15 @@ impl Vendor for Finnhub {
         #[derive(Deserialize)]
         struct Columns<'a> {
             #[serde(borrow, default)]
-            p: Vec<&'a RawValue>,
+            p: Option<Vec<&'a RawValue>>,
             #[serde(borrow, default)]
-            v: Vec<&'a RawValue>,
+            v: Option<Vec<&'a RawValue>>,
+            #[serde(default, deserialize_with = "present")]
+            t: Option<Option<Vec<i64>>>,
+            #[serde(borrow, default)]
+            c: Option<Vec<&'a RawValue>>,
             #[serde(default)]
-            t: Vec<i64>,
-            #[serde(borrow, default)]
-            c: Vec<&'a RawValue>,
+            error: Option<String>,
         }
         let url = format!("{}/stock/tick", self.0.rest.trim_end_matches('/'));
         let (limit, day) = (LIMIT.to_string(), 86_400_000_000_000_i64);
@@ -115,14 +118,21 @@ impl Vendor for Finnhub {
                 let headers = [("X-Finnhub-Token", self.0.key.reveal())];
                 let body = http.get(&url, &query, &headers, stop)?;
                 let of: Columns<'_> = read(&url, &body)?;
-                let count = of.t.len();
-                if of.p.len() != count || of.v.len() != count {
+                let Some(times) = of.t else {
+                    // An error with HTTP 200 is not an empty day.
+                    let reason = of.error.unwrap_or_else(|| "missing `t`".to_owned());
+                    return Err(HistoryError::Unavailable(format!("{url}: {reason}")));
+                };
+                let times = times.unwrap_or_default();
+                let [prices, sizes, codes] = [of.p, of.v, of.c].map(Option::unwrap_or_default);
+                let count = times.len();
+                if prices.len() != count || sizes.len() != count {
                     return Err(HistoryError::Unavailable(format!("{url}: columns of different lengths")));
                 }
-                for (at, ts) in of.t.iter().enumerate() {
+                for (at, ts) in times.iter().enumerate() {
                     if (span.from.0..=span.to.0).contains(&ts.saturating_mul(1_000_000)) {
-                        let codes = of.c.get(at).map_or("null", |codes| codes.get());
-                        let (price, size) = (of.p[at].get(), of.v[at].get());
+                        let codes = codes.get(at).map_or("null", |codes| codes.get());
+                        let (price, size) = (prices[at].get(), sizes[at].get());
                         take(symbol, &format!("{{\"p\":{price},\"v\":{size},\"t\":{ts},\"c\":{codes}}}"))?;
                     }
                 }
@@ -133,5 +143,33 @@ impl Vendor for Finnhub {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{FakeHttp, ok};
+    use crate::live::vendor::tests::history_of;
+    use market::Kind;
+
+    #[test]
+    fn an_error_under_200_is_no_empty_day() {
+        let read = |body: &str| {
+            let server = FakeHttp::new(vec![ok(body)]);
+            history_of(&server, Kind::Trade, |account| Box::new(Finnhub(account)))
+        };
+        for body in [r#"{"error":"You don't have access: KEY-OF-TEST"}"#, "{}", "no access for KEY-OF-TEST"] {
+            let (result, _) = read(body);
+            let Err(HistoryError::Unavailable(reason)) = result else { panic!("{body}: {result:?}") };
+            assert!(!reason.contains("KEY-OF-TEST"), "{reason}");
+        }
+        for (body, rows) in [
+            (r#"{"p":null,"v":null,"t":null,"s":"SPY","count":0}"#, 0),
+            (r#"{"p":[1.5],"v":[2],"t":[1749564000500],"s":"SPY","count":1}"#, 1),
+        ] {
+            let (result, found) = read(body);
+            assert_eq!((result.ok(), found.len()), (Some(()), rows), "{body}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Processes a frame: emits its records, reports its other messages, and keeps what cannot be decoded.
 
-use super::{Live, bars_of, hand_over};
+use super::{CLOCKS, IN_A_ROW, Live, bars_of, hand_over};
 use market::codec::feed::{FeedMessage, Idle};
 use market::{Record, UnixNanos};
 use ports::Result;
@@ -37,7 +37,9 @@ impl Live {
                     later.push(Later::Record(record.map(str::to_owned)));
                     Ok(())
                 }
-                Ok(FeedMessage::Missed(what)) => self.missed(&format!("sequence gap: {what}"), sink),
+                Ok(FeedMessage::Missed { what, symbol }) => {
+                    self.missed(&format!("sequence gap: {what}"), symbol, sink)
+                }
                 Ok(FeedMessage::Halted { symbol, ts, halted }) => {
                     // As prominent as a gap: it explains a silence that would otherwise look like one.
                     tracing::warn!(symbol, halted, "trading status");
@@ -49,14 +51,14 @@ impl Live {
                 }
                 Ok(FeedMessage::Bar(endpoint)) => match endpoint.bar(&bars_of(&self.settings.feed)) {
                     Ok(bar) => sink(Event::Bar(&bar)),
-                    Err(reason) => self.dead(reason, raw, sink),
+                    Err(reason) => self.dead(&reason, raw, sink),
                 },
                 Ok(FeedMessage::Silent) => Ok(()),
                 Ok(FeedMessage::Unknown(class)) => {
                     self.unknown.count(class);
                     Ok(())
                 }
-                Err(reason) if self.open.is_none() => self.unreadable("message", reason, raw, sink),
+                Err(reason) if self.open.is_none() => self.unreadable("message", &reason, raw, sink),
                 Err(reason) => {
                     later.push(Later::Unreadable(reason, raw.to_owned()));
                     Ok(())
@@ -68,12 +70,12 @@ impl Live {
         for outcome in later {
             match outcome {
                 Later::Record(record) => self.record(&record.as_str(), stop, sink)?,
-                Later::Unreadable(reason, raw) => self.unreadable("message", reason, &raw, sink)?,
+                Later::Unreadable(reason, raw) => self.unreadable("message", &reason, &raw, sink)?,
             }
         }
         match read {
             Ok(()) => Ok(()),
-            Err(reason) => self.unreadable("frame", reason, text, sink),
+            Err(reason) => self.unreadable("frame", &reason, text, sink),
         }
     }
 
@@ -84,7 +86,15 @@ impl Live {
         sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
     ) -> Result<()> {
         let ts = record.ts();
-        if self.open.is_some() {
+        // A time in the future is a vendor's error: gaps neither end nor begin with it. Several in a row mean that this
+        // machine's clock is slow.
+        let ahead = ts.0 > record.recv_ts().0.saturating_add(CLOCKS);
+        self.ahead = if ahead { self.ahead.saturating_add(1) } else { 0 };
+        if ahead && self.ahead < IN_A_ROW {
+            tracing::warn!(symbol = *record.symbol(), %ts, "a record is dated in the future; it is kept");
+            return hand_over(record, &mut self.payload, sink);
+        }
+        if self.ends_gap(record.symbol(), ts)? {
             self.fill(ts, sink, stop)?;
         }
         self.watch.record_seen(record.symbol(), ts);
@@ -101,23 +111,23 @@ impl Live {
     fn unreadable(
         &mut self,
         what: &str,
-        reason: String,
+        reason: &str,
         raw: &str,
         sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
     ) -> Result<()> {
-        let cause = format!("unreadable {what}: {reason}");
+        let cause = format!("unreadable {what}: {}", self.http.displayed(reason));
         self.dead(reason, raw, sink)?;
-        self.missed(&cause, sink)
+        self.missed(&cause, None, sink)
     }
 
-    fn dead(&self, reason: String, raw: &str, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
+    fn dead(&self, reason: &str, raw: &str, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
         sink(Event::Dead(DeadLetter {
             stage: Stage::Source,
             origin: self.describe(),
-            reason,
+            reason: self.http.displayed(reason),
             key: String::new(),
             kind: String::new(),
-            raw: raw.as_bytes().to_vec(),
+            raw: self.http.kept(raw),
             ..DeadLetter::default()
         }))
     }

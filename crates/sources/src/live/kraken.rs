@@ -167,16 +167,18 @@ mod tests {
     use super::*;
     use crate::fake::{FakeHttp, ok};
     use crate::live::backfill::{self, Past};
+    use crate::live::{Live, LiveSettings};
     use crate::mask::Mask;
     use market::{Kind, UnixNanos};
     use ports::gap::{Gap, GapState};
     use ports::secret::Secret;
+    use ports::source::Event;
 
     fn kraken(rest: &str, symbols: &[&str]) -> Kraken {
         Kraken(Account {
             stream: String::new(),
             rest: rest.to_owned(),
-            key: Secret::default(),
+            key: Secret::from("KEY-OF-TEST".to_owned()),
             secret: Secret::default(),
             feed: "kraken".to_owned(),
             symbols: symbols.iter().map(|symbol| (*symbol).to_owned()).collect(),
@@ -287,5 +289,132 @@ mod tests {
         assert_eq!((filled, gap.state, stored.len()), (3, GapState::Closed, 3), "{gap:?}");
         assert_eq!(refused, ["`price`: more than 18 decimal places: 0.0000000000000000001"]);
         assert_eq!(server.lines().len(), 8);
+    }
+
+    /// A feed of two symbols, with history from this server, or none.
+    fn live(rest: &str, backfill: bool) -> Live {
+        Live::new(LiveSettings {
+            vendor: std::sync::Arc::new(kraken(rest, &["BTC/USD", "ETH/USD"])),
+            feed: "kraken".to_owned(),
+            calendar: market::calendar::Calendar::ALWAYS,
+            stall_s: 60.0,
+            speed: 1.0,
+            backfill,
+            connect_within: None,
+        })
+    }
+
+    fn trade(symbol: &str, number: u32, time: &str) -> String {
+        format!(
+            r#"{{"channel":"trade","type":"update","data":[{{"symbol":"{symbol}","side":"buy","price":100.0,"qty":1.0,"ord_type":"market","trade_id":{number},"timestamp":"{time}Z"}}]}}"#
+        )
+    }
+
+    /// What a live feed emits for frames; `lost` is a lost connection.
+    fn emitted(live: &mut Live, frames: &[&str]) -> Vec<String> {
+        let (mut out, stop) = (Vec::new(), CancelToken::default());
+        let received = UnixNanos::parse("2025-05-28T13:31:00Z").unwrap();
+        let mut sink = |event: Event<'_>| {
+            out.push(match event {
+                Event::Record { symbol, payload, .. } => {
+                    let record: serde_json::Value = serde_json::from_slice(payload).unwrap();
+                    format!("{symbol} {}", record["id"].as_str().unwrap())
+                }
+                Event::Gap(gap) => {
+                    let (symbols, to) = (gap.symbols.join(","), gap.to.as_deref().unwrap_or("-"));
+                    format!("{:?} {symbols} {} {to}", gap.state, gap.from)
+                }
+                _ => "other".to_owned(),
+            });
+            Ok(())
+        };
+        for frame in frames {
+            match *frame {
+                "lost" => live.missed("connection lost", None, &mut sink).unwrap(),
+                text => live.frame(text, received, &stop, &mut sink).unwrap(),
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn a_frame_that_echoes_the_key_is_kept_without_it() {
+        let (mut raw, mut reasons, stop) = (Vec::new(), Vec::new(), CancelToken::default());
+        let mut sink = |event: Event<'_>| {
+            if let Event::Dead(letter) = event {
+                raw.push(String::from_utf8(letter.raw).unwrap());
+                reasons.push(letter.reason);
+            }
+            Ok(())
+        };
+        let frame = r#"{"channel":"trade","data":[{"symbol":"KEY-OF-TEST \u001b","side":"KEY-OF-TEST"}]}"#;
+        for frame in [frame, "no such key: KEY-OF-TEST"] {
+            live("", false).frame(frame, UnixNanos(1), &stop, &mut sink).unwrap();
+        }
+        assert_eq!((raw.len(), raw[1].as_str()), (2, "no such key: ***"));
+        assert!(raw.iter().chain(&reasons).all(|text| !text.contains("KEY-OF-TEST")), "{raw:?} {reasons:?}");
+    }
+
+    /// The missing trades may be much older than the other symbol's last one.
+    #[test]
+    fn a_hole_in_one_symbols_numbers_is_filled_from_its_own_last_trade() {
+        let second = |at: u32| format!("{}.5", 1_748_439_000 + at);
+        let rows: Vec<String> =
+            [(2, 10), (3, 20), (4, 30), (5, 52)].map(|(number, at)| row(number, &second(at))).to_vec();
+        let server = FakeHttp::new(vec![page(&rows, "1748439052500000000")]);
+        let frames = [
+            trade("BTC/USD", 2, "2025-05-28T13:30:10.5"),
+            trade("ETH/USD", 100, "2025-05-28T13:30:11.5"),
+            trade("ETH/USD", 101, "2025-05-28T13:30:50.5"),
+            trade("BTC/USD", 5, "2025-05-28T13:30:52.5"),
+        ];
+        let frames: Vec<&str> = frames.iter().map(String::as_str).collect();
+        let out = emitted(&mut live(&server.url, true), &frames);
+        let span = "BTC/USD 2025-05-28T13:30:10.5Z";
+        let mut expected = vec!["BTC/USD 2", "ETH/USD 100", "ETH/USD 101"];
+        let (open, closed) = (format!("Open {span} -"), format!("Closed {span} 2025-05-28T13:30:52.5Z"));
+        expected.extend([open.as_str(), "BTC/USD 2", "BTC/USD 3", "BTC/USD 4", "BTC/USD 5"]);
+        expected.extend([closed.as_str(), "BTC/USD 5"]);
+        assert_eq!(out, expected);
+    }
+
+    /// A record from before the gap, and one dated in the future, are kept; the gap ends with the next one.
+    #[test]
+    fn a_gap_begins_and_ends_with_records_of_the_present() {
+        let frames = [
+            trade("BTC/USD", 2, "2025-05-28T13:30:10"),
+            trade("ETH/USD", 7, "2125-05-28T13:30:11"),
+            "lost".to_owned(),
+            trade("ETH/USD", 8, "2125-05-28T13:30:11"),
+            trade("ETH/USD", 9, "2025-05-28T13:29:00"),
+            trade("BTC/USD", 3, "2025-05-28T13:30:20"),
+        ];
+        let frames: Vec<&str> = frames.iter().map(String::as_str).collect();
+        let span = "BTC/USD,ETH/USD 2025-05-28T13:30:10Z";
+        let (open, ended) = (format!("Open {span} -"), format!("Open {span} 2025-05-28T13:30:20Z"));
+        let expected = ["BTC/USD 2", "ETH/USD 7", &open, "ETH/USD 8", "ETH/USD 9", &ended, "BTC/USD 3"];
+        assert_eq!(emitted(&mut live("", false), &frames), expected);
+        // Three in a row: this machine's clock is slow.
+        let slow = [7, 8, 9].map(|number| trade("ETH/USD", number, "2025-05-28T13:35:00"));
+        let slow: Vec<&str> = slow.iter().map(String::as_str).chain(["lost"]).collect();
+        let out = emitted(&mut live("", false), &slow);
+        assert_eq!(out.last().map(String::as_str), Some("Open BTC/USD,ETH/USD 2025-05-28T13:35:00Z -"));
+    }
+
+    /// A second hole within an open gap may begin earlier and be another symbol's.
+    #[test]
+    fn an_open_gap_is_extended_to_all_that_may_be_missing() {
+        let frames = [
+            trade("ETH/USD", 7, "2025-05-28T13:30:05"),
+            trade("BTC/USD", 2, "2025-05-28T13:30:10"),
+            "lost".to_owned(),
+            trade("ETH/USD", 9, "2025-05-28T13:30:20"),
+        ];
+        let frames: Vec<&str> = frames.iter().map(String::as_str).collect();
+        let span = |from: &str, to: &str| format!("Open BTC/USD,ETH/USD 2025-05-28T13:30:{from}Z {to}");
+        let out = emitted(&mut live("", false), &frames);
+        let (first, wider) = (span("10", "-"), span("05", "-"));
+        let ended = span("05", "2025-05-28T13:30:20Z");
+        assert_eq!(out, ["ETH/USD 7", "BTC/USD 2", &first, &wider, &ended, "ETH/USD 9"]);
     }
 }

@@ -118,6 +118,10 @@ impl Vendor for Massive {
             results: Option<Vec<&'a RawValue>>,
             #[serde(default)]
             next_url: Option<String>,
+            #[serde(default)]
+            status: String,
+            #[serde(default, alias = "message")]
+            error: Option<String>,
         }
         let rest = self.0.rest.trim_end_matches('/');
         let bearer = format!("Bearer {}", self.0.key.reveal());
@@ -136,17 +140,67 @@ impl Vendor for Massive {
             loop {
                 let body = http.get(&url, query, &[("Authorization", &bearer)], stop)?;
                 let reply: Reply<'_> = read(&url, &body)?;
+                // An error with HTTP 200 is not an empty span.
+                if !matches!(reply.status.as_str(), "OK" | "DELAYED") {
+                    let reason = reply.error.unwrap_or_default();
+                    return Err(HistoryError::Unavailable(format!(
+                        "{url}: expected status OK, found `{}` {reason}",
+                        reply.status
+                    )));
+                }
                 for raw in reply.results.into_iter().flatten().filter(|raw| raw.get() != "null") {
                     take(symbol, raw.get())?;
                 }
-                let Some(next) = reply.next_url else { break };
+                let Some(next) = reply.next_url.filter(|next| !next.is_empty()) else { break };
                 // The key goes to the host in our settings and to no other.
                 let Some(path) = next.split_once("://").and_then(|(_, rest)| rest.split_once('/')) else {
                     return Err(HistoryError::Unavailable(format!("{url}: invalid next_url {next}")));
                 };
-                (url, query) = (format!("{rest}/{}", path.1), &[]);
+                let next = format!("{rest}/{}", path.1);
+                if next == url {
+                    return Err(HistoryError::Unavailable(format!(
+                        "{url}: the next page is this page again"
+                    )));
+                }
+                (url, query) = (next, &[]);
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{FakeHttp, ok};
+    use crate::live::vendor::tests::history_of;
+
+    fn read(bodies: &[&str]) -> (HistoryResult, Vec<String>, usize) {
+        let server = FakeHttp::new(bodies.iter().map(|body| ok(body)).collect());
+        let (result, rows) = history_of(&server, Kind::Trade, |account| Box::new(Massive(account)));
+        (result, rows, server.lines().len())
+    }
+
+    #[test]
+    fn an_error_under_200_is_no_empty_span() {
+        for body in [r#"{"status":"NOT_AUTHORIZED","message":"KEY-OF-TEST has no trades"}"#, "{}"] {
+            let (result, ..) = read(&[body]);
+            let Err(HistoryError::Unavailable(reason)) = result else { panic!("{body}: {result:?}") };
+            assert!(reason.contains("expected status OK") && !reason.contains("KEY-OF-TEST"), "{reason}");
+        }
+        // A throttle is tried again.
+        let throttle = r#"{"status":"ERROR","error":"You've exceeded the maximum requests per minute"}"#;
+        let good = r#"{"status":"OK","results":[{"id":"1"}],"next_url":""}"#;
+        let (result, rows, requests) = read(&[throttle, good]);
+        assert_eq!((result.is_ok(), rows.len(), requests), (true, 1, 2));
+        assert_eq!(read(&[r#"{"status":"DELAYED"}"#]).0.ok(), Some(()));
+    }
+
+    #[test]
+    fn a_page_that_repeats_ends_the_reading() {
+        let again = r#"{"status":"OK","results":[],"next_url":"https://api.example/v3/trades?cursor=a"}"#;
+        let (result, _, requests) = read(&[again]);
+        assert!(result.unwrap_err().to_string().contains("this page again"));
+        assert_eq!(requests, 2);
     }
 }

@@ -1,7 +1,7 @@
 //! Tracks what may have been missed: the open gap, silences that may be stalls, and how each ends.
 
 use super::backfill::Past;
-use super::vendor::{HistoryError, HistoryResult, HistorySpan};
+use super::vendor::{HistoryError, HistoryResult, HistorySpan, history};
 use super::watch::Suspect;
 use super::{LOOK, Live, backfill, hand_over_past};
 use market::UnixNanos;
@@ -15,25 +15,39 @@ use std::time::Instant;
 const ON_ITS_WAY_S: f64 = 2.0;
 
 impl Live {
-    /// Records may be missing after the newest one.
+    /// Records may be missing after the newest one; of a symbol whose own numbers show it, after its last one, which may
+    /// be much older.
     pub(super) fn missed(
         &mut self,
         cause: &str,
+        symbol: Option<&str>,
         sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
     ) -> Result<()> {
-        let Some(from) = self.latest else { return Ok(()) };
+        let Some(latest) = self.latest else { return Ok(()) };
+        let last = symbol.and_then(|symbol| self.watch.last(symbol)).map(|last| last.0);
         // More is missing of a stalled symbol.
-        let from = self.silent_since.take().map_or(from, |since| since.min(from));
+        let from = [self.silent_since.take(), last].into_iter().flatten().fold(latest, i64::min);
+        let all = &self.settings.vendor.account().symbols;
         if let Some(open) = &mut self.open {
             open.cause = format!("{}; {cause}", open.cause);
-            return Ok(());
+            let earlier = UnixNanos(from) < open.instant_from()?;
+            if earlier {
+                open.from = UnixNanos(from).to_string();
+            }
+            let more = symbol.is_none_or(|symbol| !open.symbols.iter().any(|known| known == symbol));
+            let more = more && open.symbols != *all;
+            if more {
+                open.symbols.clone_from(all);
+            }
+            return if earlier || more { sink(Event::Gap(open)) } else { Ok(()) };
         }
         self.gaps += 1;
         let from = UnixNanos(from).to_string();
+        let one = symbol.filter(|symbol| all.iter().any(|known| known == symbol));
         let gap = Gap {
             id: format!("{}|{from}|{}", self.settings.feed, self.gaps),
             feed: self.settings.feed.clone(),
-            symbols: self.settings.vendor.account().symbols.clone(),
+            symbols: one.map_or_else(|| all.clone(), |symbol| vec![symbol.to_owned()]),
             from,
             to: None,
             cause: cause.to_owned(),
@@ -48,6 +62,14 @@ impl Live {
         Ok(())
     }
 
+    /// Whether a record ends the open gap. One from before the gap was reported late, one of another symbol says nothing
+    /// about the gap of one symbol.
+    pub(super) fn ends_gap(&self, symbol: &str, ts: UnixNanos) -> Result<bool> {
+        let Some(gap) = &self.open else { return Ok(false) };
+        let of_all = gap.symbols == self.settings.vendor.account().symbols;
+        Ok((of_all || gap.symbols.iter().any(|known| known == symbol)) && gap.instant_from()? <= ts)
+    }
+
     /// A record has arrived after a gap: its end is known, and it can be fetched.
     pub(super) fn fill(
         &mut self,
@@ -60,15 +82,15 @@ impl Live {
         if self.settings.backfill {
             let (vendor, decoder, watch) =
                 (self.settings.vendor.as_ref(), self.decoder.as_mut(), &mut self.watch);
-            let mut payload = Vec::new();
+            let (mut payload, http) = (Vec::new(), &self.http);
             let origin = format!("the history of {}", vendor.describe());
             let mut take = |past: Past<'_>| {
                 if let Past::Record(record) = past {
                     watch.fetched(record.symbol(), record.ts());
                 }
-                hand_over_past(past, &origin, &mut payload, sink)
+                hand_over_past(past, &origin, http, &mut payload, sink)
             };
-            let filled = backfill::fill(vendor, &self.http, &mut gap, decoder, &mut take, stop);
+            let filled = backfill::fill(vendor, http, &mut gap, decoder, &mut take, stop);
             // The stream was not read in the meantime.
             self.watch.excuse(None);
             match filled {
@@ -143,7 +165,7 @@ impl Live {
             _ => ports::clock::now(),
         };
         let (vendor, decoder) = (self.settings.vendor.as_ref(), self.decoder.as_mut());
-        match backfill::last(vendor, &self.http, (from, now), decoder, stop) {
+        match backfill::last(vendor, &self.http, &gap.symbols, (from, now), decoder, stop) {
             // After the close no more records are expected.
             Ok(Some(last)) if last > from || self.watch.closed(now) => {
                 self.latest = self.latest.max(Some(last.0));
@@ -170,7 +192,7 @@ impl Live {
             let from = UnixNanos(suspect.since.0.saturating_add(1_000_000));
             let symbols = std::slice::from_ref(&suspect.symbol);
             let span = HistorySpan { kind: *kind, symbols, from, to };
-            vendor.history(&self.http, &span, stop, &mut |_, _| {
+            history(vendor.as_ref(), &self.http, &span, stop, &mut |_, _| {
                 count += 1;
                 Ok(())
             })?;

@@ -17,6 +17,7 @@ mod kraken;
 mod massive;
 mod missing;
 mod open;
+mod received;
 pub mod vendor;
 mod watch;
 
@@ -39,6 +40,7 @@ use ports::metrics::METRICS;
 use ports::source::{Event, Positions, Source};
 use ports::telemetry::Latency;
 use ports::{Error, Result};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use vendor::Vendor;
@@ -52,6 +54,10 @@ const AT_ONCE: usize = 256;
 const WAIT: Duration = Duration::from_millis(50);
 /// Cause of a gap that a person requests: its ends are not records.
 const REQUESTED: &str = "requested by the user";
+/// How far, in nanoseconds, the clocks of vendor and machine may differ.
+const CLOCKS: i64 = 60_000_000_000;
+/// Number of records in a row that must differ by more before they are believed.
+const IN_A_ROW: u32 = 3;
 /// How often silence is checked.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -84,8 +90,12 @@ pub struct Live {
     hang_up: connection::HangUp,
     /// Event time of the newest record.
     latest: Option<i64>,
+    /// Event time of each symbol's newest record in earlier runs.
+    received_before: BTreeMap<String, i64>,
     watch: Watch,
     watched: Instant,
+    /// Number of records in a row that are dated in the future.
+    ahead: u32,
     /// Gap that waits for the first record after it.
     open: Option<Gap>,
     /// The last record of a stalled symbol, until it is reconnected.
@@ -114,6 +124,8 @@ impl Live {
             wires: None,
             hang_up: connection::HangUp::default(),
             latest: None,
+            received_before: BTreeMap::new(),
+            ahead: 0,
             open: None,
             silent_since: None,
             stands: None,
@@ -122,10 +134,6 @@ impl Live {
             lag: Latency::default(),
             payload: Vec::new(),
         }
-    }
-
-    fn name(&self) -> String {
-        format!("live:{}", self.settings.feed)
     }
 }
 
@@ -149,6 +157,7 @@ fn hand_over(
 fn hand_over_past(
     past: Past<'_>,
     origin: &str,
+    http: &Http,
     payload: &mut Vec<u8>,
     sink: &mut dyn FnMut(Event<'_>) -> Result<()>,
 ) -> Result<()> {
@@ -157,10 +166,10 @@ fn hand_over_past(
         Past::Refused(reason, raw) => sink(Event::Dead(DeadLetter {
             stage: Stage::Source,
             origin: origin.to_owned(),
-            reason: reason.to_owned(),
+            reason: http.displayed(reason),
             key: String::new(),
             kind: String::new(),
-            raw: raw.as_bytes().to_vec(),
+            raw: http.kept(raw),
             ..DeadLetter::default()
         })),
     }
@@ -169,9 +178,10 @@ fn hand_over_past(
 impl Source for Live {
     /// The time since the last record of an earlier run is a gap.
     fn resume(&mut self, positions: &Positions) -> Result<u64> {
-        let kept =
-            positions.get(&self.name()).and_then(|bytes| std::str::from_utf8(bytes).ok()?.parse().ok());
-        self.latest = kept;
+        let start = received::start(&self.settings.feed, self.settings.vendor.account(), positions);
+        self.received_before = start.last;
+        // No record is from the future: after such a time no gap would ever end.
+        self.latest = start.from.map(|from| from.min(ports::clock::now().0.saturating_add(CLOCKS)));
         Ok(0)
     }
 
@@ -182,7 +192,7 @@ impl Source for Live {
             let limit = self.settings.connect_within;
             connection::start(vendor, self.hang_up.clone(), stop.clone(), send, limit)?;
             self.wires = Some(receive);
-            self.missed("not running", sink)?;
+            self.missed("not running", None, sink)?;
         }
         let Some(wires) = self.wires.clone() else { return Ok(false) };
         let (mut wait, mut drained, mut received) = (WAIT, false, false);
@@ -195,7 +205,7 @@ impl Source for Live {
                 Ok(Wire::Lost(cause)) => {
                     METRICS.set_feed(&self.settings.feed, false);
                     self.stands = None;
-                    self.missed(&cause, sink)?;
+                    self.missed(&cause, None, sink)?;
                 }
                 Ok(Wire::Connected) => {
                     METRICS.set_feed(&self.settings.feed, true);
@@ -233,12 +243,14 @@ impl Source for Live {
     }
 
     fn positions(&mut self) -> Positions {
-        let mut out = Positions::new();
         // While a gap is open the next run must find it again.
-        if let (true, Some(ts), None) = (std::mem::take(&mut self.changed), self.latest, &self.open) {
-            out.insert(self.name(), ts.to_string().into_bytes());
-        }
-        out
+        let newest = self.latest.filter(|_| std::mem::take(&mut self.changed) && self.open.is_none());
+        let position = |until| {
+            let mut last = self.received_before.clone();
+            last.extend(self.watch.seen());
+            received::position(&self.settings.feed, self.settings.vendor.account(), until, &last)
+        };
+        newest.map(position).into_iter().collect()
     }
 
     fn size(&self) -> Option<u64> {

@@ -90,6 +90,32 @@ impl From<String> for HistoryError {
     }
 }
 
+/// Deserializes a member that may be null: `None` only if it is absent.
+pub(super) fn present<'de, D, T>(deserializer: D) -> std::result::Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: serde::Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}
+
+/// Passes all records of a span to `take`, in any order. The reason of a failure is displayable: a reply may echo the key.
+///
+/// # Errors
+/// See [`Vendor::history`].
+pub(super) fn history(
+    vendor: &dyn Vendor,
+    http: &Http,
+    span: &HistorySpan<'_>,
+    stop: &CancelToken,
+    take: HistorySink<'_>,
+) -> HistoryResult {
+    vendor.history(http, span, stop, take).map_err(|error| match error {
+        HistoryError::Unavailable(reason) => HistoryError::Unavailable(http.displayed(&reason)),
+        failed @ HistoryError::Failed(_) => failed,
+    })
+}
+
 /// What was read of a vendor's history.
 pub type HistoryResult<T = ()> = std::result::Result<T, HistoryError>;
 
@@ -158,5 +184,41 @@ pub trait Vendor: Send + Sync + Debug {
         ConnectError::Permanent(
             Error::user(format!("{} refuses {}: {what}", self.name(), self.describe())).hint(hint),
         )
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::fake::FakeHttp;
+
+    /// Rows of SPY that a vendor's history has of a minute, from a server that plays a script.
+    pub(crate) fn history_of(
+        server: &FakeHttp,
+        kind: Kind,
+        vendor: impl Fn(Account) -> Box<dyn Vendor>,
+    ) -> (HistoryResult, Vec<String>) {
+        let symbols = ["SPY".to_owned()];
+        let account = Account {
+            stream: String::new(),
+            rest: server.url.clone(),
+            key: Secret::from("KEY-OF-TEST".to_owned()),
+            secret: Secret::from("SECRET-OF-TEST".to_owned()),
+            feed: "iex".to_owned(),
+            symbols: symbols.to_vec(),
+            kinds: vec![kind],
+            bars: false,
+            bands: false,
+        };
+        let http = Http::new(account.mask());
+        let [from, to] =
+            ["2025-06-10T14:00:00Z", "2025-06-10T14:01:00Z"].map(|text| UnixNanos::parse(text).unwrap());
+        let span = HistorySpan { kind, symbols: &symbols, from, to };
+        let mut rows = Vec::new();
+        let result = history(&*vendor(account), &http, &span, &CancelToken::default(), &mut |_, raw| {
+            rows.push(raw.to_owned());
+            Ok(())
+        });
+        (result, rows)
     }
 }

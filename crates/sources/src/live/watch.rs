@@ -100,6 +100,16 @@ impl Watch {
         }
     }
 
+    /// Symbols that the stream delivered, and the time of the last record of each.
+    pub(super) fn seen(&self) -> impl Iterator<Item = (String, i64)> {
+        self.symbols.iter().filter(|(_, state)| state.seen).map(|(symbol, state)| (symbol.clone(), state.ts))
+    }
+
+    /// Time of a symbol's last record.
+    pub(super) fn last(&self, symbol: &str) -> Option<UnixNanos> {
+        self.symbols.get(symbol).map(|state| UnixNanos(state.ts))
+    }
+
     /// Delivered by history: what is missing of the symbol is missing after it.
     pub(super) fn fetched(&mut self, symbol: &str, ts: UnixNanos) {
         if let Some(state) = self.symbols.get_mut(symbol) {
