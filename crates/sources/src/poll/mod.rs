@@ -37,6 +37,8 @@ use std::time::{Duration, Instant};
 const SETTLED: i64 = 900 * SECOND;
 /// Number of bars remembered per symbol: a change of an older one counts as a new bar.
 const REMEMBERED: usize = 20_000;
+/// Number of times in a row that an unreadable reply is requested again.
+const UNREADABLE: u32 = 3;
 /// Maximum duration of a call when nothing is due.
 const WAIT: Duration = Duration::from_millis(100);
 
@@ -174,10 +176,15 @@ impl PolledSource {
         let day = self.settings.interval.is_day();
         let span = if day { 31 } else { 1 } * 24 * 3_600 * SECOND;
         let watched = &mut self.symbols[index];
-        // The last emitted bar may have changed since.
-        let newest = watched.emitted.keys().next_back().map(|start| UnixNanos(*start));
+        // Bars may change until they are final: each is requested once more after that.
+        let length = self.settings.interval.nanos().unwrap_or(24 * 3_600 * SECOND);
+        let every = i64::try_from(self.settings.every.as_nanos()).unwrap_or(i64::MAX);
+        let settling =
+            now.0.saturating_sub(SETTLED).saturating_sub(length).saturating_sub(every.saturating_mul(2));
+        let newest = watched.emitted.keys().next_back().map(|start| UnixNanos(settling.min(*start)));
+        let newest = newest.max(self.settings.from);
         let (request, from, to) = watched.page.take().unwrap_or_else(|| {
-            let from = watched.reached.or(newest).or(self.settings.from).unwrap_or(UnixNanos(now.0 - span));
+            let from = watched.reached.or(newest).unwrap_or(UnixNanos(now.0 - span));
             let to = self.settings.to.unwrap_or(now);
             (request::request(&self.settings, &watched.name, (from, to), now), from, to)
         });
@@ -210,17 +217,22 @@ impl PolledSource {
             Err(Refused::Later(reason) | Refused::Never(reason)) => return Err(self.never(&what(&reason))),
             Err(Refused::Unreadable(reason)) => {
                 let start: String = body.chars().take(200).collect();
-                return Err(self.never(&what(&format!("unreadable reply: {reason}: {start}"))));
+                let reason = what(&format!("unreadable reply: {reason}: {start}"));
+                // A reply that was cut off, or a proxy's words: the next one may be whole.
+                if self.symbols[index].failures < UNREADABLE {
+                    return self.failed(index, &reason);
+                }
+                return Err(self.never(&reason));
             }
         };
         for (reason, raw) in std::mem::take(&mut reply.wrong) {
             let dead_letter = DeadLetter {
                 stage: Stage::Source,
                 origin: request.url.clone(),
-                reason,
+                reason: self.http.displayed(&reason),
                 key: pending.symbol.to_owned(),
                 kind: "bar".to_owned(),
-                raw: raw.into_bytes(),
+                raw: self.http.kept(&raw),
                 ..DeadLetter::default()
             };
             sink(Event::Dead(dead_letter))?;
@@ -231,6 +243,9 @@ impl PolledSource {
             Ok(next) => next,
             Err(reason) => return Err(self.never(&what(&reason))),
         };
+        if next.as_ref() == Some(&request) {
+            return Err(self.never(&what("the next page is this page again")));
+        }
         let watched = &mut self.symbols[index];
         watched.failures = 0;
         self.waiting_since = None;

@@ -85,6 +85,54 @@ fn v6_a_page_of_html_is_tried_again() {
     assert_eq!(server.lines().len(), 3);
 }
 
+/// A bar is final 15 minutes after its end: until then the vendor may change it, also after the next one has begun.
+#[test]
+fn bars_are_requested_again_until_they_are_final() {
+    let minute = 60 * SECOND;
+    let now = clock::now().0;
+    let start = |ago: i64| UnixNanos(now - now.rem_euclid(minute) - ago * minute).to_string();
+    let reply = |volume: u32| {
+        let bar = |ago, volume| format!(r#"{{"t":"{}","o":1,"h":1,"l":1,"c":1,"v":{volume}}}"#, start(ago));
+        ok(&format!(r#"{{"bars":{{"SPY":[{},{}]}}}}"#, bar(3, volume), bar(2, 7)))
+    };
+    let server = FakeHttp::new(vec![reply(1), reply(5)]);
+    let mut settings = settings(PollVendor::Alpaca, &server.url, &["SPY"]);
+    (settings.from, settings.to, settings.once) = (None, None, false);
+    settings.every = Duration::from_millis(1);
+    let (mut poll, mut bars) = (PolledSource::new(settings), Vec::new());
+    while bars.len() < 3 {
+        poll.next(&CancelToken::default(), &mut |event| {
+            if let Event::Bar(bar) = event {
+                bars.push((bar.start.to_string(), bar.revision));
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
+    assert_eq!(bars, [(start(3), 0), (start(2), 0), (start(3), 1)]);
+}
+
+/// One cut reply, or a proxy's plain text, does not end a run of days; a server that never replies with JSON does.
+#[test]
+fn an_unreadable_reply_is_requested_again_a_few_times() {
+    let script = vec![ok("upstream connect error"), ok(r#"{"bars":{"SPY":[{"#), alpaca(1, "null")];
+    let server = FakeHttp::new(script);
+    assert_eq!(polled(settings(PollVendor::Alpaca, &server.url, &["SPY"])).unwrap().len(), 1);
+    assert_eq!(server.lines().len(), 3);
+    let server = FakeHttp::new(vec![ok("no such service: KEY-OF-TEST")]);
+    let error = polled(settings(PollVendor::Alpaca, &server.url, &["SPY"])).unwrap_err();
+    assert!(error.contains("unreadable reply") && !error.contains("KEY-OF-TEST"), "{error}");
+    assert_eq!(server.lines().len(), 4);
+}
+
+#[test]
+fn a_page_that_leads_to_itself_is_an_error() {
+    let server = FakeHttp::new(vec![alpaca(1, "\"two\"")]);
+    let error = polled(settings(PollVendor::Alpaca, &server.url, &["SPY"])).unwrap_err();
+    assert!(error.contains("this page again"), "{error}");
+    assert_eq!(server.lines().len(), 2);
+}
+
 #[test]
 fn v7_one_unknown_symbol_does_not_end_the_others() {
     let gone = r#"{"chart":{"result":null,"error":{"code":"Not Found","description":"No data found, symbol may be delisted"}}}"#;
