@@ -113,11 +113,18 @@ fn reading_verbs_create_no_files() {
         &["query", "trades", "SPY"],
         &["query", "bars", "SPY"],
         &["explain", "SPY", "2013-10-08T19:03:02Z"],
+        &["symbols"],
+        &["symbols", "--bars"],
+        &["late"],
+        &["dead-letters", "list"],
+        &["alert", "history"],
+        &["alert", "silence"],
         &["backfill", "--open", "--source", "alpaca:iex"],
     ] {
         let (code, text) = finish(tapeline(arguments).current_dir(dir.path()).output().unwrap());
         assert_eq!(code, 1, "{arguments:?}: {text}");
-        assert!(text.contains("no topic file") || text.contains("no store file"), "{arguments:?}: {text}");
+        let reasons = ["no topic file", "no store file", "no alert file"];
+        assert!(reasons.iter().any(|reason| text.contains(reason)), "{arguments:?}: {text}");
         let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().path()).collect();
         assert!(left.is_empty(), "{arguments:?} left {left:?}");
     }

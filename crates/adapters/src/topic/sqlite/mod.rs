@@ -62,6 +62,9 @@ fn sql(path: &Path, doing: &str) -> impl Fn(rusqlite::Error) -> Error + use<> {
         Some(rusqlite::ErrorCode::DiskFull) => {
             Error::external(format!("{place}: {error}")).hint("free some disk space")
         }
+        Some(rusqlite::ErrorCode::ReadOnly) => Error::user(format!("{place}: {error}")).hint(
+            "also to read it, SQLite writes index files next to it: get the right to write, or copy the file",
+        ),
         _ => Error::user(format!("{place}: {error}"))
             .hint("check the path, its permissions, and that it is a Tapeline topic file"),
     }

@@ -15,6 +15,7 @@ const KEY: usize = 10;
 pub(crate) fn run(context: &Context, options: &AlertHistoryOptions) -> Result<ExitCode> {
     let zone = super::zone(&context.config, &options.span)?;
     let (from, to) = options.span.range_in(&zone)?;
+    super::require_file(&context.config)?;
     let mut outbox = super::outbox(&context.config)?;
     let query = AlertQuery { rule: options.rule.clone(), ..AlertQuery::of(from..to) };
     let mut alerts = super::alert_log(&context.config)?.alerts(&query).map_err(Error::user)?;

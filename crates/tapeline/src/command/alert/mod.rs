@@ -91,6 +91,16 @@ fn alert_log(config: &Config) -> Result<SqliteAlertLog> {
     SqliteAlertLog::open(Path::new(&config.alert.file)).map_err(Error::user)
 }
 
+/// Fails if there is no alert file: verbs that only read create none.
+fn require_file(config: &Config) -> Result<()> {
+    let file = &config.alert.file;
+    if Path::new(file).is_file() {
+        return Ok(());
+    }
+    Err(Error::user(format!("no alert file {file}"))
+        .hint("check alert.file; `tapeline alert run`, and `tapeline run` with alert rules, create it"))
+}
+
 /// The alert log for the dashboard; `None` without rules.
 pub(crate) fn log(config: &Config) -> Option<Arc<dyn AlertLog>> {
     let file = AlertLogFile(PathBuf::from(&config.alert.file));

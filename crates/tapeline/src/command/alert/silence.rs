@@ -10,6 +10,9 @@ use ports::{Error, Result, clock};
 use std::process::ExitCode;
 
 pub(crate) fn run(context: &Context, options: &AlertSilenceOptions) -> Result<ExitCode> {
+    if options.r#for.is_none() {
+        super::require_file(&context.config)?;
+    }
     let mut log = super::alert_log(&context.config)?;
     if let Some(id) = options.end {
         return match log.end_silence(id).map_err(Error::user)? {
