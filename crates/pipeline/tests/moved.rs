@@ -257,7 +257,7 @@ fn bars_of_one_partition_that_replace_rebuilt_ones_are_marked_again() {
     place.aggregate(&Telemetry::default(), &CancelToken::default(), true);
     place.consume();
     assert!(place.rebuild().sessions > 0);
-    // Another group builds the bars of each partition anew, and does not know that they were rebuilt.
+    // Another group builds the bars of each partition again, and does not know that they were rebuilt.
     let mut settings = place.settings();
     "again".clone_into(&mut settings.group);
     let (telemetry, stop, end) = (Telemetry::default(), CancelToken::default(), AtomicBool::new(true));

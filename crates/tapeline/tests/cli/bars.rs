@@ -2,6 +2,7 @@
 
 use crate::real::Real;
 use crate::{embedded_urls, finish, run, session, signal, start, tapeline, url, with};
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -308,4 +309,34 @@ fn kills_and_another_speed_and_partitioning_change_no_bar() {
         Command::new(python).arg(script).args([&real.kafka, &real.cassandra, &real.name]).output().unwrap();
     let (code, text) = finish(output);
     assert!(code == 0 && text.contains("bars equal on topic and table"), "{text}");
+}
+
+#[test]
+fn imported_bars_have_the_symbol_of_their_folder_and_make_sense() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = url("sqlite", &dir.path().join("s.db"));
+    for (symbol, price) in [("brk.a", 1_800_000), ("brk.b", 1_150_000)] {
+        let folder = dir.path().join("minute").join(symbol);
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = std::fs::File::create(folder.join("20131008_trade.zip")).unwrap();
+        let mut zip = zip::ZipWriter::new(file);
+        zip.start_file("bars.csv", zip::write::SimpleFileOptions::default()).unwrap();
+        // The second bar's high is below its low.
+        let rows = format!("34200000,{price},{price},{price},{price},100\n34260000,2,1,2,2,100\n");
+        zip.write_all(rows.as_bytes()).unwrap();
+        zip.finish().unwrap();
+    }
+    let data = dir.path().display().to_string();
+    let import = |symbols: &str| {
+        run(&["import", &data, "--resolution", "minute", "--symbols", symbols, "--store", &store])
+    };
+    let (code, text) = import("BRK.B,NONE");
+    assert!(code == 1 && text.contains("no bar file of NONE in "), "{text}");
+    let (code, text) = import("BRK.A,BRK.B");
+    assert!(code == 1 && text.contains("line 2: no bar: open 0.0002 high 0.0001"), "{text}");
+    assert!(text.contains("imported 2 1m bars of 2 files"), "{text}");
+    for (symbol, close) in [("BRK.A", ",180,"), ("BRK.B", ",115,")] {
+        let (_, text) = run(&["query", "bars", symbol, "--format", "csv", "--store", &store]);
+        assert!(text.lines().count() == 2 && text.contains(close), "{text}");
+    }
 }
