@@ -26,10 +26,11 @@ pub(crate) fn all(words: &[&str]) -> Result<()> {
     if !skip.is_empty() {
         println!("no {}: the alert oracle runs on one day instead of two", tape.display());
     }
-    let tests = |stack: &Stack, guarded: &Stack| {
+    let tests = |stack: &Stack, guarded: &Stack, kafka_pid: &str| {
         let options = ["test", "--profile", "ci", "--workspace", "--no-fail-fast", "--", "--include-ignored"];
         run(cargo(&[&options, words, skip].concat())
             .env("TAPELINE_TEST_KAFKA", stack.kafka_address())
+            .env("TAPELINE_TEST_KAFKA_PID", kafka_pid)
             .env("TAPELINE_TEST_CASSANDRA", stack.cassandra_address())
             .env("TAPELINE_TEST_GUARDED_KAFKA", guarded.kafka_address())
             .env("TAPELINE_TEST_GUARDED_CASSANDRA", guarded.cassandra_address())
@@ -39,7 +40,7 @@ pub(crate) fn all(words: &[&str]) -> Result<()> {
             .env("TAPELINE_TEST_PYTHON_COINBASE", &coinbase)
             .env("TAPELINE_TEST_PYTHON_CLIENT", &client))
     };
-    with_stack(|stack| with(stack::guarded, |guarded| tests(stack, guarded)))
+    with_stack(|stack| with(stack::guarded, |guarded| tests(stack, guarded, &stack.pid("kafka")?)))
 }
 
 pub(crate) fn with_stack<T>(f: impl FnOnce(&Stack) -> Result<T>) -> Result<T> {

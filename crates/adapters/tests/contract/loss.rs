@@ -103,6 +103,29 @@ fn what_retention_deleted_is_reported() {
     }
 }
 
+/// A member that runs but is too slow, as when its store does not answer.
+#[test]
+#[ignore = "needs real Kafka: cargo xtask test"]
+fn what_retention_deleted_under_a_paused_member_is_reported() {
+    let prefix = unique("slow");
+    let (topics, names) = (kafka(&prefix), Names::new(&prefix));
+    topics.init(&names.specs(1)).unwrap();
+    send(&topics, &names, 0, 100);
+    let records = names.all_records();
+    let mut consumer = topics.consumer(&unique("slow"), &records).unwrap();
+    assert_eq!(rest(&mut *consumer).len(), 50);
+    consumer.pause(true).unwrap();
+    send(&topics, &names, 100, 300);
+    delete_before(&records[0], 80);
+    consumer.pause(false).unwrap();
+    let got = rest(&mut *consumer);
+    assert!(got.iter().copied().eq((160..300).step_by(2)), "{got:?}");
+    let lost = consumer.lost();
+    assert_eq!(lost.len(), 1, "{lost:?}");
+    assert_eq!((lost[0].from, lost[0].to, lost[0].resume), (50, Some(80), 80));
+    assert_eq!(lost[0].cause, LossCause::Retention);
+}
+
 #[test]
 #[ignore = "needs real Kafka: cargo xtask test"]
 fn a_topic_recreated_while_nobody_read_starts_over() {

@@ -11,6 +11,7 @@ mod secured;
 mod store;
 mod store_cassandra;
 mod topic;
+mod truncated;
 
 /// A unique name.
 fn unique(what: &str) -> String {
@@ -26,8 +27,17 @@ fn kafka(prefix: &str) -> adapters::topic::kafka::KafkaTopics {
     kafka_with(prefix, "lz4", &[])
 }
 
-/// Kafka topics with the given compression; librdkafka itself fetches if any property is set.
+/// Kafka topics with the given compression and properties.
 fn kafka_with(
+    prefix: &str,
+    compression: &str,
+    properties: &[(&str, &str)],
+) -> adapters::topic::kafka::KafkaTopics {
+    kafka_at(&server("TAPELINE_TEST_KAFKA"), prefix, compression, properties)
+}
+
+fn kafka_at(
+    address: &str,
     prefix: &str,
     compression: &str,
     properties: &[(&str, &str)],
@@ -47,7 +57,7 @@ fn kafka_with(
     };
     let names = ports::topic::Names::new(prefix);
     adapters::topic::kafka::KafkaTopics::new(
-        &server("TAPELINE_TEST_KAFKA"),
+        address,
         settings,
         names.positions(),
         ports::CancelToken::default(),

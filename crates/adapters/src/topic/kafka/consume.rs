@@ -3,10 +3,10 @@
 use super::closing::Closing;
 use super::membership::Membership;
 use super::positions::Positions;
-use super::queue::Queue;
+use super::queue::{Failure, Queue};
 use super::{KafkaTopics, RESPONSE_TIMEOUT, explain};
 use ports::batch::Partition;
-use ports::topic::{Consumer, Fetched, LossCause, LostRange, OnRevoke, Topics};
+use ports::topic::{Consumer, Fetched, LostRange, OnRevoke, Topics};
 use ports::{Error, Result};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -238,26 +238,28 @@ impl Consumer for KafkaConsumer {
         }
         let mut positions = self.consumer.context().positions();
         positions.handed = handed;
-        let mut refused = None;
-        if let Some((code, topic)) = failed {
+        let (mut refused, mut other) = (Vec::new(), None);
+        for Failure { code, topic, number } in failed {
             let code = RDKafkaErrorCode::from(code);
-            refused = match code {
-                RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
-                    Some(LossCause::Retention)
-                }
-                RDKafkaErrorCode::LogTruncation => Some(LossCause::Truncated),
-                _ => None,
-            };
-            if refused.is_none() {
-                drop(positions);
-                self.poll_error(&topic, &KafkaError::MessageConsumption(code))?;
-                return Ok(got);
+            match code {
+                RDKafkaErrorCode::AutoOffsetReset
+                | RDKafkaErrorCode::OffsetOutOfRange
+                | RDKafkaErrorCode::LogTruncation => refused.push((topic, number)),
+                _ => other = Some((topic, code)),
             }
         }
+        let consumer = &self.consumer;
+        let restart = |topic: &str, number: i32, offset: i64| {
+            consumer.context().restart(consumer, topic, number, offset)
+        };
         if self.grouped
-            && let Err(reason) = positions.check(&self.consumer, refused)
+            && let Err(reason) = positions.check(consumer, refused, &restart)
         {
             tracing::debug!(reason, "positions could not be checked; retrying");
+        }
+        drop(positions);
+        if let Some((topic, code)) = other {
+            self.poll_error(&topic, &KafkaError::MessageConsumption(code))?;
         }
         Ok(got)
     }

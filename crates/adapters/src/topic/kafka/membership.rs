@@ -3,14 +3,14 @@
 use super::positions::Positions;
 use super::queue::Address;
 use super::token::Tokens;
-use super::{log, native};
+use super::{RESPONSE_TIMEOUT, log, native};
 use ports::batch::Partition;
 use ports::topic::OnRevoke;
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
-use rdkafka::error::KafkaError;
-use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -78,6 +78,8 @@ impl Membership {
             self.positions().resolve(consumer, list);
         }
         native::rebalance(client, list, true, self.is_cooperative);
+        // librdkafka compares the leader epochs of committed offsets with the log only on a seek.
+        native::seek_with_epochs(client, list, RESPONSE_TIMEOUT);
         tracing::info!(partitions = list.count(), "partitions assigned");
         self.commit_ids(consumer);
         if self.paused.load(Ordering::SeqCst)
@@ -86,6 +88,40 @@ impl Membership {
             tracing::warn!(%error, "could not pause new partitions");
         }
         self.assignments.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Reads an assigned partition on from an offset. librdkafka refuses a seek once it has stopped fetching the partition, as
+    /// after an offset that is out of range: then it is assigned anew.
+    pub(super) fn restart(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        topic: &str,
+        number: i32,
+        offset: i64,
+    ) -> KafkaResult<()> {
+        let start = Offset::Offset(offset);
+        if consumer.seek(topic, number, start, RESPONSE_TIMEOUT).is_ok() {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, number, start)?;
+        if self.is_cooperative {
+            consumer.incremental_unassign(&list)?;
+            // The partition ends in the background, and its queue with it: forwarded before that, the new one would not be.
+            std::thread::sleep(Duration::from_millis(500));
+            if let Some(queue) = self.queue.get() {
+                queue.forward(consumer.client().native_ptr(), topic, number);
+            }
+            consumer.incremental_assign(&list)?;
+        } else {
+            let mut all = consumer.position()?;
+            all.set_partition_offset(topic, number, start)?;
+            consumer.assign(&all)?;
+        }
+        if self.paused.load(Ordering::SeqCst) {
+            consumer.pause(&list)?;
+        }
+        Ok(())
     }
 
     /// Commits the ids of the topics if they have changed; a failure costs only what they would show.

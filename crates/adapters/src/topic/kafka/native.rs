@@ -7,7 +7,7 @@
 use rdkafka::bindings as rd;
 use rdkafka::client::OAuthToken;
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafka;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char};
@@ -35,6 +35,45 @@ pub(super) fn epoch(list: &TopicPartitionList, topic: &str, partition: i32) -> i
     unsafe {
         let element = rd::rd_kafka_topic_partition_list_find(list.ptr(), topic.as_ptr(), partition);
         if element.is_null() { NO_EPOCH } else { rd::rd_kafka_topic_partition_get_leader_epoch(element) }
+    }
+}
+
+/// Seeks the partitions of a list that have an offset and a leader epoch to them, so that librdkafka validates the offset
+/// against the log of the current leader: after an unclean election another log may lie there. Waits until the seeks have begun.
+pub(super) fn seek_with_epochs(client: *mut RDKafka, list: &TopicPartitionList, wait: Duration) {
+    let mut known = TopicPartitionList::new();
+    let mut epochs = Vec::new();
+    for element in list.elements() {
+        let epoch = epoch(list, element.topic(), element.partition());
+        if let (Offset::Offset(1..), 0..) = (element.offset(), epoch)
+            && known.add_partition_offset(element.topic(), element.partition(), element.offset()).is_ok()
+        {
+            epochs.push((element.topic().to_owned(), element.partition(), epoch));
+        }
+    }
+    if epochs.is_empty() {
+        return;
+    }
+    for (topic, partition, epoch) in epochs {
+        set_epoch(&known, &topic, partition, epoch);
+    }
+    // SAFETY: client and list live; a returned error is ours to destroy.
+    unsafe {
+        let error = rd::rd_kafka_seek_partitions(
+            client,
+            known.ptr(),
+            i32::try_from(wait.as_millis()).unwrap_or(i32::MAX),
+        );
+        if !error.is_null() {
+            let text = CStr::from_ptr(rd::rd_kafka_error_string(error)).to_string_lossy().into_owned();
+            tracing::debug!(error = text, "leader epochs were not validated");
+            rd::rd_kafka_error_destroy(error);
+        }
+    }
+    for element in known.elements() {
+        if let Err(error) = element.error() {
+            tracing::debug!(topic = element.topic(), partition = element.partition(), %error, "not validated");
+        }
     }
 }
 

@@ -11,9 +11,10 @@ use ports::cancel::Backoff;
 use ports::metrics::{METRICS, Port};
 use ports::topic::{LossCause, LostRange};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rustc_hash::FxHashMap;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// How long a committed offset may be beyond the end before it counts as out of range: a new leader's end
@@ -49,6 +50,10 @@ pub(super) struct Positions {
     checked: Instant,
     /// For each partition, the offset after the last message delivered and that message's leader epoch.
     pub(super) handed: FxHashMap<Partition, (i64, i32)>,
+    /// Committed offsets at which partitions were resumed.
+    resumed: FxHashMap<Partition, i64>,
+    /// Topics and partitions whose positions were refused, until they are set again.
+    refused: BTreeSet<(String, i32)>,
 }
 
 /// Start position of a partition.
@@ -70,6 +75,8 @@ impl Positions {
             lost: Vec::new(),
             checked: Instant::now(),
             handed: FxHashMap::default(),
+            resumed: FxHashMap::default(),
+            refused: BTreeSet::new(),
         }
     }
 
@@ -202,6 +209,9 @@ impl Positions {
                 epoch: if resumes.is_some() { native::epoch(&committed, topic, number) } else { NO_EPOCH },
             });
             self.handed.remove(&partition);
+            if let Some(next) = resumes {
+                self.resumed.insert(partition, next);
+            }
             lost.extend(loss);
         }
         let current: BTreeMap<&str, &str> =
@@ -222,14 +232,17 @@ impl Positions {
             .map_err(|error| error.to_string())
     }
 
-    /// Checks once a second whether a topic was recreated, and at once if a position was `refused` as out of
-    /// range. Such partitions are read from their first offset.
+    /// Checks once a second whether a topic was recreated, and at once the positions that were `refused`: they are out of range,
+    /// or of a log that was replaced. Such partitions are read from their first offset, to which `restart` sets them.
     pub(super) fn check<C: ConsumerContext>(
         &mut self,
         consumer: &BaseConsumer<C>,
-        refused: Option<LossCause>,
+        refused: Vec<(String, i32)>,
+        restart: &dyn Fn(&str, i32, i64) -> KafkaResult<()>,
     ) -> Result<(), String> {
-        if refused.is_none() && self.checked.elapsed() < Duration::from_secs(1) {
+        let is_new = !refused.is_empty();
+        self.refused.extend(refused);
+        if !is_new && self.checked.elapsed() < Duration::from_secs(1) {
             return Ok(());
         }
         self.checked = Instant::now();
@@ -243,24 +256,26 @@ impl Positions {
                 (Some(was), Some(now)) => was != now,
                 _ => false,
             };
-            if !recreated && refused.is_none() {
+            let is_refused = self.refused.contains(&(topic.to_owned(), number));
+            if !recreated && !is_refused {
                 continue;
             }
             let (low, high) = self.range(topic, number)?;
-            let next = if let Offset::Offset(next) = element.offset() { Some(next) } else { None };
-            let loss = match (next, refused) {
+            let handed = self.handed.get(&partition).map(|(next, _)| *next);
+            // An error also moves librdkafka's own position.
+            let own = || if let Offset::Offset(next) = element.offset() { Some(next) } else { None };
+            let next = handed.or_else(|| self.resumed.get(&partition).copied()).or_else(own);
+            let (from, to, cause) = match next {
                 _ if recreated => (next.unwrap_or(0), None, LossCause::Recreated),
-                (Some(next), _) if next < low => (next, Some(low), LossCause::Retention),
-                (Some(next), _) if next > high => (next, None, LossCause::BeyondEnd),
-                (None, Some(LossCause::Retention)) if low > 0 => (0, Some(low), LossCause::Retention),
-                (Some(next), Some(LossCause::Truncated)) => (next, None, LossCause::Truncated),
-                _ => continue,
+                Some(next) if next < low => (next, Some(low), LossCause::Retention),
+                Some(next) if next > high => (next, None, LossCause::BeyondEnd),
+                // Within the log, but not of this log: the leader epoch is another.
+                Some(next) => (next, None, LossCause::Truncated),
+                None => (0, Some(low), LossCause::Retention),
             };
-            let (from, to, cause) = loss;
-            consumer
-                .seek(topic, number, Offset::Offset(low), RESPONSE_TIMEOUT)
-                .map_err(|error| format!("seek {topic}/{number}: {error}"))?;
+            restart(topic, number, low).map_err(|error| format!("seek {topic}/{number}: {error}"))?;
             self.handed.remove(&partition);
+            self.refused.remove(&(topic.to_owned(), number));
             self.lost.push(LostRange { partition, from, to, resume: low, cause });
         }
         for (topic, id) in ids {

@@ -53,9 +53,9 @@ impl Queue {
         names: &[String],
         handed: &mut FxHashMap<Partition, (i64, i32)>,
         sink: &mut dyn FnMut(&dyn Fetched),
-    ) -> (usize, Option<(rd::rd_kafka_resp_err_t, String)>) {
+    ) -> (usize, Vec<Failure>) {
         let mut place = Place { topic: ptr::null_mut(), number: 0 };
-        let (mut got, mut bytes, mut failed) = (0, 0, None);
+        let (mut got, mut bytes, mut failed) = (0, 0, Vec::new());
         let mut last: Option<(Partition, (i64, i32))> = None;
         while got < max && bytes < MAX_BYTES {
             let room = ((MAX_BYTES - bytes) / self.largest.max(1)).clamp(1, CHUNK);
@@ -86,12 +86,12 @@ impl Queue {
                     bytes += head.len;
                     self.largest = self.largest.max(head.len);
                 } else {
-                    failed = Some((head.err, name(head.rkt)));
+                    failed.push(Failure { code: head.err, topic: name(head.rkt), number: head.partition });
                 }
                 // SAFETY: it is ours, and nothing refers to it any longer: the sink could only borrow it.
                 unsafe { rd::rd_kafka_message_destroy(message.message) };
             }
-            if failed.is_some() {
+            if !failed.is_empty() {
                 break;
             }
         }
@@ -142,6 +142,13 @@ impl Address {
             }
         }
     }
+}
+
+/// An error that arrived instead of a message.
+pub(super) struct Failure {
+    pub(super) code: rd::rd_kafka_resp_err_t,
+    pub(super) topic: String,
+    pub(super) number: i32,
 }
 
 /// Topic name of a message that has not been destroyed; an error may have none.
