@@ -219,7 +219,7 @@ impl Evaluation<'_> {
         for lag in &partitions {
             let topic = names.iter().position(|name| *name == lag.topic).unwrap_or_default() as u16;
             let partition = Partition { topic, number: lag.partition };
-            // Without a state, evaluation goes on from what the group has committed.
+            // Without a state, evaluation resumes at what the group has committed.
             let next =
                 self.next.get(&partition).copied().or(lag.committed).unwrap_or(lag.start).max(lag.start);
             let left = u64::try_from(lag.end - next).unwrap_or(0);

@@ -262,14 +262,14 @@ fn rules_and_channels_are_checked_listed_and_tested() {
     }
 }
 
-/// The state was removed, or is that of another topic: evaluation goes on from what the group has committed, and ends.
+/// The state was removed, or is that of another topic: evaluation resumes at what the group has committed, and ends.
 #[test]
 fn a_run_without_the_state_of_an_earlier_one_ends() {
     let dir = tempfile::tempdir().unwrap();
     let config = configuration(dir.path(), "");
     let row = |second: u32| format!("{},1000000,100,P,1,0\n", 34_200_000 + 1_000 * second);
     for rows in [row(1), row(1) + &row(2)] {
-        let urls = embedded_urls(dir.path(), &tape(dir.path(), &rows).ancestors().nth(3).unwrap().to_owned());
+        let urls = embedded_urls(dir.path(), tape(dir.path(), &rows).ancestors().nth(3).unwrap());
         let (code, text) = run(&[with("run", &urls), vec!["--config", &config]].concat());
         assert!(code == 0 && text.contains("alerts: "), "{text}");
         let _ = std::fs::remove_file(dir.path().join("alerts.db"));

@@ -91,7 +91,7 @@ impl Membership {
     }
 
     /// Reads an assigned partition on from an offset. librdkafka refuses a seek once it has stopped fetching the partition, as
-    /// after an offset that is out of range: then it is assigned anew.
+    /// after an offset that is out of range: then it is assigned again.
     pub(super) fn restart(
         &self,
         consumer: &BaseConsumer<Self>,
