@@ -20,20 +20,12 @@ pub(super) struct Alpaca {
 /// Path of crypto.
 const CRYPTO: &str = "/v1beta3/crypto/us";
 
-/// Alpaca's trade ids are numbers; a tape's `20131008-17` becomes 2013100800000017.
-fn id(text: &str, out: &mut String) {
-    let _ = match text.split_once('-') {
-        Some((date, row)) => write!(out, "{date}{row:0>8}"),
-        None => write!(out, "{text}"),
-    };
-}
-
 /// The same for crypto.
 fn crypto_members(record: &Record<&str>, out: &mut String) {
     let _ = match record {
         Record::Trade(trade) => {
             out.push_str("\"i\":");
-            id(trade.id, out);
+            out.push_str(trade.id);
             write!(out, ",\"p\":{},\"s\":{},\"tks\":\"B\",\"t\":\"{}\"", trade.price, trade.size, trade.ts)
         }
         Record::Quote(quote) => {
@@ -54,7 +46,7 @@ fn stock_members(record: &Record<&str>, out: &mut String) {
     match record {
         Record::Trade(trade) => {
             out.push_str("\"i\":");
-            id(trade.id, out);
+            out.push_str(trade.id);
             let _ = write!(
                 out,
                 ",\"x\":\"{}\",\"p\":{},\"s\":{},\"c\":{},\"z\":\"{}\",\"t\":\"{}\"",

@@ -1,7 +1,7 @@
 //! Canonical JSON of the Kafka messages: one record per message, one representation per record.
 //!
 //! ```text
-//! trade  {"symbol":"SPY","feed":"lean.sip","venue":"P","id":"20131008-7","ts":1381219200464000000,
+//! trade  {"symbol":"SPY","feed":"lean.sip","venue":"P","id":"2013100800000007","ts":1381219200464000000,
 //!         "recv_ts":1381219200465000000,"price":"167.41","size":"100"[,"side":"buy"]
 //!         ,"conditions":["20002000"][,"tape":"B"][,"seq":7][,"revision":1][,"canceled":true]}
 //! quote  {"symbol":"IBM","feed":"lean.sip","seq":20131008000000001,"ts":…,"recv_ts":…

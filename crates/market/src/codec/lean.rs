@@ -6,7 +6,7 @@
 //! quote  milliseconds, bid * 10,000, bid size, ask * 10,000, ask size, venue, condition, suspicious
 //! ```
 //! Formats: QuantConnect/Lean, `Data/equity/readme.md`. The rows have no id. Their order in the file is the
-//! tape's, so (session date, row number from 1) identifies a trade or quote here.
+//! tape's, so session date and row number from 1, of eight digits, identify a trade or quote here: a number, as vendors' ids are.
 
 use crate::record::{Kind, Quote, QuoteSide, Record, Side, Trade};
 use crate::time::SessionDay;
@@ -35,7 +35,7 @@ impl RowReader {
     /// Creates a decoder for the rows of `symbol` in `session`, of one kind, labelled with `feed`.
     #[must_use]
     pub fn new(kind: Kind, symbol: &str, feed: &str, session: SessionDay) -> Self {
-        let id = format!("{:08}-", session.yyyymmdd()).into_bytes();
+        let id = format!("{:08}", session.yyyymmdd()).into_bytes();
         Self {
             kind,
             symbol: symbol.to_owned(),
@@ -113,7 +113,10 @@ impl RowReader {
         let ts = self.at(time)?;
         self.set_conditions(mask, suspicious)?;
         self.id.truncate(self.id_prefix);
-        self.id.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+        let (mut buffer, zeros) = (itoa::Buffer::new(), b"00000000");
+        let digits = buffer.format(number).as_bytes();
+        self.id.extend_from_slice(zeros.get(digits.len()..).unwrap_or_default());
+        self.id.extend_from_slice(digits);
         Ok(Trade {
             symbol: &self.symbol,
             feed: &self.feed,
@@ -236,11 +239,11 @@ mod tests {
     fn real_rows_become_records() {
         assert_eq!(
             shown(Kind::Trade, b"14400464,1674100,100,P,20002000,0").unwrap(),
-            r#"{"symbol":"SPY","feed":"lean.sip","venue":"P","id":"20131008-7","ts":1381219200464000000,"recv_ts":1,"price":"167.41","size":"100","conditions":["20002000"]}"#
+            r#"{"symbol":"SPY","feed":"lean.sip","venue":"P","id":"2013100800000007","ts":1381219200464000000,"recv_ts":1,"price":"167.41","size":"100","conditions":["20002000"]}"#
         );
         assert_eq!(
             shown(Kind::Trade, b"14400464.123456,1674123,0.5,P,20002000,1").unwrap(),
-            r#"{"symbol":"SPY","feed":"lean.sip","venue":"P","id":"20131008-7","ts":1381219200464123456,"recv_ts":1,"price":"167.4123","size":"0.5","conditions":["20002000","suspicious"]}"#
+            r#"{"symbol":"SPY","feed":"lean.sip","venue":"P","id":"2013100800000007","ts":1381219200464123456,"recv_ts":1,"price":"167.4123","size":"0.5","conditions":["20002000","suspicious"]}"#
         );
         assert_eq!(
             shown(Kind::Quote, b"14400640,0,0,1826200,100,P,1,0").unwrap(),

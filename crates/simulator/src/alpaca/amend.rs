@@ -2,7 +2,6 @@
 //! corrected or canceled.
 
 use super::super::{Fault, Item};
-use super::id;
 use market::{Price, Record, Trade, fixed};
 use std::fmt::Write;
 
@@ -16,9 +15,7 @@ fn wrong(record: &Record<&str>, id: &str, take: &mut dyn FnMut(&Record<&str>)) {
 /// Its id: no tape has this many rows.
 fn wrong_id(record: &Record<&str>) -> String {
     let Record::Trade(trade) = record else { return String::new() };
-    let mut out = String::from("9");
-    id(trade.id, &mut out);
-    out
+    format!("9{}", trade.id)
 }
 
 /// What the stream sends in the trade's place, and what amends it later; `live` encodes a record for the
@@ -29,12 +26,10 @@ pub(super) fn streamed(
     live: &dyn Fn(&Record<&str>, &mut String),
 ) -> [Vec<String>; 2] {
     let (Record::Trade(trade), new) = (record, wrong_id(record)) else { return Default::default() };
-    let (mut never, mut true_one, mut amends, mut ci) =
-        (String::new(), String::new(), String::new(), String::new());
+    let (mut never, mut true_one, mut amends) = (String::new(), String::new(), String::new());
     live(record, &mut true_one);
     wrong(record, &new, &mut |record| live(record, &mut never));
-    id(trade.id, &mut ci);
-    let (symbol, venue) = (trade.symbol, trade.venue);
+    let (symbol, venue, ci) = (trade.symbol, trade.venue, trade.id);
     let price = Price::from_raw(trade.price.raw() + fixed::ONE);
     let Trade { size, conditions, tape, ts, .. } = trade;
     if amended == Fault::Correction {

@@ -60,8 +60,8 @@ fn differences_are_shown_and_the_suggested_command_fixes_them() {
     let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
     assert_eq!(run(&with("run", &urls)).0, 0);
     let store = rusqlite::Connection::open(dir.path().join("s.db")).unwrap();
-    store.execute("UPDATE trades SET size = 101 WHERE id = '20131008-1'", []).unwrap();
-    store.execute("DELETE FROM trades WHERE id = '20131008-2'", []).unwrap();
+    store.execute("UPDATE trades SET size = 101 WHERE id = '2013100800000001'", []).unwrap();
+    store.execute("DELETE FROM trades WHERE id = '2013100800000002'", []).unwrap();
     let mut show = with("verify", &urls);
     show.extend(["--show", "10"]);
     let (code, text) = run(&show);
@@ -69,7 +69,10 @@ fn differences_are_shown_and_the_suggested_command_fixes_them() {
     assert!(text.contains("trades XYZ lean.sip: 2 records differ:"), "{text}");
     assert!(text.contains(r#"size: "100" in source, "100" in topic, "101" in store"#), "{text}");
     assert!(text.contains("missing in store; in source, topic"), "{text}");
-    assert!(text.contains("\"id\":\"20131008-2\"") && !text.contains("\"id\":\"20131008-3\""), "{text}");
+    assert!(
+        text.contains("\"id\":\"2013100800000002\"") && !text.contains("\"id\":\"2013100800000003\""),
+        "{text}"
+    );
     let advised = |text: &str, command: &str| -> Vec<String> {
         let (_, flags) = text.split_once(command).unwrap();
         flags
@@ -87,7 +90,7 @@ fn differences_are_shown_and_the_suggested_command_fixes_them() {
     assert!(text.contains("verified: 3 records"), "{text}");
     // What the topic lacks is published again.
     let topic = rusqlite::Connection::open(dir.path().join("t.db")).unwrap();
-    let sql = "DELETE FROM messages WHERE CAST(payload AS TEXT) LIKE '%\"id\":\"20131008-3\"%'";
+    let sql = "DELETE FROM messages WHERE CAST(payload AS TEXT) LIKE '%\"id\":\"2013100800000003\"%'";
     assert_eq!(topic.execute(sql, []).unwrap(), 1);
     drop(topic);
     // `run` takes no span.
