@@ -29,6 +29,7 @@ NOT_RUN = {
     ("docs/readings.md", "tapeline demo --iot --serve"): "waits for Ctrl-C: crates/tapeline/tests/cli",
     ("docs/readings.md", "telegraf --config t.conf | tapeline run --source 'lines:-?format=influx&feed=telegraf'"): "telegraf",
     ("docs/readings.md", "tapeline run --source 'mqtt://127.0.0.1/plant/+/state?format=ndjson&series={topic.2}.{field}&value=temperature,pressure'"): "a broker: crates/tapeline/tests/cli/mqtt.rs",
+    ("docs/readings.md", "tapeline run --source 'mqtt://127.0.0.1/spBv1.0/plant/#?format=sparkplug&feed=plant'"): "a broker: crates/tapeline/tests/cli/mqtt.rs",
     ("docs/readings.md", 'curl -H "Authorization: Bearer $TOKEN" --data-binary @a.ndjson \\'): "a server: crates/server/tests/api/push.rs",
     ("docs/sources.md", "export APCA_API_KEY_ID=... APCA_API_SECRET_KEY=..."): "an account",
     ("docs/sources.md", "tapeline run --source 'poll:yahoo?symbols=SPY,AAPL&interval=1m'"): "the internet",

@@ -24,7 +24,7 @@ for symbol in symbols:
     for number, (ms, price, size, venue, mask, suspicious) in enumerate(csv.reader(io.StringIO(text)), 1):
         codes = (mask, "suspicious") if suspicious == "1" else (mask,)
         price = Decimal(price) / 10000
-        want.add((symbol, start_ns + int(ms) * 10**6, venue, f"20131008-{number}", price, Decimal(size), codes))
+        want.add((symbol, start_ns + int(ms) * 10**6, venue, f"20131008{number:08}", price, Decimal(size), codes))
 
 host, port = cassandra.split(":")
 session = Cluster([host], port=int(port)).connect(name)

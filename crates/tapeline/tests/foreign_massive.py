@@ -9,7 +9,7 @@ done = threading.Event()
 
 def row(symbol, trade):
     number, time, price, size, venue = trade
-    return f"{date}-{number}", round(time.timestamp() * 1000), price, size, ord(venue) - 64
+    return f"{date}{number:08}", round(time.timestamp() * 1000), price, size, ord(venue) - 64
 
 
 def take(messages):
