@@ -90,7 +90,7 @@ impl Membership {
         self.assignments.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Reads an assigned partition on from an offset. librdkafka refuses a seek once it has stopped fetching the partition, as
+    /// Resumes an assigned partition at an offset. librdkafka refuses a seek once it has stopped fetching the partition, as
     /// after an offset that is out of range: then it is assigned again.
     pub(super) fn restart(
         &self,

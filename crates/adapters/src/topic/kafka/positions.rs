@@ -208,7 +208,10 @@ impl Positions {
                 offset: resumes.unwrap_or(low),
                 epoch: if resumes.is_some() { native::epoch(&committed, topic, number) } else { NO_EPOCH },
             });
+            // What was known of an earlier assignment.
             self.handed.remove(&partition);
+            self.resumed.remove(&partition);
+            self.refused.remove(&(topic.to_owned(), number));
             if let Some(next) = resumes {
                 self.resumed.insert(partition, next);
             }
