@@ -9,6 +9,7 @@
 
 mod bar_writer;
 mod gaps;
+mod growth;
 mod moved;
 mod rebuild;
 mod worker;
@@ -112,6 +113,8 @@ fn make(
         parts: FxHashMap::default(),
         conditions: market::policy::ConditionCounts::default(),
         kept: BTreeMap::new(),
+        kept_at: 0,
+        assignments: consumer.assignments(),
         emitted: BTreeMap::new(),
         late: Vec::new(),
         gaps: retry(stop, Port::Topic, "read the gap ledger", || Gaps::open(topics, &settings.names))?,
@@ -122,11 +125,12 @@ fn make(
         revoked,
         lossy: FxHashMap::default(),
         sessions: moved::Sessions::default(),
+        growth: growth::Growth::default(),
         found: Vec::new(),
     };
-    worker.read_kept()?;
     let (mut emitted, mut committed, mut last_record) = (Instant::now(), Instant::now(), Instant::now());
     while !stop.is_cancelled() {
+        worker.look_for_growth(&mut *consumer, false)?;
         let fetched = worker.cycle(&mut *consumer)?;
         if fetched > 0 {
             last_record = Instant::now();
@@ -143,6 +147,7 @@ fn make(
         }
         worker.commit(&mut *consumer, false)?;
         if fetched == 0 && until_end.load(Ordering::SeqCst) && worker.at_end(&mut *consumer)? {
+            worker.look_for_growth(&mut *consumer, true)?;
             worker.finish()?;
             break;
         }

@@ -43,6 +43,14 @@ impl Consumer for Idle {
 
     fn on_revoke(&mut self, _: OnRevoke) {}
 
+    fn assignments(&self) -> Arc<AtomicU64> {
+        Arc::default()
+    }
+
+    fn partition_counts(&mut self) -> Result<Vec<i32>> {
+        Ok(vec![1; self.topics.len()])
+    }
+
     fn lag(&mut self) -> Result<u64> {
         let left = self.lag.load(Ordering::SeqCst);
         self.lag.store(left.saturating_sub(1), Ordering::SeqCst);
@@ -69,6 +77,10 @@ impl Topics for Owned {
 
     fn consumer(&self, _: &str, topics: &[String]) -> Result<Box<dyn Consumer>> {
         Ok(Box::new(Idle { topics: topics.to_vec(), lag: Arc::clone(&self.lag) }))
+    }
+
+    fn partition_of(&self, _: &str, _: i32) -> i32 {
+        0
     }
 
     fn read_all(&self, _: &[String], _: &mut dyn FnMut(&dyn Fetched)) -> Result<u64> {

@@ -120,6 +120,15 @@ impl Consumer for UnreliableConsumer {
         self.0.on_revoke(hook);
     }
 
+    fn assignments(&self) -> Arc<AtomicU64> {
+        self.0.assignments()
+    }
+
+    fn partition_counts(&mut self) -> Result<Vec<i32>> {
+        self.1.check("list the topics")?;
+        self.0.partition_counts()
+    }
+
     fn lag(&mut self) -> Result<u64> {
         self.1.check("request the lag")?;
         self.0.lag()
@@ -149,6 +158,10 @@ impl Topics for Unreliable<'_> {
         self.failures.check("open a consumer")?;
         let inner = self.inner.consumer(group, topics)?;
         Ok(Box::new(UnreliableConsumer(inner, self.failures.clone(), Arc::clone(&self.lost))))
+    }
+
+    fn partition_of(&self, key: &str, partitions: i32) -> i32 {
+        self.inner.partition_of(key, partitions)
     }
 
     fn read_all(&self, topics: &[String], sink: &mut dyn FnMut(&dyn Fetched)) -> Result<u64> {

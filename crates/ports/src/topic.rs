@@ -8,6 +8,8 @@ use crate::Result;
 use crate::batch::Partition;
 use crate::check::Chain;
 use crate::clock;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// A message to append.
@@ -207,6 +209,16 @@ pub trait Consumer: Send {
     /// Sets the callback invoked before partitions are revoked.
     fn on_revoke(&mut self, hook: OnRevoke);
 
+    /// Counts how often partitions were assigned to this member. What another member saved about them may be newer than what
+    /// was read before.
+    fn assignments(&self) -> Arc<AtomicU64>;
+
+    /// Current number of partitions of each topic, in the order of [`Consumer::topics`].
+    ///
+    /// # Errors
+    /// The server did not respond.
+    fn partition_counts(&mut self) -> Result<Vec<i32>>;
+
     /// Number of messages that the group has not committed yet, in all partitions of all topics, whoever owns
     /// them.
     ///
@@ -328,6 +340,9 @@ pub trait Topics: Send + Sync {
     /// # Errors
     /// The settings are wrong, the server is unreachable, or a topic is missing.
     fn consumer(&self, group: &str, topics: &[String]) -> Result<Box<dyn Consumer>>;
+
+    /// The partition, out of `partitions`, to which [`Topics::producer`] sends a key.
+    fn partition_of(&self, key: &str, partitions: i32) -> i32;
 
     /// Reads the topics from their beginning to their current end.
     ///

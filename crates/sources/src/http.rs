@@ -147,11 +147,13 @@ fn throttled(body: &str) -> Option<String> {
     }
     // Errors come first in a reply; data is not searched.
     let head: String = start.chars().take(200).collect();
+    let spaceless: String = head.chars().filter(|letter| !letter.is_whitespace()).collect();
     // Massive's, over HTTP 200.
-    if head.contains("\"status\":\"ERROR\"") && head.contains("exceeded") {
+    if spaceless.contains("\"status\":\"ERROR\"") && head.contains("exceeded") {
         return Some(head);
     }
-    let errors = head.strip_prefix("{\"error\":[\"")?;
+    spaceless.strip_prefix("{\"error\":[\"")?;
+    let errors = head.split_once('[')?.1;
     let known = ["Too many requests", "Rate limit", "Throttled", "Unavailable", "Busy", "Temporary lockout"];
     known
         .iter()
@@ -221,6 +223,8 @@ mod tests {
             r#"{"error":["EAPI:Rate limit exceeded"],"result":{}}"#,
             r#"{"error":["EService:Unavailable"]}"#,
             r#"{"status":"ERROR","error":"You've exceeded the maximum requests per minute"}"#,
+            r#"{"status": "ERROR", "error": "You've exceeded the maximum requests per minute"}"#,
+            r#"{ "error": ["EGeneral:Too many requests"] }"#,
             "<!DOCTYPE html><html>",
             "\n <html>",
         ] {

@@ -129,7 +129,9 @@ pub struct RecordCounts {
     pub not_numeric: u64,
 }
 
-fn series_name(kind: Kind, feed: &str, symbol: &str) -> String {
+/// The name of a series in [`LowWatermarks`].
+#[must_use]
+pub fn series_name(kind: Kind, feed: &str, symbol: &str) -> String {
     format!("{}|{feed}|{symbol}", kind.name())
 }
 

@@ -27,7 +27,7 @@ mod series;
 mod series_table;
 mod timeline;
 
-pub use aggregator::{Aggregator, AggregatorSettings, Feed, RecordCounts};
+pub use aggregator::{Aggregator, AggregatorSettings, Feed, RecordCounts, series_name};
 pub use checkpoint::{CarriedQuote, Checkpoint, LowWatermark, LowWatermarks, StreamPosition};
 pub use clock::Clock;
 pub use series::Verdict;

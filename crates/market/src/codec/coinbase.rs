@@ -5,10 +5,10 @@
 //!  {"trade_id":"995098700","product_id":"BTC-USD","price":"68900.50","size":"0.0015","side":"BUY","time":"2024-…Z"}]}]}
 //! ```
 //! (docs.cdp.coinbase.com, Advanced Trade websocket; coinbase-advanced-py.) `sequence_num` counts a
-//! connection's messages across all channels, so a jump is a gap. `side` is the maker's: the aggressor has
+//! connection's messages across all channels, and `trade_id` a product's trades: a jump of either is a gap. `side` is the maker's: the aggressor has
 //! the other side. A `snapshot` repeats trades from before the subscription and is skipped.
 
-use super::feed::{Decode, FeedMessage, MessageSink, Outcome, emit_trade, not_an_object};
+use super::feed::{Decode, FeedMessage, MessageSink, Outcome, TradeNumbers, emit_trade, not_an_object};
 use super::placeholder::{IdMint, Origin};
 use super::scan::{Scanner, Value, unescaped};
 use crate::record::{Side, Trade};
@@ -43,6 +43,7 @@ impl<'a> MessageFields<'a> {
 pub struct CoinbaseDecoder {
     feed: String,
     last: Option<i64>,
+    numbers: TradeNumbers,
     mint: IdMint,
 }
 
@@ -83,7 +84,28 @@ impl CoinbaseDecoder {
         emit_trade(trade, &mut self.mint, origin, take)
     }
 
+    /// Reports the trades missing before those of a message, which lists them in either order.
+    fn holes(&mut self, trades: &str, sink: MessageSink<'_>) -> Result<(), String> {
+        let mut numbers = Vec::new();
+        Scanner::new(trades).array(|scanner| {
+            let mut of = MessageFields::default();
+            scanner.object_or_value(|name, value| of.set(name, value))?;
+            if let (Value::Text(symbol), Value::Text(id)) = (of.symbol, of.id) {
+                numbers.extend(id.parse::<i64>().ok().map(|number| (number, symbol)));
+            }
+            Ok::<(), String>(())
+        })?;
+        numbers.sort_unstable();
+        for (number, symbol) in numbers {
+            if let Some(hole) = self.numbers.hole(symbol, number) {
+                sink(Ok(FeedMessage::Missed { what: &hole, symbol: Some(symbol) }), trades);
+            }
+        }
+        Ok(())
+    }
+
     fn trades(&mut self, trades: &str, recv_ts: UnixNanos, sink: MessageSink<'_>) -> Result<(), String> {
+        self.holes(trades, sink)?;
         Scanner::new(trades).array(|scanner| {
             let from = scanner.at();
             let mut of = MessageFields::default();
@@ -215,6 +237,31 @@ mod tests {
         decoder.connected();
         assert!(!all(decoder, &event(0, "update"))[0].contains("not sent"));
         assert_eq!(past(decoder, Kind::Trade, "BTC-USD", trade), first);
+    }
+
+    #[test]
+    fn a_jump_of_trade_numbers_is_a_gap_of_its_product() {
+        let decoder = &mut CoinbaseDecoder::new("coinbase");
+        let mut sequence = 0;
+        let mut holes = |trades: &[(&str, u32)]| {
+            sequence += 1;
+            let trade = |(product, id): &(&str, u32)| {
+                format!(
+                    r#"{{"trade_id":"{id}","product_id":"{product}","price":"1","size":"1","side":"BUY","time":"2024-06-12T15:02:29Z"}}"#
+                )
+            };
+            let trades: Vec<String> = trades.iter().map(trade).collect();
+            let text = format!(
+                r#"{{"channel":"market_trades","sequence_num":{sequence},"events":[{{"type":"update","trades":[{}]}}]}}"#,
+                trades.join(",")
+            );
+            all(decoder, &text).into_iter().filter(|text| text.contains("not sent")).collect::<Vec<_>>()
+        };
+        assert_eq!(holes(&[("BTC-USD", 6), ("ETH-USD", 100)]), [""; 0]);
+        assert!(holes(&[("BTC-USD", 9)])[0].contains("trades 7 to 8 of BTC-USD were not sent"));
+        // The newest may come first.
+        assert_eq!(holes(&[("BTC-USD", 11), ("BTC-USD", 10), ("ETH-USD", 101)]), [""; 0]);
+        assert_eq!(holes(&[("BTC-USD", 14), ("BTC-USD", 12)]).len(), 1);
     }
 
     #[test]

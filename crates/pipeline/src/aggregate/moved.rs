@@ -4,7 +4,7 @@
 use market::{Kind, Record, UnixNanos};
 use ports::batch::Partition;
 use ports::gap::{Gap, GapState, MOVED};
-use ports::topic::origin;
+use ports::topic::{Topics, origin};
 use rustc_hash::FxHashMap;
 
 /// Kind, feed, symbol and start of the session.
@@ -18,6 +18,86 @@ pub(super) const NOTE: &str =
 #[derive(Default)]
 pub(super) struct Sessions(FxHashMap<Session, (i64, Partition)>);
 
+/// The name of a partition.
+pub(super) fn name_of(topics: &[String], partition: Partition) -> String {
+    origin(topics, partition, 0).trim_end_matches("@0").to_owned()
+}
+
+/// The name under which something about a partition is saved.
+pub(super) fn position_name(prefix: &str, group: &str, topics: &[String], partition: Partition) -> String {
+    format!("{prefix}{group}:{}", name_of(topics, partition))
+}
+
+fn session_of(record: &Record<&str>, start: UnixNanos) -> Session {
+    (record.kind(), (*record.feed()).to_owned(), (*record.symbol()).to_owned(), start.0)
+}
+
+/// The entry for the gap ledger of a session whose records are in two partitions.
+fn entry((kind, feed, symbol, start): &Session, end: i64, cause: String, group: &str) -> Gap {
+    let start = UnixNanos(*start);
+    Gap {
+        id: format!("{MOVED}{group}|{}|{feed}|{symbol}|{start}", kind.name()),
+        feed: feed.clone(),
+        symbols: vec![symbol.clone()],
+        from: start.to_string(),
+        // Its end is the next session's start, whose bars are complete.
+        to: Some(UnixNanos(end - 1).to_string()),
+        cause,
+        state: GapState::Open,
+        proof: None,
+        note: Some(NOTE.to_owned()),
+        offsets: None,
+    }
+}
+
+/// How many partitions a topic has, and had before some were added.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Counts {
+    pub(super) before: i32,
+    pub(super) now: i32,
+}
+
+/// The entry of a session in `partition` if the symbol's records were sent to another one before partitions were added, or are
+/// sent to another one since.
+fn moving_session(
+    (session, end): (&Session, i64),
+    (partition, counts): (Partition, Counts),
+    topics: &dyn Topics,
+    (names, group): (&[String], &str),
+) -> Option<Gap> {
+    let sent_to = [counts.before, counts.now].map(|count| topics.partition_of(&session.2, count));
+    let number = sent_to.into_iter().find(|number| *number != partition.number)?;
+    let (here, there) = (name_of(names, partition), name_of(names, Partition { number, ..partition }));
+    let cause = format!(
+        "partitions were added: records of its session are in {here} and may be in {there}, its bars hold those of one"
+    );
+    Some(entry(session, end, cause, group))
+}
+
+/// As [`Sessions::moving`], of the session that a record began.
+pub(super) fn moving(
+    record: &Record<&str>,
+    (start, end): (UnixNanos, UnixNanos),
+    place: (Partition, Counts),
+    topics: &dyn Topics,
+    whose: (&[String], &str),
+) -> Option<Gap> {
+    moving_session((&session_of(record, start), end.0), place, topics, whose)
+}
+
+/// The entry of a session that a record begins in one partition and that another one has had.
+pub(super) fn in_both(
+    record: &Record<&str>,
+    (start, end): (UnixNanos, UnixNanos),
+    (first, second): (Partition, Partition),
+    names: &[String],
+    group: &str,
+) -> Gap {
+    let (first, second) = (name_of(names, first), name_of(names, second));
+    let cause = format!("records of one session are in {first} and in {second}: its bars hold those of one");
+    entry(&session_of(record, start), end.0, cause, group)
+}
+
 impl Sessions {
     /// Notes the session that a record began in its partition. Returns an entry for the gap ledger if the session began in
     /// another partition before.
@@ -29,30 +109,24 @@ impl Sessions {
         topics: &[String],
         group: &str,
     ) -> Option<Gap> {
-        let (kind, feed, symbol) =
-            (record.kind(), (*record.feed()).to_owned(), (*record.symbol()).to_owned());
-        let session = (kind, feed.clone(), symbol.clone(), start.0);
-        let (_, first) = *self.0.entry(session).or_insert((end.0, partition));
-        if first == partition {
-            return None;
-        }
-        let name = |partition| origin(topics, partition, 0).trim_end_matches("@0").to_owned();
-        let (first, second) = (name(first), name(partition));
-        Some(Gap {
-            id: format!("{MOVED}{group}|{}|{feed}|{symbol}|{start}", kind.name()),
-            feed,
-            symbols: vec![symbol],
-            from: start.to_string(),
-            // Its end is the next session's start, whose bars are complete.
-            to: Some(UnixNanos(end.0 - 1).to_string()),
-            cause: format!(
-                "records of one session are in {first} and in {second}: its bars hold those of one"
-            ),
-            state: GapState::Open,
-            proof: None,
-            note: Some(NOTE.to_owned()),
-            offsets: None,
+        let (_, first) = *self.0.entry(session_of(record, start)).or_insert((end.0, partition));
+        (first != partition).then(|| in_both(record, (start, end), (first, partition), topics, group))
+    }
+
+    /// Entries of the sessions begun in `partition` whose symbols' records were, or are now, sent to another one.
+    pub(super) fn moving(
+        &self,
+        partition: Partition,
+        counts: Counts,
+        topics: &dyn Topics,
+        names: &[String],
+        group: &str,
+    ) -> Vec<Gap> {
+        let here = self.0.iter().filter(|(_, (_, first))| *first == partition);
+        here.filter_map(|(session, (end, _))| {
+            moving_session((session, *end), (partition, counts), topics, (names, group))
         })
+        .collect()
     }
 
     /// Forgets the sessions of partitions that another member owns now.

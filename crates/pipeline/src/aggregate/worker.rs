@@ -3,16 +3,17 @@
 
 use super::bar_writer::{Job, Late};
 use super::gaps::Gaps;
-use super::moved::Sessions;
+use super::growth::{self, Growth};
+use super::moved::{self, Sessions, position_name};
 use super::{AggregateSettings, WAIT};
 use crate::consume::kind;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
-use market::bar::{Aggregator, Bar, Checkpoint, LowWatermarks, StreamPosition, Verdict};
+use market::bar::{Aggregator, Bar, Checkpoint, LowWatermarks, StreamPosition, Verdict, series_name};
 use market::codec::json;
 use market::interval::Interval;
 use market::policy::ConditionCounts;
 use market::time::DAY;
-use market::{Kind, Record};
+use market::{Kind, Record, UnixNanos};
 use ports::batch::{MAX_NAME, Partition, check_lengths};
 use ports::cancel::{CancelToken, retry};
 use ports::gap::{Gap, GapState};
@@ -23,7 +24,7 @@ use ports::topic::{Consumer, Fetched, Topics};
 use ports::{Error, Result};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -53,8 +54,11 @@ pub(super) struct AggregationWorker<'a> {
     pub(super) parts: FxHashMap<Partition, Part>,
     /// Why trades set no price, for partitions that other members read now.
     pub(super) conditions: ConditionCounts,
-    /// Low watermarks by partition, as saved by an earlier run.
+    /// Low watermarks by partition, as saved by an earlier run or another member.
     pub(super) kept: BTreeMap<String, LowWatermarks>,
+    /// Number of assignments when they were read, and the number now.
+    pub(super) kept_at: u64,
+    pub(super) assignments: Arc<AtomicU64>,
     /// The newest revision of each bar to be written.
     pub(super) emitted: BTreeMap<(String, Kind, Interval, i64, String), Bar>,
     /// Records for the late topic.
@@ -70,14 +74,14 @@ pub(super) struct AggregationWorker<'a> {
     pub(super) lossy: FxHashMap<Partition, BTreeSet<(String, String)>>,
     /// Sessions begun in the partitions.
     pub(super) sessions: Sessions,
+    /// Partitions added to the topics.
+    pub(super) growth: Growth,
     /// Entries for the gap ledger.
     pub(super) found: Vec<Gap>,
 }
 
 /// Low watermarks are saved under this prefix and the partition's name.
-fn position_name(group: &str, topics: &[String], partition: Partition) -> String {
-    format!("bars:{group}:{}", origin(topics, partition, 0).trim_end_matches("@0"))
-}
+const LOW_WATERMARKS: &str = "bars:";
 
 impl AggregationWorker<'_> {
     pub(super) fn read_kept(&mut self) -> Result<()> {
@@ -85,7 +89,9 @@ impl AggregationWorker<'_> {
         let kept =
             retry(self.cancel, Port::Topic, "read saved positions", || topics.producer()?.positions())?;
         for (name, bytes) in kept {
-            if name.starts_with("bars:") {
+            if name.starts_with(growth::PREFIX) {
+                self.growth.restore(name, &bytes)?;
+            } else if name.starts_with(LOW_WATERMARKS) {
                 let low_watermarks = serde_json::from_slice(&bytes).map_err(|error| {
                     Error::user(format!("the saved position `{name}` is unreadable: {error}"))
                         .hint("another version of tapeline wrote it; use another --group")
@@ -102,14 +108,14 @@ impl AggregationWorker<'_> {
         let mut counts = [0_u64; 3];
         let fetched = consumer.fetch(self.settings.cycle, WAIT, &mut |message| {
             if self.revoked.any.load(Ordering::Relaxed) && self.revoked.any.swap(false, Ordering::SeqCst) {
-                failed = self.drop_revoked().err();
+                self.drop_revoked();
             }
             if failed.is_none() {
                 failed = self.take(message, &mut counts).err();
             }
         })?;
         if self.revoked.any.swap(false, Ordering::SeqCst) {
-            self.drop_revoked()?;
+            self.drop_revoked();
         }
         for range in consumer.lost() {
             self.telemetry.lost(&range, &self.names);
@@ -124,7 +130,7 @@ impl AggregationWorker<'_> {
         failed.map_or(Ok(fetched), Err)
     }
 
-    fn drop_revoked(&mut self) -> Result<()> {
+    fn drop_revoked(&mut self) {
         let lost = std::mem::take(&mut *self.revoked.list.lock().unwrap_or_else(PoisonError::into_inner));
         for partition in &lost {
             if let Some(part) = self.parts.remove(partition) {
@@ -132,17 +138,26 @@ impl AggregationWorker<'_> {
             }
         }
         self.sessions.forget(&lost);
+        self.growth.forget(&lost);
         self.jobs_in_flight.iter_mut().for_each(|(_, offsets)| offsets.retain(|(p, _)| !lost.contains(p)));
-        // Another member may have owned them in between.
-        self.read_kept()
     }
 
     fn take(&mut self, message: &dyn Fetched, counts: &mut [u64; 3]) -> Result<()> {
         let (partition, offset) = (message.partition(), message.offset());
+        if !self.parts.contains_key(&partition) {
+            // Another member may have owned it until now.
+            let assignments = self.assignments.load(Ordering::SeqCst);
+            if self.kept_at != assignments {
+                self.read_kept()?;
+                self.kept_at = assignments;
+            }
+        }
         let part = match self.parts.get_mut(&partition) {
             Some(part) => part,
             None => {
-                let name = position_name(&self.settings.group, &self.names, partition);
+                let (group, names) = (&self.settings.group, &self.names);
+                let name = position_name(LOW_WATERMARKS, group, names, partition);
+                self.growth.begin(partition, names, group);
                 let low_watermarks = self.kept.get(&name).cloned().unwrap_or_default();
                 let checkpoint = Checkpoint { position: None, low_watermarks: low_watermarks.clone() };
                 let aggregator =
@@ -177,19 +192,24 @@ impl AggregationWorker<'_> {
             }
         }
         let verdict = part.aggregator.add(&record, place);
-        if let Some(session) = part.aggregator.entered() {
+        let (entered, now) = (part.aggregator.entered(), part.aggregator.now());
+        if let Some(session) = entered {
             let group = &self.settings.group;
-            if let Some(gap) = self.sessions.begin(&record, session, partition, &self.names, group) {
-                tracing::warn!("{}: {}; they are marked as incomplete", gap.symbols.join(", "), gap.cause);
-                self.gaps.add(&gap)?;
-                self.found.push(gap);
+            let stamped = (partition, message.stamp_ms());
+            let moved = self
+                .sessions
+                .begin(&record, session, partition, &self.names, group)
+                .or_else(|| self.finished_elsewhere(&record, session, partition))
+                .or_else(|| self.growth.check(&record, session, stamped, self.topics, (&self.names, group)));
+            if let Some(gap) = moved {
+                self.mark(gap)?;
             }
         }
         let reason = match verdict {
             Verdict::Duplicate | Verdict::Taken => return Ok(()),
             Verdict::TooLate => {
                 self.gaps.too_late(&record);
-                let behind = part.aggregator.now().saturating_sub(record.ts().0) / 1_000_000_000;
+                let behind = now.saturating_sub(record.ts().0) / 1_000_000_000;
                 format!("{behind} s behind the stream, beyond the allowed lateness of its bars")
             }
             // Repeats of known records are ignored, unless they belong to a gap that was fetched.
@@ -206,6 +226,47 @@ impl AggregationWorker<'_> {
             stamp_ms: message.stamp_ms(),
         });
         Ok(())
+    }
+
+    /// Marks the bars of a session that has records in two partitions.
+    fn mark(&mut self, gap: Gap) -> Result<()> {
+        tracing::warn!("{}: {}; they are marked as incomplete", gap.symbols.join(", "), gap.cause);
+        self.gaps.add(&gap)?;
+        self.found.push(gap);
+        Ok(())
+    }
+
+    /// An entry for the gap ledger if another partition has had a session of this series whose bars are final, by the low
+    /// watermark that was saved for it.
+    fn finished_elsewhere(
+        &self,
+        record: &Record<&str>,
+        session: (UnixNanos, UnixNanos),
+        partition: Partition,
+    ) -> Option<Gap> {
+        let series = series_name(record.kind(), record.feed(), record.symbol());
+        let group = &self.settings.group;
+        let is_final = |other: Partition| {
+            let name = position_name(LOW_WATERMARKS, group, &self.names, other);
+            let kept = self.kept.get(&name).and_then(|kept| kept.get(&series));
+            kept.is_some_and(|watermark| watermark.time > session.0.0)
+        };
+        let partitions = 0..self.growth.partitions(partition.topic);
+        let others = partitions.map(|number| Partition { number, ..partition });
+        let other = others.filter(|other| *other != partition).find(|other| is_final(*other))?;
+        Some(moved::in_both(record, session, (other, partition), &self.names, group))
+    }
+
+    /// Looks for partitions that were added, now and then and, with `now`, at once.
+    pub(super) fn look_for_growth(&mut self, consumer: &mut dyn Consumer, now: bool) -> Result<()> {
+        if !now && !self.growth.is_due() {
+            return Ok(());
+        }
+        match self.growth.count(consumer, self.topics, &self.sessions, &self.settings.group) {
+            Err(error) if error.retryable() => Ok(()),
+            Err(error) => Err(error),
+            Ok(found) => found.into_iter().try_for_each(|gap| self.mark(gap)),
+        }
     }
 
     pub(super) fn emit(&mut self, idle: Duration) -> Result<()> {
@@ -268,7 +329,7 @@ impl AggregationWorker<'_> {
                 continue;
             }
             if checkpoint.low_watermarks != part.checkpoint.low_watermarks {
-                let name = position_name(&self.settings.group, &self.names, *partition);
+                let name = position_name(LOW_WATERMARKS, &self.settings.group, &self.names, *partition);
                 let bytes = serde_json::to_vec(&checkpoint.low_watermarks)
                     .map_err(|error| Error::internal(format!("encode low watermarks: {error}")))?;
                 work.low_watermarks.push((name, bytes));
@@ -277,6 +338,9 @@ impl AggregationWorker<'_> {
                 checkpoint.position.map_or(part.next, |position| i64::try_from(position).unwrap_or(i64::MAX));
             offsets.push((*partition, from));
             part.checkpoint = checkpoint;
+        }
+        if commit {
+            work.low_watermarks.extend(self.growth.changed(&self.names, &self.settings.group)?);
         }
         let nothing =
             work.late.is_empty() && work.bars.is_empty() && work.recheck.is_empty() && work.gaps.is_empty();
@@ -318,7 +382,7 @@ impl AggregationWorker<'_> {
 /// since: at most the day before it, because older bars were final.
 fn after_loss(record: &Record<&str>, origin: &str) -> Gap {
     let (feed, symbol, ts) = (*record.feed(), *record.symbol(), record.ts());
-    let from = market::UnixNanos(ts.0.saturating_sub(DAY));
+    let from = UnixNanos(ts.0.saturating_sub(DAY));
     Gap {
         id: format!("lost|{feed}|{symbol}|{origin}"),
         feed: feed.to_owned(),

@@ -13,8 +13,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::cell::Cell;
-use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long revoking partitions may take before the member just closes.
@@ -288,6 +288,14 @@ impl Consumer for KafkaConsumer {
 
     fn lost(&mut self) -> Vec<LostRange> {
         self.consumer.context().positions().take_lost()
+    }
+
+    fn assignments(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.consumer.context().assignments)
+    }
+
+    fn partition_counts(&mut self) -> Result<Vec<i32>> {
+        self.topics.partitions(self.consumer.client(), &self.names)
     }
 
     fn lag(&mut self) -> Result<u64> {

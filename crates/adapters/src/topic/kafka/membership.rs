@@ -13,7 +13,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Handles rebalances, from within `poll`.
@@ -28,7 +28,7 @@ pub(super) struct Membership {
     /// The queue is gone: partitions assigned from now on are not forwarded to it.
     pub(super) ended: AtomicBool,
     /// Number of rebalances that assigned partitions.
-    pub(super) assignments: AtomicU64,
+    pub(super) assignments: Arc<AtomicU64>,
     /// When a rebalance last changed what this member owns.
     changed: Mutex<Instant>,
     positions: Mutex<Positions>,
@@ -44,7 +44,7 @@ impl Membership {
             paused: AtomicBool::new(false),
             queue: OnceLock::new(),
             ended: AtomicBool::new(false),
-            assignments: AtomicU64::new(0),
+            assignments: Arc::default(),
             changed: Mutex::new(Instant::now()),
             positions: Mutex::new(positions),
             tokens,

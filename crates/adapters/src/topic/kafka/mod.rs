@@ -349,6 +349,10 @@ impl Topics for KafkaTopics {
         Ok(Box::new(consume::KafkaConsumer::new(self, group, topics)?))
     }
 
+    fn partition_of(&self, key: &str, partitions: i32) -> i32 {
+        native::partition_of(key.as_bytes(), partitions)
+    }
+
     fn read_all(&self, topics: &[String], sink: &mut dyn FnMut(&dyn Fetched)) -> Result<u64> {
         read_all::read_all(self, topics, sink)
     }
@@ -370,6 +374,16 @@ impl Topics for KafkaTopics {
 mod tests {
     use super::*;
     use ports::error::Domain;
+
+    #[test]
+    fn keys_are_partitioned_like_the_java_client() {
+        // Kafka's UtilsTest: murmur2 of the key.
+        for (key, hash) in [("21", -973_932_308_i32), ("foobar", -790_332_482), ("abc", 479_470_107)] {
+            for partitions in [1, 6, 12] {
+                assert_eq!(native::partition_of(key.as_bytes(), partitions), (hash & i32::MAX) % partitions);
+            }
+        }
+    }
 
     #[test]
     fn settings_that_a_cluster_refuses_are_not_waited_for() {

@@ -16,6 +16,22 @@ use std::time::Duration;
 /// Value of an unknown leader epoch.
 pub(super) const NO_EPOCH: i32 = -1;
 
+/// The partition of a key by the partitioner that the producer uses, which is the Java client's.
+pub(super) fn partition_of(key: &[u8], partitions: i32) -> i32 {
+    let (none, nobody) = (std::ptr::null(), std::ptr::null_mut());
+    // SAFETY: the key is as long as said; the partitioner reads nothing else.
+    unsafe {
+        rd::rd_kafka_msg_partitioner_murmur2(
+            none,
+            key.as_ptr().cast(),
+            key.len(),
+            partitions.max(1),
+            nobody,
+            nobody,
+        )
+    }
+}
+
 /// Sets the leader epoch of a partition in a list, so that librdkafka validates the offset against it.
 pub(super) fn set_epoch(list: &TopicPartitionList, topic: &str, partition: i32, epoch: i32) {
     let Ok(topic) = CString::new(topic) else { return };

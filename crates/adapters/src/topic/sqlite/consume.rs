@@ -8,6 +8,7 @@ use ports::{Result, clock};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Bytes of payload after which a fetch returns: messages may be large, and the caller bounds only their number.
@@ -32,6 +33,7 @@ pub(super) struct LocalConsumer {
     /// Whether every other member is known to live: one that was killed holds its partitions until its lease expires.
     is_settled: bool,
     owned: Vec<Owned>,
+    assignments: Arc<AtomicU64>,
     paused: bool,
     next_renewal: Instant,
     on_revoke: OnRevoke,
@@ -59,6 +61,7 @@ impl LocalConsumer {
             joined_ms: clock::now().millis(),
             is_settled: group.is_empty(),
             owned: Vec::new(),
+            assignments: Arc::default(),
             paused: false,
             next_renewal: Instant::now(),
             on_revoke: Box::new(|_| Vec::new()),
@@ -105,6 +108,7 @@ impl LocalConsumer {
             if !self.owned.iter().any(|own| own.partition == partition) && self.claim(id, partition.number)? {
                 let next = self.committed(id, partition.number)?;
                 self.owned.push(Owned { id, partition, next });
+                self.assignments.fetch_add(1, Ordering::SeqCst);
             }
         }
         // Those that others have not released yet are to come.
@@ -114,18 +118,23 @@ impl LocalConsumer {
 
     /// Detects added partitions. Returns true if there are some; the next fetch claims its share of them.
     fn look_for_partitions(&mut self) -> Result<bool> {
-        let before = self.ids.clone();
-        for (id, partitions) in &mut self.ids {
-            *partitions = self
-                .connection
-                .query_row("SELECT partitions FROM topics WHERE id = ?", [*id], |row| row.get(0))
-                .map_err(sql(&self.path, "look for added partitions"))?;
-        }
-        let grown = self.ids != before;
+        let now = self
+            .ids
+            .iter()
+            .map(|(id, _)| Ok((*id, self.count_partitions(*id)?)))
+            .collect::<Result<Vec<_>>>()?;
+        let grown = self.ids != now;
         if grown {
-            tracing::warn!(?before, now = ?self.ids, "partitions were added to a topic");
+            tracing::warn!(before = ?self.ids, ?now, "partitions were added to a topic");
+            self.ids = now;
         }
         Ok(grown)
+    }
+
+    fn count_partitions(&self, id: i64) -> Result<i32> {
+        self.connection
+            .query_row("SELECT partitions FROM topics WHERE id = ?", [id], |row| row.get(0))
+            .map_err(sql(&self.path, "look for added partitions"))
     }
 
     fn share(&mut self) -> Result<Vec<(i64, Partition)>> {
@@ -282,6 +291,14 @@ impl Consumer for LocalConsumer {
 
     fn on_revoke(&mut self, hook: OnRevoke) {
         self.on_revoke = hook;
+    }
+
+    fn assignments(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.assignments)
+    }
+
+    fn partition_counts(&mut self) -> Result<Vec<i32>> {
+        self.ids.iter().map(|(id, _)| self.count_partitions(*id)).collect()
     }
 
     fn lag(&mut self) -> Result<u64> {

@@ -175,6 +175,10 @@ impl Topics for SqliteTopics {
         )))
     }
 
+    fn partition_of(&self, key: &str, partitions: i32) -> i32 {
+        produce::partition_of(key.as_bytes(), partitions)
+    }
+
     fn read_all(&self, topics: &[String], sink: &mut dyn FnMut(&dyn Fetched)) -> Result<u64> {
         let connection = self.open_existing()?;
         let ids = self.ids(&connection, topics)?;

@@ -157,7 +157,7 @@ impl Producer for LocalProducer {
 }
 
 /// FNV-1a: maps a key to its partition. It must never change, because a symbol must stay in its partition.
-fn partition_of(key: &[u8], partitions: i32) -> i32 {
+pub(super) fn partition_of(key: &[u8], partitions: i32) -> i32 {
     let hash = key.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
