@@ -1,5 +1,6 @@
 //! Injects one fault, and measures how long it takes until records pass again.
 
+use super::cut::Cut;
 use super::plan::{Fault, Server, Step, Verb};
 use super::program::{Place, Program};
 use crate::stack::Stack;
@@ -77,16 +78,7 @@ impl Scene<'_> {
         let affected: &[Verb] = match step.fault {
             Fault::Kill(verb) => {
                 let (place, speed) = (self.place.clone(), self.speed);
-                let program = self.program(verb);
-                if let Some(code) = program.kill()?
-                    && !(code == 0 && verb == Verb::Produce)
-                {
-                    let words = program.last_words();
-                    self.ended.push(format!("{} ended with exit {code}:\n    {words}", verb.name()));
-                }
-                if !self.tape_is_over()? || verb != Verb::Produce {
-                    self.program(verb).start_again(&place, speed)?;
-                }
+                self.restart(verb, &place, speed)?;
                 &Verb::ALL[verb as usize..=verb as usize]
             }
             Fault::Pause(verb) => {
@@ -108,6 +100,22 @@ impl Scene<'_> {
                 std::thread::sleep(step.lasts);
                 self.stack.signal(server.kind(), node, "-CONT")?;
                 &Verb::ALL
+            }
+            Fault::Cut(server) => {
+                let _cut = Cut::new(node, self.stack.client_port(server.kind()))?;
+                std::thread::sleep(step.lasts);
+                &Verb::ALL
+            }
+            Fault::WrongClock(verb) => {
+                let (mut place, speed) = (self.place.clone(), self.speed);
+                place.clock = Some(if step.target % 2 == 0 { "+1h" } else { "-1h" });
+                self.restart(verb, &place, speed)?;
+                std::thread::sleep(step.lasts);
+                if !self.tape_is_over()? {
+                    place.clock = None;
+                    self.restart(verb, &place, speed)?;
+                }
+                &Verb::ALL[verb as usize..=verb as usize]
             }
             Fault::RollingRestart => {
                 for server in [Server::Broker, Server::Node] {
@@ -167,6 +175,19 @@ impl Scene<'_> {
             effect.recovered = Some(start.elapsed());
         }
         Ok(effect)
+    }
+
+    /// Kills a process and starts it again, unless it is the producer and has published everything.
+    fn restart(&mut self, verb: Verb, place: &Place, speed: &str) -> Result<()> {
+        let program = self.program(verb);
+        if let Some(code) = program.kill()? {
+            if code == 0 && verb == Verb::Produce {
+                return Ok(());
+            }
+            let words = program.last_words();
+            self.ended.push(format!("{} ended with exit {code}:\n    {words}", verb.name()));
+        }
+        self.program(verb).start_again(place, speed)
     }
 
     fn kill_servers(&mut self, servers: &[Server], node: u8, lasts: Duration) -> Result<()> {

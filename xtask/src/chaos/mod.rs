@@ -4,6 +4,7 @@
 //! topic and store are compared by `tapeline verify` and by independent clients, and bars with those of an undisturbed
 //! run. A fault that destroys messages has a round of its own: what it destroys must be reported.
 
+mod cut;
 mod faults;
 pub(crate) mod options;
 mod plan;
@@ -22,6 +23,7 @@ use round::{FEW, Ground};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Instant;
 
 /// The tape in the repository: 654,140 trades of four symbols.
@@ -38,6 +40,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if plan.is_empty() {
         bail!("no fault has one of these words in its name: {}", options.only.join(", "));
     }
+    requirements(&plan)?;
     let tapeline = program()?;
     let python = crate::test::python()?;
     stack::for_chaos(options.nodes)?.wipe()?;
@@ -55,6 +58,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         tape: fs::canonicalize(TAPE).with_context(|| format!("find {TAPE}"))?,
         logs: fs::canonicalize(logs)?,
         replication: options.nodes,
+        clock: None,
     };
     let mut report = Report::default();
     let ran = rounds(
@@ -76,6 +80,22 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         );
     }
     println!("nothing was lost, doubled or hidden");
+    Ok(())
+}
+
+/// What the planned faults need, before anything is built or started.
+fn requirements(plan: &Plan) -> Result<()> {
+    let missing = |fault: &str, package: &str| {
+        format!(
+            "the fault `{fault}` needs {package}: apt-get install {package}, or leave the fault out with --only"
+        )
+    };
+    if plan.has("cut off") && Command::new("nft").arg("--version").output().is_err() {
+        bail!(missing("cut off", "nftables"));
+    }
+    if plan.has("wrong clock") && program::faketime().is_none() {
+        bail!(missing("wrong clock", "libfaketime"));
+    }
     Ok(())
 }
 

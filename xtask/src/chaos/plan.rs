@@ -51,6 +51,10 @@ pub(crate) enum Fault {
     KillServer(Server),
     /// A server stands still: a long collection, a moved virtual machine.
     PauseServer(Server),
+    /// Packets between clients and a server vanish, without a reset.
+    Cut(Server),
+    /// One of our processes is killed and started again with a clock that is wrong by an hour.
+    WrongClock(Verb),
     /// Every server is stopped and started, one after the other.
     RollingRestart,
     /// A broker and a node die together.
@@ -71,7 +75,7 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// Those that happen in any order in one round.
-    const MIXED: [Self; 14] = [
+    const MIXED: [Self; 19] = [
         Self::Kill(Verb::Produce),
         Self::Kill(Verb::Consume),
         Self::Kill(Verb::Aggregate),
@@ -82,6 +86,11 @@ impl Fault {
         Self::KillServer(Server::Node),
         Self::PauseServer(Server::Broker),
         Self::PauseServer(Server::Node),
+        Self::Cut(Server::Broker),
+        Self::Cut(Server::Node),
+        Self::WrongClock(Verb::Produce),
+        Self::WrongClock(Verb::Consume),
+        Self::WrongClock(Verb::Aggregate),
         Self::RollingRestart,
         Self::KillBoth,
         Self::Poison,
@@ -96,6 +105,8 @@ impl Fault {
             Self::Pause(verb) => format!("pause {}", verb.name()),
             Self::KillServer(server) => format!("kill -9 {}", server.name()),
             Self::PauseServer(server) => format!("pause {}", server.name()),
+            Self::Cut(server) => format!("cut off {}", server.name()),
+            Self::WrongClock(verb) => format!("wrong clock {}", verb.name()),
             Self::RollingRestart => "rolling restart".to_owned(),
             Self::KillBoth => "kill -9 broker and node".to_owned(),
             Self::Poison => "poison messages".to_owned(),
@@ -129,7 +140,7 @@ pub(crate) struct Step {
 }
 
 /// Faults of a round of the mixed kind.
-const PER_ROUND: usize = 14;
+const PER_ROUND: usize = 25;
 
 /// The steps of one round.
 pub(crate) type Round = Vec<Step>;
@@ -158,6 +169,11 @@ impl Plan {
         }
     }
 
+    /// Whether a fault with this in its name may come.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.mixed.iter().chain(&self.alone).any(|fault| fault.name().contains(name))
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.mixed.is_empty() && self.alone.is_empty()
     }
@@ -167,7 +183,7 @@ impl Plan {
             |random: &mut Random, from: u64, to: u64| Duration::from_millis(from + random.below(to - from));
         let (from, to) = match fault {
             // Longer and shorter than every timeout between us and the server.
-            Fault::PauseServer(_) => (1_000, 25_000),
+            Fault::PauseServer(_) | Fault::Cut(_) => (1_000, 25_000),
             Fault::Pause(_) => (500, 12_000),
             _ => (0, 4_000),
         };

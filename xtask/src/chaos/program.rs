@@ -24,6 +24,8 @@ pub(crate) struct Place {
     /// Where logs go.
     pub(crate) logs: PathBuf,
     pub(crate) replication: u8,
+    /// How wrong the clock of processes is, as faketime has it.
+    pub(crate) clock: Option<&'static str>,
 }
 
 impl Place {
@@ -51,6 +53,13 @@ impl Place {
             .env("TAPELINE__STORE__CASSANDRA__REPLICATION", self.replication.to_string())
             .env("TAPELINE__PRODUCE__POSITION_INTERVAL", "300ms")
             .stdin(Stdio::null());
+        if let (Some(offset), Some(library)) = (self.clock, faketime()) {
+            // Only the time of day is wrong: what a process waits for is measured with another clock.
+            command
+                .env("LD_PRELOAD", library)
+                .env("FAKETIME", offset)
+                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
         command
     }
 
@@ -76,6 +85,13 @@ impl Place {
         let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
         writeln!(file, "{text}").with_context(|| format!("write {}", path.display()))
     }
+}
+
+/// libfaketime for programs with threads. The program `faketime` would start ours as a child of its own.
+pub(crate) fn faketime() -> Option<PathBuf> {
+    let places = fs::read_dir("/usr/lib").ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let libraries = places.map(|place| place.join("faketime/libfaketimeMT.so.1"));
+    libraries.into_iter().find(|library| library.exists())
 }
 
 /// A running verb, started again whenever a fault killed it.

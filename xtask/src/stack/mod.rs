@@ -112,6 +112,11 @@ impl Stack {
         format!("127.0.0.1:{}", self.cassandra_port)
     }
 
+    /// The port at which nodes of a kind serve clients.
+    pub(crate) fn client_port(&self, kind: &str) -> u16 {
+        if kind == "kafka" { self.kafka_port } else { self.cassandra_port }
+    }
+
     /// The process id of the first node of a kind.
     pub(crate) fn pid(&self, kind: &'static str) -> Result<String> {
         let node = self.node(kind, 1);
@@ -127,7 +132,7 @@ impl Stack {
     }
 
     fn ready(&self, node: &Node) -> bool {
-        let port = if node.kind == "kafka" { self.kafka_port } else { self.cassandra_port };
+        let port = self.client_port(node.kind);
         let address = SocketAddr::from(([127, 0, 0, node.number], port));
         TcpStream::connect_timeout(&address, Duration::from_millis(300)).is_ok()
     }
