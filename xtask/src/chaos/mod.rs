@@ -49,6 +49,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let logs = PathBuf::from("target/chaos");
     let _ = fs::remove_dir_all(&logs);
     fs::create_dir_all(&logs).context("create target/chaos")?;
+    program::build_clock(&logs)?;
     let place = Place {
         tapeline,
         kafka: stack.kafka_address(),
@@ -85,16 +86,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 /// What the planned faults need, before anything is built or started.
 fn requirements(plan: &Plan) -> Result<()> {
-    let missing = |fault: &str, package: &str| {
-        format!(
-            "the fault `{fault}` needs {package}: apt-get install {package}, or leave the fault out with --only"
-        )
-    };
     if plan.has("cut off") && Command::new("nft").arg("--version").output().is_err() {
-        bail!(missing("cut off", "nftables"));
-    }
-    if plan.has("wrong clock") && program::faketime().is_none() {
-        bail!(missing("wrong clock", "libfaketime"));
+        bail!("the fault `cut off` needs nftables: apt-get install nftables, or leave it out with --only");
     }
     Ok(())
 }

@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+/// Built in the folder of the logs.
+const CLOCK: &str = "clock.so";
+
 /// The servers, topics and keyspace of one round, and the program under test.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
@@ -24,8 +27,8 @@ pub(crate) struct Place {
     /// Where logs go.
     pub(crate) logs: PathBuf,
     pub(crate) replication: u8,
-    /// How wrong the clock of processes is, as faketime has it.
-    pub(crate) clock: Option<&'static str>,
+    /// By how many seconds the clock of processes is wrong.
+    pub(crate) clock: Option<i32>,
 }
 
 impl Place {
@@ -53,12 +56,8 @@ impl Place {
             .env("TAPELINE__STORE__CASSANDRA__REPLICATION", self.replication.to_string())
             .env("TAPELINE__PRODUCE__POSITION_INTERVAL", "300ms")
             .stdin(Stdio::null());
-        if let (Some(offset), Some(library)) = (self.clock, faketime()) {
-            // Only the time of day is wrong: what a process waits for is measured with another clock.
-            command
-                .env("LD_PRELOAD", library)
-                .env("FAKETIME", offset)
-                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        if let Some(offset) = self.clock {
+            command.env("LD_PRELOAD", self.logs.join(CLOCK)).env("TAPELINE_CLOCK_OFFSET", offset.to_string());
         }
         command
     }
@@ -87,11 +86,13 @@ impl Place {
     }
 }
 
-/// libfaketime for programs with threads. The program `faketime` would start ours as a child of its own.
-pub(crate) fn faketime() -> Option<PathBuf> {
-    let places = fs::read_dir("/usr/lib").ok()?.filter_map(|entry| Some(entry.ok()?.path()));
-    let libraries = places.map(|place| place.join("faketime/libfaketimeMT.so.1"));
-    libraries.into_iter().find(|library| library.exists())
+/// Builds the library that makes a process's clock wrong. (libfaketime ends a program that has an allocator of its own.)
+pub(crate) fn build_clock(logs: &Path) -> Result<()> {
+    crate::shell::run(
+        Command::new("cc")
+            .args(["-O2", "-Wall", "-Wextra", "-shared", "-fPIC", "xtask/src/chaos/clock.c", "-ldl", "-o"])
+            .arg(logs.join(CLOCK)),
+    )
 }
 
 /// A running verb, started again whenever a fault killed it.

@@ -105,7 +105,8 @@ impl Ground<'_> {
         outcome.problems.append(&mut finish(&mut scene)?);
         let destroys = round.iter().any(|step| step.fault.destroys());
         let repairs = round.iter().any(|step| step.fault.needs_repair());
-        self.judge(&place, &want, (destroys, repairs), (poison, unread), &mut outcome)?;
+        let moves = round.iter().any(|step| step.fault == Fault::Partitions);
+        self.judge(&place, &want, (destroys, repairs, moves), (poison, unread), &mut outcome)?;
         let total: u64 = want.values().sum();
         share(&mut outcome.injected, total);
         Ok(outcome)
@@ -116,7 +117,7 @@ impl Ground<'_> {
         &mut self,
         place: &Place,
         want: &BTreeMap<String, u64>,
-        (destroys, repairs): (bool, bool),
+        (destroys, repairs, moves): (bool, bool, bool),
         (poison, unread): (u64, u64),
         outcome: &mut Outcome,
     ) -> Result<()> {
@@ -159,8 +160,17 @@ impl Ground<'_> {
             }
             let bars = self.bars_of(place)?;
             if let Some(wanted) = self.bars.get(&place.symbols) {
+                // Bars that were rebuilt because partitions were added are revisions, of the same numbers.
+                let of = |line: &str| {
+                    if moves {
+                        line.rsplit_once(' ').map_or("", |(line, _)| line).to_owned()
+                    } else {
+                        line.to_owned()
+                    }
+                };
                 outcome.bars +=
-                    wanted.lines().zip(bars.lines()).filter(|(one, other)| one != other).count() as u64;
+                    wanted.lines().zip(bars.lines()).filter(|(one, other)| of(one) != of(other)).count()
+                        as u64;
             }
         }
         let letters = place.must(&["dead-letters", "list", "--format", "json", "--all"])?;
@@ -195,7 +205,7 @@ impl Ground<'_> {
         Ok(())
     }
 
-    /// A line for each symbol and interval: a digest of its bars.
+    /// A line for each symbol and interval: the number of its bars, a digest without and one with their revisions.
     pub(crate) fn bars_of(&self, place: &Place) -> Result<String> {
         let mut out = String::new();
         let symbols = if place.symbols == "all" { "AIG,BAC,IBM,SPY" } else { place.symbols.as_str() };
@@ -212,7 +222,13 @@ impl Ground<'_> {
                     "--limit",
                     "100000",
                 ])?;
-                out.push_str(&format!("{symbol} {interval} {} {:x}\n", text.lines().count(), digest(&text)));
+                let numbers = without_column(&text, "revision");
+                out.push_str(&format!(
+                    "{symbol} {interval} {} {:x} {:x}\n",
+                    text.lines().count(),
+                    digest(&numbers),
+                    digest(&text)
+                ));
             }
         }
         Ok(out)
@@ -290,6 +306,17 @@ fn difference(want: &BTreeMap<String, u64>, have: &BTreeMap<String, u64>) -> (u6
     })
 }
 
+/// A table of plain values without one of its columns.
+fn without_column(csv: &str, name: &str) -> String {
+    let mut lines = csv.lines().map(|line| line.split(',').collect::<Vec<_>>()).collect::<Vec<_>>();
+    if let Some(at) = lines.first().and_then(|names| names.iter().position(|found| *found == name)) {
+        lines.iter_mut().filter(|line| line.len() > at).for_each(|line| {
+            line.remove(at);
+        });
+    }
+    lines.into_iter().map(|line| line.join(",") + "\n").collect()
+}
+
 /// FNV-1a.
 fn digest(text: &str) -> u64 {
     text.bytes()
@@ -302,6 +329,13 @@ mod tests {
 
     fn counted(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
         pairs.iter().map(|(symbol, n)| ((*symbol).to_owned(), *n)).collect()
+    }
+
+    #[test]
+    fn a_column_is_removed_by_its_name() {
+        let text = "start,revision,final\n1,7,true\n";
+        assert_eq!(without_column(text, "revision"), "start,final\n1,true\n");
+        assert_eq!(without_column(text, "what"), text);
     }
 
     #[test]
