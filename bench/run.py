@@ -1,6 +1,6 @@
 """All benchmarks in one run on one machine; `cargo xtask bench [NAME …]` starts it with fresh servers.
 
-Benchmarks: store, topic, bars, decode, live, latency, embedded, memory, readings. Rates are rows per second; ratios compare consecutive runs.
+Benchmarks: store, topic, bars, decode, live, latency, embedded, memory, readings, outage. Rates are rows per second; ratios compare consecutive runs.
 """
 import glob, os, re, shutil, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
@@ -242,8 +242,13 @@ def readings_arm():
     readings.run(TAPELINE, KAFKA, CASSANDRA, PYTHON, prefixed, show, ROUNDS)
 
 
+def outage_arm():
+    import outage
+    outage.run(TAPELINE, SOURCE, TOPIC, STORE, prefixed, sh)
+
+
 ARMS = {"topic": topic_arm, "store": store_arm, "bars": bars_arm, "decode": decode_arm, "live": live_arm, "latency": latency_arm, "embedded": embedded_arm, "memory": memory_arm,
-        "readings": readings_arm}
+        "readings": readings_arm, "outage": outage_arm}
 unknown = [arm for arm in sys.argv[1:] if arm not in ARMS]
 if unknown:
     sys.exit(f"unknown benchmark {', '.join(unknown)}; expected: {' '.join(ARMS)}")
