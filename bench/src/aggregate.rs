@@ -33,8 +33,8 @@ fn load(config: &config::Config) -> Result<Vec<Trade<&'static str>>> {
         }
     };
     let mut take = |event: Event<'_>| {
-        if let Event::Record { kind: Kind::Trade, payload, .. } = event
-            && let Some(Record::Trade(trade)) = json::decode(Kind::Trade, payload)
+        if let Event::Record { kind: Kind::TRADE, payload, .. } = event
+            && let Some(Record::Trade(trade)) = json::decode(Kind::TRADE, payload)
         {
             trades.push(trade.map(&mut text));
         }

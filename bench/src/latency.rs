@@ -45,11 +45,11 @@ impl Source for Paced {
                 return Ok(true);
             }
             let (symbol, text) = &self.trades[self.next];
-            let Some(Record::Trade(mut trade)) = json::decode(Kind::Trade, text) else { continue };
+            let Some(Record::Trade(mut trade)) = json::decode(Kind::TRADE, text) else { continue };
             trade.recv_ts = due;
             payload.clear();
             json::encode(&Record::Trade(trade), &mut payload);
-            sink(Event::Record { kind: Kind::Trade, symbol, recv_ts: due, payload: &payload })?;
+            sink(Event::Record { kind: Kind::TRADE, symbol, recv_ts: due, payload: &payload })?;
             self.next += 1;
         }
         Ok(false)
@@ -125,7 +125,7 @@ fn load(config: &config::Config, stop: &CancelToken, count: usize) -> Result<Vec
     while trades.len() < count
         && source
             .next(stop, &mut |event| {
-                if let Event::Record { kind: Kind::Trade, symbol, payload, .. } = event {
+                if let Event::Record { kind: Kind::TRADE, symbol, payload, .. } = event {
                     trades.push((symbol.to_owned(), payload.to_vec()));
                 }
                 Ok(())

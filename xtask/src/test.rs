@@ -8,6 +8,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Runs the tests of a kind of records that is one file: by themselves, because its feature would add it to all others.
+fn example_kind(cassandra: &str) -> Result<()> {
+    let options =
+        ["test", "--profile", "ci", "--workspace", "--features", "tapeline/example-kind", "--no-fail-fast"];
+    let own = ["--test", "example_kind", "--test", "kinds"];
+    let contract = ["--test", "contract", "--", "--include-ignored", "example_kind::"];
+    run(&mut cargo(&[&options[..], &own].concat()))?;
+    run(cargo(&[&options[..], &contract].concat()).env("TAPELINE_TEST_CASSANDRA", cassandra))
+}
+
 /// Tests that need no server.
 pub(crate) fn unit() -> Result<()> {
     requirements::provide(&requirements::BUILD)?;
@@ -28,6 +38,9 @@ pub(crate) fn all(words: &[&str]) -> Result<()> {
     }
     let tests = |stack: &Stack, guarded: &Stack, kafka_pid: &str| {
         let options = ["test", "--profile", "ci", "--workspace", "--no-fail-fast", "--", "--include-ignored"];
+        if words.is_empty() || words.contains(&"example_kind") {
+            example_kind(&stack.cassandra_address())?;
+        }
         run(cargo(&[&options, words, skip].concat())
             .env("TAPELINE_TEST_KAFKA", stack.kafka_address())
             .env("TAPELINE_TEST_KAFKA_PID", kafka_pid)

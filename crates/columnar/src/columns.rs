@@ -2,6 +2,7 @@
 //! the archive (docs/archive.md).
 
 use market::bar::{Bar, Values};
+use market::kind::BarShape;
 use market::table::{self, Cell, ColumnType, Presence};
 use market::{Kind, Price, Record, Size, UnixNanos};
 use std::sync::OnceLock;
@@ -125,11 +126,11 @@ const READING_BARS: [OutputColumn; 14] = [
     required("complete", OutputType::Flag),
 ];
 
-/// The columns of trades, quotes or readings: those of the description of their kind.
+/// The columns of records of a kind: those of its description.
 #[must_use]
 pub fn of_records(kind: Kind) -> &'static [OutputColumn] {
     static COLUMNS: [OnceLock<Vec<OutputColumn>>; Kind::COUNT] = [const { OnceLock::new() }; Kind::COUNT];
-    COLUMNS[kind as usize].get_or_init(|| kind.table().shown_columns().map(column).collect())
+    COLUMNS[kind.index()].get_or_init(|| kind.table().shown_columns().map(column).collect())
 }
 
 fn column(column: &table::Column) -> OutputColumn {
@@ -145,18 +146,19 @@ fn column(column: &table::Column) -> OutputColumn {
     OutputColumn { name: column.name, of, required: column.presence == Presence::Always }
 }
 
-/// The columns of the archive's files: those of the table in its order, then where on the topic the message was.
+/// The columns of the archive's files: those of the table in its order, then the position of the message on its topic.
 ///
-/// Every reader supports their types: times are plain nanoseconds (`ts` is `ts_ns`), for Spark and Redshift have no
-/// timestamp of that precision, and condition codes are the text of a JSON array.
+/// Every reader supports their types: times are plain nanoseconds (`ts` becomes `ts_ns`), because Spark and Redshift have
+/// no timestamp of that precision, and condition codes are the text of a JSON array.
 #[must_use]
 pub fn of_archive(kind: Kind) -> &'static [OutputColumn] {
     static COLUMNS: [OnceLock<Vec<OutputColumn>>; Kind::COUNT] = [const { OnceLock::new() }; Kind::COUNT];
-    COLUMNS[kind as usize].get_or_init(|| {
+    COLUMNS[kind.index()].get_or_init(|| {
         let of_table = kind.table().columns.iter().map(|column| {
             let (name, of) = match column.class {
                 ColumnType::Time if column.name == "ts" => ("ts_ns", OutputType::Nanos),
-                ColumnType::Time => ("recv_ns", OutputType::Nanos),
+                ColumnType::Time if column.name == "recv_ts" => ("recv_ns", OutputType::Nanos),
+                ColumnType::Time => (column.name, OutputType::Nanos),
                 ColumnType::Text | ColumnType::Tags | ColumnType::Codes => (column.name, OutputType::Text),
                 ColumnType::Integer => (column.name, OutputType::Integer),
                 ColumnType::Small => (column.name, OutputType::Small),
@@ -176,13 +178,14 @@ pub const TOPIC: [OutputColumn; 3] = [
     required("topic_ms", OutputType::Integer),
 ];
 
-/// The columns of bars of a kind.
+/// The columns of bars of a kind; none if it is not aggregated.
 #[must_use]
 pub fn of_bars(kind: Kind) -> &'static [OutputColumn] {
-    match kind {
-        Kind::Trade => &BARS,
-        Kind::Quote => &QUOTE_BARS,
-        Kind::Reading => &READING_BARS,
+    match kind.bars() {
+        Some(BarShape::Trades) => &BARS,
+        Some(BarShape::Quotes) => &QUOTE_BARS,
+        Some(BarShape::Readings) => &READING_BARS,
+        None => &[],
     }
 }
 
@@ -252,7 +255,7 @@ pub fn bar<'a>(bar: &'a Bar, interval: &'a str, out: &mut Vec<OutputValue<'a>>) 
             out.push(OutputValue::Integer(i64::try_from(values.count).unwrap_or(i64::MAX)));
         }
         // Stores contain no bar without prices.
-        Values::Empty => out.resize(of_bars(bar.kind).len() - 3, OutputValue::Absent),
+        Values::Empty => out.resize(of_bars(bar.kind).len().saturating_sub(3), OutputValue::Absent),
     }
     out.extend([
         OutputValue::Integer(i64::from(bar.revision)),

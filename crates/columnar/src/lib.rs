@@ -12,12 +12,12 @@
 //! use market::{Kind, codec::json};
 //!
 //! let text = br#"{"symbol":"SPY","feed":"f","venue":"P","id":"1","ts":1,"recv_ts":2,"price":"1.5","size":"1","conditions":[]}"#;
-//! let trade = json::decode(Kind::Trade, text).ok_or("not a trade")?;
-//! let mut file = ParquetWriter::new(columns::of_archive(Kind::Trade), Codec::Zstd, &[], Vec::new())?;
+//! let trade = json::decode(Kind::TRADE, text).ok_or("not a trade")?;
+//! let mut file = ParquetWriter::new(columns::of_archive(Kind::TRADE), Codec::Zstd, &[], Vec::new())?;
 //! let mut values = Vec::new();
 //! columns::archived(&trade, [3, 42, 1_000], &mut values);
 //! file.row(&values)?;
-//! read::records(Kind::Trade, file.finish()?, &mut |record, message| {
+//! read::records(Kind::TRADE, file.finish()?, &mut |record, message| {
 //!     assert_eq!((record, message.offset), (&trade, 42));
 //! })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())

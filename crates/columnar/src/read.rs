@@ -61,7 +61,8 @@ pub fn records(kind: Kind, file: Vec<u8>, each: &mut dyn FnMut(&Record<&str>, Ar
             .map(|(at, column)| column_values(&*group, at, column, rows))
             .collect::<Result<Vec<_>>>()?;
         for row in 0..rows {
-            let (record, at) = record(kind, &values, row)?;
+            let mut text = String::new();
+            let (record, at) = record(kind, &values, row, &mut text)?;
             each(&record, at);
             read += 1;
         }
@@ -69,7 +70,12 @@ pub fn records(kind: Kind, file: Vec<u8>, each: &mut dyn FnMut(&Record<&str>, Ar
     Ok(read)
 }
 
-fn record(kind: Kind, values: &[Values], row: usize) -> Result<(Record<&str>, ArchivedAt)> {
+fn record<'v>(
+    kind: Kind,
+    values: &'v [Values],
+    row: usize,
+    text: &'v mut String,
+) -> Result<(Record<&'v str>, ArchivedAt)> {
     let table = kind.table();
     let own = table.columns.iter().zip(values);
     let cells = own
@@ -102,7 +108,7 @@ fn record(kind: Kind, values: &[Values], row: usize) -> Result<(Record<&str>, Ar
         stamp_ms: number(2),
     };
     debug_assert_eq!(values.len(), table.columns.len() + TOPIC.len());
-    let record = table.record(&cells).map_err(|error| {
+    let record = kind.record(&cells, text).map_err(|error| {
         Error::user(format!("offset {} of partition {}: {error}", at.offset, at.partition))
     })?;
     Ok((record, at))
@@ -174,20 +180,20 @@ mod tests {
 
     const ROWS: [(Kind, &str); 5] = [
         (
-            Kind::Trade,
+            Kind::TRADE,
             r#"{"symbol":"SPY","feed":"f","venue":"P","id":"1","ts":1,"recv_ts":2,"price":"1.5","size":"1000000000000000","side":"buy","conditions":["@","T"],"tape":"B","seq":7,"revision":2,"canceled":true}"#,
         ),
         (
-            Kind::Trade,
+            Kind::TRADE,
             r#"{"symbol":"BTT","feed":"f","venue":"","id":"","ts":-1,"recv_ts":0,"price":"0.00000000000001","size":"0","conditions":[]}"#,
         ),
         (
-            Kind::Quote,
+            Kind::QUOTE,
             r#"{"symbol":"SPY","feed":"f","seq":1,"ts":1,"recv_ts":1,"bid":"1","bid_size":"2","bid_venue":"","conditions":["R"]}"#,
         ),
-        (Kind::Quote, r#"{"symbol":"SPY","feed":"f","seq":2,"ts":1,"recv_ts":1,"conditions":[]}"#),
+        (Kind::QUOTE, r#"{"symbol":"SPY","feed":"f","seq":2,"ts":1,"recv_ts":1,"conditions":[]}"#),
         (
-            Kind::Reading,
+            Kind::READING,
             r#"{"series":"s","feed":"f","seq":1,"ts":1,"recv_ts":1,"type":"decimal","value":"1.25","unit":"V","tags":{"a":"b"}}"#,
         ),
     ];
@@ -223,11 +229,11 @@ mod tests {
 
     #[test]
     fn another_file_is_refused() {
-        let error = records(Kind::Trade, b"PAR1".to_vec(), &mut |_, _| {}).unwrap_err();
+        let error = records(Kind::TRADE, b"PAR1".to_vec(), &mut |_, _| {}).unwrap_err();
         assert!(error.to_string().contains("read parquet"), "{error}");
         let file =
-            ParquetWriter::new(columns::of_archive(Kind::Quote), Codec::Zstd, &[], Vec::new()).unwrap();
-        let error = records(Kind::Trade, file.finish().unwrap(), &mut |_, _| {}).unwrap_err();
+            ParquetWriter::new(columns::of_archive(Kind::QUOTE), Codec::Zstd, &[], Vec::new()).unwrap();
+        let error = records(Kind::TRADE, file.finish().unwrap(), &mut |_, _| {}).unwrap_err();
         assert!(error.to_string().contains("expected the columns symbol, ts_ns"), "{error}");
     }
 }

@@ -62,7 +62,7 @@ impl LiveModel {
         };
         let choices: Vec<Choice> = bundle.models.tasks.iter().filter_map(choice).collect();
         let chosen = |kind: ModelKind| choices.iter().any(|choice| choice.kind == kind);
-        // A combination is made of all models that are no baselines.
+        // A combination is made of all models except the baselines.
         let is_used =
             |kind: ModelKind| chosen(kind) || (chosen(ModelKind::Combination) && !kind.is_baseline());
         let models = ModelSet {

@@ -61,7 +61,7 @@ fn main() {
             size + 1
         );
         let mut canonical = Vec::new();
-        json::normalize(Kind::Trade, text.as_bytes(), &mut canonical).unwrap();
+        json::normalize(Kind::TRADE, text.as_bytes(), &mut canonical).unwrap();
         messages.push(canonical);
     }
     let before = resident();
@@ -69,14 +69,14 @@ fn main() {
     let mut decoded = 0_i64;
     let start = Instant::now();
     for message in &messages {
-        let Some(Record::Trade(trade)) = json::decode(Kind::Trade, message) else { panic!("no trade") };
+        let Some(Record::Trade(trade)) = json::decode(Kind::TRADE, message) else { panic!("no trade") };
         decoded = decoded.wrapping_add(trade.ts.0);
     }
     let decoding = start.elapsed();
     let start = Instant::now();
     let mut fired = 0;
     for (number, message) in messages.iter().enumerate() {
-        let Some(Record::Trade(trade)) = json::decode(Kind::Trade, message) else { panic!("no trade") };
+        let Some(Record::Trade(trade)) = json::decode(Kind::TRADE, message) else { panic!("no trade") };
         engine.trade(&trade, &mut out);
         if number % 256 == 0 {
             engine.advance(UnixNanos(trade.ts.0), &mut out);

@@ -125,7 +125,7 @@ mod tests {
         ] {
             let price = Price::parse(as_traded.as_bytes()).unwrap();
             let mut bar = Bar {
-                kind: crate::Kind::Trade,
+                kind: crate::Kind::TRADE,
                 symbol: "AAPL".into(),
                 feed: "f".into(),
                 interval: crate::interval::Interval::D1,

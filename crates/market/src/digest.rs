@@ -5,7 +5,9 @@
 //! price, a lost trade or a duplicate changes the sum. It detects faults, not deliberate forgery.
 
 use crate::codec::json;
+use crate::described::DescribedRecord;
 use crate::record::Record;
+use crate::table::Role;
 use crate::time::UnixNanos;
 use std::fmt;
 
@@ -51,6 +53,7 @@ pub fn content<S: AsRef<str> + Copy>(record: &Record<S>, scratch: &mut Vec<u8>) 
         Record::Trade(trade) => trade.recv_ts = UnixNanos(0),
         Record::Quote(quote) => quote.recv_ts = UnixNanos(0),
         Record::Reading(reading) => reading.recv_ts = UnixNanos(0),
+        Record::Described(record) => record.recv_ts = UnixNanos(0),
     }
     scratch.clear();
     json::encode(&record, scratch);
@@ -85,20 +88,36 @@ pub fn identity<S: AsRef<str>>(record: &Record<S>, scratch: &mut Vec<u8>) -> u64
             scratch.extend_from_slice(&reading.seq.to_le_bytes());
             scratch.push(b'r');
         }
+        Record::Described(record) => {
+            push(record.symbol.as_ref());
+            push(record.feed.as_ref());
+            described_key(&record.as_str(), scratch);
+        }
     }
     scratch.extend_from_slice(&record.ts().0.to_le_bytes());
     xxhash_rust::xxh3::xxh3_64(scratch)
 }
 
+/// The kind, and the columns that distinguish records of one feed and time.
+fn described_key(record: &DescribedRecord<&str>, scratch: &mut Vec<u8>) {
+    let table = record.kind.table();
+    scratch.extend_from_slice(table.singular.as_bytes());
+    for (column, cell) in table.columns.iter().zip(record.cells()) {
+        if column.role == Role::Clustering && !matches!(column.name, "ts" | "feed") {
+            cell.write_bytes(scratch);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Kind;
+    use crate::Kind;
 
     fn digest(rows: &[&str]) -> Digest {
         let mut digest = Digest::default();
         for row in rows {
-            digest.add(&json::decode(Kind::Trade, row.as_bytes()).unwrap(), &mut Vec::new());
+            digest.add(&json::decode(Kind::TRADE, row.as_bytes()).unwrap(), &mut Vec::new());
         }
         digest
     }
@@ -128,7 +147,7 @@ mod tests {
     #[test]
     fn identity_ignores_what_a_correction_changes() {
         let row = r#"{"symbol":"SPY","feed":"f","venue":"P","id":"1","ts":1,"recv_ts":1,"price":"1","size":"1","conditions":[]}"#;
-        let id = |row: &str| identity(&json::decode(Kind::Trade, row.as_bytes()).unwrap(), &mut Vec::new());
+        let id = |row: &str| identity(&json::decode(Kind::TRADE, row.as_bytes()).unwrap(), &mut Vec::new());
         assert_eq!(id(row), id(&row.replace("\"price\":\"1\"", "\"price\":\"2\"")));
         assert_ne!(id(row), id(&row.replace("\"venue\":\"P\"", "\"venue\":\"Q\"")));
         assert_ne!(id(row), id(&row.replace("\"ts\":1", "\"ts\":2")));

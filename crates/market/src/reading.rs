@@ -20,7 +20,7 @@ use std::io::Write;
 pub struct Reading<S> {
     /// What was measured where: the name that makes it one series, as `boiler-7.temperature`.
     pub series: S,
-    /// Which feed it came by.
+    /// The feed it was received from.
     pub feed: S,
     /// The device's own sequence number; else minted from the content ([`minted_seq`]).
     pub seq: i64,
@@ -145,7 +145,7 @@ impl ValueType {
     /// The canonical text of a value written some other way: `+1`, `01`, `1E3`, `21.50`, `TRUE`.
     ///
     /// # Errors
-    /// Why it is no value of this type.
+    /// The text is not a value of this type; why.
     pub fn canonical(self, text: &str) -> Result<String, ValueError> {
         let bad = |reason: &str| ValueError { text: shortened(text), class: self, reason: reason.to_owned() };
         match self {
@@ -192,7 +192,7 @@ impl ValueType {
     }
 }
 
-/// Why a text is no value of a type.
+/// Why a text is not a value of a type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("value `{text}` is not of type {}: {reason}", .class.name())]
 pub struct ValueError {
@@ -220,7 +220,7 @@ fn parse_integer(text: &str) -> Option<i128> {
     text.parse().ok().filter(|value| (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(value))
 }
 
-/// Without quotation marks, backslashes and control characters.
+/// Whether a text contains no quotation marks, backslashes or control characters.
 #[must_use]
 pub fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\')

@@ -1,124 +1,12 @@
-//! Market events: a [`Trade`], a [`Quote`]; other measurements: a [`Reading`].
+//! Market events: a [`Trade`], a [`Quote`]; other measurements: a [`Reading`]; everything else: a [`DescribedRecord`].
 //!
 //! Records are generic over their text: `&str` borrowed from the input (the hot path, no allocation), a span
 //! of an arena (batches), or `String` (records that outlive their input). A record is never mutated; a cancel
 //! is a new record of a higher revision.
 
+use crate::described::DescribedRecord;
 use crate::reading::Reading;
-use crate::{Price, Size, UnixNanos};
-use std::fmt;
-use std::str::FromStr;
-
-/// Kind of a record: the topic of its message and the table that stores it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
-    /// Something was bought and sold.
-    Trade,
-    /// The best bid or ask changed.
-    Quote,
-    /// A sensor, or whatever else yields a time series, was read.
-    Reading,
-}
-
-impl Kind {
-    /// Every kind there is.
-    pub const ALL: [Self; 3] = [Self::Trade, Self::Quote, Self::Reading];
-    /// The kinds that come from markets: those that bars, alerts and the dashboard are made of.
-    pub const MARKET: [Self; 2] = [Self::Trade, Self::Quote];
-
-    /// How many kinds there are.
-    pub const COUNT: usize = Self::ALL.len();
-
-    /// `trade`, `quote`, `reading`: its name.
-    #[must_use]
-    #[inline]
-    pub const fn name(self) -> &'static str {
-        self.table().singular
-    }
-
-    /// `trades`, `quotes`, `readings`: the word for topics, tables and people.
-    #[must_use]
-    #[inline]
-    pub const fn plural(self) -> &'static str {
-        self.table().plural
-    }
-
-    /// The span of event time that one partition of its table holds.
-    #[must_use]
-    #[inline]
-    pub const fn bucket(self) -> Bucket {
-        match self {
-            Self::Trade | Self::Quote => Bucket::Hour,
-            Self::Reading => Bucket::Day,
-        }
-    }
-
-    /// The kind of a name.
-    #[must_use]
-    #[inline]
-    pub fn from_name(name: &[u8]) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name().as_bytes() == name)
-    }
-}
-
-/// A span of event time that a partition of a table holds, in UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bucket {
-    /// An hour: for what comes many times a second.
-    Hour,
-    /// A day: for what comes every few seconds or minutes.
-    Day,
-}
-
-impl Bucket {
-    /// `hour`, `day`: the name of the column.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Hour => "hour",
-            Self::Day => "day",
-        }
-    }
-
-    /// Nanoseconds.
-    #[must_use]
-    #[inline]
-    pub const fn length(self) -> i64 {
-        match self {
-            Self::Hour => crate::time::HOUR,
-            Self::Day => crate::time::DAY,
-        }
-    }
-
-    /// Start of the bucket that a time falls in.
-    #[must_use]
-    #[inline]
-    pub const fn start(self, time: UnixNanos) -> UnixNanos {
-        // The first bucket of all begins before the earliest time there is.
-        UnixNanos(time.0.div_euclid(self.length()).saturating_mul(self.length()))
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Kind {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let text = text.trim();
-        let found = Self::ALL.into_iter().find(|kind| [kind.name(), kind.plural()].contains(&text));
-        found.ok_or_else(|| {
-            format!(
-                "unknown record kind `{text}`; expected one of {}",
-                Self::ALL.map(Self::plural).join(", ")
-            )
-        })
-    }
-}
+use crate::{Kind, Price, Size, UnixNanos};
 
 /// Aggressor side of a trade: the side of the incoming order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -226,6 +114,8 @@ pub enum Record<S> {
     Quote(Quote<S>),
     /// A reading.
     Reading(Reading<S>),
+    /// A record of a kind without a type of its own.
+    Described(DescribedRecord<S>),
 }
 
 impl<S> Trade<S> {
@@ -272,7 +162,7 @@ impl<S> Quote<S> {
     }
 }
 
-/// Why a record is implausible: a placeholder in the place of a value.
+/// Why a record is implausible: a placeholder instead of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRecord {
     /// Event time is missing (0), a sentinel (`i64::MAX`, `i64::MIN`) or outside [`EARLIEST`]..[`LATEST`].
@@ -352,6 +242,7 @@ impl<S> Record<S> {
             Self::Trade(trade) => trade.check(),
             Self::Quote(quote) => quote.check(),
             Self::Reading(reading) => check_time(reading.ts),
+            Self::Described(record) => check_time(record.ts),
         }
     }
 
@@ -361,15 +252,17 @@ impl<S> Record<S> {
             Self::Trade(trade) => Record::Trade(trade.map(f)),
             Self::Quote(quote) => Record::Quote(quote.map(f)),
             Self::Reading(reading) => Record::Reading(reading.map(f)),
+            Self::Described(record) => Record::Described(record.map(f)),
         }
     }
 
     /// Its kind.
     pub const fn kind(&self) -> Kind {
         match self {
-            Self::Trade(_) => Kind::Trade,
-            Self::Quote(_) => Kind::Quote,
-            Self::Reading(_) => Kind::Reading,
+            Self::Trade(_) => Kind::TRADE,
+            Self::Quote(_) => Kind::QUOTE,
+            Self::Reading(_) => Kind::READING,
+            Self::Described(record) => record.kind,
         }
     }
 
@@ -379,6 +272,7 @@ impl<S> Record<S> {
             Self::Trade(trade) => &trade.symbol,
             Self::Quote(quote) => &quote.symbol,
             Self::Reading(reading) => &reading.series,
+            Self::Described(record) => &record.symbol,
         }
     }
 
@@ -388,6 +282,7 @@ impl<S> Record<S> {
             Self::Trade(trade) => &trade.feed,
             Self::Quote(quote) => &quote.feed,
             Self::Reading(reading) => &reading.feed,
+            Self::Described(record) => &record.feed,
         }
     }
 
@@ -397,6 +292,7 @@ impl<S> Record<S> {
             Self::Trade(trade) => trade.recv_ts,
             Self::Quote(quote) => quote.recv_ts,
             Self::Reading(reading) => reading.recv_ts,
+            Self::Described(record) => record.recv_ts,
         }
     }
 
@@ -406,6 +302,7 @@ impl<S> Record<S> {
             Self::Trade(trade) => trade.ts,
             Self::Quote(quote) => quote.ts,
             Self::Reading(reading) => reading.ts,
+            Self::Described(record) => record.ts,
         }
     }
 }
@@ -474,6 +371,7 @@ impl<S: AsRef<str>> Record<S> {
             Self::Trade(trade) => Record::Trade(trade.as_str()),
             Self::Quote(quote) => Record::Quote(quote.as_str()),
             Self::Reading(reading) => Record::Reading(reading.as_str()),
+            Self::Described(record) => Record::Described(record.as_str()),
         }
     }
 }

@@ -7,8 +7,10 @@
 //! Numbers collide for one in 250 pairs of the same identity, millisecond and revision but different content.
 //! SQLite and `verify` then compare the content; Cassandra compares cell by cell.
 
+use crate::described::DescribedRecord;
 use crate::digest;
 use crate::record::{QuoteSide, Record};
+use crate::table::Role;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// Values of the tie-break below one millisecond.
@@ -72,6 +74,7 @@ fn tie_break<S: AsRef<str>>(record: &Record<S>) -> i64 {
             }
             (0, hash)
         }
+        Record::Described(record) => (0, described(&record.as_str())),
     };
     let level = i64::from(revision).min(REVISIONS - 1);
     level * (PER_MILLISECOND / REVISIONS) + (hash % CONTENTS) as i64
@@ -86,11 +89,22 @@ fn side<S: AsRef<str>>(side: Option<&QuoteSide<S>>, seed: u64) -> u64 {
     xxh3_64_with_seed(side.venue.as_ref().as_bytes(), xxh3_64_with_seed(&fixed, seed))
 }
 
+/// Hash of the values of a record, without its receive time.
+fn described(record: &DescribedRecord<&str>) -> u64 {
+    let mut bytes = Vec::new();
+    for (column, cell) in record.kind.table().columns.iter().zip(record.cells()) {
+        if column.role == Role::Value && column.name != "recv_ts" {
+            cell.write_bytes(&mut bytes);
+        }
+    }
+    xxh3_64(&bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Kind;
     use crate::codec::json;
-    use crate::record::Kind;
 
     const TRADE: &str = r#"{"symbol":"SPY","feed":"f","venue":"P","id":"1","ts":1,"recv_ts":1,"price":"10","size":"1","conditions":[]}"#;
     const QUOTE: &str = r#"{"symbol":"SPY","feed":"f","seq":1,"ts":1,"recv_ts":1,"bid":"1","bid_size":"2","bid_venue":"P","conditions":[]}"#;
@@ -105,14 +119,14 @@ mod tests {
     #[test]
     fn a_later_message_wins_then_a_higher_revision_then_the_content() {
         let of = |more: &str, stamp: i64| {
-            version(Kind::Trade, &TRADE.replace("[]}", &format!("[]{more}}}")), stamp)
+            version(Kind::TRADE, &TRADE.replace("[]}", &format!("[]{more}}}")), stamp)
         };
         let revisions = ["", r#","revision":1"#, r#","revision":2"#, r#","revision":3"#];
         for pair in revisions.windows(2) {
             assert!(of(pair[0], 5).write_us < of(pair[1], 5).write_us, "{pair:?}");
             assert!(of(pair[1], 5).write_us < of(pair[0], 6).write_us, "{pair:?}");
         }
-        let (first, second) = (of("", 5), version(Kind::Trade, &TRADE.replace("10", "11"), 5));
+        let (first, second) = (of("", 5), version(Kind::TRADE, &TRADE.replace("10", "11"), 5));
         assert_ne!(first.write_us, second.write_us);
         assert_eq!(first.write_us / 1_000, 5);
     }
@@ -129,18 +143,18 @@ mod tests {
             ("[]", r#"[],"canceled":true"#),
             ("\"conditions\"", r#""side":"buy","conditions""#),
         ] {
-            assert_ne!(of(Kind::Trade, TRADE), of(Kind::Trade, &TRADE.replacen(from, to, 1)), "{to}");
+            assert_ne!(of(Kind::TRADE, TRADE), of(Kind::TRADE, &TRADE.replacen(from, to, 1)), "{to}");
         }
         let ask = QUOTE.replace("bid", "ask");
         for other in [&ask, &QUOTE.replace("\"1\"", "\"3\""), &QUOTE.replace("\"P\"", "\"Q\"")] {
-            assert_ne!(of(Kind::Quote, QUOTE), of(Kind::Quote, other), "{other}");
+            assert_ne!(of(Kind::QUOTE, QUOTE), of(Kind::QUOTE, other), "{other}");
         }
-        assert_eq!(of(Kind::Trade, TRADE), of(Kind::Trade, &TRADE.replace("\"recv_ts\":1", "\"recv_ts\":9")));
+        assert_eq!(of(Kind::TRADE, TRADE), of(Kind::TRADE, &TRADE.replace("\"recv_ts\":1", "\"recv_ts\":9")));
     }
 
     #[test]
     fn every_field_of_a_reading_takes_part_too() {
-        let of = |text: &str| version(Kind::Reading, text, 0).write_us;
+        let of = |text: &str| version(Kind::READING, text, 0).write_us;
         for (from, to) in [
             ("decimal", "text"),
             ("\"1\"", "\"2\""),
@@ -154,8 +168,8 @@ mod tests {
 
     #[test]
     fn the_numbers_that_stored_rows_carry_do_not_change() {
-        assert_eq!(version(Kind::Trade, TRADE, 1_381_190_400_000).write_us, TRADE_US);
-        assert_eq!(version(Kind::Quote, QUOTE, 1_381_190_400_000).write_us, QUOTE_US);
+        assert_eq!(version(Kind::TRADE, TRADE, 1_381_190_400_000).write_us, TRADE_US);
+        assert_eq!(version(Kind::QUOTE, QUOTE, 1_381_190_400_000).write_us, QUOTE_US);
     }
 
     const TRADE_US: i64 = 1_381_190_400_000_065;
@@ -164,7 +178,7 @@ mod tests {
     #[test]
     fn extreme_message_timestamps_do_not_overflow() {
         for stamp in [i64::MIN, i64::MAX, -1] {
-            assert!(version(Kind::Trade, TRADE, stamp).write_us > i64::MIN);
+            assert!(version(Kind::TRADE, TRADE, stamp).write_us > i64::MIN);
         }
     }
 }

@@ -75,8 +75,8 @@ fn record(print: &Print) -> String {
 
 fn feed(engine: &mut Engine, print: &Print, out: &mut Vec<Alert>) {
     let mut text = Vec::new();
-    market::codec::json::normalize(market::Kind::Trade, record(print).as_bytes(), &mut text).unwrap();
-    let Some(Record::Trade(trade)) = market::codec::json::decode(market::Kind::Trade, &text) else {
+    market::codec::json::normalize(market::Kind::TRADE, record(print).as_bytes(), &mut text).unwrap();
+    let Some(Record::Trade(trade)) = market::codec::json::decode(market::Kind::TRADE, &text) else {
         panic!("{print:?}");
     };
     engine.advance(trade.ts, out);

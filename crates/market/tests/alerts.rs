@@ -84,7 +84,7 @@ fn play(engine: &mut Engine, mut tapes: Vec<Tape>) -> Vec<Alert> {
         match tapes[*tape].read(*start, *number) {
             Record::Trade(trade) => engine.trade(&trade, &mut out),
             Record::Quote(quote) => engine.quote(&quote, &mut out),
-            Record::Reading(_) => {}
+            _ => {}
         }
     }
     let end = order.last().unwrap().0;
@@ -141,7 +141,7 @@ fn history(engine: &mut Engine) {
             trades: 0,
         };
         let bar = Bar {
-            kind: Kind::Trade,
+            kind: Kind::TRADE,
             symbol: fields[2].to_owned(),
             feed: FEED.to_owned(),
             interval: Interval::D1,
@@ -161,7 +161,7 @@ fn a_day_of_trades_fires_what_the_oracle_finds() {
     let mut engine = engine(|_| true);
     history(&mut engine);
     let folder = data("us-equities");
-    let tapes = SYMBOLS.iter().map(|symbol| Tape::open(&folder, Kind::Trade, symbol, "20131008")).collect();
+    let tapes = SYMBOLS.iter().map(|symbol| Tape::open(&folder, Kind::TRADE, symbol, "20131008")).collect();
     let alerts = play(&mut engine, tapes);
     assert!(compare("one", &alerts) > 100);
     // The previous day's close is printed ten times after the close: it triggers nothing.
@@ -176,7 +176,7 @@ fn a_day_of_trades_fires_what_the_oracle_finds() {
 #[test]
 fn a_day_of_quotes_fires_what_the_oracle_finds() {
     let mut engine = engine(|rule| rule == "spread");
-    let alerts = play(&mut engine, vec![Tape::open(&data("quotes"), Kind::Quote, "IBM", "20131008")]);
+    let alerts = play(&mut engine, vec![Tape::open(&data("quotes"), Kind::QUOTE, "IBM", "20131008")]);
     assert!(compare("quotes", &alerts) > 10);
 }
 
@@ -190,7 +190,7 @@ fn two_days_of_trades_fire_what_the_oracle_finds() {
     let dates = ["20131007", "20131008"];
     let tapes = dates
         .iter()
-        .flat_map(|date| SYMBOLS.iter().map(|symbol| Tape::open(&folder, Kind::Trade, symbol, date)))
+        .flat_map(|date| SYMBOLS.iter().map(|symbol| Tape::open(&folder, Kind::TRADE, symbol, date)))
         .collect();
     assert!(compare("both", &play(&mut engine, tapes)) > 200);
 }

@@ -51,7 +51,7 @@ impl Read {
             .iter()
             .map(|record| match record {
                 Record::Trade(trade) => trade,
-                Record::Quote(_) | Record::Reading(_) => panic!("{record:?}"),
+                _ => panic!("{record:?}"),
             })
             .collect()
     }
@@ -70,7 +70,7 @@ fn frames<'a>(decoder: &mut dyn Decode, frames: impl IntoIterator<Item = &'a str
 fn past(decoder: &mut dyn Decode, symbol: &str, rows: &[&str]) -> Read {
     let mut read = Read::default();
     for row in rows {
-        decoder.past(Kind::Trade, symbol, row, UnixNanos(7), &mut |outcome, _| read.take(outcome));
+        decoder.past(Kind::TRADE, symbol, row, UnixNanos(7), &mut |outcome, _| read.take(outcome));
     }
     read
 }
@@ -514,7 +514,7 @@ fn captured_and_documented_messages_have_their_values() {
     );
     let mut read = Read::default();
     decoder("alpaca.crypto").past(
-        Kind::Quote,
+        Kind::QUOTE,
         "BTC/USD",
         r#"{"t":"2022-05-26T11:47:18.44347136Z","bp":29058,"bs":0.3544,"ap":29059,"as":3.252}"#,
         UnixNanos(7),
@@ -532,7 +532,7 @@ fn captured_and_documented_messages_have_their_values() {
     let one_sided = r#"{"ask_exchange":0,"ask_price":0,"ask_size":0,"bid_exchange":11,"bid_price":102.7,"bid_size":60,"conditions":[1],"participant_timestamp":1517562000065321200,"sequence_number":2060,"sip_timestamp":1517562000065700400,"tape":3}"#;
     let mut read = Read::default();
     let mut sink = |outcome: Result<FeedMessage<'_>, String>, _: &str| read.take(outcome);
-    decoder("massive.stocks").past(Kind::Quote, "AAPL", one_sided, UnixNanos(7), &mut sink);
+    decoder("massive.stocks").past(Kind::QUOTE, "AAPL", one_sided, UnixNanos(7), &mut sink);
     let Record::Quote(quote) = &read.records[0] else { panic!("{read:?}") };
     assert!(quote.ask.is_none() && quote.bid.as_ref().unwrap().price.to_string() == "102.7");
     // Two trades with one id, one on each of two venues; both corrected.

@@ -3,11 +3,13 @@
 //! | module | contents, in the order data flows |
 //! |---|---|
 //! | [`message`] | an alert as subject, text, HTML and SMS |
+//! | `database` | the file of outbox and alert log |
 //! | [`outbox`] | undelivered messages: durable, bounded, retried, dead-lettered |
 //! | [`alert_log`] | history, acknowledgements and silences, in the same file |
 //! | [`notifier`] | the port: send one message, check the channel |
 //! | [`config`] | configuration of a channel, and how to open it |
 //! | [`log`] | the program's own log |
+//! | `http` | requests of the channels below |
 //! | [`smtp`] | e-mail, over TLS |
 //! | [`webhook`] | Slack, Discord, Teams, and signed JSON |
 //! | [`twilio`], [`sns`] | SMS |

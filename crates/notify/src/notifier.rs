@@ -15,7 +15,7 @@ pub enum NotifyError {
         /// How long the server requests to wait.
         after: Option<Duration>,
     },
-    /// It will never be accepted as it is: a rejected address, an invalid message.
+    /// Permanent failure: a rejected address, an invalid message.
     #[error("{0}")]
     Permanent(String),
 }

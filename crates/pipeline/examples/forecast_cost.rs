@@ -59,7 +59,7 @@ impl Walk {
             trades: 10,
         };
         Bar {
-            kind: Kind::Trade,
+            kind: Kind::TRADE,
             symbol: self.symbol.clone(),
             feed: "test".to_owned(),
             interval: Interval::M1,

@@ -60,6 +60,9 @@ pub struct AlertReport {
     pub unreadable: u64,
 }
 
+/// What alerts are evaluated on, in the order of the consumer's topics: records of a kind, or notices.
+const INPUTS: [Option<Kind>; 4] = [Some(Kind::TRADE), Some(Kind::QUOTE), None, Some(Kind::READING)];
+
 /// How long to wait for messages before other work is checked.
 const WAIT: Duration = Duration::from_millis(10);
 
@@ -125,9 +128,11 @@ pub fn run(
     cancel: &CancelToken,
     until_end: &AtomicBool,
 ) -> Result<AlertReport> {
-    let mut names = settings.names.market_records();
-    names.push(settings.names.notices());
-    names.push(settings.names.records(Kind::Reading));
+    let name = |input: Option<Kind>| match input {
+        Some(kind) => settings.names.records(kind),
+        None => settings.names.notices(),
+    };
+    let names = INPUTS.map(name);
     let mut consumer =
         retry(cancel, Port::Topic, "open a consumer", || topics.consumer(&settings.group, &names))?;
     let mut evaluation = Evaluation {
@@ -268,11 +273,9 @@ impl Evaluation<'_> {
             return;
         }
         *next = offset + 1;
-        let ts = match partition.topic {
-            0 => self.record(Kind::Trade, message.payload()),
-            1 => self.record(Kind::Quote, message.payload()),
-            3 => self.record(Kind::Reading, message.payload()),
-            _ => self.notice(message.payload()),
+        let ts = match INPUTS.get(usize::from(partition.topic)).copied().flatten() {
+            Some(kind) => self.record(kind, message.payload()),
+            None => self.notice(message.payload()),
         };
         let Some(ts) = ts else {
             self.report.unreadable += 1;
@@ -310,6 +313,7 @@ impl Evaluation<'_> {
                 // A clock that runs ahead, as devices have them, does not advance the time of the stream.
                 Some(reading.ts.0.min(reading.recv_ts.0))
             }
+            Record::Described(_) => None,
         }
     }
 

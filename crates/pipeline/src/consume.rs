@@ -272,7 +272,7 @@ mod tests {
             let text = format!(
                 r#"{{"symbol":"{symbol}","feed":"f","venue":"P","id":"{id}","ts":1,"recv_ts":1,"price":"1","size":"1","conditions":[]}}"#
             );
-            let (topic, headers) = (names.records(Kind::Trade), [("kind", &b"trade"[..]), ("schema", b"1")]);
+            let (topic, headers) = (names.records(Kind::TRADE), [("kind", &b"trade"[..]), ("schema", b"1")]);
             let message = Message {
                 topic: &topic,
                 key: symbol,

@@ -236,7 +236,7 @@ impl ForecastWorker<'_> {
             self.report.unreadable += 1;
             return;
         };
-        if kind != market::Kind::Trade.name() || !self.has_model(symbol, interval) {
+        if kind != market::Kind::TRADE.name() || !self.has_model(symbol, interval) {
             return;
         }
         match codec::from_json(message.payload()) {
@@ -247,7 +247,7 @@ impl ForecastWorker<'_> {
                 self.waiting.entry(key).or_default().push(bar);
             }
             Err(reason) => {
-                tracing::debug!("a message of the bars topic is no bar: {reason}");
+                tracing::debug!("a message of the bars topic is not a bar: {reason}");
                 self.report.unreadable += 1;
             }
         }

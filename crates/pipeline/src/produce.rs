@@ -146,15 +146,15 @@ impl<'a> Publisher<'a> {
             }
             Event::Record { kind, symbol, recv_ts, payload } => {
                 self.producer.send(&Message {
-                    topic: &self.records[kind as usize],
+                    topic: &self.records[kind.index()],
                     key: symbol,
                     headers: &[],
                     payload,
                     stamp_ms: recv_ts.millis(),
                 })?;
                 match self.counts.get_mut(symbol) {
-                    Some(counts) => counts[kind as usize] += 1,
-                    None => self.counts.entry(symbol.to_owned()).or_default()[kind as usize] += 1,
+                    Some(counts) => counts[kind.index()] += 1,
+                    None => self.counts.entry(symbol.to_owned()).or_default()[kind.index()] += 1,
                 }
             }
             Event::Bar(bar) => {
@@ -177,13 +177,13 @@ impl<'a> Publisher<'a> {
         self.telemetry.add(&self.telemetry.read, std::mem::take(&mut self.read));
         self.telemetry.add(&self.telemetry.published, self.counts.values().flatten().sum());
         let counts = self.counts.drain().flat_map(|(symbol, counts)| {
-            Kind::ALL.map(|kind| ((symbol.clone(), kind.plural()), counts[kind as usize]))
+            Kind::ALL.map(|kind| ((symbol.clone(), kind.plural()), counts[kind.index()]))
         });
         self.telemetry.published_by(counts.filter(|(_, count)| *count > 0));
     }
 
-    /// Tells a source that waits for it that the topic has what it emitted. While the topic is unreachable it does not, and
-    /// tries again after the next records.
+    /// Acknowledges to a source that waits for it that the topic stored what it emitted. While the topic is unreachable
+    /// it does not; it tries again after the next records.
     fn acknowledge(&mut self, source: &mut dyn Source) -> Result<()> {
         if source.awaits_acknowledgement() && self.producer.flush(FLUSH)? == 0 {
             source.acknowledge()?;

@@ -221,7 +221,7 @@ fn add_of_source(found: &mut Identities, record: &Record<&str>, topic: &Identiti
     let content = digest::content(record, scratch);
     let order = match record {
         Record::Trade(trade) => i64::from(trade.revision),
-        Record::Quote(_) | Record::Reading(_) => 0,
+        _ => 0,
     };
     let published = topic.get(identity).map(|entry| entry.content);
     match found.records.get_mut(&identity) {

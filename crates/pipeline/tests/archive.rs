@@ -44,7 +44,7 @@ impl Place {
                 r#"{{"symbol":"{symbol}","feed":"f","venue":"P","id":"{id}","ts":{ts},"recv_ts":{ts},"price":"1.{id}","size":"1","conditions":["@"]}}"#
             );
             let (topic, headers) =
-                (self.names.records(Kind::Trade), [("kind", &b"trade"[..]), ("schema", b"1")]);
+                (self.names.records(Kind::TRADE), [("kind", &b"trade"[..]), ("schema", b"1")]);
             let payload = text.as_bytes();
             let stamp_ms = 1_381_190_400_000 + id as i64;
             producer
@@ -407,7 +407,7 @@ fn a_group_ahead_of_the_archive_and_another_topic_are_refused() {
 fn messages_that_are_not_records_are_counted() {
     let place = Place::new();
     place.publish(0..10);
-    let topic = place.names.records(Kind::Trade);
+    let topic = place.names.records(Kind::TRADE);
     let mut producer = place.topics.producer().unwrap();
     producer.send(&Message { topic: &topic, key: "A", headers: &[], payload: b"\xff", stamp_ms: 1 }).unwrap();
     producer.flush(Duration::from_secs(10)).unwrap();

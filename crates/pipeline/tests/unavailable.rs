@@ -280,7 +280,7 @@ impl Place {
                     r#"{{"symbol":"{symbol}","feed":"f","venue":"P","id":"{id}","ts":{ts},"recv_ts":{ts},"price":"{}","size":"100","conditions":[]}}"#,
                     10 + id % 9
                 );
-                send(&place.names.records(Kind::Trade), "trade", symbol, &text);
+                send(&place.names.records(Kind::TRADE), "trade", symbol, &text);
             }
         }
         for minute in 0..50 {
@@ -349,7 +349,7 @@ impl Place {
         for interval in ["1s", "1m", "1d"] {
             for symbol in SYMBOLS {
                 let scan = BarScan {
-                    kind: Kind::Trade,
+                    kind: Kind::TRADE,
                     symbol: symbol.to_owned(),
                     interval: interval.parse().unwrap(),
                     feed: None,

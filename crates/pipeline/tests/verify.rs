@@ -61,7 +61,7 @@ fn trade(symbol: &str, feed: &str, id: i64, price: i64, more: &str) -> (Kind, St
         r#"{{"symbol":"{symbol}","feed":"{feed}","venue":"P","id":"{id}","ts":{},"recv_ts":5000000,"price":"{price}","size":"100","side":"buy","conditions":["@"],"tape":"B","seq":{id}{more}}}"#,
         id * 1_000 + 7
     );
-    (Kind::Trade, text)
+    (Kind::TRADE, text)
 }
 
 fn quote(symbol: &str, feed: &str, seq: i64) -> (Kind, String) {
@@ -70,7 +70,7 @@ fn quote(symbol: &str, feed: &str, seq: i64) -> (Kind, String) {
         r#"{{"symbol":"{symbol}","feed":"{feed}","seq":{seq},"ts":{},"recv_ts":5000000,"{side}":"{seq}.5","{side}_size":"200","{side}_venue":"Q","conditions":["R"]}}"#,
         seq * 1_000 + 7
     );
-    (Kind::Quote, text)
+    (Kind::QUOTE, text)
 }
 
 fn reading(series: &str, feed: &str, seq: i64) -> (Kind, String) {
@@ -78,7 +78,7 @@ fn reading(series: &str, feed: &str, seq: i64) -> (Kind, String) {
         r#"{{"series":"{series}","feed":"{feed}","seq":{seq},"ts":{},"recv_ts":5000000,"type":"decimal","value":"{seq}.5","unit":"K","quality":"good","tags":{{"room":"a"}}}}"#,
         seq * 1_000 + 7
     );
-    (Kind::Reading, text)
+    (Kind::READING, text)
 }
 
 /// Every symbol and feed, with a repeat, a cancel and a correction of one revision among them.
@@ -266,7 +266,7 @@ fn planted(seed: u64, mut check: impl FnMut(&Place, &mut Random)) {
 }
 
 fn condition(key: &Key, number: i64) -> String {
-    let column = if key.kind == Kind::Reading { "series" } else { "symbol" };
+    let column = if key.kind == Kind::READING { "series" } else { "symbol" };
     format!("{column} = '{}' AND feed = '{}' AND ts = {}", key.symbol, key.feed, number * 1_000 + 7)
 }
 
@@ -308,7 +308,7 @@ fn a_changed_field_is_found_named_and_repaired() {
     planted(2, |place, random| {
         let (key, number) = random.target();
         let (column, value) = match key.kind {
-            Kind::Trade => random.pick(&[
+            Kind::TRADE => random.pick(&[
                 ("price", "'0.5'"),
                 ("size", "'101'"),
                 ("side", "'sell'"),
@@ -318,12 +318,12 @@ fn a_changed_field_is_found_named_and_repaired() {
                 ("revision", "1"),
                 ("canceled", "1"),
             ]),
-            Kind::Quote => random.pick(&[
+            Kind::QUOTE => random.pick(&[
                 ("conditions", "'[]'"),
                 if number % 2 == 0 { ("bid", "'7'") } else { ("ask", "'7'") },
                 if number % 2 == 0 { ("bid_venue", "'Z'") } else { ("ask_venue", "'Z'") },
             ]),
-            Kind::Reading => random.pick(&[
+            _ => random.pick(&[
                 ("value", "'7.25'"),
                 ("type", "'float'"),
                 ("unit", "'degC'"),

@@ -6,6 +6,7 @@
 //! a dead letter with both.
 
 use market::codec::json;
+use market::table::Role;
 use market::{Kind, Record, UnixNanos};
 use std::cmp::Ordering;
 
@@ -48,7 +49,7 @@ impl TextSpan {
 }
 
 impl Row {
-    /// Trade or quote.
+    /// Its kind.
     #[must_use]
     #[inline]
     pub const fn kind(&self) -> Kind {
@@ -177,14 +178,14 @@ impl Batch {
         self.text(*row.record.feed())
     }
 
-    /// A row's conditions, a canonical JSON array; empty for a kind that has none.
+    /// A row's conditions, a canonical JSON array; empty for a kind that has none, or no type of its own.
     #[must_use]
     #[inline]
     pub fn conditions(&self, row: &Row) -> &str {
         self.text(match &row.record {
             Record::Trade(trade) => trade.conditions,
             Record::Quote(quote) => quote.conditions,
-            Record::Reading(_) => TextSpan::default(),
+            Record::Reading(_) | Record::Described(_) => TextSpan::default(),
         })
     }
 
@@ -199,8 +200,19 @@ impl Batch {
             }
             (Record::Quote(a), Record::Quote(b)) => texts(a.feed, b.feed).then(a.seq.cmp(&b.seq)),
             (Record::Reading(a), Record::Reading(b)) => texts(a.feed, b.feed).then(a.seq.cmp(&b.seq)),
+            (Record::Described(one), Record::Described(other)) if one.kind == other.kind => {
+                self.by_described_key(a, b)
+            }
             (a, b) => a.kind().cmp(&b.kind()),
         }
+    }
+
+    fn by_described_key(&self, a: &Row, b: &Row) -> Ordering {
+        let (one, other) = (self.record(a), self.record(b));
+        let key = a.kind().table().of_role(Role::Clustering);
+        key.map(|column| (column.get)(&one).cmp(&(column.get)(&other)))
+            .find(|order| order.is_ne())
+            .unwrap_or(Ordering::Equal)
     }
 
     #[inline]
@@ -280,16 +292,16 @@ mod tests {
     fn rows_keep_their_text_and_their_raw_bytes() {
         let at = Partition { topic: 0, number: 3 };
         let mut batch = Batch::default();
-        batch.push(Kind::Trade, TRADE.as_bytes(), 7, at, 1).unwrap();
+        batch.push(Kind::TRADE, TRADE.as_bytes(), 7, at, 1).unwrap();
         let loose = TRADE.replace("\"1.5\"", "1.50");
-        batch.push(Kind::Trade, loose.as_bytes(), 8, at, 2).unwrap();
-        let reason = batch.push(Kind::Trade, b"{}", 9, at, 3).unwrap_err();
+        batch.push(Kind::TRADE, loose.as_bytes(), 8, at, 2).unwrap();
+        let reason = batch.push(Kind::TRADE, b"{}", 9, at, 3).unwrap_err();
         assert!(reason.starts_with("not a trade: missing field"), "{reason}");
-        assert!(batch.push(Kind::Trade, b"\xff", 9, at, 3).unwrap_err().starts_with("not UTF-8"));
+        assert!(batch.push(Kind::TRADE, b"\xff", 9, at, 3).unwrap_err().starts_with("not UTF-8"));
         assert_eq!(batch.len(), 2);
         let records: Vec<_> = batch.rows().iter().map(|row| batch.record(row)).collect();
         assert_eq!(records[0], records[1]);
-        assert_eq!(records[0], json::decode(Kind::Trade, TRADE.as_bytes()).unwrap());
+        assert_eq!(records[0], json::decode(Kind::TRADE, TRADE.as_bytes()).unwrap());
         assert_eq!(batch.raw(&batch.rows()[1]), loose);
         batch.clear();
         assert!(batch.is_empty());
@@ -307,7 +319,7 @@ mod tests {
             ),
             ("\"f\"", format!("\"{}\"", "f".repeat(1_025)), "feed of 1025 bytes"),
         ] {
-            let reason = batch.push(Kind::Trade, TRADE.replace(from, &to).as_bytes(), 7, at, 1).unwrap_err();
+            let reason = batch.push(Kind::TRADE, TRADE.replace(from, &to).as_bytes(), 7, at, 1).unwrap_err();
             assert!(reason.contains(part), "{reason}");
         }
         assert!(batch.is_empty() && batch.bytes_held() == 0);

@@ -58,7 +58,7 @@ pub const MAX_RAW: usize = 900_000;
 /// Bytes kept of a longer message, and of each header.
 const CUT_RAW: usize = 64 * 1_024;
 const CUT_TEXT: usize = 8 * 1_024;
-/// Headers of the message that are kept, and bytes of each: what does not fit is no header of a record.
+/// Maximum number of headers kept, and of bytes of each. Messages of records have fewer and shorter ones.
 const KEPT_HEADERS: usize = 8;
 const KEPT_HEADER: usize = 1_024;
 /// Before the name of each header of the message.
@@ -70,7 +70,7 @@ fn cut(text: &str, max: usize) -> &str {
 }
 
 impl DeadLetter {
-    /// The dead letter of a message that is no record. `topics` are the consumer's, by which its origin is named.
+    /// The dead letter of a message that is not a record. `topics` are the consumer's: they name its origin.
     #[must_use]
     pub fn of_message(message: &dyn Fetched, topics: &[String], reason: String) -> Self {
         let (mut kind, mut headers) = (String::new(), Vec::new());

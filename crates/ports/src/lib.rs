@@ -35,7 +35,7 @@
 //! let cancel = CancelToken::default();
 //! cancel.cancel();
 //! assert!(cancel.is_cancelled());
-//! assert_eq!(Names::new("tapeline").records(market::Kind::Trade), "tapeline.trades");
+//! assert_eq!(Names::new("tapeline").records(market::Kind::TRADE), "tapeline.trades");
 //! ```
 
 pub mod alert_log;

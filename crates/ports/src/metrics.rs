@@ -183,7 +183,7 @@ impl Metrics {
             read: make.counter("tapeline_records_read_total", "Rows and events read from the source.")?,
             produced: make.counters(
                 "tapeline_records_produced_total",
-                "Records handed to the topic.",
+                "Records sent to the topic.",
                 &["kind"],
             )?,
             stored: make.counters(
@@ -290,7 +290,7 @@ impl Metrics {
         for port in [Port::Source, Port::Topic, Port::Store, Port::Archive] {
             metrics.retries.with_label_values(&[port.name()]);
         }
-        for kind in ["trade", "quote", "reading", "bar"] {
+        for kind in market::Kind::ALL.map(market::Kind::name).into_iter().chain(["bar"]) {
             metrics.produced.with_label_values(&[kind]);
             metrics.stored.with_label_values(&[kind]);
         }

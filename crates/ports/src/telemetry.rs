@@ -30,7 +30,7 @@ pub struct Telemetry {
     pub late: AtomicU64,
     /// Records already contained in their bars.
     pub duplicates: AtomicU64,
-    /// Readings that are no decimal, and so in no bar.
+    /// Readings that are not decimals and so are not aggregated.
     pub not_numeric: AtomicU64,
     /// Gaps found in a live feed.
     pub gaps: AtomicU64,

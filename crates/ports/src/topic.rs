@@ -393,12 +393,6 @@ impl Names {
         market::Kind::ALL.iter().map(|kind| self.records(*kind)).collect()
     }
 
-    /// The topics of the kinds that come from markets, in the order of [`market::Kind::MARKET`].
-    #[must_use]
-    pub fn market_records(&self) -> Vec<String> {
-        market::Kind::MARKET.iter().map(|kind| self.records(*kind)).collect()
-    }
-
     /// `<prefix>.dead-letters`.
     #[must_use]
     pub fn dead_letters(&self) -> String {

@@ -17,7 +17,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-/// What a process tells of itself.
+/// What a process reports about itself.
 pub trait Probe: Send + Sync {
     /// All metrics in Prometheus's text format.
     ///

@@ -37,7 +37,7 @@ fn crypto_members(record: &Record<&str>, out: &mut String) {
             }
             write!(out, "\"t\":\"{}\"", quote.ts)
         }
-        Record::Reading(_) => Ok(()),
+        _ => Ok(()),
     };
 }
 
@@ -66,7 +66,7 @@ fn stock_members(record: &Record<&str>, out: &mut String) {
             }
             let _ = write!(out, "\"c\":{},\"z\":\"\",\"t\":\"{}\"", quote.conditions, quote.ts);
         }
-        Record::Reading(_) => {}
+        _ => {}
     }
 }
 
@@ -74,7 +74,7 @@ fn error(code: u32, text: &str) -> String {
     json!([{"T": "error", "code": code, "msg": text}]).to_string()
 }
 
-const CHANNELS: [(&str, Kind); 2] = [("trades", Kind::Trade), ("quotes", Kind::Quote)];
+const CHANNELS: [(&str, Kind); 2] = [("trades", Kind::TRADE), ("quotes", Kind::QUOTE)];
 
 impl Alpaca {
     fn members(&self) -> fn(&Record<&str>, &mut String) {
@@ -128,7 +128,7 @@ impl VendorApi for Alpaca {
                     for symbol in named(channel) {
                         client.set(kind, &symbol, action == "subscribe");
                     }
-                    state[channel] = client.symbols[kind as usize].iter().cloned().collect();
+                    state[channel] = client.symbols[kind.index()].iter().cloned().collect();
                 }
                 state["corrections"] = state["trades"].clone();
                 state["cancelErrors"] = state["trades"].clone();
@@ -140,9 +140,9 @@ impl VendorApi for Alpaca {
 
     fn live(&self, item: &Item, record: &Record<&str>, out: &mut String) {
         let class = match item.kind {
-            Kind::Trade => 't',
-            Kind::Quote => 'q',
-            Kind::Reading => return,
+            Kind::TRADE => 't',
+            Kind::QUOTE => 'q',
+            _ => return,
         };
         let _ = write!(out, "{{\"T\":\"{class}\",\"S\":\"{}\",", record.symbol());
         self.members()(record, out);
@@ -192,8 +192,8 @@ impl VendorApi for Alpaca {
             return bars::alpaca(shared, request);
         }
         let kind = match request.path.strip_prefix(base) {
-            Some("/trades") => Kind::Trade,
-            Some("/quotes") => Kind::Quote,
+            Some("/trades") => Kind::TRADE,
+            Some("/quotes") => Kind::QUOTE,
             _ => return Err((404, "endpoint not found".to_owned())),
         };
         let members = self.members();
@@ -228,7 +228,7 @@ impl VendorApi for Alpaca {
                 .by_ref()
                 .take(room)
                 .map(|(place, item)| {
-                    amend::past(item, amended.get(&place).copied().filter(|_| kind == Kind::Trade), members)
+                    amend::past(item, amended.get(&place).copied().filter(|_| kind == Kind::TRADE), members)
                 })
                 .collect();
             room -= taken.len();

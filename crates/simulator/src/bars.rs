@@ -16,7 +16,7 @@ pub(super) type Made = BTreeMap<(String, Interval, i64), TradeValues>;
 pub(super) fn make(shared: &Shared) -> Made {
     let mut aggregator = Aggregator::new(shared.bars.clone());
     let mut made = Made::new();
-    for (position, item) in shared.items.iter().enumerate().filter(|(_, item)| item.kind == Kind::Trade) {
+    for (position, item) in shared.items.iter().enumerate().filter(|(_, item)| item.kind == Kind::TRADE) {
         let place = StreamPosition { position: position as u64, stamp_ms: item.ts / 1_000_000 };
         item.read(|record| aggregator.add(record, place));
     }

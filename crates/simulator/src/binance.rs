@@ -24,7 +24,7 @@ impl VendorApi for Binance {
         }
         for stream in message["params"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             if let Some((symbol, "trade")) = stream.split_once('@') {
-                client.set(Kind::Trade, &symbol.to_ascii_uppercase(), method == Some("SUBSCRIBE"));
+                client.set(Kind::TRADE, &symbol.to_ascii_uppercase(), method == Some("SUBSCRIBE"));
             }
         }
         StreamResponse::of(json!({"result": null, "id": message["id"]}).to_string())
@@ -53,7 +53,7 @@ impl VendorApi for Binance {
             "/api/v3/aggTrades" => {
                 let from = request.number("startTime", 0_i64)?.saturating_mul(ms);
                 let to = request.number("endTime", i64::MAX / ms)?.saturating_mul(ms).saturating_add(ms - 1);
-                for item in shared.of(Kind::Trade, symbol, from, to).take(limit) {
+                for item in shared.of(Kind::TRADE, symbol, from, to).take(limit) {
                     rows.push(format!(
                         "{{\"a\":{n},\"f\":{n},\"l\":{n},\"T\":{}}}",
                         item.ts / ms,
@@ -64,7 +64,7 @@ impl VendorApi for Binance {
             "/api/v3/historicalTrades" => {
                 let first = request.number("fromId", 0_u64)?;
                 let later =
-                    shared.of(Kind::Trade, symbol, i64::MIN, i64::MAX).filter(|item| item.number >= first);
+                    shared.of(Kind::TRADE, symbol, i64::MIN, i64::MAX).filter(|item| item.number >= first);
                 for item in later.take(limit) {
                     item.read(|record| {
                         if let Record::Trade(trade) = record {

@@ -59,7 +59,7 @@ impl VendorApi for Coinbase {
                         let message = format!("{product} is not a valid product");
                         return StreamResponse::of(json!({"type": "error", "message": message}).to_string());
                     }
-                    client.set(Kind::Trade, product, wanted);
+                    client.set(Kind::TRADE, product, wanted);
                 }
             }
             _ => {
@@ -122,7 +122,7 @@ impl VendorApi for Coinbase {
         let second = |seconds: i64| seconds.saturating_mul(1_000_000_000);
         let (start, end) = (second(request.number("start", 0)?), second(request.number("end", i64::MAX)?));
         let limit = request.number("limit", 100_usize)?.clamp(1, 1_000);
-        let mut items: Vec<&Item> = shared.of(Kind::Trade, symbol, start, end).collect();
+        let mut items: Vec<&Item> = shared.of(Kind::TRADE, symbol, start, end).collect();
         items.reverse();
         let trades: Vec<String> =
             items.iter().take(limit).filter_map(|item| item.read(|record| trade(item, record))?).collect();

@@ -33,7 +33,7 @@ impl VendorApi for Finnhub {
                 json!({"msg": format!("Invalid symbol {symbol}"), "type": "error"}).to_string(),
             );
         }
-        client.set(Kind::Trade, symbol, wanted);
+        client.set(Kind::TRADE, symbol, wanted);
         StreamResponse::default()
     }
 
@@ -71,7 +71,7 @@ impl VendorApi for Finnhub {
                 let price = newest.and_then(|item| {
                     item.read(|record| match record {
                         Record::Trade(trade) => trade.price.to_string(),
-                        Record::Quote(_) | Record::Reading(_) => "0".to_owned(),
+                        _ => "0".to_owned(),
                     })
                 });
                 let (price, ts) = (price.unwrap_or_else(|| "0".to_owned()), newest.map_or(0, |item| item.ts));
@@ -87,7 +87,7 @@ impl VendorApi for Finnhub {
                 let of_day =
                     |item: &&Item| market::UnixNanos(item.ts).local("%Y-%m-%d", "America/New_York") == date;
                 let all: Vec<&Item> =
-                    shared.of(Kind::Trade, symbol, i64::MIN, i64::MAX).filter(of_day).collect();
+                    shared.of(Kind::TRADE, symbol, i64::MIN, i64::MAX).filter(of_day).collect();
                 let (mut p, mut v, mut t, mut x, mut c) = (vec![], vec![], vec![], vec![], vec![]);
                 for item in all.iter().skip(skip).take(limit.min(25_000)) {
                     item.read(|record| {

@@ -41,7 +41,7 @@ impl VendorApi for Kraken {
                         let error = format!("Currency pair not supported {symbol}");
                         return json!({"error": error, "method": method, "req_id": id, "success": false, "symbol": symbol});
                     }
-                    client.set(Kind::Trade, symbol, method == "subscribe");
+                    client.set(Kind::TRADE, symbol, method == "subscribe");
                     let result = json!({"channel": "trade", "snapshot": false, "symbol": symbol});
                     json!({"method": method, "req_id": id, "result": result, "success": true})
                 });
@@ -88,7 +88,7 @@ impl VendorApi for Kraken {
         // Trades with the last time of a page would be skipped by the next: they belong to this one.
         let mut last = since;
         let mut rows = Vec::new();
-        for item in shared.of(Kind::Trade, symbol, since.saturating_add(1), i64::MAX) {
+        for item in shared.of(Kind::TRADE, symbol, since.saturating_add(1), i64::MAX) {
             if rows.len() >= limit && item.ts != last {
                 break;
             }

@@ -48,8 +48,8 @@ impl VendorApi for Massive {
                 let wanted = action == Some("subscribe");
                 let sent = params.split(',').map(str::trim).filter(|topic| !topic.is_empty()).map(|topic| {
                     match topic.split_once('.') {
-                        Some(("T", symbol)) => client.set(Kind::Trade, symbol, wanted),
-                        Some(("Q", symbol)) => client.set(Kind::Quote, symbol, wanted),
+                        Some(("T", symbol)) => client.set(Kind::TRADE, symbol, wanted),
+                        Some(("Q", symbol)) => client.set(Kind::QUOTE, symbol, wanted),
                         Some((class @ ("A" | "AM"), symbol)) => {
                             let interval = if class == "A" { Interval::S1 } else { Interval::M1 };
                             if wanted {
@@ -113,7 +113,7 @@ impl VendorApi for Massive {
                 let one = list.trim_matches(['[', ']']).split(',').next().filter(|code| !code.is_empty());
                 write!(out, "\"c\":{},\"t\":{ms},\"q\":{},\"z\":1}}", one.unwrap_or("0"), item.number)
             }
-            Record::Reading(_) => Ok(()),
+            _ => Ok(()),
         };
     }
 
@@ -139,8 +139,8 @@ impl VendorApi for Massive {
         }
         let (head, symbol) = last_segment(request.path);
         let kind = match head {
-            "/v3/trades" => Kind::Trade,
-            "/v3/quotes" => Kind::Quote,
+            "/v3/trades" => Kind::TRADE,
+            "/v3/quotes" => Kind::QUOTE,
             _ => return Err((404, "not found".to_owned())),
         };
         let (from, to) =
@@ -174,7 +174,7 @@ impl VendorApi for Massive {
                     let list = if list == "[]" { "[0]" } else { &list };
                     let _ = write!(row, "\"conditions\":{list},\"sequence_number\":{number},\"sip_timestamp\":{},\"tape\":1", quote.ts.0);
                 }
-                Record::Reading(_) => {}
+                _ => {}
             });
             number.clear();
             rows.push(row + "}");

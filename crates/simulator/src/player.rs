@@ -45,7 +45,7 @@ pub(super) fn play(shared: &Shared) -> Vec<Fault> {
         }
         // A fault without a client waits for one, and an amendment for a trade.
         let met = shared.sessions().iter().any(super::session::Handle::subscribed);
-        let trade = (from..to).find(|place| shared.items[*place].kind == Kind::Trade);
+        let trade = (from..to).find(|place| shared.items[*place].kind == Kind::TRADE);
         let meets = |fault: Fault| met && (trade.is_some() || !fault.amends());
         let fault =
             plan.last().filter(|(place, fault)| *place <= to && meets(*fault)).map(|(_, fault)| *fault);

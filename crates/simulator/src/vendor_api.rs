@@ -24,7 +24,7 @@ pub(super) struct Client {
 impl Client {
     /// Subscribes or unsubscribes.
     pub(super) fn set(&mut self, kind: Kind, symbol: &str, wanted: bool) {
-        let symbols = &mut self.symbols[kind as usize];
+        let symbols = &mut self.symbols[kind.index()];
         if wanted {
             symbols.insert(symbol.to_owned());
         } else {
@@ -33,7 +33,7 @@ impl Client {
     }
 
     pub(super) fn wants(&self, kind: Kind, symbol: &str) -> bool {
-        let symbols = &self.symbols[kind as usize];
+        let symbols = &self.symbols[kind.index()];
         symbols.contains("*") || symbols.contains(symbol)
     }
 

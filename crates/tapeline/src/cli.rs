@@ -122,9 +122,9 @@ pub(crate) enum Verb {
     Symbols(SymbolsOptions),
     /// Build bars from the topic's trades and quotes, into the bars topic and the bars table
     Aggregate(AggregateOptions),
-    /// Show trades, quotes, bars or readings of one symbol or series in time order
+    /// Show trades, quotes, bars or readings of symbols or series in time order
     Query(QueryOptions),
-    /// Show which prints of a bar counted towards what, and why
+    /// Show what each print contributed to a bar, and why
     Explain(ExplainOptions),
     /// Draw bars, returns or correlations as SVG or PNG
     Plot(PlotOptions),

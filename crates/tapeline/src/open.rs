@@ -237,7 +237,7 @@ fn tape_settings(config: &Config) -> Result<tape::TapeSettings> {
         dir: home(dir).into_owned().into(),
         speed: None,
         symbols: Vec::new(),
-        kinds: Kind::MARKET.to_vec(),
+        kinds: tape::KINDS.to_vec(),
         dates: Vec::new(),
         feed: config.source.feed.clone(),
         zone: config.source.zone.clone(),
@@ -253,7 +253,7 @@ fn tape_settings(config: &Config) -> Result<tape::TapeSettings> {
             "kinds" => {
                 let kinds = option.list().iter().map(|kind| kind.parse()).collect::<Result<_, String>>();
                 settings.kinds = kinds.map_err(|why| bad(&why))?;
-                if settings.kinds.contains(&Kind::Reading) {
+                if settings.kinds.iter().any(|kind| !tape::KINDS.contains(kind)) {
                     return Err(bad("tapes hold trades and quotes"));
                 }
             }
@@ -320,7 +320,7 @@ mod tests {
             read("tape:/d?speed=50x&symbols=spy,IBM&kinds=trades&dates=2013-10-08,20131007").unwrap();
         assert_eq!(settings.speed, Some(50.0));
         assert_eq!(settings.symbols, ["spy", "IBM"]);
-        assert_eq!(settings.kinds, [Kind::Trade]);
+        assert_eq!(settings.kinds, [Kind::TRADE]);
         assert_eq!(settings.dates, [20131008, 20131007]);
         assert_eq!(read("tape:/d?speed=max").unwrap().speed, None);
         for url in [

@@ -10,7 +10,7 @@ pub(crate) struct Options {
     pub(crate) faults: usize,
     /// Seed of the plan: the same seed gives the same faults in the same order.
     pub(crate) seed: u64,
-    /// When to begin no more rounds.
+    /// Time after which no more rounds begin.
     pub(crate) limit: Option<Duration>,
     /// Brokers, and Cassandra nodes.
     pub(crate) nodes: u8,

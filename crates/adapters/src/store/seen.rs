@@ -75,7 +75,7 @@ impl SeenBuckets {
     }
 
     fn contains(&self, kind: Kind, symbol: &str, feed: &str, start: UnixNanos) -> bool {
-        self.feeds[kind as usize]
+        self.feeds[kind.index()]
             .get(symbol)
             .and_then(|feeds| feeds.iter().find(|buckets| buckets.feed == feed))
             .is_some_and(|buckets| buckets.starts.binary_search(&start).is_ok())
@@ -84,7 +84,7 @@ impl SeenBuckets {
     /// Remembers buckets that are in the directory now.
     pub(super) fn add(&mut self, entries: Vec<BucketEntry>) {
         for BucketEntry { kind, symbol, feed, start } in entries {
-            let feeds = self.feeds[kind as usize].entry(symbol).or_default();
+            let feeds = self.feeds[kind.index()].entry(symbol).or_default();
             let at = feeds.iter().position(|buckets| buckets.feed == feed).unwrap_or_else(|| {
                 feeds.push(FeedBuckets { feed, starts: Vec::new() });
                 feeds.len() - 1
@@ -110,7 +110,7 @@ mod tests {
                 r#"{{"symbol":"{symbol}","feed":"{feed}","venue":"P","id":"1","ts":{ts},"recv_ts":1,"price":"1","size":"1","conditions":[]}}"#
             );
             let at = Partition { topic: 0, number: 0 };
-            batch.push(Kind::Trade, text.as_bytes(), 0, at, 0).unwrap();
+            batch.push(Kind::TRADE, text.as_bytes(), 0, at, 0).unwrap();
         }
         batch
     }

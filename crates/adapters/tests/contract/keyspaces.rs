@@ -59,10 +59,10 @@ fn keyspaces_gets_small_batches_and_throttling_loses_nothing() {
     assert!(report.iter().all(|line| !line.contains("warning")), "{report:?}");
     proxy.throttle_every.store(5, Ordering::SeqCst);
     let rows: Vec<_> =
-        (0..1_000).map(|n| (Kind::Trade, trade("A", DAY_START + n, &n.to_string(), ""), 1)).collect();
+        (0..1_000).map(|n| (Kind::TRADE, trade("A", DAY_START + n, &n.to_string(), ""), 1)).collect();
     let mut writer = store.writer(&ports::CancelToken::default()).unwrap();
     assert_eq!(write(&mut *writer, &rows), []);
-    assert_eq!(store.count().unwrap()[&Kind::Trade]["A"], 1_000);
+    assert_eq!(store.count().unwrap()[&Kind::TRADE]["A"], 1_000);
     assert!(proxy.throttled.load(Ordering::SeqCst) >= 6, "{}", proxy.throttled.load(Ordering::SeqCst));
     let largest = proxy.largest_batch.load(Ordering::SeqCst);
     assert!((20..=BATCH_ROWS).contains(&largest), "{largest}");

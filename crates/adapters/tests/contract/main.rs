@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value, clippy::type_complexity, reason = "tests")]
 
 mod archive;
+#[cfg(feature = "example-kind")]
+mod example_kind;
 mod keyspaces;
 mod keyspaces_proxy;
 mod loss;

@@ -82,17 +82,17 @@ pub(crate) fn suite(store: &dyn Store) {
     ];
     let rows: Vec<_> = trades
         .iter()
-        .map(|text| (Kind::Trade, text.clone(), 1_000))
-        .chain(quotes.iter().map(|text| (Kind::Quote, text.clone(), 1_000)))
+        .map(|text| (Kind::TRADE, text.clone(), 1_000))
+        .chain(quotes.iter().map(|text| (Kind::QUOTE, text.clone(), 1_000)))
         .collect();
     for _ in 0..2 {
         // The second time changes nothing.
         assert!(write(&mut *writer, &rows).is_empty());
-        assert_eq!(read(store, &Scan::all(Kind::Trade)), trades);
-        assert_eq!(read(store, &Scan::all(Kind::Quote)), quotes);
+        assert_eq!(read(store, &Scan::all(Kind::TRADE)), trades);
+        assert_eq!(read(store, &Scan::all(Kind::QUOTE)), quotes);
     }
     let counts = store.count().unwrap();
-    assert_eq!((counts[&Kind::Trade]["A"], counts[&Kind::Trade]["B"], counts[&Kind::Quote]["A"]), (4, 1, 2));
+    assert_eq!((counts[&Kind::TRADE]["A"], counts[&Kind::TRADE]["B"], counts[&Kind::QUOTE]["A"]), (4, 1, 2));
     ranges(store, &trades, last_of_day);
     newer_beats_older(store, &mut *writer);
     a_row_is_one_version(store, &mut *writer);
@@ -106,7 +106,7 @@ pub(crate) fn suite(store: &dyn Store) {
 
 fn ranges(store: &dyn Store, trades: &[String], last_of_day: i64) {
     let of_a = |from, to, limit| Scan {
-        kind: Kind::Trade,
+        kind: Kind::TRADE,
         symbol: Some("A".into()),
         from: UnixNanos(from),
         to: UnixNanos(to),
@@ -119,7 +119,7 @@ fn ranges(store: &dyn Store, trades: &[String], last_of_day: i64) {
     assert_eq!(read(store, &of_a(i64::MIN, i64::MAX, Some(3))), trades[..3]);
 }
 
-/// The directory names every bucket that has rows, of each feed, as soon as a ticket is answered.
+/// The directory names every bucket that has rows, of each feed, as soon as a batch is acknowledged.
 fn directory(store: &dyn Store, writer: &mut dyn Writer) {
     let spans = |symbol: &str| -> Vec<(Kind, String, i64, i64)> {
         let entries = store.directory().unwrap();
@@ -130,9 +130,9 @@ fn directory(store: &dyn Store, writer: &mut dyn Writer) {
     let f = || "f.a".to_owned();
     assert_eq!(
         spans("A"),
-        [(Kind::Trade, f(), DAY_START, DAY_START + 23 * HOUR), (Kind::Quote, f(), DAY_START, DAY_START)]
+        [(Kind::TRADE, f(), DAY_START, DAY_START + 23 * HOUR), (Kind::QUOTE, f(), DAY_START, DAY_START)]
     );
-    assert_eq!(spans("B"), [(Kind::Trade, f(), -HOUR, -HOUR)]);
+    assert_eq!(spans("B"), [(Kind::TRADE, f(), -HOUR, -HOUR)]);
     // Later, earlier, far away and of another feed; some in one batch.
     let g = |text: String| text.replace("f.a", "f.b");
     for rows in [
@@ -140,19 +140,19 @@ fn directory(store: &dyn Store, writer: &mut dyn Writer) {
         vec![trade("D", DAY_START + 5 * HOUR, "2", ""), g(trade("D", DAY_START, "3", ""))],
         vec![trade("D", -1, "4", ""), trade("D", DAY_START + 2 * HOUR, "5", "")],
     ] {
-        let rows: Vec<_> = rows.into_iter().map(|text| (Kind::Trade, text, 1_000)).collect();
+        let rows: Vec<_> = rows.into_iter().map(|text| (Kind::TRADE, text, 1_000)).collect();
         assert!(write(writer, &rows).is_empty());
     }
     let g = "f.b".to_owned();
     assert_eq!(
         spans("D"),
-        [(Kind::Trade, f(), -HOUR, DAY_START + 5 * HOUR), (Kind::Trade, g, DAY_START, DAY_START)]
+        [(Kind::TRADE, f(), -HOUR, DAY_START + 5 * HOUR), (Kind::TRADE, g, DAY_START, DAY_START)]
     );
     let scan = |from: i64, to: i64| Scan {
         symbol: Some("D".into()),
         from: UnixNanos(from),
         to: UnixNanos(to),
-        ..Scan::all(Kind::Trade)
+        ..Scan::all(Kind::TRADE)
     };
     for (from, to, count) in [
         (i64::MIN, i64::MAX, 5),
@@ -164,7 +164,7 @@ fn directory(store: &dyn Store, writer: &mut dyn Writer) {
     ] {
         assert_eq!(read(store, &scan(from, to)).len(), count, "{from} to {to}");
     }
-    assert_eq!(store.count().unwrap()[&Kind::Trade]["D"], 5);
+    assert_eq!(store.count().unwrap()[&Kind::TRADE]["D"], 5);
 }
 
 /// A reading comes back as it went, two of one time stay two, and a value that changes its type stays one row.
@@ -187,35 +187,35 @@ fn readings(store: &dyn Store, writer: &mut dyn Writer) {
         reading(last, i64::MIN + 1, r#""type":"boolean","value":"true""#),
         reading(last + 1, i64::MAX, r#""type":"integer","value":"18446744073709551615""#),
     ];
-    let all: Vec<_> = rows.iter().map(|text| (Kind::Reading, text.clone(), 1_000)).collect();
+    let all: Vec<_> = rows.iter().map(|text| (Kind::READING, text.clone(), 1_000)).collect();
     for _ in 0..2 {
         assert!(write(writer, &all).is_empty());
-        assert_eq!(read(store, &Scan::all(Kind::Reading)), rows);
+        assert_eq!(read(store, &Scan::all(Kind::READING)), rows);
     }
     let scan = |from: i64, to: i64| Scan {
         symbol: Some("boiler 7.t".into()),
         from: UnixNanos(from),
         to: UnixNanos(to),
-        ..Scan::all(Kind::Reading)
+        ..Scan::all(Kind::READING)
     };
     assert_eq!(read(store, &scan(DAY_START, last + 1)), rows[1..4]);
     assert_eq!(read(store, &scan(last, i64::MAX)), rows[3..]);
     let changed = rows[1].replace("decimal", "text").replace(r#","unit":"°C""#, "");
-    assert!(write(writer, &[(Kind::Reading, changed.clone(), 2_000)]).is_empty());
+    assert!(write(writer, &[(Kind::READING, changed.clone(), 2_000)]).is_empty());
     assert_eq!(read(store, &scan(DAY_START, DAY_START + 1)), [changed, rows[2].clone()]);
-    assert_eq!(store.count().unwrap()[&Kind::Reading]["boiler 7.t"], 5);
+    assert_eq!(store.count().unwrap()[&Kind::READING]["boiler 7.t"], 5);
     let entries = store.directory().unwrap();
-    let entry = entries.iter().find(|entry| entry.kind == Kind::Reading).unwrap();
+    let entry = entries.iter().find(|entry| entry.kind == Kind::READING).unwrap();
     assert_eq!((entry.first.0, entry.last.0), (-24 * HOUR, last + 1));
 }
 
 /// A correction replaces what it corrects, and a stale retry does not replace the correction.
 fn newer_beats_older(store: &dyn Store, writer: &mut dyn Writer) {
     let ts = DAY_START + 5 * HOUR;
-    let scan = Scan { kind: Kind::Trade, symbol: Some("C".into()), ..Scan::all(Kind::Trade) };
+    let scan = Scan { kind: Kind::TRADE, symbol: Some("C".into()), ..Scan::all(Kind::TRADE) };
     let (first, corrected) = (trade("C", ts, "1", ""), trade("C", ts, "1", "").replace("167.4101", "99"));
     for (text, stamp) in [(&first, 1_000), (&corrected, 2_000), (&first, 1_000)] {
-        write(writer, &[(Kind::Trade, text.clone(), stamp)]);
+        write(writer, &[(Kind::TRADE, text.clone(), stamp)]);
     }
     assert_eq!(read(store, &scan), [corrected]);
 }
@@ -243,7 +243,7 @@ fn a_row_is_one_version(store: &dyn Store, writer: &mut dyn Writer) {
                 let symbol = format!("V{index}{}{together}", order[0]);
                 let texts = order.map(|at| {
                     let (price, size, more) = pair[at];
-                    (Kind::Trade, text(&symbol, price, size, more), 1_000)
+                    (Kind::TRADE, text(&symbol, price, size, more), 1_000)
                 });
                 if together {
                     write(writer, &texts);
@@ -251,18 +251,18 @@ fn a_row_is_one_version(store: &dyn Store, writer: &mut dyn Writer) {
                     texts.iter().for_each(|text| drop(write(writer, std::slice::from_ref(text))));
                 }
                 let version = |text: &String| {
-                    let record = json::decode(Kind::Trade, text.as_bytes()).unwrap();
+                    let record = json::decode(Kind::TRADE, text.as_bytes()).unwrap();
                     market::version::Version::of(&record, 1_000, &mut Vec::new())
                 };
                 let winner = texts.iter().map(|(_, text, _)| text).max_by_key(|text| version(text)).unwrap();
-                let scan = Scan { symbol: Some(symbol.clone()), ..Scan::all(Kind::Trade) };
+                let scan = Scan { symbol: Some(symbol.clone()), ..Scan::all(Kind::TRADE) };
                 assert_eq!(read(store, &scan), std::slice::from_ref(winner), "{pair:?} {order:?} {together}");
                 rows.push(winner.replace(&symbol, ""));
             }
         }
         assert!(rows.windows(2).all(|rows| rows[0] == rows[1]), "{rows:?}");
     }
-    let scan = Scan { symbol: Some("V40true".to_owned()), ..Scan::all(Kind::Trade) };
+    let scan = Scan { symbol: Some("V40true".to_owned()), ..Scan::all(Kind::TRADE) };
     assert!(read(store, &scan)[0].contains("revision"), "the higher revision wins");
 }
 
@@ -276,10 +276,10 @@ fn absent_fields_replace_present_ones(store: &dyn Store, writer: &mut dyn Writer
         (r#","bid":"1","bid_size":"200","bid_venue":"P""#, r#","ask":"2","ask_size":"100","ask_venue":"Q""#);
     let both = quote("W", ts, 1, &format!("{bid}{ask}"));
     for (round, (kind, earlier, later)) in [
-        (Kind::Trade, &full, &bare),
-        (Kind::Quote, &both, &quote("W", ts, 1, ask)),
-        (Kind::Quote, &both, &quote("W", ts, 1, bid)),
-        (Kind::Quote, &both, &quote("W", ts, 1, "")),
+        (Kind::TRADE, &full, &bare),
+        (Kind::QUOTE, &both, &quote("W", ts, 1, ask)),
+        (Kind::QUOTE, &both, &quote("W", ts, 1, bid)),
+        (Kind::QUOTE, &both, &quote("W", ts, 1, "")),
     ]
     .into_iter()
     .enumerate()
@@ -401,11 +401,11 @@ fn bars(store: &dyn Store) {
             .unwrap();
         out
     };
-    let trades = |from, to, limit| read(Kind::Trade, from, to, limit);
+    let trades = |from, to, limit| read(Kind::TRADE, from, to, limit);
     assert_eq!(trades("2000-01-01", "2100-01-01", None), all);
     assert_eq!(trades("2000-01-01", "2100-01-01", Some(2)), all[..2]);
     assert_eq!(trades("2013-11-01", "2014-01-01", None), all[1..2]);
-    assert_eq!(read(Kind::Quote, "2000-01-01", "2100-01-01", None), quotes);
+    assert_eq!(read(Kind::QUOTE, "2000-01-01", "2100-01-01", None), quotes);
     let series = |kind, symbol: &str, interval: &str, first: &str, last: &str| BarSeries {
         kind,
         symbol: symbol.into(),
@@ -416,10 +416,10 @@ fn bars(store: &dyn Store) {
     };
     let november = "2013-11-01T00:00:00Z";
     let expected = [
-        series(Kind::Trade, "A", "1s", november, november),
-        series(Kind::Trade, "A", "1m", "2013-10-31T23:59:00Z", "2014-01-01T00:00:00Z"),
-        series(Kind::Trade, "B", "1m", november, november),
-        series(Kind::Quote, "A", "1m", november, november),
+        series(Kind::TRADE, "A", "1s", november, november),
+        series(Kind::TRADE, "A", "1m", "2013-10-31T23:59:00Z", "2014-01-01T00:00:00Z"),
+        series(Kind::TRADE, "B", "1m", november, november),
+        series(Kind::QUOTE, "A", "1m", november, november),
     ];
     assert_eq!(store.bar_series().unwrap(), expected);
     // Without the VWAP of the earlier revision.
@@ -436,7 +436,7 @@ fn every_batch_is_acknowledged(writer: &mut dyn Writer) {
         for batch_id in 0..50 {
             let rows: Vec<_> = (0..batch_id % 4)
                 .map(|n| {
-                    (Kind::Trade, trade(&format!("T{n}"), DAY_START, &format!("{round}-{batch_id}"), ""), 1)
+                    (Kind::TRADE, trade(&format!("T{n}"), DAY_START, &format!("{round}-{batch_id}"), ""), 1)
                 })
                 .collect();
             writer.submit(batch_id, batch(&rows)).unwrap();
@@ -495,7 +495,7 @@ fn a_sqlite_store_of_version_3_is_upgraded_by_init() {
         trade("A", DAY_START + 3 * HOUR, "2", ""),
         trade("B", -1, "1", ""),
     ];
-    assert!(write(&mut *writer, &rows.map(|text| (Kind::Trade, text, 1))).is_empty());
+    assert!(write(&mut *writer, &rows.map(|text| (Kind::TRADE, text, 1))).is_empty());
     drop(writer);
     let entries = store.directory().unwrap();
     let connection = rusqlite::Connection::open(&path).unwrap();
@@ -536,7 +536,7 @@ fn reading_a_sqlite_file_creates_neither_files_nor_tables() {
     let store = SqliteStore::new(&path);
     assert!(
         store.count().is_err()
-            && store.scan(&Scan::all(Kind::Trade), &mut |_| ControlFlow::Continue(())).is_err()
+            && store.scan(&Scan::all(Kind::TRADE), &mut |_| ControlFlow::Continue(())).is_err()
     );
     assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "a file was created");
     // A topic file is not a store file, and vice versa.
@@ -564,7 +564,7 @@ fn init_creates_a_sqlite_table_that_was_dropped() {
     assert!(store.count().unwrap_err().to_string().contains("table quotes"));
     let report = store.init().unwrap();
     assert!(report[0].contains("missing tables created: quotes"), "{report:?}");
-    assert_eq!(store.count().unwrap()[&Kind::Quote].len(), 0);
+    assert_eq!(store.count().unwrap()[&Kind::QUOTE].len(), 0);
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn the_first_bars_wait_for_the_server() {
     });
     let mut found = 0;
     let scan = BarScan {
-        kind: Kind::Trade,
+        kind: Kind::TRADE,
         symbol: "A".to_owned(),
         interval: bar.interval,
         feed: None,
@@ -100,9 +100,9 @@ fn records_wait_while_a_column_or_the_table_is_missing() {
     let mut writer = store.writer(&ports::CancelToken::default()).unwrap();
     let rows = |hour: i64| -> Vec<_> {
         let ids = 0..500;
-        ids.map(|n| (Kind::Trade, trade("A", DAY_START + hour * HOUR, &n.to_string(), ""), 1)).collect()
+        ids.map(|n| (Kind::TRADE, trade("A", DAY_START + hour * HOUR, &n.to_string(), ""), 1)).collect()
     };
-    let all = |store: &dyn Store| store.count().unwrap()[&Kind::Trade].get("A").copied().unwrap_or(0);
+    let all = |store: &dyn Store| store.count().unwrap()[&Kind::TRADE].get("A").copied().unwrap_or(0);
     assert!(write(&mut *writer, &rows(0)).is_empty());
     cql(&[format!("ALTER TABLE {keyspace}.trades DROP tape")]);
     writer.submit(2, batch(&rows(1))).unwrap();
@@ -178,14 +178,14 @@ fn a_row_that_cassandra_can_never_take_is_refused_alone() {
     let rows: Vec<_> = (0..100)
         .map(|n| {
             let id = if n == 37 { "x".repeat(70_000) } else { n.to_string() };
-            (Kind::Trade, trade("A", DAY_START, &id, ""), 1)
+            (Kind::TRADE, trade("A", DAY_START, &id, ""), 1)
         })
         .collect();
     let refused = write(&mut *writer, &rows);
     assert_eq!(refused.len(), 1, "{refused:?}");
     assert_eq!(refused[0].0, 37);
     assert!(refused[0].1.contains("length"), "{}", refused[0].1);
-    assert_eq!(store.count().unwrap()[&Kind::Trade]["A"], 99);
+    assert_eq!(store.count().unwrap()[&Kind::TRADE]["A"], 99);
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn conditions_that_come_often_stand_in_the_statement_and_come_back_as_they_went(
                 let array = arrays[if n % 500 == 499 { 4 } else { n as usize % 4 }];
                 let ts = DAY_START + round * 2_000 + n;
                 let text = trade("A", ts, "1", if n % 3 == 0 { r#","tape":"B""# } else { "" });
-                (Kind::Trade, text.replace(r#"["@","I"]"#, array), 1)
+                (Kind::TRADE, text.replace(r#"["@","I"]"#, array), 1)
             })
             .collect();
         wanted.extend(rows.iter().map(|(_, text, _)| text.clone()));
@@ -230,7 +230,7 @@ fn conditions_that_come_often_stand_in_the_statement_and_come_back_as_they_went(
     // Written with the statements learned from the previous ones.
     (12..14).for_each(&mut round);
     let all = Scan {
-        kind: Kind::Trade,
+        kind: Kind::TRADE,
         symbol: Some("A".to_owned()),
         from: UnixNanos(DAY_START),
         to: UnixNanos(DAY_START + HOUR),
@@ -251,7 +251,7 @@ fn a_cassandra_keyspace_of_version_3_is_upgraded_by_init() {
         trade("A", DAY_START + 3 * HOUR, "2", ""),
         trade("B", -1, "1", ""),
     ];
-    assert!(write(&mut *writer, &rows.map(|text| (Kind::Trade, text, 1))).is_empty());
+    assert!(write(&mut *writer, &rows.map(|text| (Kind::TRADE, text, 1))).is_empty());
     drop(writer);
     let entries = store.directory().unwrap();
     cql(&[

@@ -362,7 +362,7 @@ fn a_fetch_from_a_local_topic_is_bounded_in_bytes() {
     let dir = tempfile::tempdir().unwrap();
     let (topics, names) = (SqliteTopics::new(dir.path().join("topic.db")), Names::new("t"));
     topics.init(&names.specs(PARTITIONS)).unwrap();
-    let (topic, payload) = (names.records(market::Kind::Trade), vec![b'x'; SIZE]);
+    let (topic, payload) = (names.records(market::Kind::TRADE), vec![b'x'; SIZE]);
     let mut producer = topics.producer().unwrap();
     for n in 0..60 {
         let key = format!("K{}", n % 7);

@@ -246,7 +246,7 @@ impl Engine {
     /// without trades, any other final bar is a print of its close and volume at its end.
     pub fn bar(&mut self, bar: &Bar, out: &mut Vec<Alert>) {
         let Values::Trades(values) = &bar.values else { return };
-        if bar.kind != Kind::Trade {
+        if bar.kind != Kind::TRADE {
             return;
         }
         let [_, high, low, close] = values.ohlc.map(f64_of);
@@ -366,8 +366,7 @@ impl Engine {
         }
     }
 
-    /// When a series will have been silent for the window of a check: the window counts only while the market
-    /// is open.
+    /// Time at which a check fires if its series stays silent. Its window counts only while the market is open.
     fn due(&mut self, index: usize, check: usize) -> i64 {
         let series = &self.series[index];
         let check = &series.checks[check];

@@ -125,7 +125,7 @@ pub struct RecordCounts {
     pub duplicates: u64,
     /// Records that corrected or canceled an earlier one.
     pub amended: u64,
-    /// Readings that are in no bar: text, and floats that are no decimal ([`crate::fixed`]).
+    /// Number of readings left out of bars: text, and floats that do not fit a decimal ([`crate::fixed`]).
     pub not_numeric: u64,
 }
 
@@ -165,12 +165,16 @@ impl Aggregator {
     /// Adds a record.
     #[inline]
     pub fn add(&mut self, record: &Record<&str>, place: StreamPosition) -> Verdict {
+        if matches!(record, Record::Described(_)) {
+            return Verdict::NotAggregated;
+        }
         self.latest_ms = self.latest_ms.max(place.stamp_ms);
         self.market.observe(record.ts().0);
         let added = match record {
             Record::Trade(trade) => self.trade(trade, place),
             Record::Quote(quote) => self.quote(quote, place),
             Record::Reading(reading) => self.reading(reading, place),
+            Record::Described(_) => Err(Verdict::NotAggregated),
         };
         added.err().unwrap_or(Verdict::Taken)
     }
@@ -212,11 +216,11 @@ impl Aggregator {
             let rules = &settings.feeds[rules];
             let name = Name { symbol: trade.symbol.into(), feed: trade.feed.into() };
             let carries = rules.policy.carries_volume;
-            let low_watermark = low_watermarks.get(&series_name(Kind::Trade, trade.feed, trade.symbol));
+            let low_watermark = low_watermarks.get(&series_name(Kind::TRADE, trade.feed, trade.symbol));
             let low_watermark = low_watermark.map_or(i64::MIN, |low_watermark| low_watermark.time);
             let times = settings.times();
             let series =
-                TradeSeries::new(Kind::Trade, name, &settings.intervals, times, rules.calendar, carries);
+                TradeSeries::new(Kind::TRADE, name, &settings.intervals, times, rules.calendar, carries);
             (series, low_watermark)
         });
         let at = EventOrder::of(trade);
@@ -251,7 +255,7 @@ impl Aggregator {
         let (settings, low_watermarks) = (&self.settings, &self.low_watermarks);
         let series = self.quotes.find(quote.symbol, feed as u32, || {
             let name = Name { symbol: quote.symbol.into(), feed: quote.feed.into() };
-            let low_watermark = low_watermarks.get(&series_name(Kind::Quote, quote.feed, quote.symbol));
+            let low_watermark = low_watermarks.get(&series_name(Kind::QUOTE, quote.feed, quote.symbol));
             let calendar = settings.feeds[rules].calendar;
             let series =
                 QuoteSeries::new(name, &settings.intervals, settings.times(), calendar, low_watermark);
@@ -274,11 +278,11 @@ impl Aggregator {
         let (settings, low_watermarks) = (&self.settings, &self.low_watermarks);
         let series = self.readings.find(reading.series, feed as u32, || {
             let name = Name { symbol: reading.series.into(), feed: reading.feed.into() };
-            let low_watermark = low_watermarks.get(&series_name(Kind::Reading, reading.feed, reading.series));
+            let low_watermark = low_watermarks.get(&series_name(Kind::READING, reading.feed, reading.series));
             let low_watermark = low_watermark.map_or(i64::MIN, |low_watermark| low_watermark.time);
             // Sensors have no trading hours: their days are those of UTC.
             let (times, calendar) = (settings.times(), Calendar::ALWAYS);
-            let series = TradeSeries::new(Kind::Reading, name, &settings.intervals, times, calendar, false);
+            let series = TradeSeries::new(Kind::READING, name, &settings.intervals, times, calendar, false);
             (series, low_watermark)
         });
         // Two readings of one instant are distinguished by their number.
@@ -311,13 +315,13 @@ impl Aggregator {
         };
         let (market, latest) = (self.market.now(), self.latest_ms);
         self.trades.checkpoint(market, latest, &mut |name, from, low_watermark| {
-            take(Kind::Trade, name, from, low_watermark)
+            take(Kind::TRADE, name, from, low_watermark)
         });
         self.quotes.checkpoint(market, latest, &mut |name, from, low_watermark| {
-            take(Kind::Quote, name, from, low_watermark)
+            take(Kind::QUOTE, name, from, low_watermark)
         });
         self.readings.checkpoint(market, latest, &mut |name, from, low_watermark| {
-            take(Kind::Reading, name, from, low_watermark)
+            take(Kind::READING, name, from, low_watermark)
         });
         checkpoint
     }

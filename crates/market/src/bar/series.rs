@@ -8,6 +8,7 @@ use super::timeline::{Timeline, second_of};
 use super::{Bar, QuoteValues, ReadingValues, TradeValues, Values, vwap};
 use crate::calendar::{Calendar, Day};
 use crate::interval::{Interval, SECOND};
+use crate::kind::BarShape;
 use crate::policy::Updates;
 use crate::{Kind, Price, Size, Trade, UnixNanos, fixed};
 use std::collections::VecDeque;
@@ -23,6 +24,8 @@ pub enum Verdict {
     TooLate,
     /// Its bars were final in an earlier run; whether they contain it is unknown.
     Past,
+    /// Its kind is not aggregated.
+    NotAggregated,
 }
 
 /// Effect of an accepted record.
@@ -233,8 +236,10 @@ impl Series for TradeSeries {
     fn take(&mut self, market: Option<i64>, emit: &mut dyn FnMut(Bar)) {
         let (name, kind) = (&self.name, self.kind);
         let mut emit = |emitted: Emitted<'_, TradeAccumulator>| {
-            let values =
-                if kind == Kind::Reading { reading_values(&emitted) } else { trade_values(&emitted) };
+            let values = match kind.bars() {
+                Some(BarShape::Readings) => reading_values(&emitted),
+                _ => trade_values(&emitted),
+            };
             emit(bar(kind, name, &emitted, values))
         };
         match market {
@@ -338,7 +343,7 @@ impl Series for QuoteSeries {
     fn take(&mut self, market: Option<i64>, emit: &mut dyn FnMut(Bar)) {
         let name = &self.name;
         let mut emit = |emitted: Emitted<'_, QuoteAccumulator>| {
-            emit(bar(Kind::Quote, name, &emitted, quote_values(&emitted)))
+            emit(bar(Kind::QUOTE, name, &emitted, quote_values(&emitted)))
         };
         match market {
             Some(market) => self.timeline.take(market, &mut emit),

@@ -11,6 +11,7 @@
 //! prints were all canceled has no prices: it is to be deleted.
 
 use crate::bar::{Bar, QuoteValues, ReadingValues, TradeValues, Values};
+use crate::kind::BarShape;
 use crate::{Kind, Price, Size, UnixNanos};
 use serde_json::{Map, Value};
 
@@ -100,21 +101,22 @@ pub fn from_json(bytes: &[u8]) -> Result<Bar, String> {
         Ok(Some((ohlc, Size::parse(text(&name)?.as_bytes()).map_err(|_| fail(&name))?)))
     };
     let kind: Kind = text("kind")?.parse()?;
-    let values = match kind {
-        Kind::Trade if !map.contains_key("open") => Values::Empty,
-        Kind::Trade => Values::Trades(TradeValues {
+    let shape = kind.bars().ok_or_else(|| fail("kind"))?;
+    let values = match shape {
+        BarShape::Trades if !map.contains_key("open") => Values::Empty,
+        BarShape::Trades => Values::Trades(TradeValues {
             ohlc: [price("open")?, price("high")?, price("low")?, price("close")?],
             volume: Size::parse(text("volume")?.as_bytes()).map_err(|_| fail("volume"))?,
             vwap: map.contains_key("vwap").then(|| price("vwap")).transpose()?,
             trades: number("trades")?,
         }),
-        Kind::Quote => match (side("bid")?, side("ask")?) {
+        BarShape::Quotes => match (side("bid")?, side("ask")?) {
             (None, None) => Values::Empty,
             (bid, ask) => Values::Quotes(QuoteValues { bid, ask }),
         },
-        Kind::Reading if !map.contains_key("first") => Values::Empty,
+        BarShape::Readings if !map.contains_key("first") => Values::Empty,
         // The mean follows from sum and count.
-        Kind::Reading => Values::Readings(ReadingValues {
+        BarShape::Readings => Values::Readings(ReadingValues {
             first_max_min_last: [price("first")?, price("max")?, price("min")?, price("last")?],
             sum: map.contains_key("sum").then(|| price("sum")).transpose()?,
             count: number("count")?,

@@ -170,6 +170,6 @@ mod tests {
         assert_eq!(frame(decoder, r#"{"result":null,"id":1}"#), []);
         assert!(all(decoder, &trade(12_348))[0].contains("trades 12346 to 12347 of BNBBTC"));
         let raw = r#"{"id":12345,"price":"0.00100000","qty":"100.00000000","quoteQty":"0.1","time":1672515782136,"isBuyerMaker":true,"isBestMatch":true}"#;
-        assert_eq!(past(decoder, Kind::Trade, "BNBBTC", raw), first);
+        assert_eq!(past(decoder, Kind::TRADE, "BNBBTC", raw), first);
     }
 }

@@ -236,7 +236,7 @@ mod tests {
         assert!(all(decoder, &event(5, "update"))[0].contains("messages 3 to 4 were not sent"));
         decoder.connected();
         assert!(!all(decoder, &event(0, "update"))[0].contains("not sent"));
-        assert_eq!(past(decoder, Kind::Trade, "BTC-USD", trade), first);
+        assert_eq!(past(decoder, Kind::TRADE, "BTC-USD", trade), first);
     }
 
     #[test]

@@ -167,7 +167,7 @@ mod tests {
                 && ids[3].ends_with("-2")
         );
         for (raw, want) in [one, one, other, one].iter().zip(&live) {
-            assert_eq!(past(decoder, Kind::Trade, "TSLA", raw), *want);
+            assert_eq!(past(decoder, Kind::TRADE, "TSLA", raw), *want);
         }
         assert_eq!(frame(decoder, r#"{"type":"ping"}"#), []);
     }

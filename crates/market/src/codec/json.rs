@@ -10,6 +10,8 @@
 //! reading {"series":"boiler.temperature","feed":"plant","seq":7,"ts":…,"recv_ts":…,"type":"decimal","value":"21.5"
 //!         [,"unit":"°C"][,"quality":"good"][,"tags":{"room":"a"}]}
 //! ```
+//! A record of any other kind has the columns of its table, in their order.
+//!
 //! One line, no spaces, the fields in this order. `ts` and `recv_ts` are nanoseconds since 1970 UTC; prices
 //! and sizes are exact decimals in strings, so that no reader rounds them; fields in brackets are omitted if
 //! they do not apply. Names and codes contain no quotes, backslashes or control characters.
@@ -18,8 +20,8 @@
 //! (another order, spaces, bare numbers) to that form, or rejects it with the reason.
 
 use crate::reading::{Reading, ReadingValue, ValueType};
-use crate::record::{Kind, Quote, QuoteSide, Record, Side, Trade};
-use crate::{Price, Size, UnixNanos};
+use crate::record::{Quote, QuoteSide, Record, Side, Trade};
+use crate::{Kind, Price, Size, UnixNanos};
 
 /// Version of this format: the `schema` header of its messages.
 pub const SCHEMA: &str = "2";
@@ -60,6 +62,7 @@ pub fn encode<S: AsRef<str>>(record: &Record<S>, out: &mut Vec<u8>) {
         Record::Trade(trade) => encode_trade(trade, out),
         Record::Quote(quote) => encode_quote(quote, out),
         Record::Reading(reading) => encode_reading(reading, out),
+        Record::Described(record) => described::encode(&record.as_str(), out),
     }
 }
 
@@ -374,9 +377,10 @@ pub fn decode(kind: Kind, payload: &[u8]) -> Option<Record<&str>> {
 pub fn decode_text(kind: Kind, text: &str) -> Option<Record<&str>> {
     let cursor = Cursor(text);
     let record = match kind {
-        Kind::Trade => Record::Trade(cursor.trade()?),
-        Kind::Quote => Record::Quote(cursor.quote()?),
-        Kind::Reading => Record::Reading(cursor.reading()?),
+        Kind::TRADE => Record::Trade(cursor.trade()?),
+        Kind::QUOTE => Record::Quote(cursor.quote()?),
+        Kind::READING => Record::Reading(cursor.reading()?),
+        _ => Record::Described(cursor.described(kind)?),
     };
     record.check().is_ok().then_some(record)
 }
@@ -395,9 +399,22 @@ pub fn conditions(array: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+pub(crate) mod described;
 mod loose;
 
-pub use loose::{normalize, value};
+pub use loose::value;
+
+/// Appends the canonical form of a record in any other JSON form: other order, spaces, escapes, bare numbers.
+///
+/// # Errors
+/// [`DecodeError`] with the field and the reason, for the record's dead letter.
+pub fn normalize(kind: Kind, payload: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+    let text = std::str::from_utf8(payload).map_err(|error| DecodeError(format!("not UTF-8: {error}")))?;
+    match kind.table().read {
+        Some(_) => loose::normalize(kind, text, out),
+        None => described::normalize(kind, text, out),
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -211,7 +211,7 @@ mod tests {
         assert!(all(decoder, &update(10_218_208)).iter().all(|text| !text.contains("not sent")));
         assert!(all(decoder, &update(10_218_211))[0].contains("trades 10218209 to 10218210 of BTC/USD"));
         let raw = r#"["105944.20000","0.00027625",1748439576.1234567,"s","l","",10218208]"#;
-        assert_eq!(past(decoder, Kind::Trade, "BTC/USD", raw), first);
+        assert_eq!(past(decoder, Kind::TRADE, "BTC/USD", raw), first);
         let wrong = frame(
             decoder,
             r#"{"channel":"trade","data":[{"symbol":"A","side":"x","price":1,"qty":1,"trade_id":1,"timestamp":"2025-05-28T13:39:36Z"}]}"#,

@@ -8,7 +8,8 @@
 //! Formats: QuantConnect/Lean, `Data/equity/readme.md`. The rows have no id. Their order in the file is the
 //! tape's, so session date and row number from 1, of eight digits, identify a trade or quote here: a number, as vendors' ids are.
 
-use crate::record::{Kind, Quote, QuoteSide, Record, Side, Trade};
+use crate::Kind;
+use crate::record::{Quote, QuoteSide, Record, Side, Trade};
 use crate::time::SessionDay;
 use crate::{Price, Size, UnixNanos, fixed};
 
@@ -84,9 +85,9 @@ impl RowReader {
         recv_ts: UnixNanos,
     ) -> Result<Record<&'a str>, String> {
         match self.kind {
-            Kind::Trade => self.trade(row, number, recv_ts).map(Record::Trade),
-            Kind::Quote => self.quote(row, number, recv_ts).map(Record::Quote),
-            Kind::Reading => Err("tick files hold no readings".to_owned()),
+            Kind::TRADE => self.trade(row, number, recv_ts).map(Record::Trade),
+            Kind::QUOTE => self.quote(row, number, recv_ts).map(Record::Quote),
+            kind => Err(format!("tick files hold no {}", kind.plural())),
         }
     }
 
@@ -238,15 +239,15 @@ mod tests {
     #[test]
     fn real_rows_become_records() {
         assert_eq!(
-            shown(Kind::Trade, b"14400464,1674100,100,P,20002000,0").unwrap(),
+            shown(Kind::TRADE, b"14400464,1674100,100,P,20002000,0").unwrap(),
             r#"{"symbol":"SPY","feed":"lean.sip","venue":"P","id":"2013100800000007","ts":1381219200464000000,"recv_ts":1,"price":"167.41","size":"100","conditions":["20002000"]}"#
         );
         assert_eq!(
-            shown(Kind::Trade, b"14400464.123456,1674123,0.5,P,20002000,1").unwrap(),
+            shown(Kind::TRADE, b"14400464.123456,1674123,0.5,P,20002000,1").unwrap(),
             r#"{"symbol":"SPY","feed":"lean.sip","venue":"P","id":"2013100800000007","ts":1381219200464123456,"recv_ts":1,"price":"167.4123","size":"0.5","conditions":["20002000","suspicious"]}"#
         );
         assert_eq!(
-            shown(Kind::Quote, b"14400640,0,0,1826200,100,P,1,0").unwrap(),
+            shown(Kind::QUOTE, b"14400640,0,0,1826200,100,P,1,0").unwrap(),
             r#"{"symbol":"SPY","feed":"lean.sip","seq":20131008000000007,"ts":1381219200640000000,"recv_ts":1,"ask":"182.62","ask_size":"100","ask_venue":"P","conditions":["1"]}"#
         );
     }
@@ -254,28 +255,28 @@ mod tests {
     #[test]
     fn bad_rows_are_refused_by_field() {
         let cases: &[(Kind, &[u8], &str)] = &[
-            (Kind::Trade, b"", "expected 6 columns, found 0"),
-            (Kind::Trade, b"14400464,1674100,100", "expected 6 columns, found 3"),
-            (Kind::Trade, b"14400464,1674100,100,P,1,0,9", "expected 6 columns, found 7"),
-            (Kind::Trade, b"x,1674100,100,P,1,0", "time \"x\": not a decimal number"),
-            (Kind::Trade, b"-5,1674100,100,P,1,0", "time \"-5\": not within the session's day"),
-            (Kind::Trade, b"999999999,1674100,100,P,1,0", "time \"999999999\": not within"),
+            (Kind::TRADE, b"", "expected 6 columns, found 0"),
+            (Kind::TRADE, b"14400464,1674100,100", "expected 6 columns, found 3"),
+            (Kind::TRADE, b"14400464,1674100,100,P,1,0,9", "expected 6 columns, found 7"),
+            (Kind::TRADE, b"x,1674100,100,P,1,0", "time \"x\": not a decimal number"),
+            (Kind::TRADE, b"-5,1674100,100,P,1,0", "time \"-5\": not within the session's day"),
+            (Kind::TRADE, b"999999999,1674100,100,P,1,0", "time \"999999999\": not within"),
             (
-                Kind::Trade,
+                Kind::TRADE,
                 b"1,9999999999999999999999999,100,P,1,0",
                 "price \"9999999999999999999999999\": does not fit",
             ),
             (
-                Kind::Trade,
+                Kind::TRADE,
                 b"1,1674100.123456789012345,100,P,1,0",
                 "price \"1674100.123456789012345\": more than 18 decimal",
             ),
-            (Kind::Trade, b"1,1,-100,P,1,0", "size \"-100\": negative"),
-            (Kind::Trade, b"1,1674100,,P,1,0", "size \"\": empty number"),
-            (Kind::Trade, b"1,1674100,1,,1,0", "venue \"\": not a printable code"),
-            (Kind::Trade, b"1,1674100,1,P,\"1,0", "conditions \"\\\"1\": not a printable code"),
-            (Kind::Trade, b"1,1674100,1,P,1,2", "suspicious \"2\": neither 0 nor 1"),
-            (Kind::Quote, b"14400464,1674100,100,P,20002000,0", "expected 8 columns, found 6"),
+            (Kind::TRADE, b"1,1,-100,P,1,0", "size \"-100\": negative"),
+            (Kind::TRADE, b"1,1674100,,P,1,0", "size \"\": empty number"),
+            (Kind::TRADE, b"1,1674100,1,,1,0", "venue \"\": not a printable code"),
+            (Kind::TRADE, b"1,1674100,1,P,\"1,0", "conditions \"\\\"1\": not a printable code"),
+            (Kind::TRADE, b"1,1674100,1,P,1,2", "suspicious \"2\": neither 0 nor 1"),
+            (Kind::QUOTE, b"14400464,1674100,100,P,20002000,0", "expected 8 columns, found 6"),
         ];
         for (kind, row, reason) in cases {
             let error = shown(*kind, row).unwrap_err();
@@ -286,7 +287,7 @@ mod tests {
     #[test]
     fn time_alone_agrees_with_the_whole_row() {
         let row = b"34200000,1674100,100,P,1,0";
-        let mut reader = reader(Kind::Trade, "SPY");
+        let mut reader = reader(Kind::TRADE, "SPY");
         let time = reader.time(row).unwrap();
         assert_eq!(time.to_string(), "2013-10-08T13:30:00Z");
         assert_eq!(reader.read(row, 1, UnixNanos(0)).unwrap().ts(), time);

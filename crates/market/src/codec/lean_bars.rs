@@ -10,6 +10,7 @@
 
 use crate::bar::{Bar, QuoteValues, TradeValues, Values};
 use crate::interval::{Interval, MINUTE};
+use crate::kind::BarShape;
 use crate::time::SessionDay;
 use crate::{Kind, Price, Size, UnixNanos, fixed};
 
@@ -59,18 +60,18 @@ impl BarReader {
             }
             Ok(Some((ohlc(first)?, Size::from_raw(number(first + 4, fixed::SCALE)?))))
         };
-        let values = match self.kind {
-            Kind::Trade => Values::Trades(TradeValues {
+        let values = match self.kind.bars() {
+            Some(BarShape::Trades) => Values::Trades(TradeValues {
                 ohlc: ohlc(0)?,
                 volume: Size::from_raw(number(4, fixed::SCALE)?),
                 vwap: None,
                 trades: 0,
             }),
-            Kind::Quote => match (side(0)?, side(5)?) {
+            Some(BarShape::Quotes) => match (side(0)?, side(5)?) {
                 (None, None) => Values::Empty,
                 (bid, ask) => Values::Quotes(QuoteValues { bid, ask }),
             },
-            Kind::Reading => return Err("there are no bars of readings".to_owned()),
+            _ => return Err(format!("there are no bars of {}", self.kind.plural())),
         };
         check(&values)?;
         Ok(Bar {
@@ -134,18 +135,18 @@ mod tests {
             zone: "America/New_York".into(),
             session: session.map(|day| SessionDay::new(day, "America/New_York").unwrap()),
         };
-        let daily = reader(Kind::Trade, "1d", None)
+        let daily = reader(Kind::TRADE, "1d", None)
             .read("19980102 00:00,973100,975300,965300,973600,2150000")
             .unwrap();
         assert_eq!(daily.start.to_string(), "1998-01-02T05:00:00Z");
-        let second = reader(Kind::Quote, "1s", Some(20131008))
+        let second = reader(Kind::QUOTE, "1s", Some(20131008))
             .read("14400000,,,,,,1675500,1675500,1675500,1675500,100")
             .unwrap();
         assert_eq!(second.start.to_string(), "2013-10-08T08:00:00Z");
         let Values::Quotes(values) = second.values else { panic!() };
         assert!(values.bid.is_none() && values.ask.unwrap().0[0].to_string() == "167.55");
         // Found by fuzzing: a row without either side is an empty bar, and hours out of range are rejected.
-        let second = reader(Kind::Quote, "1s", Some(20131008)).read("14400000,,,,,,,,,,").unwrap();
+        let second = reader(Kind::QUOTE, "1s", Some(20131008)).read("14400000,,,,,,,,,,").unwrap();
         assert_eq!(second.values, Values::Empty);
         for (row, part) in [
             ("", "column 1"),
@@ -158,7 +159,7 @@ mod tests {
             ("19980102 00:00,10000,10000,9500,9000,1", "no bar: open 1"),
             ("19980102 00:00,10000,10000,10000,10000,-1", "size -1"),
         ] {
-            let error = reader(Kind::Trade, "1d", None).read(row).unwrap_err();
+            let error = reader(Kind::TRADE, "1d", None).read(row).unwrap_err();
             assert!(error.contains(part), "{error}");
         }
     }

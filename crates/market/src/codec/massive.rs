@@ -209,9 +209,9 @@ impl MassiveDecoder {
         take: &mut dyn FnMut(Outcome<'_>),
     ) -> Result<(), String> {
         match kind {
-            Kind::Trade => self.trade(origin, of, recv_ts, take),
-            Kind::Quote => self.quote(of, recv_ts, take),
-            Kind::Reading => Err("the vendor has no readings".to_owned()),
+            Kind::TRADE => self.trade(origin, of, recv_ts, take),
+            Kind::QUOTE => self.quote(of, recv_ts, take),
+            _ => Err(format!("the vendor has no {}", kind.plural())),
         }
     }
 }
@@ -230,8 +230,8 @@ impl Decode for MassiveDecoder {
                 return Ok(());
             }
             let kind = match members.event {
-                Value::Text("T") => Kind::Trade,
-                Value::Text("Q") => Kind::Quote,
+                Value::Text("T") => Kind::TRADE,
+                Value::Text("Q") => Kind::QUOTE,
                 Value::Text(event @ ("A" | "AM" | "LULD")) => {
                     vendor_bar::massive(event, raw, sink);
                     return Ok(());
@@ -301,14 +301,14 @@ mod tests {
         let decoder = &mut MassiveDecoder::new("massive.stocks");
         let trade = past(
             decoder,
-            Kind::Trade,
+            Kind::TRADE,
             "MSFT",
             r#"{"conditions":[0,12],"exchange":4,"id":"12345","participant_timestamp":1536036818784000111,"price":114.125,"sequence_number":3681328,"sip_timestamp":1536036818784999999,"size":100,"tape":3}"#,
         );
         assert_eq!(trade, live[0]);
         let quote = past(
             decoder,
-            Kind::Quote,
+            Kind::QUOTE,
             "MSFT",
             r#"{"ask_exchange":7,"ask_price":114.128,"ask_size":160,"bid_exchange":4,"bid_price":114.125,"bid_size":100,"conditions":[0],"sequence_number":50385480,"sip_timestamp":1536036818784000001,"tape":3}"#,
         );

@@ -4,8 +4,9 @@
 //! They describe what Tapeline writes. What it accepts from other producers is wider: bare numbers, another version.
 
 use super::json::SCHEMA;
+use crate::Kind;
 use crate::reading::ValueType;
-use crate::record::{EARLIEST, Kind, LATEST, Side};
+use crate::record::{EARLIEST, LATEST, Side};
 use crate::table::{Column, ColumnType, Presence, Role};
 use serde_json::{Map, Value, json};
 
@@ -17,7 +18,7 @@ const DECIMAL: &str = r"^(0|-?(0\.[0-9]{0,17}[1-9]|[1-9][0-9]{0,19}(\.[0-9]{0,17
 const SIZE: &str = r"^(0|0\.[0-9]{0,17}[1-9]|[1-9][0-9]{0,19}(\.[0-9]{0,17}[1-9])?)$";
 /// RFC 3339 in UTC, without trailing zeros.
 const TIME: &str = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{0,8}[1-9])?Z$";
-/// Columns that every row has and that messages omit if they are 0 or false.
+/// Columns of trades that every row has and that messages omit if they are 0 or false.
 const OMITTED: [&str; 2] = ["revision", "canceled"];
 /// The three columns of a side of a quote: all or none.
 const QUOTE_SIDES: [[&str; 3]; 2] = [["bid", "bid_size", "bid_venue"], ["ask", "ask_size", "ask_venue"]];
@@ -69,15 +70,15 @@ pub fn count(maximum: u64) -> Value {
 pub fn of_record(kind: Kind) -> Value {
     let table = kind.table();
     let properties: Map<String, Value> =
-        table.columns.iter().map(|column| (column.name.to_owned(), property(column))).collect();
+        table.columns.iter().map(|column| (column.name.to_owned(), property(kind, column))).collect();
     let is_required =
         |column: &&Column| column.presence == Presence::Always && !OMITTED.contains(&column.name);
     let required: Vec<&str> = table.columns.iter().filter(is_required).map(|column| column.name).collect();
     let mut content = json!({"properties": properties, "required": required, "additionalProperties": false});
     match kind {
-        Kind::Trade => {}
-        Kind::Quote => content["dependentRequired"] = together(&QUOTE_SIDES),
-        Kind::Reading => content["allOf"] = ValueType::ALL.into_iter().filter_map(value_of).collect(),
+        Kind::QUOTE => content["dependentRequired"] = together(&QUOTE_SIDES),
+        Kind::READING => content["allOf"] = ValueType::ALL.into_iter().filter_map(value_of).collect(),
+        _ => {}
     }
     document(table.singular, &format!("A message of the topic <prefix>.{}", table.plural), content)
 }
@@ -91,14 +92,20 @@ fn together<const N: usize>(groups: &[[&str; N]]) -> Value {
     each.map(|(name, group)| (name.to_owned(), Value::from(others(name, group)))).collect()
 }
 
-fn property(column: &Column) -> Value {
+fn property(kind: Kind, column: &Column) -> Value {
     let omits_default = column.presence == Presence::OrDefault;
     match (column.class, column.name) {
-        (ColumnType::Text, "side") => json!({"enum": [Side::Buy.name(), Side::Sell.name()]}),
-        (ColumnType::Text, "type") => json!({"enum": ValueType::ALL.map(ValueType::name)}),
+        (ColumnType::Text, "side") if kind == Kind::TRADE => {
+            json!({"enum": [Side::Buy.name(), Side::Sell.name()]})
+        }
+        (ColumnType::Text, "type") if kind == Kind::READING => {
+            json!({"enum": ValueType::ALL.map(ValueType::name)})
+        }
         (ColumnType::Text, _) => {
             let mut text = plain();
-            if omits_default || column.role == Role::Partition {
+            // The venue of a side of a quote may be empty, although the side may be absent.
+            let is_optional = column.presence == Presence::Optional && kind != Kind::QUOTE;
+            if omits_default || is_optional || column.role == Role::Partition {
                 text["minLength"] = 1.into();
             }
             text
@@ -117,10 +124,14 @@ fn property(column: &Column) -> Value {
             }
             integer
         }
-        (ColumnType::Small, _) => json!({"type": "integer", "minimum": 1, "maximum": i32::MAX}),
-        (ColumnType::Decimal, name) if name.ends_with("size") => size(),
+        (ColumnType::Small, name) => {
+            let minimum = u8::from(omits_default || OMITTED.contains(&name));
+            json!({"type": "integer", "minimum": minimum, "maximum": i32::MAX})
+        }
+        (ColumnType::Decimal, name) if name.ends_with("size") && kind.table().read.is_some() => size(),
         (ColumnType::Decimal, _) => decimal(),
-        (ColumnType::Boolean, _) => json!({"const": true}),
+        (ColumnType::Boolean, name) if OMITTED.contains(&name) => json!({"const": true}),
+        (ColumnType::Boolean, _) => json!({"type": "boolean"}),
         (ColumnType::Time, "ts") => json!({
             "type": "integer",
             "minimum": EARLIEST.0,
@@ -217,20 +228,20 @@ mod tests {
     fn what_the_codecs_write_is_described() {
         let records = [
             (
-                Kind::Trade,
+                Kind::TRADE,
                 r#"{"symbol":"S","feed":"f","venue":"P","id":"1","ts":1,"recv_ts":1,"price":"1.5","size":"1","conditions":[]}"#,
             ),
             (
-                Kind::Trade,
+                Kind::TRADE,
                 r#"{"symbol":"S","feed":"f","venue":"P","id":"1","ts":1,"recv_ts":1,"price":"1.5","size":"1","side":"buy","conditions":["@"],"tape":"B","seq":7,"revision":1,"canceled":true}"#,
             ),
             (
-                Kind::Quote,
+                Kind::QUOTE,
                 r#"{"symbol":"S","feed":"f","seq":1,"ts":1,"recv_ts":1,"bid":"1","bid_size":"2","bid_venue":"P","ask":"1","ask_size":"2","ask_venue":"P","conditions":["1"]}"#,
             ),
-            (Kind::Quote, r#"{"symbol":"S","feed":"f","seq":1,"ts":1,"recv_ts":1,"conditions":[]}"#),
+            (Kind::QUOTE, r#"{"symbol":"S","feed":"f","seq":1,"ts":1,"recv_ts":1,"conditions":[]}"#),
             (
-                Kind::Reading,
+                Kind::READING,
                 r#"{"series":"b.t","feed":"plant","seq":7,"ts":1,"recv_ts":1,"type":"decimal","value":"21.5","unit":"C","quality":"good","tags":{"room":"a"}}"#,
             ),
         ];

@@ -21,7 +21,7 @@ fn bars(messages: &[String]) -> (Vec<String>, Aggregator) {
     let mut aggregator = Aggregator::new(in_calendar("sip", Calendar::XNYS));
     let mut bars = std::collections::BTreeMap::new();
     for (position, message) in messages.iter().enumerate() {
-        let record = json::decode(Kind::Reading, message.as_bytes()).unwrap();
+        let record = json::decode(Kind::READING, message.as_bytes()).unwrap();
         aggregator.add(&record, StreamPosition { position: position as u64, stamp_ms: 0 });
         aggregator.take(0, &mut |bar| drop(bars.insert((bar.interval, bar.start), bar)));
     }
@@ -33,7 +33,7 @@ fn bars(messages: &[String]) -> (Vec<String>, Aggregator) {
         format!("{four} {} {} {}", or_none(values.sum), or_none(values.mean()), values.count)
     };
     let minutes = bars.values().filter(|bar| bar.interval == Interval::M1).map(|bar| {
-        assert_eq!((bar.kind, bar.symbol.as_str(), bar.feed.as_str()), (Kind::Reading, "boiler", "plant"));
+        assert_eq!((bar.kind, bar.symbol.as_str(), bar.feed.as_str()), (Kind::READING, "boiler", "plant"));
         match &bar.values {
             Values::Readings(values) => {
                 format!(

@@ -165,9 +165,9 @@ fn compare(kind: Kind, resolution: &str, interval: Interval) -> Score {
         for ((_, start), bar) in &ours {
             let (mine, yours) = (columns(bar), theirs.get(start));
             let same_prices = yours.is_some_and(|yours| match kind {
-                Kind::Trade => yours[..4] == mine[..4],
-                Kind::Quote => yours[..4] == mine[..4] && yours[5..9] == mine[5..9],
-                Kind::Reading => false,
+                Kind::TRADE => yours[..4] == mine[..4],
+                Kind::QUOTE => yours[..4] == mine[..4] && yours[5..9] == mine[5..9],
+                _ => false,
             });
             score.prices += usize::from(same_prices);
             if yours == Some(&mine) {
@@ -206,19 +206,19 @@ fn compare(kind: Kind, resolution: &str, interval: Interval) -> Score {
 
 #[test]
 fn second_bars_equal_the_vendors() {
-    let score = compare(Kind::Trade, "second", Interval::S1);
+    let score = compare(Kind::TRADE, "second", Interval::S1);
     assert!(score.equal as f64 >= 0.99995 * score.theirs as f64);
 }
 
 #[test]
 fn minute_prices_equal_the_vendors() {
-    let score = compare(Kind::Trade, "minute", Interval::M1);
+    let score = compare(Kind::TRADE, "minute", Interval::M1);
     assert!(score.prices as f64 >= 0.996 * score.theirs as f64);
 }
 
 #[test]
 fn quote_second_bars_equal_the_vendors() {
-    let score = compare(Kind::Quote, "second", Interval::S1);
+    let score = compare(Kind::QUOTE, "second", Interval::S1);
     assert!(score.equal as f64 >= 0.9999 * score.theirs as f64);
 }
 
@@ -235,7 +235,7 @@ fn the_official_close_equals_the_vendors() {
             println!("no ticks of {symbol} {date} here");
             continue;
         };
-        let bars = bars_of(symbol, &ticks, Kind::Trade, &[Interval::D1], "official");
+        let bars = bars_of(symbol, &ticks, Kind::TRADE, &[Interval::D1], "official");
         let [bar] = bars.values().collect::<Vec<_>>()[..] else { panic!("{} bars", bars.len()) };
         let Values::Trades(values) = &bar.values else { panic!("{bar:?}") };
         assert_eq!(values.ohlc[3].to_string(), close, "{symbol} {date}");

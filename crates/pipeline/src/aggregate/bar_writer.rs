@@ -121,7 +121,7 @@ impl BarWriter<'_> {
         for interval in self.intervals {
             // A bar that started earlier may overlap it.
             let length = interval.nanos().unwrap_or(25 * 60 * MINUTE);
-            for kind in Kind::ALL {
+            for kind in Kind::aggregated() {
                 let scan = BarScan {
                     kind,
                     symbol: recheck.symbol.clone(),

@@ -229,7 +229,7 @@ mod tests {
 
     fn bar(symbol: &str, interval: &str, start: &str) -> Bar {
         Bar {
-            kind: Kind::Trade,
+            kind: Kind::TRADE,
             symbol: symbol.to_owned(),
             feed: "f".to_owned(),
             interval: interval.parse().unwrap(),
@@ -298,8 +298,8 @@ mod tests {
         };
         let late = |gaps: &mut Gaps, second: &str| {
             let (text, mut loose) = (text(second), Vec::new());
-            json::normalize(Kind::Trade, text.as_bytes(), &mut loose).unwrap();
-            gaps.too_late(&json::decode(Kind::Trade, &loose).unwrap())
+            json::normalize(Kind::TRADE, text.as_bytes(), &mut loose).unwrap();
+            gaps.too_late(&json::decode(Kind::TRADE, &loose).unwrap())
         };
         assert!(late(&mut gaps, "2013-10-08T15:01:30.5Z"));
         assert!(!late(&mut gaps, "2013-10-08T15:00:59.9Z"), "the record before it was there");

@@ -182,6 +182,9 @@ impl AggregationWorker<'_> {
             counts[2] += 1;
             return Ok(());
         };
+        if record.kind().bars().is_none() {
+            return Ok(());
+        }
         counts[0] += 1;
         if let Some(met) = self.lossy.get_mut(&partition) {
             let whose = ((*record.feed()).to_owned(), (*record.symbol()).to_owned());
@@ -206,7 +209,7 @@ impl AggregationWorker<'_> {
             }
         }
         let reason = match verdict {
-            Verdict::Duplicate | Verdict::Taken => return Ok(()),
+            Verdict::Duplicate | Verdict::Taken | Verdict::NotAggregated => return Ok(()),
             Verdict::TooLate => {
                 self.gaps.too_late(&record);
                 let behind = now.saturating_sub(record.ts().0) / 1_000_000_000;

@@ -308,13 +308,13 @@ mod tests {
         let range = RangeName { topic: "t.trades".to_owned(), partition: 3, first: 100, last: 199 };
         let noon = UnixNanos::parse("2013-10-08T12:00:00Z").unwrap();
         assert_eq!(
-            range.object(Kind::Trade, day(noon)),
+            range.object(Kind::TRADE, day(noon)),
             "kind=trades/date=2013-10-08/bucket=3/t.trades-00003-00000000000000000100-00000000000000000199.parquet"
         );
         assert!(RangeName::claim("t", 1, 99) < RangeName::claim("t", 1, 100));
         assert_eq!(date(day(UnixNanos(-1))), "1969-12-31");
         ports::archive::check_name(&range.manifest()).unwrap();
-        ports::archive::check_name(&range.object(Kind::Quote, day(UnixNanos(i64::MIN)))).unwrap();
-        ports::archive::check_name(&range.object(Kind::Quote, day(UnixNanos(i64::MAX)))).unwrap();
+        ports::archive::check_name(&range.object(Kind::QUOTE, day(UnixNanos(i64::MIN)))).unwrap();
+        ports::archive::check_name(&range.object(Kind::QUOTE, day(UnixNanos(i64::MAX)))).unwrap();
     }
 }

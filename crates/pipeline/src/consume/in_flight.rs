@@ -151,7 +151,7 @@ impl InFlight {
         self.flush_dead_letters()?;
         if any {
             let counts = self.counts.drain().flat_map(|(symbol, counts)| {
-                market::Kind::ALL.map(|kind| ((symbol.clone(), kind.plural()), counts[kind as usize]))
+                market::Kind::ALL.map(|kind| ((symbol.clone(), kind.plural()), counts[kind.index()]))
             });
             self.telemetry.stored_by(counts.filter(|(_, count)| *count > 0), &self.latency);
             self.latency.clear();
@@ -192,11 +192,11 @@ impl InFlight {
     fn measure(&mut self, batch: &Batch, refused: &[(usize, String)]) {
         let now = clock::now().0;
         let mut stored = |symbol: &str, kind: Kind, rows: u64| match self.counts.get_mut(symbol) {
-            Some(counts) => counts[kind as usize] += rows,
-            None => self.counts.entry(symbol.to_owned()).or_default()[kind as usize] += rows,
+            Some(counts) => counts[kind.index()] += rows,
+            None => self.counts.entry(symbol.to_owned()).or_default()[kind.index()] += rows,
         };
         // Consecutive rows often have the same symbol.
-        let (mut last, mut run) = (("", Kind::Trade), 0);
+        let (mut last, mut run) = (("", Kind::TRADE), 0);
         for (index, row) in batch.rows().iter().enumerate() {
             if !refused.is_empty() && refused.iter().any(|(bad, _)| *bad == index) {
                 continue;
@@ -399,7 +399,7 @@ mod tests {
         fn submit(&mut self, partition: i32, next: i64) {
             let text = r#"{"symbol":"SPY","feed":"f","venue":"P","id":"1","ts":1,"recv_ts":1,"price":"1","size":"1","conditions":[]}"#;
             let mut batch = self.in_flight.spare();
-            batch.push(Kind::Trade, text.as_bytes(), 0, part(partition), next - 1).unwrap();
+            batch.push(Kind::TRADE, text.as_bytes(), 0, part(partition), next - 1).unwrap();
             self.in_flight.submit(batch, vec![(part(partition), next)]).unwrap();
         }
         fn acknowledge(&mut self, batch_id: u64, bad: &[usize]) {

@@ -64,7 +64,7 @@ pub(super) fn end() -> UnixNanos {
 
 fn scan(store: &dyn Store, name: SeriesName<'_>, from: UnixNanos) -> Result<Vec<Bar>> {
     let scan = BarScan {
-        kind: Kind::Trade,
+        kind: Kind::TRADE,
         symbol: name.symbol.to_owned(),
         interval: name.interval,
         feed: Some(name.feed.to_owned()),

@@ -50,7 +50,7 @@ pub(crate) fn bar(symbol: &str, minute: usize, [open, high, low, close]: [f64; 4
         trades: 10,
     };
     Bar {
-        kind: Kind::Trade,
+        kind: Kind::TRADE,
         symbol: symbol.to_owned(),
         feed: "test".to_owned(),
         interval: Interval::M1,

@@ -68,7 +68,7 @@ impl Place {
     pub(crate) fn send_of(&self, symbols: &[&str], ids: std::ops::Range<u64>) {
         let first = UnixNanos::parse("2024-03-11T14:00:00Z").unwrap().0;
         let mut producer = self.topics.producer().unwrap();
-        let topic = self.names.records(Kind::Trade);
+        let topic = self.names.records(Kind::TRADE);
         for id in ids {
             for symbol in symbols {
                 let ts = first + id as i64 * 30 * SECOND;
@@ -96,12 +96,12 @@ impl Place {
     /// Symbols whose messages are in two partitions.
     pub(crate) fn moved(&self) -> BTreeSet<String> {
         let mut partitions: BTreeMap<String, BTreeSet<i32>> = BTreeMap::new();
-        let topics = [self.names.records(Kind::Trade)];
+        let topics = [self.names.records(Kind::TRADE)];
         self.topics
             .read_all(&topics, &mut |message| {
                 let mut loose = Vec::new();
-                json::normalize(Kind::Trade, message.payload(), &mut loose).unwrap();
-                let record = json::decode(Kind::Trade, &loose).unwrap();
+                json::normalize(Kind::TRADE, message.payload(), &mut loose).unwrap();
+                let record = json::decode(Kind::TRADE, &loose).unwrap();
                 partitions
                     .entry((*record.symbol()).to_owned())
                     .or_default()
@@ -210,7 +210,7 @@ impl Place {
 
 pub(crate) fn scan(symbol: &str, interval: &str) -> BarScan {
     BarScan {
-        kind: Kind::Trade,
+        kind: Kind::TRADE,
         symbol: symbol.to_owned(),
         interval: interval.parse().unwrap(),
         feed: None,

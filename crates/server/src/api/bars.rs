@@ -103,8 +103,8 @@ pub(crate) async fn bars(
     Params(params): Params<BarParams>,
 ) -> Answer {
     let (kind, names) = match params.of {
-        Of::Trades => (Kind::Trade, TRADES.to_vec()),
-        Of::Quotes => (Kind::Quote, QUOTES.to_vec()),
+        Of::Trades => (Kind::TRADE, TRADES.to_vec()),
+        Of::Quotes => (Kind::QUOTE, QUOTES.to_vec()),
     };
     let query = BarQuery {
         kind,

@@ -1,4 +1,4 @@
-//! `GET /api/v1/explain`: which prints of a bar counted towards what, and why.
+//! `GET /api/v1/explain`: what each print contributed to a bar, and why.
 
 use super::App;
 use crate::http::params::{self, Params};
@@ -121,7 +121,7 @@ impl Question {
         deadline: std::time::Duration,
     ) -> Result<Vec<Trade<String>>, Problem> {
         let mut trades = Vec::new();
-        let scan = Scan { kind: Kind::Trade, symbol: Some(self.symbol.clone()), from, to, limit: None };
+        let scan = Scan { kind: Kind::TRADE, symbol: Some(self.symbol.clone()), from, to, limit: None };
         let mut late = false;
         store.scan(&scan, &mut |record| {
             if let Record::Trade(trade) = record {
@@ -186,7 +186,7 @@ impl Question {
     fn stored_bar(&self, store: &dyn Store, feed: &str) -> Result<Option<Bar>, Problem> {
         let mut found = None;
         let scan = BarScan {
-            kind: Kind::Trade,
+            kind: Kind::TRADE,
             symbol: self.symbol.clone(),
             interval: self.interval,
             feed: Some(feed.to_owned()),

@@ -115,7 +115,7 @@ struct Pushed {
     reasons: Vec<String>,
 }
 
-/// Publishes the readings of a body. Lines that are no readings become dead letters.
+/// Publishes the readings of a body. Lines that are not readings become dead letters.
 #[utoipa::path(post, path = "/api/v1/readings", params(PushParams), tag = "pipeline", request_body(content = String, content_type = "text/plain"),
     responses((status = 200, description = "Acknowledged by the topic: `readings`, `dead_letters`, and the first `reasons`"),
         (status = 403, body = Problem, description = "The server has no token"), (status = 413, body = Problem),
@@ -232,7 +232,7 @@ fn send(
     text: &str,
     producer: &mut dyn Producer,
 ) -> Result<Pushed, Problem> {
-    let (topic, dead_letters) = (app.engines.names.records(Kind::Reading), app.engines.names.dead_letters());
+    let (topic, dead_letters) = (app.engines.names.records(Kind::READING), app.engines.names.dead_letters());
     let (mut pushed, mut payload, mut failed) = (Pushed::default(), Vec::new(), None);
     let mut lines = text.trim_start_matches('\u{feff}').lines().zip(1_u64..);
     if decoder.expects_header() {
@@ -269,7 +269,7 @@ fn send(
                 stage: Stage::Source,
                 origin: format!("http:{number}"),
                 reason,
-                kind: Kind::Reading.name().to_owned(),
+                kind: Kind::READING.name().to_owned(),
                 raw: line.as_bytes().to_vec(),
                 ..DeadLetter::default()
             };

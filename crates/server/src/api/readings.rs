@@ -125,14 +125,14 @@ pub(crate) async fn readings(
         from_directory(store, &series, &mut range)?;
         let mut scratch = Vec::new();
         let object = &mut |record: &Record<&str>| json::record(record, &mut scratch);
-        range::records(store, Kind::Reading, &series, params.feed.as_deref(), &range, object)
+        range::records(store, Kind::READING, &series, params.feed.as_deref(), &range, object)
     })
     .await?;
     let mut rows: Vec<_> = rows.into_iter().map(|row| row.value).collect();
     if let Some(zone) = zone {
         in_zone(&mut rows, &zone, &["ts", "recv_ts"]);
     }
-    let columns = json::columns(Kind::Reading).to_vec();
+    let columns = json::columns(Kind::READING).to_vec();
     Ok(list(&headers, params.format, &List { columns, rows, next }))
 }
 
@@ -176,7 +176,7 @@ pub(crate) async fn reading_bars(
     let series = params::series(&params.series)?;
     let zone = params::zone(params.tz.as_deref())?;
     let query = BarQuery {
-        kind: Kind::Reading,
+        kind: Kind::READING,
         symbol: series.clone(),
         interval: interval(params.interval.as_deref())?,
         feed: params.feed,
@@ -234,7 +234,7 @@ fn from_directory(store: &dyn Store, series: &str, range: &mut Range) -> Result<
     let is_known = range.newest.is_some() || range.to.is_some() || range.cursor.is_some();
     if range.order == Order::Desc && !is_known {
         let entries = store.directory()?;
-        let mine = entries.iter().filter(|entry| entry.kind == Kind::Reading && entry.symbol == series);
+        let mine = entries.iter().filter(|entry| entry.kind == Kind::READING && entry.symbol == series);
         range.newest = mine.map(|entry| entry.last.0.saturating_add(DAY - 1)).max();
     }
     Ok(())

@@ -50,7 +50,7 @@ pub(crate) async fn trades(
     headers: HeaderMap,
     Params(params): Params<RecordParams>,
 ) -> Answer {
-    records(&app, &headers, Kind::Trade, params).await
+    records(&app, &headers, Kind::TRADE, params).await
 }
 
 /// Quotes of a symbol.
@@ -61,7 +61,7 @@ pub(crate) async fn quotes(
     headers: HeaderMap,
     Params(params): Params<RecordParams>,
 ) -> Answer {
-    records(&app, &headers, Kind::Quote, params).await
+    records(&app, &headers, Kind::QUOTE, params).await
 }
 
 async fn records(app: &App, headers: &HeaderMap, kind: Kind, params: RecordParams) -> Answer {

@@ -7,6 +7,7 @@ use crate::query;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use market::Kind;
+use market::kind::Subject;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -62,19 +63,16 @@ pub(crate) async fn symbols(
     let mut rows: BTreeMap<String, Map<String, Value>> = app.hub.state().rows().into_iter().collect();
     if params.stored {
         let counts = query::run(&app, |store, _| Ok(store.count()?)).await?;
-        for (kind, symbols) in counts {
-            let name = match kind {
-                Kind::Trade => "stored_trades",
-                Kind::Quote => "stored_quotes",
-                Kind::Reading => continue,
-            };
+        let of_instruments = |kind: &Kind| kind.subject() == Subject::Instrument;
+        for (kind, symbols) in counts.into_iter().filter(|(kind, _)| of_instruments(kind)) {
+            let name = format!("stored_{}", kind.plural());
             for (symbol, count) in symbols {
                 let row = rows.entry(symbol.clone()).or_insert_with(|| {
                     let mut row = Map::new();
                     row.insert("symbol".to_owned(), symbol.into());
                     row
                 });
-                row.insert(name.to_owned(), count.into());
+                row.insert(name.clone(), count.into());
             }
         }
     }

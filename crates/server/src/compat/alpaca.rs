@@ -72,11 +72,11 @@ async fn bars(State(app): State<App>, headers: HeaderMap, Params(params): Params
 }
 
 async fn trades(State(app): State<App>, headers: HeaderMap, Params(params): Params<StockParams>) -> Answer {
-    answer(&app, &headers, "trades", What::Records(Kind::Trade), &params).await
+    answer(&app, &headers, "trades", What::Records(Kind::TRADE), &params).await
 }
 
 async fn quotes(State(app): State<App>, headers: HeaderMap, Params(params): Params<StockParams>) -> Answer {
-    answer(&app, &headers, "quotes", What::Records(Kind::Quote), &params).await
+    answer(&app, &headers, "quotes", What::Records(Kind::QUOTE), &params).await
 }
 
 /// `5Min`, `1Hour`, `1Day`, and their short forms.
@@ -170,7 +170,7 @@ async fn rows(
             }
             What::Bars(interval) => {
                 let query =
-                    BarQuery { kind: Kind::Trade, symbol, interval, feed: None, session: Session::All };
+                    BarQuery { kind: Kind::TRADE, symbol, interval, feed: None, session: Session::All };
                 let scan = &mut range::stored_bars(store, &query);
                 range::bars(&settings, &query, &range, scan, &mut range::bar_object)
             }
@@ -208,7 +208,7 @@ fn fields(what: What, row: &Map<String, Value>) -> Fields {
             ("n", "trades"),
             ("vw", "vwap"),
         ],
-        What::Records(Kind::Trade) => &[
+        What::Records(Kind::TRADE) => &[
             ("t", "ts"),
             ("x", "venue"),
             ("p", "price"),
@@ -217,7 +217,7 @@ fn fields(what: What, row: &Map<String, Value>) -> Fields {
             ("i", "id"),
             ("z", "tape"),
         ],
-        What::Records(Kind::Quote) => &[
+        What::Records(Kind::QUOTE) => &[
             ("t", "ts"),
             ("ax", "ask_venue"),
             ("ap", "ask"),
@@ -228,7 +228,7 @@ fn fields(what: What, row: &Map<String, Value>) -> Fields {
             ("c", "conditions"),
         ],
         // Its API has none.
-        What::Records(Kind::Reading) => &[],
+        What::Records(_) => &[],
     };
     let raw = |name: &str, value: &Value| match value {
         Value::String(text)

@@ -146,7 +146,7 @@ async fn history(
     let symbol = params::symbol(&params.symbol)?;
     let feed = app.hub.state().feed(&symbol);
     let query = BarQuery {
-        kind: Kind::Trade,
+        kind: Kind::TRADE,
         symbol,
         interval: interval(&params.resolution)?,
         feed,

@@ -29,6 +29,7 @@ pub(crate) fn identity(record: &Record<&str>) -> String {
         Record::Trade(trade) => format!("{}|{}|{}", trade.feed, trade.venue, trade.id),
         Record::Quote(quote) => format!("{}|{:020}", quote.feed, quote.seq),
         Record::Reading(reading) => format!("{}|{:020}", reading.feed, reading.seq),
+        Record::Described(record) => record.text.to_owned(),
     }
 }
 

@@ -32,11 +32,11 @@ const READINGS: u16 = 4;
 pub(crate) fn run(app: &App, stop: &CancelToken) -> Result<()> {
     let names = &app.engines.names;
     let topics = [
-        names.records(Kind::Trade),
-        names.records(Kind::Quote),
+        names.records(Kind::TRADE),
+        names.records(Kind::QUOTE),
         names.bars(),
         names.gaps(),
-        names.records(Kind::Reading),
+        names.records(Kind::READING),
         names.dead_letters(),
     ];
     let mut publisher = Publisher::new();
@@ -83,9 +83,9 @@ fn take(app: &App, message: &dyn Fetched) {
     match topic {
         TRADES | QUOTES | READINGS => {
             let kind = match topic {
-                TRADES => Kind::Trade,
-                QUOTES => Kind::Quote,
-                _ => Kind::Reading,
+                TRADES => Kind::TRADE,
+                QUOTES => Kind::QUOTE,
+                _ => Kind::READING,
             };
             if let Some(record) = codec::decode(kind, message.payload()) {
                 app.hub.state().record(&record);

@@ -118,6 +118,7 @@ impl State {
                 self.series.add(reading);
                 return;
             }
+            Record::Described(_) => return,
         }
         let identity = market::digest::identity(record, &mut self.scratch);
         // A correction has the identity of what it corrects, and must be shown.
@@ -144,7 +145,7 @@ impl State {
                 }
             }
             Record::Quote(quote) => symbol.quote(quote),
-            Record::Reading(_) => return,
+            Record::Reading(_) | Record::Described(_) => return,
         }
         if !self.changed.contains(name) {
             self.changed.insert(name.to_owned());

@@ -10,6 +10,7 @@ use crate::settings::ServerSettings;
 use market::bar::Bar;
 use market::codec::bar::to_json;
 use market::interval::{Interval, SECOND};
+use market::kind::Subject;
 use market::{Kind, Record, UnixNanos};
 use ports::store::{BarScan, Scan, Store};
 use serde_json::{Map, Value};
@@ -174,7 +175,7 @@ pub(crate) struct BarQuery {
 impl BarQuery {
     /// Whether to show a bar, and the part of the session it starts in; empty for readings, which have no sessions.
     pub(crate) fn session(&self, settings: &ServerSettings, bar: &Bar) -> (bool, &'static str) {
-        if bar.kind == Kind::Reading {
+        if bar.kind.subject() == Subject::Series {
             return (true, "");
         }
         let day = settings.calendar(&bar.feed, &bar.symbol).day(bar.start);

@@ -16,7 +16,7 @@ fn filled() -> Fixture {
     fixture.publish(&trades);
     let mut aggregator = Aggregator::new(bars());
     for (position, text) in trades.iter().enumerate() {
-        let record = market::codec::json::decode(market::Kind::Trade, text.as_bytes()).unwrap();
+        let record = market::codec::json::decode(market::Kind::TRADE, text.as_bytes()).unwrap();
         aggregator.add(&record, StreamPosition { position: position as u64, stamp_ms: 0 });
     }
     let mut made = Vec::new();

@@ -170,7 +170,7 @@ impl Fixture {
             let symbol = serde_json::from_str::<Value>(text).unwrap()["symbol"].as_str().unwrap().to_owned();
             producer
                 .send(&Message {
-                    topic: &self.names.records(market::Kind::Trade),
+                    topic: &self.names.records(market::Kind::TRADE),
                     key: &symbol,
                     headers: &[("kind", b"trade".as_slice())],
                     payload: text.as_bytes(),
@@ -186,7 +186,7 @@ impl Fixture {
         let mut batch = Batch::default();
         for (offset, text) in trades.iter().enumerate() {
             let at = Partition { topic: 0, number: 0 };
-            batch.push(market::Kind::Trade, text.as_bytes(), 1, at, offset as i64).unwrap();
+            batch.push(market::Kind::TRADE, text.as_bytes(), 1, at, offset as i64).unwrap();
         }
         let mut writer = self.store.writer(&self.stop).unwrap();
         writer.submit(1, batch).unwrap();

@@ -43,7 +43,7 @@ fn lines_reach_the_topic_before_the_reply() {
         assert!(value["reasons"][0].as_str().unwrap().starts_with("line 2: "), "{value}");
     }
     // Sent twice, each has the same identity both times.
-    let mut readings = messages(&fixture, fixture.names.records(market::Kind::Reading));
+    let mut readings = messages(&fixture, fixture.names.records(market::Kind::READING));
     readings.iter_mut().for_each(|text| {
         let (head, rest) = text.split_once("\"recv_ts\":").unwrap();
         *text = format!("{head}{}", rest.split_once(',').unwrap().1);
@@ -67,7 +67,7 @@ fn clients_of_influxdb_write_lines() {
     assert_eq!(post(&fixture, path, token, "room,id=1 t=21.5,door=true 1767607200\n").status, 204);
     let reply = post(&fixture, path, token, "room t=1 1767607200\nroom t 1\n");
     assert!(reply.status == 400 && reply.text().contains("line 2: "), "{}", reply.text());
-    let readings = messages(&fixture, fixture.names.records(market::Kind::Reading));
+    let readings = messages(&fixture, fixture.names.records(market::Kind::READING));
     assert_eq!(readings.len(), 3, "{readings:?}");
     assert!(readings.iter().all(|text| text.contains("\"feed\":\"home\"")), "{readings:?}");
 }
@@ -106,7 +106,7 @@ fn what_cannot_be_accepted_is_refused_and_publishes_nothing() {
     let reply = post(&open, path, "", line);
     assert!(reply.status == 403 && reply.text().contains("TAPELINE__SERVE__TOKEN"), "{}", reply.text());
     for fixture in [&fixture, &open] {
-        assert!(messages(fixture, fixture.names.records(market::Kind::Reading)).is_empty());
+        assert!(messages(fixture, fixture.names.records(market::Kind::READING)).is_empty());
         assert!(messages(fixture, fixture.names.dead_letters()).is_empty());
     }
 }

@@ -18,7 +18,7 @@ fn publish(fixture: &Fixture, readings: &[String]) {
     let mut producer = fixture.topics.producer().unwrap();
     for text in readings {
         let message = Message {
-            topic: &fixture.names.records(Kind::Reading),
+            topic: &fixture.names.records(Kind::READING),
             key: "k",
             headers: &[("kind", b"reading".as_slice())],
             payload: text.as_bytes(),
@@ -33,7 +33,7 @@ fn keep(fixture: &Fixture, readings: &[String]) {
     let mut batch = Batch::default();
     for (offset, text) in readings.iter().enumerate() {
         let at = Partition { topic: 0, number: 0 };
-        batch.push(Kind::Reading, text.as_bytes(), 1, at, offset as i64).unwrap();
+        batch.push(Kind::READING, text.as_bytes(), 1, at, offset as i64).unwrap();
     }
     let mut writer = fixture.store.writer(&fixture.stop).unwrap();
     writer.submit(1, batch).unwrap();
@@ -47,7 +47,7 @@ fn keep_bars(fixture: &Fixture, series: &str) {
         let value = |tenths: i64| Price::parse(format!("{minute}.{tenths}").as_bytes()).unwrap();
         let sum = Price::parse(format!("{}.2", 4 * minute + 1).as_bytes()).unwrap();
         Bar {
-            kind: Kind::Reading,
+            kind: Kind::READING,
             symbol: series.to_owned(),
             feed: "plant".to_owned(),
             interval: Interval::M1,

@@ -159,7 +159,7 @@ impl Lines {
             origin: format!("{}:{number}", self.path.display()),
             reason,
             key: String::new(),
-            kind: Kind::Reading.name().to_owned(),
+            kind: Kind::READING.name().to_owned(),
             raw: raw.to_vec(),
             ..DeadLetter::default()
         }
@@ -193,7 +193,7 @@ impl Lines {
                     payload.clear();
                     json::encode(&Record::Reading(reading), &mut payload);
                     let handed = sink(Event::Record {
-                        kind: Kind::Reading,
+                        kind: Kind::READING,
                         symbol: reading.series,
                         recv_ts: reading.recv_ts,
                         payload: &payload,
@@ -326,7 +326,7 @@ mod tests {
             .next(&stop, &mut |event| {
                 match event {
                     Event::Record { symbol, payload, .. } => {
-                        let record = json::decode(Kind::Reading, payload).unwrap();
+                        let record = json::decode(Kind::READING, payload).unwrap();
                         let Record::Reading(reading) = record else { panic!() };
                         out.push(format!("{symbol}={}", reading.value.text));
                     }

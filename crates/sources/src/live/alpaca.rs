@@ -201,7 +201,7 @@ mod tests {
 
     fn read(bodies: &[&str]) -> (HistoryResult, Vec<String>, usize) {
         let server = FakeHttp::new(bodies.iter().map(|body| ok(body)).collect());
-        let (result, rows) = history_of(&server, Kind::Trade, |account| Box::new(Alpaca(account)));
+        let (result, rows) = history_of(&server, Kind::TRADE, |account| Box::new(Alpaca(account)));
         (result, rows, server.lines().len())
     }
 

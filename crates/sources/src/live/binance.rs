@@ -171,7 +171,7 @@ mod tests {
             let first = r#"[{"a":1,"p":"1","q":"1","f":10,"l":12,"T":1749564000500,"m":true}]"#;
             let rows: Vec<String> = ids.iter().map(|id| row(*id)).collect();
             let server = FakeHttp::new(vec![ok(first), ok(&format!("[{}]", rows.join(",")))]);
-            history_of(&server, Kind::Trade, |account| Box::new(Binance(account)))
+            history_of(&server, Kind::TRADE, |account| Box::new(Binance(account)))
         };
         let (result, rows) = read(&[10, 11, 12]);
         assert_eq!((result.ok(), rows.len()), (Some(()), 3));

@@ -157,7 +157,7 @@ mod tests {
     fn an_error_under_200_is_no_empty_day() {
         let read = |body: &str| {
             let server = FakeHttp::new(vec![ok(body)]);
-            history_of(&server, Kind::Trade, |account| Box::new(Finnhub(account)))
+            history_of(&server, Kind::TRADE, |account| Box::new(Finnhub(account)))
         };
         for body in [r#"{"error":"You don't have access: KEY-OF-TEST"}"#, "{}", "no access for KEY-OF-TEST"] {
             let (result, _) = read(body);

@@ -182,7 +182,7 @@ mod tests {
             secret: Secret::default(),
             feed: "kraken".to_owned(),
             symbols: symbols.iter().map(|symbol| (*symbol).to_owned()).collect(),
-            kinds: vec![Kind::Trade],
+            kinds: vec![Kind::TRADE],
             bars: false,
             bands: false,
         })
@@ -193,7 +193,7 @@ mod tests {
         let kraken = kraken(&server.url, &["BTC/USD"]);
         let symbols = ["BTC/USD".to_owned()];
         let span = HistorySpan {
-            kind: Kind::Trade,
+            kind: Kind::TRADE,
             symbols: &symbols,
             from: UnixNanos(1_748_439_000_000_000_000),
             to: UnixNanos(1_748_439_600_000_000_000),

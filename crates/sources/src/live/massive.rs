@@ -63,9 +63,9 @@ impl Vendor for Massive {
             .kinds
             .iter()
             .filter_map(|kind| match kind {
-                Kind::Trade => Some("T"),
-                Kind::Quote => Some("Q"),
-                Kind::Reading => None,
+                Kind::TRADE => Some("T"),
+                Kind::QUOTE => Some("Q"),
+                _ => None,
             })
             .chain(["AM", "A"].into_iter().filter(|_| self.0.bars))
             .chain(self.0.bands.then_some("LULD"))
@@ -177,7 +177,7 @@ mod tests {
 
     fn read(bodies: &[&str]) -> (HistoryResult, Vec<String>, usize) {
         let server = FakeHttp::new(bodies.iter().map(|body| ok(body)).collect());
-        let (result, rows) = history_of(&server, Kind::Trade, |account| Box::new(Massive(account)));
+        let (result, rows) = history_of(&server, Kind::TRADE, |account| Box::new(Massive(account)));
         (result, rows, server.lines().len())
     }
 

@@ -28,8 +28,8 @@ struct Entry {
     vendor: fn(Account) -> Arc<dyn Vendor>,
 }
 
-const TRADES: &[Kind] = &[Kind::Trade];
-const BOTH: &[Kind] = &[Kind::Trade, Kind::Quote];
+const TRADES: &[Kind] = &[Kind::TRADE];
+const BOTH: &[Kind] = &[Kind::TRADE, Kind::QUOTE];
 
 const VENDORS: [Entry; 6] = [
     Entry {

@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn each_symbol_and_kind_is_received_until_its_own_last_run() {
-        let trades = &[Kind::Trade][..];
+        let trades = &[Kind::TRADE][..];
         let mut positions = Positions::new();
         let mut ran = |symbols: &[&str], kinds: &[Kind], until| {
             let (name, value) = position("kraken", &account(symbols, kinds), until, &BTreeMap::new());
@@ -122,7 +122,7 @@ mod tests {
         };
         ran(&["BTC/USD", "ETH/USD"], trades, 10);
         ran(&["ETH/USD"], trades, 20);
-        ran(&["SOL/USD"], &[Kind::Quote], 30);
+        ran(&["SOL/USD"], &[Kind::QUOTE], 30);
         positions.insert("live:kraken.eu".to_owned(), b"99".to_vec());
         let until =
             |symbols: &[&str], kinds: &[Kind]| start("kraken", &account(symbols, kinds), &positions).from;
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(until(&["ETH/USD", "BTC/USD"], trades), Some(10));
         // New symbols and kinds have no past.
         assert_eq!(until(&["ETH/USD", "XRP/USD"], trades), Some(20));
-        assert_eq!(until(&["ETH/USD"], &[Kind::Trade, Kind::Quote]), Some(20));
+        assert_eq!(until(&["ETH/USD"], &[Kind::TRADE, Kind::QUOTE]), Some(20));
         assert_eq!(until(&["SOL/USD"], trades), None);
         assert_eq!(until(&["XRP/USD"], trades), None);
     }
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn the_position_of_an_older_version_holds_for_all_symbols() {
         let positions = Positions::from([("live:kraken".to_owned(), b"7".to_vec())]);
-        let account = account(&["BTC/USD"], &[Kind::Trade]);
+        let account = account(&["BTC/USD"], &[Kind::TRADE]);
         assert_eq!(start("kraken", &account, &positions).from, Some(7));
         assert_eq!(start("binance", &account, &positions), Start::default());
     }
@@ -148,9 +148,9 @@ mod tests {
     #[test]
     fn a_run_with_fewer_symbols_begins_at_a_record_of_its_own() {
         let last = BTreeMap::from([("BTC/USD".to_owned(), 8), ("ETH/USD".to_owned(), 10)]);
-        let (name, value) = position("kraken", &account(&["BTC/USD", "ETH/USD"], &[Kind::Trade]), 10, &last);
+        let (name, value) = position("kraken", &account(&["BTC/USD", "ETH/USD"], &[Kind::TRADE]), 10, &last);
         let positions = Positions::from([(name, value)]);
-        let from = |symbols: &[&str]| start("kraken", &account(symbols, &[Kind::Trade]), &positions).from;
+        let from = |symbols: &[&str]| start("kraken", &account(symbols, &[Kind::TRADE]), &positions).from;
         assert_eq!(from(&["BTC/USD"]), Some(8));
         assert_eq!(from(&["BTC/USD", "ETH/USD"]), Some(10));
     }

@@ -157,8 +157,8 @@ fn entry(path: &Path) -> Option<Entry> {
         return None;
     }
     let kind = match kind {
-        "trade" => Kind::Trade,
-        "quote" => Kind::Quote,
+        "trade" => Kind::TRADE,
+        "quote" => Kind::QUOTE,
         _ => return None,
     };
     let (checksum, length) = content(path);
@@ -200,7 +200,7 @@ mod tests {
             dir: dir.to_owned(),
             speed: None,
             symbols: symbols.iter().map(ToString::to_string).collect(),
-            kinds: vec![Kind::Trade],
+            kinds: vec![Kind::TRADE],
             dates: dates.to_vec(),
             feed: "lean.sip".to_owned(),
             zone: "America/New_York".to_owned(),
@@ -237,7 +237,7 @@ mod tests {
         assert!(error.contains("a/tick/abc") && error.contains("b/tick/abc"), "{error}");
         tape.dates = vec![20_131_009];
         assert_eq!(list(&tape).unwrap().len(), 1);
-        // A link to the same file is no second one.
+        // A link to the same file is not a second file.
         tape.dates = Vec::new();
         tape.dir = dir.path().join("b");
         std::fs::create_dir(tape.dir.join("more")).unwrap();
@@ -249,7 +249,7 @@ mod tests {
     fn a_day_that_other_symbols_have_is_a_hole() {
         let dir = tempfile::tempdir().unwrap();
         let holes = holes(&list(&settings(dir.path(), &FILES, &[], &[])).unwrap());
-        // XYZ begins after the first day, which is no hole.
+        // XYZ begins after the first day, which is not a gap.
         assert_eq!(holes.len(), 1, "{holes:?}");
         assert!(holes[0].contains("no trade file of ABC for 20131008"), "{holes:?}");
     }

@@ -24,6 +24,9 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+/// The kinds of records that tapes hold.
+pub const KINDS: [Kind; 2] = [Kind::TRADE, Kind::QUOTE];
+
 /// Settings of a tape.
 #[derive(Debug, Clone)]
 pub struct TapeSettings {
@@ -349,7 +352,7 @@ mod tests {
             dir: dir.path().to_owned(),
             speed: None,
             symbols: Vec::new(),
-            kinds: vec![Kind::Trade],
+            kinds: vec![Kind::TRADE],
             dates: Vec::new(),
             feed: "lean.sip".to_owned(),
             zone: "America/New_York".to_owned(),

@@ -2,25 +2,45 @@
 
 use crate::export::RowFormat;
 use crate::time_input::Zone;
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
+use market::Kind;
+use market::kind::BarShape;
 use market::policy::Policy;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 /// Kind of rows to show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum What {
-    #[value(alias = "trade")]
-    Trades,
-    #[value(alias = "quote")]
-    Quotes,
-    #[value(alias = "reading")]
-    Readings,
-    #[value(alias = "bar")]
-    Bars,
-    /// Bars of bid and ask
-    QuoteBars,
-    /// First, highest, lowest, last, sum, mean and count of the readings of an interval
-    ReadingBars,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct What {
+    pub(crate) kind: Kind,
+    /// Bars of the kind instead of its records.
+    pub(crate) of_bars: bool,
+}
+
+impl ValueEnum for What {
+    fn value_variants<'a>() -> &'a [Self] {
+        static ALL: LazyLock<Vec<What>> = LazyLock::new(|| {
+            let records = Kind::ALL.into_iter().map(|kind| What { kind, of_bars: false });
+            records.chain(Kind::aggregated().map(|kind| What { kind, of_bars: true })).collect()
+        });
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        if !self.of_bars {
+            return Some(PossibleValue::new(self.kind.plural()).alias(self.kind.name()));
+        }
+        let shape = self.kind.bars()?;
+        let value = PossibleValue::new(shape.name());
+        Some(match shape {
+            BarShape::Trades => value.alias("bar"),
+            BarShape::Quotes => value.help("Bars of bid and ask"),
+            BarShape::Readings => {
+                value.help("First, highest, lowest, last, sum, mean and count of the readings of an interval")
+            }
+        })
+    }
 }
 
 #[derive(Debug, Clone, Args)]

@@ -5,6 +5,7 @@ use crate::context::Context;
 use market::adjust::{Adjust, Factors};
 use market::bar::{Aggregator, Bar, StreamPosition, Values};
 use market::calendar::Calendar;
+use market::kind::{BarShape, Subject};
 use market::policy::Policy;
 use market::{Kind, UnixNanos};
 use ports::store::{BarScan, Scan, Store};
@@ -91,17 +92,13 @@ pub(crate) fn each(
 
 /// Message for an empty result.
 pub(crate) fn none(store: &dyn Store, kind: Kind, symbol: &str, options: &BarOptions) -> String {
-    let what = match kind {
-        Kind::Trade => "bars",
-        Kind::Quote => "quote bars",
-        Kind::Reading => "reading bars",
-    };
+    let what = kind.bars().map_or("bars", BarShape::name).replace('-', " ");
     let place = store.describe();
     let of = options.feed.as_ref().map(|feed| format!(" of feed {feed}")).unwrap_or_default();
-    let rebuild = match kind {
-        Kind::Trade => ", or from the stored trades: --policy lean|sip|all|official",
-        Kind::Reading => ", or from the stored readings: --policy all",
-        Kind::Quote => "",
+    let rebuild = match kind.bars() {
+        Some(BarShape::Trades) => ", or from the stored trades: --policy lean|sip|all|official",
+        Some(BarShape::Readings) => ", or from the stored readings: --policy all",
+        Some(BarShape::Quotes) | None => "",
     };
     format!(
         "no {} {what} of {symbol}{of} in that time range in {place}; build them from the topic: tapeline aggregate --until-end \
@@ -124,7 +121,7 @@ fn rebuild(
     settings.intervals = vec![options.interval()];
     for feed in &mut settings.feeds {
         feed.policy = policy.clone();
-        if kind == Kind::Reading {
+        if kind.subject() == Subject::Series {
             feed.calendar = Calendar::ALWAYS;
         }
     }
@@ -155,7 +152,7 @@ fn rebuild(
         }
     });
     let conditions = aggregator.condition_counts();
-    let all = kind == Kind::Trade && bars.is_empty();
+    let all = kind.bars() == Some(BarShape::Trades) && bars.is_empty();
     for line in super::aggregate::unpriced(&conditions, all) {
         eprintln!("{line}");
     }

@@ -63,7 +63,7 @@ pub(crate) fn run(context: &Context, options: &CountOptions) -> Result<ExitCode>
     out.end()?;
     if counts.values().flat_map(|symbols| symbols.values()).all(|count| *count == 0) {
         note(&format!(
-            "no trades or quotes in {place}; list bars with: tapeline symbols --bars --store {place}",
+            "no records in {place}; list bars with: tapeline symbols --bars --store {place}",
             place = store.describe()
         ));
     }

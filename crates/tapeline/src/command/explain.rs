@@ -1,4 +1,4 @@
-//! `tapeline explain`: which prints of a bar counted towards what, and why.
+//! `tapeline explain`: what each print contributed to a bar, and why.
 
 use super::zone::{self, About};
 use crate::cli::ExplainOptions;
@@ -34,7 +34,7 @@ pub(crate) fn run(context: &Context, options: &ExplainOptions) -> Result<ExitCod
     // session.
     let (from, to) = settings.reading_span(time, UnixNanos(time.0.saturating_add(1)));
     let mut trades: Vec<Trade<String>> = Vec::new();
-    let scan = Scan { kind: Kind::Trade, symbol: Some(symbol.clone()), from, to, limit: None };
+    let scan = Scan { kind: Kind::TRADE, symbol: Some(symbol.clone()), from, to, limit: None };
     context.retry_short(|| {
         trades.clear();
         store.scan(&scan, &mut |record| {

@@ -63,10 +63,7 @@ pub(crate) fn run(context: &Context, options: &ImportOptions) -> Result<ExitCode
         store.describe()
     );
     if wrong > 0 {
-        return Err(Error::user(format!(
-            "{} skipped, because what was found is no bar; listed above",
-            counted(wrong, "line")
-        )));
+        return Err(Error::user(format!("{} skipped: not valid bars; listed above", counted(wrong, "line"))));
     }
     Ok(ExitCode::SUCCESS)
 }

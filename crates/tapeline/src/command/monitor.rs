@@ -33,8 +33,8 @@ pub(crate) struct Verified {
     differences: i64,
 }
 
-/// Keeps the result of a verification where every process finds it. A topic that cannot be written to is no fault of the
-/// verification's.
+/// Keeps the result of a verification where every process finds it. Succeeds even if the
+/// topic cannot be written to: the verification itself is done.
 pub(crate) fn keep_verified(topics: &dyn Topics, differences: usize) {
     let kept = topics.producer().and_then(|mut producer| {
         let before = verified(&producer.positions()?);

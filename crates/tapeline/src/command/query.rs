@@ -1,4 +1,4 @@
-//! `tapeline query`: trades, quotes, readings or bars of symbols in time order.
+//! `tapeline query`: records or bars of symbols in time order.
 
 use super::bars::{self, Range};
 use super::zone::{self, About};
@@ -9,6 +9,7 @@ use crate::output::counted;
 use crate::time_input::Zone;
 use columnar::columns;
 use market::Kind;
+use market::kind::Subject;
 use ports::store::{Scan, Store};
 use ports::{Error, Result};
 use std::cell::Cell;
@@ -20,14 +21,7 @@ use tapeline::open;
 const TABLE: u64 = 100;
 
 pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode> {
-    let (kind, of_bars) = match options.what {
-        What::Trades => (Kind::Trade, false),
-        What::Quotes => (Kind::Quote, false),
-        What::Readings => (Kind::Reading, false),
-        What::Bars => (Kind::Trade, true),
-        What::QuoteBars => (Kind::Quote, true),
-        What::ReadingBars => (Kind::Reading, true),
-    };
+    let What { kind, of_bars } = options.what;
     if let Some(flag) = options.bars.about_bars().filter(|_| !of_bars) {
         usage(&format!("{flag} applies only to bars: `query {}` does not support it", kind.plural()));
     }
@@ -40,10 +34,10 @@ pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode>
     let span = &options.span;
     // All times are parsed before a file is created: an invalid one leaves nothing behind.
     let mut ranges = Vec::new();
-    let symbols = match kind {
+    let symbols = match kind.subject() {
         // A series may have commas in its name, as those of line protocol do.
-        Kind::Reading => vec![options.symbols.join(",")],
-        _ => options.symbols.clone(),
+        Subject::Series => vec![options.symbols.join(",")],
+        Subject::Instrument => options.symbols.clone(),
     };
     for symbol in symbols.iter().map(|symbol| symbol.trim().to_owned()) {
         // Named twice, its rows are not written twice.
@@ -55,9 +49,9 @@ pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode>
         let times = [span.from.as_deref(), span.to.as_deref()];
         let read = || zone::of(span.tz.as_ref(), &times, &*store, &settings, about);
         // Sensors have no exchange: their times are in UTC.
-        let zone = match kind {
-            Kind::Reading => span.tz.clone().unwrap_or_else(Zone::utc),
-            _ => context.retry_short(read)?,
+        let zone = match kind.subject() {
+            Subject::Series => span.tz.clone().unwrap_or_else(Zone::utc),
+            Subject::Instrument => context.retry_short(read)?,
         };
         ranges.push((symbol, span.range_in(&zone)?));
     }

@@ -1,4 +1,4 @@
-//! `tapeline status`: what a running verb's listener tells, for people.
+//! `tapeline status`: the state of a running process, from its metrics listener.
 
 use crate::command::dead_letters::options::Shape;
 use crate::context::Context;
@@ -179,7 +179,9 @@ fn rows(
 fn get(url: &str, path: &str, token: &str) -> Result<(u16, String)> {
     let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     if !url.starts_with("http://") {
-        return Err(Error::user(format!("`{url}` is no http:// address")).hint("--url http://127.0.0.1:9464"));
+        return Err(
+            Error::user(format!("`{url}`: expected an http:// address")).hint("--url http://127.0.0.1:9464")
+        );
     }
     let (host, port) = of_url(&url);
     let hint = "start a verb with metrics: TAPELINE__METRICS__LISTEN=127.0.0.1:9464 tapeline run …";
@@ -199,7 +201,7 @@ fn get(url: &str, path: &str, token: &str) -> Result<(u16, String)> {
     match code {
         Some(401) => Err(Error::user(format!("{url} demands a token")).hint("set TAPELINE__METRICS__TOKEN")),
         Some(code) if code == 200 || path == "/ready" => Ok((code, body.to_owned())),
-        _ => Err(Error::user(format!("{url}{path} does not answer as tapeline")).hint(hint)),
+        _ => Err(Error::user(format!("{url}{path}: the reply is not from tapeline")).hint(hint)),
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::cli::{Format, SymbolsOptions};
 use crate::context::Context;
 use crate::output::{Out, table};
+use market::kind::BarShape;
 use market::{Kind, UnixNanos};
 use ports::store::{BarSeries, DirectoryEntry, Store};
 use ports::{Error, Result};
@@ -84,11 +85,7 @@ fn cells(entry: &DirectoryEntry) -> Vec<String> {
 
 /// The span is from the start of the first bar to the start of the last.
 fn bar_cells(series: &BarSeries) -> Vec<String> {
-    let kind = match series.kind {
-        Kind::Trade => "bars",
-        Kind::Quote => "quote-bars",
-        Kind::Reading => "reading-bars",
-    };
+    let kind = series.kind.bars().map_or("", BarShape::name);
     let [first, last] = [series.first, series.last].map(|time| time.to_string());
     vec![
         kind.to_owned(),

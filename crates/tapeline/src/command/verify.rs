@@ -40,7 +40,7 @@ pub(crate) fn run(context: &Context, options: &VerifyOptions) -> Result<ExitCode
     } else {
         proof.print();
     }
-    // Of a part of the records nothing is said about all of them.
+    // A comparison of some records proves nothing about all of them.
     if options.span.from.is_none() && options.span.to.is_none() {
         super::monitor::keep_verified(
             &*proof.topics,
@@ -186,11 +186,7 @@ impl<'c> Proof<'c> {
             notes.push(format!(
                 "{} on the topic {}",
                 counted(topic.unreadable, "message"),
-                choose(
-                    topic.unreadable,
-                    "is no record but a dead letter",
-                    "are not records but dead letters"
-                )
+                choose(topic.unreadable, "is a dead letter, not a record", "are dead letters, not records")
             ));
         }
         note(&format!("reading the store {}", store.describe()));

@@ -3,6 +3,7 @@
 use crate::time_input::Zone;
 use market::calendar::Calendar;
 use market::interval::Interval;
+use market::kind::Subject;
 use market::{Kind, UnixNanos};
 use ports::Result;
 use ports::store::{BarScan, Scan, Store};
@@ -44,7 +45,7 @@ pub(crate) fn of(
 /// The feed of the first record or bar that the store has of a symbol.
 fn feed_of(store: &dyn Store, about: About<'_>) -> Result<Option<String>> {
     let mut feed = None;
-    for kind in Kind::MARKET {
+    for kind in Kind::about(Subject::Instrument) {
         if let Some(interval) = about.interval {
             let scan = BarScan {
                 kind,

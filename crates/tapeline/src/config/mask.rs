@@ -68,7 +68,7 @@ fn item(value: &Value) -> Value {
     Value::Table(shown.collect::<Table>())
 }
 
-/// Where a secret is kept is no secret, unless a command tells it.
+/// Masks a secret. The file or variable that holds it is shown; a command is not, because it may contain the secret.
 fn secret(value: &Value) -> Value {
     match value {
         Value::String(text) if text.is_empty() => value.clone(),

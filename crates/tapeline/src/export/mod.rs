@@ -36,7 +36,7 @@ pub(crate) enum RowFormat {
 }
 
 impl RowFormat {
-    /// Whether it is no text.
+    /// Whether it is binary.
     fn is_binary(self) -> bool {
         matches!(self, Self::Parquet | Self::Arrow)
     }

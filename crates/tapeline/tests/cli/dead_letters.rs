@@ -13,7 +13,7 @@ const GOOD: &str = r#"{"symbol":"A","feed":"f","venue":"P","id":"1","ts":1,"recv
 fn publish(topics: &dyn Topics, names: &Names, messages: &[(&str, &[(&str, &[u8])])]) {
     let mut producer = topics.producer().unwrap();
     for (payload, headers) in messages {
-        let topic = names.records(Kind::Trade);
+        let topic = names.records(Kind::TRADE);
         let message = Message { topic: &topic, key: "A", headers, payload: payload.as_bytes(), stamp_ms: 5 };
         producer.send(&message).unwrap();
     }

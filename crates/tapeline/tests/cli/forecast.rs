@@ -271,7 +271,7 @@ fn days(count: usize) -> Vec<Bar> {
             trades: 9,
         };
         Bar {
-            kind: Kind::Trade,
+            kind: Kind::TRADE,
             symbol: "XYZ".to_owned(),
             feed: "kraken".to_owned(),
             interval: Interval::D1,

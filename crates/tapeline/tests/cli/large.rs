@@ -13,7 +13,7 @@ fn large_messages_are_stored_or_become_dead_letters() {
     const RECORDS: usize = 1_000;
     let real = Real::new("large");
     let names = Names::new(&real.name);
-    let topic = names.records(market::Kind::Trade);
+    let topic = names.records(market::Kind::TRADE);
     let condition = format!("\"{}\"", "c".repeat(60_000));
     let record = |id: usize| {
         // Fifty a day: a partition of Cassandra.

@@ -169,7 +169,7 @@ fn ten_thousand_poison_messages_harm_none_of_a_million_and_are_stored_once_corre
 
 /// Good messages, and a bad one after every [`EVERY`] of them.
 fn publish(topics: &SqliteTopics, names: &Names) {
-    let topic = names.records(Kind::Trade);
+    let topic = names.records(Kind::TRADE);
     let mut producer = topics.producer().unwrap();
     let mut bad = 0_u64;
     for n in 0..GOOD {

@@ -127,7 +127,7 @@ fn messages_that_are_no_records_become_dead_letters() {
     ];
     let mut producer = topics.producer().unwrap();
     for (payload, headers, _) in &cases {
-        let (topic, stamp_ms) = (names.records(market::Kind::Trade), ports::clock::now().millis());
+        let (topic, stamp_ms) = (names.records(market::Kind::TRADE), ports::clock::now().millis());
         let message = Message { topic: &topic, key: "A", headers, payload: payload.as_bytes(), stamp_ms };
         producer.send(&message).unwrap();
     }

@@ -5,6 +5,7 @@ use super::{CassandraStore, schema};
 use futures_util::StreamExt;
 use market::bar::{Bar, QuoteValues, ReadingValues, TradeValues, Values};
 use market::interval::Interval;
+use market::kind::BarShape;
 use market::{Kind, Price, Size, UnixNanos, fixed};
 use ports::cancel::{CancelToken, retry};
 use ports::metrics::Port;
@@ -16,10 +17,10 @@ use scylla::value::{CqlDecimal, CqlTimestamp, CqlValue, Row};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-pub(super) type Statements = Vec<[PreparedStatement; 2]>;
+pub(super) type Statements = BTreeMap<Kind, [PreparedStatement; 2]>;
 
 /// Columns as in `system_schema.columns`: name, then type and role in the key.
-pub(super) const BARS: &[(&str, &str)] = &[
+const BARS: &[(&str, &str)] = &[
     ("symbol", "text partition_key"),
     ("interval", "text partition_key"),
     ("period", "timestamp partition_key"),
@@ -38,7 +39,7 @@ pub(super) const BARS: &[(&str, &str)] = &[
     ("complete", "boolean"),
 ];
 /// The same for quote bars.
-pub(super) const QUOTE_BARS: &[(&str, &str)] = &[
+const QUOTE_BARS: &[(&str, &str)] = &[
     ("symbol", "text partition_key"),
     ("interval", "text partition_key"),
     ("period", "timestamp partition_key"),
@@ -61,7 +62,7 @@ pub(super) const QUOTE_BARS: &[(&str, &str)] = &[
 ];
 
 /// The same for bars of readings.
-pub(super) const READING_BARS: &[(&str, &str)] = &[
+const READING_BARS: &[(&str, &str)] = &[
     ("symbol", "text partition_key"),
     ("interval", "text partition_key"),
     ("period", "timestamp partition_key"),
@@ -79,16 +80,17 @@ pub(super) const READING_BARS: &[(&str, &str)] = &[
     ("complete", "boolean"),
 ];
 
-const fn table(kind: Kind) -> (&'static str, &'static [(&'static str, &'static str)]) {
-    match kind {
-        Kind::Trade => ("bars", BARS),
-        Kind::Quote => ("quote_bars", QUOTE_BARS),
-        Kind::Reading => ("reading_bars", READING_BARS),
+/// Names and types of the columns of a table of bars.
+pub(super) const fn columns(shape: BarShape) -> &'static [(&'static str, &'static str)] {
+    match shape {
+        BarShape::Trades => BARS,
+        BarShape::Quotes => QUOTE_BARS,
+        BarShape::Readings => READING_BARS,
     }
 }
 
-fn names(kind: Kind) -> Vec<&'static str> {
-    table(kind).1.iter().map(|(name, _)| *name).collect()
+fn names(shape: BarShape) -> Vec<&'static str> {
+    columns(shape).iter().map(|(name, _)| *name).collect()
 }
 
 fn decimal(raw: i128) -> CqlValue {
@@ -150,15 +152,15 @@ async fn statements<'s>(session: &Session, store: &'s CassandraStore) -> Result<
     if let Some(ready) = store.bar_statements.get() {
         return Ok(ready);
     }
-    let mut made = Vec::new();
-    for kind in Kind::ALL {
-        schema::may_write(session, &store.keyspace, &store.describe(), table(kind).0).await?;
-        let (columns, place) = (names(kind), format!("{}.{}", store.keyspace, table(kind).0));
+    let mut made = Statements::default();
+    for (kind, shape) in Kind::ALL.into_iter().filter_map(|kind| Some((kind, kind.bars()?))) {
+        schema::may_write(session, &store.keyspace, &store.describe(), shape.table()).await?;
+        let (columns, place) = (names(shape), format!("{}.{}", store.keyspace, shape.table()));
         let marks = vec!["?"; columns.len()].join(", ");
         let insert = format!("INSERT INTO {place} ({}) VALUES ({marks})", columns.join(", "));
         let only = columns[..5].iter().map(|name| format!("{name} = ?")).collect::<Vec<_>>().join(" AND ");
         let delete = format!("DELETE FROM {place} WHERE {only}");
-        made.push([prepare(session, store, insert).await?, prepare(session, store, delete).await?]);
+        made.insert(kind, [prepare(session, store, insert).await?, prepare(session, store, delete).await?]);
     }
     Ok(store.bar_statements.get_or_init(|| made))
 }
@@ -180,7 +182,7 @@ pub(super) fn write(store: &CassandraStore, bars: &[Bar], stop: &CancelToken) ->
         }
         let statement = |bar: &&Bar| {
             let remove = usize::from(bar.values == Values::Empty);
-            statements[bar.kind as usize][remove].clone()
+            statements[&bar.kind][remove].clone()
         };
         send(store, &session, groups.values(), statement, |bar| cells(bar), "bars", stop).await
     })
@@ -192,18 +194,19 @@ pub(super) fn scan(
     scan: &BarScan,
     sink: &mut dyn FnMut(Bar) -> ControlFlow<()>,
 ) -> Result<()> {
+    let Some(shape) = scan.kind.bars() else { return Ok(()) };
     let (runtime, session) = store.session()?;
     let place = format!("read bars of {}", store.describe());
     runtime.block_on(async {
         let fail = |error: &dyn std::fmt::Display| Error::external(format!("{place}: {error}"));
-        let name = format!("{}.{}", store.keyspace, table(scan.kind).0);
+        let name = format!("{}.{}", store.keyspace, shape.table());
         let periods = match computed_periods(scan) {
             Some(periods) => periods,
             None => listed_periods(&session, &name, scan, &fail).await?,
         };
         // A period that ends before the range contains none of its bars.
         let first = scan.interval.period(scan.from).millis();
-        let columns = names(scan.kind).join(", ");
+        let columns = names(shape).join(", ");
         let text = format!(
             "SELECT {columns} FROM {name} WHERE symbol = ? AND interval = ? AND period = ? AND start >= ? AND start < ?"
         );
@@ -215,7 +218,7 @@ pub(super) fn scan(
             let pager = session.execute_iter(statement.clone(), values).await.map_err(|error| fail(&error))?;
             let mut rows = pager.rows_stream::<Row>().map_err(|error| fail(&error))?;
             while let Some(row) = rows.next().await {
-                let bar = bar(scan, row.map_err(|error| fail(&error))?)
+                let bar = bar(scan, shape, row.map_err(|error| fail(&error))?)
                     .ok_or_else(|| Error::user(format!("{place}: unreadable row in {name}")))?;
                 if scan.feed.as_ref().is_some_and(|feed| *feed != bar.feed) {
                     continue;
@@ -237,9 +240,9 @@ pub(super) fn series(store: &CassandraStore) -> Result<Vec<BarSeries>> {
     runtime.block_on(async {
         let fail = |error: &dyn std::fmt::Display| Error::external(format!("{place}: {error}"));
         let mut spans: BTreeMap<(Kind, String, String, Interval), [UnixNanos; 2]> = BTreeMap::new();
-        for kind in Kind::ALL {
+        for (kind, shape) in Kind::ALL.into_iter().filter_map(|kind| Some((kind, kind.bars()?))) {
             let text =
-                format!("SELECT symbol, feed, interval, start FROM {}.{}", store.keyspace, table(kind).0);
+                format!("SELECT symbol, feed, interval, start FROM {}.{}", store.keyspace, shape.table());
             let pager = session.query_iter(text, ()).await.map_err(|error| fail(&error))?;
             let mut rows = pager
                 .rows_stream::<(String, String, String, CqlTimestamp)>()
@@ -308,21 +311,21 @@ impl Reader {
     }
 }
 
-fn bar(scan: &BarScan, row: Row) -> Option<Bar> {
+fn bar(scan: &BarScan, shape: BarShape, row: Row) -> Option<Bar> {
     let mut cells = Reader(row.columns.into_iter());
     let symbol = cells.next()?.into_string()?;
     let (_interval, _period) = (cells.next(), cells.next());
     let start = cells.next()?.as_cql_timestamp()?;
     let feed = cells.next()?.into_string()?;
-    let values = match scan.kind {
-        Kind::Trade => Values::Trades(TradeValues {
+    let values = match shape {
+        BarShape::Trades => Values::Trades(TradeValues {
             ohlc: cells.ohlc()?,
             volume: Size::from_raw(cells.decimal()?),
             vwap: cells.price(),
             trades: cells.next()?.as_bigint()?.unsigned_abs(),
         }),
-        Kind::Quote => Values::Quotes(QuoteValues { bid: cells.side(), ask: cells.side() }),
-        Kind::Reading => Values::Readings(ReadingValues {
+        BarShape::Quotes => Values::Quotes(QuoteValues { bid: cells.side(), ask: cells.side() }),
+        BarShape::Readings => Values::Readings(ReadingValues {
             first_max_min_last: cells.ohlc()?,
             sum: cells.price(),
             count: cells.next()?.as_bigint()?.unsigned_abs(),

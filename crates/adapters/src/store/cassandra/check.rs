@@ -101,7 +101,9 @@ async fn node_clock(session: &Session, place: &str) -> Result<f64> {
         .map_err(|error| explain(&format!("ask the clock of {place}"), &error))?;
     let after = clock::now().millis();
     let row = response.into_rows_result().ok().and_then(|rows| rows.single_row::<(i64,)>().ok());
-    let node = row.map(|(millis,)| millis).ok_or_else(|| Error::internal("the node's clock is no number"))?;
+    let node = row
+        .map(|(millis,)| millis)
+        .ok_or_else(|| Error::internal("expected the node's clock as a number, found none"))?;
     Ok((node as f64 - (before as f64 + after as f64) / 2.0) / 1e3)
 }
 

@@ -182,7 +182,7 @@ mod tests {
     fn batch(texts: &[String]) -> Batch {
         let mut batch = Batch::default();
         for text in texts {
-            batch.push(Kind::Trade, text.as_bytes(), 5, Partition { topic: 0, number: 0 }, 0).unwrap();
+            batch.push(Kind::TRADE, text.as_bytes(), 5, Partition { topic: 0, number: 0 }, 0).unwrap();
         }
         batch
     }
@@ -218,7 +218,7 @@ mod tests {
         let (row, record) = (&batch.rows()[0], batch.record(&batch.rows()[0]));
         let written = version::write_timestamp(&record, row.stamp_ms);
         let row = cells(|c| c.record(&record, false, 5));
-        let columns = insert_names(Kind::Trade);
+        let columns = insert_names(Kind::TRADE);
         let at = |name: &str| row[columns.iter().position(|c| *c == name).unwrap()].clone();
         assert_eq!(row.len(), columns.len() + 1);
         assert_eq!(at("hour"), Some(1_381_219_200_000_i64.to_be_bytes().to_vec()));
@@ -238,7 +238,7 @@ mod tests {
         let batch = batch(&[text.to_owned()]);
         let trade = cells(|c| c.record(&batch.record(&batch.rows()[0]), false, 5));
         let at =
-            |name: &str| trade[insert_names(Kind::Trade).iter().position(|c| *c == name).unwrap()].clone();
+            |name: &str| trade[insert_names(Kind::TRADE).iter().position(|c| *c == name).unwrap()].clone();
         for (name, value) in
             [("tape", &b""[..]), ("side", b""), ("seq", &[0; 8]), ("revision", &[0; 4]), ("canceled", &[0])]
         {
@@ -246,10 +246,10 @@ mod tests {
         }
         let mut quotes = Batch::default();
         let text = r#"{"symbol":"A","feed":"f","seq":7,"ts":1,"recv_ts":1,"bid":"1","bid_size":"2","bid_venue":"","conditions":[]}"#;
-        quotes.push(Kind::Quote, text.as_bytes(), 5, Partition { topic: 0, number: 0 }, 0).unwrap();
+        quotes.push(Kind::QUOTE, text.as_bytes(), 5, Partition { topic: 0, number: 0 }, 0).unwrap();
         let quote = cells(|c| c.record(&quotes.record(&quotes.rows()[0]), false, 5));
         let at =
-            |name: &str| quote[insert_names(Kind::Quote).iter().position(|c| *c == name).unwrap()].clone();
+            |name: &str| quote[insert_names(Kind::QUOTE).iter().position(|c| *c == name).unwrap()].clone();
         for name in ["ask", "ask_size", "ask_venue", "bid_venue"] {
             assert_eq!(at(name), Some(Vec::new()), "{name}");
         }
@@ -262,7 +262,7 @@ mod tests {
         let batch = batch(&[text.to_owned()]);
         let record = batch.record(&batch.rows()[0]);
         let mut bound = cells(|c| c.record(&record, false, 5));
-        bound.remove(insert_names(Kind::Trade).iter().position(|column| *column == "conditions").unwrap());
+        bound.remove(insert_names(Kind::TRADE).iter().position(|column| *column == "conditions").unwrap());
         assert_eq!(cells(|c| c.record(&record, true, 5)), bound);
     }
 
@@ -288,10 +288,10 @@ mod tests {
     fn a_reading_becomes_its_cells() {
         let text = r#"{"series":"s","feed":"f","seq":7,"ts":86400000000001,"recv_ts":1,"type":"float","value":"0.5","tags":{"a":"x","b":""}}"#;
         let mut readings = Batch::default();
-        readings.push(Kind::Reading, text.as_bytes(), 5, Partition { topic: 0, number: 0 }, 0).unwrap();
+        readings.push(Kind::READING, text.as_bytes(), 5, Partition { topic: 0, number: 0 }, 0).unwrap();
         let row = cells(|c| c.record(&readings.record(&readings.rows()[0]), false, 5));
         let at = |name: &str| {
-            row[insert_names(Kind::Reading).iter().position(|c| *c == name).unwrap()].clone().unwrap()
+            row[insert_names(Kind::READING).iter().position(|c| *c == name).unwrap()].clone().unwrap()
         };
         assert_eq!(at("day"), 86_400_000_i64.to_be_bytes());
         assert_eq!(at("ts"), 1_i64.to_be_bytes());
@@ -300,6 +300,6 @@ mod tests {
             [&[0, 0, 0, 2, 0, 0, 0, 1][..], b"a", &[0, 0, 0, 1], b"x", &[0, 0, 0, 1], b"b", &[0, 0, 0, 0]]
                 .concat();
         assert_eq!(at("tags"), tags);
-        assert_eq!(row.len(), insert_names(Kind::Reading).len() + 1);
+        assert_eq!(row.len(), insert_names(Kind::READING).len() + 1);
     }
 }

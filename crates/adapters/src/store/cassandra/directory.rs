@@ -17,7 +17,7 @@ use scylla::statement::prepared::PreparedStatement;
 use scylla::value::CqlTimestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Columns as `system_schema.columns` tells them.
+/// Columns as in `system_schema.columns`.
 pub(super) const DIRECTORY: &[(&str, &str)] = &[
     ("kind", "text partition_key"),
     ("symbol", "text partition_key"),
@@ -177,7 +177,7 @@ pub(super) async fn all_partitions(
 ) -> Result<[BTreeSet<Partition>; Kind::COUNT]> {
     let mut all = std::array::from_fn(|_| BTreeSet::new());
     each(session, store, |kind, symbol, _, start| {
-        all[kind as usize].insert((symbol, start));
+        all[kind.index()].insert((symbol, start));
     })
     .await?;
     Ok(all)
@@ -197,7 +197,7 @@ pub(super) async fn partitions(
     let last = bucket.start(UnixNanos(scan.to.0.saturating_sub(1)));
     let Some(symbol) = &scan.symbol else {
         let mut all = all_partitions(session, store).await?;
-        let of_kind = std::mem::take(&mut all[scan.kind as usize]);
+        let of_kind = std::mem::take(&mut all[scan.kind.index()]);
         let touched =
             |start: UnixNanos| start <= last && start.0.saturating_add(bucket.length()) > scan.from.0;
         return Ok(of_kind.into_iter().filter(|(_, start)| touched(*start)).collect());
@@ -232,7 +232,7 @@ pub(super) async fn partitions(
 
 /// The starts of the buckets of a range, if it is short.
 fn computed(
-    bucket: market::record::Bucket,
+    bucket: market::kind::Bucket,
     from: UnixNanos,
     last: UnixNanos,
 ) -> Option<impl Iterator<Item = UnixNanos>> {
@@ -244,7 +244,7 @@ fn computed(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use market::record::Bucket;
+    use market::kind::Bucket;
 
     #[test]
     fn short_ranges_need_no_directory() {

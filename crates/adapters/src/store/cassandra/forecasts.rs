@@ -130,7 +130,7 @@ pub(super) fn scan(
         let name = format!("{}.forecasts", store.keyspace);
         // Partitions are those of bars of the same symbol and interval.
         let range = BarScan {
-            kind: Kind::Trade,
+            kind: Kind::TRADE,
             symbol: scan.symbol.clone(),
             interval: scan.interval,
             feed: None,

@@ -74,7 +74,7 @@ impl InlinedConditions {
         kind: Kind,
         conditions: impl ExactSizeIterator<Item = &'t str>,
     ) -> Chosen {
-        let known = Arc::clone(&self.known[kind as usize].read().unwrap_or_else(PoisonError::into_inner));
+        let known = Arc::clone(&self.known[kind.index()].read().unwrap_or_else(PoisonError::into_inner));
         let (which, unknown) = places(&known, conditions);
         if known.len() < AT_MOST {
             self.count(kind, &unknown);
@@ -104,7 +104,7 @@ impl InlinedConditions {
         match self.session.prepare(insert).await {
             Ok(mut statement) => {
                 statement.set_is_idempotent(true);
-                let mut known = self.known[kind as usize].write().unwrap_or_else(PoisonError::into_inner);
+                let mut known = self.known[kind.index()].write().unwrap_or_else(PoisonError::into_inner);
                 if known.len() < AT_MOST && known.iter().all(|(other, _)| *other != text) {
                     Arc::make_mut(&mut known).push((text, statement));
                 }
@@ -166,13 +166,13 @@ mod tests {
     fn conditions_stand_in_the_statement_as_cql_writes_lists() {
         assert_eq!(inlined_conditions(r#"["@","I"]"#), "['@', 'I']");
         assert_eq!(inlined_conditions(r#"["O'K",""]"#), "['O''K', '']");
-        let bound = insert("k", Kind::Quote, None);
+        let bound = insert("k", Kind::QUOTE, None);
         assert_eq!(
             bound,
             "INSERT INTO k.quotes (symbol, hour, ts, feed, seq, ask, ask_size, ask_venue, bid, bid_size, bid_venue, \
              conditions, recv_ts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
         );
-        let inlined_statements = insert("k", Kind::Quote, Some(r#"["R"]"#));
+        let inlined_statements = insert("k", Kind::QUOTE, Some(r#"["R"]"#));
         assert_eq!(inlined_statements, bound.replacen("?, ?) ", "['R'], ?) ", 1));
     }
 }

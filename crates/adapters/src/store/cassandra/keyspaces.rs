@@ -175,12 +175,12 @@ mod tests {
 
     #[test]
     fn definitions_keep_columns_and_retention() {
-        let plain = definition(&table::create("k", Kind::Trade, 0));
+        let plain = definition(&table::create("k", Kind::TRADE, 0));
         let tail = "PRIMARY KEY ((symbol, hour), ts, feed, venue, id)) WITH CUSTOM_PROPERTIES = \
                     {'client_side_timestamps': {'status': 'enabled'}}";
         assert!(plain.starts_with("CREATE TABLE IF NOT EXISTS k.trades (symbol text, hour"), "{plain}");
         assert!(plain.ends_with(tail), "{plain}");
-        let expiring = definition(&table::create("k", Kind::Trade, 30));
+        let expiring = definition(&table::create("k", Kind::TRADE, 30));
         assert!(expiring.contains("WITH default_time_to_live = 2592000 AND CUSTOM_PROPERTIES"), "{expiring}");
         assert!(!expiring.contains("compaction"), "{expiring}");
         let bare = definition("CREATE TABLE IF NOT EXISTS k.t (a int PRIMARY KEY)");

@@ -105,7 +105,7 @@ mod tests {
                 hour * market::time::HOUR + 5
             );
             batch
-                .push(Kind::Trade, text.as_bytes(), 0, Partition { topic: 0, number: 0 }, offset as i64)
+                .push(Kind::TRADE, text.as_bytes(), 0, Partition { topic: 0, number: 0 }, offset as i64)
                 .unwrap();
         }
         batch
@@ -138,7 +138,7 @@ mod tests {
                 r#"{{"symbol":"A","feed":"f","venue":"{venue}","id":"{id}","ts":{ts},"recv_ts":1,"price":"1","size":"1","conditions":[]}}"#
             );
             batch
-                .push(Kind::Trade, text.as_bytes(), 0, Partition { topic: 0, number: 0 }, offset as i64)
+                .push(Kind::TRADE, text.as_bytes(), 0, Partition { topic: 0, number: 0 }, offset as i64)
                 .unwrap();
         }
         assert_eq!(by_partition(&batch).0, [2, 4, 3, 1, 0]);

@@ -170,7 +170,7 @@ mod tests {
     fn bounded_ranges_need_no_list_of_partitions() {
         let periods = |interval: &str, from: &str, to: &str| -> Option<Vec<String>> {
             let scan = BarScan {
-                kind: Kind::Trade,
+                kind: Kind::TRADE,
                 symbol: "A".to_owned(),
                 interval: interval.parse().unwrap(),
                 feed: None,

@@ -46,7 +46,7 @@ pub(super) fn count(store: &CassandraStore) -> Result<Counts> {
             let statement = prepare(&session, store, text).await?;
             let place = format!("count {}", store.describe());
             let by_symbol = counts.entry(kind).or_default();
-            let all = std::mem::take(&mut partitions[kind as usize]);
+            let all = std::mem::take(&mut partitions[kind.index()]);
             let mut responses = futures_util::stream::iter(all)
                 .map(|(symbol, start)| {
                     let (session, statement, place) = (&session, &statement, &place);
@@ -140,7 +140,8 @@ fn described(
     for (cell, owned) in cells[1..].iter_mut().zip(&owned) {
         *cell = owned.cell();
     }
-    let record = kind.table().record(&cells[..kind.table().columns.len()]);
+    let mut text = String::new();
+    let record = kind.record(&cells[..kind.table().columns.len()], &mut text);
     Ok(sink(&record.map_err(|error| fail(error.column, error.reason))?))
 }
 
@@ -163,7 +164,7 @@ pub(super) fn scan(store: &CassandraStore, scan: &Scan, sink: Sink<'_>) -> Resul
             let values = (&symbol, CqlTimestamp(bucket.millis()), CqlTime(from), CqlTime(to));
             let rows = page(&session, &statement, values, store).await?;
             let response = match kind {
-                Kind::Trade => {
+                Kind::TRADE => {
                     let rows = rows.rows_stream::<TradeRow>();
                     drain(rows, |row| trade(&symbol, bucket, row, &mut *sink), &mut left, store).await?
                 }
@@ -193,7 +194,7 @@ async fn page(
         .map_err(|error| store.keyspace_fails("read records")(&error))
 }
 
-/// Hands rows over until there are no more, or none is wanted.
+/// Passes rows on until there are no more or the receiver wants no more.
 async fn drain<R>(
     rows: std::result::Result<scylla::client::pager::TypedRowStream<R>, scylla::deserialize::TypeCheckError>,
     mut take: impl FnMut(R) -> Result<ControlFlow<()>>,

@@ -1,11 +1,11 @@
 //! Keyspace, tables, migrations, and checks of existing tables.
 
-use super::bars::{BARS, QUOTE_BARS, READING_BARS};
 use super::directory::{self, DIRECTORY};
 use super::forecasts::FORECASTS;
-use super::{CassandraStore, explain, keyspaces, table};
+use super::{CassandraStore, bars, explain, keyspaces, table};
 use crate::store::first_difference;
 use market::Kind;
+use market::kind::BarShape;
 use ports::store::Store;
 use ports::{Error, Result};
 use scylla::client::session::Session;
@@ -39,28 +39,27 @@ fn create(keyspace: &str, table: &str, columns: &[(&str, &str)], clustering: &st
 /// conditions: they are refused.
 const FIRST_VERSION: i32 = 3;
 
-/// Statements of each migration, from [`FIRST_VERSION`] on; the table `migrations` holds the version of the
-/// last one applied.
+/// Statements of each migration, from [`FIRST_VERSION`] on; the table `migrations` holds their number. Each creates what is
+/// missing, so that their order does not matter.
 fn migrations(keyspace: &str, retention_days: u32) -> Vec<Vec<String>> {
-    vec![
-        Kind::MARKET
-            .iter()
-            .map(|kind| table::create(keyspace, *kind, retention_days))
-            .chain([create_bars(keyspace, "bars", BARS), create_bars(keyspace, "quote_bars", QUOTE_BARS)])
-            .collect(),
-        vec![
-            table::create(keyspace, Kind::Reading, retention_days),
-            directory::create(keyspace, retention_days),
-        ],
-        vec![create_bars(keyspace, "reading_bars", READING_BARS)],
+    let table = |kind: Kind| table::create(keyspace, kind, retention_days);
+    let bars = |shape: BarShape| create_bars(keyspace, shape.table(), bars::columns(shape));
+    let mut all = vec![
+        vec![table(Kind::TRADE), table(Kind::QUOTE), bars(BarShape::Trades), bars(BarShape::Quotes)],
+        vec![table(Kind::READING), directory::create(keyspace, retention_days)],
+        vec![bars(BarShape::Readings)],
         vec![create_forecasts(keyspace)],
-    ]
+    ];
+    all.extend(Kind::ALL.into_iter().skip(FIRST_KINDS).map(|kind| vec![table(kind)]));
+    all
 }
 
 /// The version from which on the directory is kept.
 const DIRECTORY_VERSION: i32 = 4;
-/// The version after all migrations.
-const VERSION: i32 = 6;
+/// The version after all migrations: each change above, and each kind that was added after the first three.
+const VERSION: i32 = 6 + (Kind::COUNT - FIRST_KINDS) as i32;
+/// Kinds whose tables one of the first migrations creates.
+const FIRST_KINDS: usize = 3;
 
 /// A statement that the cluster understands and rejects is not retried: a wrong replication factor stays wrong.
 pub(super) fn refused(place: &str, error: &ExecutionError) -> Error {
@@ -241,19 +240,15 @@ fn warning(copies: u32, mode: Option<&str>) -> Option<String> {
     ))
 }
 
-/// The tables and their columns, as `system_schema.columns` tells them.
+/// The tables and their columns, as in `system_schema.columns`.
 fn tables() -> Vec<(&'static str, Vec<(String, String)>)> {
     let fixed = |columns: &[(&str, &str)]| -> Vec<(String, String)> {
         columns.iter().map(|(name, class)| ((*name).to_owned(), (*class).to_owned())).collect()
     };
     let records = Kind::ALL.into_iter().map(|kind| (kind.plural(), table::wanted(kind)));
-    let others = [
-        ("bars", BARS),
-        ("quote_bars", QUOTE_BARS),
-        ("reading_bars", READING_BARS),
-        ("directory", DIRECTORY),
-        ("forecasts", FORECASTS),
-    ];
+    let bars =
+        Kind::ALL.into_iter().filter_map(Kind::bars).map(|shape| (shape.table(), bars::columns(shape)));
+    let others = bars.chain([("directory", DIRECTORY), ("forecasts", FORECASTS)]);
     records.chain(others.map(|(name, columns)| (name, fixed(columns)))).collect()
 }
 

@@ -22,7 +22,7 @@ const fn cql_type(column: &Column) -> &'static str {
     }
 }
 
-/// Columns as `system_schema.columns` tells them: name, then type and part of the key.
+/// Columns as in `system_schema.columns`: name, then type and part of the key.
 pub(super) fn wanted(kind: Kind) -> Vec<(String, String)> {
     let mut wanted = Vec::new();
     for column in kind.table().columns {
@@ -39,7 +39,7 @@ pub(super) fn wanted(kind: Kind) -> Vec<(String, String)> {
     wanted
 }
 
-/// The table's definition, with rows that expire after so many days; 0 keeps them.
+/// The table's definition. Rows expire after `retention_days`; 0 keeps them.
 pub(super) fn create(keyspace: &str, kind: Kind, retention_days: u32) -> String {
     let table = kind.table();
     let bucket = kind.bucket().name();
@@ -70,7 +70,7 @@ pub(super) fn create(keyspace: &str, kind: Kind, retention_days: u32) -> String 
 #[inline]
 pub(super) fn insert_order(kind: Kind) -> &'static [&'static Column] {
     static ORDER: [OnceLock<Vec<&'static Column>>; Kind::COUNT] = [const { OnceLock::new() }; Kind::COUNT];
-    ORDER[kind as usize].get_or_init(|| {
+    ORDER[kind.index()].get_or_init(|| {
         let table = kind.table();
         let mut values: Vec<&Column> = table.of_role(Role::Value).collect();
         values.sort_by_key(|column| column.name);
@@ -112,7 +112,7 @@ mod tests {
         let tail = "WITH compaction = {'class': 'TimeWindowCompactionStrategy', 'compaction_window_unit': 'DAYS', \
                     'compaction_window_size': 2} AND default_time_to_live = 4320000";
         assert_eq!(
-            create("k", Kind::Trade, 50),
+            create("k", Kind::TRADE, 50),
             format!(
                 "CREATE TABLE IF NOT EXISTS k.trades (symbol text, hour timestamp, ts time, feed text, venue text, id text, \
                  price decimal, size decimal, side text, conditions frozen<list<text>>, tape text, seq bigint, \
@@ -121,7 +121,7 @@ mod tests {
             )
         );
         assert_eq!(
-            create("k", Kind::Quote, 50),
+            create("k", Kind::QUOTE, 50),
             format!(
                 "CREATE TABLE IF NOT EXISTS k.quotes (symbol text, hour timestamp, ts time, feed text, seq bigint, \
                  bid decimal, bid_size decimal, bid_venue text, ask decimal, ask_size decimal, ask_venue text, \
@@ -130,7 +130,7 @@ mod tests {
             )
         );
         assert_eq!(
-            create("k", Kind::Reading, 50),
+            create("k", Kind::READING, 50),
             format!(
                 "CREATE TABLE IF NOT EXISTS k.readings (series text, day timestamp, ts time, feed text, seq bigint, \
                  value text, type text, unit text, quality text, tags frozen<map<text, text>>, \
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn columns_behind_the_key_are_in_the_order_the_server_keeps_them_in() {
-        for (kind, key) in [(Kind::Trade, 6), (Kind::Quote, 5), (Kind::Reading, 5)] {
+        for (kind, key) in [(Kind::TRADE, 6), (Kind::QUOTE, 5), (Kind::READING, 5)] {
             let names = insert_names(kind);
             assert!(names[key..].is_sorted(), "{kind}");
             assert_eq!(names.len(), kind.table().columns.len() + 1);
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn the_types_of_the_server_are_known() {
-        let wanted = wanted(Kind::Reading);
+        let wanted = wanted(Kind::READING);
         for pair in
             [("series", "text partition_key"), ("day", "timestamp partition_key"), ("ts", "time clustering")]
         {

@@ -99,25 +99,25 @@ mod tests {
         let of = |kind, name: &str, value| cell(kind, name, Some(value)).unwrap();
         let text = |text: &str| CqlValue::Text(text.to_owned());
         for (kind, name, value, expected) in [
-            (Kind::Quote, "bid", CqlValue::Empty, Cell::Absent),
-            (Kind::Quote, "seq", CqlValue::BigInt(-7), Cell::Integer(-7)),
-            (Kind::Quote, "ts", CqlValue::Time(CqlTime(5)), Cell::Time(UnixNanos(1_005))),
+            (Kind::QUOTE, "bid", CqlValue::Empty, Cell::Absent),
+            (Kind::QUOTE, "seq", CqlValue::BigInt(-7), Cell::Integer(-7)),
+            (Kind::QUOTE, "ts", CqlValue::Time(CqlTime(5)), Cell::Time(UnixNanos(1_005))),
             (
-                Kind::Quote,
+                Kind::QUOTE,
                 "conditions",
                 CqlValue::List(vec![text("@"), text("I")]),
                 Cell::Text(r#"["@","I"]"#),
             ),
-            (Kind::Quote, "conditions", CqlValue::List(vec![]), Cell::Text("[]")),
+            (Kind::QUOTE, "conditions", CqlValue::List(vec![]), Cell::Text("[]")),
             (
-                Kind::Reading,
+                Kind::READING,
                 "tags",
                 CqlValue::Map(vec![(text("b"), text("")), (text("a"), text("x"))]),
                 Cell::Text(r#"{"a":"x","b":""}"#),
             ),
-            (Kind::Trade, "revision", CqlValue::Int(3), Cell::Integer(3)),
+            (Kind::TRADE, "revision", CqlValue::Int(3), Cell::Integer(3)),
             (
-                Kind::Trade,
+                Kind::TRADE,
                 "recv_ts",
                 CqlValue::Tuple(vec![
                     Some(CqlValue::Date(CqlDate(1 << 31))),
@@ -128,8 +128,8 @@ mod tests {
         ] {
             assert_eq!(of(kind, name, value).cell(), expected, "{name}");
         }
-        assert_eq!(cell(Kind::Quote, "ask", None).unwrap().cell(), Cell::Absent);
-        let error = cell(Kind::Quote, "seq", Some(text("x"))).unwrap_err();
+        assert_eq!(cell(Kind::QUOTE, "ask", None).unwrap().cell(), Cell::Absent);
+        let error = cell(Kind::QUOTE, "seq", Some(text("x"))).unwrap_err();
         assert!(error.contains("expected Integer, found Text"), "{error}");
     }
 }

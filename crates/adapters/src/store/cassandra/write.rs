@@ -42,7 +42,8 @@ pub(super) struct CassandraWriter {
 
 struct Shared {
     session: Arc<Session>,
-    inserts: [Insert; Kind::COUNT],
+    /// By kind.
+    inserts: Vec<Insert>,
     /// Enters a bucket in the directory.
     insert_bucket: PreparedStatement,
     seen: Mutex<SeenBuckets>,
@@ -91,7 +92,7 @@ impl CassandraWriter {
             statement.set_is_idempotent(true);
             Ok(Insert { statement, batches: (0..=rows).map(|_| OnceLock::new()).collect() })
         };
-        let inserts = [prepare(Kind::Trade)?, prepare(Kind::Quote)?, prepare(Kind::Reading)?];
+        let inserts = Kind::ALL.into_iter().map(prepare).collect::<Result<_>>()?;
         let insert_bucket = runtime
             .block_on(directory::prepare_insert(&session, &store.keyspace))
             .map_err(|error| explain(&format!("prepare at {}", store.describe()), &error))?;
@@ -171,7 +172,7 @@ fn ended() -> Error {
 
 impl Shared {
     fn batch(&self, kind: Kind, rows: usize) -> &CqlBatch {
-        let insert = &self.inserts[kind as usize];
+        let insert = &self.inserts[kind.index()];
         insert.batches[rows].get_or_init(|| {
             let mut batch = CqlBatch::new(BatchType::Unlogged);
             batch.statements = vec![insert.statement.clone().into(); rows];
@@ -182,7 +183,7 @@ impl Shared {
 
     /// A batch in which some statements have inlined conditions.
     fn mixed(&self, kind: Kind, chosen: &Chosen) -> CqlBatch {
-        let bound = &self.inserts[kind as usize].statement;
+        let bound = &self.inserts[kind.index()].statement;
         let statement = |at: &u8| {
             chosen.known.get(*at as usize).map_or(bound, |(_, inlined_statements)| inlined_statements)
         };
@@ -282,7 +283,7 @@ impl Shared {
             match schema::problem(&self.session, &self.keyspace, &self.store, Some(kind.plural())).await {
                 Ok(Some(problem)) => Err(problem),
                 Ok(None) => {
-                    let statement = self.inserts[kind as usize].statement.get_statement();
+                    let statement = self.inserts[kind.index()].statement.get_statement();
                     schema::accepts(&self.session, statement, &self.store).await
                 }
                 Err(problem) => Err(problem),

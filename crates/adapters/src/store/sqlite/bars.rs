@@ -2,6 +2,7 @@
 
 use super::table::decimal;
 use market::bar::{Bar, QuoteValues, ReadingValues, TradeValues, Values};
+use market::kind::BarShape;
 use market::{Kind, Price, Size, UnixNanos};
 use ports::store::{BarScan, BarSeries};
 use rusqlite::types::{Type, ValueRef};
@@ -33,15 +34,6 @@ CREATE TABLE IF NOT EXISTS reading_bars (
     late INTEGER NOT NULL, revision INTEGER NOT NULL, final INTEGER NOT NULL, complete INTEGER NOT NULL,
     PRIMARY KEY (symbol, interval, start, feed)) WITHOUT ROWID;
 ";
-
-/// The table of bars of a kind.
-const fn table(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Trade => "bars",
-        Kind::Quote => "quote_bars",
-        Kind::Reading => "reading_bars",
-    }
-}
 
 /// Writes all bars in one transaction.
 pub(super) fn write(connection: &Connection, bars: &[Bar]) -> rusqlite::Result<()> {
@@ -111,9 +103,10 @@ pub(super) fn write(connection: &Connection, bars: &[Bar]) -> rusqlite::Result<(
                 ])?;
             }
             Values::Empty => {
+                let Some(shape) = bar.kind.bars() else { continue };
                 let text = format!(
                     "DELETE FROM {} WHERE symbol = ? AND interval = ? AND start = ? AND feed = ?",
-                    table(bar.kind)
+                    shape.table()
                 );
                 tx.prepare_cached(&text)?.execute(params![bar.symbol, interval, start, bar.feed])?;
             }
@@ -125,10 +118,10 @@ pub(super) fn write(connection: &Connection, bars: &[Bar]) -> rusqlite::Result<(
 /// The series of all tables, in order.
 pub(super) fn series(connection: &Connection) -> rusqlite::Result<Vec<BarSeries>> {
     let mut found = Vec::new();
-    for kind in Kind::ALL {
+    for (kind, shape) in Kind::ALL.into_iter().filter_map(|kind| Some((kind, kind.bars()?))) {
         let mut statement = connection.prepare(&format!(
             "SELECT symbol, feed, interval, min(start), max(start) FROM {} GROUP BY symbol, interval, feed",
-            table(kind)
+            shape.table()
         ))?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -148,7 +141,8 @@ pub(super) fn scan(
     scan: &BarScan,
     sink: &mut dyn FnMut(Bar) -> ControlFlow<()>,
 ) -> rusqlite::Result<()> {
-    let table = table(scan.kind);
+    let Some(shape) = scan.kind.bars() else { return Ok(()) };
+    let table = shape.table();
     let mut statement = connection.prepare(&format!(
         "SELECT * FROM {table} WHERE symbol = ?1 AND interval = ?2 AND start >= ?3 AND start < ?4 AND (?5 IS NULL OR feed = ?5)
          ORDER BY start, feed LIMIT ?6"
@@ -163,18 +157,18 @@ pub(super) fn scan(
         limit
     ])?;
     while let Some(row) = rows.next()? {
-        if sink(bar(scan, row)?).is_break() {
+        if sink(bar(scan, shape, row)?).is_break() {
             break;
         }
     }
     Ok(())
 }
 
-fn bar(scan: &BarScan, row: &Row<'_>) -> rusqlite::Result<Bar> {
+fn bar(scan: &BarScan, shape: BarShape, row: &Row<'_>) -> rusqlite::Result<Bar> {
     let price = |index: usize| decimal(row, index).map(Price::from_raw);
     let absent = |index: usize| Ok::<_, rusqlite::Error>(row.get_ref(index)? == ValueRef::Null);
-    let (values, tail) = match scan.kind {
-        Kind::Trade => {
+    let (values, tail) = match shape {
+        BarShape::Trades => {
             let values = TradeValues {
                 ohlc: [price(4)?, price(5)?, price(6)?, price(7)?],
                 volume: Size::from_raw(decimal(row, 8)?),
@@ -183,7 +177,7 @@ fn bar(scan: &BarScan, row: &Row<'_>) -> rusqlite::Result<Bar> {
             };
             (Values::Trades(values), 11)
         }
-        Kind::Quote => {
+        BarShape::Quotes => {
             let side = |first: usize| -> rusqlite::Result<Option<([Price; 4], Size)>> {
                 if absent(first)? {
                     return Ok(None);
@@ -193,7 +187,7 @@ fn bar(scan: &BarScan, row: &Row<'_>) -> rusqlite::Result<Bar> {
             };
             (Values::Quotes(QuoteValues { bid: side(4)?, ask: side(9)? }), 14)
         }
-        Kind::Reading => {
+        BarShape::Readings => {
             let values = ReadingValues {
                 first_max_min_last: [price(4)?, price(5)?, price(6)?, price(7)?],
                 sum: if absent(8)? { None } else { Some(price(8)?) },

@@ -49,8 +49,9 @@ pub(super) fn scan(connection: &Connection, scan: &Scan, sink: Sink<'_>) -> rusq
     ))?;
     let limit = scan.limit.and_then(|n| i64::try_from(n).ok()).unwrap_or(-1);
     let mut rows = statement.query(params![scan.symbol, scan.from.0, scan.to.0, limit])?;
+    let mut text = String::new();
     while let Some(row) = rows.next()? {
-        if sink(&table::record(description, row)?).is_break() {
+        if sink(&table::record(scan.kind, row, &mut text)?).is_break() {
             break;
         }
     }

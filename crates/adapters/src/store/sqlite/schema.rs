@@ -2,6 +2,7 @@
 
 use super::{SqliteStore, bars, forecasts, sql, table};
 use crate::store::first_difference;
+use market::kind::BarShape;
 use market::{Kind, UnixNanos};
 use ports::store::Store;
 use ports::{Error, Result};
@@ -11,29 +12,31 @@ use rusqlite::{Connection, params};
 /// conditions: they are refused.
 const FIRST_VERSION: usize = 3;
 
-/// The version after all migrations.
-const VERSION: usize = 6;
+/// The version after all migrations: each change below, and each kind that was added after the first three.
+const VERSION: usize = 6 + Kind::COUNT - FIRST_KINDS;
 
-/// Migrations, oldest first, from [`FIRST_VERSION`] on; `user_version` is the version of the last one applied.
-fn migrations() -> [String; VERSION - FIRST_VERSION + 1] {
-    let tables = |kinds: &[Kind]| kinds.iter().map(|kind| table::create(kind.table())).collect::<String>();
-    [
-        tables(&Kind::MARKET) + bars::TABLES,
-        tables(&[Kind::Reading]) + DIRECTORY,
+/// Kinds whose tables one of the first migrations creates.
+const FIRST_KINDS: usize = 3;
+
+/// Migrations, from [`FIRST_VERSION`] on; `user_version` is their number. Each creates what is missing, so that their order
+/// does not matter.
+fn migrations() -> Vec<String> {
+    let table = |kind: Kind| table::create(kind.table());
+    let mut all = vec![
+        table(Kind::TRADE) + &table(Kind::QUOTE) + bars::TABLES,
+        table(Kind::READING) + DIRECTORY,
         bars::READING_TABLE.to_owned(),
         forecasts::TABLE.to_owned(),
-    ]
+    ];
+    all.extend(Kind::ALL.into_iter().skip(FIRST_KINDS).map(table));
+    debug_assert_eq!(all.len(), VERSION - FIRST_VERSION + 1);
+    all
 }
 
 /// The tables of a store.
 fn table_names() -> impl Iterator<Item = &'static str> {
-    Kind::ALL.map(Kind::plural).into_iter().chain([
-        "bars",
-        "quote_bars",
-        "reading_bars",
-        "directory",
-        "forecasts",
-    ])
+    let bars = Kind::ALL.into_iter().filter_map(Kind::bars).map(BarShape::table);
+    Kind::ALL.map(Kind::plural).into_iter().chain(bars).chain(["directory", "forecasts"])
 }
 
 /// The first and last bucket of each kind, symbol and feed.

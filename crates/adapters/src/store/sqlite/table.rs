@@ -1,7 +1,7 @@
 //! Tables of records in SQLite, derived from their descriptions.
 
 use market::table::{Cell, Column, ColumnType, MAX_COLUMNS, Presence, Role, Table};
-use market::{Record, UnixNanos, fixed};
+use market::{Kind, Record, UnixNanos, fixed};
 use rusqlite::types::{Null, Type, ValueRef};
 use rusqlite::{Row, Statement};
 
@@ -90,13 +90,18 @@ pub(super) fn bind(
     }
 }
 
-/// The record of a row that [`select`] yields.
-pub(super) fn record<'r>(table: &Table, row: &'r Row<'_>) -> rusqlite::Result<Record<&'r str>> {
+/// The record of a row that [`select`] yields. `text` is a buffer to reuse.
+pub(super) fn record<'r>(
+    kind: Kind,
+    row: &'r Row<'_>,
+    text: &'r mut String,
+) -> rusqlite::Result<Record<&'r str>> {
+    let table = kind.table();
     let mut cells = [Cell::Absent; MAX_COLUMNS];
     for (index, column) in table.columns.iter().enumerate() {
         cells[index] = cell(column.class, row, index)?;
     }
-    table.record(&cells[..table.columns.len()]).map_err(|error| {
+    kind.record(&cells[..table.columns.len()], text).map_err(|error| {
         let index = table.columns.iter().position(|column| column.name == error.column).unwrap_or(0);
         unreadable(index, error.to_string())
     })
@@ -129,12 +134,11 @@ fn unreadable(index: usize, reason: String) -> rusqlite::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use market::Kind;
 
     #[test]
     fn definitions_are_those_that_files_were_made_with() {
         assert_eq!(
-            create(Kind::Trade.table()),
+            create(Kind::TRADE.table()),
             "CREATE TABLE IF NOT EXISTS trades (symbol TEXT NOT NULL, ts INTEGER NOT NULL, feed TEXT NOT NULL, \
              venue TEXT NOT NULL, id TEXT NOT NULL, price TEXT NOT NULL, size TEXT NOT NULL, side TEXT NOT NULL, \
              conditions TEXT NOT NULL, tape TEXT NOT NULL, seq INTEGER NOT NULL, recv_ts INTEGER NOT NULL, \
@@ -142,14 +146,14 @@ mod tests {
              PRIMARY KEY (symbol, ts, feed, venue, id)) WITHOUT ROWID;\n"
         );
         assert_eq!(
-            create(Kind::Quote.table()),
+            create(Kind::QUOTE.table()),
             "CREATE TABLE IF NOT EXISTS quotes (symbol TEXT NOT NULL, ts INTEGER NOT NULL, feed TEXT NOT NULL, \
              seq INTEGER NOT NULL, bid TEXT, bid_size TEXT, bid_venue TEXT, ask TEXT, ask_size TEXT, ask_venue TEXT, \
              conditions TEXT NOT NULL, recv_ts INTEGER NOT NULL, stamp_ms INTEGER NOT NULL, \
              PRIMARY KEY (symbol, ts, feed, seq)) WITHOUT ROWID;\n"
         );
         assert_eq!(
-            select_row(Kind::Reading.table()),
+            select_row(Kind::READING.table()),
             "SELECT series, ts, feed, seq, value, type, unit, quality, tags, recv_ts, stamp_ms FROM readings \
              WHERE series = ? AND ts = ? AND feed = ? AND seq = ?"
         );

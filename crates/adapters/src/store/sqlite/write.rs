@@ -105,7 +105,7 @@ fn write(
         let mut directory = tx.prepare_cached(INSERT_BUCKET)?;
         let mut tables = Vec::with_capacity(Kind::COUNT);
         for kind in Kind::ALL {
-            tables.push(TableWriter::prepare(&tx, kind.table())?);
+            tables.push(TableWriter::prepare(&tx, kind)?);
         }
         let mut scratch = Vec::new();
         for (_, batch) in batches {
@@ -115,7 +115,7 @@ fn write(
             }
             let mut bad = Refused::new();
             for (index, row) in batch.rows().iter().enumerate() {
-                let table = &mut tables[row.kind() as usize];
+                let table = &mut tables[row.kind().index()];
                 match table.write(&batch.record(row), row.stamp_ms, &mut scratch) {
                     Ok(()) => {}
                     // The row itself is invalid: too large, or it violates a constraint.
@@ -146,6 +146,7 @@ fn enter(directory: &mut CachedStatement<'_>, entry: &BucketEntry) -> rusqlite::
 
 /// Statements of one table: most rows are new, so an existing row is read only on a conflict.
 struct TableWriter<'c> {
+    kind: Kind,
     table: &'static Table,
     insert: CachedStatement<'c>,
     replace: CachedStatement<'c>,
@@ -153,8 +154,10 @@ struct TableWriter<'c> {
 }
 
 impl<'c> TableWriter<'c> {
-    fn prepare(connection: &'c Connection, table: &'static Table) -> rusqlite::Result<Self> {
+    fn prepare(connection: &'c Connection, kind: Kind) -> rusqlite::Result<Self> {
+        let table = kind.table();
         Ok(Self {
+            kind,
             table,
             insert: connection.prepare_cached(&table::insert(table))?,
             replace: connection.prepare_cached(&table::replace(table))?,
@@ -183,7 +186,9 @@ impl<'c> TableWriter<'c> {
         let mut rows = self.select.raw_query();
         let Some(row) = rows.next()? else { return Ok(None) };
         let stamp_ms = row.get(self.table.columns.len())?;
-        Ok(table::record(self.table, row).ok().map(|stored| Version::of(&stored, stamp_ms, scratch)))
+        let mut text = String::new();
+        let stored = table::record(self.kind, row, &mut text).ok();
+        Ok(stored.map(|stored| Version::of(&stored, stamp_ms, scratch)))
     }
 }
 

@@ -341,7 +341,7 @@ impl Consumer for KafkaConsumer {
     }
 
     /// A killed member may still hold partitions. It can even be assigned some, if it was killed while it joined. The group
-    /// removes it after its session timeout and assigns them to another member, which hears of that with its next heartbeat.
+    /// removes it after its session timeout and assigns them to another member, which learns of it with its next heartbeat.
     fn is_settled(&mut self) -> Result<bool> {
         let assigned = self.consumer.assignment().map_err(self.topics.refused("request the assignment"))?;
         let all: i32 = self.partitions.iter().sum();

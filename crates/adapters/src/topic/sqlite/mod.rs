@@ -55,7 +55,8 @@ pub struct SqliteTopics {
 
 fn sql(path: &Path, doing: &str) -> impl Fn(rusqlite::Error) -> Error + use<> {
     let place = format!("{doing} in topic file {}", path.display());
-    move |error| match error.sqlite_error_code() {
+    move |error| {
+        match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
             Error::external(format!("{place}: {error}")).hint("another process has locked the file; retrying")
         }
@@ -63,10 +64,11 @@ fn sql(path: &Path, doing: &str) -> impl Fn(rusqlite::Error) -> Error + use<> {
             Error::external(format!("{place}: {error}")).hint("free some disk space")
         }
         Some(rusqlite::ErrorCode::ReadOnly) => Error::user(format!("{place}: {error}")).hint(
-            "also to read it, SQLite writes index files next to it: get the right to write, or copy the file",
+            "SQLite writes index files next to a file even to read it: obtain write permission, or copy the file",
         ),
         _ => Error::user(format!("{place}: {error}"))
             .hint("check the path, its permissions, and that it is a Tapeline topic file"),
+    }
     }
 }
 
@@ -289,7 +291,7 @@ impl ScanLimit {
     const NONE: Self = Self { messages: i64::MAX, bytes: usize::MAX };
 }
 
-/// What was read of a partition.
+/// How much of a partition was read.
 struct Scanned {
     messages: u64,
     bytes: usize,

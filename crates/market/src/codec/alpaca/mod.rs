@@ -217,7 +217,7 @@ impl AlpacaDecoder {
                 conditions: says,
                 tape,
                 canceled: false,
-                // Of one trade the higher revision counts.
+                // The higher revision of a trade counts.
                 revision: if old == new { known.revision + 2 } else { 0 },
                 ..known
             },
@@ -346,9 +346,9 @@ impl Decode for AlpacaDecoder {
         let read = scanner.object(|name, value| members.set(name, value)).and_then(|()| scanner.end());
         members.symbol = Value::Text(symbol);
         let done = read.map_err(String::from).and_then(|()| match kind {
-            Kind::Trade => self.trade(Origin::History, &members, recv_ts, &mut |outcome| sink(outcome, raw)),
-            Kind::Quote => self.quote(&members, recv_ts, &mut |outcome| sink(outcome, raw)),
-            Kind::Reading => Err("the vendor has no readings".to_owned()),
+            Kind::TRADE => self.trade(Origin::History, &members, recv_ts, &mut |outcome| sink(outcome, raw)),
+            Kind::QUOTE => self.quote(&members, recv_ts, &mut |outcome| sink(outcome, raw)),
+            _ => Err(format!("the vendor has no {}", kind.plural())),
         });
         if let Err(reason) = done {
             sink(Err(reason), raw);

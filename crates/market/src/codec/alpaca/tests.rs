@@ -61,7 +61,7 @@ fn history_has_the_same_amendments_as_the_stream() {
         let mut out = Vec::new();
         for raw in SPAN {
             let mut take = |outcome: Outcome<'_>, _: &str| out.push(owned(outcome));
-            decoder.past(Kind::Trade, "A", raw, UnixNanos(7), &mut take);
+            decoder.past(Kind::TRADE, "A", raw, UnixNanos(7), &mut take);
         }
         out
     };
@@ -103,7 +103,7 @@ fn a_correction_that_keeps_the_id_replaces_the_trade() {
         let mut out = Vec::new();
         for raw in SPAN {
             let mut take = |outcome: Outcome<'_>, _: &str| out.push(owned(outcome));
-            decoder.past(Kind::Trade, "A", raw, UnixNanos(7), &mut take);
+            decoder.past(Kind::TRADE, "A", raw, UnixNanos(7), &mut take);
         }
         out
     };

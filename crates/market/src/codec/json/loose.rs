@@ -2,8 +2,8 @@
 
 use super::{DecodeError, encode};
 use crate::reading::{self, Reading, ReadingValue, ValueType};
-use crate::record::{Kind, Quote, QuoteSide, Record, Side, Trade};
-use crate::{Price, Size, UnixNanos};
+use crate::record::{Quote, QuoteSide, Record, Side, Trade};
+use crate::{Kind, Price, Size, UnixNanos};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -84,13 +84,13 @@ struct LooseReading<'a> {
     tags: BTreeMap<String, String>,
 }
 
-fn number(field: &str, raw: &RawValue) -> Result<i128, DecodeError> {
+pub(super) fn number(field: &str, raw: &RawValue) -> Result<i128, DecodeError> {
     let text = raw.get().trim_matches('"');
     crate::fixed::parse_number(text.as_bytes())
         .map_err(|error| DecodeError(format!("{field} `{text}`: {error}")))
 }
 
-fn plain(field: &str, text: &str) -> Result<(), DecodeError> {
+pub(super) fn plain(field: &str, text: &str) -> Result<(), DecodeError> {
     match text.chars().find(|c| matches!(c, '"' | '\\' | '\0'..='\x1f')) {
         Some(c) => Err(DecodeError(format!(
             "{field} {text:?} contains {c:?}, which is not allowed in names and codes"
@@ -172,7 +172,7 @@ fn loose_quote(loose: LooseQuote<'_>) -> Result<Quote<String>, DecodeError> {
 /// A JSON scalar as a value: of the type that is named, else of the one that it has in JSON.
 ///
 /// # Errors
-/// It is no scalar, or no value of the type.
+/// It is not a scalar, or not a value of the type.
 pub fn value(class: Option<ValueType>, raw: &RawValue) -> Result<ReadingValue<String>, DecodeError> {
     let bad = |reason: String| DecodeError(format!("value: {reason}"));
     let json = raw.get();
@@ -224,17 +224,14 @@ fn loose_reading(loose: LooseReading<'_>) -> Result<Reading<String>, DecodeError
     Ok(reading)
 }
 
-/// Appends the canonical form of a record in any other JSON form: other order, spaces, escapes, bare numbers.
-///
-/// # Errors
-/// [`DecodeError`] with the field and the reason, for the record's dead letter.
-pub fn normalize(kind: Kind, payload: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
-    let text = std::str::from_utf8(payload).map_err(|error| DecodeError(format!("not UTF-8: {error}")))?;
+/// Appends the canonical form of a record of a kind with a type of its own.
+pub(super) fn normalize(kind: Kind, text: &str, out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let bad = |error: serde_json::Error| DecodeError(format!("not a {kind}: {error}"));
     let record = match kind {
-        Kind::Trade => Record::Trade(loose_trade(serde_json::from_str(text).map_err(bad)?)?),
-        Kind::Quote => Record::Quote(loose_quote(serde_json::from_str(text).map_err(bad)?)?),
-        Kind::Reading => Record::Reading(loose_reading(serde_json::from_str(text).map_err(bad)?)?),
+        Kind::TRADE => Record::Trade(loose_trade(serde_json::from_str(text).map_err(bad)?)?),
+        Kind::QUOTE => Record::Quote(loose_quote(serde_json::from_str(text).map_err(bad)?)?),
+        Kind::READING => Record::Reading(loose_reading(serde_json::from_str(text).map_err(bad)?)?),
+        _ => return Err(DecodeError(format!("unknown record kind `{kind}`"))),
     };
     if record.symbol().is_empty() {
         return Err(DecodeError(format!("{} is empty", kind.table().partition())));

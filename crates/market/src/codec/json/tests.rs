@@ -13,18 +13,18 @@ fn the_golden_messages_decode_and_encode_to_themselves() {
     let both =
         QUOTE.replace(",\"conditions\"", r#","ask":"182.62","ask_size":"0.5","ask_venue":"Q","conditions""#);
     for (kind, text) in [
-        (Kind::Trade, TRADE),
-        (Kind::Quote, QUOTE),
-        (Kind::Trade, &full),
-        (Kind::Trade, &sided),
-        (Kind::Quote, &both),
+        (Kind::TRADE, TRADE),
+        (Kind::QUOTE, QUOTE),
+        (Kind::TRADE, &full),
+        (Kind::TRADE, &sided),
+        (Kind::QUOTE, &both),
     ] {
         let record = decode(kind, text.as_bytes()).unwrap_or_else(|| panic!("{text}"));
         let mut out = Vec::new();
         encode(&record, &mut out);
         assert_eq!(String::from_utf8(out).unwrap(), text);
     }
-    let Some(Record::Trade(trade)) = decode(Kind::Trade, TRADE.as_bytes()) else { panic!() };
+    let Some(Record::Trade(trade)) = decode(Kind::TRADE, TRADE.as_bytes()) else { panic!() };
     assert_eq!(trade.price, Price::parse(b"167.41").unwrap());
     assert_eq!((trade.symbol, trade.venue, trade.id), ("SPY", "P", "20131008-7"));
     assert_eq!(trade.ts.to_string(), "2013-10-08T08:00:00.464Z");
@@ -34,16 +34,16 @@ fn the_golden_messages_decode_and_encode_to_themselves() {
 fn what_another_producer_wrote_is_brought_into_form() {
     let loose = r#" {"id":"20131008-7", "symbol":"S\u0050Y","feed":"lean.sip","venue":"P","price":167.410,
         "size":100, "recv_ts":1381219200465000001,"ts":1381219200464000000,"conditions":[ "20002000" ]} "#;
-    assert!(decode(Kind::Trade, loose.as_bytes()).is_none());
+    assert!(decode(Kind::TRADE, loose.as_bytes()).is_none());
     let mut out = Vec::new();
-    normalize(Kind::Trade, loose.as_bytes(), &mut out).unwrap();
+    normalize(Kind::TRADE, loose.as_bytes(), &mut out).unwrap();
     assert_eq!(String::from_utf8(out).unwrap(), TRADE);
 }
 
 #[test]
 fn a_negative_price_is_a_price() {
     let oil = TRADE.replace("167.41", "-37.63");
-    let Some(Record::Trade(trade)) = decode(Kind::Trade, oil.as_bytes()) else { panic!() };
+    let Some(Record::Trade(trade)) = decode(Kind::TRADE, oil.as_bytes()) else { panic!() };
     assert_eq!(trade.price.to_string(), "-37.63");
 }
 
@@ -57,7 +57,7 @@ fn numbers_with_exponents_are_read_exactly() {
     ] {
         for field in ["\"167.41\"", "\"100\""] {
             let mut out = Vec::new();
-            normalize(Kind::Trade, TRADE.replace(field, written).as_bytes(), &mut out).unwrap();
+            normalize(Kind::TRADE, TRADE.replace(field, written).as_bytes(), &mut out).unwrap();
             let expected = TRADE.replace(field, &format!("\"{digits}\""));
             assert_eq!(String::from_utf8(out).unwrap(), expected);
         }
@@ -67,55 +67,55 @@ fn numbers_with_exponents_are_read_exactly() {
 #[test]
 fn what_is_no_record_is_refused_with_the_reason() {
     let cases = [
-        (Kind::Trade, TRADE.replace("167.41", "167.4x"), "price `167.4x`: not a decimal number"),
-        (Kind::Trade, TRADE.replace("167.41", "1e20"), "price `1e20`: does not fit"),
-        (Kind::Trade, TRADE.replace("\"100\"", "null"), "size `null`: not a decimal number"),
+        (Kind::TRADE, TRADE.replace("167.41", "167.4x"), "price `167.4x`: not a decimal number"),
+        (Kind::TRADE, TRADE.replace("167.41", "1e20"), "price `1e20`: does not fit"),
+        (Kind::TRADE, TRADE.replace("\"100\"", "null"), "size `null`: not a decimal number"),
         (
-            Kind::Trade,
+            Kind::TRADE,
             TRADE.replace(",\"conditions\"", ",\"side\":\"both\",\"conditions\""),
             "side \"both\": expected \"buy\" or \"sell\"",
         ),
-        (Kind::Trade, TRADE.replace("\"100\"", "-5"), "size -5 is negative"),
-        (Kind::Trade, TRADE.replace("1381219200464000000", "0"), "time 0 is not between 1900 and 2200"),
+        (Kind::TRADE, TRADE.replace("\"100\"", "-5"), "size -5 is negative"),
+        (Kind::TRADE, TRADE.replace("1381219200464000000", "0"), "time 0 is not between 1900 and 2200"),
         (
-            Kind::Trade,
+            Kind::TRADE,
             TRADE.replace("1381219200464000000", &i64::MAX.to_string()),
             "time 9223372036854775807 is not between",
         ),
         (
-            Kind::Trade,
+            Kind::TRADE,
             TRADE.replace("1381219200464000000", &i64::MIN.to_string()),
             "time -9223372036854775808 is not between",
         ),
         (
-            Kind::Trade,
+            Kind::TRADE,
             TRADE.replace("167.41", "9223372036854775807"),
             "price 9223372036854775807 is a placeholder",
         ),
         (
-            Kind::Quote,
+            Kind::QUOTE,
             QUOTE.replace("180.01", "9223372036.854775807"),
             "price 9223372036.854775807 is a placeholder",
         ),
-        (Kind::Trade, TRADE.replace("SPY", ""), "symbol is empty"),
-        (Kind::Trade, TRADE.replace("SPY", "S\\\"Y"), "symbol \"S\\\"Y\" contains '\"'"),
-        (Kind::Trade, TRADE[..60].to_owned(), "not a trade: EOF"),
-        (Kind::Trade, TRADE.replace("\"venue\":\"P\",", ""), "not a trade: missing field `venue`"),
-        (Kind::Trade, TRADE.replace('}', ",\"colour\":1}"), "not a trade: unknown field `colour`"),
-        (Kind::Trade, QUOTE.to_owned(), "not a trade: unknown field"),
+        (Kind::TRADE, TRADE.replace("SPY", ""), "symbol is empty"),
+        (Kind::TRADE, TRADE.replace("SPY", "S\\\"Y"), "symbol \"S\\\"Y\" contains '\"'"),
+        (Kind::TRADE, TRADE[..60].to_owned(), "not a trade: EOF"),
+        (Kind::TRADE, TRADE.replace("\"venue\":\"P\",", ""), "not a trade: missing field `venue`"),
+        (Kind::TRADE, TRADE.replace('}', ",\"colour\":1}"), "not a trade: unknown field `colour`"),
+        (Kind::TRADE, QUOTE.to_owned(), "not a trade: unknown field"),
         (
-            Kind::Quote,
+            Kind::QUOTE,
             QUOTE.replace(",\"bid_size\":\"200\"", ""),
             "bid needs all of bid, bid_size and bid_venue",
         ),
-        (Kind::Quote, String::new(), "not a quote: EOF"),
+        (Kind::QUOTE, String::new(), "not a quote: EOF"),
     ];
     for (kind, text, reason) in cases {
         assert!(decode(kind, text.as_bytes()).is_none(), "{text}");
         let error = normalize(kind, text.as_bytes(), &mut Vec::new()).unwrap_err().to_string();
         assert!(error.starts_with(reason), "{text}\n got {error}\nwant {reason}");
     }
-    let error = normalize(Kind::Trade, b"\xff", &mut Vec::new()).unwrap_err().to_string();
+    let error = normalize(Kind::TRADE, b"\xff", &mut Vec::new()).unwrap_err().to_string();
     assert!(error.starts_with("not UTF-8"), "{error}");
 }
 
@@ -144,10 +144,10 @@ proptest! {
         prop_assume!(trade.check().is_ok() && trade.seq != i64::MIN && trade.recv_ts.0 != i64::MIN);
         let mut text = Vec::new();
         encode(&Record::Trade(trade.clone()), &mut text);
-        let read = decode(Kind::Trade, &text).unwrap().map(str::to_owned);
+        let read = decode(Kind::TRADE, &text).unwrap().map(str::to_owned);
         prop_assert_eq!(&read, &Record::Trade(trade));
         let mut again = Vec::new();
-        normalize(Kind::Trade, &text, &mut again).unwrap();
+        normalize(Kind::TRADE, &text, &mut again).unwrap();
         prop_assert_eq!(again, text);
     }
 

@@ -1,7 +1,8 @@
 use super::mapping::Precision;
 use super::*;
+use crate::Kind;
 use crate::codec::json;
-use crate::record::{Kind, Record};
+use crate::record::Record;
 use proptest::prelude::*;
 
 const RECEIVED: UnixNanos = UnixNanos(1_767_600_000_000_000_000);
@@ -14,7 +15,7 @@ fn decode(decoder: &mut LineDecoder, line: &str) -> Vec<Result<String, String>> 
         out.push(reading.map(|reading| {
             let mut text = Vec::new();
             json::encode(&Record::Reading(reading), &mut text);
-            let read = json::decode(Kind::Reading, &text).map(|record| record.recv_ts());
+            let read = json::decode(Kind::READING, &text).map(|record| record.recv_ts());
             assert_eq!(read, Some(RECEIVED), "{}", String::from_utf8_lossy(&text));
             String::from_utf8(text).unwrap()
         }));

@@ -127,7 +127,7 @@ pub(super) fn make(request: &PendingRequest<'_>, row: &Row) -> Result<Bar, Strin
     const DAY: i64 = 24 * 3_600 * crate::interval::SECOND;
     let end = row.start.saturating_add(request.interval.nanos().unwrap_or(DAY));
     Ok(Bar {
-        kind: Kind::Trade,
+        kind: Kind::TRADE,
         symbol: request.symbol.to_owned(),
         feed: request.feed.to_owned(),
         interval: request.interval,

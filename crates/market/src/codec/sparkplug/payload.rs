@@ -81,7 +81,7 @@ impl<'a> Payload<'a> {
     /// Reads a payload.
     ///
     /// # Errors
-    /// The bytes are no payload: what was expected, and at which byte.
+    /// Malformed payload: what was expected, and at which byte.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, WireError> {
         let (mut payload, mut left) = (Self::default(), MOST_METRICS);
         for field in Fields::new(bytes) {

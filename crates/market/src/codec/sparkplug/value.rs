@@ -10,7 +10,7 @@ const LONGEST: usize = 256 * 1_024;
 /// What a value or an element of an array is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Element {
-    /// Two's complement of so many bits.
+    /// Two's complement with this number of bits.
     Signed(u32),
     Unsigned(u32),
     Float,
@@ -110,7 +110,7 @@ pub(super) fn reading_value(raw: &RawValue<'_>, code: Option<u32>) -> Result<(Va
     Ok((class, text))
 }
 
-/// Without a data type the field tells it, but not whether an integer is signed, or what bytes are.
+/// A value without a data type: the field implies the type, except whether an integer is signed and what bytes hold.
 fn untyped(raw: &RawValue<'_>) -> Result<(ValueType, String), String> {
     match raw {
         RawValue::Float(_) => one(raw, Element::Float),

@@ -10,7 +10,7 @@ use ports::{Error, Result};
 
 const EXAMPLE: &str = "--source 'mqtt://HOST:1883/site/+/boiler?format=ndjson&series={topic.2}.{field}&value=temperature,pressure'";
 const SPARKPLUG: &str = "--source 'mqtt://HOST:1883/spBv1.0/GROUP/#?format=sparkplug'";
-/// The format whose payloads are no text.
+/// The format whose payloads are binary.
 const SPARKPLUG_FORMAT: &str = "sparkplug";
 /// Ports of plain MQTT and of MQTT over TLS.
 const PORTS: [u16; 2] = [1_883, 8_883];

@@ -151,7 +151,7 @@ impl Mqtt {
             origin: format!("{place}/{topic}"),
             reason,
             key: String::new(),
-            kind: Kind::Reading.name().to_owned(),
+            kind: Kind::READING.name().to_owned(),
             raw: message.payload().to_vec(),
             ..DeadLetter::default()
         };
@@ -248,7 +248,7 @@ fn field<'a>(name: &'a str, text: &'a str) -> Field<'a> {
 }
 
 fn event<'e>(symbol: &'e str, recv_ts: UnixNanos, payload: &'e [u8]) -> Event<'e> {
-    Event::Record { kind: Kind::Reading, symbol, recv_ts, payload }
+    Event::Record { kind: Kind::READING, symbol, recv_ts, payload }
 }
 
 impl Source for Mqtt {
@@ -278,7 +278,7 @@ impl Source for Mqtt {
                     break;
                 }
                 Report::Ended => {
-                    return Err(Error::internal(format!("{}: the client ended", self.place)));
+                    return Err(Error::internal(format!("{}: the MQTT client stopped", self.place)));
                 }
                 report => {
                     let is_message = matches!(report, Report::Message(_));

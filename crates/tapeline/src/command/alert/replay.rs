@@ -4,6 +4,7 @@ use crate::cli::{AlertReplayOptions, Format};
 use crate::context::Context;
 use crate::output::{Out, counted, table};
 use market::alert::Alert;
+use market::kind::Subject;
 use market::{Kind, Record, UnixNanos};
 use ports::store::{Scan, Store};
 use ports::{Error, Result};
@@ -25,8 +26,8 @@ pub(crate) fn run(context: &Context, options: &AlertReplayOptions) -> Result<Exi
     let (from, to) = options.span.range_in(&zone)?;
     let store = open::store(config)?;
     let entries = context.retry_short(|| store.directory())?;
-    let of_market = entries.iter().filter(|entry| Kind::MARKET.contains(&entry.kind));
-    let symbols: BTreeSet<&String> = of_market.map(|entry| &entry.symbol).collect();
+    let of_instruments = entries.iter().filter(|entry| entry.kind.subject() == Subject::Instrument);
+    let symbols: BTreeSet<&String> = of_instruments.map(|entry| &entry.symbol).collect();
     let mut alerts: Vec<Alert> = Vec::new();
     let mut records = 0;
     for symbol in symbols {
@@ -36,7 +37,7 @@ pub(crate) fn run(context: &Context, options: &AlertReplayOptions) -> Result<Exi
         // One symbol at a time: only its own records decide its alerts. Silences are measured within it, too.
         let mut engine = super::engine(config, &rules)?;
         let (trades, quotes) =
-            (load(&*store, Kind::Trade, symbol, from, to)?, load(&*store, Kind::Quote, symbol, from, to)?);
+            (load(&*store, Kind::TRADE, symbol, from, to)?, load(&*store, Kind::QUOTE, symbol, from, to)?);
         let (mut trades, mut quotes) = (trades.iter().peekable(), quotes.iter().peekable());
         loop {
             let quote_first = match (trades.peek(), quotes.peek()) {
@@ -51,17 +52,17 @@ pub(crate) fn run(context: &Context, options: &AlertReplayOptions) -> Result<Exi
             match record.as_str() {
                 Record::Trade(trade) => engine.trade(&trade, &mut alerts),
                 Record::Quote(quote) => engine.quote(&quote, &mut alerts),
-                Record::Reading(_) => {}
+                _ => {}
             }
         }
     }
-    let of_sensors = entries.iter().filter(|entry| entry.kind == Kind::Reading);
+    let of_sensors = entries.iter().filter(|entry| entry.kind == Kind::READING);
     for series in of_sensors.map(|entry| &entry.symbol).collect::<BTreeSet<_>>() {
         if !context.symbols.is_empty() && !context.symbols.contains(series) {
             continue;
         }
         let mut engine = super::engine(config, &rules)?;
-        for record in load(&*store, Kind::Reading, series, from, to)? {
+        for record in load(&*store, Kind::READING, series, from, to)? {
             let Record::Reading(reading) = record.as_str() else { continue };
             records += 1;
             engine.advance(reading.ts, &mut alerts);

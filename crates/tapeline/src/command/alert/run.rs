@@ -115,7 +115,7 @@ impl Outcome {
             println!(
                 "  {} {}; `consume` keeps them as dead letters",
                 counted(report.unreadable, "message"),
-                choose(report.unreadable, "is no record", "are not records")
+                choose(report.unreadable, "is not a record", "are not records")
             );
         }
     }

@@ -60,7 +60,7 @@ impl Letters {
         })
     }
 
-    /// Says that no open dead letter was selected; that is no failure.
+    /// Prints that no open dead letter was selected, which is not an error.
     fn nothing(&self, verb: &str) -> ExitCode {
         let (topic, all) = (self.names.dead_letters(), self.entries.len() as u64);
         let open = self.entries.iter().filter(|entry| entry.state == State::Open).count() as u64;

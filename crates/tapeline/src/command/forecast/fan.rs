@@ -86,7 +86,7 @@ fn closes(store: &dyn Store, newest: &ForecastRecord) -> Result<Vec<(UnixNanos, 
     // Nights and weekends have no bars.
     let back = length.saturating_mul(BARS as i64 * 4).saturating_add(4 * market::time::DAY);
     let scan = BarScan {
-        kind: Kind::Trade,
+        kind: Kind::TRADE,
         symbol: newest.symbol.clone(),
         interval: newest.interval,
         feed: Some(newest.feed.clone()),

@@ -30,9 +30,9 @@ pub(crate) fn load(context: &Context, symbol: &str, options: &BarInput) -> Resul
         return Ok(Input { bars: found, season });
     }
     let store = open::store(&context.config)?;
-    let found = bars::load(context, &*store, Kind::Trade, symbol, options.span.range()?, &options.bars)?;
+    let found = bars::load(context, &*store, Kind::TRADE, symbol, options.span.range()?, &options.bars)?;
     if found.is_empty() {
-        return Err(Error::user(bars::none(&*store, Kind::Trade, symbol, &options.bars)));
+        return Err(Error::user(bars::none(&*store, Kind::TRADE, symbol, &options.bars)));
     }
     let feeds: BTreeSet<&str> = found.iter().map(|bar| bar.feed.as_str()).collect();
     if feeds.len() > 1 {

@@ -45,7 +45,7 @@ pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
         let times = [span.from.as_deref(), span.to.as_deref()];
         let zone = context.retry_short(|| zone::of(span.tz.as_ref(), &times, &*store, &settings, about))?;
         let range = span.range_in(&zone)?;
-        let found = bars::load(context, &*store, Kind::Trade, &symbol, range, &options.bars)?;
+        let found = bars::load(context, &*store, Kind::TRADE, &symbol, range, &options.bars)?;
         let mut by_feed: BTreeMap<String, Vec<Bar>> = BTreeMap::new();
         for bar in found {
             by_feed.entry(bar.feed.clone()).or_default().push(bar);
@@ -54,7 +54,7 @@ pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
             if options.kind.is_none() && readings::are_there(context, &*store, options)? {
                 return readings::run(context, options);
             }
-            return Err(Error::user(bars::none(&*store, Kind::Trade, &symbol, &options.bars)));
+            return Err(Error::user(bars::none(&*store, Kind::TRADE, &symbol, &options.bars)));
         }
         // Feeds are never mixed: each is drawn separately.
         for (feed, mut bars) in by_feed {

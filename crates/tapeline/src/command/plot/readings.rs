@@ -25,7 +25,7 @@ fn series(options: &PlotOptions) -> String {
 pub(super) fn are_there(context: &Context, store: &dyn Store, options: &PlotOptions) -> Result<bool> {
     let series = series(options);
     let entries = context.retry_short(|| store.directory())?;
-    Ok(entries.iter().any(|entry| entry.kind == Kind::Reading && entry.symbol == series))
+    Ok(entries.iter().any(|entry| entry.kind == Kind::READING && entry.symbol == series))
 }
 
 pub(super) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> {
@@ -38,11 +38,11 @@ pub(super) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
     let zone = options.span.tz.clone().unwrap_or_else(Zone::utc);
     let range = options.span.range_in(&zone)?;
     let mut by_feed: BTreeMap<String, Vec<Bar>> = BTreeMap::new();
-    for bar in bars::load(context, &*store, Kind::Reading, &series, range, &options.bars)? {
+    for bar in bars::load(context, &*store, Kind::READING, &series, range, &options.bars)? {
         by_feed.entry(bar.feed.clone()).or_default().push(bar);
     }
     if by_feed.is_empty() {
-        return Err(Error::user(bars::none(&*store, Kind::Reading, &series, &options.bars)));
+        return Err(Error::user(bars::none(&*store, Kind::READING, &series, &options.bars)));
     }
     let mut picture = ReadingLines { series: Vec::new() };
     let mut drawn = 0;
@@ -65,7 +65,7 @@ fn unit(store: &dyn Store, series: &str, feed: &str, bar: Option<&Bar>) -> Resul
     let Some(bar) = bar else { return Ok(String::new()) };
     let end = bar.start.0.saturating_add(bar.interval.nanos().unwrap_or(market::time::DAY));
     let scan = Scan {
-        kind: Kind::Reading,
+        kind: Kind::READING,
         symbol: Some(series.to_owned()),
         from: bar.start,
         to: UnixNanos(end),

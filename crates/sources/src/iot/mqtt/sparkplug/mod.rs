@@ -53,7 +53,7 @@ struct Message<'a> {
     recv_ts: UnixNanos,
     /// Whether the broker may have delivered it before.
     is_repeated: bool,
-    /// Why parts of it are no readings.
+    /// Why parts of it are not readings.
     reasons: Vec<String>,
 }
 
@@ -189,7 +189,7 @@ impl Sparkplug {
         let recv_ts = ports::clock::now();
         self.heard = recv_ts;
         let reasons = match MetricTopic::parse(topic) {
-            // Commands, our own among them, and states of hosts are no readings.
+            // Commands (our own among them) and states of hosts are not readings.
             Ok(topic) if topic.message == MessageType::FromHost => return Ok(()),
             Ok(topic) => self.of_node(topic, bytes, is_repeated, recv_ts, sink)?,
             Err(reason) => vec![reason],
@@ -206,13 +206,13 @@ impl Sparkplug {
             stage: Stage::Source,
             origin: format!("{}/{topic}", self.place),
             reason: reasons.join("; ") + &more,
-            kind: Kind::Reading.name().to_owned(),
+            kind: Kind::READING.name().to_owned(),
             raw: bytes.to_vec(),
             ..DeadLetter::default()
         }))
     }
 
-    /// Why parts of the message, or all of it, are no readings.
+    /// Why parts of the message, or all of it, are not readings.
     fn of_node(
         &mut self,
         topic: MetricTopic<'_>,

@@ -284,7 +284,7 @@ fn emit(
             payload.clear();
             json::encode(&Record::Reading(reading), payload);
             failed = sink(Event::Record {
-                kind: Kind::Reading,
+                kind: Kind::READING,
                 symbol: reading.series,
                 recv_ts: reading.recv_ts,
                 payload,

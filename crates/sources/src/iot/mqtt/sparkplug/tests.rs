@@ -24,7 +24,7 @@ fn show(event: &Event<'_>) -> String {
     let millis = |text: &str| UnixNanos::parse(text).unwrap().0 / 1_000_000 - START;
     match event {
         Event::Record { payload, .. } => {
-            let Some(market::Record::Reading(reading)) = json::decode(Kind::Reading, payload) else {
+            let Some(market::Record::Reading(reading)) = json::decode(Kind::READING, payload) else {
                 panic!()
             };
             let series = reading.series.strip_prefix("plant/line/").unwrap();
