@@ -244,7 +244,8 @@ fn a_live_model_forecasts_what_the_best_model_of_each_task_predicts() {
         }
         let live = LiveModel::new(&bundle);
         assert_eq!((live.history(), live.longest_horizon(), live.tasks().count()), (1_005, 5, 6));
-        let forecasts = live.forecast(&data).unwrap();
+        let forecasts = live.forecast(&live.prepare(&series).unwrap()).unwrap();
+        assert_eq!(forecasts, live.forecast(&data).unwrap(), "the rows without features are not read");
         let predicted = bundle.predict(&data).unwrap();
         assert_eq!(forecasts.len(), 6);
         for forecast in &forecasts {
