@@ -81,6 +81,9 @@ fn a_trained_model_is_listed_scored_and_shown_and_the_same_seed_gives_the_same_d
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     let (code, text) = run(&show);
     assert!(code == 1 && text.contains("truncated or damaged") && text.contains("forecast train"), "{text}");
+    let (code, text) = run(&["forecast", "list", "--models", models]);
+    assert!(code == 1 && text.contains("0002.safetensors: model file: "), "{text}");
+    assert!(text.contains(digests[0]), "the whole version is listed: {text}");
 }
 
 #[test]
@@ -144,6 +147,7 @@ fn unusual_bars_have_a_clear_outcome_each() {
         if at == 300 { format!("{},5,NaN,5,5,0", start_of(line)) } else { line.to_owned() }
     });
     assert!(code == 1 && text.contains("expected a finite high, found NaN"), "{text}");
+    assert!(text.contains("(start 200") && text.contains(" 00:00): "), "a date, not nanoseconds: {text}");
     assert!(text.contains("hint: correct the bar"), "{text}");
     assert!(!Path::new(models).exists(), "nothing is written for bars that cannot be forecast");
 

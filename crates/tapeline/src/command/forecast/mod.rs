@@ -45,10 +45,21 @@ fn check_splits(symbol: &str, series: &Series, input: &BarInput) -> Result<()> {
 
 /// An error of the input, in words for people.
 fn describe(error: &ForecastError) -> String {
-    let ForecastError::Split { last, found } = error else { return error.to_string() };
-    let day = UnixNanos(last.start_ns).local("%Y-%m-%d", "UTC");
-    let others = if *found > 1 { format!(", and {} times before", found - 1) } else { String::new() };
-    format!("the price jumps as in a split of {} on {day}{others}", shares(last.ratio))
+    let times = match error {
+        ForecastError::Split { last, found } => {
+            let day = UnixNanos(last.start_ns).local("%Y-%m-%d", "UTC");
+            let others = if *found > 1 { format!(", and {} times before", found - 1) } else { String::new() };
+            return format!("the price jumps as in a split of {} on {day}{others}", shares(last.ratio));
+        }
+        ForecastError::NotFinite { start_ns, .. }
+        | ForecastError::OutOfDomain { start_ns, .. }
+        | ForecastError::Inconsistent { start_ns, .. } => vec![*start_ns],
+        ForecastError::NotAscending { start_ns, previous_ns, .. } => vec![*start_ns, *previous_ns],
+        _ => Vec::new(),
+    };
+    times.into_iter().fold(error.to_string(), |text, ns| {
+        text.replace(&format!("{ns} ns"), &UnixNanos(ns).local("%Y-%m-%d %H:%M", "UTC"))
+    })
 }
 
 /// New shares for old ones: `7:1`, `1:10`, `3:2`.
