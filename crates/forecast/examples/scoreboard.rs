@@ -162,6 +162,18 @@ fn counted(symbols: &[&str], of: usize) -> String {
     format!("{} of {of}{names}", symbols.len())
 }
 
+/// By how much coverage differs from 90 % by chance.
+fn print_chance(score: &Score) {
+    let horizon = score.task.horizon;
+    let apart = score.forecasts as f64 / horizon as f64;
+    println!(
+        "At {horizon} bars ahead {} forecasts hold {apart:.0} that do not overlap, so that one standard deviation of the coverage \
+         of 90 % is {:.1} points.",
+        score.forecasts,
+        (0.9 * 0.1 / apart).sqrt() * 100.0
+    );
+}
+
 fn print_summary(interval: &str, all: &[&Scored]) {
     println!("## Summary: {interval} bars\n");
     println!(
@@ -200,9 +212,10 @@ fn print_summary(interval: &str, all: &[&Scored]) {
     let (low, high) = rows
         .iter()
         .fold((1.0f64, 0.0f64), |(low, high), (_, s)| (low.min(coverage(s)), high.max(coverage(s))));
+    let is_outside = |row: &&(&str, &Score)| !COVERED.contains(&coverage(row.1));
     let outside: Vec<String> = rows
         .iter()
-        .filter(|(_, score)| !COVERED.contains(&coverage(score)))
+        .filter(is_outside)
         .map(|(symbol, score)| {
             let target = score.task.target.label();
             let percent = coverage(score) * 100.0;
@@ -221,5 +234,9 @@ fn print_summary(interval: &str, all: &[&Scored]) {
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let listed =
         if outside.is_empty() { String::new() } else { format!(" Outside: {}{more}.", named.join(", ")) };
-    println!("{listed}\n");
+    println!("{listed}");
+    if let Some((_, score)) = rows.iter().filter(is_outside).max_by_key(|(_, score)| score.task.horizon) {
+        print_chance(score);
+    }
+    println!();
 }

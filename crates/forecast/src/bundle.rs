@@ -4,7 +4,7 @@ use crate::conformal::{Conformal, LEVELS, PredictionInterval};
 use crate::model::ModelKind;
 use crate::scoreboard::{Score, score};
 use crate::walk_forward::{ModelSet, Step, Track, WalkOptions, walk_forward};
-use crate::{Dataset, ForecastError, Task};
+use crate::{Dataset, ForecastError, Task, split};
 use serde::{Deserialize, Serialize};
 
 /// Training data and options of a bundle.
@@ -34,6 +34,8 @@ pub struct Meta {
     pub seed: u64,
     /// Rows per window of the network.
     pub window: usize,
+    /// Whether jumps that look like splits are moves of the market.
+    pub allow_jumps: bool,
     /// Scores of all models, walk-forward.
     pub scores: Vec<Score>,
 }
@@ -70,7 +72,8 @@ impl Bundle {
     /// Evaluates all models walk-forward, then fits them on all bars.
     ///
     /// # Errors
-    /// As [`walk_forward`]; [`ForecastError::TooShort`] if no forecast could be scored.
+    /// As [`walk_forward`]; [`ForecastError::TooShort`] if no forecast could be scored, [`ForecastError::Split`] unless the
+    /// options allow jumps.
     pub fn train(
         data: &Dataset,
         symbol: &str,
@@ -83,6 +86,9 @@ impl Bundle {
         if data.len() < needed {
             let purpose = String::from("a walk-forward record");
             return Err(ForecastError::TooShort { purpose, needed, found: data.len() });
+        }
+        if !options.allow_jumps {
+            split::check(data.bars())?;
         }
         let tracks = walk_forward(data, options, observe)?;
         Self::from_tracks(data, symbol, interval, options, &tracks, observe)
@@ -115,6 +121,7 @@ impl Bundle {
             embargo: options.embargo,
             seed: options.lstm.seed,
             window: options.lstm.window,
+            allow_jumps: options.allow_jumps,
             scores: board.scores,
         };
         Ok(Self { meta, models, intervals: board.intervals })

@@ -45,8 +45,10 @@ fn limit(recent: &[f64]) -> Option<f64> {
     if recent.len() < MIN_BARS {
         return None;
     }
-    let mut sorted = recent.to_vec();
-    sorted.sort_by(f64::total_cmp);
+    let mut values = [0.0; WINDOW];
+    let sorted = &mut values[..recent.len()];
+    sorted.copy_from_slice(recent);
+    sorted.sort_unstable_by(f64::total_cmp);
     let median = sorted[sorted.len() / 2];
     let mean = sorted.iter().sum::<f64>() / sorted.len() as f64;
     (median > 0.0).then_some((4.0 * median).max(2.0 * mean))

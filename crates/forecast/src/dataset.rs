@@ -45,6 +45,11 @@ impl Dataset {
     /// [`ForecastError::TooShort`] if not a single row has its features, [`ForecastError::Constant`] and
     /// [`ForecastError::Halted`] for a series that does not move.
     pub fn new(series: &Series, season: usize) -> Result<Self, ForecastError> {
+        Self::with_features(series, season, usize::MAX)
+    }
+
+    /// As [`Dataset::new`], with features of the last `rows` rows only.
+    pub(crate) fn with_features(series: &Series, season: usize, rows: usize) -> Result<Self, ForecastError> {
         let needed = first_row(season) + 2;
         if season == 0 {
             let found = season.to_string();
@@ -56,7 +61,9 @@ impl Dataset {
         }
         series.check_movement()?;
         let (series, cut) = clean::cut_bad_prints(series)?;
-        Ok(Self::prepare(series, cut, season))
+        let mut data = Self::prepare(series, cut, season);
+        data.features = feature::matrix(&data, data.len().saturating_sub(rows));
+        Ok(data)
     }
 
     /// As [`Dataset::new`], but accepts a series that does not move and one too short for features: for
@@ -70,16 +77,10 @@ impl Dataset {
             return Err(ForecastError::TooShort { purpose, needed: 1, found: 0 });
         }
         let (series, cut) = clean::cut_bad_prints(series)?;
-        Ok(Self::prepare_without_features(series, cut, season.max(1)))
+        Ok(Self::prepare(series, cut, season.max(1)))
     }
 
     fn prepare(series: Series, cut: Vec<usize>, season: usize) -> Self {
-        let mut data = Self::prepare_without_features(series, cut, season);
-        data.features = feature::matrix(&data);
-        data
-    }
-
-    fn prepare_without_features(series: Series, cut: Vec<usize>, season: usize) -> Self {
         let bars = series.bars();
         let pairs = || bars.windows(2);
         let first = &bars[0];

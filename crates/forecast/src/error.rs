@@ -1,5 +1,7 @@
 //! Errors of a forecast.
 
+use crate::split::SuspectedSplit;
+
 /// Why a series cannot be forecast, or a model cannot be fitted or read.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ForecastError {
@@ -86,6 +88,17 @@ pub enum ForecastError {
         bars: usize,
         /// The price.
         price: f64,
+    },
+    /// The price jumps as in a split that the series is not adjusted for.
+    #[error(
+        "the price jumps as in a split, by a factor of {}, at bar {} (start {} ns; {found} such jumps): expected adjusted bars",
+        last.ratio, last.bar, last.start_ns
+    )]
+    Split {
+        /// The last of them.
+        last: SuspectedSplit,
+        /// Number of such jumps.
+        found: usize,
     },
     /// A model was requested for something it was not trained for.
     #[error("model {model} was not trained for {task}")]

@@ -52,10 +52,10 @@ pub fn names() -> [&'static str; COUNT] {
     FEATURES.map(|(name, _)| name)
 }
 
-/// Features of all rows; rows before the first complete one are zero.
-pub(crate) fn matrix(data: &Dataset) -> Array2<f64> {
+/// Features of the rows from `from`; rows before, and before the first complete one, are zero.
+pub(crate) fn matrix(data: &Dataset, from: usize) -> Array2<f64> {
     let mut out = Array2::zeros((data.len(), COUNT));
-    for t in data.first_row()..data.len() {
+    for t in data.first_row().max(from)..data.len() {
         for (column, (_, of)) in FEATURES.iter().enumerate() {
             out[(t, column)] = of(data, t);
         }

@@ -6,7 +6,7 @@ use crate::conformal::{Conformal, LEVELS};
 use crate::model::ModelKind;
 use crate::scoreboard::loss;
 use crate::walk_forward::ModelSet;
-use crate::{Dataset, ForecastError, Task};
+use crate::{Dataset, ForecastError, Series, Task, calibration};
 
 /// Number of bars before the newest, besides one season, that a forecast reads. The slowest memory of a model, that of
 /// its smoothers, has faded by then; a fixed number gives the same forecast whenever it is made.
@@ -94,6 +94,15 @@ impl LiveModel {
     /// The tasks it forecasts.
     pub fn tasks(&self) -> impl Iterator<Item = Task> {
         self.choices.iter().map(|choice| choice.task)
+    }
+
+    /// Prepares the last bars of `series` for [`LiveModel::forecast`]. Features, most of the work, are computed for the rows
+    /// that it reads only: those whose errors correct the level, and the window of the network before the first of them.
+    ///
+    /// # Errors
+    /// As [`Dataset::new`].
+    pub fn prepare(&self, series: &Series) -> Result<Dataset, ForecastError> {
+        Dataset::with_features(series, self.meta.season, calibration::HISTORY + 1 + self.meta.window)
     }
 
     /// Forecasts from the last bar of `data`, one per task.

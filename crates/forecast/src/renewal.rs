@@ -5,7 +5,7 @@ use crate::lstm::forecaster::LstmOptions;
 use crate::model::ModelKind;
 use crate::scoreboard::{CALIBRATION, loss};
 use crate::walk_forward::{Step, Track, WalkOptions, walk_forward};
-use crate::{Dataset, ForecastError, Task};
+use crate::{Dataset, ForecastError, Task, split};
 use std::ops::Range;
 
 /// Minimum number of bars after the last training for a comparison.
@@ -67,13 +67,15 @@ pub fn same_options(bundle: &Bundle) -> WalkOptions {
         tasks: bundle.models.tasks.clone(),
         kinds: bundle.models.kinds.clone(),
         lstm: LstmOptions { seed: meta.seed, window: meta.window, ..LstmOptions::default() },
+        allow_jumps: meta.allow_jumps,
     }
 }
 
 /// Trains on `data` and compares with `old` on the bars after its training.
 ///
 /// # Errors
-/// As [`walk_forward`]; [`ForecastError::TooShort`] with fewer than [`MIN_NEW_BARS`] new bars.
+/// As [`walk_forward`]; [`ForecastError::TooShort`] with fewer than [`MIN_NEW_BARS`] new bars,
+/// [`ForecastError::Split`] unless the options allow jumps.
 pub fn renew(
     old: &Bundle,
     data: &Dataset,
@@ -87,6 +89,9 @@ pub fn renew(
     if found < needed {
         let purpose = String::from("a comparison with the models in use (bars since their training)");
         return Err(ForecastError::TooShort { purpose, needed, found });
+    }
+    if !options.allow_jumps {
+        split::check(data.bars())?;
     }
     let tracks = walk_forward(data, options, observe)?;
     let used = old.models.forecast(data, &(fresh..data.len()))?;

@@ -1,7 +1,7 @@
 //! Splits that a series seems not to be adjusted for: between two bars the price jumps by a factor that splits have, far
-//! beyond its usual jumps, and stays there. A crash can look the same, so this is for warnings only.
+//! beyond its usual jumps, and stays there. A crash can look the same: only people can tell.
 
-use crate::{Ohlcv, Series};
+use crate::{ForecastError, Ohlcv, Series};
 
 /// Bars whose jumps are the usual ones.
 const WINDOW: usize = 22;
@@ -25,6 +25,19 @@ pub struct SuspectedSplit {
 #[must_use]
 pub fn suspected(series: &Series) -> Vec<SuspectedSplit> {
     (1..series.len()).filter_map(|bar| suspected_at(series.bars(), bar)).collect()
+}
+
+/// Checks that `bars` can be trained on: a jump that is not the market's makes the volatility of its day, and of the weeks
+/// that remember it, a hundred times too large.
+///
+/// # Errors
+/// [`ForecastError::Split`] for the last suspected split.
+pub fn check(bars: &[Ohlcv]) -> Result<(), ForecastError> {
+    let found: Vec<SuspectedSplit> = (1..bars.len()).filter_map(|bar| suspected_at(bars, bar)).collect();
+    match found.last() {
+        Some(last) => Err(ForecastError::Split { last: *last, found: found.len() }),
+        None => Ok(()),
+    }
 }
 
 /// The one between bar `bar` and the bar before it.

@@ -21,6 +21,8 @@ pub struct WalkOptions {
     pub kinds: Vec<ModelKind>,
     /// Training options of the network.
     pub lstm: LstmOptions,
+    /// Whether jumps that look like splits are moves of the market, and are trained on.
+    pub allow_jumps: bool,
 }
 
 impl Default for WalkOptions {
@@ -32,6 +34,7 @@ impl Default for WalkOptions {
             tasks: Task::all(&[1, 5, 22]),
             kinds: ModelKind::ALL.to_vec(),
             lstm: LstmOptions::default(),
+            allow_jumps: false,
         }
     }
 }

@@ -191,7 +191,7 @@ fn zero_volume_and_bars_without_a_tick_are_forecast() {
 }
 
 #[test]
-fn an_unadjusted_split_is_found_and_leaves_every_forecast_finite() {
+fn an_unadjusted_split_is_refused_and_leaves_every_forecast_finite() {
     let mut bars = series(620, 10).bars().to_vec();
     for bar in &mut bars[450..] {
         let Ohlcv { open, high, low, close, .. } = *bar;
@@ -201,6 +201,20 @@ fn an_unadjusted_split_is_found_and_leaves_every_forecast_finite() {
     let found = split::suspected(&series);
     assert_eq!(found.iter().map(|split| (split.bar, split.ratio)).collect::<Vec<_>>(), [(450, 7.0)]);
     let data = Dataset::new(&series, 5).unwrap();
+    let kinds = vec![ModelKind::RandomWalk, ModelKind::Har];
+    let few = WalkOptions { kinds, ..options() };
+    let before = Dataset::new(&series.prefix(600), 5).unwrap();
+    let refused = Bundle::train(&before, "TEST", "1d", &few, &mut |_| {}).unwrap_err();
+    assert!(matches!(refused, ForecastError::Split { last, found: 1 } if last.bar == 450), "{refused}");
+    let allowed = WalkOptions { allow_jumps: true, ..few };
+    let mut old = Bundle::train(&before, "TEST", "1d", &allowed, &mut |_| {}).unwrap();
+    assert!(same_options(&old).allow_jumps);
+    // The same jump is refused by a renewal of models that were trained on adjusted bars.
+    old.meta.allow_jumps = false;
+    old.meta.last_ns -= 50 * DAY_NS;
+    let refused = renew(&old, &data, &same_options(&old), &mut |_| {}).unwrap_err();
+    assert!(matches!(refused, ForecastError::Split { .. }), "{refused}");
+
     let tracks = walk_forward(&data, &options(), &mut |_| {}).unwrap();
     for track in &tracks {
         let valid = |point: &f64| point.is_finite() && (track.task.target == Target::Return || *point > 0.0);
@@ -244,7 +258,8 @@ fn a_live_model_forecasts_what_the_best_model_of_each_task_predicts() {
         }
         let live = LiveModel::new(&bundle);
         assert_eq!((live.history(), live.longest_horizon(), live.tasks().count()), (1_005, 5, 6));
-        let forecasts = live.forecast(&data).unwrap();
+        let forecasts = live.forecast(&live.prepare(&series).unwrap()).unwrap();
+        assert_eq!(forecasts, live.forecast(&data).unwrap(), "the rows without features are not read");
         let predicted = bundle.predict(&data).unwrap();
         assert_eq!(forecasts.len(), 6);
         for forecast in &forecasts {

@@ -210,10 +210,10 @@ impl TrackRecord {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn forecast(score: Option<ForecastScore>) -> ForecastRecord {
+    pub(crate) fn forecast(score: Option<ForecastScore>) -> ForecastRecord {
         ForecastRecord {
             symbol: "SPY".to_owned(),
             interval: Interval::M1,
@@ -232,7 +232,7 @@ mod tests {
         }
     }
 
-    fn scored(truth: f64, loss: f64, baseline_loss: f64) -> ForecastRecord {
+    pub(crate) fn scored(truth: f64, loss: f64, baseline_loss: f64) -> ForecastRecord {
         let settled_at = UnixNanos(1_381_239_360_000_000_000);
         forecast(Some(ForecastScore { truth, settled_at, loss, baseline_loss }))
     }

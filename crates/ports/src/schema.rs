@@ -128,11 +128,10 @@ fn forecast() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forecast::{ForecastRecord, ForecastScore};
+    use crate::forecast::{self, ForecastRecord};
     use crate::gap::{Gap, GapProof, GapState, LostOffsets};
     use crate::notice::Notice;
     use market::UnixNanos;
-    use market::interval::Interval;
 
     fn check(name: &str, message: &Value) {
         let schemas = all();
@@ -185,26 +184,8 @@ mod tests {
     /// A forecast without intervals and score, one with intervals, one with both.
     #[test]
     fn forecasts_are_described() {
-        let bare = ForecastRecord {
-            symbol: "SPY".to_owned(),
-            interval: Interval::M1,
-            feed: "f".to_owned(),
-            made_at: UnixNanos(1_381_239_060_000_000_000),
-            target: "return".to_owned(),
-            horizon: 5,
-            model: "ridge".to_owned(),
-            version: "3-0123456789ab".to_owned(),
-            verdict: String::new(),
-            close: 167.5,
-            point: 0.0001,
-            bounds: None,
-            baseline: 0.0,
-            score: None,
-        };
-        let open = ForecastRecord { bounds: Some([[-0.1, 0.1]; 3]), ..bare.clone() };
-        let settled_at = UnixNanos(1_381_239_360_000_000_000);
-        let score = ForecastScore { truth: 0.0, settled_at, loss: 0.1, baseline_loss: 0.2 };
-        let scored = ForecastRecord { score: Some(score), ..open.clone() };
+        let (open, scored) = (forecast::tests::forecast(None), forecast::tests::scored(0.0, 0.1, 0.2));
+        let bare = ForecastRecord { bounds: None, ..open.clone() };
         let schemas = all();
         let (_, schema) = schemas.iter().find(|(name, _)| *name == "forecast").unwrap();
         let described = |group: &str, message: &Map<String, Value>| {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use xxhash_rust::xxh3::Xxh3;
 
 const FORMAT: &str = "tapeline-forecast";
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 const LONGEST_HEADER: usize = 64 << 20;
 
 /// Values of one tensor.

@@ -46,7 +46,8 @@ fn write_model(model: &Model, out: &mut Container) {
         }
         Model::Ets(fits) => {
             for (task, smoother) in fits {
-                put(out, key("ets", *task), vec![smoother.ets.alpha, smoother.factor]);
+                let Ets { alpha, initial, variance } = smoother.ets;
+                put(out, key("ets", *task), vec![alpha, initial, variance, smoother.factor]);
             }
         }
         Model::Ridge(fits) => {
@@ -110,8 +111,9 @@ fn read_model(
         }
         ModelKind::Ets => {
             let read = |task| -> Result<_, ForecastError> {
-                let v = from.doubles(&key("ets", task), Some(2))?;
-                Ok((task, Smoother { ets: Ets { alpha: v[0] }, factor: v[1] }))
+                let v = from.doubles(&key("ets", task), Some(4))?;
+                let ets = Ets { alpha: v[0], initial: v[1], variance: v[2] };
+                Ok((task, Smoother { ets, factor: v[3] }))
             };
             Model::Ets(known().map(read).collect::<Result<_, _>>()?)
         }

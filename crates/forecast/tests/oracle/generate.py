@@ -73,12 +73,22 @@ def har():
 
 
 def ets():
-    from statsforecast.models import SimpleExponentialSmoothing, SimpleExponentialSmoothingOptimized
+    from statsforecast.models import AutoETS, SimpleExponentialSmoothing
 
-    values = np.log(returns(500) ** 2 + 1e-8)
-    fixed = SimpleExponentialSmoothing(alpha=0.2).fit(values).predict(1)["mean"][0]
-    optimised = SimpleExponentialSmoothingOptimized().fit(values).predict(1)["mean"][0]
-    return {"fixed": float(fixed), "optimised": float(optimised)}
+    fixed = SimpleExponentialSmoothing(alpha=0.2).fit(np.log(returns(500) ** 2 + 1e-8)).predict(1)["mean"][0]
+    out = {"fixed": float(fixed)}
+    for count, width in [(500, 1), (2000, 1), (2000, 2)]:
+        squares = np.lib.stride_tricks.sliding_window_view(returns(count) ** 2 + 1e-8, width)
+        values = np.log(squares.mean(axis=1))
+        model = AutoETS(season_length=1, model="ANN").fit(values)
+        found = model.predict(22, level=[90])
+        out[f"{count}_{width}"] = {
+            "alpha": float(model.model_["par"][0]),
+            "log_likelihood": float(model.model_["loglik"]),
+            "mean": float(found["mean"][0]),
+            "intervals": [[float(found["lo-90"][h - 1]), float(found["hi-90"][h - 1])] for h in [1, 5, 22]],
+        }
+    return out
 
 
 def conformal():

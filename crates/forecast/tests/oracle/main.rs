@@ -95,13 +95,37 @@ fn har_agrees_with_arch() {
     }
 }
 
+/// Of log variances of single bars (weight at its lower bound, or low) and of their means (high).
 #[test]
-fn exponential_smoothing_agrees_with_statsforecast() {
+fn exponential_smoothing_and_its_intervals_agree_with_statsforecast() {
+    let values = |count: usize, width: usize| -> Vec<f64> {
+        let squares: Vec<f64> = returns(count).iter().map(|r| r * r + 1e-8).collect();
+        squares.windows(width).map(|part| (part.iter().sum::<f64>() / width as f64).ln()).collect()
+    };
     let golden = golden("ets");
-    let values: Vec<f64> = returns(500).iter().map(|r| (r * r + 1e-8).ln()).collect();
-    let level = |ets: Ets| *ets.levels(&values).last().unwrap();
-    assert_close("fixed weight", level(Ets { alpha: 0.2 }), number(&golden["fixed"]), 1e-9);
-    assert_close("fitted weight", level(Ets::fit(&values).unwrap()), number(&golden["optimised"]), 2e-2);
+    let single = values(500, 1);
+    let fixed = Ets { alpha: 0.2, initial: single[0], variance: 0.0 };
+    assert_close("fixed weight", *fixed.levels(&single).last().unwrap(), number(&golden["fixed"]), 1e-9);
+    for (count, width) in [(500, 1), (2000, 1), (2000, 2)] {
+        let golden = &golden[format!("{count}_{width}")];
+        let values = values(count, width);
+        let ets = Ets::fit(&values).unwrap();
+        // Its search stops earlier: a likelihood as high at least, and the same fit to that distance.
+        let squares = ets.variance * (values.len() - 4) as f64;
+        let log_likelihood = -0.5 * values.len() as f64 * squares.ln();
+        let expected = number(&golden["log_likelihood"]);
+        assert!(log_likelihood > expected - 1e-6, "{count} {width}: {log_likelihood} {expected}");
+        assert_close("weight", ets.alpha, number(&golden["alpha"]), 5e-3);
+        let level = *ets.levels(&values).last().unwrap();
+        assert_close("level", level, number(&golden["mean"]), 1e-3);
+        for (horizon, expected) in [1, 5, 22].into_iter().zip(golden["intervals"].as_array().unwrap()) {
+            // Half the width of 90 % of the normal distribution.
+            let half = 1.644_853_626_951_472_7 * ets.forecast_variance(horizon).sqrt();
+            for (found, expected) in [level - half, level + half].into_iter().zip(numbers(expected)) {
+                assert_close("interval", found, expected, 1e-3);
+            }
+        }
+    }
 }
 
 /// statsforecast interpolates between two order statistics, Tapeline takes the outer one, as the finite-sample guarantee of

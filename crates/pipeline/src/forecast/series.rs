@@ -217,7 +217,6 @@ impl BarSeries {
     }
 
     fn forecast(&mut self, at: usize, model: &ActiveModel, out: &mut Output) {
-        let season = model.live.meta().season;
         if let Some(split) = self.suspected_split(at) {
             tracing::warn!(
                 symbol = %self.symbol, interval = %self.interval, bar = %UnixNanos(self.bars[at].start),
@@ -225,7 +224,7 @@ impl BarSeries {
                  adjusted bars", split.ratio
             );
         }
-        let window = self.window(at, model).and_then(|series| Dataset::new(&series, season));
+        let window = self.window(at, model).and_then(|series| model.live.prepare(&series));
         let made = window.and_then(|data| {
             let forecasts = model.live.forecast(&data)?;
             Ok(forecasts.iter().map(|forecast| self.record(at, forecast, model)).collect::<Vec<_>>())

@@ -1,7 +1,8 @@
 //! Training on schedule.
 
-use crate::fixture::{Fixture, Models, TRAINED, steady, train, walk};
+use crate::fixture::{Fixture, Models, TRAINED, bar, steady, train, walk};
 use forecast::ModelKind;
+use market::bar::Values;
 use market::interval::MINUTE;
 use std::collections::BTreeSet;
 
@@ -11,16 +12,18 @@ fn versions(fixture: &Fixture) -> BTreeSet<String> {
     fixture.forecasts("XYZ").into_iter().map(|forecast| forecast.version).collect()
 }
 
+/// Moves of one size while models are trained, twenty times as large afterwards: the new model is better.
+fn changed(minute: usize) -> f64 {
+    let rhythm = 1.5 + (minute as f64 / 30.0).sin();
+    if minute < TRAINED { 0.0005 / rhythm } else { 0.01 / rhythm }
+}
+
 #[test]
 fn a_new_training_replaces_the_model_if_it_is_better_on_the_bars_since() {
     let mut fixture = Fixture::new();
     fixture.settings.retrain_every = Some(300 * MINUTE);
-    // Moves of one size teach that the last one says nothing about the next. Twenty times as large after the training,
-    // that is wrong.
-    let bars = walk("XYZ", TRAINED + 400, |minute| {
-        let rhythm = 1.5 + (minute as f64 / 30.0).sin();
-        if minute < TRAINED { 0.0005 / rhythm } else { 0.01 / rhythm }
-    });
+    // The first teach that the last move says nothing about the next; afterwards that is wrong.
+    let bars = walk("XYZ", TRAINED + 400, changed);
     let models = Models::of("XYZ", train(&bars[..TRAINED], &KINDS));
     fixture.emit(&bars[..TRAINED + 350]);
     let report = fixture.run(&models);
@@ -43,6 +46,23 @@ fn a_training_that_is_not_better_changes_nothing() {
     let bars = steady("XYZ", TRAINED + 150);
     // The random walk learns nothing: its loss is the same.
     let models = Models::of("XYZ", train(&bars[..TRAINED], &KINDS[..1]));
+    fixture.emit(&bars);
+    let report = fixture.run(&models);
+    assert_eq!((report.trained, report.replaced), (1, 0));
+    assert_eq!(models.0.lock().unwrap()["XYZ"].len(), 1);
+}
+
+/// The same series as the one whose model is replaced, with a split of 4:1 on the way: stored bars are not adjusted.
+#[test]
+fn a_split_is_not_trained_on() {
+    let mut fixture = Fixture::new();
+    fixture.settings.retrain_every = Some(300 * MINUTE);
+    let mut bars = walk("XYZ", TRAINED + 350, changed);
+    for (minute, slot) in bars.iter_mut().enumerate().skip(TRAINED + 200) {
+        let Values::Trades(values) = &slot.values else { panic!("a bar of trades") };
+        *slot = bar("XYZ", minute, values.ohlc.map(|price| price.to_f64() / 4.0), 400);
+    }
+    let models = Models::of("XYZ", train(&bars[..TRAINED], &KINDS));
     fixture.emit(&bars);
     let report = fixture.run(&models);
     assert_eq!((report.trained, report.replaced), (1, 0));

@@ -160,6 +160,17 @@ fn rebuild(
     Ok(bars)
 }
 
+/// The factors of `--factors`.
+pub(crate) fn factors(symbol: &str, options: &BarOptions) -> Result<Factors> {
+    let Some(dir) = &options.factors else {
+        return Err(Error::usage("--adjust needs factor files")
+            .hint("--factors DIR, a folder of SYMBOL.csv files; their form: docs/bars.md"));
+    };
+    let path = dir.join(format!("{}.csv", symbol.to_ascii_lowercase()));
+    let text = std::fs::read_to_string(&path).map_err(ports::error::io("read factor file", &path))?;
+    Factors::parse(&text).map_err(|error| Error::user(format!("factor file {}: {error}", path.display())))
+}
+
 /// Factors, and the calendar of a bar's feed.
 type Adjustment = (Factors, Box<dyn Fn(&Bar) -> Calendar>);
 
@@ -167,14 +178,7 @@ fn adjustment(context: &Context, symbol: &str, options: &BarOptions) -> Result<O
     if options.adjust() == Adjust::None {
         return Ok(None);
     }
-    let Some(dir) = &options.factors else {
-        return Err(Error::usage("--adjust needs factor files")
-            .hint("--factors DIR, a folder of SYMBOL.csv files; their form: docs/bars.md"));
-    };
-    let path = dir.join(format!("{}.csv", symbol.to_ascii_lowercase()));
-    let text = std::fs::read_to_string(&path).map_err(ports::error::io("read factor file", &path))?;
-    let factors = Factors::parse(&text)
-        .map_err(|error| Error::user(format!("factor file {}: {error}", path.display())))?;
+    let factors = factors(symbol, options)?;
     let settings = open::bars(&context.config)?;
     let calendar = move |bar: &Bar| {
         settings.rules(&bar.feed, &bar.symbol).map_or(Calendar::XNYS, |rules| rules.calendar)

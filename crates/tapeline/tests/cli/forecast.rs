@@ -81,6 +81,9 @@ fn a_trained_model_is_listed_scored_and_shown_and_the_same_seed_gives_the_same_d
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     let (code, text) = run(&show);
     assert!(code == 1 && text.contains("truncated or damaged") && text.contains("forecast train"), "{text}");
+    let (code, text) = run(&["forecast", "list", "--models", models]);
+    assert!(code == 1 && text.contains("0002.safetensors: model file: "), "{text}");
+    assert!(text.contains(digests[0]), "the whole version is listed: {text}");
 }
 
 #[test]
@@ -115,6 +118,12 @@ fn start_of(line: &str) -> &str {
     line.split(',').next().unwrap()
 }
 
+/// The words of a short training.
+fn train<'a>(file: &'a str, models: &'a str) -> Vec<&'a str> {
+    let words = ["forecast", "train", "XYZ", "--file", file, "--interval", "1d", "--horizons", "1"];
+    [&words[..], &["--without", "lstm,combination,garch", "--models", models]].concat()
+}
+
 #[test]
 fn unusual_bars_have_a_clear_outcome_each() {
     let dir = tempfile::tempdir().unwrap();
@@ -123,17 +132,7 @@ fn unusual_bars_have_a_clear_outcome_each() {
     let train = |days: u32, edit: &dyn Fn(usize, &str) -> String| {
         let file = csv(dir.path(), days);
         edited(&file, edit);
-        let fixed = [
-            "--interval",
-            "1d",
-            "--horizons",
-            "1",
-            "--without",
-            "lstm,combination,garch",
-            "--models",
-            models,
-        ];
-        run(&[&["forecast", "train", "XYZ", "--file", &file], &fixed[..]].concat())
+        run(&train(&file, models))
     };
     let same = |_: usize, line: &str| line.to_owned();
     let (code, text) = train(1, &same);
@@ -148,22 +147,56 @@ fn unusual_bars_have_a_clear_outcome_each() {
         if at == 300 { format!("{},5,NaN,5,5,0", start_of(line)) } else { line.to_owned() }
     });
     assert!(code == 1 && text.contains("expected a finite high, found NaN"), "{text}");
+    assert!(text.contains("(start 200") && text.contains(" 00:00): "), "a date, not nanoseconds: {text}");
     assert!(text.contains("hint: correct the bar"), "{text}");
     assert!(!Path::new(models).exists(), "nothing is written for bars that cannot be forecast");
 
     let no_volume = |_: usize, line: &str| format!("{},0", line.rsplit_once(',').unwrap().0);
     let (code, text) = train(600, &no_volume);
     assert!(code == 0 && text.contains("version 1 in ") && !text.contains("warning"), "{text}");
-    let split = |at: usize, line: &str| {
+}
+
+/// A split of 4:1 from a day on, with its factor file.
+#[test]
+fn an_unadjusted_split_is_refused_until_it_is_adjusted_or_allowed() {
+    let dir = tempfile::tempdir().unwrap();
+    let models = dir.path().join("models");
+    let models = models.to_str().unwrap();
+    let file = csv(dir.path(), 600);
+    edited(&file, |at, line| {
         let values: Vec<f64> = line.split(',').skip(1).map(|value| value.parse().unwrap()).collect();
-        let price = |at: usize| values[at] / 7.0;
-        if at < 400 {
-            return line.to_owned();
-        }
-        format!("{},{},{},{},{},{}", start_of(line), price(0), price(1), price(2), price(3), values[4])
+        let split = if at < 400 { 1.0 } else { 4.0 };
+        let prices: Vec<String> = values[..4].iter().map(|price| (price / split).to_string()).collect();
+        format!("{},{},{}", start_of(line), prices.join(","), values[4] * split)
+    });
+    let day = |at: usize| {
+        let text = std::fs::read_to_string(&file).unwrap();
+        start_of(text.lines().nth(at).unwrap()).replace('-', "")
     };
-    let (code, text) = train(600, &split);
-    assert!(code == 0 && text.contains("warning: XYZ: the price jumps as in a split of 7:1 on 20"), "{text}");
+    let factors = dir.path().to_str().unwrap();
+    std::fs::write(dir.path().join("xyz.csv"), format!("{},1,0.25,100\n20501231,1,1,0\n", day(399))).unwrap();
+
+    let words = train(&file, models);
+    let (code, text) = run(&words);
+    assert!(code == 1 && text.contains("XYZ: the price jumps as in a split of 4:1 on 20"), "{text}");
+    assert!(text.contains("hint: adjust the bars: --adjust all --factors DIR"), "{text}");
+    assert!(!Path::new(models).exists(), "nothing is trained");
+
+    let adjusted = ["--adjust", "all", "--factors", factors];
+    let (code, text) = run(&[&words[..], &adjusted].concat());
+    assert!(code == 0 && text.contains("version 1 in ") && !text.contains("warning"), "{text}");
+    let show = ["forecast", "show", "XYZ", "--file", &file, "--interval", "1d", "--models", models];
+    let (code, text) = run(&show);
+    assert!(code == 1 && text.contains("in a split of 4:1"), "{text}");
+    let (code, text) = run(&[&show[..], &adjusted].concat());
+    assert!(code == 0 && !text.contains("warning"), "{text}");
+
+    let (code, text) = run(&[&words[..], &["--allow-jumps"]].concat());
+    assert!(code == 0 && text.contains("version 2 in "), "{text}");
+    assert!(
+        text.contains("a split of 4:1 on 20") && text.contains("is taken for a move of the market"),
+        "{text}"
+    );
 }
 
 /// Files of a folder of models, hidden ones included.
@@ -180,28 +213,9 @@ fn kill_9_during_training_and_writing_leaves_whole_versions_only() {
     let dir = tempfile::tempdir().unwrap();
     let file = csv(dir.path(), 600);
     let models = dir.path().join("models");
-    let train = |models: &Path| -> Vec<String> {
-        let models = models.to_str().unwrap();
-        let fixed = [
-            "--interval",
-            "1d",
-            "--horizons",
-            "1",
-            "--without",
-            "lstm,combination,garch",
-            "--models",
-            models,
-        ];
-        ["forecast", "train", "XYZ", "--file", &file]
-            .iter()
-            .chain(&fixed)
-            .map(|&text| text.to_owned())
-            .collect()
-    };
-    let words = train(&models);
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let words = train(&file, models.to_str().unwrap());
     let expected = dir.path().join("expected");
-    let (code, text) = run(&train(&expected).iter().map(String::as_str).collect::<Vec<_>>());
+    let (code, text) = run(&train(&file, expected.to_str().unwrap()));
     assert_eq!(code, 0, "{text}");
     let expected = std::fs::read(expected.join("XYZ/1d/0001.safetensors")).unwrap();
 

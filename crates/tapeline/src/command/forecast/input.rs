@@ -4,8 +4,9 @@ use super::options::BarInput;
 use crate::command::bars;
 use crate::context::Context;
 use forecast::Ohlcv;
+use market::adjust::{Adjust, Factors};
 use market::calendar::Calendar;
-use market::{Kind, UnixNanos};
+use market::{Kind, Price, UnixNanos};
 use ports::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -26,6 +27,10 @@ pub(crate) fn load(context: &Context, symbol: &str, options: &BarInput) -> Resul
         let (from, to) = options.span.range()?;
         let mut found = read_csv(path)?;
         found.retain(|bar| (from.0..to.0).contains(&bar.start_ns));
+        if options.is_adjusted() {
+            let factors = bars::factors(symbol, &options.bars)?;
+            found.iter_mut().for_each(|bar| adjust(bar, &factors, options.bars.adjust()));
+        }
         let season = if daily { 5 } else { per_day(&found) };
         return Ok(Input { bars: found, season });
     }
@@ -55,6 +60,18 @@ pub(crate) fn load(context: &Context, symbol: &str, options: &BarInput) -> Resul
     let week = if calendar.name() == Calendar::ALWAYS.name() { 7 } else { 5 };
     let season = if daily { week } else { per_day(&bars) };
     Ok(Input { bars, season })
+}
+
+/// As [`Factors::apply`], for the bars of a file: their dates are those of their text.
+fn adjust(bar: &mut Ohlcv, factors: &Factors, adjust: Adjust) {
+    let date = UnixNanos(bar.start_ns).local("%Y%m%d", "UTC").parse().unwrap_or(u32::MAX);
+    let (price, split) = factors.on(date);
+    let [price, split] = [price, split].map(|factor| Price::from_raw(factor).to_f64());
+    let factor = if adjust == Adjust::All { price * split } else { split };
+    for value in [&mut bar.open, &mut bar.high, &mut bar.low, &mut bar.close] {
+        *value *= factor;
+    }
+    bar.volume /= split;
 }
 
 /// Median number of bars per day: the season of intraday bars.

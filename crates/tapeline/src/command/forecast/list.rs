@@ -11,8 +11,18 @@ pub(crate) fn run(options: &ListOptions) -> Result<ExitCode> {
     let names = ["symbol", "interval", "from", "to", "digest", "version", "bars", "models"];
     let mut rows = vec![names.map(str::to_owned).to_vec()];
     let day = |ns: i64| UnixNanos(ns).local("%Y-%m-%d", "UTC");
-    for version in models::all(&options.models)? {
-        let (bundle, digest) = models::read(&version)?;
+    let all = models::all(&options.models)?;
+    let mut result = ExitCode::SUCCESS;
+    for version in &all {
+        let (bundle, digest) = match models::read(version) {
+            Ok(read) => read,
+            // The others are listed all the same.
+            Err(error) => {
+                eprintln!("error: {error}");
+                result = ExitCode::FAILURE;
+                continue;
+            }
+        };
         rows.push(vec![
             bundle.meta.symbol,
             bundle.meta.interval,
@@ -24,7 +34,7 @@ pub(crate) fn run(options: &ListOptions) -> Result<ExitCode> {
             bundle.models.kinds.len().to_string(),
         ]);
     }
-    if rows.len() == 1 {
+    if all.is_empty() {
         println!(
             "no trained models in {}; train one: tapeline forecast train SPY --interval 1d",
             options.models.display()
@@ -32,5 +42,5 @@ pub(crate) fn run(options: &ListOptions) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     print!("{}", table(&rows, 5));
-    Ok(ExitCode::SUCCESS)
+    Ok(result)
 }

@@ -17,7 +17,7 @@ pub(crate) use run::{Forecasting, print};
 use crate::context::Context;
 use forecast::{ForecastError, Series, split};
 use market::UnixNanos;
-use options::Forecast;
+use options::{BarInput, Forecast};
 use ports::{Error, Result};
 use std::process::ExitCode;
 
@@ -32,15 +32,34 @@ pub(crate) fn run(context: &Context, verb: &Forecast) -> Result<ExitCode> {
     }
 }
 
-/// Warns of jumps that look like splits: the models would learn from them as if the market had moved.
-fn warn_of_splits(symbol: &str, series: &Series) {
-    let found = split::suspected(series);
-    let Some(last) = found.last() else { return };
-    let day = UnixNanos(last.start_ns).local("%Y-%m-%d", "UTC");
-    let others =
-        if found.len() > 1 { format!(", and {} more before", found.len() - 1) } else { String::new() };
-    eprintln!("warning: {symbol}: the price jumps as in a split of {} on {day}{others}", shares(last.ratio));
-    eprintln!("hint: adjust the bars: --adjust all --factors DIR, or in the file");
+/// Refuses bars with a jump that looks like a split: models would take it for a move of the market. A jump that is left
+/// in adjusted bars, or that is allowed, is a warning.
+fn check_splits(symbol: &str, series: &Series, input: &BarInput) -> Result<()> {
+    let Err(error) = split::check(series.bars()) else { return Ok(()) };
+    if input.allow_jumps || input.is_adjusted() {
+        eprintln!("warning: {symbol}: {}; it is taken for a move of the market", describe(&error));
+        return Ok(());
+    }
+    Err(failed(symbol, &error))
+}
+
+/// An error of the input, in words for people.
+fn describe(error: &ForecastError) -> String {
+    let times = match error {
+        ForecastError::Split { last, found } => {
+            let day = UnixNanos(last.start_ns).local("%Y-%m-%d", "UTC");
+            let others = if *found > 1 { format!(", and {} times before", found - 1) } else { String::new() };
+            return format!("the price jumps as in a split of {} on {day}{others}", shares(last.ratio));
+        }
+        ForecastError::NotFinite { start_ns, .. }
+        | ForecastError::OutOfDomain { start_ns, .. }
+        | ForecastError::Inconsistent { start_ns, .. } => vec![*start_ns],
+        ForecastError::NotAscending { start_ns, previous_ns, .. } => vec![*start_ns, *previous_ns],
+        _ => Vec::new(),
+    };
+    times.into_iter().fold(error.to_string(), |text, ns| {
+        text.replace(&format!("{ns} ns"), &UnixNanos(ns).local("%Y-%m-%d %H:%M", "UTC"))
+    })
 }
 
 /// New shares for old ones: `7:1`, `1:10`, `3:2`.
@@ -68,10 +87,13 @@ fn failed(symbol: &str, error: &ForecastError) -> Error {
         | ForecastError::OutOfDomain { .. }
         | ForecastError::Inconsistent { .. }
         | ForecastError::NotAscending { .. } => "correct the bar, or leave it out with --from and --to",
+        ForecastError::Split { .. } => {
+            "adjust the bars: --adjust all --factors DIR; or accept the jump as a move of the market: --allow-jumps"
+        }
         ForecastError::File(_) => "train again: tapeline forecast train",
         _ => return Error::user(format!("{symbol}: {error}")),
     };
-    Error::user(format!("{symbol}: {error}")).hint(hint)
+    Error::user(format!("{symbol}: {}", describe(error))).hint(hint)
 }
 
 #[cfg(test)]

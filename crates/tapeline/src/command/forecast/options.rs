@@ -6,6 +6,7 @@
 
 use crate::cli::{BarOptions, Format, Span};
 use clap::{Args, Subcommand};
+use market::adjust::Adjust;
 use std::path::PathBuf;
 
 #[derive(Debug, Clone, Subcommand)]
@@ -55,6 +56,16 @@ pub(crate) struct BarInput {
     pub(crate) span: Span,
     #[command(flatten)]
     pub(crate) bars: BarOptions,
+    /// Accept jumps of the price that look like unadjusted splits as moves of the market
+    #[arg(long)]
+    pub(crate) allow_jumps: bool,
+}
+
+impl BarInput {
+    /// Whether splits are adjusted for.
+    pub(crate) fn is_adjusted(&self) -> bool {
+        self.bars.adjust() != Adjust::None
+    }
 }
 
 #[derive(Debug, Clone, Args)]

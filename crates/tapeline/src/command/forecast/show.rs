@@ -2,7 +2,7 @@
 
 use super::options::ShowOptions;
 use super::score::percent;
-use super::{failed, input, models, warn_of_splits};
+use super::{check_splits, failed, input, models};
 use crate::context::Context;
 use crate::output::table;
 use forecast::bundle::Prediction;
@@ -18,8 +18,8 @@ pub(crate) fn run(context: &Context, options: &ShowOptions) -> Result<ExitCode> 
     let (bundle, _) = models::read(&version)?;
     let input = input::load(context, &symbol, &options.input)?;
     let series = Series::new(input.bars).map_err(|error| failed(&symbol, &error))?;
-    warn_of_splits(&symbol, &series);
     let data = Dataset::new(&series, bundle.meta.season).map_err(|error| failed(&symbol, &error))?;
+    check_splits(&symbol, &series, &options.input)?;
     let predictions = bundle.predict(&data).map_err(|error| failed(&symbol, &error))?;
     let last = data.bars()[data.len() - 1];
     let made_at = UnixNanos(last.start_ns).local("%Y-%m-%d %H:%M", "UTC");

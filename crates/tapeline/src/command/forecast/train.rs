@@ -1,7 +1,7 @@
 //! `tapeline forecast train`.
 
 use super::options::TrainOptions;
-use super::{failed, input, models, score, warn_of_splits};
+use super::{check_splits, failed, input, models, score};
 use crate::context::Context;
 use crate::output::thousands;
 use forecast::lstm::forecaster::LstmOptions;
@@ -27,8 +27,8 @@ fn train(context: &Context, options: &TrainOptions, symbol: &str) -> Result<()> 
     let fail = |error| failed(symbol, &error);
     let input = input::load(context, symbol, &options.input)?;
     let series = Series::new(input.bars).map_err(fail)?;
-    warn_of_splits(symbol, &series);
     let data = Dataset::new(&series, input.season).map_err(fail)?;
+    check_splits(symbol, &series, &options.input)?;
     let walk = walk_options(options, data.len())?;
     let progress = Progress::new(symbol);
     let mut observe = |step: Step| {
@@ -40,8 +40,10 @@ fn train(context: &Context, options: &TrainOptions, symbol: &str) -> Result<()> 
         }
         progress.show(&step);
     };
-    let bundle = Bundle::train(&data, symbol, &interval, &walk, &mut observe).map_err(fail)?;
+    let mut bundle = Bundle::train(&data, symbol, &interval, &walk, &mut observe).map_err(fail)?;
     progress.end();
+    // `forecast run` trains again on stored bars, which are not adjusted.
+    bundle.meta.allow_jumps = options.input.allow_jumps;
     let bytes = file::encode(&bundle).map_err(fail)?;
     let version = models::save(&options.folder.models, symbol, &interval, &bytes)?;
     println!(
@@ -76,6 +78,7 @@ fn walk_options(options: &TrainOptions, bars: usize) -> Result<WalkOptions> {
         tasks: Task::all(&horizons),
         kinds,
         lstm: LstmOptions { seed: options.seed, ..LstmOptions::default() },
+        allow_jumps: options.input.allow_jumps || options.input.is_adjusted(),
     })
 }
 
