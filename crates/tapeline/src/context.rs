@@ -105,7 +105,7 @@ impl Context {
                         return Err(error);
                     }
                     if backoff.tries() == 0 {
-                        eprintln!("waiting up to {} s: {error}", left.as_secs().max(1));
+                        eprintln!("waiting up to {:.0} s: {error}", left.as_secs_f64().ceil());
                     }
                     if self.stop.sleep(backoff.wait().min(left)) {
                         return Err(error);
@@ -172,6 +172,8 @@ fn log(config: &Config, color: ColorChoice) -> Result<()> {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // It would report on standard error that standard error is closed, and panic.
+        .log_internal_errors(false)
         .with_target(false)
         .with_ansi(ansi);
     let set = match config.log.format.as_str() {

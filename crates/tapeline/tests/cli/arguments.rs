@@ -91,6 +91,8 @@ fn wrong_arguments_exit_with_2_and_near_misses_get_the_right_name() {
     ] {
         let (code, text) = run_in(dir.path(), arguments);
         assert!(code == 4 && text.contains("sqlite:FILE") && !text.contains("xtask"), "{text}");
+        // What is waited for, and the error; no warnings of a driver's attempts.
+        assert!(text.lines().count() <= 5 && !text.contains("WARN"), "{text}");
     }
 }
 
@@ -245,6 +247,21 @@ fn messages_that_nobody_reads_stop_nothing() {
     let (code, text) = finish(crate::tapeline(&with("run", &urls)).stdout(writer).output().unwrap());
     assert!(code == 0 && !text.contains("panicked"), "{text}");
     assert!(run(&["count", "--format", "json", &urls[4], &urls[5]]).1.contains("{\"XYZ\":2}"));
+    // Neither do warnings: each bad row is one.
+    tape(dir.path(), "34200000,bad\n34200001,worse\n37800000,1000000,100,P,1,0");
+    let closed = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+    let arguments = [&with("run", &urls)[..], &["--log", "debug", "--replay"]].concat();
+    let status = crate::tapeline(&arguments).stdout(closed()).stderr(closed()).status().unwrap();
+    assert_eq!(status.code(), Some(0));
+    for verb in [&["completions", "zsh"][..], &["man"], &["schema"], &["config", "show"]] {
+        let output = crate::tapeline(verb).stdout(closed()).output().unwrap();
+        let (code, text) = finish(output);
+        assert!(code == 0 && text.is_empty(), "{verb:?}: {code} {text}");
+    }
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let (code, text) = finish(crate::tapeline(&with("init", &urls)).stdout(full).output().unwrap());
     assert!(code == 1 && text.contains("write to standard output: No space left"), "{text}");
