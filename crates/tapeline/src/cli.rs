@@ -7,6 +7,7 @@
 pub(crate) mod about;
 pub(crate) mod ignored;
 mod reading;
+mod report;
 
 use crate::command::config::options::ConfigVerb;
 use crate::command::dead_letters::options::DeadLetters;
@@ -71,7 +72,7 @@ pub(crate) struct Common {
     /// mqtt://HOST[:PORT]/FILTER?format=..., mqtts: for TLS (docs/readings.md)
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) source: Option<String>,
-    /// Only these symbols (same as symbols=A,B in the source URL)
+    /// Only these symbols (same as symbols=A,B in the source URL); a comma within a symbol is written \,
     #[arg(long = "symbols", global = true, value_name = "A,B", id = "of_symbols")]
     pub(crate) symbols: Option<String>,
     /// Only these kinds of records (same as kinds=trades,quotes in the source URL)
@@ -372,9 +373,8 @@ pub(crate) struct GapsOptions {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct BackfillOptions {
-    /// Symbols to backfill
-    #[arg(value_delimiter = ',', required_unless_present = "open")]
-    pub(crate) symbols: Vec<String>,
+    /// Symbols to backfill [default: those of --symbols or of the source URL]
+    pub(crate) symbols: Option<String>,
     #[command(flatten)]
     pub(crate) span: Span,
     /// Backfill the ledger's open gaps of this feed again

@@ -62,10 +62,9 @@ impl Context {
             }
         }
         log(&config, common.color)?;
-        let stop = CancelToken::default();
-        listen(&stop)?;
-        let symbols = common.symbols.iter().flat_map(|all| all.split(','));
-        let symbols = symbols.map(str::trim).filter(|symbol| !symbol.is_empty()).map(str::to_owned).collect();
+        let (stop, interrupted) = (CancelToken::default(), Arc::default());
+        listen(&stop, &interrupted)?;
+        let symbols = common.symbols.iter().flat_map(|all| ports::options::list(all)).collect();
         let kinds = common.kinds.iter().flat_map(|all| all.split(','));
         // Sources have kinds of their own, such as bars, which they check themselves.
         let mut kinds: Vec<Kind> = kinds.filter_map(|kind| kind.parse().ok()).collect();

@@ -42,10 +42,13 @@ pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode>
     let mut ranges = Vec::new();
     let symbols = match kind {
         // A series may have commas in its name, as those of line protocol do.
-        Kind::Reading => vec![options.symbols.join(",")],
-        _ => options.symbols.clone(),
+        Kind::Reading => vec![options.symbols.trim().to_owned()],
+        _ => ports::options::list(&options.symbols),
     };
-    for symbol in symbols.iter().map(|symbol| symbol.trim().to_owned()) {
+    if symbols.is_empty() {
+        return Err(Error::usage(format!("expected a symbol, found `{}`", options.symbols)));
+    }
+    for symbol in symbols {
         // Named twice, its rows are not written twice.
         if ranges.iter().any(|(known, _)| *known == symbol) {
             continue;

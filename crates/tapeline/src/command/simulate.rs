@@ -42,7 +42,7 @@ pub(crate) fn run(context: &Context, options: &SimulateOptions) -> Result<ExitCo
         None => format!("tape:{}?kinds=trades", options.tape),
     };
     if !context.symbols.is_empty() {
-        url = with(&url, "symbols", &context.symbols.join(","));
+        url = with(&url, "symbols", &ports::options::joined(&context.symbols));
     }
     if let [kind] = context.kinds[..] {
         url = with(&url, "kinds", kind.plural());

@@ -19,7 +19,8 @@ use tapeline::open;
 const BARS: usize = 80;
 
 pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> {
-    let [symbol] = options.symbols.as_slice() else {
+    let symbols = ports::options::list(&options.symbols);
+    let [symbol] = symbols.as_slice() else {
         return Err(Error::usage("a forecast is drawn for one symbol")
             .hint("tapeline plot SPY --kind forecast --out f.svg"));
     };
@@ -27,7 +28,7 @@ pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
     let zone = options.span.tz.clone().unwrap_or_else(Zone::utc);
     let (from, to) = options.span.range_in(&zone)?;
     let scan = ForecastScan {
-        symbol: symbol.trim().to_owned(),
+        symbol: symbol.clone(),
         interval: options.bars.interval(),
         feed: options.bars.feed.clone(),
         from,

@@ -59,9 +59,9 @@ pub(crate) struct BarInput {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TrainOptions {
-    /// Symbols, for example SPY or SPY,IBM
-    #[arg(value_delimiter = ',', required = true)]
-    pub(crate) symbols: Vec<String>,
+    /// Symbols, for example SPY or SPY,IBM; a comma within a symbol is written \,
+    #[arg(required = true)]
+    pub(crate) symbols: String,
     #[command(flatten)]
     pub(crate) input: BarInput,
     #[command(flatten)]

@@ -13,10 +13,11 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 pub(crate) fn run(context: &Context, options: &TrainOptions) -> Result<ExitCode> {
-    if options.input.file.is_some() && options.symbols.len() > 1 {
-        return Err(Error::user(format!("--file holds one symbol, found {}", options.symbols.join(","))));
+    let symbols = ports::options::list(&options.symbols);
+    if options.input.file.is_some() && symbols.len() > 1 {
+        return Err(Error::user(format!("--file holds one symbol, found {}", options.symbols)));
     }
-    for symbol in options.symbols.iter().map(|symbol| symbol.trim().to_ascii_uppercase()) {
+    for symbol in symbols.iter().map(|symbol| symbol.to_ascii_uppercase()) {
         train(context, options, &symbol)?;
     }
     Ok(ExitCode::SUCCESS)

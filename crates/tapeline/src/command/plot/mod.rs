@@ -28,14 +28,15 @@ pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
         Drawing::Readings => return readings::run(context, options),
         Drawing::Candles | Drawing::Returns | Drawing::Correlation => {}
     }
-    if kind == Drawing::Correlation && options.symbols.len() < 2 {
+    let symbols = ports::options::list(&options.symbols);
+    if kind == Drawing::Correlation && symbols.len() < 2 {
         return Err(Error::usage("a correlation needs at least two symbols")
             .hint("tapeline plot SPY,IBM --kind correlation --out correlation.svg"));
     }
     let store = open::store(&context.config)?;
     let settings = open::bars(&context.config)?;
     let (mut series, mut hidden) = (Vec::new(), 0);
-    for symbol in options.symbols.iter().map(|symbol| symbol.trim().to_owned()) {
+    for symbol in symbols {
         let span = &options.span;
         let about = About {
             symbol: &symbol,
