@@ -103,8 +103,9 @@ pub(crate) fn none(store: &dyn Store, kind: Kind, symbol: &str, options: &BarOpt
         Kind::Reading => ", or from the stored readings: --policy all",
         Kind::Quote => "",
     };
+    let others = super::feeds::others(store, kind, symbol, Some(options.interval()), options.feed.as_deref());
     format!(
-        "no {} {what} of {symbol}{of} in that time range in {place}; build them from the topic: tapeline aggregate --until-end \
+        "no {} {what} of {symbol}{of} in that time range in {place}{others}; build them from the topic: tapeline aggregate --until-end \
          --store {place}{rebuild}",
         options.interval()
     )

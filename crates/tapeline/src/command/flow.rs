@@ -254,8 +254,10 @@ fn ended(
             }
             false => "the source is empty",
         };
-        return Err(ports::Error::user(format!("no record in {}: {why}", config.source.url))
-            .hint("is the path right, and was the file written completely?"));
+        return Err(ports::Error::user(format!("no record in {}: {why}", config.source.url)).hint(
+            meant(config)
+                .unwrap_or_else(|| "is the path right, and was the file written completely?".to_owned()),
+        ));
     }
     let (published, dead) = (telemetry.get(&telemetry.published), telemetry.get(&telemetry.dead));
     if published + report.resumed > 0 && !report.incomplete.is_empty() {
@@ -263,8 +265,9 @@ fn ended(
     }
     let bars = telemetry.get(&telemetry.vendor_bars);
     if published + bars + report.resumed == 0 && dead > 0 {
-        let hint = match config.source.url.starts_with("frames:") {
-            true => {
+        let hint = match (meant(config), config.source.url.starts_with("frames:")) {
+            (Some(meant), _) => format!("{meant}; "),
+            (None, true) => {
                 "is the file a capture with one websocket frame per line, and does feed= name its vendor and feed? "
             }
             false => "",
@@ -284,6 +287,15 @@ fn ended(
         )));
     }
     Ok(true)
+}
+
+/// The vendors that a capture seems to be of, if its URL names another.
+fn meant(config: &Config) -> Option<String> {
+    let vendors = open::other_vendors(config);
+    let feeds: Vec<String> = vendors.iter().map(|vendor| format!("feed={vendor}")).collect();
+    (!feeds.is_empty()).then(|| {
+        format!("its messages are those of {}; read it with {}", vendors.join(" or "), feeds.join(" or "))
+    })
 }
 
 /// Inputs of a source that could not be read to their end.

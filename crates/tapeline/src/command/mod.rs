@@ -11,6 +11,7 @@ pub(crate) mod dead_letters;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod explain;
+pub(crate) mod feeds;
 pub(crate) mod flow;
 pub(crate) mod forecast;
 pub(crate) mod gaps;

@@ -1,6 +1,7 @@
 //! `tapeline query`: trades, quotes, readings or bars of symbols in time order.
 
 use super::bars::{self, Range};
+use super::feeds;
 use super::zone::{self, About};
 use crate::cli::{QueryOptions, What, usage};
 use crate::context::Context;
@@ -106,8 +107,9 @@ fn none(store: &dyn Store, kind: Kind, of_bars: bool, symbol: &str, options: &Qu
     }
     let place = store.describe();
     let of = options.bars.feed.as_ref().map(|feed| format!(" of feed {feed}")).unwrap_or_default();
+    let others = feeds::others(store, kind, symbol, None, options.bars.feed.as_deref());
     format!(
-        "no {} of {symbol}{of} in that time range in {place}; list the contents: tapeline symbols --store {place}",
+        "no {} of {symbol}{of} in that time range in {place}{others}; list the contents: tapeline symbols --store {place}",
         kind.plural()
     )
 }

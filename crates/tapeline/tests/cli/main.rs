@@ -12,6 +12,7 @@ mod exports;
 mod forecast;
 mod hostile;
 mod hot;
+mod inputs;
 mod kill;
 mod large;
 mod live;
