@@ -34,6 +34,8 @@ pub(crate) const DIFFERS: u8 = 3;
 const AWAY: u8 = 4;
 /// Exit code: messages were lost before they could be read.
 const LOST: u8 = 5;
+/// Exit code: Ctrl-C ended the verb before its work was done, as shells report it.
+pub(crate) const INTERRUPTED: u8 = 130;
 /// Exit code: a bug in Tapeline.
 pub(crate) const INTERNAL: u8 = 70;
 
@@ -48,7 +50,8 @@ pub(crate) const INTERNAL: u8 = 70;
     max_term_width = 120,
     after_help = "Exit codes: 0 done; 1 failed, incomplete source or invalid settings; 2 invalid arguments; 3 verify found a difference; \
                   4 a server was unreachable for longer than --wait; \
-                  5 messages were lost before they could be read; 70 a fault of tapeline itself.\n\
+                  5 messages were lost before they could be read; 70 a fault of tapeline itself; \
+                  130 ended by Ctrl-C before it was done.\n\
                   Start with: tapeline demo"
 )]
 pub(crate) struct Cli {
@@ -528,6 +531,27 @@ impl Verb {
                 | Self::Alert(AlertVerb::Run(_))
                 | Self::Forecast(Forecast::Run(_))
         )
+    }
+}
+
+impl Verb {
+    /// Whether its work has an end that Ctrl-C may cut off, given the URL of its source. The others run until they are
+    /// stopped: that is their success.
+    pub(crate) fn has_end(&self, source: &str) -> bool {
+        let recorded = ["tape:", "frames:", "lines:"].iter().any(|scheme| source.starts_with(scheme))
+            && !source.contains("follow=true");
+        match self {
+            Self::Produce(_) => recorded || source.contains("once=true"),
+            Self::Run(options) => !options.serve && (recorded || source.contains("once=true")),
+            Self::Consume(options) => options.until_end,
+            Self::Aggregate(options) => options.until_end || options.rebuild_moved,
+            Self::Archive(options) => options.until_end,
+            Self::Alert(AlertVerb::Run(options)) => options.until_end,
+            Self::Forecast(Forecast::Run(options)) => options.until_end,
+            Self::Demo(options) => !options.serve,
+            Self::Serve(_) | Self::Simulate(_) => false,
+            _ => true,
+        }
     }
 }
 

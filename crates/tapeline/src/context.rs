@@ -24,6 +24,8 @@ pub(crate) struct Context {
     /// Kinds of `--kinds`; all by default.
     pub(crate) kinds: Vec<Kind>,
     wait: Option<Duration>,
+    /// Set by Ctrl-C, not by SIGTERM.
+    interrupted: Arc<AtomicBool>,
 }
 
 /// A source's URL with one more option. Characters that would end the value are encoded.
@@ -71,7 +73,12 @@ impl Context {
         if common.kinds.is_none() {
             kinds = Kind::ALL.to_vec();
         }
-        Ok(Self { config, stop, symbols, kinds, wait })
+        Ok(Self { config, stop, symbols, kinds, wait, interrupted })
+    }
+
+    /// Whether Ctrl-C was pressed.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::SeqCst)
     }
 
     /// Retries while a server is unreachable: for a minute by default, in long-running verbs.
@@ -117,10 +124,11 @@ impl Context {
 }
 
 /// The first Ctrl-C or SIGTERM requests a drain; another, half a second later or more, exits immediately.
-fn listen(stop: &CancelToken) -> Result<()> {
+fn listen(stop: &CancelToken, interrupted: &Arc<AtomicBool>) -> Result<()> {
     let twice = Arc::new(AtomicBool::new(false));
+    let fail = |error: std::io::Error| Error::internal(format!("listen for signals: {error}"));
+    signal_hook::flag::register(SIGINT, Arc::clone(interrupted)).map_err(fail)?;
     for signal in [SIGINT, SIGTERM] {
-        let fail = |error: std::io::Error| Error::internal(format!("listen for signals: {error}"));
         signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&twice)).map_err(fail)?;
         signal_hook::flag::register(signal, stop.flag()).map_err(fail)?;
     }

@@ -74,12 +74,17 @@ fn run(cli: &Cli) -> ExitCode {
         Verb::Demo(options) => command::demo::run(&context, options),
         Verb::Completions { .. } | Verb::Man(_) | Verb::Schema(_) => Ok(ExitCode::SUCCESS),
     };
-    match result {
+    let code = match result {
         // Nothing was lost: it had only begun to start.
         Err(error) if error.domain == Domain::Stopped && cli.verb.is_streaming() => {
             output::note("stopped while starting; start again to resume");
             ExitCode::SUCCESS
         }
         result => result.unwrap_or_else(|error| cli::failed(&error)),
+    };
+    // `tapeline run … && tapeline verify …` must not continue as if all were done.
+    let is_cut = context.is_interrupted() && cli.verb.has_end(&context.config.source.url);
+    if is_cut && [ExitCode::SUCCESS, ExitCode::FAILURE].contains(&code) {
+        return ExitCode::from(cli::INTERRUPTED);
     }
 }

@@ -216,7 +216,8 @@ fn an_interrupted_run_says_that_it_is_not_at_its_end() {
     while !run(&["count", "--format", "json", &urls[4], &urls[5]]).1.contains("{\"XYZ\":1}") {}
     crate::signal(&child, "-INT");
     let (code, text) = finish(child.wait_with_output().unwrap());
-    assert!(code == 0 && text.contains("stopped before the end of tape:"), "{text}");
+    // `run && verify` ends here.
+    assert!(code == 130 && text.contains("stopped before the end of tape:"), "{code} {text}");
     assert!(text.contains("start again to resume") && !text.contains("check it:"), "{text}");
 }
 

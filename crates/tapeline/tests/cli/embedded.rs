@@ -169,7 +169,7 @@ fn a_tape_at_its_own_pace_is_visible_as_it_plays() {
         }
         assert!(begun.elapsed().as_secs() < 20, "{text}");
     }
-    signal(&child, "-INT");
+    signal(&child, "-TERM");
     let (code, text) = finish(child.wait_with_output().unwrap());
     assert_eq!(code, 0, "{text}");
 }
