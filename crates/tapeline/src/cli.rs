@@ -21,6 +21,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use ports::Error;
 use ports::error::Domain;
 pub(crate) use reading::*;
+pub(crate) use report::{ReportOptions, Reported};
 use simulator::SimulatedVendor;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -111,36 +112,36 @@ pub(crate) struct Common {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Create topics, keyspace and tables; safe to repeat
-    Init,
+    Init(ReportOptions),
     /// Read the source and publish to the topic
-    Produce(ProduceOptions),
+    Produce(Reported<ProduceOptions>),
     /// Read the topic and write to the store
-    Consume(ConsumeOptions),
+    Consume(Reported<ConsumeOptions>),
     /// Produce and consume in one process; ends with a finite source
-    Run(RunOptions),
+    Run(Reported<RunOptions>),
     /// Serve the dashboard and the REST API
-    Serve(ServeOptions),
+    Serve(Reported<ServeOptions>),
     /// Count the records in the store by kind and symbol
     Count(CountOptions),
     /// List the symbols in the store, their feeds, and the span of time they fill
     Symbols(SymbolsOptions),
     /// Build bars from the topic's trades and quotes, into the bars topic and the bars table
-    Aggregate(AggregateOptions),
+    Aggregate(Reported<AggregateOptions>),
     /// Show trades, quotes, bars or readings of one symbol or series in time order
     Query(QueryOptions),
     /// Show which prints of a bar counted towards what, and why
-    Explain(ExplainOptions),
+    Explain(Reported<ExplainOptions>),
     /// Draw bars, returns or correlations as SVG or PNG
-    Plot(PlotOptions),
+    Plot(Reported<PlotOptions>),
     /// Forecast return, volatility and range, with intervals and scores against baselines
     #[command(subcommand)]
     Forecast(Forecast),
     /// Import a data vendor's own bars into the store
-    Import(ImportOptions),
+    Import(Reported<ImportOptions>),
     /// Archive the topic as Parquet in a folder or on S3
-    Archive(ArchiveOptions),
+    Archive(Reported<ArchiveOptions>),
     /// Write the records of the archive to the store
-    Restore(RestoreOptions),
+    Restore(Reported<RestoreOptions>),
     /// Compare source, topic, store and archive, record by record
     Verify(VerifyOptions),
     /// Evaluate alert rules on the topic, and send alerts
@@ -163,11 +164,11 @@ pub(crate) enum Verb {
     #[command(subcommand)]
     Config(ConfigVerb),
     /// Backfill a span, or the ledger's open gaps, from the vendor's history
-    Backfill(BackfillOptions),
+    Backfill(Reported<BackfillOptions>),
     /// Simulate a vendor's API from a tape, with optional faults; no account needed
-    Simulate(SimulateOptions),
+    Simulate(Reported<SimulateOptions>),
     /// Play a bundled real session through the embedded engines; no server or account needed
-    Demo(DemoOptions),
+    Demo(Reported<DemoOptions>),
     /// Print the JSON Schema of the messages
     Schema(SchemaOptions),
     /// Print a shell completion script
@@ -190,19 +191,19 @@ pub(crate) struct ManOptions {
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum AlertVerb {
     /// Evaluate the rules on the topic, and send alerts
-    Run(AlertRunOptions),
+    Run(Reported<AlertRunOptions>),
     /// Check and list the rules and channels of the configuration
     List(AlertListOptions),
     /// Check a channel and send it a test message
-    Test(AlertTestOptions),
+    Test(Reported<AlertTestOptions>),
     /// Show when a rule would have fired on stored records
     Replay(AlertReplayOptions),
     /// Show alerts that fired, and whether they were delivered
     History(AlertHistoryOptions),
     /// Acknowledge alerts: record who has seen them
-    Ack(AlertAckOptions),
+    Ack(Reported<AlertAckOptions>),
     /// Record alerts without sending them for a while; without --for, list the silences
-    Silence(AlertSilenceOptions),
+    Silence(Reported<AlertSilenceOptions>),
 }
 
 #[derive(Debug, Clone, Args)]

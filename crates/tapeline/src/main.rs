@@ -36,6 +36,9 @@ fn run(cli: &Cli) -> ExitCode {
         _ => {}
     }
     output::set_quiet(cli.common.quiet);
+    if cli.verb.reports_json() {
+        print::reserve_for_json();
+    }
     // The settings may be wrong: no context can be made of them.
     if let Verb::Config(verb) = &cli.verb {
         return command::config::run(&cli.common, verb).unwrap_or_else(|error| cli::failed(&error));
@@ -45,7 +48,7 @@ fn run(cli: &Cli) -> ExitCode {
         Err(error) => return cli::failed(&error),
     };
     let result = match &cli.verb {
-        Verb::Init => command::init::run(&context),
+        Verb::Init(_) => command::init::run(&context),
         Verb::Produce(options) => command::flow::produce(&context, options),
         Verb::Consume(options) => command::flow::consume(&context, options),
         Verb::Run(options) => command::flow::run(&context, options),
@@ -87,4 +90,5 @@ fn run(cli: &Cli) -> ExitCode {
     if is_cut && [ExitCode::SUCCESS, ExitCode::FAILURE].contains(&code) {
         return ExitCode::from(cli::INTERRUPTED);
     }
+    code
 }

@@ -4,6 +4,7 @@ use super::flow;
 use crate::cli::{BackfillOptions, ProduceOptions};
 use crate::context::Context;
 use crate::output::thousands;
+use crate::print;
 use pipeline::produce;
 use ports::gap::{self, GapState};
 use ports::telemetry::Telemetry;
@@ -41,6 +42,7 @@ pub(crate) fn run(context: &Context, options: &BackfillOptions) -> Result<ExitCo
     symbols.dedup();
     if options.open && (gaps.is_empty() || (replaces && symbols.is_empty())) {
         println!("no open gap with a known end");
+        print::json(|| serde_json::json!({ "published": 0, "gaps": [] }));
         return Ok(ExitCode::SUCCESS);
     }
     if replaces {
@@ -83,6 +85,23 @@ pub(crate) fn run(context: &Context, options: &BackfillOptions) -> Result<ExitCo
             }
         }
     }
+    print::json(|| {
+        let gaps: Vec<_> = source
+            .done
+            .iter()
+            .map(|gap| {
+                serde_json::json!({
+                    "from": gap.from,
+                    "to": gap.to,
+                    "symbols": gap.symbols,
+                    "fetched": gap.proof.as_ref().map(|proof| proof.fetched),
+                    "open": gap.proof.is_none(),
+                    "note": gap.note,
+                })
+            })
+            .collect();
+        serde_json::json!({ "published": telemetry.get(&telemetry.published), "gaps": gaps })
+    });
     println!("a running consume stores them; otherwise run: tapeline consume --until-end");
     Ok(if open == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -10,6 +10,7 @@ mod doctor;
 mod embedded;
 mod exports;
 mod forecast;
+mod formats;
 mod hostile;
 mod hot;
 mod inputs;

@@ -4,6 +4,7 @@ use crate::cli::PlotOptions;
 use crate::context::Context;
 use crate::plot::fan::{Fan, FanStep};
 use crate::plot::save;
+use crate::print;
 use crate::time_input::Zone;
 use market::bar::Values;
 use market::{Kind, UnixNanos};
@@ -68,6 +69,7 @@ pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
         record: record(&forecasts, newest, &records),
     };
     save(&picture, &options.out, options.size)?;
+    print::json(|| serde_json::json!({ "file": options.out, "forecast": newest.made_at.to_string() }));
     println!("forecast of {} drawn in {}", newest.made_at, options.out.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -3,6 +3,7 @@
 use super::models;
 use super::options::ListOptions;
 use crate::output::{table, thousands};
+use crate::print;
 use market::UnixNanos;
 use ports::Result;
 use std::process::ExitCode;
@@ -11,8 +12,20 @@ pub(crate) fn run(options: &ListOptions) -> Result<ExitCode> {
     let names = ["symbol", "interval", "from", "to", "digest", "version", "bars", "models"];
     let mut rows = vec![names.map(str::to_owned).to_vec()];
     let day = |ns: i64| UnixNanos(ns).local("%Y-%m-%d", "UTC");
+    let mut versions = Vec::new();
     for version in models::all(&options.models)? {
         let (bundle, digest) = models::read(&version)?;
+        versions.push(serde_json::json!({
+            "symbol": bundle.meta.symbol,
+            "interval": bundle.meta.interval,
+            "from": day(bundle.meta.first_ns),
+            "to": day(bundle.meta.last_ns),
+            "digest": digest,
+            "version": version.number,
+            "bars": bundle.meta.bars,
+            "models": bundle.models.kinds,
+            "file": version.path,
+        }));
         rows.push(vec![
             bundle.meta.symbol,
             bundle.meta.interval,
@@ -24,6 +37,7 @@ pub(crate) fn run(options: &ListOptions) -> Result<ExitCode> {
             bundle.models.kinds.len().to_string(),
         ]);
     }
+    print::json(|| versions.into());
     if rows.len() == 1 {
         println!(
             "no trained models in {}; train one: tapeline forecast train SPY --interval 1d",

@@ -4,24 +4,24 @@
     reason = "the comments are help texts, where brackets mean optional"
 )]
 
-use crate::cli::{BarOptions, Format, Span};
+use crate::cli::{BarOptions, Format, Reported, Span};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Forecast {
     /// Evaluate all models walk-forward on stored bars (or a file), fit them, and save a new version
-    Train(TrainOptions),
+    Train(Reported<TrainOptions>),
     /// Forecast from every new bar on the topic, and score the forecasts when their truth arrives
-    Run(RunOptions),
+    Run(Reported<RunOptions>),
     /// Show forecasts made by `run`, newest first, and how they did
     History(HistoryOptions),
     /// Show forecasts from the newest bar, with intervals and track records
-    Show(ShowOptions),
+    Show(Reported<ShowOptions>),
     /// Show the walk-forward scores of all models and whether they beat the baselines
-    Score(VersionOptions),
+    Score(Reported<VersionOptions>),
     /// List trained versions
-    List(ListOptions),
+    List(Reported<ListOptions>),
 }
 
 #[derive(Debug, Clone, Args)]

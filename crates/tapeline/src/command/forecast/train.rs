@@ -4,6 +4,7 @@ use super::options::TrainOptions;
 use super::{failed, input, models, score, warn_of_splits};
 use crate::context::Context;
 use crate::output::thousands;
+use crate::print;
 use forecast::lstm::forecaster::LstmOptions;
 use forecast::walk_forward::{Step, WalkOptions};
 use forecast::{Bundle, Dataset, ModelKind, Series, Task, file};
@@ -53,6 +54,17 @@ fn train(context: &Context, options: &TrainOptions, symbol: &str) -> Result<()> 
         version.path.display()
     );
     print!("{}", score::best(&bundle));
+    print::json(|| {
+        let tasks = bundle.models.tasks.iter();
+        serde_json::json!({
+            "symbol": symbol,
+            "interval": interval,
+            "bars": data.len(),
+            "version": version.number,
+            "file": version.path,
+            "best": tasks.filter_map(|task| bundle.best(*task)).collect::<Vec<_>>(),
+        })
+    });
     Ok(())
 }
 

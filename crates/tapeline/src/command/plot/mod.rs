@@ -10,6 +10,7 @@ use crate::output::counted;
 use crate::plot::candles::{Candles, Series, is_regular};
 use crate::plot::save;
 use crate::plot::spread::{Correlation, Returns};
+use crate::print;
 use crate::time_input::Zone;
 use market::bar::{Bar, Values};
 use market::calendar::Calendar;
@@ -110,6 +111,7 @@ pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
         Drawing::Forecast | Drawing::Readings => {}
         Drawing::Correlation => save(&correlations(&series, options)?, &options.out, options.size)?,
     }
+    print::json(|| serde_json::json!({ "file": options.out, "bars": bars, "outside_session": hidden }));
     println!("{} drawn in {}", counted(bars as u64, "bar"), options.out.display());
     if hidden > 0 {
         println!("  regular hours only; --session extended adds {}", counted(hidden as u64, "bar"));

@@ -6,6 +6,7 @@ use crate::context::Context;
 use crate::output::counted;
 use crate::plot::lines::{ReadingLines, ReadingSeries};
 use crate::plot::save;
+use crate::print;
 use crate::time_input::Zone;
 use market::bar::Bar;
 use market::{Kind, Record, UnixNanos};
@@ -56,6 +57,7 @@ pub(super) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
         picture.series.push(ReadingSeries { title, zone: zone.clone(), unit, bars });
     }
     save(&picture, &options.out, options.size)?;
+    print::json(|| serde_json::json!({ "file": options.out, "bars": drawn }));
     println!("{} drawn in {}", counted(drawn as u64, "bar"), options.out.display());
     Ok(ExitCode::SUCCESS)
 }
