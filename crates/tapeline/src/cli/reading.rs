@@ -200,7 +200,7 @@ pub(crate) struct PlotOptions {
     /// Part of the day to draw for intraday bars: regular hours only, or including pre-market and post-market
     #[arg(long, value_enum, default_value_t = Session::Regular)]
     pub(crate) session: Session,
-    /// Output file: FILE.svg or FILE.png
+    /// Output file: FILE.svg, FILE.png, or FILE.html to zoom, scroll and point at
     #[arg(long, value_name = "FILE", value_parser = crate::plot::out)]
     pub(crate) out: PathBuf,
     /// Width and height in pixels, 200 to 8000 each

@@ -72,7 +72,7 @@ fn wrong_arguments_exit_with_2_and_near_misses_get_the_right_name() {
         (&["run", "--source", "kafka://h:9092"], 2, "--topic kafka://"),
         (&["query", "bars", "SPY", "--policy", "foo"], 2, "expected sip, lean"),
         (&["count", "--store", "foo"], 2, "unknown store URL"),
-        (&["plot", "SPY", "--out", "x.jpg"], 2, ".svg or .png"),
+        (&["plot", "SPY", "--out", "x.jpg"], 2, ".svg, .png or .html"),
         (&["simulate", "alpaca", "--tape", "folder", "--speed", "0"], 2, "--speed 0: expected max"),
         (&["query", "trades", "SPY", "--to", "soon"], 2, "--to: `soon` is not a time"),
         (&["explain", "SPY", "soon"], 2, "`soon` is not a time"),

@@ -67,6 +67,7 @@ pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
         closes,
         steps,
         record: record(&forecasts, newest, &records),
+        areas: Default::default(),
     };
     save(&picture, &options.out, options.size)?;
     print::json(|| serde_json::json!({ "file": options.out, "forecast": newest.made_at.to_string() }));

@@ -104,7 +104,7 @@ pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
         }
         Drawing::Returns => {
             let each = |series: &Series| (series.title.clone(), returns(series).into_values().collect());
-            let picture = Returns { series: series.iter().map(|(_, series)| each(series)).collect() };
+            let picture = Returns::new(series.iter().map(|(_, series)| each(series)).collect());
             save(&picture, &options.out, options.size)?;
         }
         // Drawn above, from other rows of the store.
@@ -171,5 +171,6 @@ fn correlations(series: &[(String, Series)], options: &PlotOptions) -> Result<Co
         symbols: series.iter().map(|(symbol, _)| symbol.clone()).collect(),
         values: all.iter().map(|a| all.iter().map(|b| correlation(&pairs(a, b))).collect()).collect(),
         pairs: all.iter().map(|a| all.iter().map(|b| pairs(a, b).len()).collect()).collect(),
+        areas: Default::default(),
     })
 }
