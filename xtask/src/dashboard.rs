@@ -10,10 +10,14 @@ use std::process::Command;
 /// Where Debian's package puts the browser.
 const CHROMIUM: &str = "/usr/bin/chromium";
 
-/// The scripts that drive a browser: the market's views, and that of readings.
-const SCRIPTS: [&str; 2] = ["dashboard.py", "readings.py"];
+/// The scripts that drive a browser: the market's views, that of readings, and the pages of `plot`.
+const SCRIPTS: [&str; 3] = [
+    "crates/server/tests/browser/dashboard.py",
+    "crates/server/tests/browser/readings.py",
+    "crates/tapeline/tests/browser/plots.py",
+];
 
-/// Drives `tapeline demo --serve`, and `--iot`, in Chromium; screenshots are written to `target/dashboard`.
+/// Drives `tapeline demo --serve`, and `--iot`, and pages of plots in Chromium; screenshots are written to `target/dashboard`.
 pub(crate) fn test() -> Result<()> {
     requirements::provide(&requirements::DASHBOARD)?;
     let python = environment("python-browser")?;
@@ -21,7 +25,7 @@ pub(crate) fn test() -> Result<()> {
     let program = program()?;
     for script in SCRIPTS {
         run(Command::new(&python)
-            .arg(Path::new("crates/server/tests/browser").join(script))
+            .arg(Path::new(script))
             .arg("--tapeline")
             .arg(&program)
             .arg("--chromium")

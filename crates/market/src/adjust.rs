@@ -48,6 +48,8 @@ impl Factors {
     /// The invalid line, and why.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut rows = Vec::new();
+        // Without the byte order mark of spreadsheets.
+        let text = text.trim_start_matches('\u{feff}');
         for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let fail = |what: &str| format!("line {}: {what}: `{line}`", number + 1);
             let mut fields = line.trim().split(',');

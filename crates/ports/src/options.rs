@@ -62,10 +62,27 @@ impl UrlOption {
     }
 }
 
-/// The elements of a comma-separated list, trimmed; empty ones are left out.
+/// The elements of a comma-separated list, trimmed; empty ones are left out. A comma that is part of an element is written
+/// `\,`.
 #[must_use]
 pub fn list(text: &str) -> Vec<String> {
-    text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    let mut items = vec![String::new()];
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        match (c, items.last_mut()) {
+            ('\\', Some(item)) if rest.peek() == Some(&',') => item.extend(rest.next()),
+            (',', _) => items.push(String::new()),
+            (c, Some(item)) => item.push(c),
+            (_, None) => {}
+        }
+    }
+    items.iter().map(|item| item.trim()).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+}
+
+/// The list of [`list`] that has these elements.
+pub fn joined<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> String {
+    let escaped: Vec<String> = items.into_iter().map(|item| item.as_ref().replace(',', "\\,")).collect();
+    escaped.join(",")
 }
 
 fn decode(option: &str, text: &str) -> Result<String> {
@@ -110,5 +127,14 @@ mod tests {
     #[test]
     fn lists_keep_case_and_inner_spaces() {
         assert_eq!(list(" BACpL, BRK B ,,x"), ["BACpL", "BRK B", "x"]);
+        assert_eq!(list(""), [""; 0]);
+    }
+
+    #[test]
+    fn a_comma_of_an_element_is_escaped() {
+        for items in [&["A,B", "C"][..], &["a\\b", "c\\,d"], &[",", "x,"]] {
+            assert_eq!(list(&joined(items)), items);
+        }
+        assert_eq!(joined(["A,B", "C"]), r"A\,B,C");
     }
 }

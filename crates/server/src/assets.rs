@@ -12,6 +12,13 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
+/// The library of the charts: TradingView's Lightweight Charts, an ECMAScript module.
+pub const CHARTS: &str = include_str!("../assets/vendor/lightweight-charts.js");
+/// Its licence, which must accompany it.
+pub const CHARTS_LICENSE: &str = include_str!("../assets/vendor/LICENSE");
+/// Its notice, which must be shown where it is used.
+pub const CHARTS_NOTICE: &str = include_str!("../assets/vendor/NOTICE");
+
 /// Path, content type and content of each file.
 macro_rules! assets {
     ($(($path:literal, $kind:expr, $file:literal)),* $(,)?) => {

@@ -46,6 +46,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 pub use api::verify::{Proof, ProofLine, Verify};
+pub use assets::{CHARTS, CHARTS_LICENSE, CHARTS_NOTICE};
 pub use settings::ServerSettings;
 
 /// What the server reads.

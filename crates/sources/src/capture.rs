@@ -45,6 +45,35 @@ pub fn open(rest: &str) -> Result<Frames> {
     Frames::open(path.as_ref(), &feed, decoder)
 }
 
+/// Lines of a capture that are read to find its vendor.
+const SAMPLE: usize = 200;
+
+/// The vendors whose messages the first lines of a capture `FILE?feed=LABEL` are, except the one that it names.
+#[must_use]
+pub fn other_vendors(rest: &str) -> Vec<&'static str> {
+    let (path, options) = options::split(rest);
+    let mut named = String::new();
+    let _ = options.each(|option| {
+        if option.name == "feed" {
+            option.value.clone_into(&mut named);
+        }
+        Ok(())
+    });
+    let Ok(file) = crate::files::open(path.as_ref()) else { return Vec::new() };
+    let lines: Vec<String> = BufReader::new(file).lines().take(SAMPLE).map_while(Result::ok).collect();
+    let is_of = |scheme: &&'static str| {
+        let Some(mut decoder) = crate::live::decoder(scheme) else { return false };
+        let mut found = false;
+        for line in &lines {
+            let _ = decoder.frame(line, clock::now(), &mut |outcome, _| {
+                found |= matches!(outcome, Ok(FeedMessage::Record(_) | FeedMessage::Bar(_)));
+            });
+        }
+        found
+    };
+    crate::live::schemes().filter(|scheme| !named.starts_with(scheme)).filter(is_of).collect()
+}
+
 /// Maximum number of frames emitted at once.
 const AT_ONCE: usize = 256;
 

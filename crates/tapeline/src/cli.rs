@@ -7,6 +7,7 @@
 pub(crate) mod about;
 pub(crate) mod ignored;
 mod reading;
+mod report;
 
 use crate::command::config::options::ConfigVerb;
 use crate::command::dead_letters::options::DeadLetters;
@@ -20,6 +21,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use ports::Error;
 use ports::error::Domain;
 pub(crate) use reading::*;
+pub(crate) use report::{ReportOptions, Reported};
 use simulator::SimulatedVendor;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,6 +35,8 @@ pub(crate) const DIFFERS: u8 = 3;
 const AWAY: u8 = 4;
 /// Exit code: messages were lost before they could be read.
 const LOST: u8 = 5;
+/// Exit code: Ctrl-C ended the verb before its work was done, as shells report it.
+pub(crate) const INTERRUPTED: u8 = 130;
 /// Exit code: a bug in Tapeline.
 pub(crate) const INTERNAL: u8 = 70;
 
@@ -47,7 +51,8 @@ pub(crate) const INTERNAL: u8 = 70;
     max_term_width = 120,
     after_help = "Exit codes: 0 done; 1 failed, incomplete source or invalid settings; 2 invalid arguments; 3 verify found a difference; \
                   4 a server was unreachable for longer than --wait; \
-                  5 messages were lost before they could be read; 70 a fault of tapeline itself.\n\
+                  5 messages were lost before they could be read; 70 a fault of tapeline itself; \
+                  130 ended by Ctrl-C before it was done.\n\
                   Start with: tapeline demo"
 )]
 pub(crate) struct Cli {
@@ -71,7 +76,7 @@ pub(crate) struct Common {
     /// mqtt://HOST[:PORT]/FILTER?format=..., mqtts: for TLS (docs/readings.md)
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) source: Option<String>,
-    /// Only these symbols (same as symbols=A,B in the source URL)
+    /// Only these symbols (same as symbols=A,B in the source URL); a comma within a symbol is written \,
     #[arg(long = "symbols", global = true, value_name = "A,B", id = "of_symbols")]
     pub(crate) symbols: Option<String>,
     /// Only these kinds of records (same as kinds=trades,quotes in the source URL)
@@ -107,36 +112,36 @@ pub(crate) struct Common {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Create topics, keyspace and tables; safe to repeat
-    Init,
+    Init(ReportOptions),
     /// Read the source and publish to the topic
-    Produce(ProduceOptions),
+    Produce(Reported<ProduceOptions>),
     /// Read the topic and write to the store
-    Consume(ConsumeOptions),
+    Consume(Reported<ConsumeOptions>),
     /// Produce and consume in one process; ends with a finite source
-    Run(RunOptions),
+    Run(Reported<RunOptions>),
     /// Serve the dashboard and the REST API
-    Serve(ServeOptions),
+    Serve(Reported<ServeOptions>),
     /// Count the records in the store by kind and symbol
     Count(CountOptions),
     /// List the symbols in the store, their feeds, and the span of time they fill
     Symbols(SymbolsOptions),
     /// Build bars from the topic's trades and quotes, into the bars topic and the bars table
-    Aggregate(AggregateOptions),
+    Aggregate(Reported<AggregateOptions>),
     /// Show trades, quotes, bars or readings of symbols or series in time order
     Query(QueryOptions),
     /// Show what each print contributed to a bar, and why
-    Explain(ExplainOptions),
+    Explain(Reported<ExplainOptions>),
     /// Draw bars, returns or correlations as SVG or PNG
-    Plot(PlotOptions),
+    Plot(Reported<PlotOptions>),
     /// Forecast return, volatility and range, with intervals and scores against baselines
     #[command(subcommand)]
     Forecast(Forecast),
     /// Import a data vendor's own bars into the store
-    Import(ImportOptions),
+    Import(Reported<ImportOptions>),
     /// Archive the topic as Parquet in a folder or on S3
-    Archive(ArchiveOptions),
+    Archive(Reported<ArchiveOptions>),
     /// Write the records of the archive to the store
-    Restore(RestoreOptions),
+    Restore(Reported<RestoreOptions>),
     /// Compare source, topic, store and archive, record by record
     Verify(VerifyOptions),
     /// Evaluate alert rules on the topic, and send alerts
@@ -159,11 +164,11 @@ pub(crate) enum Verb {
     #[command(subcommand)]
     Config(ConfigVerb),
     /// Backfill a span, or the ledger's open gaps, from the vendor's history
-    Backfill(BackfillOptions),
+    Backfill(Reported<BackfillOptions>),
     /// Simulate a vendor's API from a tape, with optional faults; no account needed
-    Simulate(SimulateOptions),
+    Simulate(Reported<SimulateOptions>),
     /// Play a bundled real session through the embedded engines; no server or account needed
-    Demo(DemoOptions),
+    Demo(Reported<DemoOptions>),
     /// Print the JSON Schema of the messages
     Schema(SchemaOptions),
     /// Print a shell completion script
@@ -186,19 +191,19 @@ pub(crate) struct ManOptions {
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum AlertVerb {
     /// Evaluate the rules on the topic, and send alerts
-    Run(AlertRunOptions),
+    Run(Reported<AlertRunOptions>),
     /// Check and list the rules and channels of the configuration
     List(AlertListOptions),
     /// Check a channel and send it a test message
-    Test(AlertTestOptions),
+    Test(Reported<AlertTestOptions>),
     /// Show when a rule would have fired on stored records
     Replay(AlertReplayOptions),
     /// Show alerts that fired, and whether they were delivered
     History(AlertHistoryOptions),
     /// Acknowledge alerts: record who has seen them
-    Ack(AlertAckOptions),
+    Ack(Reported<AlertAckOptions>),
     /// Record alerts without sending them for a while; without --for, list the silences
-    Silence(AlertSilenceOptions),
+    Silence(Reported<AlertSilenceOptions>),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -372,9 +377,8 @@ pub(crate) struct GapsOptions {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct BackfillOptions {
-    /// Symbols to backfill
-    #[arg(value_delimiter = ',', required_unless_present = "open")]
-    pub(crate) symbols: Vec<String>,
+    /// Symbols to backfill [default: those of --symbols or of the source URL]
+    pub(crate) symbols: Option<String>,
     #[command(flatten)]
     pub(crate) span: Span,
     /// Backfill the ledger's open gaps of this feed again
@@ -528,6 +532,27 @@ impl Verb {
                 | Self::Alert(AlertVerb::Run(_))
                 | Self::Forecast(Forecast::Run(_))
         )
+    }
+}
+
+impl Verb {
+    /// Whether its work has an end that Ctrl-C may cut off, given the URL of its source. The others run until they are
+    /// stopped: that is their success.
+    pub(crate) fn has_end(&self, source: &str) -> bool {
+        let recorded = ["tape:", "frames:", "lines:"].iter().any(|scheme| source.starts_with(scheme))
+            && !source.contains("follow=true");
+        match self {
+            Self::Produce(_) => recorded || source.contains("once=true"),
+            Self::Run(options) => !options.serve && (recorded || source.contains("once=true")),
+            Self::Consume(options) => options.until_end,
+            Self::Aggregate(options) => options.until_end || options.rebuild_moved,
+            Self::Archive(options) => options.until_end,
+            Self::Alert(AlertVerb::Run(options)) => options.until_end,
+            Self::Forecast(Forecast::Run(options)) => options.until_end,
+            Self::Demo(options) => !options.serve,
+            Self::Serve(_) | Self::Simulate(_) => false,
+            _ => true,
+        }
     }
 }
 

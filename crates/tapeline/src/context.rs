@@ -24,6 +24,8 @@ pub(crate) struct Context {
     /// Kinds of `--kinds`; all by default.
     pub(crate) kinds: Vec<Kind>,
     wait: Option<Duration>,
+    /// Set by Ctrl-C, not by SIGTERM.
+    interrupted: Arc<AtomicBool>,
 }
 
 /// A source's URL with one more option. Characters that would end the value are encoded.
@@ -62,17 +64,21 @@ impl Context {
             }
         }
         log(&config, common.color)?;
-        let stop = CancelToken::default();
-        listen(&stop)?;
-        let symbols = common.symbols.iter().flat_map(|all| all.split(','));
-        let symbols = symbols.map(str::trim).filter(|symbol| !symbol.is_empty()).map(str::to_owned).collect();
+        let (stop, interrupted) = (CancelToken::default(), Arc::default());
+        listen(&stop, &interrupted)?;
+        let symbols = common.symbols.iter().flat_map(|all| ports::options::list(all)).collect();
         let kinds = common.kinds.iter().flat_map(|all| all.split(','));
         // Sources have kinds of their own, such as bars, which they check themselves.
         let mut kinds: Vec<Kind> = kinds.filter_map(|kind| kind.parse().ok()).collect();
         if common.kinds.is_none() {
             kinds = Kind::ALL.to_vec();
         }
-        Ok(Self { config, stop, symbols, kinds, wait })
+        Ok(Self { config, stop, symbols, kinds, wait, interrupted })
+    }
+
+    /// Whether Ctrl-C was pressed.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::SeqCst)
     }
 
     /// Retries while a server is unreachable: for a minute by default, in long-running verbs.
@@ -105,7 +111,7 @@ impl Context {
                         return Err(error);
                     }
                     if backoff.tries() == 0 {
-                        eprintln!("waiting up to {} s: {error}", left.as_secs().max(1));
+                        eprintln!("waiting up to {:.0} s: {error}", left.as_secs_f64().ceil());
                     }
                     if self.stop.sleep(backoff.wait().min(left)) {
                         return Err(error);
@@ -118,10 +124,11 @@ impl Context {
 }
 
 /// The first Ctrl-C or SIGTERM requests a drain; another, half a second later or more, exits immediately.
-fn listen(stop: &CancelToken) -> Result<()> {
+fn listen(stop: &CancelToken, interrupted: &Arc<AtomicBool>) -> Result<()> {
     let twice = Arc::new(AtomicBool::new(false));
+    let fail = |error: std::io::Error| Error::internal(format!("listen for signals: {error}"));
+    signal_hook::flag::register(SIGINT, Arc::clone(interrupted)).map_err(fail)?;
     for signal in [SIGINT, SIGTERM] {
-        let fail = |error: std::io::Error| Error::internal(format!("listen for signals: {error}"));
         signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&twice)).map_err(fail)?;
         signal_hook::flag::register(signal, stop.flag()).map_err(fail)?;
     }
@@ -172,6 +179,8 @@ fn log(config: &Config, color: ColorChoice) -> Result<()> {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // It would report on standard error that standard error is closed, and panic.
+        .log_internal_errors(false)
         .with_target(false)
         .with_ansi(ansi);
     let set = match config.log.format.as_str() {

@@ -36,6 +36,9 @@ fn run(cli: &Cli) -> ExitCode {
         _ => {}
     }
     output::set_quiet(cli.common.quiet);
+    if cli.verb.reports_json() {
+        print::reserve_for_json();
+    }
     // The settings may be wrong: no context can be made of them.
     if let Verb::Config(verb) = &cli.verb {
         return command::config::run(&cli.common, verb).unwrap_or_else(|error| cli::failed(&error));
@@ -45,7 +48,7 @@ fn run(cli: &Cli) -> ExitCode {
         Err(error) => return cli::failed(&error),
     };
     let result = match &cli.verb {
-        Verb::Init => command::init::run(&context),
+        Verb::Init(_) => command::init::run(&context),
         Verb::Produce(options) => command::flow::produce(&context, options),
         Verb::Consume(options) => command::flow::consume(&context, options),
         Verb::Run(options) => command::flow::run(&context, options),
@@ -74,12 +77,18 @@ fn run(cli: &Cli) -> ExitCode {
         Verb::Demo(options) => command::demo::run(&context, options),
         Verb::Completions { .. } | Verb::Man(_) | Verb::Schema(_) => Ok(ExitCode::SUCCESS),
     };
-    match result {
+    let code = match result {
         // Nothing was lost: it had only begun to start.
         Err(error) if error.domain == Domain::Stopped && cli.verb.is_streaming() => {
             output::note("stopped while starting; start again to resume");
             ExitCode::SUCCESS
         }
         result => result.unwrap_or_else(|error| cli::failed(&error)),
+    };
+    // `tapeline run … && tapeline verify …` must not continue as if all were done.
+    let is_cut = context.is_interrupted() && cli.verb.has_end(&context.config.source.url);
+    if is_cut && [ExitCode::SUCCESS, ExitCode::FAILURE].contains(&code) {
+        return ExitCode::from(cli::INTERRUPTED);
     }
+    code
 }

@@ -189,6 +189,13 @@ pub fn simulator(
     simulator::Simulator::new(&mut tape::Tape::open(tape_settings(&config)?)?, settings, bars, stop)
 }
 
+/// The vendors whose messages a capture seems to hold, if its URL names another.
+#[must_use]
+pub fn other_vendors(config: &Config) -> Vec<&'static str> {
+    let rest = config.source.url.strip_prefix("frames:");
+    rest.map(|rest| capture::other_vendors(&home(rest))).unwrap_or_default()
+}
+
 const TAPE: &str = "--source 'tape:DIR?speed=max&symbols=SPY,IBM&kinds=trades,quotes&dates=20131008'";
 
 /// Common names of sources, and their URLs here.

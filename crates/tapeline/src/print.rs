@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Standard output could not be written, for another reason than that nobody reads it.
 static FAILED: AtomicBool = AtomicBool::new(false);
+/// Standard output is for JSON: what is meant for people goes to standard error.
+static JSON: AtomicBool = AtomicBool::new(false);
 
 macro_rules! print {
     ($($part:tt)*) => { $crate::print::to_output(format_args!($($part)*)) };
@@ -22,8 +24,29 @@ macro_rules! eprintln {
     ($($part:tt)*) => { $crate::print::to_error(format_args!("{}\n", format_args!($($part)*))) };
 }
 
+/// Reserves standard output for [`json`] (`--format json`).
+pub(crate) fn reserve_for_json() {
+    JSON.store(true, Ordering::Relaxed);
+}
+
+/// Whether standard output is reserved for JSON.
+pub(crate) fn is_json() -> bool {
+    JSON.load(Ordering::Relaxed)
+}
+
+/// Prints a value on a line of its own, if JSON was requested.
+pub(crate) fn json(value: impl FnOnce() -> serde_json::Value) {
+    if is_json() {
+        let value = value();
+        report(io::stdout().lock().write_fmt(format_args!("{value}\n")));
+    }
+}
+
 /// Writes to standard output; a failure is reported once, and by [`outcome`].
 pub(crate) fn to_output(text: Arguments<'_>) {
+    if is_json() {
+        return to_error(text);
+    }
     report(io::stdout().lock().write_fmt(text));
 }
 

@@ -31,7 +31,7 @@ use market::Record;
 use market::calendar::Calendar;
 use market::codec::feed::Decode;
 use market::codec::json;
-pub use open::{decoder, examples, open};
+pub use open::{decoder, examples, open, schemes};
 use ports::cancel::CancelToken;
 use ports::check::{Chain, of_url};
 use ports::dead_letter::{DeadLetter, Stage};

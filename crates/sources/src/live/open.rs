@@ -133,6 +133,11 @@ pub fn decoder(label: &str) -> Option<Box<dyn Decode>> {
     Some((entry.vendor)(account).decoder(label))
 }
 
+/// The scheme of each vendor, which its feeds' names begin with.
+pub fn schemes() -> impl Iterator<Item = &'static str> {
+    VENDORS.iter().map(|entry| entry.scheme)
+}
+
 /// An example URL of each vendor.
 pub fn examples() -> impl Iterator<Item = &'static str> {
     VENDORS.iter().map(|entry| entry.example)

@@ -10,6 +10,8 @@ use std::io::{BufReader, Read};
 
 /// Bytes unzipped at a time.
 const CHUNK: usize = 256 * 1024;
+/// Some editors and spreadsheets begin a file with this mark. It is no part of the first row.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// A longer row is corrupt: real ones have less than 100 bytes.
 const ROW: usize = 64 * 1024;
 
@@ -112,6 +114,9 @@ impl TapeFile {
                     self.over = true;
                 }
             }
+        }
+        if self.before + self.start as u64 == 0 && self.row().starts_with(BYTE_ORDER_MARK) {
+            self.start += BYTE_ORDER_MARK.len();
         }
         if self.end > self.start && self.buffer[self.end - 1] == b'\r' {
             self.end -= 1;

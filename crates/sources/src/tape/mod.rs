@@ -325,6 +325,10 @@ pub fn unzip(path: &std::path::Path) -> Result<String> {
     let mut text = String::new();
     let mut member = archive.by_index(0).map_err(|error| fail(&error))?;
     std::io::Read::read_to_string(&mut member, &mut text).map_err(|error| fail(&error))?;
+    // A byte order mark is no part of the first row.
+    if text.starts_with('\u{feff}') {
+        text.remove(0);
+    }
     Ok(text)
 }
 

@@ -1,6 +1,7 @@
 //! `--version`, shell completions and manual pages.
 
 use super::{Cli, ManOptions};
+use crate::output::Out;
 use clap::CommandFactory;
 use ports::error::io;
 use ports::{Error, Result};
@@ -25,15 +26,25 @@ pub(crate) fn version() -> &'static str {
 
 /// `tapeline completions SHELL`: a script for the shell, on standard output.
 pub(crate) fn completions(shell: clap_complete::Shell) -> ExitCode {
-    clap_complete::generate(shell, &mut Cli::command(), "tapeline", &mut std::io::stdout());
-    ExitCode::SUCCESS
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "tapeline", &mut script);
+    print(&script).map_or_else(|error| super::failed(&error), |()| ExitCode::SUCCESS)
+}
+
+/// Prints to a reader who may end early.
+fn print(bytes: &[u8]) -> Result<()> {
+    let mut out = Out::new();
+    out.bytes(bytes)?;
+    out.end()
 }
 
 /// `tapeline man`: prints the manual page, or writes the pages of all verbs to a folder.
 pub(crate) fn man(options: &ManOptions) -> Result<ExitCode> {
     let failed = |error: std::io::Error| Error::user(format!("write the manual page: {error}"));
     let Some(dir) = &options.out else {
-        clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout()).map_err(failed)?;
+        let mut page = Vec::new();
+        clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(failed)?;
+        print(&page)?;
         return Ok(ExitCode::SUCCESS);
     };
     std::fs::create_dir_all(dir).map_err(io("create folder", dir))?;

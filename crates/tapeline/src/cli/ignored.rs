@@ -23,7 +23,7 @@ fn ignored(verb: &Verb) -> (&'static str, Vec<&'static str>, &'static str) {
         Verb::Explain(_) => ("explain", FILTERS.to_vec(), "name the symbol: tapeline explain SPY TIME"),
         Verb::Forecast(_) => ("forecast", FILTERS.to_vec(), "name the symbols as arguments"),
         Verb::Import(_) => ("import", vec!["kinds"], "it reads the folder of its argument"),
-        Verb::Init => ("init", FILTERS.to_vec(), "it creates topics and tables for all records"),
+        Verb::Init(_) => ("init", FILTERS.to_vec(), "it creates topics and tables for all records"),
         Verb::Consume(_) => ("consume", FILTERS.to_vec(), "it stores everything on the topic"),
         Verb::Aggregate(_) => ("aggregate", FILTERS.to_vec(), "it aggregates everything on the topic"),
         Verb::Archive(_) => ("archive", FILTERS.to_vec(), "it archives everything on the topic"),

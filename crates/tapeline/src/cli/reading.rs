@@ -48,9 +48,10 @@ pub(crate) struct QueryOptions {
     /// Kind of rows
     #[arg(value_enum)]
     pub(crate) what: What,
-    /// One or more symbols: SPY or SPY,IBM; of readings and their bars one series, for example boiler-7.temperature
-    #[arg(value_delimiter = ',', required = true, value_name = "SYMBOL")]
-    pub(crate) symbols: Vec<String>,
+    /// One or more symbols: SPY or SPY,IBM, a comma within a symbol written \,; of readings and their bars one series, for
+    /// example boiler-7.temperature
+    #[arg(required = true, value_name = "SYMBOL")]
+    pub(crate) symbols: String,
     #[command(flatten)]
     pub(crate) span: Span,
     /// Maximum number of rows of each symbol [default: 100 for a table, otherwise all]
@@ -202,9 +203,9 @@ pub(crate) enum Session {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PlotOptions {
-    /// One or more symbols: SPY or SPY,IBM; or one series of readings
-    #[arg(value_delimiter = ',', required = true)]
-    pub(crate) symbols: Vec<String>,
+    /// One or more symbols: SPY or SPY,IBM, a comma within a symbol written \,; or one series of readings
+    #[arg(required = true)]
+    pub(crate) symbols: String,
     /// Kind of plot [default: candles; readings for a series of readings]
     #[arg(long, value_enum)]
     pub(crate) kind: Option<Drawing>,
@@ -219,7 +220,7 @@ pub(crate) struct PlotOptions {
     /// Part of the day to draw for intraday bars: regular hours only, or including pre-market and post-market
     #[arg(long, value_enum, default_value_t = Session::Regular)]
     pub(crate) session: Session,
-    /// Output file: FILE.svg or FILE.png
+    /// Output file: FILE.svg, FILE.png, or FILE.html to zoom, scroll and point at
     #[arg(long, value_name = "FILE", value_parser = crate::plot::out)]
     pub(crate) out: PathBuf,
     /// Width and height in pixels, 200 to 8000 each

@@ -4,6 +4,7 @@ use super::monitor::Watched;
 use crate::cli::AggregateOptions;
 use crate::context::Context;
 use crate::output::{counted, thousands};
+use crate::print;
 use crate::progress::Progress;
 use market::policy::ConditionCounts;
 use pipeline::aggregate;
@@ -31,6 +32,7 @@ pub(crate) fn run(context: &Context, options: &AggregateOptions) -> Result<ExitC
             println!("no session has records in two partitions");
         }
         report_rebuilt(&report);
+        print::json(|| rebuilt_json(&report));
         return Ok(if report.left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     let _monitor = super::monitor::start(
@@ -60,6 +62,13 @@ pub(crate) fn run(context: &Context, options: &AggregateOptions) -> Result<ExitC
     for line in telemetry.lost_lines() {
         println!("  LOST: {line}");
     }
+    print::json(|| {
+        let mut done = super::report::bars(&telemetry);
+        done["rebuilt"] = rebuilt_json(&rebuilt);
+        done["lost"] = telemetry.lost_lines().into();
+        done["seconds"] = super::report::seconds(start.elapsed()).into();
+        done
+    });
     Ok(crate::cli::loss_code(&telemetry))
 }
 
@@ -72,6 +81,10 @@ pub(crate) fn rebuild_moved(
     telemetry: &Telemetry,
 ) -> Result<aggregate::RebuildReport> {
     aggregate::rebuild_moved(topics, store, &settings(config)?, &config.topic.group, telemetry, &context.stop)
+}
+
+fn rebuilt_json(report: &aggregate::RebuildReport) -> serde_json::Value {
+    serde_json::json!({ "sessions": report.sessions, "bars": report.bars, "incomplete": report.left })
 }
 
 /// Says what was rebuilt and what was not.

@@ -4,6 +4,7 @@ use super::monitor::Watched;
 use crate::cli::ArchiveOptions;
 use crate::context::Context;
 use crate::output::{counted, note, thousands};
+use crate::print;
 use crate::progress::Progress;
 use pipeline::archive::{self, ArchiveSettings};
 use ports::Result;
@@ -54,6 +55,21 @@ pub(crate) fn run(context: &Context, options: &ArchiveOptions) -> Result<ExitCod
         println!("  LOST: {line}");
     }
     note(&format!("check it: tapeline verify --archive '{}'", archive.describe()));
+    print::json(|| {
+        serde_json::json!({
+            "records": report.records,
+            "ranges": report.ranges,
+            "objects": report.objects,
+            "bytes": report.bytes,
+            "existed": report.existed,
+            "unreadable": report.unreadable,
+            "completed": report.completed,
+            "open": report.open,
+            "incomplete": report.incomplete,
+            "lost": telemetry.lost_lines(),
+            "seconds": super::report::seconds(start.elapsed()),
+        })
+    });
     let whole = report.incomplete.is_empty();
     Ok(if whole { crate::cli::loss_code(&telemetry) } else { ExitCode::from(crate::cli::DIFFERS) })
 }

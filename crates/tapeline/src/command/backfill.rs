@@ -4,6 +4,7 @@ use super::flow;
 use crate::cli::{BackfillOptions, ProduceOptions};
 use crate::context::Context;
 use crate::output::thousands;
+use crate::print;
 use pipeline::produce;
 use ports::gap::{self, GapState};
 use ports::telemetry::Telemetry;
@@ -25,16 +26,28 @@ pub(crate) fn run(context: &Context, options: &BackfillOptions) -> Result<ExitCo
         gaps.retain(|gap| gap.state == GapState::Open && gap.to.is_some() && gap.offsets.is_none());
         gaps.retain(|gap| !gap.id.starts_with(gap::MOVED));
     }
-    let mut symbols = options.symbols.clone();
+    let named = options.symbols.as_deref().map(ports::options::list).unwrap_or_default();
+    let has_symbols = config.source.url.contains("symbols=");
+    if !named.is_empty() && !context.symbols.is_empty() {
+        return Err(Error::usage("symbols are named twice: as argument and with --symbols").hint(HINT));
+    }
+    if named.is_empty() && !has_symbols && !options.open {
+        return Err(Error::usage("no symbols to backfill").hint(HINT));
+    }
+    // Of several lists in a URL the last counts.
+    let replaces = !named.is_empty() || !has_symbols;
+    let mut symbols = named;
     symbols.extend(gaps.iter().flat_map(|gap| gap.symbols.clone()));
     symbols.sort();
     symbols.dedup();
-    if options.open && symbols.is_empty() {
+    if options.open && (gaps.is_empty() || (replaces && symbols.is_empty())) {
         println!("no open gap with a known end");
+        print::json(|| serde_json::json!({ "published": 0, "gaps": [] }));
         return Ok(ExitCode::SUCCESS);
     }
-    if !config.source.url.contains("symbols=") {
-        config.source.url = crate::context::with(&config.source.url, "symbols", &symbols.join(","));
+    if replaces {
+        let symbols = ports::options::joined(&symbols);
+        config.source.url = crate::context::with(&config.source.url, "symbols", &symbols);
     }
     let settings = live::open(&config.source).unwrap_or_else(|| {
         Err(Error::user(format!("`{}` is not a live source: it has no history", config.source.url))
@@ -72,6 +85,23 @@ pub(crate) fn run(context: &Context, options: &BackfillOptions) -> Result<ExitCo
             }
         }
     }
+    print::json(|| {
+        let gaps: Vec<_> = source
+            .done
+            .iter()
+            .map(|gap| {
+                serde_json::json!({
+                    "from": gap.from,
+                    "to": gap.to,
+                    "symbols": gap.symbols,
+                    "fetched": gap.proof.as_ref().map(|proof| proof.fetched),
+                    "open": gap.proof.is_none(),
+                    "note": gap.note,
+                })
+            })
+            .collect();
+        serde_json::json!({ "published": telemetry.get(&telemetry.published), "gaps": gaps })
+    });
     println!("a running consume stores them; otherwise run: tapeline consume --until-end");
     Ok(if open == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

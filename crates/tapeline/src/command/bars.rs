@@ -100,8 +100,9 @@ pub(crate) fn none(store: &dyn Store, kind: Kind, symbol: &str, options: &BarOpt
         Some(BarShape::Readings) => ", or from the stored readings: --policy all",
         Some(BarShape::Quotes) | None => "",
     };
+    let others = super::feeds::others(store, kind, symbol, Some(options.interval()), options.feed.as_deref());
     format!(
-        "no {} {what} of {symbol}{of} in that time range in {place}; build them from the topic: tapeline aggregate --until-end \
+        "no {} {what} of {symbol}{of} in that time range in {place}{others}; build them from the topic: tapeline aggregate --until-end \
          --store {place}{rebuild}",
         options.interval()
     )

@@ -4,6 +4,7 @@ use super::zone::{self, About};
 use crate::cli::ExplainOptions;
 use crate::context::Context;
 use crate::output::{Out, table};
+use crate::print;
 use crate::time_input::Zone;
 use market::bar::{Aggregator, Bar, StreamPosition, Values};
 use market::interval::Interval;
@@ -48,9 +49,16 @@ pub(crate) fn run(context: &Context, options: &ExplainOptions) -> Result<ExitCod
     })?;
     if trades.is_empty() {
         let place = store.describe();
+        let of = options.feed.as_ref().map(|feed| format!(" of feed {feed}")).unwrap_or_default();
+        let others = super::feeds::others(&*store, Kind::Trade, &symbol, None, options.feed.as_deref());
         eprintln!(
-            "no trades of {symbol} from {from} to {to} in {place}; list the contents: tapeline symbols --store {place}"
+            "no trades of {symbol}{of} from {from} to {to} in {place}{others}; list the contents: tapeline symbols --store {place}"
         );
+        print::json(|| serde_json::json!([]));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if print::is_json() {
+        print::json(|| object(options, &settings, &trades, time));
         return Ok(ExitCode::SUCCESS);
     }
     let mut out = Out::new();
@@ -110,6 +118,69 @@ pub(crate) fn run(context: &Context, options: &ExplainOptions) -> Result<ExitCod
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The bars as JSON, one per feed, each with all of its prints.
+fn object(
+    options: &ExplainOptions,
+    settings: &market::bar::AggregatorSettings,
+    trades: &[Trade<String>],
+    time: UnixNanos,
+) -> serde_json::Value {
+    let zone = options.tz.clone().unwrap_or_else(Zone::utc);
+    let mut by_feed: BTreeMap<&str, Vec<&Trade<String>>> = BTreeMap::new();
+    for trade in trades {
+        by_feed.entry(&trade.feed).or_default().push(trade);
+    }
+    let mut bars = Vec::new();
+    for (feed, trades) in by_feed {
+        let Some(rules) = settings.rules(feed, &options.symbol) else { continue };
+        let (from, to) = options.interval.bounds(time.0, &rules.calendar.day(time));
+        let bar = bar_of(settings, &trades, from).and_then(|bar| match bar.values {
+            Values::Trades(values) => {
+                let [open, high, low, close] = values.ohlc.map(|price| price.to_string());
+                Some(serde_json::json!({
+                    "open": open, "high": high, "low": low, "close": close,
+                    "volume": values.volume.to_string(), "trades": values.trades,
+                }))
+            }
+            _ => None,
+        });
+        let within = trades.into_iter().filter(|trade| (from..to).contains(&trade.ts.0));
+        let prints: Vec<_> =
+            within.map(|trade| print_object(rules, options.interval, &trade.as_str(), &zone)).collect();
+        if !prints.is_empty() {
+            bars.push(serde_json::json!({
+                "symbol": options.symbol,
+                "feed": feed,
+                "interval": options.interval.to_string(),
+                "start": zone.write(UnixNanos(from), 0),
+                "policy": rules.policy.name(),
+                "calendar": rules.calendar.name(),
+                "bar": bar,
+                "prints": prints,
+            }));
+        }
+    }
+    bars.into()
+}
+
+fn print_object(
+    rules: &market::bar::Feed,
+    interval: Interval,
+    trade: &Trade<&str>,
+    zone: &Zone,
+) -> serde_json::Value {
+    let print = market::explain::print(rules, interval, trade);
+    serde_json::json!({
+        "ts": zone.write(trade.ts, 9),
+        "venue": trade.venue,
+        "id": trade.id,
+        "price": trade.price.to_string(),
+        "size": trade.size.to_string(),
+        "updates": print.updates.to_string(),
+        "because": print.reasons,
+    })
 }
 
 /// The bar that starts at a time, built from the trades of its session.

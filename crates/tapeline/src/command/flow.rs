@@ -3,9 +3,11 @@
 use super::alert::{Evaluation, Outcome};
 use super::forecast::Forecasting;
 use super::monitor::Watched;
+use super::report;
 use crate::cli::{ConsumeOptions, ProduceOptions, RunOptions};
 use crate::context::Context;
 use crate::output::{choose, counted, duration, is_quiet, note, table, thousands};
+use crate::print;
 use crate::progress::{Counter, Progress};
 use pipeline::aggregate;
 use pipeline::consume;
@@ -43,6 +45,12 @@ pub(crate) fn produce(context: &Context, options: &ProduceOptions) -> Result<Exi
     drop(progress);
     report_resumed(&report);
     summary(&telemetry, start.elapsed(), false);
+    print::json(|| {
+        let mut done = report::flow(&telemetry, start.elapsed());
+        done["resumed"] = report.resumed.into();
+        done["finished"] = report.finished.into();
+        done
+    });
     ended(context, &context.config, &report, &telemetry)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -75,6 +83,7 @@ pub(crate) fn consume(context: &Context, options: &ConsumeOptions) -> Result<Exi
     let report = report?;
     bars.map_err(|_| ports::Error::internal("the vendor bars thread panicked"))??;
     summary(&telemetry, start.elapsed(), true);
+    print::json(|| report::flow(&telemetry, start.elapsed()));
     report_undrained(&report);
     Ok(crate::cli::loss_code(&telemetry))
 }
@@ -91,6 +100,7 @@ pub(crate) fn run(context: &Context, options: &RunOptions) -> Result<ExitCode> {
         super::aggregate::summary(&telemetry);
     }
     outcome.print();
+    print::json(|| outcome.json(&telemetry, start.elapsed()));
     let whole = ended(context, &context.config, &outcome.report, &telemetry)?;
     if is_quiet() || !whole {
         // Nothing to suggest.
@@ -116,6 +126,22 @@ pub(crate) struct FlowOutcome {
 }
 
 impl FlowOutcome {
+    /// The same as JSON, with what was published, stored and aggregated.
+    pub(crate) fn json(&self, telemetry: &Telemetry, time: Duration) -> serde_json::Value {
+        let mut done = report::flow(telemetry, time);
+        done["resumed"] = self.report.resumed.into();
+        done["finished"] = self.report.finished.into();
+        done["bars"] = report::bars(telemetry);
+        done["bars"]["rebuilt"] = self.rebuilt.bars.into();
+        if let Some(alerts) = &self.alerts {
+            done["alerts"] = alerts.json();
+        }
+        if let Some(forecasts) = &self.forecasts {
+            done["forecasts"] = super::forecast::json(forecasts);
+        }
+        done
+    }
+
     /// Prints what was rebuilt, and the summaries of alerts and forecasts.
     pub(crate) fn print(&self) {
         super::aggregate::report_rebuilt(&self.rebuilt);
@@ -254,8 +280,10 @@ fn ended(
             }
             false => "the source is empty",
         };
-        return Err(ports::Error::user(format!("no record in {}: {why}", config.source.url))
-            .hint("is the path right, and was the file written completely?"));
+        return Err(ports::Error::user(format!("no record in {}: {why}", config.source.url)).hint(
+            meant(config)
+                .unwrap_or_else(|| "is the path right, and was the file written completely?".to_owned()),
+        ));
     }
     let (published, dead) = (telemetry.get(&telemetry.published), telemetry.get(&telemetry.dead));
     if published + report.resumed > 0 && !report.incomplete.is_empty() {
@@ -263,11 +291,13 @@ fn ended(
     }
     let bars = telemetry.get(&telemetry.vendor_bars);
     if published + bars + report.resumed == 0 && dead > 0 {
-        let hint = match config.source.url.starts_with("frames:") {
-            true => {
+        let hint = match (meant(config), config.source.url.starts_with("frames:")) {
+            (Some(meant), _) => format!("{meant}; "),
+            (None, true) => {
                 "is the file a capture with one websocket frame per line, and does feed= name its vendor and feed? "
+                    .to_owned()
             }
-            false => "",
+            (None, false) => String::new(),
         };
         return Err(ports::Error::user(format!(
             "no record in {}: {}",
@@ -284,6 +314,15 @@ fn ended(
         )));
     }
     Ok(true)
+}
+
+/// The vendors that a capture seems to be of, if its URL names another.
+fn meant(config: &Config) -> Option<String> {
+    let vendors = open::other_vendors(config);
+    let feeds: Vec<String> = vendors.iter().map(|vendor| format!("feed={vendor}")).collect();
+    (!feeds.is_empty()).then(|| {
+        format!("its messages are those of {}; read it with {}", vendors.join(" or "), feeds.join(" or "))
+    })
 }
 
 /// Inputs of a source that could not be read to their end.

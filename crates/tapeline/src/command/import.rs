@@ -3,6 +3,7 @@
 use crate::cli::ImportOptions;
 use crate::context::Context;
 use crate::output::counted;
+use crate::print;
 use market::Kind;
 use market::codec::lean_bars::BarReader;
 use market::interval::Interval;
@@ -62,6 +63,16 @@ pub(crate) fn run(context: &Context, options: &ImportOptions) -> Result<ExitCode
         options.label,
         store.describe()
     );
+    print::json(|| {
+        serde_json::json!({
+            "bars": bars,
+            "interval": interval.to_string(),
+            "files": files.len(),
+            "feed": options.label,
+            "store": store.describe(),
+            "skipped": wrong,
+        })
+    });
     if wrong > 0 {
         return Err(Error::user(format!("{} skipped: not valid bars; listed above", counted(wrong, "line"))));
     }

@@ -1,6 +1,7 @@
 //! `tapeline init`: topics, keyspace and tables.
 
 use crate::context::Context;
+use crate::print;
 use ports::Result;
 use std::process::ExitCode;
 use tapeline::open;
@@ -10,13 +11,21 @@ pub(crate) fn run(context: &Context) -> Result<ExitCode> {
     let topics = open::topics(config, &context.stop)?;
     let store = open::store(config)?;
     println!("{}", topics.describe());
-    for line in context.retry_short(|| topics.init(&open::names(config).specs(config.topic.partitions)))? {
+    let created = context.retry_short(|| topics.init(&open::names(config).specs(config.topic.partitions)))?;
+    for line in &created {
         println!("  {line}");
     }
     println!("{}", store.describe());
-    for line in context.retry_short(|| store.init())? {
+    let tables = context.retry_short(|| store.init())?;
+    for line in &tables {
         println!("  {line}");
     }
+    print::json(|| {
+        serde_json::json!({
+            "topic": { "url": topics.describe(), "changes": created },
+            "store": { "url": store.describe(), "changes": tables },
+        })
+    });
     println!(
         "next: tapeline run --source 'tape:DIR' --topic {} --store {}",
         topics.describe(),

@@ -1,6 +1,7 @@
 //! `tapeline query`: records or bars of symbols in time order.
 
 use super::bars::{self, Range};
+use super::feeds;
 use super::zone::{self, About};
 use crate::cli::{QueryOptions, What, usage};
 use crate::context::Context;
@@ -36,10 +37,13 @@ pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode>
     let mut ranges = Vec::new();
     let symbols = match kind.subject() {
         // A series may have commas in its name, as those of line protocol do.
-        Subject::Series => vec![options.symbols.join(",")],
-        Subject::Instrument => options.symbols.clone(),
+        Subject::Series => vec![options.symbols.trim().to_owned()],
+        Subject::Instrument => ports::options::list(&options.symbols),
     };
-    for symbol in symbols.iter().map(|symbol| symbol.trim().to_owned()) {
+    if symbols.is_empty() {
+        return Err(Error::usage(format!("expected a symbol, found `{}`", options.symbols)));
+    }
+    for symbol in symbols {
         // Named twice, its rows are not written twice.
         if ranges.iter().any(|(known, _)| *known == symbol) {
             continue;
@@ -97,8 +101,9 @@ fn none(store: &dyn Store, kind: Kind, of_bars: bool, symbol: &str, options: &Qu
     }
     let place = store.describe();
     let of = options.bars.feed.as_ref().map(|feed| format!(" of feed {feed}")).unwrap_or_default();
+    let others = feeds::others(store, kind, symbol, None, options.bars.feed.as_deref());
     format!(
-        "no {} of {symbol}{of} in that time range in {place}; list the contents: tapeline symbols --store {place}",
+        "no {} of {symbol}{of} in that time range in {place}{others}; list the contents: tapeline symbols --store {place}",
         kind.plural()
     )
 }

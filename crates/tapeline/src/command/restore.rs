@@ -3,6 +3,7 @@
 use crate::cli::{DIFFERS, RestoreOptions};
 use crate::context::Context;
 use crate::output::{counted, note};
+use crate::print;
 use crate::progress::Progress;
 use pipeline::archive::{read, restore};
 use pipeline::verify::Only;
@@ -56,6 +57,16 @@ pub(crate) fn run(context: &Context, options: &RestoreOptions) -> Result<ExitCod
         println!("NOT all restored: {}", counted(report.faults.len() as u64, "fault of the archive"));
         super::verify::advise_archive(&options.archive);
     }
+    print::json(|| {
+        serde_json::json!({
+            "records": report.records,
+            "objects": report.objects,
+            "notes": report.notes,
+            "faults": report.faults,
+            "refused": report.refused,
+            "seconds": super::report::seconds(start.elapsed()),
+        })
+    });
     let whole = report.faults.is_empty() && report.refused.is_empty();
     Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
 }

@@ -4,6 +4,7 @@ use super::monitor::Watched;
 use super::verify;
 use crate::cli::ServeOptions;
 use crate::context::Context;
+use crate::print;
 use crate::time_input::Zone;
 use market::UnixNanos;
 use ports::telemetry::Telemetry;
@@ -48,6 +49,7 @@ pub(crate) fn start(
     };
     let server = Server::start(settings(config, options)?, engines, &context.stop)?;
     println!("dashboard: http://{}/", server.address());
+    print::json(|| serde_json::json!({ "dashboard": format!("http://{}/", server.address()) }));
     Ok(server)
 }
 

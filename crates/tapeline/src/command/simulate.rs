@@ -3,6 +3,7 @@
 use crate::cli::SimulateOptions;
 use crate::context::{Context, with};
 use crate::output::counted;
+use crate::print;
 use ports::{Error, Result};
 use simulator::SimulatorSettings;
 use std::process::ExitCode;
@@ -42,7 +43,7 @@ pub(crate) fn run(context: &Context, options: &SimulateOptions) -> Result<ExitCo
         None => format!("tape:{}?kinds=trades", options.tape),
     };
     if !context.symbols.is_empty() {
-        url = with(&url, "symbols", &context.symbols.join(","));
+        url = with(&url, "symbols", &ports::options::joined(&context.symbols));
     }
     if let [kind] = context.kinds[..] {
         url = with(&url, "kinds", kind.plural());
@@ -57,6 +58,14 @@ pub(crate) fn run(context: &Context, options: &SimulateOptions) -> Result<ExitCo
         known.name,
         counted(records as u64, "record")
     );
+    print::json(|| {
+        serde_json::json!({
+            "vendor": known.word,
+            "address": address.to_string(),
+            "symbols": simulator.tape().0,
+            "records": records,
+        })
+    });
     println!("in another terminal:");
     if !known.keys.is_empty() {
         println!("  export {}", known.keys);
@@ -81,5 +90,8 @@ pub(crate) fn run(context: &Context, options: &SimulateOptions) -> Result<ExitCo
     for (name, count) in &report.faults {
         println!("  {count} x {name}");
     }
+    print::json(
+        || serde_json::json!({ "faults": report.faults.iter().map(|(name, count)| (name.to_string(), count)).collect::<std::collections::BTreeMap<_, _>>() }),
+    );
     Ok(ExitCode::SUCCESS)
 }

@@ -296,7 +296,7 @@ impl<'c> Proof<'c> {
     }
 
     /// The result for other programs.
-    fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         let line = |line: &Line| {
             serde_json::json!({
                 "kind": line.key.kind.plural(),

@@ -5,13 +5,16 @@ use ports::{Error, Result};
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Size of the write buffer in bytes.
 const BUFFER: usize = 256 * 1024;
 
-/// A buffered writer.
+/// A buffered writer. What is written after the reader of a pipe is gone is dropped.
 pub(crate) struct Destination {
     out: BufWriter<Box<dyn Write + Send>>,
+    gone: Gone,
     file: Option<Unfinished>,
     terminal: bool,
 }
@@ -19,6 +22,27 @@ pub(crate) struct Destination {
 /// Location of the rows: a file, or `None` for standard output.
 #[derive(Debug, Default)]
 pub(crate) struct Written(pub(crate) Option<PathBuf>);
+
+/// Whether the reader of the pipe is gone: shared with whoever produces the rows.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Gone(Arc<AtomicBool>);
+
+impl Gone {
+    pub(crate) fn is_gone(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// The result of a write; a closed pipe is noted instead of failing.
+    fn note(&self, result: io::Result<()>) -> io::Result<()> {
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.0.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            result => result,
+        }
+    }
+}
 
 /// A file under a temporary name in the same folder; removed unless it is finished.
 struct Unfinished {
@@ -44,6 +68,7 @@ impl Destination {
             let terminal = stdout.is_terminal();
             return Ok(Self {
                 out: BufWriter::with_capacity(BUFFER, Box::new(stdout)),
+                gone: Gone::default(),
                 file: None,
                 terminal,
             });
@@ -57,9 +82,14 @@ impl Destination {
         let unfinished = Unfinished { temporary, path: path.to_owned(), done: false };
         Ok(Self {
             out: BufWriter::with_capacity(BUFFER, Box::new(file)),
+            gone: Gone::default(),
             file: Some(unfinished),
             terminal: false,
         })
+    }
+
+    pub(crate) fn gone(&self) -> Gone {
+        self.gone.clone()
     }
 
     pub(crate) fn is_terminal(&self) -> bool {
@@ -75,14 +105,20 @@ impl Destination {
 
     /// Writes text; returns false once the reader of a pipe is gone.
     pub(crate) fn put(&mut self, text: &str) -> Result<bool> {
-        let result = self.out.write_all(text.as_bytes());
-        self.gone(result)
+        let result = self.write_all(text.as_bytes());
+        result.map_err(|error| self.failed(&error))?;
+        Ok(!self.gone.is_gone())
     }
 
     /// Flushes, and renames the file to its final name.
     pub(crate) fn finish(mut self) -> Result<Written> {
-        let flushed = self.out.flush();
-        self.gone(flushed)?;
+        let flushed = self.flush();
+        flushed.map_err(|error| self.failed(&error))?;
+        if self.gone.is_gone() {
+            // Its buffer would be written once more when it is dropped.
+            drop(self.out.into_parts());
+            return Ok(Written::default());
+        }
         let Some(mut file) = self.file.take() else { return Ok(Written::default()) };
         if file.temporary != file.path {
             std::fs::rename(&file.temporary, &file.path).map_err(ports::error::io("write", &file.path))?;
@@ -91,21 +127,25 @@ impl Destination {
         Ok(Written(Some(file.path.clone())))
     }
 
-    fn gone(&self, result: io::Result<()>) -> Result<bool> {
-        match result {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-            Err(error) => Err(Error::user(format!("write {}: {error}", self.name()))),
-        }
+    fn failed(&self, error: &io::Error) -> Error {
+        Error::user(format!("write {}: {error}", self.name()))
     }
 }
 
 impl Write for Destination {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.out.write(bytes)
+        if !self.gone.is_gone() {
+            let written = self.out.write_all(bytes);
+            self.gone.note(written)?;
+        }
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+        if self.gone.is_gone() {
+            return Ok(());
+        }
+        let flushed = self.out.flush();
+        self.gone.note(flushed)
     }
 }

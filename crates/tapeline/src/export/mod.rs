@@ -14,7 +14,7 @@ use crate::time_input::Zone;
 use columnar::arrow::{ArrowWriter, Layout};
 use columnar::columns::{OutputColumn as Column, OutputValue as Value};
 use columnar::write::{Codec, ParquetWriter};
-use destination::{Destination, Written};
+use destination::{Destination, Gone, Written};
 use ports::{Error, Result};
 use std::path::Path;
 
@@ -45,6 +45,7 @@ impl RowFormat {
 /// Writes rows in one format.
 pub(crate) struct Export {
     writer: Writer,
+    gone: Gone,
     rows: u64,
 }
 
@@ -71,6 +72,7 @@ impl Export {
             return Err(Error::usage(format!("{name} cannot be shown on a terminal"))
                 .hint(format!("write to a file: --out FILE.{name}, or pipe it")));
         }
+        let gone = destination.gone();
         let writer = match format {
             RowFormat::Parquet => {
                 let file = ParquetWriter::new(columns, Codec::Snappy, &[], destination)?;
@@ -83,17 +85,18 @@ impl Export {
             }
             _ => Writer::Text(text::Text::new(columns, format, destination, zone)?),
         };
-        Ok(Self { writer, rows: 0 })
+        Ok(Self { writer, gone, rows: 0 })
     }
 
     /// Writes a row; returns false once the reader of a pipe is gone.
     pub(crate) fn row(&mut self, values: &[Value<'_>]) -> Result<bool> {
         self.rows += 1;
         match &mut self.writer {
-            Writer::Text(writer) => writer.row(values),
-            Writer::Parquet(writer) => writer.row(values).map(|()| true),
-            Writer::Arrow(writer) => writer.row(values),
-        }
+            Writer::Text(writer) => writer.row(values).map(drop),
+            Writer::Parquet(writer) => writer.row(values),
+            Writer::Arrow(writer) => writer.row(values).map(drop),
+        }?;
+        Ok(!self.gone.is_gone())
     }
 
     pub(crate) fn rows(&self) -> u64 {

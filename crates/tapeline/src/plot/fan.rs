@@ -1,12 +1,13 @@
 //! Closes, the fan of a forecast of the return, and how the forecasts before it did.
 
 use super::axis::{Slot, TimeAxis, ticks};
-use super::{FAINT, FONT, INK, LINES, Picture, bounds, fail};
+use super::{FAINT, FONT, HoverArea, INK, LINES, Picture, bounds, fail};
 use crate::time_input::Zone;
 use market::UnixNanos;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use ports::Result;
+use std::cell::RefCell;
 
 /// Opacity of the areas, from the widest interval to the narrowest; they lie over each other.
 const SHADES: [f64; 3] = [0.18, 0.22, 0.3];
@@ -33,9 +34,18 @@ pub(crate) struct Fan {
     pub(crate) steps: Vec<FanStep>,
     /// The track record in words.
     pub(crate) record: Vec<String>,
+    pub(crate) areas: RefCell<Vec<HoverArea>>,
 }
 
 impl Picture for Fan {
+    fn title(&self) -> String {
+        self.title.clone()
+    }
+
+    fn areas(&self) -> Vec<HoverArea> {
+        self.areas.borrow().clone()
+    }
+
     fn draw<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>) -> Result<()>
     where
         DB::ErrorType: 'static,
@@ -97,6 +107,24 @@ impl Fan {
         let ahead = self.steps.iter().map(|step| (origin + step.horizon as f64, step.point));
         let path = std::iter::once(start).chain(ahead);
         chart.draw_series(LineSeries::new(path, LINES[1].stroke_width(2))).map_err(fail)?;
+        let mut areas = self.areas.borrow_mut();
+        areas.clear();
+        let mut note = |x: f64, text: String| {
+            let [left, right] =
+                [(x - 0.5, high), (x + 0.5, low)].map(|at| chart.plotting_area().map_coordinate(&at));
+            let (width, height) = ((right.0 - left.0).max(1), right.1 - left.1);
+            areas.push(HoverArea { x: left.0, y: left.1, width, height, text });
+        };
+        for (index, (start, close)) in self.closes.iter().enumerate() {
+            note(index as f64, format!("{}: close {close:.4}", self.zone.write(*start, 0)));
+        }
+        for step in &self.steps {
+            let levels = step.bounds.iter().flatten().zip(["50", "80", "90"]);
+            let levels: Vec<String> =
+                levels.map(|([low, high], name)| format!("{name} %: {low:.4} to {high:.4}")).collect();
+            let point = format!("{} ahead: {:.4}", step.horizon, step.point);
+            note(origin + step.horizon as f64, [vec![point], levels].concat().join("\n"));
+        }
         Ok(())
     }
 
@@ -131,6 +159,7 @@ mod tests {
             closes: vec![(UnixNanos(0), 99.0), (UnixNanos(1), 100.0)],
             steps: vec![step(1, 1.0), step(5, 2.0)],
             record: Vec::new(),
+            areas: RefCell::default(),
         };
         let outline = fan.outline(0, (1.0, 100.0)).unwrap();
         assert_eq!(outline, [(1.0, 100.0), (2.0, 101.0), (6.0, 102.0), (6.0, 98.0), (2.0, 99.0)]);

@@ -10,6 +10,7 @@ use ports::Result;
 pub(super) enum Mark {
     Line,
     Triangle,
+    Arrow,
     Circle,
     Cross,
     Patch,
@@ -84,6 +85,10 @@ where
     match mark {
         Mark::Line => area.draw(&PathElement::new([(x - 5, y), (x + 5, y)], color.stroke_width(2))),
         Mark::Triangle => area.draw(&TriangleMarker::new((x, y + 1), 5, color.filled())),
+        Mark::Arrow => {
+            let tip = vec![(x, y + 5), (x - 4, y - 4), (x + 4, y - 4)];
+            area.draw(&Polygon::new(tip, color.filled()))
+        }
         Mark::Circle => area.draw(&Circle::new((x, y), 3, color)),
         Mark::Cross => area.draw(&Cross::new((x, y), 4, color)),
         Mark::Patch => area.draw(&Rectangle::new([(x - 5, y - 5), (x + 5, y + 5)], color.mix(0.35).filled())),

@@ -2,9 +2,11 @@
 
 use super::axis::{Slot, TimeAxis, ticks};
 use super::legend::{self, Entry, Mark};
-use super::{FAINT, FONT, INK, LINES, Picture, bounds, fail};
+use super::page::{Panel, PanelLine};
+use super::{FAINT, FONT, INK, LINES, Picture, bounds, css, fail};
 use crate::time_input::Zone;
 use market::bar::{Bar, Values};
+use market::time::SECOND;
 use market::{Price, UnixNanos};
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -42,6 +44,14 @@ struct Point {
 }
 
 impl Picture for ReadingLines {
+    fn title(&self) -> String {
+        self.series.iter().map(|series| series.title.as_str()).collect::<Vec<_>>().join("; ")
+    }
+
+    fn panels(&self) -> Vec<Panel> {
+        self.series.iter().map(ReadingSeries::panel).collect()
+    }
+
     fn draw<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>) -> Result<()>
     where
         DB::ErrorType: 'static,
@@ -67,6 +77,31 @@ impl ReadingSeries {
             out.push(Point { x, start: bar.start, min, mean, max });
         }
         out
+    }
+
+    fn panel(&self) -> Panel {
+        let points = self.points();
+        let length = bounds(points.iter().flat_map(|point| [point.min, point.max]), 0.0);
+        let line = |name: &str, is_thin, value: fn(&Point) -> f64| PanelLine {
+            name: name.to_owned(),
+            color: css(COLOR),
+            pane: 0,
+            is_thin,
+            points: points.iter().map(|point| (point.start.0.div_euclid(SECOND), value(point))).collect(),
+        };
+        Panel {
+            title: self.title.clone(),
+            zone: self.zone.name().to_owned(),
+            is_daily: self.bars.first().is_some_and(|bar| bar.interval.is_day()),
+            decimals: decimals(length.map_or(1.0, |(low, high)| high - low)) + 1,
+            unit: self.unit.clone(),
+            bars: Vec::new(),
+            lines: vec![
+                line("highest", true, |point| point.max),
+                line("mean", false, |point| point.mean),
+                line("lowest", true, |point| point.min),
+            ],
+        }
     }
 
     fn draw<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>) -> Result<()>

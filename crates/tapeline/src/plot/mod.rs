@@ -1,10 +1,14 @@
-//! Drawing with plotters, as SVG or PNG. Each plot is a file and does not know where its bars came from.
+//! Drawing with plotters, as SVG or PNG, and as HTML. Each plot is a file and does not know where its bars came from.
 
 mod axis;
 pub(crate) mod candles;
 pub(crate) mod fan;
 mod legend;
 pub(crate) mod lines;
+mod page;
+mod panes;
+mod range;
+mod series;
 pub(crate) mod spread;
 
 use plotters::coord::Shift;
@@ -35,8 +39,31 @@ pub(super) fn fail(error: impl std::fmt::Display) -> Error {
     Error::internal(format!("draw: {error}"))
 }
 
+/// A rectangle of a picture and what it shows, in pixels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HoverArea {
+    pub(crate) x: i32,
+    pub(crate) y: i32,
+    pub(crate) width: i32,
+    pub(crate) height: i32,
+    pub(crate) text: String,
+}
+
 /// What can be drawn on either backend.
 pub(crate) trait Picture {
+    /// What it shows, in one line.
+    fn title(&self) -> String;
+
+    /// The charts of a page; without any, the page is the picture.
+    fn panels(&self) -> Vec<page::Panel> {
+        Vec::new()
+    }
+
+    /// What its parts show, once it is drawn.
+    fn areas(&self) -> Vec<HoverArea> {
+        Vec::new()
+    }
+
     fn draw<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>) -> Result<()>
     where
         DB::ErrorType: 'static;
@@ -45,10 +72,10 @@ pub(crate) trait Picture {
 /// Parses the name of a picture's file; its ending says how it is drawn.
 pub(crate) fn out(text: &str) -> std::result::Result<PathBuf, String> {
     let name = text.to_ascii_lowercase();
-    if name.ends_with(".svg") || name.ends_with(".png") {
+    if [".svg", ".png", ".html"].iter().any(|ending| name.ends_with(ending)) {
         return Ok(PathBuf::from(text));
     }
-    Err("expected a name ending in .svg or .png".to_owned())
+    Err("expected a name ending in .svg, .png or .html".to_owned())
 }
 
 /// Parses `1280x720`.
@@ -64,14 +91,43 @@ pub(crate) fn save(picture: &impl Picture, out: &Path, size: (u32, u32)) -> Resu
     // A picture of points needs a font of its own. In SVG the reader's is used, but captions are measured with this.
     plotters::style::register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)
         .map_err(|_| Error::internal("the font cannot be read"))?;
-    if out.to_string_lossy().to_ascii_lowercase().ends_with(".svg") {
-        let mut text = String::new();
-        picture.draw(&SVGBackend::with_string(&mut text, size).into_drawing_area())?;
-        return std::fs::write(out, text).map_err(ports::error::io("write", out));
+    let name = out.to_string_lossy().to_ascii_lowercase();
+    let write = |text: String| std::fs::write(out, text).map_err(ports::error::io("write", out));
+    if name.ends_with(".svg") {
+        return write(svg(picture, size)?);
+    }
+    if name.ends_with(".html") {
+        let panels = picture.panels();
+        let title = picture.title();
+        return write(if panels.is_empty() {
+            let drawn = svg(picture, size)?;
+            page::picture(&title, &drawn, &picture.areas())
+        } else {
+            page::charts(&title, &panels)
+        });
     }
     let area = BitMapBackend::new(out, size).into_drawing_area();
     picture.draw(&area)?;
     area.present().map_err(|error| Error::user(format!("write {}: {error}", out.display())))
+}
+
+/// Draws as SVG, whose title is read to those who do not see it.
+fn svg(picture: &impl Picture, size: (u32, u32)) -> Result<String> {
+    let mut text = String::new();
+    picture.draw(&SVGBackend::with_string(&mut text, size).into_drawing_area())?;
+    let title = page::escaped(&picture.title());
+    let text = text.replacen("<svg ", &format!("<svg role=\"img\" aria-label=\"{title}\" "), 1);
+    Ok(text.replacen('>', &format!(">\n<title>{title}</title>"), 1))
+}
+
+/// `#1b9e77`.
+pub(super) fn css(color: RGBColor) -> String {
+    format!("#{:02x}{:02x}{:02x}", color.0, color.1, color.2)
+}
+
+/// Decimals that tell the labels of an axis of this length apart, at least two.
+pub(super) fn price_decimals(length: f64) -> usize {
+    (-(length / 8.0).max(1e-12).log10()).ceil().clamp(2.0, 12.0) as usize
 }
 
 /// The lowest and highest of some values, with a margin; `None` without values.

@@ -72,7 +72,7 @@ fn wrong_arguments_exit_with_2_and_near_misses_get_the_right_name() {
         (&["run", "--source", "kafka://h:9092"], 2, "--topic kafka://"),
         (&["query", "bars", "SPY", "--policy", "foo"], 2, "expected sip, lean"),
         (&["count", "--store", "foo"], 2, "unknown store URL"),
-        (&["plot", "SPY", "--out", "x.jpg"], 2, ".svg or .png"),
+        (&["plot", "SPY", "--out", "x.jpg"], 2, ".svg, .png or .html"),
         (&["simulate", "alpaca", "--tape", "folder", "--speed", "0"], 2, "--speed 0: expected max"),
         (&["query", "trades", "SPY", "--to", "soon"], 2, "--to: `soon` is not a time"),
         (&["explain", "SPY", "soon"], 2, "`soon` is not a time"),
@@ -91,6 +91,8 @@ fn wrong_arguments_exit_with_2_and_near_misses_get_the_right_name() {
     ] {
         let (code, text) = run_in(dir.path(), arguments);
         assert!(code == 4 && text.contains("sqlite:FILE") && !text.contains("xtask"), "{text}");
+        // What is waited for, and the error; no warnings of a driver's attempts.
+        assert!(text.lines().count() <= 5 && !text.contains("WARN"), "{text}");
     }
 }
 
@@ -214,7 +216,8 @@ fn an_interrupted_run_says_that_it_is_not_at_its_end() {
     while !run(&["count", "--format", "json", &urls[4], &urls[5]]).1.contains("{\"XYZ\":1}") {}
     crate::signal(&child, "-INT");
     let (code, text) = finish(child.wait_with_output().unwrap());
-    assert!(code == 0 && text.contains("stopped before the end of tape:"), "{text}");
+    // `run && verify` ends here.
+    assert!(code == 130 && text.contains("stopped before the end of tape:"), "{code} {text}");
     assert!(text.contains("start again to resume") && !text.contains("check it:"), "{text}");
 }
 
@@ -245,6 +248,21 @@ fn messages_that_nobody_reads_stop_nothing() {
     let (code, text) = finish(crate::tapeline(&with("run", &urls)).stdout(writer).output().unwrap());
     assert!(code == 0 && !text.contains("panicked"), "{text}");
     assert!(run(&["count", "--format", "json", &urls[4], &urls[5]]).1.contains("{\"XYZ\":2}"));
+    // Neither do warnings: each bad row is one.
+    tape(dir.path(), "34200000,bad\n34200001,worse\n37800000,1000000,100,P,1,0");
+    let closed = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+    let arguments = [&with("run", &urls)[..], &["--log", "debug", "--replay"]].concat();
+    let status = crate::tapeline(&arguments).stdout(closed()).stderr(closed()).status().unwrap();
+    assert_eq!(status.code(), Some(0));
+    for verb in [&["completions", "zsh"][..], &["man"], &["schema"], &["config", "show"]] {
+        let output = crate::tapeline(verb).stdout(closed()).output().unwrap();
+        let (code, text) = finish(output);
+        assert!(code == 0 && text.is_empty(), "{verb:?}: {code} {text}");
+    }
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let (code, text) = finish(crate::tapeline(&with("init", &urls)).stdout(full).output().unwrap());
     assert!(code == 1 && text.contains("write to standard output: No space left"), "{text}");

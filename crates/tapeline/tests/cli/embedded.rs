@@ -169,7 +169,7 @@ fn a_tape_at_its_own_pace_is_visible_as_it_plays() {
         }
         assert!(begun.elapsed().as_secs() < 20, "{text}");
     }
-    signal(&child, "-INT");
+    signal(&child, "-TERM");
     let (code, text) = finish(child.wait_with_output().unwrap());
     assert_eq!(code, 0, "{text}");
 }
@@ -207,8 +207,14 @@ fn wrong_words_get_a_clear_answer() {
 fn the_demo_runs_twice_and_proves_itself() {
     let dir = tempfile::tempdir().unwrap();
     let demo = dir.path().join("demo");
-    for _ in 0..2 {
-        let (code, text) = run(&["demo", "--dir", demo.to_str().unwrap()]);
+    for format in ["table", "json"] {
+        let output =
+            tapeline(&["demo", "--dir", demo.to_str().unwrap(), "--format", format]).output().unwrap();
+        if format == "json" {
+            let done: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!((&done["run"]["stored"], &done["proof"]["equal"]), (&654_140.into(), &true.into()));
+        }
+        let (code, text) = finish(output);
         assert_eq!(code, 0, "{text}");
         assert!(text.contains("SPY    trades   451,545 451,545"), "{text}");
         assert!(

@@ -61,6 +61,31 @@ fn every_format_is_written_to_a_file_and_to_standard_output() {
     assert!(leftovers.flatten().all(|entry| !entry.file_name().to_string_lossy().ends_with(".part")));
 }
 
+/// `query … | head -c 10`, as other tools do it: no error, exit code 0.
+#[test]
+fn a_reader_that_is_gone_ends_every_format_quietly() {
+    let dir = tempfile::tempdir().unwrap();
+    let row = |n: u32| format!("{},1000000,{},P,1,0\n", 34_200_000 + n, 1 + n % 900);
+    tape(dir.path(), &(0..200_000).map(row).collect::<String>());
+    let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
+    assert_eq!(run(&[&with("run", &urls)[..], &["--quiet"]].concat()).0, 0);
+    for format in ["csv", "ndjson", "json", "parquet", "arrow", "table"] {
+        let mut child = tapeline(&["query", "trades", "XYZ", "--format", format, &urls[4], &urls[5]])
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut bytes = [0; 10];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut bytes).unwrap();
+        drop(child.stdout.take());
+        let (code, text) = finish(child.wait_with_output().unwrap());
+        assert!(
+            code == 0 && (text.is_empty() || text.starts_with("showing the first")),
+            "{format}: {code} {text}"
+        );
+    }
+}
+
 #[test]
 fn columns_have_one_order_and_times_one_width() {
     let dir = tempfile::tempdir().unwrap();

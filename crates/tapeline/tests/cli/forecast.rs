@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// A CSV file of daily bars whose volatility rises and falls.
-fn csv(dir: &Path, days: u32) -> String {
+pub(super) fn csv(dir: &Path, days: u32) -> String {
     let mut text = String::from("start,open,high,low,close,volume\n");
     let mut close = 100.0f64;
     let mut state = 1u64;

@@ -95,7 +95,7 @@ fn a_running_verb_serves_metrics_and_is_ready_while_its_ports_are() {
     let (code, text) = run(&["status", "--url", &address]);
     assert!(code == 1 && text.contains("DOWN"), "{text}");
     std::fs::rename(dir.path().join("away.db"), dir.path().join("s.db")).unwrap();
-    signal(&child, "-INT");
+    signal(&child, "-TERM");
     assert!(child.wait_with_output().unwrap().status.success());
     let (code, text) = run(&["status", "--url", &address]);
     assert!(code == 4 && text.contains("TAPELINE__METRICS__LISTEN"), "{text}");

@@ -1,6 +1,7 @@
 //! Charts: what they say and show, read from the SVG.
 
 use crate::{embedded_urls, run, tape, with};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// A trade a minute from 09:00 to 12:00 New York: half an hour of it before the open. Each bar opens where it closes.
@@ -165,4 +166,131 @@ fn a_series_of_readings_is_a_line_with_a_band() {
         let (code, text) = run(&[&plot[..], &more].concat());
         assert!(code != 0 && text.contains(part), "{part}: {text}");
     }
+}
+
+#[test]
+fn a_picture_has_a_title_for_those_who_do_not_see_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = filled(dir.path());
+    for kind in ["candles", "returns"] {
+        let (svg, _) = plot(dir.path(), &store, &["--kind", kind]);
+        let title = "XYZ 1m lean.sip, 2013-10-08, America/New_York";
+        let start = &svg[..600];
+        assert!(start.contains("role=\"img\" aria-label=") && start.contains("<title>"), "{start}");
+        // In the attribute and in the element; the drawn title may follow.
+        let (head, _) = start.split_once("</title>").unwrap();
+        assert_eq!(head.matches(title).count(), 2, "{kind}: {start}");
+    }
+}
+
+#[test]
+fn a_page_holds_everything_it_shows_and_loads_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = filled(dir.path());
+    let page = |more: &[&str]| {
+        let out = dir.path().join("p.html");
+        let arguments = ["plot", "XYZ", "--out", out.to_str().unwrap(), &store[0], &store[1]];
+        let (code, text) = run(&[&arguments[..], more].concat());
+        assert_eq!(code, 0, "{text}");
+        std::fs::read_to_string(out).unwrap()
+    };
+    let candles = page(&["--indicator", "sma:20,rsi:14"]);
+    let data = candles.split_once("id=\"data\">").unwrap().1.split("</script>").next().unwrap();
+    let panels: serde_json::Value = serde_json::from_str(data).unwrap();
+    let panel = &panels[0];
+    assert_eq!(panel["title"], "XYZ 1m lean.sip, 2013-10-08, America/New_York");
+    assert_eq!((&panel["zone"], &panel["daily"]), (&"America/New_York".into(), &false.into()));
+    // 09:30 in New York, seconds since 1970; prices and volume as they are.
+    assert_eq!(panel["bars"].as_array().unwrap().len(), 150);
+    assert_eq!(panel["bars"][0], serde_json::json!([1_381_239_000, [100.3, 100.3, 100.3, 100.3], 100.0, ""]));
+    let lines: Vec<_> =
+        panel["lines"].as_array().unwrap().iter().map(|line| (&line["name"], &line["pane"])).collect();
+    assert_eq!(lines, [(&"sma:20".into(), &0.into()), (&"rsi:14".into(), &1.into())]);
+    let returns = page(&["--kind", "returns"]);
+    assert!(returns.contains("<svg role="), "{returns}");
+    let counts =
+        returns.split(" returns</title>").filter_map(|part| part.rsplit(' ').next()?.parse::<u32>().ok());
+    assert_eq!(counts.sum::<u32>(), 149, "{returns}");
+    for page in [&candles, &returns] {
+        assert!(page.contains("default-src 'none'") && page.contains("<title>"));
+        for loading in ["src=\"", "@import", "<link", "import("] {
+            assert!(!page.contains(loading), "{loading}");
+        }
+        let links = page.split("href=\"").skip(1);
+        assert!(links.into_iter().all(|link| link.starts_with("https://www.tradingview.com/")));
+    }
+    // The charts' licence: notice, link and text.
+    for part in [
+        "TradingView Lightweight Charts",
+        "https://www.tradingview.com/",
+        "Apache License",
+        "Version 2.0, January 2004",
+    ] {
+        assert!(candles.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn one_bad_print_is_marked_and_leaves_the_others_their_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let row = |minute: u32| {
+        let price = if minute == 50 { 10_000 } else { 1_000_000 + minute % 7 * 100 };
+        format!("{},{price},100,P,1,0\n", 34_200_000 + minute * 60_000)
+    };
+    tape(dir.path(), &(0..120).map(row).collect::<String>());
+    let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
+    assert_eq!(run(&with("run", &urls)).0, 0);
+    let (svg, _) = plot(dir.path(), &urls[4..], &[]);
+    let texts_of = texts(&svg);
+    assert!(texts_of.contains(&"beyond the axis: 1") && texts_of.contains(&"1.00"), "{texts_of:?}");
+    let axis: Vec<f64> = texts_of.iter().filter_map(|text| text.parse().ok()).filter(|y| *y > 90.0).collect();
+    assert!(axis.len() > 4 && axis.iter().all(|label| *label > 99.0), "{texts_of:?}");
+}
+
+#[test]
+fn small_prices_have_the_decimals_they_need() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("capture");
+    let trade = |n: u32| {
+        format!(
+            r#"{{"channel":"trade","type":"update","data":[{{"symbol":"SHIB/USD","side":"buy","price":0.0000{:04},"qty":1,"ord_type":"market","trade_id":{n},"timestamp":"2025-05-28T13:{n:02}:00Z"}}]}}"#,
+            2_000 + n
+        )
+    };
+    std::fs::write(&file, (1..40).map(trade).collect::<Vec<_>>().join("\n") + "\n").unwrap();
+    let (topic, store) =
+        (crate::url("sqlite", &dir.path().join("t.db")), crate::url("sqlite", &dir.path().join("s.db")));
+    let source = format!("frames:{}?feed=kraken", file.display());
+    let (code, text) = run(&["run", "--source", &source, "--topic", &topic, "--store", &store]);
+    assert_eq!(code, 0, "{text}");
+    let out = dir.path().join("p.svg");
+    let (code, text) = run(&["plot", "SHIB/USD", "--store", &store, "--out", out.to_str().unwrap()]);
+    assert_eq!(code, 0, "{text}");
+    let svg = std::fs::read_to_string(&out).unwrap();
+    let labels: BTreeSet<&str> = texts(&svg).into_iter().filter(|text| text.starts_with("0.0000")).collect();
+    assert!(labels.len() > 4, "{labels:?}");
+}
+
+/// Two symbols side by side: what happened at one time is in one place.
+#[test]
+fn charts_side_by_side_have_one_time_axis() {
+    let dir = tempfile::tempdir().unwrap();
+    let row = |minute: u32| format!("{},1000000,100,P,1,0\n", 34_200_000 + minute * 60_000);
+    tape(dir.path(), &(0..60).map(row).collect::<String>());
+    let other = dir.path().join("tape/tick/abc");
+    std::fs::create_dir_all(&other).unwrap();
+    let mut zip = zip::ZipWriter::new(std::fs::File::create(other.join("20131008_trade.zip")).unwrap());
+    zip.start_file("20131008_abc_Trade_Tick.csv", zip::write::SimpleFileOptions::default()).unwrap();
+    std::io::Write::write_all(&mut zip, (30..60).map(row).collect::<String>().as_bytes()).unwrap();
+    zip.finish().unwrap();
+    let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
+    assert_eq!(run(&with("run", &urls)).0, 0);
+    let out = dir.path().join("p.svg");
+    let arguments = ["plot", "XYZ,ABC", "--out", out.to_str().unwrap(), &urls[4], &urls[5]];
+    assert_eq!(run(&arguments).0, 0);
+    let svg = std::fs::read_to_string(&out).unwrap();
+    let ticks: Vec<&str> = texts(&svg).into_iter().filter(|text| text.contains(':')).collect();
+    let (left, right) = ticks.split_at(ticks.len() / 2);
+    assert_eq!(left, right);
+    assert!(left.contains(&"09:40") && left.contains(&"10:20"), "{ticks:?}");
 }

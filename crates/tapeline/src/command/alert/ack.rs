@@ -3,6 +3,7 @@
 use crate::cli::AlertAckOptions;
 use crate::context::Context;
 use crate::output::thousands;
+use crate::print;
 use market::UnixNanos;
 use notify::alert_log::SqliteAlertLog;
 use ports::alert_log::{Acknowledgement, AlertQuery};
@@ -26,6 +27,7 @@ pub(crate) fn run(context: &Context, options: &AlertAckOptions) -> Result<ExitCo
             Error::user(format!("no alert has the key {key}")).hint("list them: tapeline alert history")
         );
     }
+    print::json(|| serde_json::json!({ "acknowledged": keys, "by": acknowledgement.by }));
     let noun = if keys.len() == 1 { "alert" } else { "alerts" };
     println!("{} {noun} acknowledged by {}", thousands(keys.len() as u64), acknowledgement.by);
     Ok(ExitCode::SUCCESS)

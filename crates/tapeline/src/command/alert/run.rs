@@ -5,6 +5,7 @@ use crate::command::flow;
 use crate::command::monitor::{self, Watched};
 use crate::context::Context;
 use crate::output::{choose, counted, thousands};
+use crate::print;
 use market::alert::{Alert, Engine, Fold};
 use notify::alert_log::SqliteAlertLog;
 use notify::outbox::{OutboxCounts, OutboxStore, RetryPolicy, SqliteOutbox, deliver};
@@ -32,7 +33,9 @@ pub(crate) fn run(context: &Context, options: &AlertRunOptions) -> Result<ExitCo
     flow::prepare(context, config, &*topics)?;
     let _monitor = monitor::start(context, config, &Arc::default(), Watched::producer(config))?;
     let until_end = AtomicBool::new(options.until_end);
-    evaluation.run(&*topics, &context.stop, &until_end)?.print();
+    let outcome = evaluation.run(&*topics, &context.stop, &until_end)?;
+    outcome.print();
+    print::json(|| outcome.json());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -101,6 +104,16 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    pub(crate) fn json(&self) -> serde_json::Value {
+        let Self { report, counts } = self;
+        serde_json::json!({
+            "records": report.records,
+            "fired": report.alerts,
+            "unreadable": report.unreadable,
+            "messages": { "sent": counts.sent, "pending": counts.pending, "abandoned": counts.dead },
+        })
+    }
+
     pub(crate) fn print(&self) {
         let Self { report, counts } = self;
         println!(

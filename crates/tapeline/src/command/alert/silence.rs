@@ -3,6 +3,7 @@
 use crate::cli::AlertSilenceOptions;
 use crate::context::Context;
 use crate::output::{Out, table};
+use crate::print;
 use market::UnixNanos;
 use market::alert::TimeSpan;
 use ports::alert_log::Silence;
@@ -18,6 +19,7 @@ pub(crate) fn run(context: &Context, options: &AlertSilenceOptions) -> Result<Ex
         return match log.end_silence(id).map_err(Error::user)? {
             true => {
                 println!("silence {id} ended");
+                print::json(|| serde_json::json!({ "ended": id }));
                 Ok(ExitCode::SUCCESS)
             }
             false => Err(Error::user(format!("no silence {id}")).hint("list them: tapeline alert silence")),
@@ -35,11 +37,30 @@ pub(crate) fn run(context: &Context, options: &AlertSilenceOptions) -> Result<Ex
         }
         let silence = Silence::new(&options.rule, &options.symbol, until, &options.reason, &by)?;
         let id = log.silence(&silence).map_err(Error::user)?;
+        print::json(|| {
+            let (rule, symbol) = (&options.rule, &options.symbol);
+            serde_json::json!({ "id": id, "rule": rule, "symbol": symbol, "until_ms": until })
+        });
         println!("silence {id}: rule {}, symbol {}, for {span}", options.rule, options.symbol);
         return Ok(ExitCode::SUCCESS);
     }
     let mut rows = vec![["id", "rule", "symbol", "until", "by", "reason"].map(str::to_owned).to_vec()];
-    for (id, silence) in log.silences(clock::now().millis()).map_err(Error::user)? {
+    let silences = log.silences(clock::now().millis()).map_err(Error::user)?;
+    if print::is_json() {
+        let object = |(id, silence): &(i64, Silence)| {
+            serde_json::json!({
+                "id": id,
+                "rule": silence.rule,
+                "symbol": silence.symbol,
+                "until_ms": silence.until_ms,
+                "by": silence.by,
+                "reason": silence.reason,
+            })
+        };
+        print::json(|| silences.iter().map(object).collect());
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (id, silence) in silences {
         let until = UnixNanos(silence.until_ms.saturating_mul(1_000_000));
         let until = until.local("%Y-%m-%d %H:%M:%S %Z", &context.config.alert.zone);
         rows.push(vec![id.to_string(), silence.rule, silence.symbol, until, silence.by, silence.reason]);

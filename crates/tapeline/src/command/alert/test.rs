@@ -2,6 +2,7 @@
 
 use crate::cli::AlertTestOptions;
 use crate::context::Context;
+use crate::print;
 use ports::{Error, Result, clock};
 use std::process::ExitCode;
 
@@ -22,6 +23,7 @@ pub(crate) fn run(context: &Context, options: &AlertTestOptions) -> Result<ExitC
     notifier.check().map_err(|error| fail("check", &error))?;
     let message = notify::AlertMessage::test(&channel.name, clock::now().0);
     notifier.send(&message).map_err(|error| fail("send to", &error))?;
+    print::json(|| serde_json::json!({ "channel": channel.name, "accepted": true, "key": message.key }));
     println!("channel {} accepted a test message (key {})", channel.name, message.key);
     Ok(ExitCode::SUCCESS)
 }

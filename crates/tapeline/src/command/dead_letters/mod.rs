@@ -72,6 +72,7 @@ impl Letters {
                 counted(open, "open dead letter")
             );
         }
+        crate::print::json(|| serde_json::json!({ "selected": 0, "open": open }));
         ExitCode::SUCCESS
     }
 
@@ -166,6 +167,7 @@ fn redrive(context: &Context, dead_letters: &Letters, options: &RedriveOptions) 
         let report = dead_letters::plan(&dead_letters.names, &selected);
         refused(&report.refused);
         println!("would publish {}", counted(report.redriven.len() as u64, "message"));
+        crate::print::json(|| redriven(report.redriven.len(), &report.refused, true));
         return Ok(ExitCode::SUCCESS);
     }
     let report = dead_letters::redrive(
@@ -177,6 +179,7 @@ fn redrive(context: &Context, dead_letters: &Letters, options: &RedriveOptions) 
     )?;
     refused(&report.refused);
     let count = report.redriven.len() as u64;
+    crate::print::json(|| redriven(report.redriven.len(), &report.refused, false));
     println!(
         "{} published again, {} marked as redriven",
         counted(count, "message"),
@@ -187,6 +190,14 @@ fn redrive(context: &Context, dead_letters: &Letters, options: &RedriveOptions) 
     }
     let failed = !options.selection.all && !report.refused.is_empty();
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn redriven(published: usize, refused: &[(Number, String)], is_dry: bool) -> serde_json::Value {
+    let refused: Vec<_> = refused
+        .iter()
+        .map(|(number, reason)| serde_json::json!({ "number": number.to_string(), "reason": reason }))
+        .collect();
+    serde_json::json!({ "published": published, "refused": refused, "dry_run": is_dry })
 }
 
 fn refused(refused: &[(Number, String)]) {
@@ -205,6 +216,10 @@ fn discard(dead_letters: &Letters, options: &DiscardOptions) -> Result<ExitCode>
         return Ok(dead_letters.nothing("discard"));
     }
     dead_letters::discard(&*dead_letters.topics, &dead_letters.names, &selected)?;
+    crate::print::json(|| {
+        let numbers: Vec<String> = selected.iter().map(|entry| entry.number.to_string()).collect();
+        serde_json::json!({ "discarded": numbers })
+    });
     println!("{} marked as discarded", counted(selected.len() as u64, "dead letter"));
     Ok(ExitCode::SUCCESS)
 }
@@ -228,6 +243,7 @@ fn export(dead_letters: &Letters, options: &ExportOptions) -> Result<ExitCode> {
             let mut file = BufWriter::new(File::create(path).map_err(&fail)?);
             write(&mut |line| file.write_all(line.as_bytes()).map_err(&fail))?;
             file.flush().map_err(&fail)?;
+            crate::print::json(|| serde_json::json!({ "dead_letters": found.len(), "file": path }));
             println!("{} written to {}", counted(found.len() as u64, "dead letter"), path.display());
         }
     }

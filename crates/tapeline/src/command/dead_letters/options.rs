@@ -1,5 +1,6 @@
 //! Arguments of `tapeline dead-letters`.
 
+use crate::cli::Reported;
 use clap::{Args, Subcommand, ValueEnum};
 use ports::dead_letter::log::Number;
 use std::path::PathBuf;
@@ -12,11 +13,11 @@ pub(crate) enum DeadLetters {
     /// Show a dead letter with its headers and its message
     Show(ShowOptions),
     /// Publish the messages again, after what they failed on was corrected, and mark the dead letters as redriven
-    Redrive(RedriveOptions),
+    Redrive(Reported<RedriveOptions>),
     /// Mark dead letters as not needed, without publishing anything
-    Discard(DiscardOptions),
+    Discard(Reported<DiscardOptions>),
     /// Write the open dead letters with their messages as NDJSON
-    Export(ExportOptions),
+    Export(Reported<ExportOptions>),
 }
 
 /// How to print.

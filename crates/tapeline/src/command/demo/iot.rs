@@ -6,6 +6,7 @@ use crate::cli::{DIFFERS, DemoOptions, ProduceOptions};
 use crate::command::{aggregate, flow, serve, verify};
 use crate::context::Context;
 use crate::output::thousands;
+use crate::print;
 use market::UnixNanos;
 use ports::cancel::CancelToken;
 use ports::error::io;
@@ -114,6 +115,9 @@ pub(super) fn run(context: &Context, options: &DemoOptions, dir: &Path) -> Resul
     config.source.url = recorded;
     let proof = verify::Proof::read(context, &config, (UnixNanos(i64::MIN), UnixNanos(i64::MAX)), None)?;
     proof.print();
+    print::json(
+        || serde_json::json!({ "run": outcome.json(&telemetry, time), "proof": proof.json(), "folder": dir }),
+    );
     leave_settings(dir, RULES)?;
     println!(
         "files: {} (store), {} (topic)",

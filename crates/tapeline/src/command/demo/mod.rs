@@ -6,11 +6,13 @@ mod iot;
 use super::{flow, verify};
 use crate::cli::{DIFFERS, DemoOptions, ProduceOptions};
 use crate::context::Context;
+use crate::print;
 use market::UnixNanos;
 use ports::error::io;
 use ports::secret::Secret;
 use ports::telemetry::Telemetry;
 use ports::{CancelToken, Error, Result};
+use serde_json::json;
 use simulator::{SimulatedVendor, SimulatorReport, SimulatorSettings};
 use sources::bounded::BoundedSource;
 use std::net::SocketAddr;
@@ -105,6 +107,7 @@ pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> 
     // Compares the API's history of the whole day with what was recorded.
     let proof = verify::Proof::read(context, &config, (UnixNanos(DAY.0), UnixNanos(DAY.1)), None)?;
     proof.print();
+    print::json(|| json!({ "run": outcome.json(&telemetry, time), "proof": proof.json(), "folder": dir }));
     leave_settings(dir, RULES)?;
     println!("files: {} (store), {} (topic)", store.display(), topic.display());
     println!("next, in the demo's folder, whose tapeline.toml names topic and store:");

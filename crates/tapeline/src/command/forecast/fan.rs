@@ -4,6 +4,7 @@ use crate::cli::PlotOptions;
 use crate::context::Context;
 use crate::plot::fan::{Fan, FanStep};
 use crate::plot::save;
+use crate::print;
 use crate::time_input::Zone;
 use market::bar::Values;
 use market::{Kind, UnixNanos};
@@ -19,7 +20,8 @@ use tapeline::open;
 const BARS: usize = 80;
 
 pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> {
-    let [symbol] = options.symbols.as_slice() else {
+    let symbols = ports::options::list(&options.symbols);
+    let [symbol] = symbols.as_slice() else {
         return Err(Error::usage("a forecast is drawn for one symbol")
             .hint("tapeline plot SPY --kind forecast --out f.svg"));
     };
@@ -27,7 +29,7 @@ pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
     let zone = options.span.tz.clone().unwrap_or_else(Zone::utc);
     let (from, to) = options.span.range_in(&zone)?;
     let scan = ForecastScan {
-        symbol: symbol.trim().to_owned(),
+        symbol: symbol.clone(),
         interval: options.bars.interval(),
         feed: options.bars.feed.clone(),
         from,
@@ -65,8 +67,10 @@ pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
         closes,
         steps,
         record: record(&forecasts, newest, &records),
+        areas: Default::default(),
     };
     save(&picture, &options.out, options.size)?;
+    print::json(|| serde_json::json!({ "file": options.out, "forecast": newest.made_at.to_string() }));
     println!("forecast of {} drawn in {}", newest.made_at, options.out.display());
     Ok(ExitCode::SUCCESS)
 }

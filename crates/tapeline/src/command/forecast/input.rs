@@ -87,6 +87,8 @@ fn per_day(bars: &[Ohlcv]) -> usize {
 
 fn read_csv(path: &Path) -> Result<Vec<Ohlcv>> {
     let text = std::fs::read_to_string(path).map_err(ports::error::io("read bars", path))?;
+    // Without the byte order mark of spreadsheets.
+    let text = text.trim_start_matches('\u{feff}');
     let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let header: Vec<&str> =
         lines.next().map(|(_, line)| line.split(',').map(str::trim).collect()).unwrap_or_default();
@@ -137,6 +139,8 @@ mod tests {
         };
         let good = read("start,feed,open,high,low,close,volume\n2024-01-02,x,1,2,0.5,1.5,100\n").unwrap();
         assert_eq!((good.len(), good[0].high, good[0].volume), (1, 2.0, 100.0));
+        let marked = read("\u{feff}start,open,high,low,close,volume\n2024-01-02,1,2,0.5,1.5,100\n").unwrap();
+        assert_eq!(marked.len(), 1);
         let missing = read("start,open,high,low,volume\n").unwrap_err().to_string();
         assert!(missing.contains("expected a column `close`"), "{missing}");
         let short = read("start,open,high,low,close,volume\n2024-01-02,1,2\n").unwrap_err().to_string();

@@ -3,6 +3,7 @@
 use super::models;
 use super::options::ListOptions;
 use crate::output::{table, thousands};
+use crate::print;
 use market::UnixNanos;
 use ports::Result;
 use std::process::ExitCode;
@@ -12,7 +13,7 @@ pub(crate) fn run(options: &ListOptions) -> Result<ExitCode> {
     let mut rows = vec![names.map(str::to_owned).to_vec()];
     let day = |ns: i64| UnixNanos(ns).local("%Y-%m-%d", "UTC");
     let all = models::all(&options.models)?;
-    let mut result = ExitCode::SUCCESS;
+    let (mut result, mut versions) = (ExitCode::SUCCESS, Vec::new());
     for version in &all {
         let (bundle, digest) = match models::read(version) {
             Ok(read) => read,
@@ -23,6 +24,17 @@ pub(crate) fn run(options: &ListOptions) -> Result<ExitCode> {
                 continue;
             }
         };
+        versions.push(serde_json::json!({
+            "symbol": bundle.meta.symbol,
+            "interval": bundle.meta.interval,
+            "from": day(bundle.meta.first_ns),
+            "to": day(bundle.meta.last_ns),
+            "digest": digest,
+            "version": version.number,
+            "bars": bundle.meta.bars,
+            "models": bundle.models.kinds,
+            "file": version.path,
+        }));
         rows.push(vec![
             bundle.meta.symbol,
             bundle.meta.interval,
@@ -34,6 +46,7 @@ pub(crate) fn run(options: &ListOptions) -> Result<ExitCode> {
             bundle.models.kinds.len().to_string(),
         ]);
     }
+    print::json(|| versions.into());
     if all.is_empty() {
         println!(
             "no trained models in {}; train one: tapeline forecast train SPY --interval 1d",

@@ -12,7 +12,7 @@ mod show;
 mod train;
 
 pub(crate) use fan::run as plot;
-pub(crate) use run::{Forecasting, print};
+pub(crate) use run::{Forecasting, json, print};
 
 use crate::context::Context;
 use forecast::{ForecastError, Series, split};

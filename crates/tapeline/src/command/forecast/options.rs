@@ -4,7 +4,7 @@
     reason = "the comments are help texts, where brackets mean optional"
 )]
 
-use crate::cli::{BarOptions, Format, Span};
+use crate::cli::{BarOptions, Format, Reported, Span};
 use clap::{Args, Subcommand};
 use market::adjust::Adjust;
 use std::path::PathBuf;
@@ -12,17 +12,17 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Forecast {
     /// Evaluate all models walk-forward on stored bars (or a file), fit them, and save a new version
-    Train(TrainOptions),
+    Train(Reported<TrainOptions>),
     /// Forecast from every new bar on the topic, and score the forecasts when their truth arrives
-    Run(RunOptions),
+    Run(Reported<RunOptions>),
     /// Show forecasts made by `run`, newest first, and how they did
     History(HistoryOptions),
     /// Show forecasts from the newest bar, with intervals and track records
-    Show(ShowOptions),
+    Show(Reported<ShowOptions>),
     /// Show the walk-forward scores of all models and whether they beat the baselines
-    Score(VersionOptions),
+    Score(Reported<VersionOptions>),
     /// List trained versions
-    List(ListOptions),
+    List(Reported<ListOptions>),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -70,9 +70,9 @@ impl BarInput {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TrainOptions {
-    /// Symbols, for example SPY or SPY,IBM
-    #[arg(value_delimiter = ',', required = true)]
-    pub(crate) symbols: Vec<String>,
+    /// Symbols, for example SPY or SPY,IBM; a comma within a symbol is written \,
+    #[arg(required = true)]
+    pub(crate) symbols: String,
     #[command(flatten)]
     pub(crate) input: BarInput,
     #[command(flatten)]

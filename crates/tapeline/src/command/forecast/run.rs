@@ -42,7 +42,9 @@ pub(crate) fn run(context: &Context, options: &RunOptions) -> Result<ExitCode> {
     let group = forecasting.settings.group.clone();
     let _monitor = monitor::start(context, &config, &Arc::default(), Watched::consumer(group))?;
     let until_end = AtomicBool::new(options.until_end);
-    print(&forecasting.run(&*topics, &*store, &context.stop, &until_end)?);
+    let report = forecasting.run(&*topics, &*store, &context.stop, &until_end)?;
+    print(&report);
+    crate::print::json(|| json(&report));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -123,6 +125,19 @@ pub(crate) fn print(report: &ForecastReport) {
     if report.unreadable > 0 {
         println!("  {} messages of the bars topic are not bars", thousands(report.unreadable));
     }
+}
+
+/// The same as JSON.
+pub(crate) fn json(report: &ForecastReport) -> serde_json::Value {
+    serde_json::json!({
+        "bars": report.bars,
+        "made": report.made,
+        "scored": report.scored,
+        "refused": report.refused,
+        "trained": report.trained,
+        "replaced": report.replaced,
+        "unreadable": report.unreadable,
+    })
 }
 
 /// The folder of `forecast train`.

@@ -3,6 +3,7 @@
 use super::models;
 use super::options::VersionOptions;
 use crate::output::{table, thousands};
+use crate::print;
 use forecast::scoreboard::Score;
 use forecast::{Bundle, Target};
 use ports::Result;
@@ -13,6 +14,16 @@ pub(crate) fn run(options: &VersionOptions) -> Result<ExitCode> {
     let interval = options.interval.to_string();
     let version = models::find(&options.folder.models, &symbol, &interval, options.model_version)?;
     let (bundle, digest) = models::read(&version)?;
+    print::json(|| {
+        serde_json::json!({
+            "symbol": symbol,
+            "interval": interval,
+            "version": version.number,
+            "bars": bundle.meta.bars,
+            "digest": digest,
+            "scores": bundle.meta.scores,
+        })
+    });
     println!(
         "{symbol} {interval}, version {}, {} bars, digest {digest}\n",
         version.number,

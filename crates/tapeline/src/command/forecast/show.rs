@@ -5,6 +5,7 @@ use super::score::percent;
 use super::{check_splits, failed, input, models};
 use crate::context::Context;
 use crate::output::table;
+use crate::print;
 use forecast::bundle::Prediction;
 use forecast::{Dataset, Series, Target};
 use market::UnixNanos;
@@ -23,6 +24,18 @@ pub(crate) fn run(context: &Context, options: &ShowOptions) -> Result<ExitCode> 
     let predictions = bundle.predict(&data).map_err(|error| failed(&symbol, &error))?;
     let last = data.bars()[data.len() - 1];
     let made_at = UnixNanos(last.start_ns).local("%Y-%m-%d %H:%M", "UTC");
+    print::json(|| {
+        let best = |task| bundle.best(task).map(|score| score.kind);
+        let shown = predictions.iter().filter(|found| options.all || Some(found.kind) == best(found.task));
+        serde_json::json!({
+            "symbol": symbol,
+            "interval": interval,
+            "from": made_at,
+            "close": last.close,
+            "version": version.number,
+            "forecasts": shown.map(object).collect::<Vec<_>>(),
+        })
+    });
     println!(
         "{symbol} {interval}: from the bar of {made_at} (exchange time), close {}, version {}\n",
         last.close, version.number
@@ -43,6 +56,18 @@ pub(crate) fn run(context: &Context, options: &ShowOptions) -> Result<ExitCode> 
          walk-forward, on data the model had not seen: tapeline forecast score {symbol} --interval {interval}"
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// Values are log returns, variances and log ranges; intervals are of 50, 80 and 90 %.
+fn object(prediction: &Prediction<'_>) -> serde_json::Value {
+    let ends = prediction.intervals.map(|intervals| intervals.map(|found| [found.low, found.high]));
+    serde_json::json!({
+        "task": prediction.task,
+        "model": prediction.kind,
+        "point": prediction.point,
+        "intervals": ends,
+        "score": prediction.score,
+    })
 }
 
 fn row(prediction: &Prediction<'_>) -> Vec<String> {

@@ -4,6 +4,7 @@ use super::options::TrainOptions;
 use super::{check_splits, failed, input, models, score};
 use crate::context::Context;
 use crate::output::thousands;
+use crate::print;
 use forecast::lstm::forecaster::LstmOptions;
 use forecast::walk_forward::{Step, WalkOptions};
 use forecast::{Bundle, Dataset, ModelKind, Series, Task, file};
@@ -13,10 +14,11 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 pub(crate) fn run(context: &Context, options: &TrainOptions) -> Result<ExitCode> {
-    if options.input.file.is_some() && options.symbols.len() > 1 {
-        return Err(Error::user(format!("--file holds one symbol, found {}", options.symbols.join(","))));
+    let symbols = ports::options::list(&options.symbols);
+    if options.input.file.is_some() && symbols.len() > 1 {
+        return Err(Error::user(format!("--file holds one symbol, found {}", options.symbols)));
     }
-    for symbol in options.symbols.iter().map(|symbol| symbol.trim().to_ascii_uppercase()) {
+    for symbol in symbols.iter().map(|symbol| symbol.to_ascii_uppercase()) {
         train(context, options, &symbol)?;
     }
     Ok(ExitCode::SUCCESS)
@@ -54,6 +56,17 @@ fn train(context: &Context, options: &TrainOptions, symbol: &str) -> Result<()> 
         version.path.display()
     );
     print!("{}", score::best(&bundle));
+    print::json(|| {
+        let tasks = bundle.models.tasks.iter();
+        serde_json::json!({
+            "symbol": symbol,
+            "interval": interval,
+            "bars": data.len(),
+            "version": version.number,
+            "file": version.path,
+            "best": tasks.filter_map(|task| bundle.best(*task)).collect::<Vec<_>>(),
+        })
+    });
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use crate::output::counted;
 use crate::plot::candles::{Candles, Series, is_regular};
 use crate::plot::save;
 use crate::plot::spread::{Correlation, Returns};
+use crate::print;
 use crate::time_input::Zone;
 use market::bar::{Bar, Values};
 use market::calendar::Calendar;
@@ -28,14 +29,15 @@ pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
         Drawing::Readings => return readings::run(context, options),
         Drawing::Candles | Drawing::Returns | Drawing::Correlation => {}
     }
-    if kind == Drawing::Correlation && options.symbols.len() < 2 {
+    let symbols = ports::options::list(&options.symbols);
+    if kind == Drawing::Correlation && symbols.len() < 2 {
         return Err(Error::usage("a correlation needs at least two symbols")
             .hint("tapeline plot SPY,IBM --kind correlation --out correlation.svg"));
     }
     let store = open::store(&context.config)?;
     let settings = open::bars(&context.config)?;
     let (mut series, mut hidden) = (Vec::new(), 0);
-    for symbol in options.symbols.iter().map(|symbol| symbol.trim().to_owned()) {
+    for symbol in symbols {
         let span = &options.span;
         let about = About {
             symbol: &symbol,
@@ -102,13 +104,14 @@ pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
         }
         Drawing::Returns => {
             let each = |series: &Series| (series.title.clone(), returns(series).into_values().collect());
-            let picture = Returns { series: series.iter().map(|(_, series)| each(series)).collect() };
+            let picture = Returns::new(series.iter().map(|(_, series)| each(series)).collect());
             save(&picture, &options.out, options.size)?;
         }
         // Drawn above, from other rows of the store.
         Drawing::Forecast | Drawing::Readings => {}
         Drawing::Correlation => save(&correlations(&series, options)?, &options.out, options.size)?,
     }
+    print::json(|| serde_json::json!({ "file": options.out, "bars": bars, "outside_session": hidden }));
     println!("{} drawn in {}", counted(bars as u64, "bar"), options.out.display());
     if hidden > 0 {
         println!("  regular hours only; --session extended adds {}", counted(hidden as u64, "bar"));
@@ -168,5 +171,6 @@ fn correlations(series: &[(String, Series)], options: &PlotOptions) -> Result<Co
         symbols: series.iter().map(|(symbol, _)| symbol.clone()).collect(),
         values: all.iter().map(|a| all.iter().map(|b| correlation(&pairs(a, b))).collect()).collect(),
         pairs: all.iter().map(|a| all.iter().map(|b| pairs(a, b).len()).collect()).collect(),
+        areas: Default::default(),
     })
 }

@@ -6,6 +6,7 @@ use crate::context::Context;
 use crate::output::counted;
 use crate::plot::lines::{ReadingLines, ReadingSeries};
 use crate::plot::save;
+use crate::print;
 use crate::time_input::Zone;
 use market::bar::Bar;
 use market::{Kind, Record, UnixNanos};
@@ -18,7 +19,7 @@ use tapeline::open;
 
 /// The series that the arguments name: it may have commas in its name, as those of line protocol do.
 fn series(options: &PlotOptions) -> String {
-    options.symbols.join(",").trim().to_owned()
+    options.symbols.trim().to_owned()
 }
 
 /// Whether the store has readings of the series.
@@ -56,6 +57,7 @@ pub(super) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
         picture.series.push(ReadingSeries { title, zone: zone.clone(), unit, bars });
     }
     save(&picture, &options.out, options.size)?;
+    print::json(|| serde_json::json!({ "file": options.out, "bars": drawn }));
     println!("{} drawn in {}", counted(drawn as u64, "bar"), options.out.display());
     Ok(ExitCode::SUCCESS)
 }
