@@ -79,7 +79,7 @@ fn fill(store: &dyn Store, symbols: usize, days: i64) -> Result<usize> {
                     r#"{{"symbol":"{name}","feed":"f","venue":"P","id":"{n}","ts":{ts},"recv_ts":{ts},"price":"165.99","size":"100","conditions":["@"]}}"#
                 );
                 let at = Partition { topic: 0, number: 0 };
-                batch.push(Kind::Trade, text.as_bytes(), 1, at, 0).map_err(|error| anyhow!("{error}"))?;
+                batch.push(Kind::TRADE, text.as_bytes(), 1, at, 0).map_err(|error| anyhow!("{error}"))?;
                 rows += 1;
                 if batch.len() == ROWS {
                     writer.submit(id, std::mem::take(&mut batch)).map_err(fail)?;
@@ -110,7 +110,7 @@ fn completed(writer: &mut dyn Writer) -> Result<()> {
 /// Reads ten minutes of the first day.
 fn read(store: &dyn Store) -> Result<Duration> {
     let scan = Scan {
-        kind: Kind::Trade,
+        kind: Kind::TRADE,
         symbol: Some(SYMBOL.to_owned()),
         from: UnixNanos(OPEN + 60 * MINUTE),
         to: UnixNanos(OPEN + 70 * MINUTE),

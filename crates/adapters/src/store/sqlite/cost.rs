@@ -35,8 +35,8 @@ fn store(dir: &std::path::Path, symbols: &[String], days: i64) -> SqliteStore {
                     r#"{{"symbol":"{symbol}","feed":"f","seq":{minute},"ts":{ts},"recv_ts":{ts},"bid":"1","bid_size":"1","bid_venue":"P","conditions":[]}}"#
                 );
                 let at = Partition { topic: 0, number: 0 };
-                batch.push(Kind::Trade, trade.as_bytes(), 1, at, 0).unwrap();
-                batch.push(Kind::Quote, quote.as_bytes(), 1, at, 0).unwrap();
+                batch.push(Kind::TRADE, trade.as_bytes(), 1, at, 0).unwrap();
+                batch.push(Kind::QUOTE, quote.as_bytes(), 1, at, 0).unwrap();
                 made.push(bar(symbol, ts));
             }
         }
@@ -52,7 +52,7 @@ fn bar(symbol: &str, start: i64) -> Bar {
     let one = Price::from_raw(market::fixed::ONE);
     let volume = Size::from_raw(market::fixed::ONE);
     Bar {
-        kind: Kind::Trade,
+        kind: Kind::TRADE,
         symbol: symbol.to_owned(),
         feed: "f".to_owned(),
         interval: Interval::M1,
@@ -84,7 +84,7 @@ fn cost(store: &SqliteStore, text: &str, values: impl rusqlite::Params) -> [i32;
 /// Ten minutes of a symbol: trades, quotes, bars.
 fn costs(store: &SqliteStore) -> Vec<[i32; 4]> {
     let (from, to) = (OPEN + 5 * MINUTE, OPEN + 15 * MINUTE);
-    let records = [Kind::Trade, Kind::Quote].map(|kind| {
+    let records = [Kind::TRADE, Kind::QUOTE].map(|kind| {
         let scan = Scan {
             kind,
             symbol: Some(SYMBOL.to_owned()),
