@@ -1,11 +1,12 @@
-//! Benchmark programs besides Tapeline itself: `bench ceiling …`, `bench latency …`, `bench aggregate …`. Run
-//! by `cargo xtask bench`.
+//! Benchmark programs besides Tapeline itself: `bench ceiling …`, `bench latency …`, `bench aggregate …`,
+//! `bench query …`. Run by `cargo xtask bench`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for people")]
 
 mod aggregate;
 mod ceiling;
 mod decode;
 mod latency;
+mod query;
 
 use anyhow::{Result, bail};
 
@@ -31,8 +32,11 @@ fn main() -> Result<()> {
         ["decode", vendor, source, messages, passes] => {
             decode::run(vendor, source, messages.parse()?, passes.parse()?)
         }
+        ["query", small, large, symbols, days, reads] => {
+            query::run(small, large, symbols.parse()?, days.parse()?, reads.parse()?)
+        }
         _ => bail!(
-            "bench aggregate memory SOURCE PASSES | symbols SOURCE COUNT PASSES | read TOPIC | make TOPIC | bench decode VENDOR SOURCE MESSAGES PASSES | bench latency SOURCE TOPIC STORE RATE SECONDS | bench ceiling SOURCE STORE PASSES"
+            "bench aggregate memory SOURCE PASSES | symbols SOURCE COUNT PASSES | read TOPIC | make TOPIC | bench decode VENDOR SOURCE MESSAGES PASSES | bench latency SOURCE TOPIC STORE RATE SECONDS | bench ceiling SOURCE STORE PASSES | bench query SMALL_STORE LARGE_STORE SYMBOLS DAYS READS"
         ),
     }
 }

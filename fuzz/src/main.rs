@@ -23,6 +23,10 @@ use market::time::SessionDay;
 use market::{Kind, Price, Record, UnixNanos};
 use std::sync::LazyLock;
 
+/// Query parameters of other programs' APIs. The server itself would bring its dependencies, built with coverage counters.
+#[path = "../../crates/server/src/compat/intervals.rs"]
+mod intervals;
+
 static TARGET: LazyLock<String> = LazyLock::new(|| std::env::var("TAPELINE_FUZZ").unwrap_or_default());
 
 fuzz_target!(|data: &[u8]| {
@@ -216,6 +220,10 @@ fn parameters(data: &[u8]) {
         if let Ok(interval) = line.parse::<Interval>() {
             assert_eq!(interval.to_string().parse(), Ok(interval), "{line}");
         }
+        if let Ok(interval) = intervals::of_resolution(line) {
+            assert_eq!(intervals::of_resolution(&intervals::resolution(&interval)), Ok(interval), "{line}");
+        }
+        let _ = intervals::of_timeframe(line);
         if let Ok(span) = line.parse::<TimeSpan>() {
             assert_eq!(span.to_string().parse(), Ok(span), "{line}");
         }

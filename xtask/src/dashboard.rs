@@ -10,14 +10,15 @@ use std::process::Command;
 /// Where Debian's package puts the browser.
 const CHROMIUM: &str = "/usr/bin/chromium";
 
-/// The scripts that drive a browser: the market's views, that of readings, and the pages of `plot`.
-const SCRIPTS: [&str; 3] = [
+/// The scripts that drive a browser: the market's views, a restarted server, the view of readings, and the pages of `plot`.
+const SCRIPTS: [&str; 4] = [
     "crates/server/tests/browser/dashboard.py",
+    "crates/server/tests/browser/restart.py",
     "crates/server/tests/browser/readings.py",
     "crates/tapeline/tests/browser/plots.py",
 ];
 
-/// Drives `tapeline demo --serve`, and `--iot`, and pages of plots in Chromium; screenshots are written to `target/dashboard`.
+/// Drives `tapeline demo --serve`, `--iot`, `tapeline serve` and pages of plots in Chromium; screenshots are written to `target/dashboard`.
 pub(crate) fn test() -> Result<()> {
     requirements::provide(&requirements::DASHBOARD)?;
     let python = environment("python-browser")?;

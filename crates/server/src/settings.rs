@@ -14,6 +14,8 @@ pub struct ServerSettings {
     pub bars: market::bar::AggregatorSettings,
     /// Folder of factor files for adjusted bars.
     pub factors: Option<PathBuf>,
+    /// Consumer groups whose lag is shown: those of the consumer and of the aggregator.
+    pub groups: Vec<String>,
     /// Time zone in which the page first shows readings: an IANA name.
     pub zone: String,
     /// Limits.
@@ -68,6 +70,7 @@ impl ServerSettings {
             token: String::new(),
             bars,
             factors: None,
+            groups: Vec::new(),
             zone: "UTC".to_owned(),
             limits: Limits::default(),
         }

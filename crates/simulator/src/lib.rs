@@ -13,7 +13,6 @@
 //! | `vendor_api` | the interface of a simulated vendor |
 //! | `alpaca`, `massive`, `finnhub`, `coinbase`, `kraken`, `binance` | vendors with streams |
 //! | `yahoo`, `alpha_vantage`, `twelve_data` | vendors with REST only |
-//! | `msgpack` | MessagePack |
 //! | [`device`] | a sensor that appends to a file or publishes to an MQTT broker |
 //!
 //! The clock starts with the first subscription and waits for nobody: clients must backfill what they miss.
@@ -34,7 +33,6 @@ mod finnhub;
 mod history;
 mod kraken;
 mod massive;
-mod msgpack;
 mod player;
 mod session;
 mod settings;

@@ -2,9 +2,10 @@
 
 use super::faults::Fault;
 use super::vendor_api::{Client, Disconnect, StreamResponse};
-use super::{Shared, bars, msgpack};
+use super::{Shared, bars};
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender};
 use market::UnixNanos;
+use market::codec::msgpack;
 use ports::cancel::CancelToken;
 use serde_json::Value;
 use std::net::TcpStream;

@@ -12,6 +12,7 @@ pub mod lean;
 pub mod lean_bars;
 pub mod lines;
 pub mod massive;
+pub mod msgpack;
 mod placeholder;
 pub mod poll;
 pub mod scan;

@@ -1,6 +1,6 @@
 // Alerts that fired, newest first; who has acknowledged them; silences.
 
-import { get, post } from "/js/api.js";
+import { Problem, get, post } from "/js/api.js";
 import { announce, h, notice, table } from "/js/dom.js";
 import { clockMillis, isoDate, wall, zoneName } from "/js/format.js";
 import { live } from "/js/live.js";
@@ -47,6 +47,10 @@ export class Alerts {
     clearTimeout(this.#timer);
     try {
       const { signal } = this.#stopped;
+      const status = await live.known();
+      if (signal.aborted) return;
+      // Not requested, so that the browser reports no failure where none is.
+      if (status?.alerts === false) throw new Problem(404, "This server evaluates no alert rules.");
       const [{ rows }] = await Promise.all([get("alerts", this.filter, signal), this.silences.load(signal)]);
       this.#rows = rows;
       this.#show();

@@ -2,6 +2,7 @@
 
 import { get } from "/js/api.js";
 import { offset } from "/js/format.js";
+import { live } from "/js/live.js";
 
 const EVERY = 3000;
 const MOST = 500;
@@ -35,6 +36,9 @@ export class BarAlerts {
     const symbol = this.#symbol;
     let wait = EVERY;
     try {
+      // Without rules there are none, and the chart is complete without them.
+      const status = await live.known();
+      if (this.signal.aborted || status?.alerts === false) return;
       const { rows } = await get("alerts", { symbol, limit: MOST }, this.signal);
       if (symbol !== this.#symbol) return;
       const seen = JSON.stringify(rows.map((alert) => [alert.key, alert.acknowledged_at]));
@@ -43,7 +47,6 @@ export class BarAlerts {
         this.changed();
       }
     } catch (problem) {
-      // Without rules there are none, and the chart is complete without them.
       if (problem.name === "AbortError" || problem.status === 404) return;
       wait *= 4;
     }

@@ -1,5 +1,8 @@
 // What the charts of bars share: the cursor, zoom and scrolling.
 
+/** Fewest places for bars on the chart: the first bars of a new symbol must not fill it, and later ones push them out. */
+const FEWEST = 40;
+
 /** A chart sets `chart`, `bars`, `series` (that of the cursor) and `stopTheme`. */
 export class BarChart {
   /** Puts the crosshair on a bar and brings it into view. */
@@ -30,7 +33,7 @@ export class BarChart {
 
   showLast(count) {
     const end = this.bars().list.length + 3;
-    this.chart.timeScale().setVisibleLogicalRange({ from: Math.max(-1, end - count), to: end });
+    this.chart.timeScale().setVisibleLogicalRange({ from: Math.min(Math.max(-1, end - count), end - FEWEST), to: end });
   }
 
   destroy() {

@@ -17,6 +17,7 @@ const INTERVALS = ["1s", "1m", "5m", "15m", "1h", "1d"];
 const FIRST = 500;
 const OLDER = 1000;
 const TABLE = 100;
+const RETRY = 3000;
 
 export class Market {
   #loading = null;
@@ -124,6 +125,8 @@ export class Market {
     this.#loading = loading;
     const { signal } = loading;
     try {
+      // First the stream, then history: what arrives in between is in both and counted once.
+      let open = this.symbol ? this.#subscribe() : null;
       const { rows } = await get("symbols", {}, signal);
       this.watchlist.take(rows);
       this.symbol ??= this.watchlist.first ?? null;
@@ -135,13 +138,13 @@ export class Market {
       this.watchlist.select(this.symbol);
       replace("market", this.#link());
       document.title = `${this.symbol} · Tapeline`;
-      // First the stream, then history: what arrives in between is in both and counted once.
-      live.subscribe({ symbol: this.symbol, interval: this.interval });
-      this.pending = { bars: [], trades: [] };
+      open ??= this.#subscribe();
       if (this.filled !== this.#key()) {
         this.#message(notice(`Loading ${this.interval} bars of ${this.symbol}…`, ""));
         this.tape.loading();
       }
+      await open;
+      signal.throwIfAborted();
       const feed = this.watchlist.data(this.symbol)?.feed;
       const asked = { symbol: this.symbol, order: "desc", session: this.session, interval: this.interval, feed };
       const [bars, trades, gaps] = await Promise.all([
@@ -154,9 +157,16 @@ export class Market {
       if (problem.name === "AbortError") return;
       this.watchlist.fail(problem);
       this.#message(notice("The chart could not be loaded", `${problem.message} ${problem.hint ?? ""}`, "bad"));
+      // A stream that resumes requests nothing again: what failed for a passing reason is fetched again here.
+      if (problem.status === 0 || problem.status === 429 || problem.status >= 500) this.#refetch = setTimeout(() => this.#load(), RETRY);
     } finally {
       if (this.#loading === loading) this.#loading = null;
     }
+  }
+
+  #subscribe() {
+    this.pending = { bars: [], trades: [] };
+    return live.subscribe({ symbol: this.symbol, interval: this.interval });
   }
 
   /** A missing store file is not an error: the chart fills from the stream. */
@@ -183,8 +193,9 @@ export class Market {
     this.filled = this.#key();
     this.tape.reset(trades, this.zone);
     this.tape.take(newer, 0);
-    this.zoneNote.textContent = `${this.zone} (${zoneName(this.bars.last?.row.start, this.zone)})`;
-    this.surface.setAttribute("aria-label", `${this.symbol}, ${this.interval} bars, ${this.bars.list.length} loaded`);
+    this.zoneShown = "";
+    this.#showZone();
+    this.#label();
     this.#message(this.bars.list.length ? null : notice(`No ${this.interval} bars of ${this.symbol} yet`, "Bars appear when the aggregator emits them. If the aggregator is not running, start it: tapeline aggregate."));
     this.#legend(null);
     this.#table();
@@ -226,6 +237,7 @@ export class Market {
       if (bars.prepend(rows.reverse())) this.#noOlder = next === null;
       else this.#noOlder = false;
       if (rows.length) {
+        this.#label();
         this.chart.setAll();
         this.#showAlerts();
       }
@@ -238,7 +250,7 @@ export class Market {
   #frame(data) {
     if (data.symbols) {
       this.watchlist.take(data.symbols);
-      if (!this.symbol) this.#load();
+      if (!this.symbol && !this.#loading) this.#load();
       this.#headline();
     }
     if (data.gaps && this.gaps) {
@@ -263,7 +275,10 @@ export class Market {
       last = true;
     }
     if (!last) return;
-    if (appended) this.chart.setAlerts(this.alerts.byBar());
+    if (appended) {
+      this.chart.setAlerts(this.alerts.byBar());
+      this.#showZone();
+    }
     if (this.bars.list.length) this.#message(null);
     if (!this.hovered) this.#legend(null);
     const now = performance.now();
@@ -271,6 +286,17 @@ export class Market {
       this.#linesAt = now;
       this.chart.refreshLines();
     }
+  }
+
+  #label() {
+    this.surface.setAttribute("aria-label", `${this.symbol}, ${this.interval} bars, ${this.bars.list.length} loaded`);
+  }
+
+  /** The zone, and its name at the time of the bars: daylight saving begins and ends. */
+  #showZone() {
+    const text = `${this.zone} (${zoneName(this.bars.last?.row.start, this.zone)})`;
+    if (text !== this.zoneShown) this.zoneNote.textContent = text;
+    this.zoneShown = text;
   }
 
   #barOf(row) {

@@ -1,10 +1,15 @@
 // State of the pipeline: rates, lag, latency.
 
+import { get } from "/js/api.js";
 import { h, notice, table } from "/js/dom.js";
 import { duration, grouped } from "/js/format.js";
 import { live } from "/js/live.js";
 
 const KEPT = 120;
+/** Time between two looks at the lag, in milliseconds. */
+const EVERY = 5000;
+/** Maximum number of partitions shown. */
+const LAGS = 24;
 /** Maximum latency measured: a replayed session is further behind. */
 const AN_HOUR = 3600e6;
 const SVG = "http://www.w3.org/2000/svg";
@@ -45,8 +50,10 @@ export class Pipeline {
   constructor(root) {
     document.title = "Pipeline · Tapeline";
     this.body = h("div", { class: "stack" }, notice("Waiting for the state of the pipeline…", "It is sent once a second."));
-    root.replaceChildren(h("h1", { class: "visually-hidden" }, "Pipeline"), this.body);
+    this.lag = h("div", { class: "stack" });
+    root.replaceChildren(h("h1", { class: "visually-hidden" }, "Pipeline"), h("div", { class: "stack" }, this.body, this.lag));
     live.subscribe({});
+    this.#lags();
     live.addEventListener("status", ({ detail }) => this.#show(detail), { signal: this.#stopped.signal });
     if (live.status) this.#show(live.status);
   }
@@ -79,7 +86,29 @@ export class Pipeline {
     this.body.replaceChildren(...(status.error ? [notice("The topics cannot be read", status.error, "bad")] : []), flow, h("div", { class: "columns" }, bars, latency));
   }
 
+  /** How far consumer and aggregator are behind; fetched again after a while. */
+  async #lags() {
+    const { signal } = this.#stopped;
+    try {
+      const { rows } = await get("lag", {}, signal);
+      const columns = [
+        { title: "Group", cell: (row) => row.group }, { title: "Topic", cell: (row) => row.topic }, { title: "Partition", num: true, cell: (row) => row.partition },
+        { title: "Committed", num: true, cell: (row) => (row.committed === undefined ? "nothing yet" : grouped(row.committed)) },
+        { title: "End", num: true, cell: (row) => grouped(row.end) }, { title: "Lag", num: true, cell: (row) => grouped(row.lag) },
+      ];
+      const total = rows.reduce((sum, row) => sum + row.lag, 0);
+      const caption = `${grouped(total)} messages are not committed.${rows.length > LAGS ? ` The ${LAGS} partitions with the largest lag:` : ""}`;
+      this.lag.replaceChildren(h("section", { class: "panel", "aria-label": "Lag by partition" }, h("header", {}, h("h2", {}, "Lag by partition")),
+        rows.length ? table(columns, rows.slice(0, LAGS), { caption }) : notice("Nothing to read", "The topics hold no records.")));
+    } catch (problem) {
+      if (problem.name === "AbortError") return;
+      this.lag.replaceChildren(h("section", { class: "panel", "aria-label": "Lag by partition" }, notice("The lag could not be loaded", `${problem.message} ${problem.hint ?? ""}`, "bad")));
+    }
+    this.timer = setTimeout(() => this.#lags(), EVERY);
+  }
+
   destroy() {
     this.#stopped.abort();
+    clearTimeout(this.timer);
   }
 }

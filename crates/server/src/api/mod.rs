@@ -4,6 +4,7 @@ pub(crate) mod alerts;
 pub(crate) mod bars;
 pub(crate) mod explain;
 pub(crate) mod forecasts;
+pub(crate) mod lag;
 pub(crate) mod ledger;
 mod openapi;
 pub(crate) mod pipeline;
@@ -98,6 +99,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/api/v2/write", post(push::write).layer(DefaultBodyLimit::max(push::BODY)))
         .route("/api/v1/health", get(pipeline::health))
         .route("/api/v1/pipeline", get(pipeline::pipeline))
+        .route("/api/v1/lag", get(lag::lag))
         .route("/api/v1/verify", get(verify::result).post(verify::start))
         .route("/api/v1/stream", get(stream::stream))
         .route("/api/v1/openapi.json", get(openapi::openapi))

@@ -1,7 +1,7 @@
 //! `GET /api/v1/openapi.json`: the description of the API.
 
 use super::{
-    alerts, bars, explain, forecasts, ledger, pipeline, push, readings, records, stream, symbols, verify,
+    alerts, bars, explain, forecasts, lag, ledger, pipeline, push, readings, records, stream, symbols, verify,
 };
 use crate::http::problem::Problem;
 use crate::http::reply::{Answer, Format, tagged};
@@ -20,7 +20,7 @@ use utoipa::OpenApi;
         readings::reading_bars, alerts::alerts, alerts::acknowledge, alerts::silences, alerts::silence,
         alerts::end_silence, forecasts::forecasts,
         forecasts::record, forecasts::series, explain::explain, ledger::gaps, ledger::dead_letters, verify::result,
-        verify::start, pipeline::pipeline, pipeline::health, push::push, stream::stream,
+        verify::start, pipeline::pipeline, pipeline::health, lag::lag, push::push, stream::stream,
     ),
     components(schemas(Problem, Format, RowFormat, Order, Session, bars::Of)),
     tags(

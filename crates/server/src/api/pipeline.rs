@@ -66,6 +66,7 @@ impl Rates {
             "symbols": symbols,
             "open_gaps": open_gaps,
             "dead_letters": read.dead_letters,
+            "alerts": app.engines.alerts.is_some(),
             "streams": app.hub.streams(),
             "loops": loops,
         })

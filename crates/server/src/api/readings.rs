@@ -12,9 +12,7 @@ use crate::query::page::Cursor;
 use crate::query::range::{self, BarQuery, Order, Range, Session, in_zone};
 use axum::extract::State;
 use axum::http::HeaderMap;
-use market::time::DAY;
 use market::{Kind, Record};
-use ports::store::Store;
 use serde::Deserialize;
 use std::time::Instant;
 use utoipa::IntoParams;
@@ -122,7 +120,7 @@ pub(crate) async fn readings(
     };
     let (rows, next) = query::run(&app, move |store, end| {
         range.end = end;
-        from_directory(store, &series, &mut range)?;
+        range.from_directory(store, Kind::READING, &series)?;
         let mut scratch = Vec::new();
         let object = &mut |record: &Record<&str>| json::record(record, &mut scratch);
         range::records(store, Kind::READING, &series, params.feed.as_deref(), &range, object)
@@ -189,7 +187,7 @@ pub(crate) async fn reading_bars(
     let settings = std::sync::Arc::clone(&app.settings);
     let (rows, next) = query::run(&app, move |store, end| {
         range.end = end;
-        from_directory(store, &series, &mut range)?;
+        range.from_directory(store, Kind::READING, &series)?;
         let mut stored = range::stored_bars(store, &query);
         range::bars(&settings, &query, &range, &mut stored, &mut range::bar_object)
     })
@@ -223,21 +221,10 @@ fn span(
         order: Order::Asc,
         limit: params::limit(limit, 1_000, limits.rows)?,
         cursor: Cursor::parse(cursor)?,
-        newest: app.hub.state().series.newest(series),
+        newest: app.hub.state().newest_reading(series),
         deadline: limits.query_deadline,
         end: Instant::now(),
     })
-}
-
-/// Finds the end of a series that the topic no longer holds.
-fn from_directory(store: &dyn Store, series: &str, range: &mut Range) -> Result<(), Problem> {
-    let is_known = range.newest.is_some() || range.to.is_some() || range.cursor.is_some();
-    if range.order == Order::Desc && !is_known {
-        let entries = store.directory()?;
-        let mine = entries.iter().filter(|entry| entry.kind == Kind::READING && entry.symbol == series);
-        range.newest = mine.map(|entry| entry.last.0.saturating_add(DAY - 1)).max();
-    }
-    Ok(())
 }
 
 #[cfg(test)]

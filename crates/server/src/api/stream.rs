@@ -58,6 +58,7 @@ impl Client {
                 return Some(event);
             }
             match self.frames.recv().await {
+                Ok(frame) if frame.last => return None,
                 Ok(frame) => {
                     if let Some(event) = self.event(&frame) {
                         return Some(event);
@@ -78,7 +79,7 @@ impl Client {
 /// Live changes: watchlist rows, trades, bars, gaps, dead letters, state of the pipeline.
 #[utoipa::path(get, path = "/api/v1/stream", params(StreamParams), tag = "market",
     responses((status = 200, content_type = "text/event-stream",
-        description = "Events `frame` (what changed), `lagged` (frames were missed: fetch everything again), `resync` (the event id is unknown or too old: fetch everything again)")))]
+        description = "Events `frame` (what changed; the first has the state of the pipeline), `lagged` (frames were missed: fetch everything again), `resync` (the event id is unknown or too old: fetch everything again)")))]
 pub(crate) async fn stream(
     State(app): State<App>,
     headers: HeaderMap,
@@ -107,6 +108,10 @@ pub(crate) async fn stream(
         epoch: app.hub.epoch,
         _counted: METRICS.http_stream(),
     };
+    // First, and without an id: whether what the client fetches now is what it will find once the topics are read.
+    let status = app.hub.state().status.clone();
+    let status = if status.is_empty() { r#"{"live":false}"#.to_owned() } else { status };
+    client.ready.push_back(Event::default().event("frame").data(format!("{{\"status\":[{status}]}}")));
     if resync {
         client.ready.push_back(Event::default().event("resync").data("{}"));
     }

@@ -1,12 +1,14 @@
 //! `/v2/stocks/{bars,trades,quotes}` in the format of Alpaca's market data API: its clients can read this
-//! store.
+//! store. Its stream is in [`super::alpaca_stream`].
 
+use super::intervals::of_timeframe;
 use super::number;
 use crate::api::App;
 use crate::http::params::{self, Params};
 use crate::http::problem::Problem;
 use crate::http::reply::{Answer, tagged};
 use crate::hub::json;
+use crate::hub::live::LiveContent;
 use crate::query;
 use crate::query::page::Cursor;
 use crate::query::range::{self, BarQuery, Order, Page, Range, Session};
@@ -14,6 +16,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::routing::get;
+use market::codec::bar::to_json;
 use market::interval::Interval;
 use market::{Kind, Record};
 use serde::{Deserialize, Serialize};
@@ -30,6 +33,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/v2/stocks/bars", get(bars))
         .route("/v2/stocks/trades", get(trades))
         .route("/v2/stocks/quotes", get(quotes))
+        .route("/v2/{feed}", get(super::alpaca_stream::stream))
 }
 
 /// Parameters that Alpaca's clients send; those without meaning here are ignored.
@@ -51,7 +55,7 @@ struct StockParams {
     _currency: Option<String>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum What {
     Bars(Interval),
     Records(Kind),
@@ -62,7 +66,7 @@ type Fields = BTreeMap<&'static str, Box<RawValue>>;
 async fn bars(State(app): State<App>, headers: HeaderMap, Params(params): Params<StockParams>) -> Answer {
     let text =
         params.timeframe.as_deref().ok_or_else(|| Problem::bad("timeframe: expected 1Min, 1Hour or 1Day"))?;
-    let interval = timeframe(text)?;
+    let interval = of_timeframe(text).map_err(Problem::bad)?;
     if params.adjustment.as_deref().is_some_and(|adjustment| adjustment != "raw") {
         return Err(
             Problem::bad("adjustment: expected raw").hint("use /api/v1/bars with adjust=split or all")
@@ -77,20 +81,6 @@ async fn trades(State(app): State<App>, headers: HeaderMap, Params(params): Para
 
 async fn quotes(State(app): State<App>, headers: HeaderMap, Params(params): Params<StockParams>) -> Answer {
     answer(&app, &headers, "quotes", What::Records(Kind::QUOTE), &params).await
-}
-
-/// `5Min`, `1Hour`, `1Day`, and their short forms.
-fn timeframe(text: &str) -> Result<Interval, Problem> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let unit = match &text[digits..] {
-        "Min" | "T" => "m",
-        "Hour" | "H" => "h",
-        "Day" | "D" => "d",
-        other => return Err(Problem::bad(format!("timeframe: expected Min, Hour or Day, found `{other}`"))),
-    };
-    format!("{}{unit}", &text[..digits])
-        .parse::<Interval>()
-        .map_err(|error| Problem::bad(format!("timeframe: {error}")))
 }
 
 async fn answer(app: &App, headers: &HeaderMap, name: &str, what: What, params: &StockParams) -> Answer {
@@ -142,7 +132,8 @@ async fn answer(app: &App, headers: &HeaderMap, name: &str, what: What, params: 
         let (rows, next) = rows(app, what, &symbol, range).await?;
         left -= rows.len();
         if !rows.is_empty() {
-            found.insert(symbol.clone(), rows.iter().map(|row| fields(what, &row.value)).collect());
+            let names = if let What::Records(kind) = what { names(kind) } else { BAR };
+            found.insert(symbol.clone(), rows.iter().map(|row| fields(names, &row.value)).collect());
         }
         if let Some(next) = next {
             token = Some(format!("{symbol} {next}"));
@@ -162,6 +153,8 @@ async fn rows(
     let (symbol, settings) = (symbol.to_owned(), std::sync::Arc::clone(&app.settings));
     query::run(app, move |store, end| {
         range.end = end;
+        let kind = if let What::Records(kind) = what { kind } else { Kind::TRADE };
+        range.from_directory(store, kind, &symbol)?;
         match what {
             What::Records(kind) => {
                 let mut scratch = Vec::new();
@@ -195,41 +188,83 @@ impl Serialize for Reply<'_> {
     }
 }
 
-/// Alpaca's one-letter names of our columns.
-fn fields(what: What, row: &Map<String, Value>) -> Fields {
-    let names: &[(&'static str, &str)] = match what {
-        What::Bars(_) => &[
-            ("t", "start"),
-            ("o", "open"),
-            ("h", "high"),
-            ("l", "low"),
-            ("c", "close"),
-            ("v", "volume"),
-            ("n", "trades"),
-            ("vw", "vwap"),
-        ],
-        What::Records(Kind::TRADE) => &[
-            ("t", "ts"),
-            ("x", "venue"),
-            ("p", "price"),
-            ("s", "size"),
-            ("c", "conditions"),
-            ("i", "id"),
-            ("z", "tape"),
-        ],
-        What::Records(Kind::QUOTE) => &[
-            ("t", "ts"),
-            ("ax", "ask_venue"),
-            ("ap", "ask"),
-            ("as", "ask_size"),
-            ("bx", "bid_venue"),
-            ("bp", "bid"),
-            ("bs", "bid_size"),
-            ("c", "conditions"),
-        ],
+/// Alpaca's name of a column, ours, and what a row without it has.
+type Name = (&'static str, &'static str, Option<&'static str>);
+
+const BAR: &[Name] = &[
+    ("t", "start", None),
+    ("o", "open", None),
+    ("h", "high", None),
+    ("l", "low", None),
+    ("c", "close", None),
+    ("v", "volume", None),
+    ("n", "trades", None),
+    ("vw", "vwap", None),
+];
+const TRADE: &[Name] = &[
+    ("t", "ts", None),
+    ("x", "venue", Some("\"\"")),
+    ("p", "price", None),
+    ("s", "size", None),
+    ("c", "conditions", None),
+    ("i", "id", None),
+    ("z", "tape", Some("\"\"")),
+];
+/// A side that is absent is zero there.
+const QUOTE: &[Name] = &[
+    ("t", "ts", None),
+    ("ax", "ask_venue", Some("\"\"")),
+    ("ap", "ask", Some("0")),
+    ("as", "ask_size", Some("0")),
+    ("bx", "bid_venue", Some("\"\"")),
+    ("bp", "bid", Some("0")),
+    ("bs", "bid_size", Some("0")),
+    ("c", "conditions", None),
+];
+
+const fn names(kind: Kind) -> &'static [Name] {
+    match kind {
+        Kind::TRADE => TRADE,
+        Kind::QUOTE => QUOTE,
         // Its API has none.
-        What::Records(_) => &[],
+        _ => &[],
+    }
+}
+
+/// A message of the stream, as JSON; `None` if the stream has no such message.
+pub(super) fn message(content: &LiveContent) -> Option<String> {
+    let text = |text: &str| serde_json::value::to_raw_value(text).ok();
+    let (class, symbol, mut fields) = match content {
+        LiveContent::Record(record) => {
+            let row = json::record(&record.as_str(), &mut Vec::new());
+            let class = match record {
+                Record::Trade(trade) if trade.canceled => "x",
+                Record::Trade(_) => "t",
+                Record::Quote(_) => "q",
+                Record::Reading(_) | Record::Described(_) => return None,
+            };
+            (class, record.symbol(), fields(names(record.kind()), &row))
+        }
+        LiveContent::Bar(bar) => {
+            let class = match bar {
+                bar if bar.interval.is_day() => "d",
+                bar if bar.revision > 0 => "u",
+                _ => "b",
+            };
+            (class, &bar.symbol, fields(BAR, &to_json(bar)))
+        }
     };
+    if class == "x" {
+        fields.remove("c");
+        fields.insert("a", text("C")?);
+    }
+    fields.insert("T", text(class)?);
+    fields.insert("S", text(symbol)?);
+    serde_json::to_string(&fields).ok()
+}
+
+/// Alpaca's one-letter names of our columns.
+fn fields(names: &[Name], row: &Map<String, Value>) -> Fields {
     let raw = |name: &str, value: &Value| match value {
         Value::String(text)
             if matches!(name, "o" | "h" | "l" | "c" | "v" | "vw" | "p" | "s" | "ap" | "as" | "bp" | "bs") =>
@@ -239,7 +274,14 @@ fn fields(what: What, row: &Map<String, Value>) -> Fields {
         Value::String(text) if name == "i" => number(&id(text).to_string()),
         other => serde_json::value::to_raw_value(other).unwrap_or_else(|_| RawValue::NULL.to_owned()),
     };
-    names.iter().filter_map(|(short, long)| row.get(*long).map(|value| (*short, raw(short, value)))).collect()
+    let absent = |text: &str| RawValue::from_string(text.to_owned()).ok();
+    names
+        .iter()
+        .filter_map(|(short, long, default)| {
+            let value = row.get(*long).map(|value| raw(short, value));
+            value.or_else(|| absent((*default)?)).map(|value| (*short, value))
+        })
+        .collect()
 }
 
 /// Alpaca's ids are numbers, and its clients read nothing else: an id that is not a number is replaced by 53
@@ -256,17 +298,5 @@ mod tests {
     fn ids_are_numbers() {
         assert_eq!((id("0"), id("007"), id("52983525029461")), (0, 7, 52_983_525_029_461));
         assert!(id("20131008-7") < 1 << 53 && id("20131008-7") != id("20131008-8"));
-    }
-
-    #[test]
-    fn timeframes_are_intervals() {
-        for (text, interval) in
-            [("1Min", "1m"), ("15T", "15m"), ("1Hour", "1h"), ("1Day", "1d"), ("1D", "1d")]
-        {
-            assert_eq!(timeframe(text).unwrap().to_string(), interval);
-        }
-        for bad in ["", "Min", "1Week", "7Min", "0Min", "1Minute"] {
-            assert!(timeframe(bad).is_err(), "{bad}");
-        }
     }
 }

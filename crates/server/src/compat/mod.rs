@@ -1,6 +1,9 @@
 //! Other programs' APIs, served from the same store.
 
 mod alpaca;
+mod alpaca_protocol;
+mod alpaca_stream;
+mod intervals;
 mod udf;
 
 use crate::api::App;

@@ -1,5 +1,6 @@
 //! `/udf/*`: TradingView's Universal Data Feed, so that its charting library can read this store.
 
+use super::intervals::{of_resolution, resolution};
 use super::number;
 use crate::api::App;
 use crate::http::params::{self, Params};
@@ -12,7 +13,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::routing::get;
 use market::Kind;
-use market::interval::{Interval, SECOND};
+use market::interval::SECOND;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -31,32 +32,6 @@ pub(crate) fn routes() -> Router<App> {
         .route("/udf/symbols", get(symbol))
         .route("/udf/search", get(search))
         .route("/udf/history", get(history))
-}
-
-/// `1S`, `5`, `60`, `1D`.
-fn resolution(interval: &Interval) -> String {
-    match interval.nanos() {
-        None => "1D".to_owned(),
-        Some(nanos) if nanos < 60 * SECOND => format!("{}S", nanos / SECOND),
-        Some(nanos) => (nanos / (60 * SECOND)).to_string(),
-    }
-}
-
-fn interval(text: &str) -> Result<Interval, Problem> {
-    let written = match text.trim_end_matches(|dead_letter: char| dead_letter.is_ascii_alphabetic()) {
-        "" if text == "D" => "1d".to_owned(),
-        digits if text.ends_with('S') => format!("{digits}s"),
-        digits if text.ends_with('D') => format!("{digits}d"),
-        digits => {
-            let minutes: u32 = digits.parse().unwrap_or(0);
-            if minutes > 60 && minutes.is_multiple_of(60) {
-                format!("{}h", minutes / 60)
-            } else {
-                format!("{minutes}m")
-            }
-        }
-    };
-    written.parse::<Interval>().map_err(|error| Problem::bad(format!("resolution: {error}")))
 }
 
 async fn config(State(app): State<App>, headers: HeaderMap) -> Answer {
@@ -92,7 +67,7 @@ async fn symbol(State(app): State<App>, headers: HeaderMap, Params(params): Para
     let intervals = &app.settings.bars.intervals;
     let seconds: Vec<String> = intervals
         .iter()
-        .filter_map(|interval| interval.nanos().filter(|nanos| *nanos < 60 * SECOND))
+        .filter_map(|interval| interval.nanos().filter(|nanos| nanos % (60 * SECOND) != 0))
         .map(|nanos| (nanos / SECOND).to_string())
         .collect();
     let value = json!({
@@ -148,7 +123,7 @@ async fn history(
     let query = BarQuery {
         kind: Kind::TRADE,
         symbol,
-        interval: interval(&params.resolution)?,
+        interval: of_resolution(&params.resolution).map_err(Problem::bad)?,
         feed,
         session: Session::All,
     };
@@ -187,23 +162,4 @@ async fn history(
     let lists = serde_json::to_string(&columns).unwrap_or_default();
     let body = format!("{{\"s\":\"ok\",{}", lists.trim_start_matches('{'));
     Ok(tagged(&headers, "application/json", body.into_bytes()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn resolutions_are_intervals() {
-        for (text, shown) in
-            [("1S", "1s"), ("1", "1m"), ("15", "15m"), ("60", "1h"), ("240", "4h"), ("1D", "1d"), ("D", "1d")]
-        {
-            let read = interval(text).unwrap();
-            assert_eq!(read.to_string(), shown);
-            assert_eq!(interval(&resolution(&read)).unwrap(), read);
-        }
-        for bad in ["", "x", "0", "7", "W"] {
-            assert!(interval(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -16,6 +16,25 @@ use std::time::Instant;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
+/// The address a request came from, or loopback in tests without a connection.
+pub(crate) fn peer(request: &Request) -> IpAddr {
+    request.extensions().get::<Peer>().map_or(IpAddr::from([127, 0, 0, 1]), |peer| peer.0)
+}
+
+/// Whether a request opens a stream whose client sends its token in a message: Alpaca's websocket.
+fn authenticates_later(request: &Request) -> bool {
+    let feed = request.uri().path().strip_prefix("/v2/");
+    *request.method() == Method::GET
+        && feed.is_some_and(|feed| !feed.contains('/'))
+        && is_websocket(request.headers())
+}
+
+/// Whether a request is the handshake of a websocket.
+pub(crate) fn is_websocket(headers: &HeaderMap) -> bool {
+    let upgrade = headers.get(header::UPGRADE).and_then(|value| value.to_str().ok());
+    upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
+}
+
 /// Maximum length of path and query in bytes.
 const TARGET: usize = 4_096;
 /// Maximum number of addresses whose rate is remembered.
@@ -41,7 +60,7 @@ pub(crate) struct Rates(Mutex<HashMap<IpAddr, (f64, Instant)>>);
 
 impl Rates {
     /// Counts one request; returns false if the address exceeds its rate.
-    fn take(&self, address: IpAddr, per_second: u32, burst: u32, now: Instant) -> bool {
+    pub(crate) fn take(&self, address: IpAddr, per_second: u32, burst: u32, now: Instant) -> bool {
         let (per_second, burst) = (f64::from(per_second), f64::from(burst));
         let mut rates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if rates.len() >= ADDRESSES && !rates.contains_key(&address) {
@@ -86,8 +105,7 @@ fn refuse(app: &App, request: &Request) -> Option<Problem> {
             format!("path and query are longer than {TARGET} bytes"),
         ));
     }
-    let peer = request.extensions().get::<Peer>().map_or(IpAddr::from([127, 0, 0, 1]), |peer| peer.0);
-    if !app.rates.take(peer, limits.requests_per_second, limits.burst, Instant::now()) {
+    if !app.rates.take(peer(request), limits.requests_per_second, limits.burst, Instant::now()) {
         let detail = format!("more than {} requests per second", limits.requests_per_second);
         return Some(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(1));
     }
@@ -97,14 +115,20 @@ fn refuse(app: &App, request: &Request) -> Option<Problem> {
             let detail = "this server accepts only localhost: the Host header names another machine";
             return Some(Problem::new(StatusCode::MISDIRECTED_REQUEST, detail));
         }
-    } else if !credentials(headers).is_some_and(|given| same(given.as_bytes(), app.settings.token.as_bytes()))
-    {
+    } else if !has_token(app, headers) && !authenticates_later(request) {
         return Some(Problem::unauthorized());
     }
-    if !matches!(*request.method(), Method::GET | Method::HEAD) && !same_origin(headers) {
+    // Browsers send requests that read to any site, and keep the reply from the page; not so with websockets.
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD) && !is_websocket(headers);
+    if !reads && !same_origin(headers) {
         return Some(Problem::new(StatusCode::FORBIDDEN, "the request comes from a page of another site"));
     }
     None
+}
+
+/// Whether the headers have the server's token.
+pub(crate) fn has_token(app: &App, headers: &HeaderMap) -> bool {
+    credentials(headers).is_some_and(|given| same(given.as_bytes(), app.settings.token.as_bytes()))
 }
 
 pub(crate) fn is_local(host: &str) -> bool {

@@ -26,6 +26,10 @@ const HEAD: usize = 32 << 10;
 /// How long open requests may take after cancellation.
 const DRAIN: Duration = Duration::from_millis(500);
 
+/// A client's place among `serve.connections`. A websocket keeps it after the handshake.
+#[derive(Debug, Clone)]
+pub(crate) struct Slot(#[expect(dead_code, reason = "only held")] Arc<OwnedSemaphorePermit>);
+
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\nretry-after: 5\r\n\
 content-length: 51\r\nconnection: close\r\n\r\ntoo many connections (serve.connections); try later";
 
@@ -120,16 +124,17 @@ async fn connection(
     peer: SocketAddr,
     router: Router,
     write_timeout: Duration,
-    _slot: OwnedSemaphorePermit,
+    slot: OwnedSemaphorePermit,
 ) {
     let _ = stream.set_nodelay(true);
     let io = TokioIo::new(WriteTimeout::new(stream, write_timeout));
-    let service = Service { router, peer };
+    let service = Service { router, peer, slot: Slot(Arc::new(slot)) };
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(write_timeout)
         .max_buf_size(HEAD)
         .serve_connection(io, service)
+        .with_upgrades()
         .await;
     if let Err(error) = served {
         tracing::debug!(%peer, "connection ended: {error}");
@@ -139,6 +144,7 @@ async fn connection(
 struct Service {
     router: Router,
     peer: SocketAddr,
+    slot: Slot,
 }
 
 impl hyper::service::Service<hyper::Request<Incoming>> for Service {
@@ -149,6 +155,7 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Service {
     fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(self.peer.ip()));
+        request.extensions_mut().insert(self.slot.clone());
         let mut router = self.router.clone();
         Box::pin(tower_service::Service::call(&mut router, request))
     }

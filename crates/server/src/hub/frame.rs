@@ -32,6 +32,8 @@ pub(crate) struct Frame {
     pub(crate) dead: String,
     /// State of the pipeline, a JSON object, once a second.
     pub(crate) status: String,
+    /// The server stops: no frame follows.
+    pub(crate) last: bool,
 }
 
 /// Subscription of a client.

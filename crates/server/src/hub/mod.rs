@@ -2,11 +2,12 @@
 //!
 //! Clients never read a topic. Every [`crate::settings::Limits::frame_every`] the reader publishes what has
 //! changed as one [`Frame`]; a bounded channel holds the last of them, and a client that falls behind it
-//! receives `lagged`.
+//! receives `lagged`. Clients that need every record get them from a second channel ([`live`]).
 
 pub(crate) mod forming;
 pub(crate) mod frame;
 pub(crate) mod json;
+pub(crate) mod live;
 pub(crate) mod reader;
 pub(crate) mod recent;
 pub(crate) mod series;
@@ -14,8 +15,10 @@ pub(crate) mod state;
 
 use crate::settings::ServerSettings;
 use frame::Frame;
+use live::LiveBatch;
 use state::State;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
 
@@ -33,6 +36,18 @@ pub(crate) struct Hub {
     state: Mutex<State>,
     replay: Mutex<Replay>,
     frames: broadcast::Sender<Arc<Frame>>,
+    live: broadcast::Sender<LiveBatch>,
+    sockets: Arc<AtomicUsize>,
+}
+
+/// An open websocket, as long as it is kept.
+#[derive(Debug)]
+pub(crate) struct SocketCount(Arc<AtomicUsize>);
+
+impl Drop for SocketCount {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Default)]
@@ -59,7 +74,9 @@ impl Hub {
     pub(crate) fn new(settings: &ServerSettings) -> Self {
         let epoch = ports::clock::now().millis().unsigned_abs();
         let (frames, _) = broadcast::channel(CHANNEL);
-        Self { epoch, state: Mutex::new(State::new(settings)), replay: Mutex::default(), frames }
+        let (live, _) = broadcast::channel(live::CHANNEL);
+        let state = Mutex::new(State::new(settings));
+        Self { epoch, state, replay: Mutex::default(), frames, live, sockets: Arc::default() }
     }
 
     /// The state; hold the lock only briefly.
@@ -67,9 +84,31 @@ impl Hub {
         lock(&self.state)
     }
 
-    /// Number of open streams.
+    /// Number of open streams: of server-sent events, and websockets.
     pub(crate) fn streams(&self) -> usize {
-        self.frames.receiver_count()
+        self.frames.receiver_count() + self.sockets.load(Ordering::Relaxed)
+    }
+
+    /// Counts a websocket as an open stream.
+    pub(crate) fn count_socket(&self) -> SocketCount {
+        self.sockets.fetch_add(1, Ordering::Relaxed);
+        SocketCount(Arc::clone(&self.sockets))
+    }
+
+    /// Whether any client needs every record.
+    pub(crate) fn has_live_clients(&self) -> bool {
+        self.live.receiver_count() > 0
+    }
+
+    /// Every record and bar from now on.
+    pub(crate) fn subscribe_live(&self) -> broadcast::Receiver<LiveBatch> {
+        self.live.subscribe()
+    }
+
+    /// Sends a batch to the clients that need every record.
+    pub(crate) fn publish_live(&self, batch: LiveBatch) {
+        // Fails if there is no client.
+        let _ = self.live.send(batch);
     }
 
     /// Sends a frame to all clients.

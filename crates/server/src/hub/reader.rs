@@ -1,5 +1,7 @@
 //! The thread that reads the topics and publishes frames.
 
+use super::frame::Frame;
+use super::live::Collector;
 use crate::api::App;
 use market::codec::json as codec;
 use market::{Kind, UnixNanos};
@@ -52,20 +54,27 @@ pub(crate) fn run(app: &App, stop: &CancelToken) -> Result<()> {
             stop.sleep(AGAIN);
         }
     }
+    // Clients see their streams end in order, and not a lost connection.
+    app.hub.publish(Frame { number: publisher.number + 1, last: true, ..Frame::default() });
     Ok(())
 }
 
 fn read(app: &App, consumer: &mut dyn Consumer, publisher: &mut Publisher, stop: &CancelToken) -> Result<()> {
     let mut next: HashMap<Partition, i64> = HashMap::new();
-    app.hub.state().error = None;
+    let mut live = {
+        let mut state = app.hub.state();
+        state.error = None;
+        state.live
+    };
     while !stop.is_cancelled() {
         let got = consumer.fetch(AT_ONCE, Duration::ZERO, &mut |message| {
             next.insert(message.partition(), message.offset() + 1);
-            take(app, message);
+            take(app, message, live, &mut publisher.collector);
         })?;
         if publisher.status_due() {
             let ahead = consumer.ahead(&|partition| next.get(&partition).copied())?.unwrap_or(0);
             if got == 0 || ahead <= NEARLY {
+                live = true;
                 app.hub.state().live = true;
             }
             publisher.ahead = ahead;
@@ -78,7 +87,7 @@ fn read(app: &App, consumer: &mut dyn Consumer, publisher: &mut Publisher, stop:
     Ok(())
 }
 
-fn take(app: &App, message: &dyn Fetched) {
+fn take(app: &App, message: &dyn Fetched, live: bool, collector: &mut Collector) {
     let topic = message.partition().topic;
     match topic {
         TRADES | QUOTES | READINGS => {
@@ -87,18 +96,24 @@ fn take(app: &App, message: &dyn Fetched) {
                 QUOTES => Kind::QUOTE,
                 _ => Kind::READING,
             };
-            if let Some(record) = codec::decode(kind, message.payload()) {
-                app.hub.state().record(&record);
-                return;
-            }
             let mut canonical = Vec::new();
-            let normal = codec::normalize(kind, message.payload(), &mut canonical);
-            match normal.ok().and_then(|()| codec::decode(kind, &canonical)) {
-                Some(record) => app.hub.state().record(&record),
-                None => app.hub.state().read.unreadable += 1,
+            let mut record = codec::decode(kind, message.payload());
+            if record.is_none() && codec::normalize(kind, message.payload(), &mut canonical).is_ok() {
+                record = codec::decode(kind, &canonical);
+            }
+            let Some(record) = record else {
+                app.hub.state().read.unreadable += 1;
+                return;
+            };
+            let is_new = app.hub.state().record(&record);
+            if is_new && live {
+                collector.record(&app.hub, &record);
             }
         }
-        BARS => app.hub.state().bar(message.payload()),
+        BARS => {
+            app.hub.state().bar(message.payload());
+            collector.bar(&app.hub, message.payload(), live);
+        }
         GAPS => app.hub.state().gap(message.payload()),
         _ if is_marker(message) => {}
         _ => app.hub.state().dead_letter(dead_letter(message)),
@@ -131,6 +146,7 @@ struct Publisher {
     next_status: Instant,
     ahead: u64,
     status: crate::api::pipeline::Rates,
+    collector: Collector,
 }
 
 impl Publisher {
@@ -142,6 +158,7 @@ impl Publisher {
             next_status: now,
             ahead: 0,
             status: crate::api::pipeline::Rates::new(now),
+            collector: Collector::default(),
         }
     }
 
@@ -156,6 +173,7 @@ impl Publisher {
             return;
         }
         self.next_frame = now + app.settings.limits.frame_every;
+        self.collector.flush(&app.hub);
         let mut status = String::new();
         if self.status_due() {
             self.next_status = now + Duration::from_secs(1);

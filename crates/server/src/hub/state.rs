@@ -108,30 +108,30 @@ impl State {
         }
     }
 
-    /// Adds a record.
-    pub(crate) fn record(&mut self, record: &Record<&str>) {
+    /// Adds a record; returns false if it is a repeat.
+    pub(crate) fn record(&mut self, record: &Record<&str>) -> bool {
         match record {
             Record::Trade(_) => self.read.trades += 1,
             Record::Quote(_) => self.read.quotes += 1,
             Record::Reading(reading) => {
                 self.read.readings += 1;
                 self.series.add(reading);
-                return;
+                return true;
             }
-            Record::Described(_) => return,
+            Record::Described(_) => return false,
         }
         let identity = market::digest::identity(record, &mut self.scratch);
         // A correction has the identity of what it corrects, and must be shown.
         let amends = matches!(record, Record::Trade(trade) if trade.revision > 0 || trade.canceled);
         if !amends && !self.recent.insert(identity) {
             self.read.repeats += 1;
-            return;
+            return false;
         }
         let name = *record.symbol();
         if !self.symbols.contains_key(name) {
             self.symbols.insert(name.to_owned(), Symbol::default());
         }
-        let Some(symbol) = self.symbols.get_mut(name) else { return };
+        let Some(symbol) = self.symbols.get_mut(name) else { return true };
         match record {
             Record::Trade(trade) => {
                 symbol.trade(trade, &self.settings, &mut self.effects);
@@ -145,11 +145,12 @@ impl State {
                 }
             }
             Record::Quote(quote) => symbol.quote(quote),
-            Record::Reading(_) | Record::Described(_) => return,
+            Record::Reading(_) | Record::Described(_) => return true,
         }
         if !self.changed.contains(name) {
             self.changed.insert(name.to_owned());
         }
+        true
     }
 
     /// Adds a message of the bars topic.
@@ -222,9 +223,16 @@ impl State {
         self.symbols.iter().map(|(name, symbol)| (name.clone(), symbol.row(name))).collect()
     }
 
-    /// The newest event time of a symbol's trades and quotes.
+    /// The newest event time of a symbol's trades and quotes. `None` if it is unknown, or while the topics are still
+    /// being read: the store may hold newer records than what was read so far.
     pub(crate) fn newest(&self, symbol: &str) -> Option<i64> {
-        self.symbols.get(symbol).map(|symbol| symbol.ts.max(symbol.quote_ts))
+        let symbol = self.symbols.get(symbol).filter(|_| self.live)?;
+        Some(symbol.ts.max(symbol.quote_ts))
+    }
+
+    /// The newest event time of a series of readings; `None` as for [`State::newest`].
+    pub(crate) fn newest_reading(&self, series: &str) -> Option<i64> {
+        if self.live { self.series.newest(series) } else { None }
     }
 
     /// The feed of a symbol's last trade.
@@ -365,5 +373,34 @@ impl Symbol {
         put("calendar", self.calendar.into());
         put("zone", self.zone.into());
         row
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use market::Kind;
+
+    #[test]
+    fn the_newest_time_is_unknown_until_the_topics_are_read() {
+        let bars = market::bar::AggregatorSettings {
+            intervals: Vec::new(),
+            emit_delay: 0,
+            allowed_lateness: 0,
+            feeds: vec![market::bar::Feed {
+                prefix: String::new(),
+                symbols: String::new(),
+                policy: market::policy::Policy::named("all").unwrap(),
+                calendar: market::calendar::Calendar::XNYS,
+            }],
+        };
+        let mut state = State::new(&ServerSettings::new("127.0.0.1:0", bars));
+        let text = r#"{"symbol":"SPY","feed":"f","venue":"P","id":"1","ts":7,"recv_ts":7,"price":"1","size":"1","conditions":[]}"#;
+        let record = market::codec::json::decode(Kind::TRADE, text.as_bytes()).unwrap();
+        assert!(state.record(&record));
+        assert!(!state.record(&record), "a repeat");
+        assert_eq!(state.newest("SPY"), None);
+        state.live = true;
+        assert_eq!((state.newest("SPY"), state.newest("IBM")), (Some(7), None));
     }
 }

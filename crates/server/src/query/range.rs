@@ -44,12 +44,30 @@ pub(crate) struct Range {
     pub(crate) order: Order,
     pub(crate) limit: usize,
     pub(crate) cursor: Option<Cursor>,
-    /// Where a backward query without `to` and cursor starts.
+    /// Where a backward query without `to` and cursor starts; if unknown, [`Range::from_directory`] finds it.
     pub(crate) newest: Option<i64>,
     /// Maximum duration of the query.
     pub(crate) deadline: std::time::Duration,
     /// Deadline of the query.
     pub(crate) end: Instant,
+}
+
+impl Range {
+    /// Where a backward query starts that the topics do not tell: at the end of what the store holds of a symbol.
+    pub(crate) fn from_directory(
+        &mut self,
+        store: &dyn Store,
+        kind: Kind,
+        symbol: &str,
+    ) -> Result<(), Problem> {
+        let is_known = self.newest.is_some() || self.to.is_some() || self.cursor.is_some();
+        if self.order == Order::Desc && !is_known {
+            let entries = store.directory()?;
+            let mine = entries.iter().filter(|entry| entry.kind == kind && entry.symbol == symbol);
+            self.newest = mine.map(|entry| entry.last.0.saturating_add(kind.bucket().length() - 1)).max();
+        }
+        Ok(())
+    }
 }
 
 /// Callback for each row; false ends the scan.

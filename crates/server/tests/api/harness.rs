@@ -316,3 +316,10 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(10));
     }
 }
+
+/// A metric of this process, in which other tests count as well.
+pub(crate) fn metric(series: &str) -> u64 {
+    let text = ports::metrics::text(&ports::telemetry::Telemetry::default()).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{series}: {text}")).parse().unwrap()
+}

@@ -87,7 +87,7 @@ fn wrong_parameters_are_named() {
 }
 
 /// Valid queries; `no_query_string_breaks_the_server` mutates them.
-const QUERIES: [&str; 12] = [
+const QUERIES: [&str; 20] = [
     "trades?symbol=SPY&from=2013-10-08&to=2013-10-09&order=desc&limit=10&format=arrow",
     "trades?symbol=SPY&cursor=1381239000000000000~test%7CP%7C1&tz=America/New_York&feed=test",
     "quotes?symbol=SPY&from=2013-10-08T09:30[America/New_York]&format=parquet",
@@ -99,7 +99,15 @@ const QUERIES: [&str; 12] = [
     "gaps?symbol=SPY&open=true",
     "dead-letters?limit=5",
     "symbols?search=S&stored=true",
+    "series?search=S&limit=5&cursor=732e7400706c616e74",
+    "readings?series=s.t&from=2013-10-08&to=2013-10-09&feed=plant&order=desc&tz=Europe/Berlin",
+    "reading-bars?series=s.t&interval=1h&order=desc&limit=5",
     "../udf/history?symbol=SPY&from=1381239000&to=1381240000&resolution=1&countback=2",
+    "../udf/symbols?symbol=SPY",
+    "../udf/search?query=S&limit=30&type=stock&exchange=",
+    "../v2/stocks/bars?symbols=SPY,IBM&timeframe=1Min&start=2013-10-08&end=2013-10-09T00:00:00Z&sort=desc&limit=5",
+    "../v2/stocks/trades?symbols=SPY&page_token=SPY%201381239000000000000~test%7CP%7C1&feed=sip",
+    "../v2/stocks/quotes?symbols=SPY&start=2013-10-08&limit=5&sort=asc&asof=2013-10-08",
 ];
 
 #[test]

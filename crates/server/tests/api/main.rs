@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "tests")]
 
 mod alerts;
+mod alpaca_stream;
 mod compat;
 mod forecasts;
 mod harness;

@@ -3,7 +3,8 @@
 use crate::harness::{Fixture, OPEN, bars, trade};
 use market::bar::{Aggregator, StreamPosition};
 use ports::store::Store;
-use serde_json::Value;
+use ports::topic::Topics;
+use serde_json::{Value, json};
 
 /// Five times of four trades each.
 fn trades() -> Vec<String> {
@@ -55,6 +56,22 @@ fn pages_hold_every_row_of_equal_time_once() {
         }
         wanted.reverse();
     }
+}
+
+/// What the topics hold no longer, or what was not read yet, is in the store.
+#[test]
+fn the_newest_rows_are_the_stores_whatever_the_topics_hold() {
+    let fixture = Fixture::new();
+    fixture.keep(&trades());
+    keep_bars(&fixture, &trades());
+    for path in ["trades?symbol=SPY&limit=1", "bars?symbol=SPY&interval=1s&limit=1"] {
+        let rows = fixture.get(&format!("/api/v1/{path}&order=desc")).rows();
+        assert_eq!(rows.len(), 1, "{path}");
+        let time = rows[0].get("ts").or(rows[0].get("start")).unwrap();
+        assert_eq!(time, "2013-10-08T13:30:04Z", "{path}");
+    }
+    let bars = fixture.get("/v2/stocks/trades?symbols=SPY&sort=desc&limit=1").json();
+    assert_eq!(bars["trades"]["SPY"][0]["t"], "2013-10-08T13:30:04Z");
 }
 
 #[test]
@@ -166,6 +183,28 @@ fn binary_rows_have_pages_tags_and_the_same_limits() {
     }
     assert_eq!(fixture.get("/api/v1/trades?symbol=SPY&format=orc").status, 400);
     assert_eq!(fixture.get("/api/v1/gaps?format=arrow").status, 400);
+}
+
+#[test]
+fn lag_is_shown_by_group_and_partition() {
+    let fixture = Fixture::with(|settings| settings.groups = vec!["g".to_owned(), "g-bars".to_owned()], None);
+    assert!(fixture.get("/api/v1/lag").rows().is_empty());
+    fixture.publish(&trades());
+    let topics = [fixture.names.records(market::Kind::TRADE)];
+    let mut consumer = fixture.topics.consumer("g", &topics).unwrap();
+    let mut next = None;
+    while next.is_none() {
+        let sink = &mut |message: &dyn ports::topic::Fetched| {
+            next = Some((message.partition(), message.offset() + 1));
+        };
+        consumer.fetch(5, std::time::Duration::from_secs(1), sink).unwrap();
+    }
+    let (partition, committed) = next.unwrap();
+    consumer.commit(&[(partition, committed)], true).unwrap();
+    let rows = fixture.get("/api/v1/lag").rows();
+    let shown: Vec<Value> =
+        rows.iter().map(|row| json!([row["group"], row["committed"], row["end"], row["lag"]])).collect();
+    assert_eq!(shown, [json!(["g-bars", null, 20, 20]), json!(["g", committed, 20, 20 - committed])]);
 }
 
 #[test]

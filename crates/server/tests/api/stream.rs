@@ -1,6 +1,6 @@
 //! The stream: live changes, reconnects, slow clients.
 
-use crate::harness::{Fixture, OPEN, PATIENCE, eventually, trade};
+use crate::harness::{Fixture, OPEN, PATIENCE, eventually, metric, trade};
 use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
@@ -39,6 +39,15 @@ fn a_repeated_message_counts_once() {
 }
 
 #[test]
+fn a_stream_begins_with_the_state_of_the_server() {
+    let fixture = Fixture::new();
+    fixture.live();
+    let first = fixture.stream("symbol=SPY").next().unwrap();
+    assert_eq!((first.name.as_str(), first.id.as_str()), ("frame", ""));
+    assert_eq!(first.json()["status"][0]["live"], true);
+}
+
+#[test]
 fn a_client_that_reconnects_misses_nothing_and_gets_nothing_twice() {
     let fixture = Fixture::new();
     fixture.live();
@@ -68,6 +77,8 @@ fn a_client_of_another_server_must_fetch_everything_again() {
     let fixture = Fixture::new();
     for id in ["1-5", "nonsense", "99999999999999-1"] {
         let mut stream = fixture.stream(&format!("symbol=SPY&last_event_id={id}"));
+        let first = stream.next().unwrap();
+        assert_eq!((first.name.as_str(), first.id.as_str()), ("frame", ""), "{id}");
         assert_eq!(stream.next().unwrap().name, "resync", "{id}");
     }
 }
@@ -102,13 +113,6 @@ fn a_frozen_client_is_dropped_and_harms_nobody() {
     }
     assert_eq!(fixture.get("/api/v1/health").status, 200);
     assert!(dropped() > before, "the dropped client was not counted");
-}
-
-/// A metric of this process, in which other tests count as well.
-fn metric(series: &str) -> u64 {
-    let text = ports::metrics::text(&ports::telemetry::Telemetry::default()).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("{series}: {text}")).parse().unwrap()
 }
 
 #[test]

@@ -3,8 +3,8 @@
     dashboard.py --tapeline target/release/tapeline [--chromium /usr/bin/chromium] [--out DIR] [--rate N]
 
 Checks that the page moves, that its numbers are those of the API and of `tapeline query`, that it can be used by
-keyboard, that a restarted server is picked up without a gap, that a gap and its backfill appear, that axe finds nothing,
-that the console stays empty and that no request leaves this machine. Leaves pictures of every view in DIR.
+keyboard, that a gap and its backfill appear, that axe finds nothing, that the console stays empty and that no request leaves
+this machine. Leaves pictures of every view in DIR. `restart.py` restarts the server, `readings.py` drives the Readings view.
 """
 
 import argparse
@@ -186,6 +186,49 @@ def explains(page, base):
     check(" on venue " in page.text("#why-high p"), "the print that set it is named")
 
 
+def documented(page, base):
+    """The path in docs/dashboard.md, by keyboard: from the chart to why the high of 15:20 is 165.99."""
+    page.page.goto(f"{page.base}/#/market?symbol={SYMBOL}&interval=1m")
+    page.wait("name => document.querySelector('#chart')?.ariaLabel.startsWith(`${name}, 1m bars`)", SYMBOL)
+    page.page.locator("#chart").focus()
+    page.page.keyboard.press("End")
+    starts = [bar["start"] for bar in fetch(base, f"bars?symbol={SYMBOL}&interval=1m&order=desc&limit=500")["rows"]]
+    for _ in range(starts.index("2013-10-08T19:20:00Z")):
+        page.page.keyboard.press("ArrowLeft")
+    page.wait("() => document.querySelector('.legend').innerText.includes('08 Oct 2013, 15:20:00')")
+    page.page.keyboard.press("Enter")
+    page.page.wait_for_selector("#why-high")
+    check(page.text("#why-high strong") == "165.99?" and " on venue " in page.text("#why-high p"), "the bar of 15:20 explains its high of 165.99")
+    page.page.locator("[name=policy]").select_option("all")
+    page.page.locator("form button.primary").click()
+    page.page.wait_for_selector(".badge:text-is('policy all')")
+    check("policy=all" in page.page.url, "another policy makes another bar")
+
+
+def older(page):
+    """Older bars load when the chart is scrolled to its first bar."""
+    page.page.goto(f"{page.base}/#/market?symbol={SYMBOL}&interval=1s")
+    page.wait("name => document.querySelector('#chart')?.ariaLabel === `${name}, 1s bars, 500 loaded`", SYMBOL)
+    page.page.locator("#chart").focus()
+    page.page.keyboard.press("Home")
+    page.wait("name => document.querySelector('#chart').ariaLabel === `${name}, 1s bars, 1500 loaded`", SYMBOL)
+    check(True, "older bars load on scroll")
+
+
+def restated(page, base, topic):
+    """A bar that is restated and incomplete is marked as soon as it is emitted, without a reload."""
+    page.page.goto(f"{page.base}/#/market?symbol={SYMBOL}&interval=1m")
+    page.wait("name => document.querySelector('#chart')?.ariaLabel.startsWith(`${name}, 1m bars`)", SYMBOL)
+    bar = fetch(base, f"bars?symbol={SYMBOL}&interval=1m&order=desc&limit=1")["rows"][0]
+    append(topic, "bars", {**bar, "id": "restated", "revision": 2, "late": 1, "complete": False})
+    page.page.wait_for_selector(".legend .badge:text-is('restated 2×')")
+    page.page.wait_for_selector(".legend .badge:text-is('incomplete')")
+    page.page.locator("#chart").focus()
+    page.page.keyboard.press("End")
+    page.wait("() => /restated 2 times, incomplete: a gap touches it/.test(document.querySelector('#live').innerText)")
+    check(True, "a restated and incomplete bar is marked, and read aloud")
+
+
 def gap_appears(page, topic):
     """A gap of the ledger, open and then filled, without a reload."""
     page.go("proof")
@@ -292,26 +335,6 @@ def marked(page, base):
     check(True, "the keyboard reads a bar's alerts aloud")
 
 
-def restarts(browser, tapeline, files, port):
-    """The server goes and comes back: the page reconnects by itself and shows what it showed."""
-    command = [tapeline, "serve", "--listen", f"127.0.0.1:{port}", "--topic", f"sqlite:{files / 'topic.db'}", "--store", f"sqlite:{files / 'market.db'}"]
-    server = Tapeline(command)
-    page = Page(browser, server.address)
-    page.go("market")
-    page.wait("() => document.querySelector('#status').dataset.state === 'live'")
-    page.page.wait_for_selector(".legend span")
-    label = page.page.locator("#chart").get_attribute("aria-label")
-    page.down = True
-    server.stop()
-    page.wait("() => document.querySelector('#status').dataset.state === 'down'")
-    server = Tapeline(command)
-    page.wait("() => document.querySelector('#status').dataset.state === 'live'")
-    page.wait("label => document.querySelector('#chart').ariaLabel === label", label)
-    check(True, "a restarted server is picked up, with the same bars")
-    page.close()
-    server.stop()
-
-
 def pictures(browser, base, out):
     """Every view at every size, light and dark, with axe."""
     axe = Axe()
@@ -320,7 +343,7 @@ def pictures(browser, base, out):
             page = Page(browser, base, size, scheme)
             for view in VIEWS:
                 page.go(view)
-                ready = {"market": ".legend span", "explain": "#why-high", "proof": "section[aria-label='Dead letters'] .body, section[aria-label='Dead letters'] .notice", "pipeline": ".flow", "alerts": "#alerts tbody tr", "forecasts": "#main .notice"}
+                ready = {"market": ".legend span", "explain": "#why-high", "proof": "section[aria-label='Dead letters'] .body, section[aria-label='Dead letters'] .notice", "pipeline": "section[aria-label='Lag by partition'] table", "alerts": "#alerts tbody tr", "forecasts": "#main .notice"}
                 page.page.wait_for_selector(ready[view])
                 page.page.wait_for_timeout(300)
                 page.page.screenshot(path=out / f"{view}-{size}-{scheme}.png")
@@ -354,17 +377,17 @@ def main():
             page = Page(browser, demo.address)
             equals(page, demo.address, options.tapeline, files / "market.db")
             explains(page, demo.address)
+            documented(page, demo.address)
+            older(page)
             keyboard(page)
             verifies(page)
             alerts(page, demo.address)
             marked(page, demo.address)
             acknowledges(page, demo.address, options.tapeline, files / "tapeline.toml")
             gap_appears(page, files / "topic.db")
+            restated(page, demo.address, files / "topic.db")
             page.close()
             pictures(browser, demo.address, out)
-            demo.stop()
-            port = int(demo.address.rsplit(":", 1)[1])
-            restarts(browser, options.tapeline, files, port)
             browser.close()
     finally:
         if demo.process.poll() is None:

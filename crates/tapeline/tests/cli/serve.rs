@@ -4,8 +4,8 @@ use crate::{embedded_urls, finish, run, session, signal, start, tape, tapeline, 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command};
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 const ROWS: &str = "34200000,1000000,100,P,1,0\n34200000,1000000,100,P,1,0\n34200001,1000100,5,Q,20,1\n34260000,1000200,7,P,1,0\n";
 
@@ -32,14 +32,29 @@ impl Serving {
 
     /// The body of a reply, which must be a success.
     fn get(&self, path: &str) -> String {
+        let text = self.reply(path);
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.0 200"), "{path}: {text}");
+        body.to_owned()
+    }
+
+    /// Waits until the topics are read.
+    fn live(&self) {
+        let end = Instant::now() + Duration::from_secs(60);
+        while !self.reply("/api/v1/health").starts_with("HTTP/1.0 200") {
+            assert!(Instant::now() < end, "the server has not read its topics");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// A reply with its head.
+    fn reply(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         write!(stream, "GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", self.address).unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.starts_with("HTTP/1.0 200"), "{path}: {text}");
-        body.to_owned()
+        text
     }
 }
 
@@ -126,6 +141,49 @@ fn alpacas_own_client_reads_the_store() {
         .unwrap();
     let (code, text) = finish(output);
     assert!(code == 0 && text.contains("equal: 33381 trades"), "{text}");
+}
+
+#[test]
+#[ignore = "needs Python with alpaca-py and pandas: cargo xtask test"]
+fn alpacas_own_client_reads_the_stream() {
+    let python = std::env::var("TAPELINE_TEST_PYTHON").expect("TAPELINE_TEST_PYTHON: run `cargo xtask test`");
+    let dir = tempfile::tempdir().unwrap();
+    let [topic, store] = ["t.db", "s.db"].map(|name| format!("sqlite:{}", dir.path().join(name).display()));
+    let urls = ["--topic", &topic, "--store", &store];
+    assert_eq!(run(&[&["init"], &urls[..]].concat()).0, 0);
+    let serving = Serving::new(&[&["serve", "--listen", "127.0.0.1:0"], &urls[..]].concat());
+    // Until the server has read its topics, its stream sends nothing.
+    serving.live();
+    let file = dir.path().join("bars.csv");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign_stream.py");
+    let mut client = Command::new(python)
+        .arg(script)
+        .arg(&serving.address)
+        .arg(session().join("tick"))
+        .args(["IBM", "20131008"])
+        .arg(&file)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(client.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    if line.trim() == "subscribed" {
+        let source = format!("tape:{}?symbols=IBM&kinds=trades", session().display());
+        let (code, text) = run(&[&["run", "--source", &source], &urls[..]].concat());
+        assert_eq!(code, 0, "{text}");
+        let (code, bars) =
+            run(&["query", "bars", "IBM", "--interval", "1m", "--format", "csv", "--store", &store]);
+        assert_eq!(code, 0, "{bars}");
+        std::fs::write(&file, bars).unwrap();
+    }
+    drop(client.stdin.take());
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).unwrap();
+    let (code, text) = finish(client.wait_with_output().unwrap());
+    assert!(code == 0 && rest.contains("equal: 33381 trades and "), "{line}{rest}{text}");
 }
 
 #[test]

@@ -254,6 +254,8 @@ mod tests {
             Some(computed(Bucket::Hour, UnixNanos(from), last)?.map(|start| start.0).collect())
         };
         assert_eq!(starts(5, 6), Some(vec![0]));
+        // Ten minutes are one partition or two, whatever else the keyspace holds.
+        assert_eq!(starts(HOUR - 1, HOUR + HOUR / 6 - 2), Some(vec![0, HOUR]));
         assert_eq!(starts(-1, HOUR), Some(vec![-HOUR, 0, HOUR]));
         assert_eq!(starts(0, 48 * HOUR - 1).map(|starts| starts.len()), Some(48));
         assert_eq!(starts(0, 48 * HOUR), None);

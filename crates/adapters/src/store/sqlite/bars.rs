@@ -136,17 +136,21 @@ pub(super) fn series(connection: &Connection) -> rusqlite::Result<Vec<BarSeries>
     Ok(found)
 }
 
+/// The statement of a scan; its parameters are symbol, interval, start, end, feed and limit.
+pub(super) fn scan_text(table: &str) -> String {
+    format!(
+        "SELECT * FROM {table} WHERE symbol = ?1 AND interval = ?2 AND start >= ?3 AND start < ?4 AND (?5 IS NULL OR feed = ?5)
+         ORDER BY start, feed LIMIT ?6"
+    )
+}
+
 pub(super) fn scan(
     connection: &Connection,
     scan: &BarScan,
     sink: &mut dyn FnMut(Bar) -> ControlFlow<()>,
 ) -> rusqlite::Result<()> {
     let Some(shape) = scan.kind.bars() else { return Ok(()) };
-    let table = shape.table();
-    let mut statement = connection.prepare(&format!(
-        "SELECT * FROM {table} WHERE symbol = ?1 AND interval = ?2 AND start >= ?3 AND start < ?4 AND (?5 IS NULL OR feed = ?5)
-         ORDER BY start, feed LIMIT ?6"
-    ))?;
+    let mut statement = connection.prepare(&scan_text(shape.table()))?;
     let limit = scan.limit.and_then(|n| i64::try_from(n).ok()).unwrap_or(-1);
     let mut rows = statement.query(params![
         scan.symbol,

@@ -4,6 +4,8 @@
 //! the timestamp of their message; a row is replaced as a whole, and only by a later [`Version`](market::version::Version).
 
 mod bars;
+#[cfg(test)]
+mod cost;
 mod forecasts;
 mod read;
 mod schema;

@@ -39,14 +39,18 @@ pub(super) fn directory(connection: &Connection) -> rusqlite::Result<Vec<Directo
     Ok(entries)
 }
 
-pub(super) fn scan(connection: &Connection, scan: &Scan, sink: Sink<'_>) -> rusqlite::Result<()> {
+/// The statement of a scan; its parameters are symbol, start, end and limit.
+pub(super) fn scan_text(scan: &Scan) -> String {
     let description = scan.kind.table();
     let partition = description.partition();
     let only = if scan.symbol.is_some() { format!("{partition} = ?1") } else { "?1 IS NULL".to_owned() };
-    let mut statement = connection.prepare(&format!(
-        "{} WHERE {only} AND ts >= ?2 AND ts < ?3 ORDER BY {partition}, ts LIMIT ?4",
-        table::select(description)
-    ))?;
+    let select = table::select(description);
+    format!("{select} WHERE {only} AND ts >= ?2 AND ts < ?3 ORDER BY {partition}, ts LIMIT ?4")
+}
+
+pub(super) fn scan(connection: &Connection, scan: &Scan, sink: Sink<'_>) -> rusqlite::Result<()> {
+    let description = scan.kind.table();
+    let mut statement = connection.prepare(&scan_text(scan))?;
     let limit = scan.limit.and_then(|n| i64::try_from(n).ok()).unwrap_or(-1);
     let mut rows = statement.query(params![scan.symbol, scan.from.0, scan.to.0, limit])?;
     let mut text = String::new();
