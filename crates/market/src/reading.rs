@@ -145,7 +145,7 @@ impl ValueType {
     /// The canonical text of a value written some other way: `+1`, `01`, `1E3`, `21.50`, `TRUE`.
     ///
     /// # Errors
-    /// The text is not a value of this type; why.
+    /// The text is not a value of this type: the error says why.
     pub fn canonical(self, text: &str) -> Result<String, ValueError> {
         let bad = |reason: &str| ValueError { text: shortened(text), class: self, reason: reason.to_owned() };
         match self {
