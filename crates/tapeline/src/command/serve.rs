@@ -68,6 +68,7 @@ fn settings(config: &Config, options: &ServeOptions) -> Result<ServerSettings> {
     let mut settings = ServerSettings::new(listen, open::bars(config)?);
     serve.token.reveal().clone_into(&mut settings.token);
     settings.factors = (!serve.factors.is_empty()).then(|| PathBuf::from(&serve.factors));
+    settings.alerts = super::alert::served(config);
     let zone = Zone::parse(&serve.zone).map_err(|why| Error::user(format!("serve.zone: {why}")))?;
     zone.name().clone_into(&mut settings.zone);
     settings.limits = Limits {
