@@ -1,8 +1,9 @@
-//! Benchmark programs besides Tapeline itself: `bench ceiling …`, `bench latency …`, `bench aggregate …`. Run
-//! by `cargo xtask bench`.
+//! Benchmark programs besides Tapeline itself: `bench ceiling …`, `bench latency …`, `bench aggregate …`,
+//! `bench alerts …`. Run by `cargo xtask bench`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for people")]
 
 mod aggregate;
+mod alerts;
 mod ceiling;
 mod decode;
 mod latency;
@@ -21,6 +22,9 @@ fn main() -> Result<()> {
         ["latency", source, topic, store, rate, seconds] => {
             latency::run(source, topic, store, rate.parse()?, seconds.parse()?)
         }
+        ["alerts", tapeline, topic, rate, seconds, symbols] => {
+            alerts::run(tapeline, topic, rate.parse()?, seconds.parse()?, symbols.parse()?)
+        }
         ["aggregate", "memory", source, passes] => aggregate::memory(source, passes.parse()?),
         ["aggregate", "symbols", source, count, passes] => {
             aggregate::symbols(source, count.parse()?, passes.parse()?)
@@ -32,7 +36,7 @@ fn main() -> Result<()> {
             decode::run(vendor, source, messages.parse()?, passes.parse()?)
         }
         _ => bail!(
-            "bench aggregate memory SOURCE PASSES | symbols SOURCE COUNT PASSES | read TOPIC | make TOPIC | bench decode VENDOR SOURCE MESSAGES PASSES | bench latency SOURCE TOPIC STORE RATE SECONDS | bench ceiling SOURCE STORE PASSES"
+            "bench alerts TAPELINE TOPIC RATE SECONDS SYMBOLS | bench aggregate memory SOURCE PASSES | symbols SOURCE COUNT PASSES | read TOPIC | make TOPIC | bench decode VENDOR SOURCE MESSAGES PASSES | bench latency SOURCE TOPIC STORE RATE SECONDS | bench ceiling SOURCE STORE PASSES"
         ),
     }
 }

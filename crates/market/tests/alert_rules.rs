@@ -401,7 +401,7 @@ direction = "down"
         trades: 1,
     };
     let bar = Bar {
-        kind: market::Kind::Trade,
+        kind: market::Kind::TRADE,
         symbol: "X".to_owned(),
         feed: "alpaca.sip".to_owned(),
         interval: Interval::D1,

@@ -218,7 +218,7 @@ fn halts(run: &str, folder: &Path, dates: &[&str]) -> usize {
     let mut alerts = Vec::new();
     let mut end = 0;
     for date in dates {
-        let mut tape = Tape::open(folder, Kind::Trade, "AIG", date);
+        let mut tape = Tape::open(folder, Kind::TRADE, "AIG", date);
         let day = Calendar::XNYS.day(UnixNanos(tape.index()[0].0));
         end = day.end;
         let mut before = None;
@@ -245,7 +245,7 @@ fn halts(run: &str, folder: &Path, dates: &[&str]) -> usize {
 fn lag(run: &str, folder: &Path, dates: &[&str]) -> usize {
     let mut engine = engine_of_events();
     let mut alerts = Vec::new();
-    let times = dates.iter().flat_map(|date| Tape::open(folder, Kind::Trade, "SPY", date).index());
+    let times = dates.iter().flat_map(|date| Tape::open(folder, Kind::TRADE, "SPY", date).index());
     let times: Vec<i64> = times.map(|(ts, ..)| ts).collect();
     for pair in times.windows(2) {
         engine.lag("SPY", UnixNanos(pair[1]), (pair[1] - pair[0]) as f64 / 1e9, &mut alerts);

@@ -91,7 +91,7 @@ fn days_before(
     // Five sessions a week, and no closure of a market is longer than two weeks.
     let span = i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(7) / 5 + 14;
     let scan = BarScan {
-        kind: Kind::Trade,
+        kind: Kind::TRADE,
         symbol: symbol.to_owned(),
         interval: Interval::D1,
         feed: Some(feed.to_owned()),
