@@ -1,8 +1,9 @@
 //! Benchmark programs besides Tapeline itself: `bench ceiling …`, `bench latency …`, `bench aggregate …`,
-//! `bench query …`. Run by `cargo xtask bench`.
+//! `bench query …`, `bench alerts …`. Run by `cargo xtask bench`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for people")]
 
 mod aggregate;
+mod alerts;
 mod ceiling;
 mod decode;
 mod latency;
@@ -22,6 +23,9 @@ fn main() -> Result<()> {
         ["latency", source, topic, store, rate, seconds] => {
             latency::run(source, topic, store, rate.parse()?, seconds.parse()?)
         }
+        ["alerts", tapeline, topic, rate, seconds, symbols] => {
+            alerts::run(tapeline, topic, rate.parse()?, seconds.parse()?, symbols.parse()?)
+        }
         ["aggregate", "memory", source, passes] => aggregate::memory(source, passes.parse()?),
         ["aggregate", "symbols", source, count, passes] => {
             aggregate::symbols(source, count.parse()?, passes.parse()?)
@@ -36,7 +40,7 @@ fn main() -> Result<()> {
             query::run(small, large, symbols.parse()?, days.parse()?, reads.parse()?)
         }
         _ => bail!(
-            "bench aggregate memory SOURCE PASSES | symbols SOURCE COUNT PASSES | read TOPIC | make TOPIC | bench decode VENDOR SOURCE MESSAGES PASSES | bench latency SOURCE TOPIC STORE RATE SECONDS | bench ceiling SOURCE STORE PASSES | bench query SMALL_STORE LARGE_STORE SYMBOLS DAYS READS"
+            "bench alerts TAPELINE TOPIC RATE SECONDS SYMBOLS | bench aggregate memory SOURCE PASSES | symbols SOURCE COUNT PASSES | read TOPIC | make TOPIC | bench decode VENDOR SOURCE MESSAGES PASSES | bench latency SOURCE TOPIC STORE RATE SECONDS | bench ceiling SOURCE STORE PASSES | bench query SMALL_STORE LARGE_STORE SYMBOLS DAYS READS"
         ),
     }
 }

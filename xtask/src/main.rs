@@ -28,6 +28,7 @@ const HELP: &str = "cargo xtask
   prove [DIR]                proof on real servers: every trade and quote of a tape folder, with kills; see docs/guarantee.md
   chaos [--faults N] [--seed S] [--minutes M] [--nodes 3] [--symbols A,B] [--only WORD,…]
                              faults against real servers under load: kills, pauses, restarts, lost topics; see docs/guarantee.md
+  alert-kills [N]            kill -9 of alert run at N random moments (50), with a real mail server, SNS and a webhook
   soak [--minutes N] [--seed S]  the same for a time: an hour by default
   fuzz [--seconds N] [DECODER …]  fuzz all decoders, ten minutes each by default (libFuzzer; needs a C++ compiler)
   dist [--dev] [TARGET …]    release archives, a .deb, checksums and SBOM in target/dist (--dev: debug builds)
@@ -67,6 +68,8 @@ fn run() -> Result<()> {
         ["ci"] => checks::ci(),
         ["chaos", ref options @ ..] => chaos::run(&chaos::options::Options::chaos(options)?),
         ["soak", ref options @ ..] => chaos::run(&chaos::options::Options::soak(options)?),
+        ["alert-kills"] => test::alert_kills("50"),
+        ["alert-kills", kills] => test::alert_kills(kills),
         ["tidy"] => tidy::check(),
         ["bench", ref arms @ ..] => test::bench(arms),
         ["fuzz", ref words @ ..] => fuzz::fuzz(words),

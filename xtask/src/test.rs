@@ -56,6 +56,19 @@ pub(crate) fn all(words: &[&str]) -> Result<()> {
     with_stack(|stack| with(stack::guarded, |guarded| tests(stack, guarded, &stack.pid("kafka")?)))
 }
 
+/// Kills `alert run` at random moments and reports what arrived at real servers.
+pub(crate) fn alert_kills(kills: &str) -> Result<()> {
+    let count: u64 = kills.parse().with_context(|| format!("expected a number of kills, found `{kills}`"))?;
+    anyhow::ensure!((1..=10_000).contains(&count), "expected 1 to 10,000 kills, found {count}");
+    let python = python()?;
+    let test = "kills_lose_no_alert_message";
+    let options =
+        ["test", "--profile", "ci", "--workspace", "--test", "cli", "--", test, "--include-ignored"];
+    run(cargo(&[&options[..], &["--nocapture"]].concat())
+        .env("TAPELINE_TEST_KILLS", kills)
+        .env("TAPELINE_TEST_PYTHON", &python))
+}
+
 pub(crate) fn with_stack<T>(f: impl FnOnce(&Stack) -> Result<T>) -> Result<T> {
     with(|| stack::for_tests(1), f)
 }

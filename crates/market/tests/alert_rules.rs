@@ -4,8 +4,9 @@
 
 use market::adjust::Factors;
 use market::alert::{Alert, Engine, EngineSettings, RuleConfig};
+use market::bar::{Bar, TradeValues, Values};
 use market::calendar::Calendar;
-use market::interval::SECOND;
+use market::interval::{Interval, SECOND};
 use market::policy::Policy;
 use market::{Price, Quote, Record, Size, Trade, UnixNanos};
 use proptest::prelude::*;
@@ -377,6 +378,57 @@ indicator = "sma:2"
     assert_eq!(shown(&with(Some("20131008,1,0.142857142\n20501231,1,1"))), []);
     // Without the factors it looks like a crash. The check can fail.
     assert!(with(None).len() >= 3, "{:?}", with(None));
+}
+
+#[test]
+fn days_of_the_store_are_asked_for_once_and_scaled_by_splits_since() {
+    let text = r#"
+[[rules]]
+name = "gap"
+kind = "open_gap"
+threshold = 2
+[[rules]]
+name = "low"
+kind = "new_extreme"
+days = 1
+direction = "down"
+"#;
+    // 2013-10-08; the next day's first print is half an hour after the open.
+    let values = TradeValues {
+        ohlc: [700.0, 710.0, 700.0, 707.0].map(price),
+        volume: size(1.0),
+        vwap: None,
+        trades: 1,
+    };
+    let bar = Bar {
+        kind: market::Kind::TRADE,
+        symbol: "X".to_owned(),
+        feed: "alpaca.sip".to_owned(),
+        interval: Interval::D1,
+        start: UnixNanos(Calendar::XNYS.day(UnixNanos(START)).start),
+        values: Values::Trades(values),
+        late: 0,
+        revision: 0,
+        is_final: true,
+        complete: true,
+    };
+    let day = UnixNanos(START + 86_400 * SECOND);
+    let open = Calendar::XNYS.day(day).start;
+    let with = |factors: Option<&str>| {
+        let mut settings = settings();
+        if let Some(text) = factors {
+            settings.splits.insert("X".to_owned(), Factors::parse(text).unwrap());
+        }
+        let mut engine = Engine::new(&rules(text), settings).unwrap();
+        assert_eq!(engine.missing_days("alpaca.sip", "X", day), Some((1, UnixNanos(open))));
+        assert_eq!(engine.missing_days("alpaca.sip", "X", day), None);
+        engine.past_day(&bar, UnixNanos(open));
+        run(&mut engine, &[print(1, 86_400_000, 101.3), print(2, 86_401_000, 101.2)])
+    };
+    assert_eq!(shown(&with(Some("20131008,1,0.142857142\n20501231,1,1"))), []);
+    assert_eq!(with(None).len(), 2, "{:?}", with(None));
+    // No rule needs days.
+    assert_eq!(engine(SPIKE).missing_days("alpaca.sip", "X", day), None);
 }
 
 #[test]

@@ -24,7 +24,16 @@ struct Rules {
 }
 
 fn engine(kinds: impl Fn(&str) -> bool) -> Engine {
-    let rules: Rules = toml::from_str(include_str!("golden/alerts.toml")).unwrap();
+    engine_of(include_str!("golden/alerts.toml"), kinds)
+}
+
+/// An engine with the rules on readings, halts and pipeline lag.
+fn engine_of_events() -> Engine {
+    engine_of(include_str!("golden/alerts_events.toml"), |_| true)
+}
+
+fn engine_of(text: &str, kinds: impl Fn(&str) -> bool) -> Engine {
+    let rules: Rules = toml::from_str(text).unwrap();
     let rules: Vec<_> = rules.rules.into_iter().filter(|rule| kinds(&rule.name)).collect();
     Engine::new(&rules, EngineSettings::new(Policy::named("sip").unwrap(), Calendar::XNYS)).unwrap()
 }
@@ -180,12 +189,95 @@ fn a_day_of_quotes_fires_what_the_oracle_finds() {
     assert!(compare("quotes", &alerts) > 10);
 }
 
+/// The times of a sensor are read as UTC.
+fn sensor(engine: &mut Engine, name: &str, out: &mut Vec<Alert>) {
+    let text = std::fs::read_to_string(data("sensors").join(format!("{name}.csv"))).unwrap();
+    for line in text.lines().skip(1) {
+        let (time, value) = line.split_once(',').unwrap();
+        let ts = UnixNanos::parse(&format!("{}Z", time.replace(' ', "T"))).unwrap();
+        engine.reading("sensor", name, ts, value.parse().unwrap(), out);
+    }
+}
+
+#[test]
+fn readings_of_two_sensors_fire_what_the_oracle_finds() {
+    let mut engine = engine_of_events();
+    let mut alerts = Vec::new();
+    for name in ["machine_temperature", "speed_7578"] {
+        sensor(&mut engine, name, &mut alerts);
+    }
+    assert!(compare("sensors", &alerts) > 50);
+}
+
+/// Without a trade of AIG for so long in the regular session, it is halted (`HALTED` of the oracle).
+const HALTED: i64 = 20_000_000_000;
+
+/// Halts wherever AIG does not trade for a while, each reported twice, and the stalls that are left.
+fn halts(run: &str, folder: &Path, dates: &[&str]) -> usize {
+    let mut engine = engine_of_events();
+    let mut alerts = Vec::new();
+    let mut end = 0;
+    for date in dates {
+        let mut tape = Tape::open(folder, Kind::TRADE, "AIG", date);
+        let day = Calendar::XNYS.day(UnixNanos(tape.index()[0].0));
+        end = day.end;
+        let mut before = None;
+        for (ts, start, number) in tape.index() {
+            if let Some(before) = before.filter(|before| ts - before >= HALTED)
+                && day.is_regular(before)
+                && day.is_regular(ts)
+            {
+                for (ts, halted) in [(before, true), (before + 1, true), (ts, false), (ts + 1, false)] {
+                    engine.advance(UnixNanos(ts), &mut alerts);
+                    engine.halt(FEED, "AIG", UnixNanos(ts), halted, &mut alerts);
+                }
+            }
+            before = Some(ts);
+            let Record::Trade(trade) = tape.read(start, number) else { panic!("a trade") };
+            engine.trade(&trade, &mut alerts);
+        }
+    }
+    engine.advance(UnixNanos(end), &mut alerts);
+    compare(run, &alerts)
+}
+
+/// A stage that is as far behind as SPY's last trade is old when the next one comes.
+fn lag(run: &str, folder: &Path, dates: &[&str]) -> usize {
+    let mut engine = engine_of_events();
+    let mut alerts = Vec::new();
+    let times = dates.iter().flat_map(|date| Tape::open(folder, Kind::TRADE, "SPY", date).index());
+    let times: Vec<i64> = times.map(|(ts, ..)| ts).collect();
+    for pair in times.windows(2) {
+        engine.lag("SPY", UnixNanos(pair[1]), (pair[1] - pair[0]) as f64 / 1e9, &mut alerts);
+    }
+    compare(run, &alerts)
+}
+
+#[test]
+fn halts_and_pipeline_lag_fire_what_the_oracle_finds() {
+    let folder = data("us-equities");
+    assert!(halts("halts-one", &folder, &["20131008"]) > 20);
+    assert!(lag("lag-one", &folder, &["20131008"]) > 20);
+}
+
+/// The folder with both days; the first is not in the repository.
+fn tape() -> PathBuf {
+    PathBuf::from(std::env::var("TAPELINE_TAPE").expect("TAPELINE_TAPE is the folder us-equities"))
+}
+
+#[test]
+#[ignore = "needs the tape of 2013-10-07 in TAPELINE_TAPE"]
+fn two_days_of_trades_as_halts_and_lag_fire_what_the_oracle_finds() {
+    let dates = ["20131007", "20131008"];
+    assert!(halts("halts-both", &tape(), &dates) > halts("halts-one", &tape(), &dates[1..]));
+    assert!(lag("lag-both", &tape(), &dates) > lag("lag-one", &tape(), &dates[1..]));
+}
+
 /// Both days; the first is not in the repository: `TAPELINE_TAPE` is the folder `us-equities` with it.
 #[test]
 #[ignore = "needs the tape of 2013-10-07 in TAPELINE_TAPE"]
 fn two_days_of_trades_fire_what_the_oracle_finds() {
-    let folder =
-        PathBuf::from(std::env::var("TAPELINE_TAPE").expect("TAPELINE_TAPE is the folder us-equities"));
+    let folder = tape();
     let mut engine = engine(|_| true);
     let dates = ["20131007", "20131008"];
     let tapes = dates

@@ -1,9 +1,9 @@
-//! The alert log in the outbox's SQLite file: history, acknowledgements, silences.
+//! The alert log in the outbox's SQLite file: history, acknowledgements, silences, rules of the dashboard.
 
 use crate::database::{self, text};
 use market::alert::Alert;
 use ports::Error;
-use ports::alert_log::{Acknowledgement, AlertLog, AlertQuery, LoggedAlert, Silence};
+use ports::alert_log::{Acknowledgement, AlertLog, AlertQuery, LoggedAlert, SavedRule, Silence};
 use rusqlite::{Connection, Row, TransactionBehavior, params};
 use std::path::{Path, PathBuf};
 
@@ -116,6 +116,47 @@ impl SqliteAlertLog {
     }
 }
 
+impl SqliteAlertLog {
+    /// The rules that were added, by name.
+    ///
+    /// # Errors
+    /// A SQLite error, or a rule that cannot be read.
+    pub fn rules(&self) -> Result<Vec<SavedRule>, String> {
+        let sql = "SELECT name, json, author, at_ms FROM rules ORDER BY name";
+        let mut statement = self.connection.prepare_cached(sql).map_err(text)?;
+        let mut rows = statement.query([]).map_err(text)?;
+        let mut out = Vec::new();
+        while let Some(row) = rows.next().map_err(text)? {
+            let (name, json): (String, String) = (row.get(0).map_err(text)?, row.get(1).map_err(text)?);
+            let rule =
+                serde_json::from_str(&json).map_err(|error| format!("alert rule `{name}`: {error}"))?;
+            out.push(SavedRule { rule, by: row.get(2).map_err(text)?, at_ms: row.get(3).map_err(text)? });
+        }
+        Ok(out)
+    }
+
+    /// Adds a rule, or replaces the one of its name.
+    ///
+    /// # Errors
+    /// A SQLite error.
+    pub fn save_rule(&mut self, saved: &SavedRule) -> Result<(), String> {
+        let json = serde_json::to_string(&saved.rule).map_err(|error| error.to_string())?;
+        let sql = "INSERT OR REPLACE INTO rules (name, json, author, at_ms) VALUES (?, ?, ?, ?)";
+        self.connection
+            .execute(sql, params![saved.rule.name, json, saved.by, saved.at_ms])
+            .map(drop)
+            .map_err(text)
+    }
+
+    /// Removes a rule; returns whether it existed.
+    ///
+    /// # Errors
+    /// A SQLite error.
+    pub fn remove_rule(&mut self, name: &str) -> Result<bool, String> {
+        self.connection.execute("DELETE FROM rules WHERE name = ?", [name]).map(|gone| gone > 0).map_err(text)
+    }
+}
+
 fn acknowledgement(row: &Row<'_>) -> rusqlite::Result<Option<Acknowledgement>> {
     let by: Option<String> = row.get(1)?;
     by.map(|by| Ok(Acknowledgement { by, at_ms: row.get(2)?, note: row.get(3)? })).transpose()
@@ -165,6 +206,24 @@ impl AlertLog for AlertLogFile {
     fn end_silence(&self, id: i64) -> ports::Result<bool> {
         match self.existing()? {
             Some(mut log) => log.end_silence(id).map_err(Error::external),
+            None => Ok(false),
+        }
+    }
+
+    fn rules(&self) -> ports::Result<Vec<SavedRule>> {
+        match self.existing()? {
+            Some(log) => log.rules().map_err(Error::external),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn save_rule(&self, rule: &SavedRule) -> ports::Result<()> {
+        self.open()?.save_rule(rule).map_err(Error::external)
+    }
+
+    fn remove_rule(&self, name: &str) -> ports::Result<bool> {
+        match self.existing()? {
+            Some(mut log) => log.remove_rule(name).map_err(Error::external),
             None => Ok(false),
         }
     }

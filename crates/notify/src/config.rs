@@ -5,6 +5,7 @@ use crate::notifier::{Notifier, NotifyError};
 use crate::smtp;
 use crate::smtp::{Encryption, Smtp};
 use crate::sns::{Sns, SnsTarget};
+use crate::template::{Template, Templates};
 use crate::twilio::Twilio;
 use crate::webhook::{Format, Webhook};
 use aws::sigv4::Signer;
@@ -20,6 +21,12 @@ pub struct ChannelConfig {
     /// Alerts below this severity are not sent to it.
     #[serde(default = "lowest")]
     pub min_severity: Severity,
+    /// Template of the subject, which is also the text of an SMS; the default if absent.
+    #[serde(default)]
+    pub subject: Option<Template>,
+    /// Template of the text; the default if absent.
+    #[serde(default)]
+    pub text: Option<Template>,
     /// Its kind.
     #[serde(flatten)]
     pub kind: ChannelKind,
@@ -108,6 +115,12 @@ fn twilio() -> String {
 }
 
 impl ChannelConfig {
+    /// Its templates.
+    #[must_use]
+    pub fn templates(&self) -> Templates {
+        Templates { subject: self.subject.clone(), text: self.text.clone() }
+    }
+
     /// Opens the channel. `read` reads a file that it names.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! | module | contents, in the order data flows |
 //! |---|---|
 //! | [`message`] | an alert as subject, text, HTML and SMS |
+//! | [`template`] | a channel's own subject and text |
 //! | `database` | the file of outbox and alert log |
 //! | [`outbox`] | undelivered messages: durable, bounded, retried, dead-lettered |
 //! | [`alert_log`] | history, acknowledgements and silences, in the same file |
@@ -33,6 +34,7 @@ pub mod notifier;
 pub mod outbox;
 pub mod smtp;
 pub mod sns;
+pub mod template;
 pub mod twilio;
 pub mod webhook;
 

@@ -1,5 +1,6 @@
 //! Rendering of alerts for people.
 
+use crate::template::Templates;
 use market::UnixNanos;
 use market::alert::{Alert, Severity};
 use serde::{Deserialize, Serialize};
@@ -31,7 +32,7 @@ pub struct AlertMessage {
 
 /// Sanitises a line: control characters, including Unicode's bidirectional ones, become spaces; truncated to
 /// `most` characters.
-fn line(text: &str, most: usize) -> String {
+pub(crate) fn line(text: &str, most: usize) -> String {
     let turns =
         |c: char| matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let clean: Vec<char> = text.chars().map(|c| if c.is_control() || turns(c) { ' ' } else { c }).collect();
@@ -68,6 +69,12 @@ impl AlertMessage {
     /// Renders an alert. `zone` is the time zone of displayed times.
     #[must_use]
     pub fn new(alert: &Alert, zone: &str) -> Self {
+        Self::with(alert, zone, &Templates::default())
+    }
+
+    /// Renders an alert with the templates of a channel.
+    #[must_use]
+    pub fn with(alert: &Alert, zone: &str, templates: &Templates) -> Self {
         let sentence = line(&alert.message, 1_000);
         let time = alert.ts().local("%Y-%m-%d %H:%M:%S%.3f %Z", zone);
         let unit = if alert.unit.is_empty() { String::new() } else { format!(" {}", alert.unit) };
@@ -97,13 +104,20 @@ impl AlertMessage {
             ));
         }
         text.push_str(&format!("\nKey       {}\n", alert.key));
+        let mut content = format!("<table role=\"presentation\" style=\"font-size:14px\">{table}</table>");
+        if let Some(own) = templates.text(alert, &time) {
+            content = format!("<div style=\"font-size:14px;white-space:pre-wrap\">{}</div>", escape(&own));
+            text = own;
+        }
+        let subject = templates.subject(alert, &time).map(|subject| line(&subject, SUBJECT));
+        let title = subject.as_deref().unwrap_or(&sentence);
         let html = format!(
             "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title></head>\
              <body style=\"font-family:sans-serif;color:#1f2328;margin:16px\">\
              <p style=\"border-left:4px solid {color};padding:4px 12px;font-size:18px\">{title}</p>\
-             {bar}<table role=\"presentation\" style=\"font-size:14px\">{table}</table>\
+             {bar}{content}\
              <p style=\"font-size:12px;color:#57606a\">Tapeline · {key}</p></body></html>",
-            title = escape(&sentence),
+            title = escape(title),
             color = color(alert.severity),
             bar = bar(alert),
             key = escape(&alert.key),
@@ -111,8 +125,11 @@ impl AlertMessage {
         Self {
             key: alert.key.clone(),
             severity: alert.severity,
-            subject: line(&format!("[{}] {sentence}", alert.severity), SUBJECT),
-            sms: line(&format!("{sentence} {}", alert.ts().local("%H:%M:%S %Z", zone)), SMS),
+            sms: subject.as_deref().map_or_else(
+                || line(&format!("{sentence} {}", alert.ts().local("%H:%M:%S %Z", zone)), SMS),
+                |subject| line(subject, SMS),
+            ),
+            subject: subject.unwrap_or_else(|| line(&format!("[{}] {sentence}", alert.severity), SUBJECT)),
             text,
             html,
             json: serde_json::to_string(alert).unwrap_or_default(),
@@ -122,6 +139,12 @@ impl AlertMessage {
     /// A test message for a channel.
     #[must_use]
     pub fn test(channel: &str, now: i64) -> Self {
+        Self::test_with(channel, now, &Templates::default())
+    }
+
+    /// A test message for a channel, with its templates.
+    #[must_use]
+    pub fn test_with(channel: &str, now: i64, templates: &Templates) -> Self {
         let alert = Alert {
             key: format!("test-{:016x}", now),
             rule: "test".to_owned(),
@@ -139,7 +162,7 @@ impl AlertMessage {
             channels: Vec::new(),
             retracts: None,
         };
-        Self::new(&alert, "UTC")
+        Self::with(&alert, "UTC", templates)
     }
 }
 

@@ -7,6 +7,8 @@ use notify::alert_log::{AlertLogFile, SqliteAlertLog};
 use notify::outbox::{OutboxCounts, OutboxStore, RetryPolicy, SqliteOutbox, deliver};
 use notify::{AlertMessage, Notifier, NotifyError};
 use ports::alert_log::{Acknowledgement, AlertLog, AlertQuery, Silence};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 fn alert(number: u32) -> Alert {
@@ -215,6 +217,62 @@ fn reading_a_log_that_does_not_exist_creates_no_file() {
     let ann = Acknowledgement::new("ann", 5, "").unwrap();
     assert_eq!(file.acknowledge(&["k".to_owned()], &ann).unwrap(), ["k"]);
     assert!(!file.0.exists());
+}
+
+/// A server that does not accept anything until a time.
+struct Down {
+    now: Arc<AtomicI64>,
+    until: i64,
+    attempts: Vec<i64>,
+    accepted: Vec<String>,
+}
+
+impl Notifier for Down {
+    fn name(&self) -> &str {
+        "c"
+    }
+
+    fn send(&mut self, message: &AlertMessage) -> Result<(), NotifyError> {
+        let now = self.now.load(Ordering::SeqCst);
+        if now < self.until {
+            self.attempts.push(now / 1_000);
+            return Err(later(None));
+        }
+        self.accepted.push(message.key.clone());
+        Ok(())
+    }
+
+    fn check(&mut self) -> Result<(), NotifyError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_hour_without_the_server_costs_few_attempts_and_no_message() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = SqliteOutbox::open(&folder.path().join("alerts.db"), 1_000).unwrap();
+    let now = Arc::new(AtomicI64::new(0));
+    let hour = 3_600_000;
+    let mut channel = Down { now: Arc::clone(&now), until: hour, attempts: Vec::new(), accepted: Vec::new() };
+    let mut expected = Vec::new();
+    // An alert every half a minute.
+    for second in 0..4_200 {
+        now.store(second * 1_000, Ordering::SeqCst);
+        if second % 30 == 0 {
+            let alert = alert(u32::try_from(second).unwrap());
+            outbox.append(&alert, &messages(&alert, &["c"])).unwrap();
+            expected.push(alert.key);
+        }
+        deliver(&mut outbox, &mut channel, &RetryPolicy::default(), &|| now.load(Ordering::SeqCst)).unwrap();
+    }
+    // 1, 2, 4, ... 256 s, then every five minutes, ±25 %.
+    let count = channel.attempts.len();
+    assert!((15..=25).contains(&count), "{:?}", channel.attempts);
+    assert_eq!(channel.attempts[0], 0);
+    assert!(channel.attempts.windows(2).all(|pair| pair[1] - pair[0] <= 376), "{:?}", channel.attempts);
+    assert_eq!(channel.accepted, expected, "all, in order, once");
+    let counts = outbox.counts().unwrap();
+    assert_eq!((counts.pending, counts.dead, counts.repeated), (0, 0, 0));
 }
 
 #[test]

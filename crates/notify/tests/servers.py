@@ -1,17 +1,24 @@
-"""Real servers for tests/servers.rs: SMTP with STARTTLS and a login (aiosmtpd), and SNS (moto).
+"""Real servers for tests of alerts: SMTP with STARTTLS and a login (aiosmtpd), and SNS (moto).
 
-    python servers.py smtp CERT KEY [refuse=CODE]   writes each mail as a line of JSON to standard output
-    python servers.py sns                           prints its port; at the end of standard input the SMS it took
+    python servers.py smtp CERT KEY [refuse=CODE] [delay=MS] [port=N]
+    python servers.py sns [delay=MS]
+
+Each prints its port. `smtp` then writes each mail that it accepts as a line of JSON; `sns`, at the end of standard input,
+the SMS that it accepted and what was published to its topic `alerts.fifo`. `delay`: time between acceptance and reply, in
+which a sender may crash.
 """
 import json
 import ssl
 import sys
-import threading
+import time
 
 USER, PASSWORD = "alerts", "correct horse"
 
 
-def smtp(cert, key, refuse):
+def smtp(cert, key, refuse="", delay="0", port=""):
+    import asyncio
+    import socket
+
     from aiosmtpd.controller import Controller
     from aiosmtpd.smtp import AuthResult
 
@@ -26,6 +33,7 @@ def smtp(cert, key, refuse):
             mail = {"from": envelope.mail_from, "to": envelope.rcpt_tos, "tls": session.ssl is not None,
                     "user": session.authenticated, "data": envelope.content.decode()}
             print(json.dumps(mail), flush=True)
+            await asyncio.sleep(int(delay) / 1000)
             return "250 OK"
 
     def login(server, session, envelope, mechanism, data):
@@ -37,29 +45,43 @@ def smtp(cert, key, refuse):
     controller = Controller(Handler(), hostname="127.0.0.1", port=0, tls_context=context, require_starttls=True,
                             authenticator=login, auth_required=True)
     # Controller cannot say which port 0 became, and needs the real one to see that it runs.
-    import socket
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        controller.port = free.getsockname()[1]
+        controller.port = int(port) if port else free.getsockname()[1]
     controller.start()
     print(controller.port, flush=True)
     sys.stdin.read()
     controller.stop()
 
 
-def sns():
+def sns(delay="0"):
+    import boto3
     from moto.server import ThreadedMotoServer
+    from moto.sns.models import SNSBackend, sns_backends
+
+    publish = SNSBackend.publish
+
+    def slow(*arguments, **named):
+        result = publish(*arguments, **named)
+        time.sleep(int(delay) / 1000)
+        return result
+
+    SNSBackend.publish = slow
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
-    print(server.get_host_and_port()[1], flush=True)
+    port = server.get_host_and_port()[1]
+    client = boto3.client("sns", endpoint_url=f"http://127.0.0.1:{port}", region_name="us-east-1",
+                          aws_access_key_id="test", aws_secret_access_key="test")
+    topic = client.create_topic(Name="alerts.fifo", Attributes={"FifoTopic": "true"})["TopicArn"]
+    print(port, flush=True)
     sys.stdin.read()
-    from moto.sns.models import sns_backends
     backend = sns_backends["123456789012"]["us-east-1"]
-    print(json.dumps([list(message) for message in backend.sms_messages.values()]), flush=True)
+    published = backend.topics[topic].sent_notifications
+    print(json.dumps({"sms": [list(message) for message in backend.sms_messages.values()],
+                      "topic": [notification[1] for notification in published]}))
     server.stop()
 
 
-if sys.argv[1] == "smtp":
-    smtp(sys.argv[2], sys.argv[3], sys.argv[4] if len(sys.argv) > 4 else "")
-else:
-    sns()
+words = dict(word.split("=", 1) for word in sys.argv[2:] if "=" in word)
+paths = [word for word in sys.argv[2:] if "=" not in word]
+{"smtp": smtp, "sns": sns}[sys.argv[1]](*paths, **words)

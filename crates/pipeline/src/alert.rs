@@ -5,18 +5,24 @@
 //! alerts are stored as they fire. After a crash the records since the checkpoint are evaluated again and
 //! fire the same alerts with the same keys, which the sink skips. So no alert is lost and none is sent twice.
 //!
-//! One process of a group evaluates: the state is stored next to its outbox, not on the topic.
+//! One process of a group evaluates: the state is stored next to its outbox, not on the topic (ADR 22).
+
+mod stage_lag;
+
+pub use stage_lag::Stage;
 
 use market::alert::{Alert, Engine, EngineState, Fold};
+use market::bar::Bar;
 use market::codec::json;
 use market::{Kind, Record, UnixNanos};
 use ports::batch::Partition;
 use ports::cancel::{CancelToken, retry};
 use ports::metrics::Port;
-use ports::topic::{Consumer, Fetched, Names, Topics};
-use ports::{Error, Result};
+use ports::topic::{Consumer, Fetched, Names, PartitionLag, Topics};
+use ports::{Error, Result, clock};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
+use stage_lag::StageLag;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -31,9 +37,11 @@ pub struct AlertSettings {
     pub cycle: usize,
     /// How often a checkpoint is written.
     pub checkpoint_every: Duration,
+    /// The stages whose lag rules may watch.
+    pub stages: Vec<Stage>,
 }
 
-/// Destination of alerts. Everything passed to a method is durable when it returns.
+/// Destination of alerts, and what else is kept next to them. Everything passed to a method is durable when it returns.
 pub trait AlertSink {
     /// The last checkpoint; `None` at the first start.
     ///
@@ -47,6 +55,20 @@ pub trait AlertSink {
     /// # Errors
     /// An error of the storage; [`Error::retryable`] while it is full.
     fn commit(&mut self, alerts: &[(Alert, bool)], checkpoint: Option<&[u8]>) -> Result<()>;
+
+    /// An engine with other rules, if they have changed since the last call.
+    ///
+    /// # Errors
+    /// An error of the storage.
+    fn changed_rules(&mut self) -> Result<Option<Engine>> {
+        Ok(None)
+    }
+
+    /// Daily bars of a series that began before a time, at least the last `days` if there are as many. Empty also if they
+    /// cannot be read: evaluation does not wait for them.
+    fn daily_bars(&mut self, _feed: &str, _symbol: &str, _before: UnixNanos, _days: usize) -> Vec<Bar> {
+        Vec::new()
+    }
 }
 
 /// Result of a run.
@@ -70,6 +92,8 @@ const WAIT: Duration = Duration::from_millis(10);
 const SLACK: i64 = 2 * market::interval::SECOND;
 /// How often the backlog is checked.
 const LOOK: Duration = Duration::from_millis(250);
+/// How often the lag of stages is measured.
+const MEASURE: Duration = Duration::from_secs(1);
 
 #[derive(Serialize, Deserialize)]
 struct Checkpoint {
@@ -113,6 +137,7 @@ struct Evaluation<'a> {
     fired: Vec<Alert>,
     report: AlertReport,
     text: Vec<u8>,
+    stages: StageLag,
 }
 
 /// Runs until cancelled or, if `until_end` is set, until every message is evaluated.
@@ -148,6 +173,7 @@ pub fn run(
         fired: Vec::new(),
         report: AlertReport::default(),
         text: Vec::new(),
+        stages: StageLag::default(),
     };
     if let Some(bytes) = sink.checkpoint()? {
         evaluation.restore(&bytes, &topics.describe())?;
@@ -155,15 +181,25 @@ pub fn run(
     let mut written = Instant::now();
     let mut last_record = Instant::now();
     let mut looked = Instant::now();
+    let mut measured = Instant::now();
     let mut caught_up = false;
     while !cancel.is_cancelled() {
-        let fetched = evaluation.cycle(&mut *consumer)?;
+        let fetched = evaluation.cycle(&mut *consumer, sink)?;
         if fetched > 0 {
             last_record = Instant::now();
         }
         let mut end = false;
+        let mut is_changed = false;
+        if measured.elapsed() >= MEASURE {
+            measured = Instant::now();
+            available(evaluation.measure(topics, &names))?;
+        }
         if looked.elapsed() >= LOOK {
             looked = Instant::now();
+            if let Some(engine) = available(sink.changed_rules())?.flatten() {
+                evaluation.replace(engine);
+                is_changed = true;
+            }
             let ahead = available(consumer.ahead(&evaluation.position()))?;
             // A member without a partition, as there are more members than partitions, has nothing to evaluate: it
             // ends once the group has committed everything, and leaves the state to the others.
@@ -190,7 +226,7 @@ pub fn run(
             end = until_end && fetched == 0 && ahead == Some(0) && behind == Some(0);
         }
         evaluation.advance(caught_up, last_record.elapsed());
-        let due = end || written.elapsed() >= settings.checkpoint_every;
+        let due = end || is_changed || written.elapsed() >= settings.checkpoint_every;
         evaluation.commit(sink, &mut *consumer, due, end, cancel)?;
         if due {
             written = Instant::now();
@@ -262,11 +298,35 @@ impl Evaluation<'_> {
         move |partition| self.next.get(&partition).copied()
     }
 
-    fn cycle(&mut self, consumer: &mut dyn Consumer) -> Result<usize> {
-        consumer.fetch(self.settings.cycle, WAIT, &mut |message| self.take(message))
+    /// Continues with other rules.
+    fn replace(&mut self, mut engine: Engine) {
+        engine.restore(self.engine.state());
+        self.engine = engine;
     }
 
-    fn take(&mut self, message: &dyn Fetched) {
+    /// Evaluates how far the stages are behind, by the clock.
+    fn measure(&mut self, topics: &dyn Topics, names: &[String]) -> Result<()> {
+        if !self.engine.watches_stages() {
+            return Ok(());
+        }
+        let (now, own) = (clock::now(), &self.settings.group);
+        let (engine, fired, next) = (&mut self.engine, &mut self.fired, &self.next);
+        // What is evaluated and not committed yet is not behind.
+        let next = |stage: &Stage, lag: &PartitionLag| {
+            let topic = names.iter().position(|name| *name == lag.topic).filter(|_| stage.group == *own)?;
+            next.get(&Partition { topic: topic as u16, number: lag.partition }).copied()
+        };
+        let stages = &self.settings.stages;
+        self.stages.measure(stages, topics, now.0, &next, &mut |stage, seconds| {
+            engine.lag(stage, now, seconds, fired)
+        })
+    }
+
+    fn cycle(&mut self, consumer: &mut dyn Consumer, sink: &mut dyn AlertSink) -> Result<usize> {
+        consumer.fetch(self.settings.cycle, WAIT, &mut |message| self.take(message, sink))
+    }
+
+    fn take(&mut self, message: &dyn Fetched, sink: &mut dyn AlertSink) {
         let (partition, offset) = (message.partition(), message.offset());
         let next = self.next.entry(partition).or_insert(i64::MIN);
         if offset < *next {
@@ -274,7 +334,7 @@ impl Evaluation<'_> {
         }
         *next = offset + 1;
         let ts = match INPUTS.get(usize::from(partition.topic)).copied().flatten() {
-            Some(kind) => self.record(kind, message.payload()),
+            Some(kind) => self.record(kind, message.payload(), sink),
             None => self.notice(message.payload()),
         };
         let Some(ts) = ts else {
@@ -287,7 +347,7 @@ impl Evaluation<'_> {
         *time = ts.max(*time);
     }
 
-    fn record(&mut self, kind: Kind, payload: &[u8]) -> Option<i64> {
+    fn record(&mut self, kind: Kind, payload: &[u8], sink: &mut dyn AlertSink) -> Option<i64> {
         let record = match json::decode(kind, payload) {
             Some(record) => record,
             None => {
@@ -298,6 +358,10 @@ impl Evaluation<'_> {
         };
         match record {
             Record::Trade(trade) => {
+                if let Some((days, before)) = self.engine.missing_days(trade.feed, trade.symbol, trade.ts) {
+                    let bars = sink.daily_bars(trade.feed, trade.symbol, before, days);
+                    bars.iter().for_each(|bar| self.engine.past_day(bar, before));
+                }
                 self.engine.trade(&trade, &mut self.fired);
                 // A future-dated print does not advance the time of the stream.
                 Some(trade.ts.0.min(trade.recv_ts.0))

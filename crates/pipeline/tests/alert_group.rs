@@ -129,6 +129,7 @@ fn a_member_without_a_partition_ends_once_the_group_has_committed_everything() {
         group: "alerts".to_owned(),
         cycle: 100,
         checkpoint_every: Duration::from_secs(3_600),
+        stages: Vec::new(),
     };
     let report = alert::run(
         &Owned { lag: Arc::clone(&lag) },

@@ -1,8 +1,8 @@
-//! The alert log: alerts that fired, who acknowledged them, and silences.
+//! The alert log: alerts that fired, who acknowledged them, silences, and rules that were added on the dashboard.
 
 use crate::{Error, Result};
 use market::UnixNanos;
-use market::alert::Alert;
+use market::alert::{Alert, RuleConfig};
 use serde::Serialize;
 use std::ops::Range;
 
@@ -102,6 +102,33 @@ impl Silence {
     }
 }
 
+/// A rule that was added on the dashboard.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SavedRule {
+    /// The rule.
+    #[serde(flatten)]
+    pub rule: RuleConfig,
+    /// Name of its author, as stated.
+    pub by: String,
+    /// When it was added or replaced, Unix milliseconds.
+    pub at_ms: i64,
+}
+
+impl SavedRule {
+    /// Checks rule and name.
+    ///
+    /// # Errors
+    /// The rule cannot be evaluated, or a text is too long or holds control characters.
+    pub fn new(rule: RuleConfig, by: &str, at_ms: i64) -> Result<Self> {
+        rule.check().map_err(|error| Error::user(error.to_string()))?;
+        line("name", &rule.name, 1, NAME)?;
+        for symbol in &rule.symbols {
+            line("symbols", symbol, 1, NAME)?;
+        }
+        Ok(Self { rule, by: line("by", by, 1, NAME)?, at_ms })
+    }
+}
+
 /// Reads and changes the alert log. Each change is durable when the method returns.
 pub trait AlertLog: Send + Sync {
     /// Alerts, newest first.
@@ -134,6 +161,24 @@ pub trait AlertLog: Send + Sync {
     /// # Errors
     /// An error of the storage.
     fn end_silence(&self, id: i64) -> Result<bool>;
+
+    /// The rules that were added, by name.
+    ///
+    /// # Errors
+    /// An error of the storage.
+    fn rules(&self) -> Result<Vec<SavedRule>>;
+
+    /// Adds a rule, or replaces the one of its name.
+    ///
+    /// # Errors
+    /// An error of the storage.
+    fn save_rule(&self, rule: &SavedRule) -> Result<()>;
+
+    /// Removes a rule; returns whether it existed.
+    ///
+    /// # Errors
+    /// An error of the storage.
+    fn remove_rule(&self, name: &str) -> Result<bool>;
 }
 
 /// A text of one line.

@@ -49,6 +49,7 @@ assets! {
     ("/js/proof.js", SCRIPT, "js/proof.js"),
     ("/js/pipeline.js", SCRIPT, "js/pipeline.js"),
     ("/js/alerts.js", SCRIPT, "js/alerts.js"),
+    ("/js/alert-rules.js", SCRIPT, "js/alert-rules.js"),
     ("/js/bar-alerts.js", SCRIPT, "js/bar-alerts.js"),
     ("/js/silences.js", SCRIPT, "js/silences.js"),
     ("/js/forecasts.js", SCRIPT, "js/forecasts.js"),

@@ -18,8 +18,21 @@ pub struct ServerSettings {
     pub groups: Vec<String>,
     /// Time zone in which the page first shows readings: an IANA name.
     pub zone: String,
+    /// The alert rules of the configuration, and whether others can be added.
+    pub alerts: AlertRules,
     /// Limits.
     pub limits: Limits,
+}
+
+/// What the configuration says about alert rules.
+#[derive(Debug, Clone, Default)]
+pub struct AlertRules {
+    /// The rules of the configuration.
+    pub configured: Vec<market::alert::RuleConfig>,
+    /// Names of the channels.
+    pub channels: Vec<String>,
+    /// Whether rules can be added and removed here.
+    pub is_editable: bool,
 }
 
 /// Limits of one client, or of all.
@@ -72,6 +85,7 @@ impl ServerSettings {
             factors: None,
             groups: Vec::new(),
             zone: "UTC".to_owned(),
+            alerts: AlertRules::default(),
             limits: Limits::default(),
         }
     }

@@ -140,6 +140,7 @@ pub struct AlertSection {
     pub checkpoint_interval: Duration,
     pub zone: String,
     pub factors: String,
+    pub editable: bool,
     pub rules: Vec<market::alert::RuleConfig>,
     pub channels: Vec<notify::ChannelConfig>,
     pub fold: market::alert::FoldSettings,

@@ -131,6 +131,15 @@ impl Condition {
         )
     }
 
+    /// Number of sessions before today that it needs.
+    pub(super) const fn days(&self) -> usize {
+        match self {
+            Self::NewExtreme { days } => *days,
+            Self::OpenGap { .. } => 1,
+            _ => 0,
+        }
+    }
+
     /// Length of the history it needs, nanoseconds.
     pub(super) const fn horizon(&self) -> i64 {
         match self {

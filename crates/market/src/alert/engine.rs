@@ -84,6 +84,8 @@ pub struct Engine {
     /// Deadlines at which a series will have been silent for too long: time, series, check.
     deadlines: BinaryHeap<Reverse<(i64, u32, u32)>>,
     now: i64,
+    /// Whether a rule needs the days before.
+    needs_days: bool,
 }
 
 fn f64_of(price: Price) -> f64 {
@@ -110,6 +112,7 @@ impl Engine {
             let problem = "another rule has the same name".to_owned();
             return Err(RuleError { rule: twice.config.name.clone(), problem });
         }
+        let needs_days = rules.iter().any(|rule| rule.condition.days() > 0);
         let effects = settings.feeds.iter().map(|feed| Effects::new(feed.policy.clone())).collect();
         Ok(Self {
             effects,
@@ -120,7 +123,45 @@ impl Engine {
             index: HashTable::new(),
             deadlines: BinaryHeap::new(),
             now: i64::MIN,
+            needs_days,
         })
+    }
+
+    /// Whether a rule watches the stages of the pipeline.
+    #[must_use]
+    pub fn watches_stages(&self) -> bool {
+        self.rules.iter().any(|rule| rule.condition.subject() == Subject::Stage)
+    }
+
+    /// Number of sessions that a series needs and does not know, and the start of the session at a time, before which they
+    /// are. `None` if it needs none, and for the same series only once: what is not known then is not in the store either.
+    pub fn missing_days(&mut self, feed: &str, symbol: &str, ts: UnixNanos) -> Option<(usize, UnixNanos)> {
+        if !self.needs_days {
+            return None;
+        }
+        let index = self.find(Subject::Market, feed, symbol);
+        let days = self.series[index].missing_days()?;
+        let feed = self.feed(feed);
+        Some((days, UnixNanos(self.day(feed, ts.0).start)))
+    }
+
+    /// Adds the daily bar of a session before the one that starts at `today`. Prices from before a split are scaled.
+    pub fn past_day(&mut self, bar: &Bar, today: UnixNanos) {
+        let Values::Trades(values) = &bar.values else { return };
+        let feed = self.feed(&bar.feed);
+        let (date, session) = (self.day(feed, bar.start.0).yyyymmdd, self.day(feed, today.0).yyyymmdd);
+        let index = self.find(Subject::Market, &bar.feed, &bar.symbol);
+        // A known series is at an earlier session; from there on its days are scaled together.
+        let today = match self.series[index].today() {
+            0 => session,
+            known => known,
+        };
+        let split = self.settings.splits.get(bar.symbol.as_str()).map_or(1.0, |factors| {
+            let (before, after) = (factors.on(date).1, factors.on(today).1);
+            before as f64 / after as f64
+        });
+        let [_, high, low, close] = values.ohlc.map(|price| f64_of(price) * split);
+        self.series[index].daily(DayRange { yyyymmdd: date, high, low, close });
     }
 
     /// Number of series seen.

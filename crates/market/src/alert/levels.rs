@@ -119,6 +119,11 @@ impl Days {
         }
     }
 
+    /// Number of previous days it knows.
+    pub(super) fn known(&self) -> usize {
+        self.past.len()
+    }
+
     pub(super) const fn today(&self) -> u32 {
         self.today
     }

@@ -175,6 +175,50 @@ pub struct RuleConfig {
     pub disabled: bool,
 }
 
+impl RuleConfig {
+    /// Checks that it can be evaluated.
+    ///
+    /// # Errors
+    /// The problem, and what to write instead.
+    pub fn check(&self) -> Result<(), RuleError> {
+        Rule::new(self).map(drop)
+    }
+
+    /// Its parameters as one line, for people.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let number = |name: &str, value: Option<f64>| value.map(|value| format!("{name} {value}"));
+        let span = |name: &str, value: Option<TimeSpan>| value.map(|value| format!("{name} {value}"));
+        let direction = match self.direction {
+            Direction::Up => Some("up".to_owned()),
+            Direction::Down => Some("down".to_owned()),
+            Direction::Both => None,
+        };
+        let session = match self.session {
+            Session::Any => None,
+            Session::Regular => Some("regular session".to_owned()),
+            Session::Extended => Some("extended hours".to_owned()),
+        };
+        let parts = [
+            direction,
+            number("threshold", self.threshold),
+            number("level", self.level),
+            self.indicator.clone(),
+            span("interval", self.interval),
+            span("window", self.window),
+            span("baseline", self.baseline),
+            self.days.map(|days| format!("days {days}")),
+            session,
+            number("hysteresis", Some(self.hysteresis).filter(|value| *value > 0.0)),
+            span("cooldown", self.cooldown),
+            span("once per", self.once_per),
+            self.quiet_hours.clone().map(|hours| format!("quiet {}", String::from(hours))),
+            self.disabled.then(|| "disabled".to_owned()),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// A rule that cannot be evaluated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("alert rule `{rule}`: {problem}")]

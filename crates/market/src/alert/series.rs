@@ -44,6 +44,9 @@ pub(super) struct Data {
     /// Time of the latest record that ends a silence.
     pub(super) seen: i64,
     halted: bool,
+    /// The last notice, unless a price followed: vendors repeat notices.
+    #[serde(default)]
+    notice: Option<bool>,
     filter: Filter,
     /// Time of the latest quote, and the last price of each side.
     quoted: i64,
@@ -94,6 +97,8 @@ pub(super) struct Series {
     prints: Prints,
     pub(super) checks: Vec<Check>,
     keep_days: usize,
+    /// [`Series::missing_days`] was read.
+    has_asked: bool,
 }
 
 /// Minimum time for which prints are remembered: to detect duplicates and cancels.
@@ -109,6 +114,7 @@ impl Series {
             started: i64::MIN,
             seen: i64::MIN,
             halted: false,
+            notice: None,
             filter: Filter::default(),
             quoted: i64::MIN,
             sides: [None; 2],
@@ -118,7 +124,8 @@ impl Series {
             days: Days::default(),
             recent: Recent::default(),
         };
-        let mut series = Self { data, prints: Prints::default(), checks: Vec::new(), keep_days: 1 };
+        let mut series =
+            Self { data, prints: Prints::default(), checks: Vec::new(), keep_days: 1, has_asked: false };
         series.prints.extend(REMEMBER);
         for (index, rule) in rules.iter().enumerate() {
             if rule.condition.subject() == subject && rule.takes(symbol) {
@@ -193,6 +200,16 @@ impl Series {
         self.refresh();
     }
 
+    /// Number of days before today that its rules need, if it does not know as many; only the first time.
+    #[inline]
+    pub(super) fn missing_days(&mut self) -> Option<usize> {
+        if std::mem::replace(&mut self.has_asked, true) {
+            return None;
+        }
+        let days = self.checks.iter().map(|check| check.condition.days()).max().unwrap_or(0);
+        (self.data.days.known() < days).then_some(days)
+    }
+
     /// A day known from elsewhere.
     pub(super) fn daily(&mut self, day: DayRange) {
         self.data.days.add(day, self.keep_days);
@@ -246,6 +263,7 @@ impl Series {
             }
         }
         if print.uses.has(Uses::PRICE) {
+            data.notice = None;
             data.averages.iter_mut().for_each(|average| average.observe(ts, price));
         }
         self.prints.push(print);
@@ -434,8 +452,11 @@ impl Series {
         }
     }
 
-    /// Trading was halted or resumed.
+    /// Trading was halted or resumed. A repeated notice is skipped.
     pub(super) fn halt(&mut self, ts: i64, halted: bool, context: &mut Context<'_>) {
+        if self.data.notice.replace(halted) == Some(halted) {
+            return;
+        }
         self.data.halted = halted;
         self.data.seen = self.data.seen.max(ts);
         for index in 0..self.checks.len() {

@@ -1,10 +1,15 @@
-"""Writes alerts.csv: the alerts of the rules of alerts.toml on a recorded tape, computed from the definitions with pandas.
+"""Writes alerts.csv: the alerts of the rules of alerts.toml and alerts_events.toml on recorded data, computed from the
+definitions with pandas.
 
-    python alerts.py TAPE QUOTES     folders us-equities (2013-10-07 and 08) and quotes of the data folder
+    python alerts.py TAPE QUOTES SENSORS     folders us-equities (2013-10-07 and 08), quotes and sensors of the data folder
 
 Shares nothing with the engine: conditions, windows, averages and the pace of alerts are worked out here on whole columns
 or by plain loops over them. Columns of the result: run, rule, symbol, ms since 1970, kind, value, threshold. Run `one` is
 2013-10-08 alone with the daily bars of the day before given (lines `daily`), `both` is both days as one stream.
+
+The tape holds no halts and nothing of a pipeline, so two runs derive them from it, of one day or both: in `halts-…` AIG is
+halted wherever it does not trade for `HALTED` in the regular session, and each halt is reported twice; in `lag-…` a stage
+is as far behind as SPY's last trade is old when the next one comes. Run `sensors` is two recorded sensors.
 """
 import csv
 import io
@@ -21,6 +26,7 @@ POLICY = HERE / "../../policy"
 SYMBOLS = ["SPY", "BAC", "IBM", "AIG"]
 UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000}
 OUTLIER, CONFIRM = 0.5, 3
+HALTED = 20_000
 
 
 def ms(text):
@@ -288,6 +294,70 @@ def spread(folder, rule, emit):
         emit(times[i], "spread", value[i], limit)
 
 
+def readings(folder, rules, lines):
+    for name in ("machine_temperature", "speed_7578"):
+        frame = pd.read_csv(folder / f"{name}.csv")
+        times = pd.to_datetime(frame.timestamp)
+        # A clock that was set back: what is older than its predecessor is not evaluated.
+        keep = times >= times.cummax()
+        frame, times = frame[keep.to_numpy()], times[keep]
+        series = pd.Series(frame.value.to_numpy(float), index=pd.DatetimeIndex(times))
+        unix, value = times.astype("int64").to_numpy() // 1_000_000, series.to_numpy()
+        for rule in rules:
+            if not takes(rule, name):
+                continue
+
+            def emit(time, kind, value, threshold):
+                lines.append(f"sensors,{rule['name']},{name},{time},{kind},{value:.6f},{threshold:.6f}")
+
+            limit, hysteresis = rule.get("threshold"), rule.get("hysteresis", 0)
+            if rule["kind"] == "silence":
+                window = ms(rule["window"])
+                for this, after in zip(unix, unix[1:]):
+                    if after - this >= window:
+                        emit(this + window, "silence", window / 1000, window / 1000)
+            for side in sides(rule):
+                if rule["kind"] == "threshold":
+                    at = pace(unix, side * value >= side * limit, side * value < side * limit - hysteresis, rule)
+                    for i in at:
+                        emit(unix[i], "above" if side > 0 else "below", value[i], limit)
+                if rule["kind"] == "rate_of_change":
+                    rolling = series.rolling(pd.Timedelta(milliseconds=ms(rule["window"])), closed="right")
+                    change = side * (value - (rolling.min() if side > 0 else rolling.max()).to_numpy())
+                    for i in pace(unix, change >= limit, change < limit - hysteresis, rule):
+                        emit(unix[i], "rise" if side > 0 else "fall", side * change[i], side * limit)
+
+
+def halts(frame, rules, emit):
+    """Halts, and the stalls that are left: those before a halt, and where it trades seldom."""
+    for _, day in frame.groupby("date"):
+        times, regular = day.ms.to_numpy(), day.regular.to_numpy()
+        start, end = day.open.iloc[0], day.shut.iloc[0]
+        for rule in rules:
+            window = ms(rule["window"]) if "window" in rule else None
+            for i, this in enumerate(times):
+                after = times[i + 1] if i + 1 < len(times) else end + 86_400_000
+                halted = i + 1 < len(times) and regular[i] and regular[i + 1] and after - this >= HALTED
+                if rule["kind"] == "halt" and halted and takes(rule, "AIG"):
+                    emit(rule, this, "halt", 0, 0)
+                    if rule.get("on") != "halt":
+                        emit(rule, after, "resume", 0, 0)
+                if rule["kind"] == "stall" and not halted:
+                    due = max(this, start) + window
+                    if due < end and after >= due:
+                        emit(rule, due, "stall", window / 1000, window / 1000)
+
+
+def lag(frame, rules, emit):
+    times = frame.ms.to_numpy()
+    behind = np.diff(times) / 1000
+    for rule in rules:
+        if rule["kind"] == "pipeline_lag":
+            limit = rule["threshold"]
+            for i in pace(times[1:], behind >= limit, behind < limit - rule["hysteresis"], rule):
+                emit(rule, times[1:][i], "pipeline_lag", behind[i], limit)
+
+
 def takes(rule, symbol):
     included = not [p for p in rule.get("symbols", []) if not p.startswith("!")]
     for pattern in rule.get("symbols", []):
@@ -303,7 +373,7 @@ KINDS = {"percent_move": percent_move, "cross": cross, "volume_surge": volume_su
          "vwap_deviation": vwap_deviation, "new_extreme": new_extreme, "open_gap": open_gap}
 
 
-def main(tape, quotes):
+def main(tape, quotes, sensors):
     rules = tomllib.loads((HERE / "alerts.toml").read_text())["rules"]
     lines = []
     for symbol in SYMBOLS:
@@ -330,6 +400,16 @@ def main(tape, quotes):
         if rule["kind"] == "spread":
             spread(quotes, rule, lambda time, kind, value, threshold: lines.append(
                 f"quotes,{rule['name']},IBM,{time},{kind},{value:.6f},{threshold:.6f}"))
+    events = tomllib.loads((HERE / "alerts_events.toml").read_text())["rules"]
+    readings(sensors, events, lines)
+    for symbol, run, find in (("AIG", "halts", halts), ("SPY", "lag", lag)):
+        days = [load(tape, symbol, date) for date in ("20131007", "20131008")]
+        for name, frame in (("one", days[1]), ("both", pd.concat(days, ignore_index=True))):
+
+            def emit(rule, time, kind, value, threshold):
+                lines.append(f"{run}-{name},{rule['name']},{symbol},{time},{kind},{value:.6f},{threshold:.6f}")
+
+            find(frame, events, emit)
     lines.sort()
     (HERE / "alerts.csv").write_text("\n".join(lines) + "\n")
     counts = pd.Series([",".join(line.split(",")[:2]) for line in lines]).value_counts().sort_index()

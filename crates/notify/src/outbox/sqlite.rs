@@ -17,6 +17,8 @@ pub struct Delivery {
     pub state: String,
     /// Attempts started.
     pub attempts: u32,
+    /// Attempts of which a crash hid the outcome: it may have arrived that many times more.
+    pub repeated: u32,
     /// Why the last attempt failed.
     pub reason: Option<String>,
 }
@@ -104,11 +106,12 @@ impl SqliteOutbox {
     /// # Errors
     /// A SQLite error.
     pub fn delivery(&self, key: &str) -> Result<Vec<Delivery>, String> {
-        let query = "SELECT channel, state, begun, reason FROM outbox WHERE key = ? ORDER BY channel";
+        let query =
+            "SELECT channel, state, begun, repeated, reason FROM outbox WHERE key = ? ORDER BY channel";
         let mut statement = self.connection.prepare_cached(query).map_err(text)?;
         let read = |row: &Row<'_>| {
-            let (channel, state, attempts, reason) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
-            Ok(Delivery { channel, state, attempts, reason })
+            let (channel, state, attempts) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok(Delivery { channel, state, attempts, repeated: row.get(3)?, reason: row.get(4)? })
         };
         let rows = statement.query_map([key], read).map_err(text)?;
         rows.collect::<Result<_, _>>().map_err(text)

@@ -1,5 +1,6 @@
 // Alerts that fired, newest first; who has acknowledged them; silences.
 
+import { AlertRules } from "/js/alert-rules.js";
 import { Problem, get, post } from "/js/api.js";
 import { announce, h, notice, table } from "/js/dom.js";
 import { clockMillis, isoDate, wall, zoneName } from "/js/format.js";
@@ -31,13 +32,14 @@ export class Alerts {
     this.all = h("button", { type: "button", id: "acknowledge-all", hidden: true, click: () => this.#acknowledge(this.#visible().filter((alert) => !alert.acknowledged_by)) }, "");
     this.failure = h("div", { role: "alert" });
     this.silences = new Silences({ by: () => this.name.value.trim(), rule, symbol });
+    this.rules = new AlertRules({ by: () => this.name.value.trim() });
     const filtered = symbol || rule;
     root.replaceChildren(h("div", { class: "stack" },
       h("section", { class: "panel", "aria-label": "Alerts" },
         h("header", {}, h("h1", {}, filtered ? `Alerts of ${symbol || rule}` : "Alerts"), filtered ? h("a", { href: link("alerts") }, "Show all") : null,
           h("label", {}, this.open, " only open"), h("label", { class: "name" }, "Your name ", this.name), this.all),
         this.failure, this.body),
-      this.silences.element));
+      this.silences.element, this.rules.element));
     // Only for the state of the connection in the header.
     live.subscribe({});
     this.#poll();
@@ -51,16 +53,16 @@ export class Alerts {
       if (signal.aborted) return;
       // Not requested, so that the browser reports no failure where none is.
       if (status?.alerts === false) throw new Problem(404, "This server evaluates no alert rules.");
-      const [{ rows }] = await Promise.all([get("alerts", this.filter, signal), this.silences.load(signal)]);
+      const [{ rows }] = await Promise.all([get("alerts", this.filter, signal), this.silences.load(signal), this.rules.load(signal)]);
       this.#rows = rows;
       this.#show();
       this.#timer = setTimeout(() => this.#poll(), EVERY);
     } catch (problem) {
       if (problem.name === "AbortError") return;
       const none = problem.status === 404;
-      this.silences.element.hidden = none;
+      this.silences.element.hidden = this.rules.element.hidden = none;
       this.#shown = "";
-      this.body.replaceChildren(notice(none ? "No rules" : "The alerts could not be loaded", none ? "This server evaluates no alert rules. Add [[alert.rules]] to the configuration." : problem.message, none ? "" : "bad"));
+      this.body.replaceChildren(notice(none ? "No rules" : "The alerts could not be loaded", none ? "This server evaluates no alert rules. Add [[alert.rules]] to the configuration, or set alert.editable." : problem.message, none ? "" : "bad"));
       if (!none) this.#timer = setTimeout(() => this.#poll(), EVERY);
     }
   }

@@ -24,5 +24,5 @@ async function request(path, params, options) {
 }
 
 export const get = (path, params = {}, signal = undefined) => request(path, params, { signal });
-export const post = (path, params = {}) => request(path, params, { method: "POST" });
+export const post = (path, params = {}, body = undefined) => request(path, params, { method: "POST", body: body && JSON.stringify(body) });
 export const remove = (path) => request(path, {}, { method: "DELETE" });

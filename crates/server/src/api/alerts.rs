@@ -104,25 +104,25 @@ fn row(logged: &LoggedAlert, zone: &str) -> Map<String, Value> {
 }
 
 /// A wall-clock time.
-fn wall(ms: i64) -> UnixNanos {
+pub(crate) fn wall(ms: i64) -> UnixNanos {
     UnixNanos(ms.saturating_mul(1_000_000))
 }
 
-fn log(app: &App) -> Result<Arc<dyn AlertLog>, Problem> {
+pub(crate) fn log(app: &App) -> Result<Arc<dyn AlertLog>, Problem> {
     app.engines.alerts.clone().ok_or_else(|| {
         Problem::new(StatusCode::NOT_FOUND, "this server evaluates no alert rules")
-            .hint("add [[alert.rules]] to the configuration; see docs/alerts.md")
+            .hint("add [[alert.rules]] to the configuration, or set alert.editable; see docs/alerts.md")
     })
 }
 
 /// The name in the request, or else that of the password prompt.
-fn author(headers: &HeaderMap, by: Option<String>) -> String {
+pub(crate) fn author(headers: &HeaderMap, by: Option<String>) -> String {
     let given = by.filter(|by| !by.trim().is_empty()).or_else(|| guard::user(headers));
     given.unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// A text of the request is invalid.
-fn invalid(error: ports::Error) -> Problem {
+pub(crate) fn invalid(error: ports::Error) -> Problem {
     // By value, as `map_err` passes it.
     let problem = Problem::bad(error.to_string());
     drop(error);

@@ -1,5 +1,6 @@
 //! The REST API, version 1. Its OpenAPI description is at `/api/v1/openapi.json`.
 
+pub(crate) mod alert_rules;
 pub(crate) mod alerts;
 pub(crate) mod bars;
 pub(crate) mod explain;
@@ -84,6 +85,8 @@ pub(crate) fn routes() -> Router<App> {
         .route("/api/v1/alerts/acknowledge", post(alerts::acknowledge))
         .route("/api/v1/alerts/silences", get(alerts::silences).post(alerts::silence))
         .route("/api/v1/alerts/silences/{id}", delete(alerts::end_silence))
+        .route("/api/v1/alerts/rules", get(alert_rules::rules).post(alert_rules::save))
+        .route("/api/v1/alerts/rules/{name}", delete(alert_rules::remove))
         .route("/api/v1/forecasts", get(forecasts::forecasts))
         .route("/api/v1/forecasts/record", get(forecasts::record))
         .route("/api/v1/forecasts/series", get(forecasts::series))

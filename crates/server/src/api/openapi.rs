@@ -1,7 +1,8 @@
 //! `GET /api/v1/openapi.json`: the description of the API.
 
 use super::{
-    alerts, bars, explain, forecasts, lag, ledger, pipeline, push, readings, records, stream, symbols, verify,
+    alert_rules, alerts, bars, explain, forecasts, lag, ledger, pipeline, push, readings, records, stream,
+    symbols, verify,
 };
 use crate::http::problem::Problem;
 use crate::http::reply::{Answer, Format, tagged};
@@ -18,7 +19,7 @@ use utoipa::OpenApi;
     paths(
         symbols::symbols, records::trades, records::quotes, bars::bars, readings::series, readings::readings,
         readings::reading_bars, alerts::alerts, alerts::acknowledge, alerts::silences, alerts::silence,
-        alerts::end_silence, forecasts::forecasts,
+        alerts::end_silence, alert_rules::rules, alert_rules::save, alert_rules::remove, forecasts::forecasts,
         forecasts::record, forecasts::series, explain::explain, ledger::gaps, ledger::dead_letters, verify::result,
         verify::start, pipeline::pipeline, pipeline::health, lag::lag, push::push, stream::stream,
     ),

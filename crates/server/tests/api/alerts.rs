@@ -122,3 +122,79 @@ fn what_changes_alerts_is_guarded_and_checked() {
     let row = fixture.get_with("/api/v1/alerts?symbol=SPY", BEARER).rows().remove(0);
     assert_eq!(row["acknowledged_by"], "ann");
 }
+
+fn with_body(fixture: &Fixture, path: &str, headers: &str, body: &str) -> Reply {
+    fixture.send(&format!(
+        "POST {path} HTTP/1.0\r\nHost: localhost\r\nContent-Length: {}\r\n{headers}\r\n{body}",
+        body.len()
+    ))
+}
+
+const RULE: &str = r#"{"name":"crash/SPY","kind":"percent_move","symbols":["SPY"],"window":"60s","threshold":1.5,"direction":"down","channels":["mail"]}"#;
+
+#[test]
+fn rules_are_added_replaced_and_removed_and_outlive_the_server() {
+    let mut fixture = Fixture::new();
+    let list = |fixture: &Fixture| fixture.get("/api/v1/alerts/rules").rows();
+    let names = |fixture: &Fixture| -> Vec<String> {
+        list(fixture).iter().map(|row| row["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&fixture), ["move"]);
+    assert_eq!(list(&fixture)[0]["editable"], false);
+    let reply = with_body(&fixture, "/api/v1/alerts/rules?by=ann", "", RULE);
+    assert_eq!((reply.status, &reply.json()["name"]), (201, &"crash/SPY".into()), "{}", reply.text());
+    let other = RULE.replace("1.5", "2");
+    assert_eq!(with_body(&fixture, "/api/v1/alerts/rules?by=bob", "", &other).status, 201);
+    fixture.restart();
+    assert_eq!(names(&fixture), ["move", "crash/SPY"]);
+    let row = &list(&fixture)[1];
+    let texts = ["kind", "symbols", "severity", "parameters", "channels", "by"]
+        .map(|name| row[name].as_str().unwrap().to_owned());
+    let parameters = "down, threshold 2, window 60s";
+    assert_eq!(texts[..5], ["percent_move", "SPY", "warning", parameters, "mail"].map(str::to_owned));
+    assert_eq!(
+        (texts[5].as_str(), &row["rule"]["threshold"], &row["editable"]),
+        ("bob", &2.0.into(), &true.into())
+    );
+    // What evaluation and the command line read.
+    let saved = SqliteAlertLog::open(&fixture.alerts()).unwrap().rules().unwrap();
+    assert!(saved.len() == 1 && saved[0].rule.name == "crash/SPY" && saved[0].by == "bob", "{saved:?}");
+    let path = "/api/v1/alerts/rules/crash%2FSPY";
+    assert_eq!(request(&fixture, "DELETE", path, "").status, 204);
+    assert_eq!(request(&fixture, "DELETE", path, "").status, 404);
+    assert_eq!(names(&fixture), ["move"]);
+}
+
+#[test]
+fn what_changes_rules_is_guarded_and_checked() {
+    const BEARER: &str = "Authorization: Bearer token-of-test\r\n";
+    let fixture = Fixture::with(|settings| "token-of-test".clone_into(&mut settings.token), None);
+    let elsewhere = format!("{BEARER}Origin: http://elsewhere.test\r\n");
+    let path = "/api/v1/alerts/rules";
+    let long = RULE.replace("SPY\"]", &format!("{}\"]", "S".repeat(5_000)));
+    for (headers, body, status, part) in [
+        ("", RULE, 401, "token is required"),
+        (&*elsewhere, RULE, 403, "another site"),
+        (BEARER, "", 400, "the body is not an alert rule"),
+        (BEARER, r#"{"name":"x","kind":"pager"}"#, 400, "unknown variant `pager`"),
+        (BEARER, &RULE.replace("window", "windov"), 400, "unknown field `windov`"),
+        (BEARER, r#"{"name":"x","kind":"percent_move"}"#, 400, "percent_move needs `window`"),
+        (BEARER, &RULE.replace("crash/SPY", "move"), 409, "is part of the configuration"),
+        (BEARER, &RULE.replace("crash/SPY", &"x".repeat(65)), 400, "name: expected 1 to 64 characters"),
+        (BEARER, &RULE.replace("crash/SPY", "a\\r\\nBcc: b"), 400, "control characters"),
+        (BEARER, &RULE.replace("mail", "pager"), 400, "unknown channel `pager`; known: mail"),
+        (BEARER, &long, 413, ""),
+    ] {
+        let reply = with_body(&fixture, path, headers, body);
+        let text = reply.text();
+        assert!(reply.status == status && text.contains(part), "{part}: {} {text}", reply.status);
+    }
+    for (name, headers, status) in
+        [("x", "", 401), ("x", &*elsewhere, 403), ("move", BEARER, 409), ("x", BEARER, 404)]
+    {
+        assert_eq!(request(&fixture, "DELETE", &format!("{path}/{name}"), headers).status, status, "{name}");
+    }
+    let locked = Fixture::with(|settings| settings.alerts.is_editable = false, None);
+    let reply = with_body(&locked, path, "", RULE);
+    assert!(reply.status == 403 && reply.text().contains("set alert.editable"), "{}", reply.text());
+}

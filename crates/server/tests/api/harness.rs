@@ -145,6 +145,11 @@ impl Fixture {
 
     fn start(&mut self, change: impl FnOnce(&mut ServerSettings), store: Arc<dyn Store>) {
         let mut settings = ServerSettings::new("127.0.0.1:0", bars());
+        settings.alerts.is_editable = true;
+        settings.alerts.channels = vec!["mail".to_owned()];
+        let configured =
+            serde_json::json!({"name": "move", "kind": "percent_move", "window": "60s", "threshold": 0.25});
+        settings.alerts.configured = vec![serde_json::from_value(configured).unwrap()];
         settings.limits.burst = 100_000;
         settings.limits.requests_per_second = 100_000;
         settings.limits.frame_every = Duration::from_millis(10);

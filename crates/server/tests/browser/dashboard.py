@@ -275,6 +275,28 @@ def alerts(page, base):
     check(page.page.title().startswith(symbol), "an alert leads to its symbol")
 
 
+def adds_rule(page, base):
+    """A rule that is added on the page is evaluated while records arrive, and can be removed."""
+    page.go("alerts")
+    page.page.locator("#name").fill("Ann")
+    page.page.locator("#rule-name").fill("<b>small</b>")
+    page.page.locator("#rule-kind").select_option("percent_move")
+    page.page.locator("#rule-window").fill("60s")
+    page.page.locator("#rule-threshold").fill("0.02")
+    page.page.locator("#rule-symbols").fill("S*, !BAC")
+    page.page.locator("#rule-cooldown").fill("30m")
+    page.page.locator("#add-rule").click()
+    row = page.page.locator("#rules tbody tr", has_text="<b>small</b>")
+    row.wait_for()
+    check("S*, !BAC" in row.inner_text() and "Ann" in row.inner_text(), "a rule is listed, its name as text")
+    page.page.locator("#alerts tbody tr", has_text="<b>small</b>").first.wait_for()
+    fired = [alert["symbol"] for alert in fetch(base, "alerts?limit=500&rule=%3Cb%3Esmall%3C/b%3E")["rows"]]
+    check(set(fired) == {"SPY"}, "it fires for its symbols")
+    row.get_by_role("button").click()
+    row.wait_for(state="detached")
+    check([rule["name"] for rule in fetch(base, "alerts/rules")["rows"]] == ["sudden-move", "volume"], "a rule can be removed")
+
+
 def acknowledges(page, base, tapeline, config):
     """Acknowledge and silence, by keyboard and by mouse; the command line sees the same."""
     page.go("alerts")
@@ -372,6 +394,7 @@ def main():
             browser = playwright.chromium.launch(executable_path=options.chromium, args=FLAGS)
             page = Page(browser, demo.address)
             moves(page)
+            adds_rule(page, demo.address)
             page.close()
             demo.until("still serving")
             page = Page(browser, demo.address)

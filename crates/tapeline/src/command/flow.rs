@@ -163,7 +163,8 @@ pub(crate) fn through(
     options: &ProduceOptions,
     telemetry: &Arc<Telemetry>,
 ) -> Result<FlowOutcome> {
-    let alerts = if config.alert.rules.is_empty() { None } else { Some(Evaluation::open(config)?) };
+    let evaluates = config.alert.editable || !config.alert.rules.is_empty();
+    let alerts = if evaluates { Some(Evaluation::open(config)?) } else { None };
     let forecasting = if config.aggregate.run { Forecasting::open(config)? } else { None };
     let topics = open::topics(config, &context.stop)?;
     let store = open::store(config)?;

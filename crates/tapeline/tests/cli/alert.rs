@@ -1,7 +1,9 @@
 //! Alerts on the real session through the embedded engines.
 
-use crate::{embedded_urls, finish, run, session, start, tape, tapeline, with};
+use crate::{embedded_urls, run, session, tape, tapeline, with};
+use notify::alert_log::AlertLogFile;
 use notify::outbox::{OutboxStore, SqliteOutbox};
+use ports::alert_log::{AlertLog, SavedRule};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -11,10 +13,10 @@ use std::time::Duration;
 
 /// The rules of the oracle, and the alerts it expects.
 const RULES: &str = include_str!("../../../market/tests/golden/alerts.toml");
-const GOLDEN: &str = include_str!("../../../market/tests/golden/alerts.csv");
+pub(crate) const GOLDEN: &str = include_str!("../../../market/tests/golden/alerts.csv");
 
 /// A configuration with the oracle's rules and these channels.
-fn configuration(dir: &Path, channels: &str) -> String {
+pub(crate) fn configuration(dir: &Path, channels: &str) -> String {
     let rules = RULES.replace("[[rules]]", "[[alert.rules]]");
     let file = dir.join("alerts.db");
     let text = format!(
@@ -26,8 +28,8 @@ fn configuration(dir: &Path, channels: &str) -> String {
     path.display().to_string()
 }
 
-/// Receives webhooks on loopback: the number of receipts of each key.
-fn receiver() -> (String, Arc<Mutex<BTreeMap<String, u32>>>) {
+/// Receives webhooks on loopback: the number of receipts of each key. `delay`: time between acceptance and reply.
+pub(crate) fn receiver(delay: Duration) -> (String, Arc<Mutex<BTreeMap<String, u32>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
     let keys = Arc::new(Mutex::new(BTreeMap::new()));
@@ -60,6 +62,7 @@ fn receiver() -> (String, Arc<Mutex<BTreeMap<String, u32>>>) {
                         return;
                     }
                     *seen.lock().unwrap().entry(key).or_insert(0) += 1;
+                    std::thread::sleep(delay);
                     if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").is_err() {
                         return;
                     }
@@ -70,7 +73,7 @@ fn receiver() -> (String, Arc<Mutex<BTreeMap<String, u32>>>) {
     (url, keys)
 }
 
-fn hook(url: &str) -> String {
+pub(crate) fn hook(url: &str) -> String {
     format!("[[alert.channels]]\nname = 'hook'\ntype = 'webhook'\nurl = '{url}'\nsecret = 's3cret'\n")
 }
 
@@ -93,7 +96,7 @@ fn history(arguments: &[&str]) -> Vec<(String, Vec<String>)> {
 #[test]
 fn the_real_session_fires_what_the_oracle_finds_and_each_message_arrives_once() {
     let dir = tempfile::tempdir().unwrap();
-    let (url, keys) = receiver();
+    let (url, keys) = receiver(Duration::ZERO);
     let config = configuration(dir.path(), &hook(&url));
     let urls = embedded_urls(dir.path(), &session());
     let (code, text) = run(&[with("produce", &urls), vec!["--kinds", "trades"]].concat());
@@ -137,7 +140,7 @@ fn the_real_session_fires_what_the_oracle_finds_and_each_message_arrives_once() 
 #[test]
 fn run_evaluates_the_rules_beside_storing() {
     let dir = tempfile::tempdir().unwrap();
-    let (url, keys) = receiver();
+    let (url, keys) = receiver(Duration::ZERO);
     let config = configuration(dir.path(), &hook(&url));
     let urls = embedded_urls(dir.path(), &session());
     let (code, text) =
@@ -159,44 +162,6 @@ fn expected_of_two_symbols() -> usize {
         .filter(|fields| fields[0] == "one" && matches!(fields[2], "BAC" | "IBM"))
         .filter(|fields| !matches!(fields[1], "extreme" | "gap"))
         .count()
-}
-
-/// `TAPELINE_TEST_KILLS` kills at moments that differ from run to run; five without it.
-#[test]
-fn kills_lose_no_message_and_repeat_only_what_they_hide() {
-    let kills: u32 = std::env::var("TAPELINE_TEST_KILLS").map_or(5, |text| text.parse().unwrap());
-    let dir = tempfile::tempdir().unwrap();
-    let (url, keys) = receiver();
-    let config = configuration(dir.path(), &hook(&url));
-    let urls = embedded_urls(dir.path(), &session());
-    let (code, text) = run(&[with("produce", &urls), vec!["--symbols", "BAC,IBM"]].concat());
-    assert_eq!(code, 0, "{text}");
-    let arguments =
-        [vec!["alert", "run", "--until-end", "--config", &config], with("--log=error", &urls)].concat();
-    for kill in 0..kills {
-        let mut child = start(&arguments);
-        std::thread::sleep(Duration::from_millis(400 + u64::from(kill * 7_919 % 1_700)));
-        let _ = child.kill();
-        child.wait().unwrap();
-    }
-    let (code, text) = finish(tapeline(&arguments).output().unwrap());
-    assert_eq!(code, 0, "{text}");
-    assert!(text.contains(" 0 pending, 0 abandoned"), "{text}");
-    let found = history(&["alert", "history", "--format", "json", "--config", &config]);
-    let fired: usize = found.iter().map(|(_, lines)| lines.len()).sum();
-    let keys = keys.lock().unwrap();
-    assert_eq!(keys.len(), fired, "a message is missing, or one is unknown to the history");
-    let copies: u32 = keys.values().map(|times| times - 1).sum();
-    let (_, text) = run(&["alert", "history", "--config", &config]);
-    let resent = text.split(" of them resent after a crash").next().unwrap().rsplit('(').next().unwrap();
-    // An attempt that was interrupted before it reached the server is also repeated, and arrives once.
-    assert!(
-        copies <= resent.parse().unwrap() && copies <= kills,
-        "{copies} copies, {resent} repeated\n{text}"
-    );
-    // The same alerts as without kills.
-    let expected = expected_of_two_symbols();
-    assert_eq!(fired, expected);
 }
 
 #[test]
@@ -232,7 +197,7 @@ fn alerts_are_acknowledged_by_their_first_digits_or_by_rule() {
 #[test]
 fn rules_and_channels_are_checked_listed_and_tested() {
     let dir = tempfile::tempdir().unwrap();
-    let (url, keys) = receiver();
+    let (url, keys) = receiver(Duration::ZERO);
     let config = configuration(dir.path(), &hook(&url));
     let (code, text) = run(&["alert", "list", "--config", &config]);
     assert!(code == 0 && text.contains("13 rules; channels: hook"), "{text}");
@@ -260,6 +225,121 @@ fn rules_and_channels_are_checked_listed_and_tested() {
         let (code, text) = run(&["alert", "list", "--config", &faulty.display().to_string()]);
         assert!(code == 1 && text.contains(part), "{text}");
     }
+    std::fs::write(&faulty, "[[alert.channels]]\nname = 'log'\ntype = 'log'\nsubject = '{symbl}'\n").unwrap();
+    let (code, text) = run(&["alert", "list", "--config", &faulty.display().to_string()]);
+    assert!(code == 1 && text.contains("unknown field `{symbl}`"), "{text}");
+}
+
+/// Reads the history until something in it is true; fails after a minute.
+fn until(config: &str, what: &str, is_true: impl Fn(&[serde_json::Value]) -> bool) {
+    for _ in 0..300 {
+        let output =
+            tapeline(&["alert", "history", "--format", "json", "--config", config]).output().unwrap();
+        let alerts = serde_json::from_slice::<Vec<_>>(&output.stdout).unwrap_or_default();
+        if is_true(&alerts) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    panic!("not within a minute: {what}");
+}
+
+fn has(alerts: &[serde_json::Value], rule: &str, symbol: &str) -> bool {
+    alerts.iter().any(|alert| alert["rule"] == rule && alert["symbol"] == symbol)
+}
+
+fn write_config(dir: &Path, text: &str) -> String {
+    let path = dir.join("tapeline.toml");
+    let file = dir.join("alerts.db");
+    std::fs::write(&path, format!("[alert]\nfile = '{}'\n{text}", file.display())).unwrap();
+    path.display().to_string()
+}
+
+/// A print of XYZ, seconds after the open, by price in hundredths.
+fn print(second: u32, price: u32) -> String {
+    format!("{},{},100,P,0,0\n", 34_200_000 + 1_000 * second, price * 100)
+}
+
+#[test]
+fn a_rule_over_days_knows_the_days_in_the_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let before: String =
+        [10_000, 10_050, 10_100, 10_020].iter().zip(0..).map(|(price, n)| print(n, *price)).collect();
+    let day: String = [10_020, 10_080, 10_120].iter().zip(0..).map(|(price, n)| print(n, *price)).collect();
+    let path = crate::tape_of_day(dir.path(), "20131007", &before);
+    crate::tape_of_day(dir.path(), "20131008", &day);
+    let urls = embedded_urls(dir.path(), path.ancestors().nth(3).unwrap());
+    let of = |date: &str| format!("{}?dates={date}", urls[1]);
+    let run_day = |date: &str, config: &str| {
+        let (code, text) =
+            run(&["run", "--source", &of(date), &urls[2], &urls[3], &urls[4], &urls[5], "--config", config]);
+        assert_eq!(code, 0, "{text}");
+    };
+    // The first run commits what it has evaluated. Without its state the second one has only the store.
+    run_day("20131007", &write_config(dir.path(), "[[alert.rules]]\nname = 'halt'\nkind = 'halt'\n"));
+    std::fs::remove_file(dir.path().join("alerts.db")).unwrap();
+    let rules = "[[alert.rules]]\nname = 'high'\nkind = 'new_extreme'\ndays = 1\ndirection = 'up'\n\
+                 [[alert.rules]]\nname = 'three'\nkind = 'new_extreme'\ndays = 3\n";
+    let config = write_config(dir.path(), rules);
+    run_day("20131008", &config);
+    let fired = history(&["alert", "history", "--format", "json", "--config", &config]);
+    // Three days before are not known.
+    assert_eq!(fired, [("high".to_owned(), vec!["XYZ,1381239002000,new_high".to_owned()])]);
+    let replay = ["alert", "replay", "high", "--from", "2013-10-08", "--format", "json", "--config", &config];
+    let found = history(&[&replay[..], &[urls[4].as_str(), &urls[5]]].concat());
+    assert_eq!(found, fired);
+}
+
+#[test]
+fn a_stage_that_falls_behind_is_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let rule = "[[alert.rules]]\nname = 'behind'\nkind = 'pipeline_lag'\nthreshold = 1\n";
+    let config = write_config(dir.path(), rule);
+    let path = tape(dir.path(), &print(0, 10_000));
+    let urls = embedded_urls(dir.path(), path.ancestors().nth(3).unwrap());
+    let (code, text) = run(&with("produce", &urls));
+    assert_eq!(code, 0, "{text}");
+    // Nothing stores.
+    let mut child =
+        crate::start(&[vec!["alert", "run", "--config", &config], with("--log=error", &urls)].concat());
+    until(&config, "the store is behind", |alerts| has(alerts, "behind", "store"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let output = tapeline(&["alert", "history", "--format", "json", "--config", &config]).output().unwrap();
+    let alerts: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    // Evaluation itself is not.
+    assert!(alerts.len() == 1 && alerts[0]["value"].as_f64().unwrap() >= 1.0, "{alerts:?}");
+}
+
+#[test]
+fn a_rule_of_the_dashboard_is_evaluated_listed_and_replayed_without_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = write_config(dir.path(), "editable = true\n");
+    // A minute in which the price passes the level every second.
+    let rows: String =
+        (0..60).map(|second| print(second, if second % 2 == 0 { 9_990 } else { 10_010 })).collect();
+    let path = tape(dir.path(), &rows);
+    let urls = embedded_urls(dir.path(), path.ancestors().nth(3).unwrap());
+    let (code, text) = run(&with("init", &urls[2..]));
+    assert_eq!(code, 0, "{text}");
+    let mut evaluation =
+        crate::start(&[vec!["alert", "run", "--config", &config], with("--log=error", &urls)].concat());
+    let paced = format!("{}?speed=3", urls[1]);
+    let mut producer = crate::start(&["produce", "--source", &paced, &urls[2], &urls[3]]);
+    // As the dashboard does.
+    let rule = serde_json::json!({ "name": "pass", "kind": "cross", "level": 100.0, "symbols": ["X*"] });
+    let saved = SavedRule::new(serde_json::from_value(rule).unwrap(), "ann", 1).unwrap();
+    AlertLogFile(dir.path().join("alerts.db")).save_rule(&saved).unwrap();
+    until(&config, "the rule fires", |alerts| has(alerts, "pass", "XYZ"));
+    evaluation.kill().unwrap();
+    evaluation.wait().unwrap();
+    assert!(producer.wait().unwrap().success());
+    let (code, text) = run(&["alert", "list", "--config", &config]);
+    assert!(code == 0 && text.contains("pass") && text.contains("1 rule;"), "{text}");
+    let (code, text) = run(&[with("consume", &urls[2..]), vec!["--until-end"]].concat());
+    assert_eq!(code, 0, "{text}");
+    let (code, text) = run(&["alert", "replay", "pass", "--config", &config, &urls[4], &urls[5]]);
+    assert!(code == 0 && text.contains("59 alerts of rule pass from 60 records"), "{text}");
 }
 
 /// The state was removed, or is that of another topic: evaluation resumes at what the group has committed, and ends.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value, clippy::type_complexity, reason = "tests")]
 
 mod alert;
+mod alert_kills;
 mod archive;
 mod arguments;
 mod bars;
@@ -32,6 +33,9 @@ mod schemas;
 mod serve;
 mod vendors;
 mod verify;
+
+#[path = "../../../notify/tests/support/mod.rs"]
+mod servers;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -9,48 +9,32 @@ use std::process::ExitCode;
 pub(crate) fn run(context: &Context, options: &AlertListOptions) -> Result<ExitCode> {
     let alert = &context.config.alert;
     super::engine(&context.config, &alert.rules)?;
+    let rules = super::rules(&context.config)?;
     super::check_channels(&context.config)?;
     let mut out = Out::new();
     match options.format {
         Format::Json => {
-            out.put(&format!("{}\n", super::json(&alert.rules)?))?;
+            out.put(&format!("{}\n", super::json(&rules)?))?;
         }
         Format::Table => {
             let mut rows =
                 vec![["rule", "kind", "symbols", "severity", "condition"].map(str::to_owned).to_vec()];
-            for rule in &alert.rules {
+            for rule in &rules {
                 let kind = super::json(&rule.kind)?.trim_matches('"').to_owned();
                 let symbols = if rule.symbols.is_empty() { "*".to_owned() } else { rule.symbols.join(",") };
-                let mut parts: Vec<String> = Vec::new();
-                let number = |name: &str, value: Option<f64>| value.map(|value| format!("{name} {value}"));
-                let span = |name: &str, value: Option<market::alert::TimeSpan>| {
-                    value.map(|value| format!("{name} {value}"))
-                };
-                parts.extend(number("threshold", rule.threshold));
-                parts.extend(number("level", rule.level));
-                parts.extend(rule.indicator.clone());
-                parts.extend(span("window", rule.window));
-                parts.extend(span("cooldown", rule.cooldown));
-                parts.extend(rule.disabled.then(|| "disabled".to_owned()));
-                rows.push(vec![
-                    rule.name.clone(),
-                    kind,
-                    symbols,
-                    rule.severity.to_string(),
-                    parts.join(", "),
-                ]);
+                rows.push(vec![rule.name.clone(), kind, symbols, rule.severity.to_string(), rule.summary()]);
             }
             out.put(&table(&rows, 5))?;
             let channels: Vec<&str> = alert.channels.iter().map(|channel| channel.name.as_str()).collect();
             let channels = if channels.is_empty() { "none".to_owned() } else { channels.join(", ") };
-            out.put(&format!("{}; channels: {channels}\n", counted(alert.rules.len() as u64, "rule")))?;
+            out.put(&format!("{}; channels: {channels}\n", counted(rules.len() as u64, "rule")))?;
         }
         Format::Csv | Format::Parquet => {
             return Err(Error::user("rules can be printed only as table or json").hint("--format json"));
         }
     }
     out.end()?;
-    if alert.rules.is_empty() {
+    if rules.is_empty() {
         note("no rules; add [[alert.rules]] to the configuration (docs/alerts.md)");
     }
     Ok(ExitCode::SUCCESS)

@@ -14,12 +14,17 @@ use crate::cli::{AlertVerb, Span};
 use crate::context::Context;
 use crate::time_input::Zone;
 use market::alert::{Alert, Engine, EngineSettings, FeedSettings, RuleConfig, TimeSpan};
-use market::interval::MINUTE;
+use market::bar::Bar;
+use market::interval::{Interval, MINUTE};
+use market::{Kind, UnixNanos};
 use notify::alert_log::{AlertLogFile, SqliteAlertLog};
 use notify::outbox::SqliteOutbox;
-use ports::alert_log::AlertLog;
+use ports::alert_log::{AlertLog, SavedRule};
+use ports::store::{BarScan, Store};
 use ports::{Error, Result};
+use server::settings::AlertRules;
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -75,9 +80,82 @@ fn splits(folder: &str) -> Result<rustc_hash::FxHashMap<String, market::adjust::
     Ok(out)
 }
 
+/// Daily bars of a series from the store: at least the last `days` sessions before a time, if there are as many.
+fn days_before(
+    store: &dyn Store,
+    feed: &str,
+    symbol: &str,
+    before: UnixNanos,
+    days: usize,
+) -> Result<Vec<Bar>> {
+    // Five sessions a week, and no closure of a market is longer than two weeks.
+    let span = i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(7) / 5 + 14;
+    let scan = BarScan {
+        kind: Kind::TRADE,
+        symbol: symbol.to_owned(),
+        interval: Interval::D1,
+        feed: Some(feed.to_owned()),
+        from: UnixNanos(before.0.saturating_sub(span.saturating_mul(market::time::DAY))),
+        to: before,
+        limit: None,
+    };
+    let mut bars = Vec::new();
+    store.scan_bars(&scan, &mut |bar| {
+        bars.push(bar);
+        ControlFlow::Continue(())
+    })?;
+    Ok(bars)
+}
+
 /// Opens the outbox of the configuration.
 fn outbox(config: &Config) -> Result<SqliteOutbox> {
     SqliteOutbox::open(Path::new(&config.alert.file), config.alert.most).map_err(Error::user)
+}
+
+/// The rules that were added on the dashboard, if that is allowed.
+fn saved_rules(config: &Config) -> Result<Vec<SavedRule>> {
+    if config.alert.editable {
+        AlertLogFile(PathBuf::from(&config.alert.file)).rules()
+    } else {
+        Ok(Vec::new())
+    }
+}
+
+/// The rules of the configuration, and those of the dashboard that can be evaluated with it: it may be newer.
+fn rules_with(config: &Config, saved: &[SavedRule]) -> Vec<RuleConfig> {
+    let problem = |rule: &RuleConfig| {
+        if config.alert.rules.iter().any(|known| known.name == rule.name) {
+            return Some("the configuration has a rule of this name".to_owned());
+        }
+        let is_known = |name: &String| config.alert.channels.iter().any(|channel| channel.name == *name);
+        if let Some(missing) = rule.channels.iter().find(|name| !is_known(name)) {
+            return Some(format!("there is no channel `{missing}`"));
+        }
+        rule.check().err().map(|error| error.problem)
+    };
+    let is_usable = |rule: &&RuleConfig| {
+        let problem = problem(rule);
+        if let Some(problem) = &problem {
+            tracing::warn!("alert rule `{}` of the dashboard is skipped: {problem}", rule.name);
+        }
+        problem.is_none()
+    };
+    let saved = saved.iter().map(|saved| &saved.rule).filter(is_usable);
+    config.alert.rules.iter().chain(saved).cloned().collect()
+}
+
+/// All rules.
+fn rules(config: &Config) -> Result<Vec<RuleConfig>> {
+    Ok(rules_with(config, &saved_rules(config)?))
+}
+
+/// What the server needs to know about rules.
+pub(crate) fn served(config: &Config) -> AlertRules {
+    AlertRules {
+        configured: config.alert.rules.clone(),
+        channels: config.alert.channels.iter().map(|channel| channel.name.clone()).collect(),
+        is_editable: config.alert.editable,
+    }
 }
 
 /// Checks the rules and channels of the configuration.
@@ -101,10 +179,10 @@ fn require_file(config: &Config) -> Result<()> {
         .hint("check alert.file; `tapeline alert run`, and `tapeline run` with alert rules, create it"))
 }
 
-/// The alert log for the dashboard; `None` without rules.
+/// The alert log for the dashboard; `None` if nothing is evaluated.
 pub(crate) fn log(config: &Config) -> Option<Arc<dyn AlertLog>> {
     let file = AlertLogFile(PathBuf::from(&config.alert.file));
-    (!config.alert.rules.is_empty()).then(|| Arc::new(file) as Arc<dyn AlertLog>)
+    (config.alert.editable || !config.alert.rules.is_empty()).then(|| Arc::new(file) as Arc<dyn AlertLog>)
 }
 
 /// The name of the person at the terminal.

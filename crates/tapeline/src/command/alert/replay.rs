@@ -15,9 +15,10 @@ use tapeline::open;
 
 pub(crate) fn run(context: &Context, options: &AlertReplayOptions) -> Result<ExitCode> {
     let config = &context.config;
-    let rules: Vec<_> = config.alert.rules.iter().filter(|rule| rule.name == options.rule).cloned().collect();
+    let all = super::rules(config)?;
+    let rules: Vec<_> = all.iter().filter(|rule| rule.name == options.rule).cloned().collect();
     if rules.is_empty() {
-        let known: Vec<&str> = config.alert.rules.iter().map(|rule| rule.name.as_str()).collect();
+        let known: Vec<&str> = all.iter().map(|rule| rule.name.as_str()).collect();
         let known = if known.is_empty() { "none is configured".to_owned() } else { known.join(", ") };
         return Err(Error::user(format!("unknown alert rule `{}`; known: {known}", options.rule))
             .hint("[[alert.rules]] in the configuration; see docs/alerts.md"));
@@ -50,7 +51,13 @@ pub(crate) fn run(context: &Context, options: &AlertReplayOptions) -> Result<Exi
             records += 1;
             engine.advance(record.ts(), &mut alerts);
             match record.as_str() {
-                Record::Trade(trade) => engine.trade(&trade, &mut alerts),
+                Record::Trade(trade) => {
+                    if let Some((days, before)) = engine.missing_days(trade.feed, trade.symbol, trade.ts) {
+                        let bars = super::days_before(&*store, trade.feed, trade.symbol, before, days)?;
+                        bars.iter().for_each(|bar| engine.past_day(bar, before));
+                    }
+                    engine.trade(&trade, &mut alerts);
+                }
                 Record::Quote(quote) => engine.quote(&quote, &mut alerts),
                 _ => {}
             }

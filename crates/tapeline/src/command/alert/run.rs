@@ -6,12 +6,16 @@ use crate::command::monitor::{self, Watched};
 use crate::context::Context;
 use crate::output::{choose, counted, thousands};
 use crate::print;
+use market::UnixNanos;
 use market::alert::{Alert, Engine, Fold};
+use market::bar::Bar;
 use notify::alert_log::SqliteAlertLog;
 use notify::outbox::{OutboxCounts, OutboxStore, RetryPolicy, SqliteOutbox, deliver};
 use notify::{AlertMessage, ChannelConfig, Notifier};
-use pipeline::alert::{self, AlertSink};
+use pipeline::alert::{self, AlertSink, Stage};
+use ports::alert_log::SavedRule;
 use ports::metrics::METRICS;
+use ports::store::Store;
 use ports::topic::Topics;
 use ports::{CancelToken, Error, Result, clock};
 use std::process::ExitCode;
@@ -42,6 +46,7 @@ pub(crate) fn run(context: &Context, options: &AlertRunOptions) -> Result<ExitCo
 /// The rules and channels of the configuration, ready to run.
 pub(crate) struct Evaluation<'a> {
     config: &'a Config,
+    saved: Vec<SavedRule>,
     engine: Engine,
     deliveries: Vec<(Box<dyn Notifier>, SqliteOutbox)>,
 }
@@ -51,11 +56,12 @@ impl<'a> Evaluation<'a> {
     /// A faulty rule or channel; the outbox cannot be opened.
     pub(crate) fn open(config: &'a Config) -> Result<Self> {
         super::check_channels(config)?;
-        let engine = super::engine(config, &config.alert.rules)?;
+        let saved = super::saved_rules(config)?;
+        let engine = super::engine(config, &super::rules_with(config, &saved))?;
         let channels = open_channels(&config.alert.channels)?.into_iter();
         let deliveries =
             channels.map(|channel| Ok((channel, super::outbox(config)?))).collect::<Result<_>>()?;
-        Ok(Self { config, engine, deliveries })
+        Ok(Self { config, saved, engine, deliveries })
     }
 
     /// Evaluates and delivers until stopped, or until the end of the topic once `until_end` is set.
@@ -69,14 +75,16 @@ impl<'a> Evaluation<'a> {
         let mut sink = Sink {
             outbox: super::outbox(config)?,
             log: super::alert_log(config)?,
-            channels: &config.alert.channels,
-            zone: &config.alert.zone,
+            saved: self.saved,
+            past: PastDays::Unopened,
+            config,
         };
         let settings = alert::AlertSettings {
             names: open::names(config),
             group: format!("{}-alerts", config.topic.group),
             cycle: config.consume.cycle,
             checkpoint_every: config.alert.checkpoint_interval,
+            stages: stages(config),
         };
         let done = AtomicBool::new(false);
         let report = std::thread::scope(|scope| {
@@ -134,6 +142,15 @@ impl Outcome {
     }
 }
 
+/// The stages whose lag rules may watch. Bars and archive commit what they no longer need, not what they have read.
+fn stages(config: &Config) -> Vec<Stage> {
+    let names = open::names(config);
+    let group = &config.topic.group;
+    [("store", group.clone()), ("alerts", format!("{group}-alerts"))]
+        .map(|(name, group)| Stage { name: name.to_owned(), group, topics: names.all_records() })
+        .to_vec()
+}
+
 fn open_channels(channels: &[ChannelConfig]) -> Result<Vec<Box<dyn Notifier>>> {
     let open = |channel: &ChannelConfig| {
         channel.open(&|path| std::fs::read_to_string(path)).map_err(|error| Error::user(error.to_string()))
@@ -175,11 +192,34 @@ fn deliver_all(
 struct Sink<'a> {
     outbox: SqliteOutbox,
     log: SqliteAlertLog,
-    channels: &'a [ChannelConfig],
-    zone: &'a str,
+    /// The rules of the dashboard.
+    saved: Vec<SavedRule>,
+    past: PastDays,
+    config: &'a Config,
 }
 
 const CHECKPOINT: &str = "checkpoint";
+
+/// The store that holds the days before.
+enum PastDays {
+    /// No series needed it yet.
+    Unopened,
+    Opened(Box<dyn Store>),
+    /// Not asked again: evaluation would wait for it with every symbol.
+    Failed,
+}
+
+impl Sink<'_> {
+    fn stored_days(&mut self, feed: &str, symbol: &str, before: UnixNanos, days: usize) -> Result<Vec<Bar>> {
+        if matches!(self.past, PastDays::Unopened) {
+            self.past = PastDays::Opened(open::store(self.config)?);
+        }
+        match &self.past {
+            PastDays::Opened(store) => super::days_before(&**store, feed, symbol, before, days),
+            PastDays::Unopened | PastDays::Failed => Ok(Vec::new()),
+        }
+    }
+}
 
 impl AlertSink for Sink<'_> {
     fn checkpoint(&mut self) -> Result<Option<Vec<u8>>> {
@@ -197,17 +237,45 @@ impl AlertSink for Sink<'_> {
             let silent = silences.iter().any(|(_, silence)| silence.covers(&alert.rule, &alert.symbol));
             let mut messages = Vec::new();
             if *send && !silent && !alert.quiet {
-                let message = AlertMessage::new(alert, self.zone);
                 let wants = |channel: &&ChannelConfig| {
                     alert.severity >= channel.min_severity
                         && (alert.channels.is_empty() || alert.channels.contains(&channel.name))
                 };
-                let channels = self.channels.iter().filter(wants);
-                messages.extend(channels.map(|channel| (channel.name.clone(), message.clone())));
+                let channels = self.config.alert.channels.iter().filter(wants);
+                let render = |channel: &ChannelConfig| {
+                    (
+                        channel.name.clone(),
+                        AlertMessage::with(alert, &self.config.alert.zone, &channel.templates()),
+                    )
+                };
+                messages.extend(channels.map(render));
             }
             batch.push((alert.clone(), messages));
         }
         let state: Vec<(&str, &[u8])> = checkpoint.map(|bytes| (CHECKPOINT, bytes)).into_iter().collect();
         self.outbox.commit(&batch, &state).map(drop).map_err(Error::external)
+    }
+
+    fn changed_rules(&mut self) -> Result<Option<Engine>> {
+        if !self.config.alert.editable {
+            return Ok(None);
+        }
+        let saved = self.log.rules().map_err(Error::external)?;
+        if saved == self.saved {
+            return Ok(None);
+        }
+        self.saved = saved;
+        let rules = super::rules_with(self.config, &self.saved);
+        tracing::info!(rules = rules.len(), "alert rules changed");
+        super::engine(self.config, &rules).map(Some)
+    }
+
+    fn daily_bars(&mut self, feed: &str, symbol: &str, before: UnixNanos, days: usize) -> Vec<Bar> {
+        let bars = self.stored_days(feed, symbol, before, days);
+        bars.unwrap_or_else(|error| {
+            tracing::warn!("rules over days start without the days before: {error}");
+            self.past = PastDays::Failed;
+            Vec::new()
+        })
     }
 }

@@ -29,7 +29,8 @@ pub(crate) fn run(context: &Context, options: &AlertSilenceOptions) -> Result<Ex
         let span: TimeSpan = duration.parse().map_err(|error| Error::user(format!("--for: {error}")))?;
         let until = clock::now().millis().saturating_add(span.0 / 1_000_000);
         let by = super::author(options.by.as_deref());
-        let known: Vec<&str> = context.config.alert.rules.iter().map(|rule| rule.name.as_str()).collect();
+        let rules = super::rules(&context.config)?;
+        let known: Vec<&str> = rules.iter().map(|rule| rule.name.as_str()).collect();
         if options.rule != "*" && !known.contains(&options.rule.as_str()) {
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             return Err(Error::user(format!("--rule: no rule `{}`; the rules are {known}", options.rule))

@@ -21,7 +21,7 @@ pub(crate) fn run(context: &Context, options: &AlertTestOptions) -> Result<ExitC
     let mut notifier =
         channel.open(&|path| std::fs::read_to_string(path)).map_err(|error| fail("open", &error))?;
     notifier.check().map_err(|error| fail("check", &error))?;
-    let message = notify::AlertMessage::test(&channel.name, clock::now().0);
+    let message = notify::AlertMessage::test_with(&channel.name, clock::now().0, &channel.templates());
     notifier.send(&message).map_err(|error| fail("send to", &error))?;
     print::json(|| serde_json::json!({ "channel": channel.name, "accepted": true, "key": message.key }));
     println!("channel {} accepted a test message (key {})", channel.name, message.key);

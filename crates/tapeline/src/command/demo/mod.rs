@@ -180,7 +180,7 @@ fn leave_settings(dir: &Path, rules: &str) -> Result<()> {
     let rules = rules.replace("[[rules]]", "[[alert.rules]]");
     let text = format!(
         "# Written by `tapeline demo`: commands started in this folder need no --topic and --store.\n\
-         [topic]\nurl = \"sqlite:topic.db\"\n\n[store]\nurl = \"sqlite:market.db\"\n\n[alert]\nfile = \"alerts.db\"\n{rules}"
+         [topic]\nurl = \"sqlite:topic.db\"\n\n[store]\nurl = \"sqlite:market.db\"\n\n[alert]\nfile = \"alerts.db\"\neditable = true\n{rules}"
     );
     std::fs::write(&path, text).map_err(io("write", &path))
 }
@@ -198,6 +198,7 @@ fn config(dir: &Path, rules: &str, source: &str) -> Result<Config> {
     config.alert.rules = toml::from_str::<Rules>(rules)
         .map_err(|error| Error::internal(format!("the demo's alert rules: {error}")))?
         .rules;
+    config.alert.editable = true;
     Ok(config)
 }
 

@@ -1,0 +1,75 @@
+//! Real servers for the tests of alerts, also of other crates: SMTP with TLS and a login, SNS. They need the Python of
+//! `cargo xtask test`.
+#![allow(dead_code, reason = "each test program uses a part")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+/// A server that ends with the test: its standard input does.
+pub struct Server {
+    child: Child,
+    pub lines: BufReader<ChildStdout>,
+    pub port: u16,
+}
+
+impl Server {
+    /// Starts `servers.py` with arguments.
+    pub fn start(arguments: &[&str]) -> Self {
+        let python =
+            std::env::var("TAPELINE_TEST_PYTHON").expect("TAPELINE_TEST_PYTHON: run cargo xtask test");
+        let mut child = Command::new(python)
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../notify/tests/servers.py"))
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        lines.read_line(&mut line).unwrap();
+        let port = line.trim().parse().unwrap();
+        Self { child, lines, port }
+    }
+
+    /// Reads the next line that it prints.
+    pub fn line(&mut self) -> serde_json::Value {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    /// Stops it and returns what it still prints, a value a line.
+    pub fn stop(&mut self) -> Vec<serde_json::Value> {
+        drop(self.child.stdin.take());
+        let lines = self.lines.by_ref().lines();
+        lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// A certificate for `localhost`, by openssl: its path, that of its key, and its text.
+pub fn certificate(folder: &Path) -> (String, String, String) {
+    let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    let output = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
+        .args(["-nodes", "-days", "2"])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+        // A certificate authority is not a server: its certificate would be rejected.
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&cert)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let pem = std::fs::read_to_string(&cert).unwrap();
+    (cert.display().to_string(), key.display().to_string(), pem)
+}
