@@ -176,10 +176,7 @@ impl<'a> Publisher<'a> {
     fn count(&mut self) {
         self.telemetry.add(&self.telemetry.read, std::mem::take(&mut self.read));
         self.telemetry.add(&self.telemetry.published, self.counts.values().flatten().sum());
-        let counts = self.counts.drain().flat_map(|(symbol, counts)| {
-            Kind::ALL.map(|kind| ((symbol.clone(), kind.plural()), counts[kind.index()]))
-        });
-        self.telemetry.published_by(counts.filter(|(_, count)| *count > 0));
+        self.telemetry.published_by(self.counts.drain());
     }
 
     /// Acknowledges to a source that waits for it that the topic stored what it emitted. While the topic is unreachable

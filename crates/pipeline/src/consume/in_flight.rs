@@ -150,10 +150,7 @@ impl InFlight {
         }
         self.flush_dead_letters()?;
         if any {
-            let counts = self.counts.drain().flat_map(|(symbol, counts)| {
-                market::Kind::ALL.map(|kind| ((symbol.clone(), kind.plural()), counts[kind.index()]))
-            });
-            self.telemetry.stored_by(counts.filter(|(_, count)| *count > 0), &self.latency);
+            self.telemetry.stored_by(self.counts.drain(), &self.latency);
             self.latency.clear();
             self.telemetry.mark();
         }

@@ -51,7 +51,7 @@ pub(super) fn by_partition(batch: &Batch, mut sharing: impl FnMut(Kind, &str, i6
                 let number = *numbers.entry(key).or_insert(next);
                 if number == next {
                     let shared = sharing(kind, key.1, key.2);
-                    let of_table = |replicas| replicas * Kind::COUNT as u32 + kind as u32;
+                    let of_table = |replicas| replicas * Kind::COUNT as u32 + kind.index() as u32;
                     partitions.push((0, shared.map(of_table)));
                 }
                 last = Some((key, number));
