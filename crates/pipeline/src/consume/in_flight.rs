@@ -360,7 +360,7 @@ mod tests {
         fn flush(&mut self, _: Duration) -> Result<usize> {
             Ok(usize::from(!self.kept.load(std::sync::atomic::Ordering::SeqCst)))
         }
-        fn save_position(&mut self, _: &str, _: &[u8]) -> Result<()> {
+        fn save_positions(&mut self, _: &BTreeMap<String, Vec<u8>>) -> Result<()> {
             Ok(())
         }
         fn positions(&mut self) -> Result<BTreeMap<String, Vec<u8>>> {
