@@ -50,7 +50,7 @@ pub(crate) fn run(context: &Context, options: &ExplainOptions) -> Result<ExitCod
     if trades.is_empty() {
         let place = store.describe();
         let of = options.feed.as_ref().map(|feed| format!(" of feed {feed}")).unwrap_or_default();
-        let others = super::feeds::others(&*store, Kind::Trade, &symbol, None, options.feed.as_deref());
+        let others = super::feeds::others(&*store, Kind::TRADE, &symbol, None, options.feed.as_deref());
         eprintln!(
             "no trades of {symbol}{of} from {from} to {to} in {place}{others}; list the contents: tapeline symbols --store {place}"
         );
