@@ -4,9 +4,10 @@ Devices publish with QoS 1 while nobody is connected, so that the broker has the
 Kafka and a consumer stores them, both at the same time. Rates are readings per second, from the first one received until Cassandra
 has acknowledged the last. Tapeline (`produce` and `consume`) and the usual Python clients (bench/peers/readings.py) take turns.
 
-Cardinality: the same number of readings from 10 series and from 10,000, in turns: elapsed time, and CPU time of Tapeline's two processes.
+Cardinality: the same number of readings from 10 series and from 10,000, in turns: elapsed time, and CPU time of each process. On a
+busy machine elapsed times say little and CPU times are comparable; the servers' include their own background work.
 """
-import os, re, signal, socket, statistics, struct, subprocess, sys, tempfile, threading, time, urllib.request
+import os, re, resource, signal, socket, statistics, struct, subprocess, sys, tempfile, threading, time, urllib.request
 from pathlib import Path
 
 MOSQUITTO = "/usr/sbin/mosquitto"
@@ -50,6 +51,9 @@ class Broker:
     def stop(self):
         self.process.terminate()
         self.process.wait()
+
+    def cpu(self):
+        return cpu(self.process.pid)
 
     def connect(self, client, clean):
         """A session of MQTT 3.1.1, by hand: a client in Python would be slower than what is measured."""
@@ -98,6 +102,12 @@ def length(size):
     return out + bytes([size])
 
 
+def cpu(pid):
+    """Seconds of processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
 def exactly(connection, count):
     """The last bytes of so many."""
     kept = b""
@@ -128,8 +138,7 @@ class Program:
         return sum(float(line.split()[-1]) for line in page.splitlines() if re.match(rf"{name}[ {{]", line))
 
     def cpu(self):
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        return cpu(self.process.pid)
 
     def said(self):
         self.log.seek(0)
@@ -140,12 +149,28 @@ class Program:
         self.process.wait(timeout=60)
 
 
+class Round:
+    """Readings per second, and CPU microseconds per reading of each process by name."""
+
+    def __init__(self, count, seconds, cpu):
+        self.rate = count / seconds
+        self.cpu = {name: used / count * 1e6 for name, used in cpu.items()}
+        self.ours = self.cpu.get("produce", 0) + self.cpu.get("consume", 0)
+
+    def line(self):
+        return ", ".join(f"{name} {used:.1f}" for name, used in self.cpu.items())
+
+
 class Bench:
     def __init__(self, tapeline, kafka, cassandra, python, prepare):
         self.tapeline, self.kafka, self.cassandra, self.python, self.prepare = tapeline, kafka, cassandra, python, prepare
+        pids = {"Kafka": os.environ.get("BENCH_KAFKA_PID"), "Cassandra": os.environ.get("BENCH_CASSANDRA_PID")}
+        self.servers = {name: pid for name, pid in pids.items() if pid}
+
+    def servers_cpu(self):
+        return {name: cpu(pid) for name, pid in self.servers.items()}
 
     def tapeline_round(self, name, count, devices):
-        """Readings per second, and CPU microseconds of Tapeline per reading."""
         store = f"cassandra://{self.cassandra}/{name}"
         env = self.prepare(name, store)
         with tempfile.TemporaryDirectory() as folder:
@@ -154,6 +179,7 @@ class Bench:
             try:
                 broker.keep_for(f"{name}-client", f"{name}/+")
                 broker.publish(name, count, devices)
+                before = {"Mosquitto": broker.cpu(), **self.servers_cpu()}
                 source = (f"mqtt://{broker.address}/{name}/+?format=ndjson&feed=bench&series={{topic.2}}.{{field}}&value=t&seq=n"
                           f"&client={name}-client")
                 topic = ["--topic", f"kafka://{self.kafka}"]
@@ -166,10 +192,11 @@ class Bench:
                     if start is None and produce.total("tapeline_records_read_total") > 0:
                         start = time.monotonic()
                     assert time.monotonic() < end, f"{stored:,.0f} of {count:,} stored\n{produce.said()}\n{consume.said()}"
-                    time.sleep(0.02)
+                    time.sleep(0.05)
                 took = time.monotonic() - (start or end)
                 assert took > 0, "stored before a reading was seen; set BENCH_READINGS higher"
-                cpu = consume.cpu() + produce.cpu()
+                after = {"Mosquitto": broker.cpu(), **self.servers_cpu()}
+                used = {"produce": produce.cpu(), "consume": consume.cpu(), **{name: after[name] - before[name] for name in after}}
             finally:
                 for program in programs:
                     program.stop()
@@ -178,7 +205,7 @@ class Bench:
                                  capture_output=True, text=True)
         rows = sum(int(line.rsplit(",", 1)[1]) for line in counted.stdout.splitlines() if line.rsplit(",", 1)[-1].isdigit())
         assert rows == count, f"{rows:,} rows of {count:,} readings\n{counted.stdout}{counted.stderr}"
-        return count / took, cpu / count * 1e6
+        return Round(count, took, used)
 
     def python_round(self, name, count):
         store = f"cassandra://{self.cassandra}/{name}"
@@ -190,16 +217,22 @@ class Bench:
                 broker.keep_for(f"{name}-client", f"{name}/+")
                 broker.publish(name, count, DEVICES)
                 peer = [self.python, "bench/peers/readings.py"]
+                before = {"Mosquitto": broker.cpu(), **self.servers_cpu()}
                 bridge = subprocess.Popen([*peer, "bridge", broker.address, f"{name}-client", f"{name}/+", self.kafka, f"{name}.readings"])
+                children = resource.getrusage(resource.RUSAGE_CHILDREN)
                 done = subprocess.run([*peer, "store", self.kafka, f"{name}.readings", self.cassandra, name, str(count)],
                                       capture_output=True, text=True, timeout=PATIENCE)
                 assert done.returncode == 0, done.stderr
+                now = resource.getrusage(resource.RUSAGE_CHILDREN)
+                after = {"Mosquitto": broker.cpu(), **self.servers_cpu()}
+                used = {"bridge": cpu(bridge.pid), "store": now.ru_utime + now.ru_stime - children.ru_utime - children.ru_stime,
+                        **{name: after[name] - before[name] for name in after}}
             finally:
                 if bridge:
                     bridge.kill()
                     bridge.wait()
                 broker.stop()
-        return float(done.stdout.split()[-1])
+        return Round(count, count / float(done.stdout.split()[-1]), used)
 
 
 def run(tapeline, kafka, cassandra, python, prepare, show, rounds):
@@ -210,15 +243,20 @@ def run(tapeline, kafka, cassandra, python, prepare, show, rounds):
     # The first round warms the servers up.
     bench.tapeline_round("readingswarm", READINGS, DEVICES)
     for index in range(rounds):
-        ours.append(bench.tapeline_round(f"readingsours{index}", READINGS, DEVICES)[0])
+        ours.append(bench.tapeline_round(f"readingsours{index}", READINGS, DEVICES))
         theirs.append(bench.python_round(f"readingspython{index}", FOR_PYTHON))
-    show("tapeline produce and consume", ours)
-    show("paho-mqtt, kafka-python, cassandra-driver", theirs)
-    ratios = [a / b for a, b in zip(ours, theirs)]
+    for what, some in (("tapeline produce and consume", ours), ("paho-mqtt, kafka-python, cassandra-driver", theirs)):
+        show(what, [one.rate for one in some])
+        print("".join(f"    CPU us per reading: {one.line()}\n" for one in some), end="", flush=True)
+    ratios = [a.rate / b.rate for a, b in zip(ours, theirs)]
     print(f"    tapeline / Python, round by round: {', '.join(f'{ratio:.1f}' for ratio in ratios)}; median {statistics.median(ratios):.1f} "
           "(target 20)", flush=True)
     rows = [[bench.tapeline_round(f"readings{series}x{index}", READINGS, series) for series in (FEW, MANY)] for index in range(rounds)]
-    for what, cost in (("elapsed", lambda one: 1e6 / one[0]), ("CPU time of Tapeline", lambda one: one[1])):
+    for few, many in rows:
+        print(f"  CPU us per reading, {FEW} series: {few.line()}\n  {MANY:,} series: {many.line()}", flush=True)
+    costs = [("elapsed", lambda one: 1e6 / one.rate), ("CPU time of Tapeline", lambda one: one.ours),
+             ("CPU time of all", lambda one: sum(one.cpu.values()))]
+    for what, cost in costs:
         grown = [cost(many) / cost(few) for few, many in rows]
         each = "; ".join(f"{cost(few):.1f}, {cost(many):.1f}" for few, many in rows)
         print(f"  {what} per reading, us, {FEW} and {MANY:,} series, round by round: {each}", flush=True)

@@ -120,8 +120,9 @@ pub(crate) fn bench(arms: &[&str]) -> Result<()> {
             .args(arms)
             .env("BENCH_KAFKA", stack.kafka_address())
             .env("BENCH_CASSANDRA", stack.cassandra_address())
-            .env("BENCH_KAFKA_JARS", stack::jars("kafka")?)
-            .env("BENCH_CASSANDRA_PID", stack.pid("cassandra")?);
+            .env("BENCH_KAFKA_PID", stack.pid("kafka")?)
+            .env("BENCH_CASSANDRA_PID", stack.pid("cassandra")?)
+            .env("BENCH_KAFKA_JARS", stack::jars("kafka")?);
         if let Some(spark) = &spark {
             command.env("BENCH_SPARK_JARS", spark);
         }

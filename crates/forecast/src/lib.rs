@@ -20,6 +20,7 @@
 //! ridge         ridge regression on all features
 //! lstm          long short-term memory
 //! model         all models behind one type
+//! level         baselines of readings: levels instead of returns
 //! walk_forward  folds with purging and embargo
 //! leak          proof that no forecast sees the future
 //! conformal     prediction intervals
@@ -61,6 +62,7 @@ pub mod error;
 pub mod feature;
 pub mod file;
 pub mod leak;
+pub mod level;
 pub mod linear;
 pub mod live;
 pub mod lstm;

@@ -15,6 +15,9 @@ use crate::fixed;
 use crate::time::UnixNanos;
 use std::io::Write;
 
+/// Bytes that the texts of a reading may have together: Kafka's default limit is 1,000,000 bytes for a message.
+pub const LONGEST: usize = 900_000;
+
 /// A reading: identified by (feed, series, event time, number).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Reading<S> {
@@ -290,6 +293,19 @@ impl<S> Reading<S> {
 }
 
 impl<S: AsRef<str>> Reading<S> {
+    /// Checks that the reading fits into a message.
+    ///
+    /// # Errors
+    /// It is longer than [`LONGEST`].
+    pub fn check_length(&self) -> Result<(), String> {
+        let texts = [&self.series, &self.feed, &self.value.text, &self.unit, &self.quality, &self.tags];
+        let bytes: usize = texts.into_iter().map(|text| text.as_ref().len()).sum();
+        if bytes > LONGEST {
+            return Err(format!("a reading of {bytes} bytes, expected at most {LONGEST}"));
+        }
+        Ok(())
+    }
+
     /// The same reading, borrowed.
     pub fn as_str(&self) -> Reading<&str> {
         Reading {

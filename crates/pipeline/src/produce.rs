@@ -5,7 +5,7 @@ use crate::vendor_bars;
 use market::Kind;
 use ports::cancel::retry;
 use ports::dead_letter::Stage;
-use ports::gap::GapState;
+use ports::gap::{self, GapState};
 use ports::metrics::Port;
 use ports::source::{Event, Source};
 use ports::telemetry::{Latency, Telemetry};
@@ -61,6 +61,12 @@ pub fn run(
         let positions = retry(stop, Port::Topic, "read saved positions", || producer.positions())?;
         report.resumed = source.resume(&positions)?;
     }
+    if source.needs_gaps() {
+        let mut gaps =
+            retry(stop, Port::Topic, "read the gap ledger", || gap::ledger(topics, &settings.names))?;
+        gaps.retain(|gap| gap.state == GapState::Open);
+        source.resume_gaps(gaps);
+    }
     let mut publisher = Publisher::new(&mut *producer, settings, telemetry);
     let (mut kept, mut lagged, mut lag) = (Instant::now(), Instant::now(), Latency::default());
     telemetry.mark();
@@ -79,7 +85,7 @@ pub fn run(
             report.finished = true;
             break;
         }
-        if kept.elapsed() >= settings.position_every {
+        if kept.elapsed() >= settings.position_every || source.has_urgent_positions() {
             publisher.keep(source)?;
             kept = Instant::now();
         }
@@ -176,10 +182,7 @@ impl<'a> Publisher<'a> {
     fn count(&mut self) {
         self.telemetry.add(&self.telemetry.read, std::mem::take(&mut self.read));
         self.telemetry.add(&self.telemetry.published, self.counts.values().flatten().sum());
-        let counts = self.counts.drain().flat_map(|(symbol, counts)| {
-            Kind::ALL.map(|kind| ((symbol.clone(), kind.plural()), counts[kind.index()]))
-        });
-        self.telemetry.published_by(counts.filter(|(_, count)| *count > 0));
+        self.telemetry.published_by(self.counts.drain());
     }
 
     /// Acknowledges to a source that waits for it that the topic stored what it emitted. While the topic is unreachable
@@ -192,9 +195,6 @@ impl<'a> Publisher<'a> {
     }
 
     fn keep(&mut self, source: &mut dyn Source) -> Result<()> {
-        for (name, position) in source.positions() {
-            self.producer.save_position(&name, &position)?;
-        }
-        Ok(())
+        self.producer.save_positions(&source.positions())
     }
 }

@@ -88,8 +88,8 @@ impl Producer for UnreliableProducer {
         if self.1.due() { Ok(1) } else { self.0.flush(deadline) }
     }
 
-    fn save_position(&mut self, source: &str, position: &[u8]) -> Result<()> {
-        self.0.save_position(source, position)
+    fn save_positions(&mut self, positions: &BTreeMap<String, Vec<u8>>) -> Result<()> {
+        self.0.save_positions(positions)
     }
 
     fn positions(&mut self) -> Result<BTreeMap<String, Vec<u8>>> {

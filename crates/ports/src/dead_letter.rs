@@ -155,7 +155,7 @@ mod tests {
         fn flush(&mut self, _: Duration) -> Result<usize> {
             Ok(0)
         }
-        fn save_position(&mut self, _: &str, _: &[u8]) -> Result<()> {
+        fn save_positions(&mut self, _: &BTreeMap<String, Vec<u8>>) -> Result<()> {
             Ok(())
         }
         fn positions(&mut self) -> Result<BTreeMap<String, Vec<u8>>> {

@@ -473,7 +473,7 @@ pub fn text(telemetry: &Telemetry) -> Result<String> {
     raise(&metrics.read, telemetry.get(&telemetry.read));
     raise(&metrics.aggregated, telemetry.get(&telemetry.aggregated));
     for kind in market::Kind::ALL {
-        let (produced, stored) = telemetry.of_kind(kind.plural());
+        let (produced, stored) = telemetry.of_kind(kind);
         raise(&metrics.produced.with_label_values(&[kind.name()]), produced);
         raise(&metrics.stored.with_label_values(&[kind.name()]), stored);
     }
@@ -547,7 +547,7 @@ fn process(metrics: &Metrics) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::Latency;
+    use crate::telemetry::{KindCounts, Latency};
 
     fn value(text: &str, series: &str) -> f64 {
         let line =
@@ -558,11 +558,13 @@ mod tests {
     #[test]
     fn counts_of_the_run_loops_are_metrics() {
         let telemetry = Telemetry::default();
-        let counts = [
-            (("SPY".to_owned(), "trades"), 5),
-            (("IBM".to_owned(), "trades"), 2),
-            (("SPY".to_owned(), "quotes"), 1),
-        ];
+        let of = |trades: u64, quotes: u64| {
+            let mut counts = KindCounts::default();
+            counts[market::Kind::TRADE.index()] = trades;
+            counts[market::Kind::QUOTE.index()] = quotes;
+            counts
+        };
+        let counts = [("SPY".to_owned(), of(5, 1)), ("IBM".to_owned(), of(2, 0))];
         let mut latency = Latency::default();
         for micros in [400, 900, 40_000, 400_000_000] {
             latency.record(micros);

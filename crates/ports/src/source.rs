@@ -4,6 +4,7 @@ use crate::Result;
 use crate::cancel::CancelToken;
 use crate::check::Chain;
 use crate::dead_letter::DeadLetter;
+use crate::gap::Gap;
 use crate::telemetry::Latency;
 use market::bar::Bar;
 use market::{Kind, UnixNanos};
@@ -30,7 +31,7 @@ pub enum Event<'a> {
     /// Input that could not be read.
     Dead(DeadLetter),
     /// A span in which records may be missing, or were fetched since.
-    Gap(&'a crate::gap::Gap),
+    Gap(&'a Gap),
 }
 
 /// How far a source has been read: names and positions, saved on the topic.
@@ -44,6 +45,14 @@ pub trait Source: Send {
     /// The source cannot be opened.
     fn resume(&mut self, positions: &Positions) -> Result<u64>;
 
+    /// Whether it needs the gaps that are open in the ledger, to close them ([`Source::resume_gaps`]).
+    fn needs_gaps(&self) -> bool {
+        false
+    }
+
+    /// The open gaps of the ledger, of all feeds: before the first call of [`Source::next`].
+    fn resume_gaps(&mut self, _gaps: Vec<Gap>) {}
+
     /// Emits some events; returns false once the source is exhausted. Paces itself, and returns early when
     /// cancelled.
     ///
@@ -53,6 +62,12 @@ pub trait Source: Send {
 
     /// Positions that changed since the last call; everything emitted so far lies before them.
     fn positions(&mut self) -> Positions;
+
+    /// Whether its positions should be saved now and not only every few seconds: without them, a later run would not know
+    /// what it may have missed.
+    fn has_urgent_positions(&self) -> bool {
+        false
+    }
 
     /// Whether it waits for the topic to acknowledge what it emitted, so that it can acknowledge that to its own sender.
     fn awaits_acknowledgement(&self) -> bool {

@@ -2,6 +2,8 @@
 
 use crate::metrics::METRICS;
 use hdrhistogram::Histogram;
+use market::Kind;
+use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -47,10 +49,33 @@ pub struct Telemetry {
     tables: Mutex<Tables>,
 }
 
+/// Records of a symbol, by kind.
+pub type KindCounts = [u64; Kind::COUNT];
+
+/// Records by symbol, and in total.
+#[derive(Debug, Default)]
+struct SymbolCounts {
+    of_symbol: FxHashMap<String, KindCounts>,
+    total: KindCounts,
+}
+
+impl SymbolCounts {
+    /// A symbol that is known costs one look-up: there may be many, each with few records.
+    fn add(&mut self, counts: impl Iterator<Item = (String, KindCounts)>) {
+        for (symbol, counts) in counts {
+            let of_symbol = self.of_symbol.entry(symbol).or_default();
+            for ((of_symbol, total), count) in of_symbol.iter_mut().zip(&mut self.total).zip(counts) {
+                *of_symbol += count;
+                *total += count;
+            }
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Tables {
-    published: BTreeMap<(String, &'static str), u64>,
-    stored: BTreeMap<(String, &'static str), u64>,
+    published: SymbolCounts,
+    stored: SymbolCounts,
     dead_letters: Vec<String>,
     lost: Vec<String>,
     latency: Latency,
@@ -126,43 +151,35 @@ impl Telemetry {
         self.tables().dead_letters.clone()
     }
 
-    /// Adds published records by symbol and kind.
-    pub fn published_by(&self, counts: impl Iterator<Item = ((String, &'static str), u64)>) {
-        let mut tables = self.tables();
-        for (key, n) in counts {
-            *tables.published.entry(key).or_default() += n;
-        }
+    /// Adds published records by symbol.
+    pub fn published_by(&self, counts: impl Iterator<Item = (String, KindCounts)>) {
+        self.tables().published.add(counts);
     }
 
-    /// Adds stored records by symbol and kind, and their latencies.
-    pub fn stored_by(&self, counts: impl Iterator<Item = ((String, &'static str), u64)>, latency: &Latency) {
+    /// Adds stored records by symbol, and their latencies.
+    pub fn stored_by(&self, counts: impl Iterator<Item = (String, KindCounts)>, latency: &Latency) {
         let mut tables = self.tables();
-        for (key, n) in counts {
-            *tables.stored.entry(key).or_default() += n;
-        }
+        tables.stored.add(counts);
         tables.latency.merge(latency);
     }
 
-    /// Published and stored of one kind (`trades`, `quotes`).
+    /// Published and stored of one kind.
     #[must_use]
-    pub fn of_kind(&self, kind: &str) -> (u64, u64) {
+    pub fn of_kind(&self, kind: Kind) -> (u64, u64) {
         let tables = self.tables();
-        let sum = |counts: &BTreeMap<(String, &'static str), u64>| {
-            counts.iter().filter(|((_, of), _)| *of == kind).map(|(_, n)| n).sum()
-        };
-        (sum(&tables.published), sum(&tables.stored))
+        (tables.published.total[kind.index()], tables.stored.total[kind.index()])
     }
 
-    /// Records published and stored, by (symbol, kind).
+    /// Records published and stored, by (symbol, kind's plural name).
     #[must_use]
     pub fn by_symbol(&self) -> BTreeMap<(String, &'static str), (u64, u64)> {
         let tables = self.tables();
         let mut out: BTreeMap<_, (u64, u64)> = BTreeMap::new();
-        for (key, n) in &tables.published {
-            out.entry(key.clone()).or_default().0 = *n;
+        for (symbol, kind, n) in each_count(&tables.published) {
+            out.entry((symbol, kind.plural())).or_default().0 = n;
         }
-        for (key, n) in &tables.stored {
-            out.entry(key.clone()).or_default().1 = *n;
+        for (symbol, kind, n) in each_count(&tables.stored) {
+            out.entry((symbol, kind.plural())).or_default().1 = n;
         }
         out
     }
@@ -211,6 +228,14 @@ impl Telemetry {
     pub fn latency(&self) -> Latency {
         self.tables().latency.clone()
     }
+}
+
+/// Symbols and kinds of which there are records, in no order.
+fn each_count(counts: &SymbolCounts) -> impl Iterator<Item = (String, Kind, u64)> + '_ {
+    counts.of_symbol.iter().flat_map(|(symbol, counts)| {
+        let kinds = Kind::ALL.into_iter().filter(|kind| counts[kind.index()] > 0);
+        kinds.map(|kind| (symbol.clone(), kind, counts[kind.index()]))
+    })
 }
 
 /// Histogram of microseconds with two significant digits, up to one hour.

@@ -8,6 +8,7 @@ use crate::Result;
 use crate::batch::Partition;
 use crate::check::Chain;
 use crate::clock;
+use crate::source::Positions;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -105,17 +106,17 @@ pub trait Producer: Send {
     /// A permanent failure.
     fn flush(&mut self, deadline: Duration) -> Result<usize>;
 
-    /// Saves how far a source has been read, under its name, after everything sent before is durable.
+    /// Saves how far sources have been read, by their names, after everything sent before is durable.
     ///
     /// # Errors
     /// As [`Producer::flush`].
-    fn save_position(&mut self, source: &str, position: &[u8]) -> Result<()>;
+    fn save_positions(&mut self, positions: &Positions) -> Result<()>;
 
     /// All saved positions, by source name.
     ///
     /// # Errors
     /// The topic cannot be read.
-    fn positions(&mut self) -> Result<std::collections::BTreeMap<String, Vec<u8>>>;
+    fn positions(&mut self) -> Result<Positions>;
 }
 
 /// Why a range of offsets can no longer be read.

@@ -3,6 +3,7 @@
 
 use ports::Result;
 use ports::cancel::CancelToken;
+use ports::gap::Gap;
 use ports::source::{Event, Positions, Source};
 use ports::telemetry::Latency;
 
@@ -32,6 +33,14 @@ impl Source for BoundedSource {
         self.inner.resume(positions)
     }
 
+    fn needs_gaps(&self) -> bool {
+        self.inner.needs_gaps()
+    }
+
+    fn resume_gaps(&mut self, gaps: Vec<Gap>) {
+        self.inner.resume_gaps(gaps);
+    }
+
     fn next(&mut self, stop: &CancelToken, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool> {
         for _ in 0..QUIET {
             let (before, mut handed, mut missing) = (self.handed, self.handed, self.missing);
@@ -56,6 +65,10 @@ impl Source for BoundedSource {
 
     fn positions(&mut self) -> Positions {
         self.inner.positions()
+    }
+
+    fn has_urgent_positions(&self) -> bool {
+        self.inner.has_urgent_positions()
     }
 
     fn awaits_acknowledgement(&self) -> bool {

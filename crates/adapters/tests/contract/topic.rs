@@ -139,9 +139,11 @@ fn lag_is_known_without_joining_the_group(topics: &dyn Topics, names: &Names) {
 
 fn the_last_position_of_a_source_is_kept(topics: &dyn Topics) {
     let mut producer = topics.producer().unwrap();
-    for (source, position) in [("a", "1"), ("b", "1"), ("a", "2")] {
-        producer.save_position(source, position.as_bytes()).unwrap();
-    }
+    let of = |position: &str| position.as_bytes().to_vec();
+    let several = BTreeMap::from([("a".to_owned(), of("1")), ("b".to_owned(), of("1"))]);
+    producer.save_positions(&several).unwrap();
+    producer.save_positions(&BTreeMap::new()).unwrap();
+    producer.save_positions(&BTreeMap::from([("a".to_owned(), of("2"))])).unwrap();
     drop(producer);
     let positions = topics.producer().unwrap().positions().unwrap();
     assert_eq!(positions, BTreeMap::from([("a".to_owned(), b"2".to_vec()), ("b".to_owned(), b"1".to_vec())]));

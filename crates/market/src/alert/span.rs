@@ -81,7 +81,7 @@ impl QuietHours {
 fn minutes(text: &str) -> Option<u16> {
     let (hours, minutes) = text.trim().split_once(':')?;
     let (hours, minutes) = (hours.parse::<u16>().ok()?, minutes.parse::<u16>().ok()?);
-    (hours < 24 && minutes < 60).then_some(hours * 60 + minutes)
+    (hours < 24 && minutes < 60).then(|| hours * 60 + minutes)
 }
 
 impl FromStr for QuietHours {
@@ -208,7 +208,7 @@ mod tests {
         }
         assert!("12:00-13:00".parse::<QuietHours>().unwrap().contains(at("2013-10-08T12:30:00Z")));
         assert_eq!(String::from(quiet.clone()).parse(), Ok(quiet));
-        for bad in ["", "22-7", "24:00-07:00", "07:00-07:00", "22:00-07:00 Mars/Base"] {
+        for bad in ["", "22-7", "24:00-07:00", "2013:00-07:00", "07:00-07:00", "22:00-07:00 Mars/Base"] {
             assert!(bad.parse::<QuietHours>().is_err(), "{bad}");
         }
     }

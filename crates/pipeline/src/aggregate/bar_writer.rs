@@ -12,6 +12,7 @@ use market::{Kind, UnixNanos};
 use ports::cancel::{Backoff, CancelToken};
 use ports::gap::Gap;
 use ports::metrics::{METRICS, Port};
+use ports::source::Positions;
 use ports::store::{BarScan, Store};
 use ports::telemetry::Telemetry;
 use ports::topic::{Message, Names, Producer};
@@ -48,7 +49,7 @@ pub(super) struct Job {
     /// Producer to publish with.
     pub(super) ledger: Arc<Ledger>,
     /// Positions to save after everything else: name and bytes.
-    pub(super) low_watermarks: Vec<(String, Vec<u8>)>,
+    pub(super) low_watermarks: Positions,
 }
 
 pub(super) struct BarWriter<'a> {
@@ -109,9 +110,7 @@ impl BarWriter<'_> {
             };
             self.bars(&changed)?;
         }
-        for (name, bytes) in &work.low_watermarks {
-            self.producer.save_position(name, bytes)?;
-        }
+        self.producer.save_positions(&work.low_watermarks)?;
         self.flush()
     }
 

@@ -18,6 +18,7 @@ use ports::batch::{MAX_NAME, Partition, check_lengths};
 use ports::cancel::{CancelToken, retry};
 use ports::gap::{Gap, GapState};
 use ports::metrics::Port;
+use ports::source::Positions;
 use ports::telemetry::Telemetry;
 use ports::topic::origin;
 use ports::topic::{Consumer, Fetched, Topics};
@@ -323,7 +324,7 @@ impl AggregationWorker<'_> {
             recheck: std::mem::take(&mut self.gaps.recheck),
             gaps: std::mem::take(&mut self.found),
             ledger: Arc::clone(&self.gaps.ledger),
-            low_watermarks: Vec::new(),
+            low_watermarks: Positions::new(),
         };
         let mut offsets = Vec::new();
         for (partition, part) in self.parts.iter_mut().filter(|_| commit) {
@@ -335,7 +336,7 @@ impl AggregationWorker<'_> {
                 let name = position_name(LOW_WATERMARKS, &self.settings.group, &self.names, *partition);
                 let bytes = serde_json::to_vec(&checkpoint.low_watermarks)
                     .map_err(|error| Error::internal(format!("encode low watermarks: {error}")))?;
-                work.low_watermarks.push((name, bytes));
+                work.low_watermarks.insert(name, bytes);
             }
             let from =
                 checkpoint.position.map_or(part.next, |position| i64::try_from(position).unwrap_or(i64::MAX));

@@ -150,10 +150,7 @@ impl InFlight {
         }
         self.flush_dead_letters()?;
         if any {
-            let counts = self.counts.drain().flat_map(|(symbol, counts)| {
-                market::Kind::ALL.map(|kind| ((symbol.clone(), kind.plural()), counts[kind.index()]))
-            });
-            self.telemetry.stored_by(counts.filter(|(_, count)| *count > 0), &self.latency);
+            self.telemetry.stored_by(self.counts.drain(), &self.latency);
             self.latency.clear();
             self.telemetry.mark();
         }
@@ -363,7 +360,7 @@ mod tests {
         fn flush(&mut self, _: Duration) -> Result<usize> {
             Ok(usize::from(!self.kept.load(std::sync::atomic::Ordering::SeqCst)))
         }
-        fn save_position(&mut self, _: &str, _: &[u8]) -> Result<()> {
+        fn save_positions(&mut self, _: &BTreeMap<String, Vec<u8>>) -> Result<()> {
             Ok(())
         }
         fn positions(&mut self) -> Result<BTreeMap<String, Vec<u8>>> {

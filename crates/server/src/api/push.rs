@@ -14,6 +14,7 @@ use market::codec::lines::{LineDecoder, LineFormat};
 use market::{Kind, Record};
 use ports::clock;
 use ports::dead_letter::{DeadLetter, Stage};
+use ports::telemetry::KindCounts;
 use ports::topic::{Message, Producer};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -219,7 +220,11 @@ fn publish(
         let readings: u64 = pushed.readings.values().sum();
         telemetry.add(&telemetry.read, readings + pushed.dead_letters);
         telemetry.add(&telemetry.published, readings);
-        let counts = pushed.readings.iter().map(|(series, count)| ((series.clone(), "readings"), *count));
+        let counts = pushed.readings.iter().map(|(series, count)| {
+            let mut of_kind = KindCounts::default();
+            of_kind[Kind::READING.index()] = *count;
+            (series.clone(), of_kind)
+        });
         telemetry.published_by(counts);
     }
     Ok(pushed)

@@ -44,7 +44,7 @@ pub(crate) fn keep_verified(topics: &dyn Topics, differences: usize) {
             differences: i64::try_from(differences).unwrap_or(i64::MAX),
         };
         let bytes = serde_json::to_vec(&verified).map_err(|error| Error::internal(error.to_string()))?;
-        producer.save_position(VERIFIED, &bytes)
+        producer.save_positions(&[(VERIFIED.to_owned(), bytes)].into())
     });
     if let Err(error) = kept {
         tracing::info!("the result of verify is not kept for monitoring: {error}");

@@ -52,6 +52,14 @@ impl Broker {
         self.publish_with(&[], topic, lines);
     }
 
+    /// Publishes a message of any length, by way of a file.
+    fn publish_file(&self, topic: &str, path: &Path, text: &str) {
+        std::fs::write(path, text).unwrap();
+        let (port, path) = (self.port.to_string(), path.to_str().unwrap());
+        let words = ["-h", "127.0.0.1", "-p", &port, "-q", "1", "-t", topic, "-f", path];
+        assert!(Command::new("mosquitto_pub").args(words).status().unwrap().success());
+    }
+
     /// With more arguments for the client.
     fn publish_with(&self, more: &[&str], topic: &str, lines: &str) {
         let port = self.port.to_string();
@@ -122,14 +130,17 @@ fn stored_once_whatever_dies(version: &str) {
     let child = start(&words);
     until("what came while it was stopped", || stored() == 2 * 2_001);
     broker.restart();
-    // What cannot be read, the same again, and last what is waited for.
-    broker.publish("plant/b7/state", &("{\"n\":1}\nno json\n".to_owned() + &batch(1_001) + &batch(2_001)));
+    // What cannot be read, one that is too large, the same again, and last what is waited for.
+    broker.publish("plant/b7/state", "{\"n\":1}\nno json\n");
+    broker.publish_file("plant/b7/state", &dir.path().join("large"), &"x".repeat(2_000_000));
+    broker.publish("plant/b7/state", &(batch(1_001) + &batch(2_001)));
     until("what came after the broker's restart", || stored() == 2 * 3_001);
     crate::signal(&child, "-TERM");
     let output = child.wait_with_output().unwrap();
     let text =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && text.contains("no value: expected t or on"), "{text}");
+    assert!(text.contains("a message of 2000000 bytes, expected at most 1048576"), "{text}");
     let (code, text) = run(&["verify", "--topic", &topic, "--store", &store]);
     assert!(code == 0 && text.contains("verified: 6,002 records"), "{text}");
     let (_, text) = run(&["symbols", "--format", "csv", "--store", &store]);

@@ -130,6 +130,81 @@ fn an_empty_store_has_no_symbols() {
     assert!(code == 2 && text.contains("--format parquet is not for symbols"), "{text}");
 }
 
+/// What the demo's folder prints, with the exit code.
+type Inside<'i> = &'i dyn Fn(&[&str]) -> (i32, String);
+
+fn archived_and_restored(inside: Inside<'_>) {
+    let (code, text) = inside(&["archive", "--archive", "folder:archive", "--until-end"]);
+    assert!(code == 0 && text.contains("archived: 3,143 records"), "{text}");
+    let (code, text) = inside(&["restore", "--archive", "folder:archive", "--store", "sqlite:restored.db"]);
+    assert!(code == 0 && text.contains("restored: 3,143 records"), "{text}");
+    let (code, text) = inside(&["verify", "--archive", "folder:archive", "--store", "sqlite:restored.db"]);
+    assert!(
+        code == 0 && text.contains("verified: 3,143 records, equal field for field in topic, store, archive"),
+        "{text}"
+    );
+}
+
+/// Compares the baselines with the same computed from the printed bars.
+fn forecast_by_simple_rules(inside: Inside<'_>) {
+    let series = "machine.temperature";
+    let (_, text) = inside(&["query", "reading-bars", series, "--interval", "1h", "--format", "csv"]);
+    let means: Vec<f64> =
+        text.lines().skip(1).map(|line| line.split(',').nth(9).unwrap().parse().unwrap()).collect();
+    assert_eq!(means.len(), 168, "{text}");
+    let (code, text) = inside(&["forecast", "baseline", series, "--interval", "1h", "--format", "json"]);
+    assert_eq!(code, 0, "{text}");
+    let found: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let close = |value: &serde_json::Value, expected: f64| {
+        let value = value.as_f64().unwrap();
+        assert!((value - expected).abs() < 1e-9, "{value} is not {expected}");
+    };
+    let mut lines = found.iter();
+    for horizon in [1, 24] {
+        // All rules are scored where the day before is known.
+        let origins = 24 - horizon..168 - horizon;
+        for rule in ["last", "season", "seasonal-mean"] {
+            let forecast = |origin: usize| match rule {
+                "last" => means[origin],
+                "season" => means[origin + horizon - 24],
+                _ => {
+                    let days = (1..=7).filter_map(|day| means.get((origin + horizon).checked_sub(24 * day)?));
+                    let (count, sum) = days.fold((0.0, 0.0), |(count, sum), mean| (count + 1.0, sum + mean));
+                    sum / count
+                }
+            };
+            let errors: f64 =
+                origins.clone().map(|origin| (means[origin + horizon] - forecast(origin)).abs()).sum();
+            let line = lines.next().unwrap();
+            assert_eq!(
+                (&line["rule"], &line["horizon"], &line["forecasts"], &line["season"]),
+                (&rule.into(), &horizon.into(), &origins.len().into(), &24.into())
+            );
+            close(&line["mae"], errors / origins.len() as f64);
+            close(&line["next"], forecast(167));
+        }
+    }
+    assert!(lines.next().is_none(), "{text}");
+    let (code, text) = inside(&["forecast", "baseline", series, "--interval", "1h", "--horizons", "6"]);
+    let last = means[167];
+    assert!(
+        code == 0 && text.contains("means of 168 bars of 1h") && text.contains(&format!("{last:.4}")),
+        "{text}"
+    );
+    for (more, code, part) in [
+        (&["--horizons", "0"][..], 2, "expected numbers of bars of at least 1"),
+        (&["--season", "1000", "--horizons", "168"], 1, "expected more than 168 bars, found 168"),
+        (&["--interval", "7s"], 2, "7s"),
+        (&["--feed", "other"], 1, "no 1h reading bars of machine.temperature of feed other"),
+        (&["--format", "csv"], 2, "table or json"),
+    ] {
+        let interval: &[&str] = if more[0] == "--interval" { &[] } else { &["--interval", "1h"] };
+        let (found, text) = inside(&[&["forecast", "baseline", series], interval, more].concat());
+        assert!(found == code && text.contains(part), "{more:?}: {found} {text}");
+    }
+}
+
 #[test]
 fn the_demo_of_sensors_proves_itself_and_leaves_its_settings() {
     let dir = tempfile::tempdir().unwrap();
@@ -155,6 +230,8 @@ fn the_demo_of_sensors_proves_itself_and_leaves_its_settings() {
     assert!(code == 0 && text.contains("2014-02-08T00:00:00Z,machine.temperature,demo,1d,"), "{text}");
     let (code, text) = inside(&["plot", "machine.temperature", "--interval", "1h", "--out", "machine.svg"]);
     assert!(code == 0 && text.contains("168 bars drawn"), "{text}");
+    archived_and_restored(&inside);
+    forecast_by_simple_rules(&inside);
     for (words, part) in [
         (&["demo", "--mqtt", "mqtt://127.0.0.1:1"][..], "--iot"),
         (&["demo", "--iot", "--mqtt", "127.0.0.1"], "expected a URL that begins with mqtt://"),

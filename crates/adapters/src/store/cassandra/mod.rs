@@ -12,7 +12,8 @@
 //! | `cql` | conversion between records and CQL values |
 //! | `values` | CQL values as cells of a record |
 //! | `order` | grouping and order of rows |
-//! | `write` | single-partition batches, several in flight, retried until the cluster accepts them |
+//! | `replicas` | which partitions have the same replicas |
+//! | `write` | batches of rows, several in flight, retried until the cluster accepts them |
 //! | `read` | counts and scans |
 //! | `directory` | which buckets have rows: what counts and open-ended scans read first |
 
@@ -27,6 +28,7 @@ mod keyspaces;
 mod order;
 mod periods;
 mod read;
+mod replicas;
 mod schema;
 mod table;
 mod tls;

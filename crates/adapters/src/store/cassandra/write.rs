@@ -1,5 +1,6 @@
-//! The writing side: the rows of each submitted batch are sorted into single-partition unlogged batches,
-//! which are sent independently. There is no barrier: while some are in flight the next batch is accepted.
+//! The writing side: the rows of each submitted batch are sorted into unlogged batches of one partition, or of
+//! several small ones with the same replicas, which are sent independently. There is no barrier: while some are in
+//! flight the next batch is accepted.
 //!
 //! Transient failures are retried indefinitely, with back-off. So is a batch that the cluster rejects because
 //! of the table: the missing or altered column or table is named, and waited for. A batch that can never be
@@ -7,7 +8,8 @@
 
 use super::cql::Cells;
 use super::inlined_conditions::{BOUND, Chosen, InlinedConditions, insert};
-use super::order::{by_partition, pieces};
+use super::order::by_partition;
+use super::replicas::ReplicaSets;
 use super::{CassandraStore, directory, explain, schema};
 use crate::store::seen::{BucketEntry, SeenBuckets};
 use crossbeam_channel::{Receiver, Sender};
@@ -50,6 +52,8 @@ struct Shared {
     inlined: Arc<InlinedConditions>,
     /// Maximum number of rows in a batch.
     rows: usize,
+    /// Whether small partitions may share a batch.
+    shares: bool,
     permits: Arc<Semaphore>,
     stop: CancelToken,
     keyspace: String,
@@ -103,6 +107,8 @@ impl CassandraWriter {
             insert_bucket,
             seen: Mutex::default(),
             rows,
+            // What Amazon Keyspaces tells of its nodes and tokens is not where rows are.
+            shares: !store.is_keyspaces(),
             permits: Arc::new(Semaphore::new(store.settings.in_flight.max(1))),
             stop: stop.clone(),
             keyspace: store.keyspace.clone(),
@@ -116,8 +122,12 @@ impl CassandraWriter {
 
 impl Writer for CassandraWriter {
     fn submit(&mut self, batch_id: u64, batch: Batch) -> Result<()> {
-        let (order, ends) = by_partition(&batch);
-        let pieces = pieces(&batch, &order, &ends, self.shared.rows);
+        let mut replicas = ReplicaSets::new(&self.shared.session, &self.shared.keyspace);
+        let sorted = by_partition(&batch, |kind, symbol, bucket| {
+            self.shared.shares.then(|| replicas.number(kind, symbol, bucket)).flatten()
+        });
+        let pieces = sorted.pieces(&batch, self.shared.rows);
+        let order = sorted.order;
         let unseen = {
             let mut seen = self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
             seen.unseen(&batch, order.iter().map(|at| &batch.rows()[*at as usize]))

@@ -3,6 +3,7 @@
 use super::token::Tokens;
 use super::{KafkaTopics, explain, log};
 use ports::cancel::CancelToken;
+use ports::source::Positions;
 use ports::topic::{Fetched, Message, MessageOrigin, Producer, Topics};
 use ports::{Error, Result};
 use rdkafka::client::{ClientContext, OAuthToken};
@@ -133,15 +134,18 @@ impl KafkaProducer {
 
 impl Producer for KafkaProducer {
     fn send(&mut self, message: &Message<'_>) -> Result<()> {
-        let mut headers = OwnedHeaders::new_with_capacity(message.headers.len());
-        for (key, value) in message.headers {
-            headers = headers.insert(Header { key, value: Some(*value) });
-        }
         let mut record = BaseRecord::to(message.topic)
             .key(message.key)
             .payload(message.payload)
-            .timestamp(message.stamp_ms)
-            .headers(headers);
+            .timestamp(message.stamp_ms);
+        // Records have none, and an empty list costs an allocation.
+        if !message.headers.is_empty() {
+            let mut headers = OwnedHeaders::new_with_capacity(message.headers.len());
+            for (key, value) in message.headers {
+                headers = headers.insert(Header { key, value: Some(*value) });
+            }
+            record = record.headers(headers);
+        }
         let mut reported = Instant::now();
         loop {
             match self.producer.send(record) {
@@ -179,11 +183,14 @@ impl Producer for KafkaProducer {
         self.settle(deadline)
     }
 
-    fn save_position(&mut self, source: &str, position: &[u8]) -> Result<()> {
+    fn save_positions(&mut self, positions: &Positions) -> Result<()> {
+        if positions.is_empty() {
+            return Ok(());
+        }
         let patience =
             if self.stop.is_cancelled() { Duration::from_secs(10) } else { Duration::from_secs(3_600) };
         let name = self.topics.positions.clone();
-        for step in ["records", "position"] {
+        for step in ["records", "positions"] {
             let waiting = self.settle(patience)?;
             if waiting > 0 {
                 return Err(Error::external(format!(
@@ -194,13 +201,16 @@ impl Producer for KafkaProducer {
             }
             if step == "records" {
                 let stamp_ms = ports::clock::now().millis();
-                self.send(&Message { topic: &name, key: source, headers: &[], payload: position, stamp_ms })?;
+                for (source, position) in positions {
+                    let (key, payload) = (source.as_str(), position.as_slice());
+                    self.send(&Message { topic: &name, key, headers: &[], payload, stamp_ms })?;
+                }
             }
         }
         Ok(())
     }
 
-    fn positions(&mut self) -> Result<BTreeMap<String, Vec<u8>>> {
+    fn positions(&mut self) -> Result<Positions> {
         let mut positions: BTreeMap<String, (MessageOrigin, Vec<u8>)> = BTreeMap::new();
         let topic = [self.topics.positions.clone()];
         self.topics.read_all(&topic, &mut |message: &dyn Fetched| {

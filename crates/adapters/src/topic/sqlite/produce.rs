@@ -3,6 +3,7 @@
 use super::write_queue::{WriteQueue, WriteTurn};
 use super::{missing, sql};
 use ports::Result;
+use ports::source::Positions;
 use ports::topic::{Message, Producer};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
@@ -139,15 +140,25 @@ impl Producer for LocalProducer {
         Ok(0)
     }
 
-    fn save_position(&mut self, source: &str, position: &[u8]) -> Result<()> {
-        let _held = (self.pending == 0).then(|| self.write_queue.take());
-        self.connection
-            .execute("INSERT OR REPLACE INTO positions VALUES (?, ?)", params![source, position])
-            .map_err(sql(&self.path, "save the source's position"))?;
+    fn save_positions(&mut self, positions: &Positions) -> Result<()> {
+        if positions.is_empty() {
+            return Ok(());
+        }
+        if self.pending == 0 {
+            self.begin()?;
+            self.pending = 1;
+            self.opened = Instant::now();
+        }
+        for (source, position) in positions {
+            self.connection
+                .prepare_cached("INSERT OR REPLACE INTO positions VALUES (?, ?)")
+                .and_then(|mut insert| insert.execute(params![source, position]))
+                .map_err(sql(&self.path, "save the source's position"))?;
+        }
         self.close()
     }
 
-    fn positions(&mut self) -> Result<BTreeMap<String, Vec<u8>>> {
+    fn positions(&mut self) -> Result<Positions> {
         let fail = sql(&self.path, "read positions");
         let mut statement =
             self.connection.prepare("SELECT source, position FROM positions").map_err(&fail)?;

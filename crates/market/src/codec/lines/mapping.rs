@@ -290,6 +290,7 @@ impl Mapping {
         if reading.series.is_empty() {
             return Err("series: empty".to_owned());
         }
+        reading.check_length()?;
         Record::Reading(reading.as_str()).check().map_err(|error| error.to_string())?;
         if seq.is_none() {
             reading.seq = reading::minted_seq(&reading);

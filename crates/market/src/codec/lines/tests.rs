@@ -141,6 +141,19 @@ fn json_objects_are_read() {
             "d.t 1700000000500000000 integer 21"
         ]
     );
+    // Names and texts with escapes, and a name that comes twice: the last one counts.
+    assert_eq!(
+        shown(&mut all, r#"{"device":"x","time":1700000000,"z":1,"\u0061":"\u00b0C","z":2,"device":"d"}"#),
+        ["d.a 1700000000000000000 text °C", "d.z 1700000000000000000 integer 2"]
+    );
+    // Longer than a message of the topic.
+    let long = format!(r#"{{"device":"d","time":1700000000,"t":"{}"}}"#, "x".repeat(900_000));
+    let found = shown(&mut all, &long);
+    assert!(
+        found[0].starts_with("error: t: a reading of 900004 bytes, expected at most 900000"),
+        "{}",
+        found[0].len()
+    );
 }
 
 #[test]

@@ -226,6 +226,7 @@ impl MetricReader {
                 reading.unit
             ));
         }
+        reading.check_length()?;
         Record::Reading(reading.as_str()).check().map_err(|error| error.to_string())?;
         add_flag(&mut reading.quality, "null", metric.is_null);
         // Before the other flags: they say how the value was delivered. Sent live and again as history it is one reading.

@@ -18,20 +18,25 @@ use market::reading::ValueType;
 use market::{Kind, Record, UnixNanos};
 use ports::cancel::{Backoff, CancelToken};
 use ports::dead_letter::{DeadLetter, Stage};
+use ports::gap::Gap;
 use ports::metrics::{METRICS, Port};
 use ports::source::{Event, Positions, Source};
 use ports::{Error, Result, clock};
 pub use rumqttc::tokio_native_tls::native_tls::TlsConnector;
 use session::{Failure, Login, Message, Report, Session};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Messages taken at once.
-const AT_ONCE: usize = 1_024;
+/// Messages taken before they are acknowledged, and how long they are collected.
+const AT_ONCE: usize = 4_096;
+const COLLECT: Duration = Duration::from_millis(50);
 /// How long to wait for a message before other duties are looked after.
 const WAIT: Duration = Duration::from_millis(50);
 /// How long connecting may take: longer than the client's own limit.
 const CONNECT: Duration = Duration::from_secs(10);
+/// Largest message that is read as text, as of a line in a file.
+const LONGEST: usize = 1 << 20;
 /// How long acknowledgements may take to leave.
 const ACKNOWLEDGE: Duration = Duration::from_secs(1);
 
@@ -76,7 +81,7 @@ fn open_with(
         feed,
         decoder,
         filters,
-        session: Session::new(version, login),
+        session: Session::new(version, login)?,
         connected: false,
         is_subscribed: false,
         was_connected: false,
@@ -113,6 +118,8 @@ impl Mqtt {
     fn process(&mut self, report: Report, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
         match report {
             Report::Connected => {
+                // The broker delivers them again; in a new session their numbers may be those of other messages.
+                self.unacknowledged.clear();
                 if !self.connected {
                     tracing::info!("connected to {}", self.place);
                 }
@@ -161,15 +168,19 @@ impl Mqtt {
                 return nodes.message(&topic, message.payload(), message.is_repeated(), sink);
             }
         };
+        let length = message.payload().len();
+        if length > LONGEST {
+            let reason = format!("a message of {length} bytes, expected at most {LONGEST}");
+            return sink(Event::Dead(dead_letter(reason, &self.place)));
+        }
         let Ok(text) = std::str::from_utf8(message.payload()) else {
             return sink(Event::Dead(dead_letter("not UTF-8".to_owned(), &self.place)));
         };
         if text.trim().is_empty() {
             return sink(Event::Dead(dead_letter("an empty message".to_owned(), &self.place)));
         }
-        let names: Vec<String> = (1..=topic.split('/').count()).map(|n| format!("topic.{n}")).collect();
-        let mut known = vec![field("topic", &topic)];
-        known.extend(names.iter().zip(topic.split('/')).map(|(name, level)| field(name, level)));
+        let mut known = vec![field("topic".into(), &topic)];
+        known.extend((1..).map(level_name).zip(topic.split('/')).map(|(name, level)| field(name, level)));
         let (mut payload, mut failed, mut reasons) = (std::mem::take(&mut self.payload), None, Vec::new());
         for line in text.lines() {
             decoder.line_with(&known, line, recv_ts, &mut |reading| match reading {
@@ -243,8 +254,15 @@ fn handshake_hint(why: &str) -> String {
     }
 }
 
-fn field<'a>(name: &'a str, text: &'a str) -> Field<'a> {
-    Field { name: name.into(), text: text.into(), class: Some(ValueType::Text) }
+fn field<'a>(name: Cow<'a, str>, text: &'a str) -> Field<'a> {
+    Field { name, text: text.into(), class: Some(ValueType::Text) }
+}
+
+/// The name of a level of a topic, from 1 on, in templates.
+fn level_name(level: usize) -> Cow<'static, str> {
+    const NAMES: [&str; 8] =
+        ["topic.1", "topic.2", "topic.3", "topic.4", "topic.5", "topic.6", "topic.7", "topic.8"];
+    NAMES.get(level - 1).map_or_else(|| format!("topic.{level}").into(), |name| (*name).into())
 }
 
 fn event<'e>(symbol: &'e str, recv_ts: UnixNanos, payload: &'e [u8]) -> Event<'e> {
@@ -261,14 +279,25 @@ impl Source for Mqtt {
         Ok(0)
     }
 
+    fn needs_gaps(&self) -> bool {
+        matches!(self.decoder, Decoder::Sparkplug(_))
+    }
+
+    fn resume_gaps(&mut self, gaps: Vec<Gap>) {
+        if let Decoder::Sparkplug(nodes) = &mut self.decoder {
+            nodes.resume_gaps(gaps);
+        }
+    }
+
     fn next(&mut self, stop: &CancelToken, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool> {
         // A connection in the making must not be given up every few milliseconds.
         let mut wait = if self.connected { WAIT } else { CONNECT };
         while let Some(report) = self.early.pop_front() {
             self.process(report, sink)?;
         }
+        let start = Instant::now();
         for _ in 0..AT_ONCE {
-            if stop.is_cancelled() {
+            if stop.is_cancelled() || (wait < WAIT && start.elapsed() > COLLECT) {
                 break;
             }
             match self.session.receive(wait) {
@@ -299,12 +328,18 @@ impl Source for Mqtt {
     }
 
     fn acknowledge(&mut self) -> Result<()> {
-        let mut left = 0;
-        for message in self.unacknowledged.drain(..).filter(Message::is_acknowledged) {
-            let queued = self.session.acknowledge(&message);
-            queued.map_err(|error| Error::internal(format!("{}: acknowledge: {error}", self.place)))?;
-            left += 1;
-        }
+        let mut messages = std::mem::take(&mut self.unacknowledged);
+        messages.retain(Message::is_acknowledged);
+        let mut left = match self.session.acknowledge(&messages, ACKNOWLEDGE) {
+            Ok(left) => left,
+            Err(why) => {
+                // The broker delivers them again.
+                tracing::debug!("{}: acknowledge: {why}", self.place);
+                0
+            }
+        };
+        messages.clear();
+        self.unacknowledged = messages;
         // Out of here before anything else: an acknowledgement that is not sent has the message delivered again.
         let end = Instant::now() + ACKNOWLEDGE;
         while left > 0 && Instant::now() < end {
@@ -327,6 +362,10 @@ impl Source for Mqtt {
             Decoder::Lines(_) => Positions::new(),
             Decoder::Sparkplug(nodes) => nodes.positions(),
         }
+    }
+
+    fn has_urgent_positions(&self) -> bool {
+        matches!(&self.decoder, Decoder::Sparkplug(nodes) if nodes.has_urgent_positions())
     }
 
     fn size(&self) -> Option<u64> {

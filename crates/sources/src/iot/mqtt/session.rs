@@ -1,14 +1,18 @@
 //! One connection to a broker, in MQTT 3.1.1 or MQTT 5.
 
 use super::TlsConnector;
-use rumqttc::{Outgoing, QoS, RecvTimeoutError, TlsConfiguration, Transport, v5};
+use ports::{Error, Result as PortResult};
+use rumqttc::{AsyncClient, Outgoing, QoS, TlsConfiguration, Transport, v5};
 use std::borrow::Cow;
 use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
 
 /// How often the connection is proven while nothing comes.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
-/// Largest message, bytes.
-const LARGEST: u32 = 1 << 20;
+/// Largest packet of the protocol, bytes. The client would take a larger one than its limit for a broken connection, and the
+/// broker sends it again after each; with a limit in MQTT 5 the broker would drop it without a word.
+const LARGEST: u32 = 268_435_455 + 5;
 /// Requests of ours that may wait: acknowledgements of all that a broker may have in flight.
 const REQUESTS: usize = 65_536;
 
@@ -100,16 +104,28 @@ impl Message {
 }
 
 /// A persistent session whose messages are acknowledged on request.
-pub(super) enum Session {
-    V3(rumqttc::Client, Box<rumqttc::Connection>),
-    V5(v5::Client, Box<v5::Connection>),
+pub(super) struct Session {
+    runtime: Runtime,
+    client: Client,
+}
+
+/// A client and its side of the connection, in one version of the protocol.
+enum Client {
+    V3(AsyncClient, Box<rumqttc::EventLoop>),
+    V5(v5::AsyncClient, Box<v5::EventLoop>),
 }
 
 impl Session {
-    pub(super) fn new(version: Version, login: Login) -> Self {
+    /// # Errors
+    /// The system gives no more resources.
+    pub(super) fn new(version: Version, login: Login) -> PortResult<Self> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Error::internal(format!("start a runtime: {error}")))?;
         let transport =
             login.tls.map_or(Transport::Tcp, |tls| Transport::Tls(TlsConfiguration::NativeConnector(tls)));
-        match version {
+        let client = match version {
             Version::V3 => {
                 let mut options = rumqttc::MqttOptions::new(login.client_id, login.host, login.port);
                 options.set_clean_session(false);
@@ -120,8 +136,8 @@ impl Session {
                 if let Some((name, password)) = login.account {
                     options.set_credentials(name, password);
                 }
-                let (client, connection) = rumqttc::Client::new(options, REQUESTS);
-                Self::V3(client, Box::new(connection))
+                let (client, events) = AsyncClient::new(options, REQUESTS);
+                Client::V3(client, Box::new(events))
             }
             Version::V5 => {
                 let mut options = v5::MqttOptions::new(login.client_id, login.host, login.port);
@@ -135,22 +151,23 @@ impl Session {
                 if let Some((name, password)) = login.account {
                     options.set_credentials(name, password);
                 }
-                let (client, connection) = v5::Client::new(options, REQUESTS);
-                Self::V5(client, Box::new(connection))
+                let (client, events) = v5::AsyncClient::new(options, REQUESTS);
+                Client::V5(client, Box::new(events))
             }
-        }
+        };
+        Ok(Self { runtime, client })
     }
 
     /// Subscribes with QoS 1.
     pub(super) fn subscribe(&self, filters: &[String]) -> Result<(), String> {
         let filters = filters.iter().cloned();
-        match self {
-            Self::V3(client, _) => client
+        match &self.client {
+            Client::V3(client, _) => client
                 .try_subscribe_many(
                     filters.map(|filter| rumqttc::SubscribeFilter::new(filter, QoS::AtLeastOnce)),
                 )
                 .map_err(|error| error.to_string()),
-            Self::V5(client, _) => {
+            Client::V5(client, _) => {
                 client
                     .try_subscribe_many(filters.map(|filter| {
                         v5::mqttbytes::v5::Filter::new(filter, v5::mqttbytes::QoS::AtLeastOnce)
@@ -162,44 +179,79 @@ impl Session {
 
     /// Queues a message of QoS 0.
     pub(super) fn publish(&self, topic: String, payload: Vec<u8>) -> Result<(), String> {
-        match self {
-            Self::V3(client, _) => {
+        match &self.client {
+            Client::V3(client, _) => {
                 client.try_publish(topic, QoS::AtMostOnce, false, payload).map_err(|error| error.to_string())
             }
-            Self::V5(client, _) => client
+            Client::V5(client, _) => client
                 .try_publish(topic, v5::mqttbytes::QoS::AtMostOnce, false, payload)
                 .map_err(|error| error.to_string()),
         }
     }
 
-    /// Queues the acknowledgement of a message.
-    pub(super) fn acknowledge(&self, message: &Message) -> Result<(), String> {
-        match (self, message) {
-            (Self::V3(client, _), Message::V3(message)) => {
-                client.try_ack(message).map_err(|error| error.to_string())
+    /// Acknowledges messages of the connection that there is, within `wait`. Returns how many acknowledgements are still to
+    /// leave: [`Session::receive`] reports each.
+    ///
+    /// # Errors
+    /// The connection is broken, or takes nothing for so long; what it is, the next [`Session::receive`] reports.
+    pub(super) fn acknowledge(&mut self, messages: &[Message], wait: Duration) -> Result<usize, String> {
+        match &mut self.client {
+            // All in one write: an acknowledgement is four bytes, and a system call for each costs more than all the rest.
+            Client::V3(_, events) => {
+                let network = events.network.as_mut().ok_or("not connected")?;
+                let written = async {
+                    for message in messages {
+                        if let Message::V3(message) = message {
+                            network
+                                .write(rumqttc::Packet::PubAck(rumqttc::PubAck::new(message.pkid)))
+                                .await?;
+                        }
+                    }
+                    network.flush().await
+                };
+                match self.runtime.block_on(async { timeout(wait, written).await }) {
+                    Ok(written) => written.map(|()| 0).map_err(|error| error.to_string()),
+                    Err(_) => Err(format!("nothing was sent within {} s", wait.as_secs_f64())),
+                }
             }
-            (Self::V5(client, _), Message::V5(message)) => {
-                client.try_ack(message).map_err(|error| error.to_string())
+            // This version of the client has no access to its connection.
+            Client::V5(client, _) => {
+                for message in messages {
+                    if let Message::V5(message) = message {
+                        client.try_ack(message).map_err(|error| error.to_string())?;
+                    }
+                }
+                Ok(messages.len())
             }
-            _ => Err("a message of another version".to_owned()),
         }
     }
 
     /// Waits for something to happen.
     pub(super) fn receive(&mut self, wait: Duration) -> Report {
-        match self {
-            Self::V3(_, connection) => match connection.recv_timeout(wait) {
-                Ok(Ok(event)) => report_v3(event),
-                Ok(Err(error)) => Report::Failed(failure_v3(&error)),
-                Err(RecvTimeoutError::Timeout) => Report::Timeout,
-                Err(RecvTimeoutError::Disconnected) => Report::Ended,
-            },
-            Self::V5(_, connection) => match connection.recv_timeout(wait) {
-                Ok(Ok(event)) => report_v5(event),
-                Ok(Err(error)) => Report::Failed(failure_v5(&error)),
-                Err(v5::RecvTimeoutError::Timeout) => Report::Timeout,
-                Err(v5::RecvTimeoutError::Disconnected) => Report::Ended,
-            },
+        match &mut self.client {
+            Client::V3(_, events) => {
+                // What came with an earlier message needs no timer.
+                if let Some(event) = events.state.events.pop_front() {
+                    return report_v3(event);
+                }
+                match self.runtime.block_on(async { timeout(wait, events.poll()).await }) {
+                    Ok(Ok(event)) => report_v3(event),
+                    Ok(Err(rumqttc::ConnectionError::RequestsDone)) => Report::Ended,
+                    Ok(Err(error)) => Report::Failed(failure_v3(&error)),
+                    Err(_) => Report::Timeout,
+                }
+            }
+            Client::V5(_, events) => {
+                if let Some(event) = events.state.events.pop_front() {
+                    return report_v5(event);
+                }
+                match self.runtime.block_on(async { timeout(wait, events.poll()).await }) {
+                    Ok(Ok(event)) => report_v5(event),
+                    Ok(Err(v5::ConnectionError::RequestsDone)) => Report::Ended,
+                    Ok(Err(error)) => Report::Failed(failure_v5(&error)),
+                    Err(_) => Report::Timeout,
+                }
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::print;
 use market::UnixNanos;
 use ports::cancel::CancelToken;
 use ports::error::io;
+use ports::gap::Gap;
 use ports::source::{Event, Positions, Source};
 use ports::telemetry::{Latency, Telemetry};
 use ports::{Error, Result};
@@ -225,6 +226,14 @@ impl Source for Played {
         self.inner.resume(positions)
     }
 
+    fn needs_gaps(&self) -> bool {
+        self.inner.needs_gaps()
+    }
+
+    fn resume_gaps(&mut self, gaps: Vec<Gap>) {
+        self.inner.resume_gaps(gaps);
+    }
+
     fn next(&mut self, stop: &CancelToken, sink: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool> {
         let finished = self.finished.load(Ordering::Acquire);
         let mut any = false;
@@ -240,6 +249,10 @@ impl Source for Played {
 
     fn positions(&mut self) -> Positions {
         self.inner.positions()
+    }
+
+    fn has_urgent_positions(&self) -> bool {
+        self.inner.has_urgent_positions()
     }
 
     fn awaits_acknowledgement(&self) -> bool {

@@ -1,5 +1,6 @@
 //! `tapeline forecast`: trains models on bars, makes forecasts of a stream, and shows them with their scores.
 
+mod baseline;
 mod fan;
 mod history;
 mod input;
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 
 pub(crate) fn run(context: &Context, verb: &Forecast) -> Result<ExitCode> {
     match verb {
+        Forecast::Baseline(options) => baseline::run(context, options),
         Forecast::Train(options) => train::run(context, options),
         Forecast::Run(options) => run::run(context, options),
         Forecast::History(options) => history::run(context, options),

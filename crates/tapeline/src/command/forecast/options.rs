@@ -23,6 +23,27 @@ pub(crate) enum Forecast {
     Score(Reported<VersionOptions>),
     /// List trained versions
     List(Reported<ListOptions>),
+    /// Forecast the next readings of a series by simple rules that need no training, and show how they did before
+    Baseline(BaselineOptions),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BaselineOptions {
+    /// Series, for example boiler-7.temperature
+    pub(crate) series: String,
+    #[command(flatten)]
+    pub(crate) span: Span,
+    #[command(flatten)]
+    pub(crate) bars: BarOptions,
+    /// Number of bars ahead to forecast [default: 1, and a season]
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    pub(crate) horizons: Vec<usize>,
+    /// Number of bars after which values repeat [default: those of a day; 7 for bars of a day]
+    #[arg(long, value_name = "N")]
+    pub(crate) season: Option<usize>,
+    /// Output format: table or json
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub(crate) format: Format,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -27,23 +27,21 @@ pub(super) struct Member {
     pub(super) series: BTreeSet<String>,
     /// Newest event time.
     pub(super) latest: Option<UnixNanos>,
-    /// In which values may be missing.
-    pub(super) gap: Option<Gap>,
-    /// Whether series or gap have changed since they were saved.
+    /// In which values may be missing: one, and those that earlier runs left open.
+    gaps: Vec<Gap>,
+    /// Whether its series have changed since they were saved.
     pub(super) is_changed: bool,
-    /// Whether the gap is that of an earlier run, which may have ended it in the ledger after it was saved.
+    /// Whether the gaps are those of earlier runs: what opens them again is added to them in the ledger.
     is_restored: bool,
 }
 
-/// What is saved of a member, so that a restart finds whom to ask for a birth, and which gap that closes.
+/// What is saved of a member, so that a restart finds whom to ask for a birth. Its open gaps are in the ledger.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SavedMember {
     pub(super) group: String,
     pub(super) node: String,
     pub(super) device: String,
     series: Vec<String>,
-    /// Its open gap without the series.
-    gap: Option<Gap>,
 }
 
 /// As many of the names as an entry has room for, and how many are left out.
@@ -60,7 +58,7 @@ fn bounded(series: &BTreeSet<String>) -> (Vec<String>, usize) {
 
 impl Member {
     pub(super) fn new(name: String) -> Self {
-        Self { name, ..Self::default() }
+        Self { name, is_changed: true, ..Self::default() }
     }
 
     /// Values may be missing from the newest one on, or from `otherwise` if none has come.
@@ -71,7 +69,7 @@ impl Member {
         otherwise: UnixNanos,
         sink: Sink<'_>,
     ) -> Result<()> {
-        if let Some(gap) = &mut self.gap {
+        if let Some(gap) = self.gaps.first_mut() {
             if gap.cause.len() < LONGEST_CAUSE && !gap.cause.ends_with(cause) {
                 gap.cause = format!("{}; {cause}", gap.cause);
             }
@@ -80,7 +78,6 @@ impl Member {
         let from = self.latest.unwrap_or(otherwise).to_string();
         let (symbols, left) = bounded(&self.series);
         let gap = Gap {
-            // Found again after a crash it is the same gap.
             id: format!("{feed}|{}|{from}", self.name),
             feed: feed.to_owned(),
             symbols,
@@ -99,23 +96,35 @@ impl Member {
             self.name
         );
         sink(Event::Gap(&gap))?;
-        self.gap = Some(gap);
-        self.is_changed = true;
+        self.gaps.push(gap);
         Ok(())
     }
 
-    /// A birth has restated every value: the gap ends with it.
-    pub(super) fn close_gap(&mut self, to: UnixNanos, metrics: usize, sink: Sink<'_>) -> Result<()> {
-        let Some(mut gap) = self.gap.take() else { return Ok(()) };
-        let from = gap.instant_from()?;
-        gap.to = Some(from.max(to).to_string());
-        gap.state = GapState::Closed;
-        gap.note = Some(format!(
-            "ended by a birth that restated {metrics} metrics; of what changed in between only what was sent as historical is known"
-        ));
-        self.is_changed = true;
-        tracing::info!(from = gap.from, metrics, "{}: born; gap closed", self.name);
-        sink(Event::Gap(&gap))
+    /// A gap that the ledger has from an earlier run.
+    pub(super) fn resume_gap(&mut self, gap: Gap) {
+        self.gaps.push(gap);
+        self.is_restored = true;
+    }
+
+    /// Whether values may be missing.
+    pub(super) fn has_gap(&self) -> bool {
+        !self.gaps.is_empty()
+    }
+
+    /// A birth has restated every value: the gaps end with it.
+    pub(super) fn close_gaps(&mut self, to: UnixNanos, metrics: usize, sink: Sink<'_>) -> Result<()> {
+        self.is_restored = false;
+        for mut gap in std::mem::take(&mut self.gaps) {
+            let from = gap.instant_from()?;
+            gap.to = Some(from.max(to).to_string());
+            gap.state = GapState::Closed;
+            gap.note = Some(format!(
+                "ended by a birth that restated {metrics} metrics; of what changed in between only what was sent as historical is known"
+            ));
+            tracing::info!(from = gap.from, metrics, "{}: born; gap closed", self.name);
+            sink(Event::Gap(&gap))?;
+        }
+        Ok(())
     }
 
     pub(super) fn to_saved(&self, group: &str, node: &str, device: &str) -> SavedMember {
@@ -124,12 +133,10 @@ impl Member {
             node: node.to_owned(),
             device: device.to_owned(),
             series: bounded(&self.series).0,
-            gap: self.gap.clone().map(|gap| Gap { symbols: Vec::new(), ..gap }),
         }
     }
 
     pub(super) fn of_saved(name: String, saved: SavedMember) -> Self {
-        let gap = saved.gap.map(|gap| Gap { symbols: saved.series.clone(), ..gap });
-        Self { series: saved.series.into_iter().collect(), gap, is_restored: true, ..Self::new(name) }
+        Self { name, series: saved.series.into_iter().collect(), ..Self::default() }
     }
 }

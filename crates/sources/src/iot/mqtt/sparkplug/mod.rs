@@ -26,6 +26,7 @@ use member::{Member, SavedMember};
 use node::Node;
 use ports::Result;
 use ports::dead_letter::{DeadLetter, Stage};
+use ports::gap::Gap;
 use ports::source::{Event, Positions};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -91,6 +92,8 @@ pub(super) struct Sparkplug {
     heard: UnixNanos,
     saved: UnixNanos,
     was_connected: bool,
+    /// Whether a node or device has come that is not saved.
+    is_new_member: bool,
     /// Whether rebirth requests may be sent.
     may_request: bool,
 }
@@ -105,6 +108,7 @@ impl Sparkplug {
             heard: UnixNanos(0),
             saved: UnixNanos(0),
             was_connected: false,
+            is_new_member: false,
             may_request,
         }
     }
@@ -135,7 +139,35 @@ impl Sparkplug {
         self.nodes.len()
     }
 
+    /// Takes up the gaps that earlier runs left open in the ledger, and the members they are of: a run that was killed may
+    /// not have saved them.
+    pub(super) fn resume_gaps(&mut self, gaps: Vec<Gap>) {
+        let prefix = format!("{}|", self.shared.feed);
+        for gap in gaps.into_iter().filter(|gap| gap.feed == self.shared.feed) {
+            let Some((name, _)) = gap.id.strip_prefix(&prefix).and_then(|rest| rest.rsplit_once('|')) else {
+                continue;
+            };
+            // Names of groups, nodes and devices have no slash.
+            let (group, node, device) = match name.split('/').collect::<Vec<_>>()[..] {
+                [group, node] => (group, node, ""),
+                [group, node, device] => (group, node, device),
+                _ => continue,
+            };
+            let key = (group.to_owned(), node.to_owned());
+            let node = self.nodes.entry(key).or_insert_with(|| Node::new(name_of(group, node)));
+            if let Some(member) = node.member(device) {
+                member.resume_gap(gap);
+            }
+        }
+    }
+
+    /// Whether a node or device is new: killed before it is saved, we would not know of it.
+    pub(super) fn has_urgent_positions(&self) -> bool {
+        self.is_new_member
+    }
+
     pub(super) fn positions(&mut self) -> Positions {
+        self.is_new_member = false;
         let mut out = Positions::new();
         if self.heard != self.saved {
             self.saved = self.heard;
@@ -226,6 +258,7 @@ impl Sparkplug {
             return Ok(vec![format!("expected at most {MOST_NODES} edge nodes")]);
         }
         let (nodes, shared) = (&mut self.nodes, &mut self.shared);
+        let known = nodes.get(&key).map_or(0, |node| node.members.len());
         let node = nodes.entry(key).or_insert_with(|| Node::new(name_of(topic.group, topic.node)));
         let payload = match Payload::parse(bytes) {
             Ok(payload) => payload,
@@ -243,6 +276,7 @@ impl Sparkplug {
             MessageType::DeviceDeath => node.device_death(shared, &message, sink)?,
             MessageType::FromHost => {}
         }
+        self.is_new_member |= node.members.len() > known;
         Ok(message.reasons)
     }
 }

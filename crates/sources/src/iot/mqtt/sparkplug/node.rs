@@ -76,7 +76,7 @@ impl Node {
     }
 
     /// The member that a message comes from; `None` if there are too many.
-    fn member(&mut self, device: &str) -> Option<&mut Member> {
+    pub(super) fn member(&mut self, device: &str) -> Option<&mut Member> {
         if !self.members.contains_key(device) {
             if self.members.len() >= MOST_MEMBERS {
                 return None;
@@ -174,7 +174,7 @@ impl Node {
             emit(shared, member, &mut message.reasons, &metric, &context, true, sink)?;
         }
         // While the node itself is not born, its devices' births will come once more.
-        if is_born { member.close_gap(message.sent(), metrics, sink) } else { Ok(()) }
+        if is_born { member.close_gaps(message.sent(), metrics, sink) } else { Ok(()) }
     }
 
     pub(super) fn data(
@@ -223,7 +223,7 @@ impl Node {
         failed?;
         if unknown && !message.is_repeated {
             // Else the gap of an earlier missing message is open.
-            if member.gap.is_none() {
+            if !member.has_gap() {
                 member.open_gap(&shared.feed, "metrics that no birth has named", message.sent(), sink)?;
             }
             self.rebirth.is_wanted = true;

@@ -221,14 +221,112 @@ fn our_own_restart_and_a_lost_connection_trust_no_alias() {
         "{gaps:?}"
     );
     assert_eq!(second.requests(Instant::now()).len(), 1);
-    // A third run finds the same gaps, and closes them.
-    let positions = second.positions();
-    let mut third = source();
-    assert_eq!(third.resume(&positions), 1);
-    assert_eq!(connect(&mut third), gaps);
-    let events = feed(&mut third, &["nbirth-b", "dbirth-b"]);
-    let closed = events.iter().filter(|event| event.starts_with("closed "));
-    assert_eq!(closed.count(), 2, "{events:?}");
+}
+
+/// The ledger: for each gap the state that was emitted last.
+#[derive(Default)]
+struct Ledger(BTreeMap<String, Gap>);
+
+impl Ledger {
+    /// Adds the gaps that a source emits meanwhile.
+    fn keep(&mut self, emit: impl FnOnce(Sink<'_>) -> Result<()>) {
+        let taken = emit(&mut |event| {
+            if let Event::Gap(gap) = event {
+                self.0.insert(gap.id.clone(), gap.clone());
+            }
+            Ok(())
+        });
+        taken.unwrap();
+    }
+
+    fn feed(&mut self, source: &mut Sparkplug, names: &[&str]) {
+        for name in names {
+            let (topic, bytes) = golden(name);
+            self.keep(|sink| source.message(topic, &bytes, false, sink));
+        }
+    }
+
+    fn open(&self) -> Vec<Gap> {
+        self.0.values().filter(|gap| gap.state == GapState::Open).cloned().collect()
+    }
+}
+
+#[test]
+fn gaps_of_a_killed_run_are_closed_by_the_next_births() {
+    // Whether the nodes were saved before the gaps were opened, or not even they were.
+    for was_saved in [true, false] {
+        let (mut ledger, mut first) = (Ledger::default(), source());
+        ledger.feed(&mut first, &BIRTHS);
+        assert!(first.has_urgent_positions());
+        let positions = if was_saved { first.positions() } else { Positions::new() };
+        assert_eq!(first.has_urgent_positions(), !was_saved);
+        // Message 5 is missing. Killed before anything is saved.
+        ledger.feed(&mut first, &["ddata-2", "ddata-3", "ndata-4", "ddata-6"]);
+        assert_eq!(ledger.open().len(), 2);
+        drop(first);
+
+        // Killed again, without a birth.
+        let mut second = source();
+        assert_eq!(second.resume(&positions), usize::from(was_saved));
+        second.resume_gaps(ledger.open());
+        ledger.keep(|sink| second.connected(sink));
+        let open = ledger.open();
+        assert_eq!(open.len(), 2, "{open:?}");
+        for gap in &open {
+            assert!(gap.cause.ends_with("found 6 (seq); nothing was received since the last run"), "{gap:?}");
+        }
+        assert_eq!(second.requests(Instant::now()).len(), 1);
+        drop(second);
+
+        let mut third = source();
+        third.resume(&positions);
+        third.resume_gaps(open.clone());
+        ledger.keep(|sink| third.connected(sink));
+        ledger.feed(&mut third, &["nbirth-b", "dbirth-b"]);
+        assert_eq!(ledger.open(), []);
+        assert_eq!(ledger.0.len(), 2);
+        for gap in ledger.0.values() {
+            assert!(
+                gap.to.is_some() && gap.note.as_deref().unwrap().starts_with("ended by a birth"),
+                "{gap:?}"
+            );
+        }
+        // What was closed stays so.
+        let mut fourth = source();
+        fourth.resume(&third.positions());
+        fourth.resume_gaps(ledger.open());
+        ledger.feed(&mut fourth, &["nbirth-c", "dbirth-c"]);
+        assert_eq!(ledger.open(), []);
+    }
+}
+
+#[test]
+fn several_gaps_that_were_left_open_are_closed_by_one_birth_and_others_are_left_alone() {
+    let (mut ledger, mut first) = (Ledger::default(), source());
+    ledger.feed(&mut first, &BIRTHS);
+    ledger.keep(|sink| first.connected(sink));
+    let gap = ledger.open().remove(0);
+    for (id, feed) in [
+        ("plant|plant/line|2026-01-01T00:00:00Z", "plant"),
+        ("plant|plant/other/press|2026-01-01T00:00:00Z", "plant"),
+        ("plant|offsets", "plant"),
+        ("plants|plant/line|2026-01-01T00:00:00Z", "plants"),
+    ] {
+        ledger.0.insert(id.to_owned(), Gap { id: id.to_owned(), feed: feed.to_owned(), ..gap.clone() });
+    }
+    let mut second = source();
+    second.resume(&first.positions());
+    second.resume_gaps(ledger.open());
+    ledger.feed(&mut second, &["nbirth-b", "dbirth-b"]);
+    let open: Vec<String> = ledger.open().into_iter().map(|gap| gap.id).collect();
+    assert_eq!(
+        open,
+        [
+            "plants|plant/line|2026-01-01T00:00:00Z",
+            "plant|offsets",
+            "plant|plant/other/press|2026-01-01T00:00:00Z"
+        ]
+    );
 }
 
 #[test]
