@@ -14,8 +14,11 @@
 //! and missing objects if the run ends with the topic.
 //!
 //! A range that is not closed when the loop ends is read again by the next one.
+//!
+//! [`compact`] merges ranges.
 
 mod close;
+pub mod compact;
 mod complete;
 pub mod layout;
 mod range;

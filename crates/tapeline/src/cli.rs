@@ -309,8 +309,25 @@ pub(crate) struct VerifyOptions {
     pub(crate) archive: Option<String>,
 }
 
+/// Verbs of `archive`; without one it archives the topic.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum ArchiveVerb {
+    /// Merge small files that follow each other into larger ones
+    Compact(CompactOptions),
+}
+
 #[derive(Debug, Clone, Args)]
+pub(crate) struct CompactOptions {
+    /// Archive: folder:DIR or s3://BUCKET[/PREFIX] [default: archive.url]
+    #[arg(long, value_name = "URL", default_value = "", hide_default_value = true)]
+    pub(crate) archive: String,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct ArchiveOptions {
+    #[command(subcommand)]
+    pub(crate) verb: Option<ArchiveVerb>,
     /// Archive: folder:DIR or s3://BUCKET[/PREFIX] [default: archive.url]
     #[arg(long, value_name = "URL", default_value = "", hide_default_value = true)]
     pub(crate) archive: String,

@@ -3,6 +3,7 @@
 
 mod alert;
 mod archive;
+mod archive_s3;
 mod arguments;
 mod bars;
 mod dead_letters;
