@@ -98,6 +98,17 @@ fn compact(context: &Context, options: &CompactOptions) -> Result<ExitCode> {
     for line in &report.faults {
         println!("  NOT merged: {line}");
     }
+    print::json(|| {
+        serde_json::json!({
+            "replaced": report.replaced,
+            "merged": report.merged,
+            "objects": report.objects,
+            "bytes": report.bytes,
+            "removed": report.removed,
+            "faults": report.faults,
+            "seconds": super::report::seconds(start.elapsed()),
+        })
+    });
     Ok(if report.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(crate::cli::DIFFERS) })
 }
 
