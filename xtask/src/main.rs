@@ -25,6 +25,8 @@ const HELP: &str = "cargo xtask
   test dashboard             only the dashboard, in Chromium (installed if it is missing)
   ci                         everything that CI runs: fmt, clippy, docs, deny, all tests, the demo
   bench [NAME …]             benchmarks against peers and ceiling (store, topic, bars, decode, live, readings, ...)
+  budget [--program FILE] [--minutes N] [--rate N] [--limit MIB]
+                             broker, produce, consume and serve within one memory limit (needs root); see bench/budget.py
   prove [DIR]                proof on real servers: every trade and quote of a tape folder, with kills; see docs/guarantee.md
   chaos [--faults N] [--seed S] [--minutes M] [--nodes 3] [--symbols A,B] [--only WORD,…]
                              faults against real servers under load: kills, pauses, restarts, lost topics; see docs/guarantee.md
@@ -73,6 +75,7 @@ fn run() -> Result<()> {
         ["tidy"] => tidy::check(),
         ["bench", ref arms @ ..] => test::bench(arms),
         ["fuzz", ref words @ ..] => fuzz::fuzz(words),
+        ["budget", ref options @ ..] => test::budget(options),
         ["prove", ref dir @ ..] => test::prove(dir),
         ["dist", ref targets @ ..] => dist::dist(targets),
         ["python", ref options @ ..] => python::wheel(options),

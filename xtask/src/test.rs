@@ -145,3 +145,29 @@ pub(crate) fn prove(dir: &[&str]) -> Result<()> {
             .env("BENCH_CASSANDRA", stack.cassandra_address()))
     })
 }
+
+/// Measures whether broker and pipeline fit a machine of 1 GiB. `--program FILE` instead of a release build; the other
+/// options are those of `bench/budget.py`.
+pub(crate) fn budget(options: &[&str]) -> Result<()> {
+    let python = python()?;
+    let (program, rest) = match options {
+        ["--program", program, rest @ ..] => (PathBuf::from(program), rest),
+        rest => {
+            run(&mut cargo(&["build", "--release", "-p", "tapeline"]))?;
+            (fs::canonicalize(".")?.join("target/release/tapeline"), rest)
+        }
+    };
+    let tape = match std::env::var("BENCH_TAPE") {
+        Ok(tape) => PathBuf::from(tape),
+        Err(_) => fs::canonicalize("data/us-equities")?,
+    };
+    with(stack::for_budget, |stack| {
+        run(Command::new(&python)
+            .arg("bench/budget.py")
+            .args([&program, &tape])
+            .args(rest)
+            .env("BENCH_JAVA", stack::java()?)
+            .env("BENCH_KAFKA_JARS", stack::jars("kafka")?)
+            .env("BENCH_CASSANDRA", stack.cassandra_address()))
+    })
+}

@@ -6,6 +6,7 @@
 //! | [`topic`] | [`topic::kafka`] on librdkafka; [`topic::sqlite`], a log in one file |
 //! | [`store`] | [`store::cassandra`]; [`store::sqlite`], one file |
 //! | [`archive`] | [`archive::s3`]; [`archive::folder`] |
+//! | [`warehouse`] | [`warehouse::redshift`] |
 //!
 //! One contract suite per port (`tests/contract`) runs against every adapter.
 //!
@@ -22,3 +23,4 @@
 pub mod archive;
 pub mod store;
 pub mod topic;
+pub mod warehouse;

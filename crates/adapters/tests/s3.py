@@ -1,5 +1,5 @@
-"""An S3 server (moto) that checks signatures, for tests/contract/archive.rs: creates the bucket `tapes` and a user who may
-use it, prints port, access key id and secret access key, and ends with its standard input."""
+"""S3 and the Redshift Data API (moto), with signatures checked: for the contract tests and those of the program. Creates the
+bucket `tapes` and a user who may use it, prints port, access key id and secret access key, and ends with its standard input."""
 import json
 import logging
 import os
@@ -21,7 +21,7 @@ boto3.client("s3", **settings).create_bucket(Bucket="tapes")
 iam = boto3.client("iam", **settings)
 iam.create_user(UserName="archiver")
 key = iam.create_access_key(UserName="archiver")["AccessKey"]
-actions = ["s3:PutObject", "s3:GetObject", "s3:ListBucket"]
+actions = ["s3:PutObject", "s3:GetObject", "s3:ListBucket", "s3:DeleteObject", "redshift-data:*"]
 policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": actions, "Resource": "*"}]}
 iam.put_user_policy(UserName="archiver", PolicyName="archive", PolicyDocument=json.dumps(policy))
 print(port, key["AccessKeyId"], key["SecretAccessKey"], flush=True)

@@ -20,8 +20,8 @@
 //!     region: "us-east-1".to_owned(),
 //!     service: "sns".to_owned(),
 //! };
-//! let request =
-//!     Request { method: "POST", host: "sns.us-east-1.amazonaws.com", path: "/", content_type: "", body: "" };
+//! let host = "sns.us-east-1.amazonaws.com";
+//! let request = Request { method: "POST", host, path: "/", content_type: "", target: "", body: "" };
 //! let headers = signer.headers(&request, UnixNanos(0));
 //! assert_eq!(headers[0], ("X-Amz-Date", "19700101T000000Z".to_owned()));
 //! ```

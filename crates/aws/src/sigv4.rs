@@ -34,6 +34,8 @@ pub struct Request<'a> {
     pub path: &'a str,
     /// Value of `Content-Type`; empty: none.
     pub content_type: &'a str,
+    /// Value of `X-Amz-Target`, which names the action of a service that takes JSON; empty: none.
+    pub target: &'a str,
     /// The body.
     pub body: &'a str,
 }
@@ -67,6 +69,9 @@ impl Signer {
         let mut signed = vec![("host", request.host), ("x-amz-date", time.as_str())];
         if !request.content_type.is_empty() {
             signed.push(("content-type", request.content_type));
+        }
+        if !request.target.is_empty() {
+            signed.push(("x-amz-target", request.target));
         }
         if !self.session_token.is_empty() {
             signed.push(("x-amz-security-token", self.session_token.reveal()));
@@ -187,8 +192,14 @@ mod tests {
     fn signatures_of_the_published_test_suite() {
         let signer = signer("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "service");
         let now = UnixNanos::parse("2015-08-30T12:36:00Z").unwrap();
-        let get =
-            Request { method: "GET", host: "example.amazonaws.com", path: "/", content_type: "", body: "" };
+        let get = Request {
+            method: "GET",
+            host: "example.amazonaws.com",
+            path: "/",
+            content_type: "",
+            target: "",
+            body: "",
+        };
         let form = "application/x-www-form-urlencoded";
         for (request, list, expected) in [
             (get, "host;x-amz-date", "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"),

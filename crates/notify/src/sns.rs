@@ -66,7 +66,8 @@ impl Sns {
         }
         let body = form(&fields);
         let host = self.endpoint.split_once("://").map_or(self.endpoint.as_str(), |(_, host)| host);
-        let request = Request { method: "POST", host, path: "/", content_type: FORM, body: &body };
+        let request =
+            Request { method: "POST", host, path: "/", content_type: FORM, target: "", body: &body };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
         let signed = self.signer.headers(&request, UnixNanos(i64::try_from(now).unwrap_or(i64::MAX)));
         let mut headers = vec![("Content-Type", FORM)];

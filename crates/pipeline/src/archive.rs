@@ -14,10 +14,14 @@
 //! and missing objects if the run ends with the topic.
 //!
 //! A range that is not closed when the loop ends is read again by the next one.
+//!
+//! [`compact`] merges ranges, [`load`] has a warehouse read them.
 
 mod close;
+pub mod compact;
 mod complete;
 pub mod layout;
+pub mod load;
 mod range;
 pub mod read;
 pub mod restore;

@@ -1,6 +1,9 @@
 //! The archive's run loop on an SQLite topic and a folder: ranges, retries, damage, restore.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "archive/compact.rs"]
+mod compact;
+
 use adapters::archive::folder::FolderArchive;
 use adapters::store::sqlite::SqliteStore;
 use adapters::topic::sqlite::SqliteTopics;
@@ -100,28 +103,37 @@ impl Place {
     }
 }
 
-/// A folder whose creations fail from the `left`-th on, before or after the object appears.
+/// A folder whose creations and removals fail from the `left`-th on, before or after the object appears or vanishes.
 struct Failing {
     inner: FolderArchive,
     left: AtomicI64,
     after: bool,
 }
 
-impl Archive for Failing {
-    fn create(&self, name: &str, bytes: &[u8]) -> Result<Created> {
+impl Failing {
+    fn step<T>(&self, f: impl Fn() -> Result<T>) -> Result<T> {
         if self.left.fetch_sub(1, Ordering::SeqCst) > 0 {
-            return self.inner.create(name, bytes);
+            return f();
         }
         if self.after {
-            self.inner.create(name, bytes)?;
+            f()?;
         }
         Err(Error::user("stopped here"))
+    }
+}
+
+impl Archive for Failing {
+    fn create(&self, name: &str, bytes: &[u8]) -> Result<Created> {
+        self.step(|| self.inner.create(name, bytes))
     }
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
         self.inner.read(name)
     }
     fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
         self.inner.list(prefix)
+    }
+    fn remove(&self, name: &str) -> Result<()> {
+        self.step(|| self.inner.remove(name))
     }
     fn check(&self) -> Chain {
         self.inner.check()

@@ -1,4 +1,4 @@
-//! The archive port: named objects that are created once, whole, and never changed.
+//! The archive port: named objects that are created once, whole, and never changed; only compaction removes some.
 //!
 //! Names are paths of plain ASCII, as `kind=trades/date=2013-10-08/bucket=3/NAME.parquet`. An object appears with all of
 //! its bytes or not at all, and creating one that exists changes nothing: a retry is harmless. Transient failures are
@@ -45,6 +45,12 @@ pub trait Archive: Send + Sync {
     /// # Errors
     /// The archive cannot be read; with an empty prefix, it is a folder that does not exist.
     fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>>;
+
+    /// Removes an object; nothing happens if there is none of this name. Only for objects that another one replaces.
+    ///
+    /// # Errors
+    /// The archive cannot be written, or the name is not a valid one.
+    fn remove(&self, name: &str) -> Result<()>;
 
     /// Checks everything that must hold, from the address to the right to read, up to the first broken link. Creates
     /// nothing.

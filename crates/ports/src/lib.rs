@@ -1,4 +1,4 @@
-//! The seams of Tapeline: source, topic, store and archive as traits, and everything that crosses them.
+//! The seams of Tapeline: source, topic, store, archive and warehouse as traits, and everything that crosses them.
 //!
 //! An adapter, a source or a run loop depends on this crate and on [`market`], never on another adapter.
 //!
@@ -15,6 +15,7 @@
 //! | [`forecast`] | forecasts and their scores |
 //! | [`store`] | the store port: idempotent upsert, range scan |
 //! | [`archive`] | the archive port: objects created once |
+//! | [`warehouse`] | the warehouse port: tables that load the archive |
 //! | [`alert_log`] | alerts that fired, acknowledgements, silences |
 //! | [`check`] | what a port found when it was checked |
 //! | [`telemetry`] | counters and latencies of a process |
@@ -61,6 +62,7 @@ pub mod store;
 pub mod telemetry;
 pub mod tls;
 pub mod topic;
+pub mod warehouse;
 
 pub use cancel::CancelToken;
 pub use error::{Error, Result};

@@ -5,6 +5,7 @@
 )]
 
 pub(crate) mod about;
+mod archive;
 pub(crate) mod ignored;
 mod reading;
 mod report;
@@ -16,6 +17,7 @@ use crate::command::forecast::options::Forecast;
 use crate::command::messages::{LateOptions, NoticesOptions};
 use crate::command::schema::SchemaOptions;
 use crate::command::status::StatusOptions;
+pub(crate) use archive::*;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ports::Error;
@@ -142,6 +144,9 @@ pub(crate) enum Verb {
     Archive(Reported<ArchiveOptions>),
     /// Write the records of the archive to the store
     Restore(Reported<RestoreOptions>),
+    /// Load the archive on S3 into Amazon Redshift
+    #[command(subcommand)]
+    Redshift(RedshiftVerb),
     /// Compare source, topic, store and archive, record by record
     Verify(VerifyOptions),
     /// Evaluate alert rules on the topic, and send alerts
@@ -307,26 +312,6 @@ pub(crate) struct VerifyOptions {
     /// Compare the archive too, and check each of its objects [default URL: archive.url]
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
     pub(crate) archive: Option<String>,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct ArchiveOptions {
-    /// Archive: folder:DIR or s3://BUCKET[/PREFIX] [default: archive.url]
-    #[arg(long, value_name = "URL", default_value = "", hide_default_value = true)]
-    pub(crate) archive: String,
-    /// Stop when everything on the topic is archived
-    #[arg(long)]
-    pub(crate) until_end: bool,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct RestoreOptions {
-    /// Archive: folder:DIR or s3://BUCKET[/PREFIX] [default: archive.url]
-    #[arg(long, value_name = "URL", default_value = "", hide_default_value = true)]
-    pub(crate) archive: String,
-    /// Only records of this span
-    #[command(flatten)]
-    pub(crate) span: Span,
 }
 
 #[derive(Debug, Clone, Args)]

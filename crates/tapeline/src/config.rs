@@ -33,6 +33,7 @@ pub struct Config {
     pub produce: Produce,
     pub aggregate: Aggregate,
     pub archive: ArchiveSection,
+    pub redshift: adapters::warehouse::redshift::RedshiftSettings,
     pub alert: AlertSection,
     pub forecast: ForecastSection,
     pub serve: Serve,

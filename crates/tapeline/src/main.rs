@@ -62,6 +62,7 @@ fn run(cli: &Cli) -> ExitCode {
         Verb::Import(options) => command::import::run(&context, options),
         Verb::Archive(options) => command::archive::run(&context, options),
         Verb::Restore(options) => command::restore::run(&context, options),
+        Verb::Redshift(verb) => command::redshift::run(&context, verb),
         Verb::Verify(options) => command::verify::run(&context, options),
         Verb::Backfill(options) => command::backfill::run(&context, options),
         Verb::Alert(verb) => command::alert::run(&context, verb),

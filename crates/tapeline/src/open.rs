@@ -1,4 +1,4 @@
-//! Opens sources, topics, stores and archives by URL. The only module that knows every adapter.
+//! Opens sources, topics, stores, archives and the warehouse. The only module that knows every adapter.
 
 use crate::config::Config;
 use adapters::archive::folder::FolderArchive;
@@ -7,6 +7,7 @@ use adapters::store::cassandra::CassandraStore;
 use adapters::store::sqlite::SqliteStore;
 use adapters::topic::kafka::KafkaTopics;
 use adapters::topic::sqlite::SqliteTopics;
+use adapters::warehouse::redshift::{RedshiftWarehouse, sql};
 use aws::credentials::CredentialChain;
 use market::Kind;
 use ports::archive::Archive;
@@ -14,6 +15,7 @@ use ports::options;
 use ports::source::Source;
 use ports::store::Store;
 use ports::topic::{Names, Topics};
+use ports::warehouse::Warehouse;
 use ports::{CancelToken, Error, Result};
 use sources::{capture, iot, live, poll, tape};
 use std::collections::BTreeMap;
@@ -77,6 +79,24 @@ pub fn archive(config: &Config, url: &str) -> Result<Box<dyn Archive>> {
         return Ok(Box::new(FolderArchive::new(home(path).into_owned())));
     }
     Err(Error::usage(format!("unknown archive URL `{url}`")).hint(hint))
+}
+
+/// The warehouse of `[redshift]`.
+///
+/// # Errors
+/// A setting is missing or invalid.
+pub fn warehouse(config: &Config, stop: &CancelToken) -> Result<Box<dyn Warehouse>> {
+    let credentials = CredentialChain::default();
+    Ok(Box::new(RedshiftWarehouse::new(&config.redshift, credentials, stop.clone())?))
+}
+
+/// The statements that create the warehouse's tables.
+///
+/// # Errors
+/// The name of the schema is invalid.
+pub fn warehouse_tables(config: &Config) -> Result<Vec<String>> {
+    sql::check_schema(&config.redshift.schema)?;
+    Ok(sql::tables(&config.redshift.schema))
 }
 
 /// Aggregator settings from the configuration.

@@ -11,7 +11,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("ports", &["market"]),
     ("aws", &["market", "ports"]),
     ("columnar", &["market", "ports"]),
-    ("adapters", &["market", "ports", "aws"]),
+    ("adapters", &["market", "ports", "aws", "columnar"]),
     ("sources", &["market", "ports"]),
     ("simulator", &["market", "ports"]),
     ("notify", &["market", "ports", "aws"]),

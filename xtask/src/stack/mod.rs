@@ -69,6 +69,11 @@ pub(crate) fn for_bench() -> Result<Stack> {
     Ok(Stack { measured: true, ..Stack::new("target/stack/bench", 1, 19092, 19042)? })
 }
 
+/// The stack of `cargo xtask budget`, whose Cassandra is elsewhere than what is measured.
+pub(crate) fn for_budget() -> Result<Stack> {
+    Stack::new("target/stack/budget", 1, 16092, 16042)
+}
+
 /// The folder of a server's or peer's jars, downloaded if necessary.
 pub(crate) fn jars(of: &str) -> Result<PathBuf> {
     jars::fetch(of)

@@ -144,7 +144,12 @@ impl Archive for FolderArchive {
                     continue;
                 }
                 let name = if folder.is_empty() { name } else { format!("{folder}/{name}") };
-                let about = entry.metadata().map_err(io("list", &entry.path()))?;
+                let about = match entry.metadata() {
+                    Ok(about) => about,
+                    // Another process has removed it.
+                    Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                    Err(error) => return Err(io("list", &entry.path())(error)),
+                };
                 if about.is_dir() {
                     folders.push(name);
                 } else {
@@ -154,6 +159,16 @@ impl Archive for FolderArchive {
         }
         found.sort_unstable();
         Ok(found)
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        check_name(name)?;
+        let path = self.root.join(name);
+        match fs::remove_file(&path) {
+            Ok(()) => sync(path.parent().unwrap_or(&self.root)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(io("remove", &path)(error)),
+        }
     }
 
     fn check(&self) -> Chain {

@@ -152,7 +152,8 @@ impl S3Archive {
                 request.send(body).map_err(failed)?
             }
             None => {
-                let request = all().fold(self.agent.get(&url), |r, (name, value)| r.header(name, value));
+                let request = if method == "DELETE" { self.agent.delete(&url) } else { self.agent.get(&url) };
+                let request = all().fold(request, |r, (name, value)| r.header(name, value));
                 request.call().map_err(failed)?
             }
         };
@@ -232,6 +233,20 @@ impl Archive for S3Archive {
         }
         found.sort_unstable();
         Ok(found)
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        check_name(name)?;
+        let path = encode_path(&format!("{}{name}", self.prefix));
+        let reply = self.send(("DELETE", &path, ""), &[], None)?;
+        match reply.code {
+            200 | 204 => Ok(()),
+            404 if response::code(&reply.body).is_none_or(|code| code == "NoSuchKey") => Ok(()),
+            403 => Err(self
+                .refused(&format!("remove {name} from"), &reply)
+                .hint("compaction needs the right s3:DeleteObject")),
+            _ => Err(self.refused(&format!("remove {name} from"), &reply)),
+        }
     }
 
     fn check(&self) -> Chain {

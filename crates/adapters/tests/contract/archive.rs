@@ -61,8 +61,16 @@ fn is_an_archive(open: &(dyn Fn() -> Box<dyn Archive> + Sync)) {
     let winner = archive.read("_ranges/race.json").unwrap().unwrap();
     assert!(winner.len() == 100_000 && winner.iter().all(|byte| *byte == winner[0]));
 
+    // What is removed is gone, and removing it again changes nothing.
+    for _ in 0..2 {
+        archive.remove("_ranges/t2/000.json").unwrap();
+        assert_eq!(archive.read("_ranges/t2/000.json").unwrap(), None);
+    }
+    assert_eq!(archive.list("_ranges/t/").unwrap().len(), 25);
+    assert_eq!(archive.create("_ranges/t2/000.json", b"new").unwrap(), Created::New);
+
     for name in ["../outside", "/etc/x", "a b", ""] {
-        assert!(archive.create(name, b"").is_err(), "{name}");
+        assert!(archive.create(name, b"").is_err() && archive.remove(name).is_err(), "{name}");
     }
 }
 
@@ -79,15 +87,15 @@ fn folder() {
 
 /// An S3 server that checks signatures: that of `TAPELINE_TEST_S3` (`http://HOST:PORT/BUCKET`, with the keys `test` and
 /// `test`), or moto, which ends with its standard input.
-struct Server {
-    url: String,
-    access_key: String,
-    secret_key: String,
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) access_key: String,
+    pub(crate) secret_key: String,
     moto: Option<Child>,
 }
 
 impl Server {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         if let Ok(url) = std::env::var("TAPELINE_TEST_S3") {
             return Self { url, access_key: "test".to_owned(), secret_key: "test".to_owned(), moto: None };
         }

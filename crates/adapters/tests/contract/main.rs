@@ -9,6 +9,7 @@ mod keyspaces;
 mod keyspaces_proxy;
 mod loss;
 mod msk;
+mod redshift;
 mod secured;
 mod store;
 mod store_cassandra;

@@ -10,7 +10,7 @@ use ports::batch::Partition;
 use ports::cancel::retry;
 use ports::metrics::Port;
 use ports::topic::Consumer;
-use ports::{Error, Result};
+use ports::{CancelToken, Error, Result};
 
 impl Archiver<'_> {
     /// Archives a range. Returns what is left of it: the messages beyond its claim, or all of them if the claim reaches
@@ -87,34 +87,45 @@ impl Archiver<'_> {
         })
     }
 
-    /// Creates an object. One that a previous attempt created must hold the same records; its bytes may differ if another
-    /// version of this program wrote them.
     fn create(&mut self, object: NewObject) -> Result<ArchiveObject> {
-        let NewObject { mut about, bytes } = object;
-        let name = about.name.clone();
-        let created =
-            retry(self.stop, Port::Archive, "write the archive", || self.archive.create(&name, &bytes))?;
-        if created == Created::New {
-            self.report.objects += 1;
-            self.report.bytes += about.bytes;
-            return Ok(about);
-        }
-        self.report.existed += 1;
-        let found = retry(self.stop, Port::Archive, "read the archive", || self.archive.read(&name))?;
-        let found = found.ok_or_else(|| differs(&name, self.archive))?;
-        if found != bytes {
-            let kind: Kind = about.kind.parse().map_err(Error::internal)?;
-            let (mut digest, mut scratch) = (Digest::default(), Vec::new());
-            let (length, hash) = (found.len() as u64, sha256(&found));
-            let rows =
-                columnar::read::records(kind, found, &mut |record, _| digest.add(record, &mut scratch));
-            if rows.ok() != Some(about.rows) || digest.to_string() != about.fingerprint {
-                return Err(differs(&name, self.archive));
+        let (about, created) = create_object(self.archive, object, self.stop)?;
+        match created {
+            Created::New => {
+                self.report.objects += 1;
+                self.report.bytes += about.bytes;
             }
-            (about.bytes, about.sha256) = (length, hash);
+            Created::Existed => self.report.existed += 1,
         }
         Ok(about)
     }
+}
+
+/// Creates an object. One that a previous attempt created must hold the same records; its bytes may differ if another
+/// version of this program wrote them.
+pub(super) fn create_object(
+    archive: &dyn Archive,
+    object: NewObject,
+    stop: &CancelToken,
+) -> Result<(ArchiveObject, Created)> {
+    let NewObject { mut about, bytes } = object;
+    let name = about.name.clone();
+    let created = retry(stop, Port::Archive, "write the archive", || archive.create(&name, &bytes))?;
+    if created == Created::New {
+        return Ok((about, created));
+    }
+    let found = retry(stop, Port::Archive, "read the archive", || archive.read(&name))?;
+    let found = found.ok_or_else(|| differs(&name, archive))?;
+    if found != bytes {
+        let kind: Kind = about.kind.parse().map_err(Error::internal)?;
+        let (mut digest, mut scratch) = (Digest::default(), Vec::new());
+        let (length, hash) = (found.len() as u64, sha256(&found));
+        let rows = columnar::read::records(kind, found, &mut |record, _| digest.add(record, &mut scratch));
+        if rows.ok() != Some(about.rows) || digest.to_string() != about.fingerprint {
+            return Err(differs(&name, archive));
+        }
+        (about.bytes, about.sha256) = (length, hash);
+    }
+    Ok((about, created))
 }
 
 /// Commits offsets. A refused commit costs reading messages again, which are then skipped.

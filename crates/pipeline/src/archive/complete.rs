@@ -2,7 +2,7 @@
 //! them, and those of which an object is missing. Their messages are read from the topic again, without the group.
 
 use super::Archiver;
-use super::layout::{Manifest, Parsed, RangeClaim, RangeName, list, parse_json, to_json};
+use super::layout::{Manifest, MergedRanges, Parsed, RangeClaim, RangeName, list, parse_json, to_json};
 use super::range::OpenRange;
 use market::Kind;
 use ports::batch::Partition;
@@ -64,11 +64,13 @@ impl Archiver<'_> {
         Ok(())
     }
 
-    /// The ranges of a partition that have a manifest, by first offset.
+    /// The ranges of a partition that have a manifest and are not part of a merged one, by first offset.
     fn described(&self, found: &PartitionLag) -> Result<BTreeMap<i64, RangeName>> {
         let names = list(self.archive, &RangeName::manifests(&found.topic, found.partition), self.stop)?;
-        let ranges = names.iter().filter_map(|object| RangeName::of_manifest(&object.name));
-        Ok(ranges.map(|range| (range.first, range)).collect())
+        let ranges: Vec<_> = names.iter().filter_map(|object| RangeName::of_manifest(&object.name)).collect();
+        let merged = MergedRanges::new(&ranges);
+        let left = ranges.into_iter().filter(|range| !merged.replaces(range));
+        Ok(left.map(|range| (range.first, range)).collect())
     }
 
     /// Completes what was left behind. Objects are looked for if `objects` is set, which reads every manifest.
@@ -156,6 +158,8 @@ impl Archiver<'_> {
                     Parsed::Absent => {}
                 }
                 range.clone()
+            } else if described.range(..first).next_back().is_some_and(|(_, merged)| first <= merged.last) {
+                continue;
             } else {
                 // The last one may be about to be completed by whoever claimed it, and is read by the group.
                 if at + 1 == claims.len() && found.committed.is_none_or(|committed| committed <= first) {

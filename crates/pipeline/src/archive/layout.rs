@@ -4,9 +4,10 @@
 //! _ranges/tapeline.trades/00003/00000000000000000100.json                        claim: the range from offset 100 ends at 199
 //! kind=trades/date=2013-10-08/bucket=3/tapeline.trades-00003-0…0100-0…0199.parquet
 //! _manifests/tapeline.trades/00003/0…0100-0…0199.json                            the range is complete
+//! _merges/tapeline.trades/00003/0…0001.json                                      plan: these ranges become one
 //! ```
 //!
-//! Everything is created if absent and never changed. The claim decides where a range ends; so every retry, and every
+//! Everything is created if absent and never changed; what a merged range replaces is removed ([`super::compact`]). The claim decides where a range ends; so every retry, and every
 //! process that takes the partition over, writes the same range under the same names.
 
 use market::{Kind, UnixNanos};
@@ -16,11 +17,16 @@ use ports::metrics::Port;
 use ports::{CancelToken, Error, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Folder of claims.
 pub const RANGES: &str = "_ranges/";
 /// Folder of manifests.
 pub const MANIFESTS: &str = "_manifests/";
+/// Folder of the plans of compaction.
+pub const MERGES: &str = "_merges/";
+/// Folder of what a warehouse is given to read: lists of objects.
+pub const LOADS: &str = "_loads/";
 /// Start of the names of objects.
 pub const OBJECTS: &str = "kind=";
 /// What to do about a damaged object.
@@ -64,6 +70,21 @@ pub struct Manifest {
     pub lost: Option<String>,
     /// Its objects, one for each kind and date.
     pub objects: Vec<ArchiveObject>,
+    /// Number of ranges that it was merged from, and that it replaces; 0: none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub merged: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// The ranges that become one: decided before anything of it is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MergePlan {
+    /// First and last offset of each, one after the other.
+    pub ranges: Vec<[i64; 2]>,
 }
 
 /// Describes an object.
@@ -114,6 +135,26 @@ impl RangeName {
     #[must_use]
     pub fn manifests(topic: &str, partition: i32) -> String {
         format!("{MANIFESTS}{topic}/{partition:05}/")
+    }
+
+    /// Folder of the plans of compaction of a partition.
+    #[must_use]
+    pub fn merges(topic: &str, partition: i32) -> String {
+        format!("{MERGES}{topic}/{partition:05}/")
+    }
+
+    /// Name of a plan of compaction.
+    #[must_use]
+    pub fn merge(topic: &str, partition: i32, number: u64) -> String {
+        format!("{}{number:020}.json", Self::merges(topic, partition))
+    }
+
+    /// Topic, partition and number in the name of a plan; `None` if it is not the name of one.
+    #[must_use]
+    pub fn of_merge(name: &str) -> Option<(String, i32, u64)> {
+        let (topic, partition, number) = parts(name, MERGES)?;
+        let number = number.parse().ok()?;
+        (Self::merge(topic, partition, number) == name).then(|| (topic.to_owned(), partition, number))
     }
 
     /// Folder of the objects of a kind.
@@ -217,6 +258,46 @@ impl Manifest {
     }
 }
 
+/// Ranges that contain others, which they replace.
+#[derive(Debug, Default)]
+pub struct MergedRanges(BTreeMap<(String, i32), BTreeMap<i64, i64>>);
+
+impl MergedRanges {
+    /// Of these, those that no other contains.
+    #[must_use]
+    pub fn new<'a>(ranges: impl IntoIterator<Item = &'a RangeName>) -> Self {
+        let mut ranges: Vec<&RangeName> = ranges.into_iter().collect();
+        ranges.sort_unstable_by_key(|range| (&range.topic, range.partition, range.first, -range.last));
+        let mut outer = Self::default();
+        for range in ranges {
+            let of_partition = outer.0.entry((range.topic.clone(), range.partition)).or_default();
+            if of_partition.last_key_value().is_none_or(|(_, last)| *last < range.last) {
+                of_partition.insert(range.first, range.last);
+            }
+        }
+        outer
+    }
+
+    /// Whether one of them contains this range and is another one.
+    #[must_use]
+    pub fn replaces(&self, range: &RangeName) -> bool {
+        self.around(&range.topic, range.partition, range.first)
+            .is_some_and(|(first, last)| range.last <= last && (first, last) != (range.first, range.last))
+    }
+
+    /// Whether one of them contains this offset.
+    #[must_use]
+    pub fn contains(&self, topic: &str, partition: i32, offset: i64) -> bool {
+        self.around(topic, partition, offset).is_some_and(|(_, last)| offset <= last)
+    }
+
+    /// The last one that begins at this offset or before.
+    fn around(&self, topic: &str, partition: i32, offset: i64) -> Option<(i64, i64)> {
+        let of_partition = self.0.get(&(topic.to_owned(), partition))?;
+        of_partition.range(..=offset).next_back().map(|(first, last)| (*first, *last))
+    }
+}
+
 /// The day of a time, counted from 1970, in UTC.
 #[must_use]
 pub fn day(ts: UnixNanos) -> i64 {
@@ -313,8 +394,26 @@ mod tests {
         );
         assert!(RangeName::claim("t", 1, 99) < RangeName::claim("t", 1, 100));
         assert_eq!(date(day(UnixNanos(-1))), "1969-12-31");
+        let plan = RangeName::merge("t.trades", 3, 7);
+        assert_eq!(RangeName::of_merge(&plan), Some(("t.trades".to_owned(), 3, 7)));
+        assert_eq!(RangeName::of_merge(&plan.replace("007", "7")), None);
+        ports::archive::check_name(&plan).unwrap();
         ports::archive::check_name(&range.manifest()).unwrap();
         ports::archive::check_name(&range.object(Kind::QUOTE, day(UnixNanos(i64::MIN)))).unwrap();
         ports::archive::check_name(&range.object(Kind::QUOTE, day(UnixNanos(i64::MAX)))).unwrap();
+    }
+
+    #[test]
+    fn a_merged_range_replaces_those_within_it() {
+        let range = |first, last| RangeName { topic: "t".to_owned(), partition: 0, first, last };
+        let all = [range(0, 9), range(0, 29), range(10, 19), range(20, 29), range(30, 39), range(30, 49)];
+        let merged = MergedRanges::new(&all);
+        let left: Vec<&RangeName> = all.iter().filter(|range| !merged.replaces(range)).collect();
+        assert_eq!(left, [&range(0, 29), &range(30, 49)]);
+        assert!(merged.contains("t", 0, 29) && merged.contains("t", 0, 49) && !merged.contains("t", 0, 50));
+        assert!(!merged.contains("t", 1, 5) && !merged.replaces(&range(25, 35)));
+        // Merged again: the outermost counts, for what follows a range within it too.
+        let twice = MergedRanges::new(&[range(0, 29), range(10, 19), range(0, 99)]);
+        assert!(twice.replaces(&range(0, 29)) && twice.replaces(&range(40, 49)));
     }
 }

@@ -2,12 +2,15 @@
 
 use super::layout::{ArchiveObject, Manifest, RangeName, date, day, sha256};
 use columnar::columns;
+use columnar::read::ArchivedAt;
 use columnar::write::{Codec, ParquetWriter};
-use market::Kind;
+use market::codec::json;
 use market::digest::Digest;
-use ports::Result;
-use ports::batch::{Batch, Row};
+use market::{Kind, Record};
+use ports::batch::{Batch, Partition, Row};
 use ports::topic::Fetched;
+use ports::{Error, Result};
+use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -70,6 +73,24 @@ impl OpenRange {
         }
     }
 
+    /// Adds a record that is archived already, of a range that becomes part of this one.
+    ///
+    /// # Errors
+    /// A fault of ours: what was archived is a record.
+    pub(super) fn push_archived(
+        &mut self,
+        record: &Record<&str>,
+        at: ArchivedAt,
+        text: &mut Vec<u8>,
+    ) -> Result<()> {
+        text.clear();
+        json::encode(record, text);
+        let partition = Partition { topic: 0, number: at.partition };
+        self.batch.push(record.kind(), text, at.stamp_ms, partition, at.offset).map_err(|why| {
+            Error::internal(format!("offset {} of partition {}: {why}", at.offset, at.partition))
+        })
+    }
+
     pub(super) fn messages(&self) -> usize {
         self.batch.len() + self.unreadable.len()
     }
@@ -120,9 +141,22 @@ impl OpenRange {
         groups.into_iter().map(|((kind, day), rows)| self.object(range, kind, day, rows)).collect()
     }
 
-    fn object(&self, range: &RangeName, kind: Kind, day: i64, mut rows: Vec<&Row>) -> Result<NewObject> {
-        let key = |row: &Row| (row.ts(), row.offset);
-        rows.sort_by(|a, b| self.batch.symbol(a).cmp(self.batch.symbol(b)).then_with(|| key(a).cmp(&key(b))));
+    /// These rows by symbol, time and offset. Those of one symbol are nearly in order as they come, and the symbols are few.
+    fn sorted<'r>(&'r self, rows: Vec<&'r Row>) -> Vec<&'r Row> {
+        let mut of_symbols: FxHashMap<&str, Vec<&Row>> = FxHashMap::default();
+        for row in rows {
+            of_symbols.entry(self.batch.symbol(row)).or_default().push(row);
+        }
+        let mut of_symbols: Vec<_> = of_symbols.into_iter().collect();
+        of_symbols.sort_unstable_by_key(|(symbol, _)| *symbol);
+        for (_, rows) in &mut of_symbols {
+            rows.sort_by_key(|row| (row.ts(), row.offset));
+        }
+        of_symbols.into_iter().flat_map(|(_, rows)| rows).collect()
+    }
+
+    fn object(&self, range: &RangeName, kind: Kind, day: i64, rows: Vec<&Row>) -> Result<NewObject> {
+        let rows = self.sorted(rows);
         let about = [
             ("tapeline.topic", range.topic.clone()),
             ("tapeline.partition", range.partition.to_string()),
@@ -170,6 +204,7 @@ impl OpenRange {
             unreadable: self.unreadable.len() as u64,
             lost: self.lost.clone(),
             objects,
+            merged: 0,
         }
     }
 }

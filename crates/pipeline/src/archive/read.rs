@@ -2,8 +2,8 @@
 //! and described by a manifest, and passes the records on.
 
 use super::layout::{
-    ArchiveObject, MANIFESTS, Manifest, OBJECTS, Parsed, RANGES, RangeClaim, RangeName, list, parse_json,
-    sha256,
+    ArchiveObject, LOADS, MANIFESTS, MERGES, Manifest, MergePlan, MergedRanges, OBJECTS, Parsed, RANGES,
+    RangeClaim, RangeName, list, parse_json, sha256,
 };
 use crate::verify::{Identities, Only};
 use columnar::read::ArchivedAt;
@@ -74,29 +74,16 @@ pub fn inventory(archive: &dyn Archive, names: &Names, stop: &CancelToken) -> Re
         };
         claims.insert(key, last);
     }
-    let (mut described, mut damaged, mut ranges) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut damaged, mut ranges) = (BTreeSet::new(), BTreeSet::new());
     for object in list(archive, MANIFESTS, stop)? {
         let Some(range) = RangeName::of_manifest(&object.name) else { continue };
         held.insert(range.topic.clone());
         if !topics.contains(&range.topic) {
             continue;
         }
-        let claimed = match claims.remove(&(range.topic.clone(), range.partition, range.first)) {
-            // The range may have been claimed after the claims were listed.
-            None => match parse_json::<RangeClaim>(archive, &range.claim_name(), stop)? {
-                Parsed::Whole(claim) => claim.last == range.last,
-                Parsed::Absent | Parsed::Damaged(_) => false,
-            },
-            // One that cannot be read has been named.
-            Some(last) => last.is_none_or(|last| last == range.last),
-        };
-        if !claimed {
-            found.faults.push(format!("{}: no claim for its range", object.name));
-        }
         let why = match parse_json::<Manifest>(archive, &object.name, stop)? {
             Parsed::Absent => continue,
             Parsed::Whole(manifest) if manifest.range() == range => {
-                described.extend(manifest.objects.iter().map(|object| object.name.clone()));
                 found.manifests.insert(range.clone(), manifest);
                 ranges.insert(range);
                 continue;
@@ -108,6 +95,42 @@ pub fn inventory(archive: &dyn Archive, names: &Names, stop: &CancelToken) -> Re
         ranges.insert(range.clone());
         damaged.insert(range);
     }
+    // Only compaction writes a manifest of a range that contains others.
+    let merged = MergedRanges::new(
+        found.manifests.iter().filter(|(_, manifest)| manifest.merged > 0).map(|(range, _)| range),
+    );
+    let before = ranges.len();
+    for names in [&mut ranges, &mut damaged] {
+        names.retain(|range| !merged.replaces(range));
+    }
+    found.manifests.retain(|range, _| !merged.replaces(range));
+    let mut left_over = before - ranges.len();
+    for range in &ranges {
+        let claimed = match claims.remove(&(range.topic.clone(), range.partition, range.first)) {
+            // The range may have been claimed after the claims were listed.
+            None => match parse_json::<RangeClaim>(archive, &range.claim_name(), stop)? {
+                Parsed::Whole(claim) => Some(claim.last),
+                Parsed::Absent | Parsed::Damaged(_) => Some(i64::MIN),
+            },
+            Some(last) => last,
+        };
+        // One that cannot be read has been named. The claim of a merged range is that of the first one in it.
+        let fits = claimed.is_none_or(|last| {
+            last == range.last
+                || (last >= range.first && merged.contains(&range.topic, range.partition, last))
+        });
+        if !fits {
+            found.faults.push(format!("{}: no claim for its range", range.manifest()));
+        }
+    }
+    let planned = planned(archive, &topics, stop, &mut found.faults)?;
+    claims.retain(|(topic, partition, first), _| !merged.contains(topic, *partition, *first));
+    let described: BTreeSet<&str> = found
+        .manifests
+        .values()
+        .flat_map(|manifest| &manifest.objects)
+        .map(|object| object.name.as_str())
+        .collect();
     if !topics.iter().any(|topic| held.contains(topic)) {
         return Err(nothing(archive, &topics, &held));
     }
@@ -126,9 +149,13 @@ pub fn inventory(archive: &dyn Archive, names: &Names, stop: &CancelToken) -> Re
     for ObjectInfo { name, .. } in objects {
         let expected = if name.starts_with(OBJECTS) {
             RangeName::of_object(&name).is_some_and(|range| {
+                if merged.replaces(&range) || (planned.contains(&range) && !ranges.contains(&range)) {
+                    left_over += 1;
+                    return true;
+                }
                 let key = (range.topic.clone(), range.partition, range.first);
                 // Those of a range without a manifest belong to it; those of other topics are not ours.
-                described.contains(&name)
+                described.contains(name.as_str())
                     || damaged.contains(&range)
                     || claims.get(&key).is_some_and(|last| last.is_none_or(|last| last == range.last))
                     || (!topics.contains(&range.topic) && held.contains(&range.topic))
@@ -137,6 +164,10 @@ pub fn inventory(archive: &dyn Archive, names: &Names, stop: &CancelToken) -> Re
             RangeName::of_claim(&name).is_some()
         } else if name.starts_with(MANIFESTS) {
             RangeName::of_manifest(&name).is_some()
+        } else if name.starts_with(MERGES) {
+            RangeName::of_merge(&name).is_some()
+        } else if name.starts_with(LOADS) {
+            true
         } else if name.ends_with(".parquet") {
             false
         } else {
@@ -147,11 +178,44 @@ pub fn inventory(archive: &dyn Archive, names: &Names, stop: &CancelToken) -> Re
             found.faults.push(format!("{}: stray file: in no manifest", name.escape_debug()));
         }
     }
+    if left_over > 0 {
+        found.notes.push(format!(
+            "{left_over} files are of ranges whose compaction is not finished: `tapeline archive compact` finishes it"
+        ));
+    }
     if let Some(first) = others.first() {
         let (count, first) = (others.len(), first.escape_debug());
         found.notes.push(format!("{count} other files are not the archive's, the first is {first}"));
     }
     Ok(found)
+}
+
+/// The ranges of the last plan of each partition: the only ones that may have files and no manifest.
+fn planned(
+    archive: &dyn Archive,
+    topics: &[String],
+    stop: &CancelToken,
+    faults: &mut Vec<String>,
+) -> Result<BTreeSet<RangeName>> {
+    let mut last = BTreeMap::new();
+    for object in list(archive, MERGES, stop)? {
+        if let Some((topic, partition, _)) = RangeName::of_merge(&object.name) {
+            last.insert((topic, partition), object.name);
+        }
+    }
+    let mut ranges = BTreeSet::new();
+    for ((topic, partition), name) in last.into_iter().filter(|((topic, _), _)| topics.contains(topic)) {
+        match parse_json::<MergePlan>(archive, &name, stop)? {
+            Parsed::Whole(plan) => {
+                if let (Some([first, _]), Some([_, last])) = (plan.ranges.first(), plan.ranges.last()) {
+                    ranges.insert(RangeName { topic, partition, first: *first, last: *last });
+                }
+            }
+            Parsed::Damaged(why) => faults.push(format!("{name}: damaged: {why}")),
+            Parsed::Absent => {}
+        }
+    }
+    Ok(ranges)
 }
 
 /// The error of an archive that holds nothing of the topics.

@@ -28,6 +28,7 @@ fn ignored(verb: &Verb) -> (&'static str, Vec<&'static str>, &'static str) {
         Verb::Aggregate(_) => ("aggregate", FILTERS.to_vec(), "it aggregates everything on the topic"),
         Verb::Archive(_) => ("archive", FILTERS.to_vec(), "it archives everything on the topic"),
         Verb::Restore(_) => ("restore", FILTERS.to_vec(), "choose a span with --from and --to"),
+        Verb::Redshift(_) => ("redshift", FILTERS.to_vec(), "it loads the complete archive"),
         Verb::Gaps(_) => ("gaps", FILTERS.to_vec(), "it shows the complete ledger of the topic"),
         Verb::Late(_) => ("late", FILTERS.to_vec(), "choose with --symbol"),
         Verb::Notices(_) => ("notices", FILTERS.to_vec(), "choose with --symbol"),

@@ -1,6 +1,6 @@
 //! `--format json` of the verbs that do something: a report of what they did.
 
-use super::{AlertVerb, DeadLetters, Forecast, Verb};
+use super::{AlertVerb, ArchiveVerb, DeadLetters, Forecast, RedshiftVerb, Verb};
 use crate::command::dead_letters::options::Shape;
 use clap::Args;
 use std::ops::Deref;
@@ -43,7 +43,11 @@ impl Verb {
             Self::Explain(verb) => &verb.report,
             Self::Plot(verb) => &verb.report,
             Self::Import(verb) => &verb.report,
-            Self::Archive(verb) => &verb.report,
+            Self::Archive(verb) => match &verb.verb {
+                Some(ArchiveVerb::Compact(verb)) => &verb.report,
+                None => &verb.report,
+            },
+            Self::Redshift(RedshiftVerb::Load(verb)) => &verb.report,
             Self::Restore(verb) => &verb.report,
             Self::Backfill(verb) => &verb.report,
             Self::Simulate(verb) => &verb.report,

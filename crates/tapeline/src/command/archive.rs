@@ -1,11 +1,12 @@
 //! `tapeline archive`: topic to Parquet in a folder or on S3.
 
 use super::monitor::Watched;
-use crate::cli::ArchiveOptions;
+use crate::cli::{ArchiveOptions, ArchiveVerb, CompactOptions};
 use crate::context::Context;
 use crate::output::{counted, note, thousands};
 use crate::print;
 use crate::progress::Progress;
+use pipeline::archive::compact::{self, CompactSettings};
 use pipeline::archive::{self, ArchiveSettings};
 use ports::Result;
 use ports::telemetry::Telemetry;
@@ -17,6 +18,9 @@ use tapeline::config::Config;
 use tapeline::open;
 
 pub(crate) fn run(context: &Context, options: &ArchiveOptions) -> Result<ExitCode> {
+    if let Some(ArchiveVerb::Compact(options)) = &options.verb {
+        return compact(context, options);
+    }
     let config = &context.config;
     let archive = open::archive(config, &options.archive)?;
     let topics = open::topics(config, &context.stop)?;
@@ -72,6 +76,40 @@ pub(crate) fn run(context: &Context, options: &ArchiveOptions) -> Result<ExitCod
     });
     let whole = report.incomplete.is_empty();
     Ok(if whole { crate::cli::loss_code(&telemetry) } else { ExitCode::from(crate::cli::DIFFERS) })
+}
+
+/// `tapeline archive compact`.
+fn compact(context: &Context, options: &CompactOptions) -> Result<ExitCode> {
+    let config = &context.config;
+    let archive = open::archive(config, &options.archive)?;
+    let settings = CompactSettings { names: open::names(config), rows: config.archive.rows };
+    context.retry_long(|| archive.list("_ranges/none/").map(drop))?;
+    let start = Instant::now();
+    let report = compact::run(&*archive, &settings, &context.stop)?;
+    println!(
+        "compacted: {} into {}, {} of {} in {:.1} s; {} removed",
+        counted(report.replaced, "range"),
+        thousands(report.merged),
+        counted(report.objects, "object"),
+        counted(report.bytes, "byte"),
+        start.elapsed().as_secs_f64(),
+        counted(report.removed, "file")
+    );
+    for line in &report.faults {
+        println!("  NOT merged: {line}");
+    }
+    print::json(|| {
+        serde_json::json!({
+            "replaced": report.replaced,
+            "merged": report.merged,
+            "objects": report.objects,
+            "bytes": report.bytes,
+            "removed": report.removed,
+            "faults": report.faults,
+            "seconds": super::report::seconds(start.elapsed()),
+        })
+    });
+    Ok(if report.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(crate::cli::DIFFERS) })
 }
 
 fn settings(config: &Config) -> ArchiveSettings {

@@ -21,6 +21,7 @@ pub(crate) mod messages;
 pub(crate) mod monitor;
 pub(crate) mod plot;
 pub(crate) mod query;
+pub(crate) mod redshift;
 pub(crate) mod report;
 pub(crate) mod restore;
 pub(crate) mod schema;

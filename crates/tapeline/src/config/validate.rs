@@ -21,7 +21,7 @@ pub(super) const RANGES: [(&str, i64, i64); 12] = [
 ];
 
 /// Shortest and longest duration, by path.
-pub(super) const DURATIONS: [(&str, &str, &str); 14] = [
+pub(super) const DURATIONS: [(&str, &str, &str); 15] = [
     ("topic.kafka.linger", "0s", "1m"),
     ("topic.kafka.session_timeout", "1s", "30m"),
     ("consume.commit_interval", "1ms", "1h"),
@@ -32,6 +32,7 @@ pub(super) const DURATIONS: [(&str, &str, &str); 14] = [
     ("aggregate.allowed_lateness", "0s", "365d"),
     ("aggregate.emit_interval", "1ms", "1h"),
     ("archive.age", "1s", "365d"),
+    ("redshift.deadline", "1s", "1d"),
     ("alert.checkpoint_interval", "1s", "1h"),
     ("serve.query_deadline", "1ms", "1h"),
     ("serve.io_timeout", "100ms", "1h"),

@@ -4,6 +4,7 @@
 mod alert;
 mod alert_kills;
 mod archive;
+mod archive_s3;
 mod arguments;
 mod bars;
 mod dead_letters;

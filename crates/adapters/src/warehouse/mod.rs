@@ -1,0 +1,3 @@
+//! Warehouses: Amazon Redshift.
+
+pub mod redshift;
