@@ -180,7 +180,8 @@ impl Dataset {
     }
 }
 
-fn first_row(season: usize) -> usize {
+/// As [`Dataset::first_row`].
+pub(crate) fn first_row(season: usize) -> usize {
     WARMUP.max(season + 1)
 }
 

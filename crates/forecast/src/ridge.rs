@@ -10,6 +10,9 @@ use std::ops::Range;
 /// Penalties tried, as multiples of the number of rows.
 const PENALTIES: [f64; 7] = [1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0];
 
+/// Minimum number of training rows.
+pub(crate) const MIN_ROWS: usize = 50;
+
 /// Fitted regression for one task.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ridge {
@@ -29,10 +32,9 @@ impl Ridge {
     /// # Errors
     /// As [`Linear::fit`]; [`ForecastError::TooShort`] for fewer than 50 rows.
     pub fn fit(data: &Dataset, task: Task, rows: Range<usize>) -> Result<Self, ForecastError> {
-        const NEEDED: usize = 50;
-        if rows.len() < NEEDED {
+        if rows.len() < MIN_ROWS {
             let purpose = format!("ridge regression of {task}");
-            return Err(ForecastError::TooShort { purpose, needed: rows.start + NEEDED, found: rows.end });
+            return Err(ForecastError::TooShort { purpose, needed: rows.start + MIN_ROWS, found: rows.end });
         }
         let scaler = Scaler::fit(&data.features, rows.clone());
         let inputs = scaled(data, &scaler, rows.clone());

@@ -1,9 +1,9 @@
 //! Walk-forward evaluation: fit on the past, forecast the next stretch, move on. Training rows whose truth reaches past
 //! the last known bar are purged, and an embargo keeps a distance beyond that (López de Prado, 2018, chapter 7).
 
-use crate::lstm::forecaster::{Epoch, LstmOptions};
+use crate::lstm::{self, forecaster::Epoch, forecaster::LstmOptions};
 use crate::model::{FitInput, Model, ModelKind, combine};
-use crate::{Dataset, ForecastError, Task};
+use crate::{Dataset, ForecastError, Task, ridge};
 use std::ops::Range;
 
 /// Options of a walk.
@@ -36,6 +36,20 @@ impl Default for WalkOptions {
             lstm: LstmOptions::default(),
             allow_jumps: false,
         }
+    }
+}
+
+impl WalkOptions {
+    /// Smallest `first_fit` that leaves every model enough training rows of bars whose calendar repeats after `season`.
+    #[must_use]
+    pub fn least_first_fit(&self, season: usize) -> usize {
+        let longest = self.tasks.iter().map(|task| task.horizon).max().unwrap_or(1);
+        let rows = if self.kinds.contains(&ModelKind::Lstm) {
+            self.lstm.window - 1 + lstm::forecaster::MIN_WINDOWS + longest
+        } else {
+            ridge::MIN_ROWS
+        };
+        crate::dataset::first_row(season) + rows + longest + self.embargo
     }
 }
 

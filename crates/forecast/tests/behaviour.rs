@@ -232,6 +232,21 @@ fn an_unadjusted_split_is_refused_and_leaves_every_forecast_finite() {
     }
 }
 
+/// A season of a session leaves no training rows to the first bars.
+#[test]
+fn the_least_first_fit_is_enough_for_every_model_and_one_bar_less_is_not() {
+    let data = Dataset::new(&series(700, 11), 300).unwrap();
+    for without in [None, Some(ModelKind::Lstm)] {
+        let mut options = WalkOptions { refit_every: 1_000, ..options() };
+        options.kinds.retain(|kind| Some(*kind) != without);
+        options.first_fit = options.least_first_fit(300);
+        walk_forward(&data, &options, &mut |_| {}).unwrap();
+        options.first_fit -= 1;
+        let error = walk_forward(&data, &options, &mut |_| {}).unwrap_err();
+        assert!(matches!(error, ForecastError::TooShort { .. }), "{error}");
+    }
+}
+
 #[test]
 fn a_horizon_or_step_of_zero_is_refused() {
     let data = Dataset::new(&series(400, 9), 5).unwrap();

@@ -10,7 +10,7 @@ use ndarray::Array2;
 use std::ops::Range;
 
 /// Minimum number of windows for a training.
-const MIN_WINDOWS: usize = 100;
+pub(crate) const MIN_WINDOWS: usize = 100;
 
 /// Training options.
 #[derive(Debug, Clone, Copy, PartialEq)]

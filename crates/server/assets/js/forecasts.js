@@ -10,7 +10,8 @@ const ZONE = "America/New_York";
 const LEVELS = [90, 80, 50];
 const SVG = "http://www.w3.org/2000/svg";
 const BARS = 60;
-const [WIDTH, HEIGHT, LEFT, BOTTOM] = [960, 300, 64, 24];
+// The label of the last horizon is centred below the end of the fan.
+const [WIDTH, HEIGHT, LEFT, BOTTOM, RIGHT] = [960, 300, 64, 24, 24];
 
 function s(tag, attributes, ...children) {
   const element = document.createElementNS(SVG, tag);
@@ -34,7 +35,7 @@ function fan(bars, newest) {
   const values = [...closes, ...steps.flatMap((row) => ["low_90", "high_90", "point"].filter((name) => row[name] !== undefined).map((name) => price(row, name)))];
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const room = (high - low) * 0.06 || high * 0.01;
-  const x = (bar) => LEFT + ((bar + closes.length - 1) / (closes.length - 1 + last)) * (WIDTH - LEFT - 8);
+  const x = (bar) => LEFT + ((bar + closes.length - 1) / (closes.length - 1 + last)) * (WIDTH - LEFT - RIGHT);
   const y = (value) => 8 + ((high + room - value) / (high - low + 2 * room)) * (HEIGHT - BOTTOM - 8);
   const at = (bar, value) => `${x(bar).toFixed(1)},${y(value).toFixed(1)}`;
   const areas = LEVELS.filter((level) => steps.every((row) => row[`low_${level}`] !== undefined)).map((level) => {
@@ -46,7 +47,7 @@ function fan(bars, newest) {
   const points = [at(0, close), ...steps.map((row) => at(row.horizon, price(row, "point")))].join(" ");
   const ticks = [0, 1, 2, 3, 4].map((step) => low + ((high - low) * step) / 4);
   const labels = ticks.flatMap((value) => [
-    s("line", { class: "grid", x1: LEFT, x2: WIDTH - 8, y1: y(value).toFixed(1), y2: y(value).toFixed(1) }),
+    s("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(value).toFixed(1), y2: y(value).toFixed(1) }),
     s("text", { x: LEFT - 6, y: (y(value) + 4).toFixed(1), "text-anchor": "end" }, value.toFixed(2))]);
   const below = steps.map((row) => s("text", { x: x(row.horizon).toFixed(1), y: HEIGHT - 6, "text-anchor": "middle" }, `+${row.horizon}`));
   const text = `Closes of the last ${closes.length} bars, and the forecast up to ${last} bars ahead with its 50, 80 and 90 % intervals`;

@@ -82,7 +82,7 @@ fn shares(ratio: f64) -> String {
 fn failed(symbol: &str, error: &ForecastError) -> Error {
     let hint = match error {
         ForecastError::TooShort { .. } => {
-            "read a longer span (--from, --to), take a shorter --interval, or lower --first-fit"
+            "read a longer span (--from, --to), take a shorter --interval, or choose another --first-fit"
         }
         ForecastError::Halted { .. } => "end the span before the halt: --to TIME",
         ForecastError::NotFinite { .. }

@@ -104,7 +104,8 @@ pub(crate) struct TrainOptions {
     /// Exclude these models, for example lstm
     #[arg(long, value_name = "MODEL", value_delimiter = ',')]
     pub(crate) without: Vec<String>,
-    /// Number of bars in the first fit of the evaluation [default: a third of the bars, at most 1000]
+    /// Number of bars in the first fit of the evaluation [default: a third of the bars, at most 1000, and at least
+    /// one season and what the models need]
     #[arg(long, value_name = "N")]
     pub(crate) first_fit: Option<usize>,
     /// Number of bars between fits of the evaluation [default: a twentieth of the rest, at least 100]

@@ -31,7 +31,7 @@ fn train(context: &Context, options: &TrainOptions, symbol: &str) -> Result<()> 
     let series = Series::new(input.bars).map_err(fail)?;
     let data = Dataset::new(&series, input.season).map_err(fail)?;
     check_splits(symbol, &series, &options.input)?;
-    let walk = walk_options(options, data.len())?;
+    let walk = walk_options(options, data.len(), input.season)?;
     let progress = Progress::new(symbol);
     let mut observe = |step: Step| {
         if context.stop.is_cancelled() {
@@ -70,7 +70,7 @@ fn train(context: &Context, options: &TrainOptions, symbol: &str) -> Result<()> 
     Ok(())
 }
 
-fn walk_options(options: &TrainOptions, bars: usize) -> Result<WalkOptions> {
+fn walk_options(options: &TrainOptions, bars: usize, season: usize) -> Result<WalkOptions> {
     let mut kinds = ModelKind::ALL.to_vec();
     for label in &options.without {
         let kind = ModelKind::from_label(label).ok_or_else(|| {
@@ -79,20 +79,22 @@ fn walk_options(options: &TrainOptions, bars: usize) -> Result<WalkOptions> {
         })?;
         kinds.retain(|kept| *kept != kind);
     }
-    let first_fit = options.first_fit.unwrap_or_else(|| (bars / 3).clamp(300, 1000));
-    let refit_every = options.refit_every.unwrap_or_else(|| (bars.saturating_sub(first_fit) / 20).max(100));
     let mut horizons = options.horizons.clone();
     horizons.sort_unstable();
     horizons.dedup();
-    Ok(WalkOptions {
-        first_fit,
-        refit_every,
+    let mut walk = WalkOptions {
         embargo: options.embargo,
         tasks: Task::all(&horizons),
         kinds,
         lstm: LstmOptions { seed: options.seed, ..LstmOptions::default() },
         allow_jumps: options.input.allow_jumps || options.input.is_adjusted(),
-    })
+        ..WalkOptions::default()
+    };
+    let default = || (bars / 3).clamp(300, 1000).max(walk.least_first_fit(season));
+    walk.first_fit = options.first_fit.unwrap_or_else(default);
+    let default = || (bars.saturating_sub(walk.first_fit) / 20).max(100);
+    walk.refit_every = options.refit_every.unwrap_or_else(default);
+    Ok(walk)
 }
 
 /// A bar on a terminal, a line per fit elsewhere.
