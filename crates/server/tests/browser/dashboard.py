@@ -190,6 +190,8 @@ def documented(page, base):
     """The path in docs/dashboard.md, by keyboard: from the chart to why the high of 15:20 is 165.99."""
     page.page.goto(f"{page.base}/#/market?symbol={SYMBOL}&interval=1m")
     page.wait("name => document.querySelector('#chart')?.ariaLabel.startsWith(`${name}, 1m bars`)", SYMBOL)
+    # A pointer that rests on the chart would choose the bar under it whenever the chart scrolls.
+    page.page.mouse.move(1, 1)
     page.page.locator("#chart").focus()
     page.page.keyboard.press("End")
     starts = [bar["start"] for bar in fetch(base, f"bars?symbol={SYMBOL}&interval=1m&order=desc&limit=500")["rows"]]
