@@ -558,13 +558,11 @@ mod tests {
     #[test]
     fn counts_of_the_run_loops_are_metrics() {
         let telemetry = Telemetry::default();
-        let of = |trades: u64, quotes: u64| {
+        let counts = [("SPY", 0, 5), ("IBM", 0, 2), ("SPY", 1, 1)].map(|(symbol, kind, n)| {
             let mut counts = KindCounts::default();
-            counts[market::Kind::TRADE.index()] = trades;
-            counts[market::Kind::QUOTE.index()] = quotes;
-            counts
-        };
-        let counts = [("SPY".to_owned(), of(5, 1)), ("IBM".to_owned(), of(2, 0))];
+            counts[kind] = n;
+            (symbol.to_owned(), counts)
+        });
         let mut latency = Latency::default();
         for micros in [400, 900, 40_000, 400_000_000] {
             latency.record(micros);
