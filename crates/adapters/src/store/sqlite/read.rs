@@ -49,7 +49,6 @@ pub(super) fn scan_text(scan: &Scan) -> String {
 }
 
 pub(super) fn scan(connection: &Connection, scan: &Scan, sink: Sink<'_>) -> rusqlite::Result<()> {
-    let description = scan.kind.table();
     let mut statement = connection.prepare(&scan_text(scan))?;
     let limit = scan.limit.and_then(|n| i64::try_from(n).ok()).unwrap_or(-1);
     let mut rows = statement.query(params![scan.symbol, scan.from.0, scan.to.0, limit])?;
