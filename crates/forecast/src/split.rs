@@ -43,17 +43,28 @@ pub fn check(bars: &[Ohlcv]) -> Result<(), ForecastError> {
 /// The one between bar `bar` and the bar before it.
 #[must_use]
 pub fn suspected_at(bars: &[Ohlcv], bar: usize) -> Option<SuspectedSplit> {
-    let jump = |at: usize| (bars[at - 1].close / bars[at].open).ln();
     if bar == 0 || bar >= bars.len() {
         return None;
     }
+    let at_open = |at: usize| (bars[at - 1].close / bars[at].open).ln();
+    let at_close = |at: usize| (bars[at - 1].close / bars[at].close).ln();
+    // The first print of a session may still have the old price: then the bar contains the jump. Halves and less only, for
+    // the market falls by a third within a bar more often.
+    let contains_it = at_open(bar).abs() < 0.1 * at_close(bar).abs() && at_close(bar).abs() > 0.6;
+    if contains_it { find(bars, bar, &at_close) } else { find(bars, bar, &at_open) }
+}
+
+/// The split at `bar` if `jump` of it looks like one.
+fn find(bars: &[Ohlcv], bar: usize, jump: &dyn Fn(usize) -> f64) -> Option<SuspectedSplit> {
     let size = jump(bar).abs();
     let factor = size.exp();
     let exact =
         [1.5, factor.round().max(2.0)].into_iter().find(|exact| (factor / exact - 1.0).abs() <= TOLERANCE)?;
     let usual = (bar.saturating_sub(WINDOW).max(1)..bar).map(|at| jump(at).abs()).fold(0.0, f64::max);
-    // A bad print comes back within its bar.
-    let stays = (bars[bar - 1].close / bars[bar].close).ln() / jump(bar) > 0.5;
+    // A bad print comes back within its bar, or in the next one.
+    let (before, after) = (&bars[bar.saturating_sub(2)..bar], &bars[bar..(bar + 2).min(bars.len())]);
+    let is_between = |old: &Ohlcv, new: &Ohlcv| (old.close / new.close).ln() / jump(bar) > 0.5;
+    let stays = before.iter().all(|old| after.iter().all(|new| is_between(old, new)));
     let ratio = if jump(bar) > 0.0 { exact } else { 1.0 / exact };
     (stays && size > MULTIPLE * usual).then_some(SuspectedSplit { bar, start_ns: bars[bar].start_ns, ratio })
 }
@@ -85,10 +96,20 @@ mod tests {
         }
     }
 
+    /// The minute bars of AAPL around its split of 7:1 begin the session of 2014-06-09 like this.
     #[test]
-    fn a_bad_open_is_no_split() {
+    fn a_first_print_at_the_old_price_hides_no_split() {
+        let mut bars = series(7.0).bars().to_vec();
+        bars[40] = Ohlcv { open: 100.0, high: 100.0, ..bars[40] };
+        let found = suspected(&Series::new(bars).unwrap());
+        assert_eq!(found.iter().map(|split| (split.bar, split.ratio)).collect::<Vec<_>>(), [(40, 7.0)]);
+    }
+
+    #[test]
+    fn a_bad_open_or_close_is_no_split() {
         let mut bars = series(1.0).bars().to_vec();
-        bars[50] = Ohlcv { open: 50.0, low: 50.0, ..bars[50] };
+        bars[35] = Ohlcv { open: 50.0, low: 50.0, ..bars[35] };
+        bars[70] = Ohlcv { close: 50.0, low: 50.0, ..bars[70] };
         assert_eq!(suspected(&Series::new(bars).unwrap()), []);
     }
 }
