@@ -1,5 +1,5 @@
 """Cassandra stands still for five minutes (BENCH_OUTAGE seconds) while 20,000 records a second arrive: memory of the consumer,
-rebalances of its group, and its rate while it catches up, beside its rate on a backlog without an outage.
+rebalances of its group, and its rate while it catches up, compared with its rate on a backlog without an outage.
 
 `cargo xtask bench outage` starts it with fresh servers.
 """

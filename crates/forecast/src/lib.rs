@@ -25,6 +25,7 @@
 //! leak          proof that no forecast sees the future
 //! conformal     prediction intervals
 //! score         RMSE, MASE, QLIKE, direction, coverage, CRPS
+//! special       distributions of test statistics
 //! compare       Diebold-Mariano test and Holm correction
 //! scoreboard    scores and verdicts of all models
 //! bundle        trained models, their intervals and scores

@@ -5,7 +5,7 @@ use crate::notifier::{Notifier, NotifyError};
 use crate::smtp;
 use crate::smtp::{Encryption, Smtp};
 use crate::sns::{Sns, SnsTarget};
-use crate::template::{Template, Templates};
+use crate::template::{MessageTemplate, Templates};
 use crate::twilio::Twilio;
 use crate::webhook::{Format, Webhook};
 use aws::sigv4::Signer;
@@ -23,10 +23,10 @@ pub struct ChannelConfig {
     pub min_severity: Severity,
     /// Template of the subject, which is also the text of an SMS; the default if absent.
     #[serde(default)]
-    pub subject: Option<Template>,
+    pub subject: Option<MessageTemplate>,
     /// Template of the text; the default if absent.
     #[serde(default)]
-    pub text: Option<Template>,
+    pub text: Option<MessageTemplate>,
     /// Its kind.
     #[serde(flatten)]
     pub kind: ChannelKind,

@@ -48,9 +48,9 @@ enum Part {
 /// A checked template.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Template(Vec<Part>);
+pub struct MessageTemplate(Vec<Part>);
 
-impl TryFrom<String> for Template {
+impl TryFrom<String> for MessageTemplate {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -91,7 +91,7 @@ impl TryFrom<String> for Template {
     }
 }
 
-impl Template {
+impl MessageTemplate {
     /// The text for an alert; `time` is its time for people.
     fn render(&self, alert: &Alert, time: &str) -> String {
         let mut out = String::new();
@@ -134,9 +134,9 @@ fn number(value: f64) -> String {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Templates {
     /// Of the subject, which is also the text of an SMS and the title in a chat.
-    pub subject: Option<Template>,
+    pub subject: Option<MessageTemplate>,
     /// Of the text.
-    pub text: Option<Template>,
+    pub text: Option<MessageTemplate>,
 }
 
 impl Templates {
@@ -155,8 +155,8 @@ mod tests {
     use crate::message::AlertMessage;
     use crate::message::tests::alert;
 
-    fn template(text: &str) -> Template {
-        Template::try_from(text.to_owned()).unwrap()
+    fn template(text: &str) -> MessageTemplate {
+        MessageTemplate::try_from(text.to_owned()).unwrap()
     }
 
     #[test]
@@ -180,7 +180,7 @@ mod tests {
             ("{symbol", "a brace is written as {{"),
             ("", "a template is empty"),
         ] {
-            let error = Template::try_from(text.to_owned()).unwrap_err();
+            let error = MessageTemplate::try_from(text.to_owned()).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");
         }
     }

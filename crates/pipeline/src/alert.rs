@@ -9,7 +9,7 @@
 
 mod stage_lag;
 
-pub use stage_lag::Stage;
+pub use stage_lag::FollowedGroup;
 
 use market::alert::{Alert, Engine, EngineState, Fold};
 use market::bar::Bar;
@@ -38,7 +38,7 @@ pub struct AlertSettings {
     /// How often a checkpoint is written.
     pub checkpoint_every: Duration,
     /// The stages whose lag rules may watch.
-    pub stages: Vec<Stage>,
+    pub stages: Vec<FollowedGroup>,
 }
 
 /// Destination of alerts, and what else is kept next to them. Everything passed to a method is durable when it returns.
@@ -312,7 +312,7 @@ impl Evaluation<'_> {
         let (now, own) = (clock::now(), &self.settings.group);
         let (engine, fired, next) = (&mut self.engine, &mut self.fired, &self.next);
         // What is evaluated and not committed yet is not behind.
-        let next = |stage: &Stage, lag: &PartitionLag| {
+        let next = |stage: &FollowedGroup, lag: &PartitionLag| {
             let topic = names.iter().position(|name| *name == lag.topic).filter(|_| stage.group == *own)?;
             next.get(&Partition { topic: topic as u16, number: lag.partition }).copied()
         };

@@ -9,7 +9,6 @@ use adapters::topic::kafka::KafkaTopics;
 use adapters::topic::sqlite::SqliteTopics;
 use adapters::warehouse::redshift::{RedshiftWarehouse, sql};
 use aws::credentials::CredentialChain;
-use market::Kind;
 use ports::archive::Archive;
 use ports::options;
 use ports::source::Source;
@@ -347,7 +346,7 @@ mod tests {
             read("tape:/d?speed=50x&symbols=spy,IBM&kinds=trades&dates=2013-10-08,20131007").unwrap();
         assert_eq!(settings.speed, Some(50.0));
         assert_eq!(settings.symbols, ["spy", "IBM"]);
-        assert_eq!(settings.kinds, [Kind::TRADE]);
+        assert_eq!(settings.kinds, [market::Kind::TRADE]);
         assert_eq!(settings.dates, [20131008, 20131007]);
         assert_eq!(read("tape:/d?speed=max").unwrap().speed, None);
         for url in [

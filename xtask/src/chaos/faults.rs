@@ -108,7 +108,7 @@ impl Scene<'_> {
             }
             Fault::WrongClock(verb) => {
                 let (mut place, speed) = (self.place.clone(), self.speed);
-                place.clock = Some(if step.target % 2 == 0 { 3_600 } else { -3_600 });
+                place.clock = Some(if step.target.is_multiple_of(2) { 3_600 } else { -3_600 });
                 self.restart(verb, &place, speed)?;
                 std::thread::sleep(step.lasts);
                 if !self.tape_is_over()? {

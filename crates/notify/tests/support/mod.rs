@@ -7,15 +7,15 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// A server that ends with the test: its standard input does.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
-    pub lines: BufReader<ChildStdout>,
-    pub port: u16,
+    pub(crate) lines: BufReader<ChildStdout>,
+    pub(crate) port: u16,
 }
 
 impl Server {
     /// Starts `servers.py` with arguments.
-    pub fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let python =
             std::env::var("TAPELINE_TEST_PYTHON").expect("TAPELINE_TEST_PYTHON: run cargo xtask test");
         let mut child = Command::new(python)
@@ -33,14 +33,14 @@ impl Server {
     }
 
     /// Reads the next line that it prints.
-    pub fn line(&mut self) -> serde_json::Value {
+    pub(crate) fn line(&mut self) -> serde_json::Value {
         let mut line = String::new();
         self.lines.read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap()
     }
 
     /// Stops it and returns what it still prints, a value a line.
-    pub fn stop(&mut self) -> Vec<serde_json::Value> {
+    pub(crate) fn stop(&mut self) -> Vec<serde_json::Value> {
         drop(self.child.stdin.take());
         let lines = self.lines.by_ref().lines();
         lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect()
@@ -55,7 +55,7 @@ impl Drop for Server {
 }
 
 /// A certificate for `localhost`, by openssl: its path, that of its key, and its text.
-pub fn certificate(folder: &Path) -> (String, String, String) {
+pub(crate) fn certificate(folder: &Path) -> (String, String, String) {
     let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
     let output = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 /// A stage: a consumer group and what it reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stage {
+pub struct FollowedGroup {
     /// Its name, which rules match as a symbol.
     pub name: String,
     /// Its consumer group.
@@ -61,10 +61,10 @@ impl StageLag {
     /// known better than by what the group has committed.
     pub(super) fn measure(
         &mut self,
-        stages: &[Stage],
+        stages: &[FollowedGroup],
         topics: &dyn Topics,
         now: i64,
-        next: &dyn Fn(&Stage, &PartitionLag) -> Option<i64>,
+        next: &dyn Fn(&FollowedGroup, &PartitionLag) -> Option<i64>,
         sink: &mut dyn FnMut(&str, f64),
     ) -> Result<()> {
         let mut least: FxHashMap<(String, i32), i64> = FxHashMap::default();

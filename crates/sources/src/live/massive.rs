@@ -62,7 +62,7 @@ impl Vendor for Massive {
             .0
             .kinds
             .iter()
-            .filter_map(|kind| match kind {
+            .filter_map(|kind| match *kind {
                 Kind::TRADE => Some("T"),
                 Kind::QUOTE => Some("Q"),
                 _ => None,

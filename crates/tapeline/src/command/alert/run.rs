@@ -12,7 +12,7 @@ use market::bar::Bar;
 use notify::alert_log::SqliteAlertLog;
 use notify::outbox::{OutboxCounts, OutboxStore, RetryPolicy, SqliteOutbox, deliver};
 use notify::{AlertMessage, ChannelConfig, Notifier};
-use pipeline::alert::{self, AlertSink, Stage};
+use pipeline::alert::{self, AlertSink, FollowedGroup};
 use ports::alert_log::SavedRule;
 use ports::metrics::METRICS;
 use ports::store::Store;
@@ -143,11 +143,11 @@ impl Outcome {
 }
 
 /// The stages whose lag rules may watch. Bars and archive commit what they no longer need, not what they have read.
-fn stages(config: &Config) -> Vec<Stage> {
+fn stages(config: &Config) -> Vec<FollowedGroup> {
     let names = open::names(config);
     let group = &config.topic.group;
     [("store", group.clone()), ("alerts", format!("{group}-alerts"))]
-        .map(|(name, group)| Stage { name: name.to_owned(), group, topics: names.all_records() })
+        .map(|(name, group)| FollowedGroup { name: name.to_owned(), group, topics: names.all_records() })
         .to_vec()
 }
 
