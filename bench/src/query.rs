@@ -92,7 +92,7 @@ fn fill(store: &dyn Store, symbols: usize, days: i64) -> Result<usize> {
             }
         }
     }
-    if batch.len() > 0 {
+    if !batch.is_empty() {
         writer.submit(id, batch).map_err(fail)?;
         out += 1;
     }

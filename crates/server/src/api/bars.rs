@@ -133,7 +133,7 @@ pub(crate) async fn bars(
     let binary = format.binary(zone.as_deref())?;
     let (rows, next) = query::run(&app, move |store, end| {
         range.end = end;
-        range.from_directory(store, kind, &query.symbol)?;
+        range.end_by_directory(store, kind, &query.symbol)?;
         let factors = adjustment.factors(&query.symbol)?;
         let mut stored = range::stored_bars(store, &query);
         let mut rebuilt = rebuild.as_ref().map(|rebuild| rebuild.scanner(store, &query, end));

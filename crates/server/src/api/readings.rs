@@ -120,7 +120,7 @@ pub(crate) async fn readings(
     };
     let (rows, next) = query::run(&app, move |store, end| {
         range.end = end;
-        range.from_directory(store, Kind::READING, &series)?;
+        range.end_by_directory(store, Kind::READING, &series)?;
         let mut scratch = Vec::new();
         let object = &mut |record: &Record<&str>| json::record(record, &mut scratch);
         range::records(store, Kind::READING, &series, params.feed.as_deref(), &range, object)
@@ -187,7 +187,7 @@ pub(crate) async fn reading_bars(
     let settings = std::sync::Arc::clone(&app.settings);
     let (rows, next) = query::run(&app, move |store, end| {
         range.end = end;
-        range.from_directory(store, Kind::READING, &series)?;
+        range.end_by_directory(store, Kind::READING, &series)?;
         let mut stored = range::stored_bars(store, &query);
         range::bars(&settings, &query, &range, &mut stored, &mut range::bar_object)
     })

@@ -83,7 +83,7 @@ async fn records(app: &App, headers: &HeaderMap, kind: Kind, params: RecordParam
     let binary = format.binary(zone.as_deref())?;
     let (rows, next) = query::run(app, move |store, end| {
         range.end = end;
-        range.from_directory(store, kind, &symbol)?;
+        range.end_by_directory(store, kind, &symbol)?;
         let feed = params.feed.as_deref();
         if let Some(binary) = binary {
             let owned = &mut |record: &Record<&str>| record.map(str::to_owned);

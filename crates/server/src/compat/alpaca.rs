@@ -154,7 +154,7 @@ async fn rows(
     query::run(app, move |store, end| {
         range.end = end;
         let kind = if let What::Records(kind) = what { kind } else { Kind::TRADE };
-        range.from_directory(store, kind, &symbol)?;
+        range.end_by_directory(store, kind, &symbol)?;
         match what {
             What::Records(kind) => {
                 let mut scratch = Vec::new();

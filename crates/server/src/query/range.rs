@@ -44,7 +44,7 @@ pub(crate) struct Range {
     pub(crate) order: Order,
     pub(crate) limit: usize,
     pub(crate) cursor: Option<Cursor>,
-    /// Where a backward query without `to` and cursor starts; if unknown, [`Range::from_directory`] finds it.
+    /// Where a backward query without `to` and cursor starts; if unknown, [`Range::end_by_directory`] finds it.
     pub(crate) newest: Option<i64>,
     /// Maximum duration of the query.
     pub(crate) deadline: std::time::Duration,
@@ -54,7 +54,7 @@ pub(crate) struct Range {
 
 impl Range {
     /// Where a backward query starts that the topics do not tell: at the end of what the store holds of a symbol.
-    pub(crate) fn from_directory(
+    pub(crate) fn end_by_directory(
         &mut self,
         store: &dyn Store,
         kind: Kind,

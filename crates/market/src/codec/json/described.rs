@@ -261,7 +261,8 @@ fn write_loose(kind: Kind, text: &str, out: &mut Vec<u8>) -> Result<(), DecodeEr
         if value.is_empty() && column.role == Role::Partition {
             return Err(DecodeError(format!("{} is empty", column.name)));
         }
-        if !is_omitted(column, value.cell()) && !(value.is_empty() && column.presence == Presence::Optional) {
+        let is_left_out = value.is_empty() && column.presence == Presence::Optional;
+        if !is_left_out && !is_omitted(column, value.cell()) {
             push_name(column.name, out.len() == start, out);
             push_value(column.class, value.cell(), out);
         }

@@ -91,9 +91,9 @@ pub(super) fn picture(title: &str, svg: &str, areas: &[HoverArea]) -> String {
     let mut shapes = String::new();
     for HoverArea { x, y, width, height, text } in areas {
         // Writing to a String does not fail.
-        let _ = write!(
+        let _ = writeln!(
             shapes,
-            "<rect class=\"hover\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\"><title>{}</title></rect>\n",
+            "<rect class=\"hover\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\"><title>{}</title></rect>",
             escaped(text)
         );
     }
