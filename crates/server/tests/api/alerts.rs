@@ -150,7 +150,7 @@ fn rules_are_added_replaced_and_removed_and_outlive_the_server() {
     let row = &list(&fixture)[1];
     let texts = ["kind", "symbols", "severity", "parameters", "channels", "by"]
         .map(|name| row[name].as_str().unwrap().to_owned());
-    let parameters = "down, threshold 2, window 60s";
+    let parameters = "down, threshold 2, window 1m";
     assert_eq!(texts[..5], ["percent_move", "SPY", "warning", parameters, "mail"].map(str::to_owned));
     assert_eq!(
         (texts[5].as_str(), &row["rule"]["threshold"], &row["editable"]),
