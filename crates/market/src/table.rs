@@ -80,6 +80,15 @@ pub enum Cell<'a> {
 }
 
 impl Cell<'_> {
+    /// The default where a record may have none of its own.
+    pub(crate) const fn or_default(self, presence: Presence, class: ColumnType) -> Self {
+        match (self, presence, class) {
+            (Self::Absent, Presence::OrDefault, ColumnType::Integer | ColumnType::Small) => Self::Integer(0),
+            (Self::Absent, Presence::OrDefault, _) => Self::Text(""),
+            (cell, ..) => cell,
+        }
+    }
+
     /// Appends bytes that differ from those of any other value of its column, however values follow each other.
     pub(crate) fn write_bytes(&self, out: &mut Vec<u8>) {
         match self {
@@ -298,7 +307,9 @@ macro_rules! column {
             role: Role::$role,
             presence: Presence::$presence,
             get: |record| match record {
-                Record::Described(record) => record.value($name, ColumnType::$class),
+                Record::Described(record) => record
+                    .value($name, ColumnType::$class)
+                    .or_default(Presence::$presence, ColumnType::$class),
                 _ => Cell::Absent,
             },
         }
