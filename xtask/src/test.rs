@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Runs the tests of a kind of records that is one file: by themselves, because its feature would add it to all others.
-/// On Cassandra only if they are asked for by name: that is one more large program to build.
+/// On Cassandra only if they are named: that is one more large program to build.
 fn example_kind(cassandra: &str, is_named: bool) -> Result<()> {
     let options =
         ["test", "--profile", "ci", "--workspace", "--features", "tapeline/example-kind", "--no-fail-fast"];
