@@ -81,7 +81,8 @@ pub enum Cell<'a> {
 
 impl Cell<'_> {
     /// The default where a record may have none of its own.
-    pub(crate) const fn or_default(self, presence: Presence, class: ColumnType) -> Self {
+    #[must_use]
+    pub const fn or_default(self, presence: Presence, class: ColumnType) -> Self {
         match (self, presence, class) {
             (Self::Absent, Presence::OrDefault, ColumnType::Integer | ColumnType::Small) => Self::Integer(0),
             (Self::Absent, Presence::OrDefault, _) => Self::Text(""),

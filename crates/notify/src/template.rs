@@ -72,7 +72,7 @@ impl TryFrom<String> for MessageTemplate {
             let field = FIELDS.iter().find(|(known, _)| *known == name.trim());
             let (_, field) = field.ok_or_else(|| {
                 let known: Vec<&str> = FIELDS.iter().map(|(known, _)| *known).collect();
-                format!("unknown field `{{{name}}}`; expected one of {}", known.join(", "))
+                format!("unknown placeholder `{{{name}}}`; expected one of {}", known.join(", "))
             })?;
             if !plain.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut plain)));
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn faulty_templates_are_refused_with_what_to_write() {
         for (text, part) in [
-            ("{symbl} fell", "unknown field `{symbl}`; expected one of message, rule, kind, symbol"),
+            ("{symbl} fell", "unknown placeholder `{symbl}`; expected one of message, rule, kind, symbol"),
             ("100 % }", "a brace is written as }}"),
             ("{symbol", "a brace is written as {{"),
             ("", "a template is empty"),

@@ -13,6 +13,7 @@ use super::placeholder::{IdMint, Origin};
 use super::scan::{Scanner, Value, unescaped};
 use crate::record::{Side, Trade};
 use crate::{Kind, UnixNanos};
+use std::ops::Range;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct MessageFields<'a> {
@@ -44,6 +45,8 @@ pub struct CoinbaseDecoder {
     feed: String,
     last: Option<i64>,
     numbers: TradeNumbers,
+    /// Numbers of a message's trades, with the places of their symbols in it: memory that is used again.
+    order: Vec<(i64, Range<usize>)>,
     mint: IdMint,
 }
 
@@ -86,21 +89,25 @@ impl CoinbaseDecoder {
 
     /// Reports the trades missing before those of a message, which lists them in either order.
     fn holes(&mut self, trades: &str, sink: MessageSink<'_>) -> Result<(), String> {
-        let mut numbers = Vec::new();
+        let mut numbers = std::mem::take(&mut self.order);
+        numbers.clear();
         Scanner::new(trades).array(|scanner| {
             let mut of = MessageFields::default();
             scanner.object_or_value(|name, value| of.set(name, value))?;
             if let (Value::Text(symbol), Value::Text(id)) = (of.symbol, of.id) {
-                numbers.extend(id.parse::<i64>().ok().map(|number| (number, symbol)));
+                let start = symbol.as_ptr() as usize - trades.as_ptr() as usize;
+                numbers.extend(id.parse::<i64>().ok().map(|number| (number, start..start + symbol.len())));
             }
             Ok::<(), String>(())
         })?;
-        numbers.sort_unstable();
-        for (number, symbol) in numbers {
-            if let Some(hole) = self.numbers.hole(symbol, number) {
+        numbers.sort_unstable_by_key(|(number, _)| *number);
+        for (number, symbol) in &numbers {
+            let symbol = trades.get(symbol.clone()).unwrap_or_default();
+            if let Some(hole) = self.numbers.hole(symbol, *number) {
                 sink(Ok(FeedMessage::Missed { what: &hole, symbol: Some(symbol) }), trades);
             }
         }
+        self.order = numbers;
         Ok(())
     }
 

@@ -51,7 +51,7 @@ pub(crate) struct QueryOptions {
     /// One or more symbols: SPY or SPY,IBM, a comma within a symbol written \,; of readings and their bars one series, for
     /// example boiler-7.temperature
     #[arg(required = true, value_name = "SYMBOL")]
-    pub(crate) symbols: String,
+    pub(crate) symbols: Vec<String>,
     #[command(flatten)]
     pub(crate) span: Span,
     /// Maximum number of rows of each symbol [default: 100 for a table, otherwise all]
@@ -205,7 +205,7 @@ pub(crate) enum Session {
 pub(crate) struct PlotOptions {
     /// One or more symbols: SPY or SPY,IBM, a comma within a symbol written \,; or one series of readings
     #[arg(required = true)]
-    pub(crate) symbols: String,
+    pub(crate) symbols: Vec<String>,
     /// Kind of plot [default: candles; readings for a series of readings]
     #[arg(long, value_enum)]
     pub(crate) kind: Option<Drawing>,

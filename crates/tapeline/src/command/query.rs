@@ -37,11 +37,11 @@ pub(crate) fn run(context: &Context, options: &QueryOptions) -> Result<ExitCode>
     let mut ranges = Vec::new();
     let symbols = match kind.subject() {
         // A series may have commas in its name, as those of line protocol do.
-        Subject::Series => vec![options.symbols.trim().to_owned()],
-        Subject::Instrument => ports::options::list(&options.symbols),
+        Subject::Series => vec![options.symbols.join(" ").trim().to_owned()],
+        Subject::Instrument => ports::options::list(&options.symbols.join(",")),
     };
     if symbols.is_empty() {
-        return Err(Error::usage(format!("expected a symbol, found `{}`", options.symbols)));
+        return Err(Error::usage(format!("expected a symbol, found `{}`", options.symbols.join(" "))));
     }
     for symbol in symbols {
         // Named twice, its rows are not written twice.

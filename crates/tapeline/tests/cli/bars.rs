@@ -166,7 +166,7 @@ fn stored_bars_are_those_of_the_stored_trades_and_explain_shows_why() {
         }
     }
     for (arguments, part) in [
-        (&["plot", "IBM", "--out", "x.gif"][..], "ending in .svg or .png"),
+        (&["plot", "IBM", "--out", "x.gif"][..], "ending in .svg, .png or .html"),
         (&["plot", "IBM", "--out", "x.svg", "--size", "9"], "expected WIDTHxHEIGHT"),
         (&["plot", "IBM", "--kind", "correlation", "--out", "x.svg"], "at least two symbols"),
         (&["query", "bars", "IBM", "--policy", "cta"], "expected sip, lean, all"),

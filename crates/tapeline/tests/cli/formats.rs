@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 /// What prints something else by its nature.
-const NOT_JSON: [&str; 2] = ["completions", "man"];
+const NOT_JSON: [&str; 3] = ["completions", "man", "redshift ddl"];
 /// What prints JSON whether asked or not.
 const ALWAYS_JSON: [&str; 2] = ["schema", "config schema"];
 
@@ -123,6 +123,7 @@ fn every_verb_reports_as_json() {
     let imported = check("import", &[&vendor, "--resolution", "minute", "--symbols", "SPY"]).remove(0);
     assert!(imported["bars"].as_u64() > Some(100), "{imported}");
     assert_eq!(check("archive", &["--until-end"])[0]["records"], 300);
+    check("archive compact", &[]);
     assert_eq!(check("restore", &[])[0]["records"], 300);
     assert_eq!(check("verify", &[])[0]["equal"], true);
     for verb in
@@ -174,10 +175,13 @@ fn every_verb_reports_as_json() {
     let documents = first(dir, &simulate, |_| ());
     assert_eq!((&documents[0]["vendor"], &documents[0]["records"]), (&"kraken".into(), &300.into()));
     seen.insert("simulate".to_owned());
-    // The demo is in embedded.rs, and a history needs forecasts: forecast.rs.
-    seen.extend(["demo", "forecast history"].map(str::to_owned));
+    // The demo is in embedded.rs, a history needs forecasts (forecast.rs), a baseline readings (readings.rs), and Redshift
+    // its servers (deploy/tests/redshift.py).
+    seen.extend(["demo", "forecast history", "forecast baseline", "redshift load"].map(str::to_owned));
     let mut all = BTreeSet::new();
     verbs("", &mut all);
+    // The help of a verb that has others below it does not list itself.
+    all.insert("archive".to_owned());
     NOT_JSON.iter().for_each(|verb| assert!(all.remove(*verb), "{verb} is no verb"));
     assert_eq!(seen, all);
 }

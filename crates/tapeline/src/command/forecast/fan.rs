@@ -20,7 +20,7 @@ use tapeline::open;
 const BARS: usize = 80;
 
 pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> {
-    let symbols = ports::options::list(&options.symbols);
+    let symbols = ports::options::list(&options.symbols.join(","));
     let [symbol] = symbols.as_slice() else {
         return Err(Error::usage("a forecast is drawn for one symbol")
             .hint("tapeline plot SPY --kind forecast --out f.svg"));

@@ -29,7 +29,7 @@ pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
         Drawing::Readings => return readings::run(context, options),
         Drawing::Candles | Drawing::Returns | Drawing::Correlation => {}
     }
-    let symbols = ports::options::list(&options.symbols);
+    let symbols = ports::options::list(&options.symbols.join(","));
     if kind == Drawing::Correlation && symbols.len() < 2 {
         return Err(Error::usage("a correlation needs at least two symbols")
             .hint("tapeline plot SPY,IBM --kind correlation --out correlation.svg"));

@@ -19,7 +19,7 @@ use tapeline::open;
 
 /// The series that the arguments name: it may have commas in its name, as those of line protocol do.
 fn series(options: &PlotOptions) -> String {
-    options.symbols.trim().to_owned()
+    options.symbols.join(" ").trim().to_owned()
 }
 
 /// Whether the store has readings of the series.
