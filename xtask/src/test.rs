@@ -8,9 +8,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The test of `cargo xtask alert-kills`, which is not among the others.
-const ALERT_KILLS: &str = "kills_lose_no_alert_message";
-
 /// Runs the tests of a kind of records that is one file: by themselves, because its feature would add it to all others.
 /// On Cassandra only if they are named: that is one more large program to build.
 fn example_kind(cassandra: &str, is_named: bool) -> Result<()> {
@@ -39,14 +36,13 @@ pub(crate) fn all(words: &[&str]) -> Result<()> {
     let client = environment("python-client")?;
     // Two days of tape are not in the repository: one test reads them where they are.
     let tape = crate::shell::root().join("../shared/data/us-equities");
-    let mut skip = vec!["--skip", ALERT_KILLS];
-    if !tape.is_dir() {
-        skip.extend(["--skip", "two_days_of_trades"]);
+    let skip: &[&str] = if tape.is_dir() { &[] } else { &["--skip", "two_days_of_trades"] };
+    if !skip.is_empty() {
         println!("no {}: the alert oracle runs on one day instead of two", tape.display());
     }
     let tests = |stack: &Stack, guarded: &Stack, kafka_pid: &str| {
         let options = ["test", "--profile", "ci", "--workspace", "--no-fail-fast", "--", "--include-ignored"];
-        let all = run(cargo(&[&options[..], words, &skip].concat())
+        let all = run(cargo(&[&options, words, skip].concat())
             .env("TAPELINE_TEST_KAFKA", stack.kafka_address())
             .env("TAPELINE_TEST_KAFKA_PID", kafka_pid)
             .env("TAPELINE_TEST_CASSANDRA", stack.cassandra_address())
@@ -71,8 +67,9 @@ pub(crate) fn alert_kills(kills: &str) -> Result<()> {
     let count: u64 = kills.parse().with_context(|| format!("expected a number of kills, found `{kills}`"))?;
     anyhow::ensure!((1..=10_000).contains(&count), "expected 1 to 10,000 kills, found {count}");
     let python = python()?;
+    let test = "kills_lose_no_alert_message";
     let options =
-        ["test", "--profile", "ci", "--workspace", "--test", "cli", "--", ALERT_KILLS, "--include-ignored"];
+        ["test", "--profile", "ci", "--workspace", "--test", "cli", "--", test, "--include-ignored"];
     run(cargo(&[&options[..], &["--nocapture"]].concat())
         .env("TAPELINE_TEST_KILLS", kills)
         .env("TAPELINE_TEST_PYTHON", &python))

@@ -2,14 +2,15 @@
 //! `cargo xtask test`.
 #![allow(dead_code, reason = "each test program uses a part")]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 
 /// A server that ends with the test: its standard input does.
 pub(crate) struct Server {
     child: Child,
-    pub(crate) lines: BufReader<ChildStdout>,
+    lines: Receiver<String>,
     pub(crate) port: u16,
 }
 
@@ -29,21 +30,21 @@ impl Server {
         let mut line = String::new();
         lines.read_line(&mut line).unwrap();
         let port = line.trim().parse().unwrap();
-        Self { child, lines, port }
+        // What it prints is read at once: it would stand still once the pipe is full.
+        let (sender, receiver) = channel();
+        std::thread::spawn(move || lines.lines().try_for_each(|line| sender.send(line.unwrap())));
+        Self { child, lines: receiver, port }
     }
 
     /// Reads the next line that it prints.
     pub(crate) fn line(&mut self) -> serde_json::Value {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap()
+        serde_json::from_str(&self.lines.recv().unwrap()).unwrap()
     }
 
     /// Stops it and returns what it still prints, a value a line.
     pub(crate) fn stop(&mut self) -> Vec<serde_json::Value> {
         drop(self.child.stdin.take());
-        let lines = self.lines.by_ref().lines();
-        lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect()
+        self.lines.iter().map(|line| serde_json::from_str(&line).unwrap()).collect()
     }
 }
 
