@@ -85,8 +85,9 @@ impl Growth {
         sessions: &Sessions,
         group: &str,
     ) -> Result<Vec<Gap>> {
-        self.counts = consumer.partition_counts()?;
+        // Also if it fails: an unreachable server is not asked again at once.
         self.counted = Some(Instant::now());
+        self.counts = consumer.partition_counts()?;
         let mut found = Vec::new();
         for (partition, seen) in &mut self.read {
             let now = self.counts.get(partition.topic as usize).copied().unwrap_or_default();
