@@ -5,7 +5,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 
 /// A server that ends with the test: its standard input does.
 pub(crate) struct Server {
@@ -31,7 +31,7 @@ impl Server {
         lines.read_line(&mut line).unwrap();
         let port = line.trim().parse().unwrap();
         // What it prints is read at once: it would stand still once the pipe is full.
-        let (sender, receiver) = channel();
+        let (sender, receiver) = sync_channel(100_000);
         std::thread::spawn(move || lines.lines().try_for_each(|line| sender.send(line.unwrap())));
         Self { child, lines: receiver, port }
     }
