@@ -5,6 +5,7 @@ use adapters::topic::sqlite::SqliteTopics;
 use ports::batch::Partition;
 use ports::topic::{Consumer, Message, Names, PartitionLag, Topics};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
@@ -294,6 +295,75 @@ fn a_named_member_may_end_at_any_moment() {
             scope.spawn(move || (0..5).for_each(|round| live(group, (8 * round + group) * 10)));
         }
     });
+}
+
+/// Numbers that a member reads until it has this many.
+fn read_on(member: &mut dyn Consumer, wanted: usize) -> Vec<u64> {
+    let (start, mut got) = (Instant::now(), Vec::new());
+    while got.len() < wanted {
+        assert!(start.elapsed() < Duration::from_secs(60), "{} of {wanted}", got.len());
+        member
+            .fetch(1_000, Duration::from_millis(50), &mut |message| {
+                got.push(std::str::from_utf8(message.payload()).unwrap().parse().unwrap());
+            })
+            .unwrap();
+    }
+    got.sort_unstable();
+    got
+}
+
+/// The group takes two requests to join for two members, as after a broker's restart: the one that it removes joins again,
+/// and reads what was not committed.
+#[test]
+#[ignore = "needs real Kafka: cargo xtask test"]
+fn a_named_member_that_the_group_removed_joins_again() {
+    let prefix = unique("fenced");
+    let (topics, names) = (kafka_with(&prefix, "lz4", &[("group.instance.id", "desk")]), Names::new(&prefix));
+    topics.init(&names.specs(PARTITIONS)).unwrap();
+    send(&topics, &names, 0, 50);
+    let revoked = Arc::new(AtomicUsize::new(0));
+    let mut first = topics.consumer(&prefix, &names.all_records()).unwrap();
+    let count = Arc::clone(&revoked);
+    first.on_revoke(Box::new(move |partitions| {
+        count.fetch_add(partitions.len(), Ordering::SeqCst);
+        Vec::new()
+    }));
+    let assignments = first.assignments();
+    assert!(read_on(&mut *first, 50).into_iter().eq(0..50));
+    // The same name again: the group removes the first one.
+    let mut second = topics.consumer(&prefix, &names.all_records()).unwrap();
+    read_on(&mut *second, 50);
+    drop(second);
+    let before = assignments.load(Ordering::SeqCst);
+    // Nothing was committed: all is read again, once.
+    assert!(read_on(&mut *first, 50).into_iter().eq(0..50));
+    assert!(assignments.load(Ordering::SeqCst) > before);
+    assert!(revoked.load(Ordering::SeqCst) > 0);
+    send(&topics, &names, 50, 80);
+    assert!(read_on(&mut *first, 30).into_iter().eq(50..80));
+}
+
+/// Two that live take each other's place until one of them ends, with the name in the error.
+#[test]
+#[ignore = "needs real Kafka: cargo xtask test"]
+fn two_members_of_one_name_end_with_an_error_that_names_it() {
+    let prefix = unique("twice");
+    let (topics, names) = (kafka_with(&prefix, "lz4", &[("group.instance.id", "desk")]), Names::new(&prefix));
+    topics.init(&names.specs(PARTITIONS)).unwrap();
+    let mut members = [(); 2].map(|()| topics.consumer(&prefix, &names.all_records()).unwrap());
+    let start = Instant::now();
+    let error = loop {
+        assert!(start.elapsed() < Duration::from_secs(180));
+        let ended = members
+            .iter_mut()
+            .find_map(|member| member.fetch(1, Duration::from_millis(20), &mut |_| {}).err());
+        if let Some(error) = ended {
+            break error;
+        }
+    };
+    assert!(!error.retryable());
+    let wanted = format!("another consumer of group {prefix} uses the instance `desk` too");
+    assert!(error.to_string().contains(&wanted), "{error}");
 }
 
 #[test]

@@ -1,14 +1,12 @@
 //! The reading side on Kafka.
 
-use super::closing::Closing;
-use super::membership::Membership;
-use super::positions::Positions;
-use super::queue::{Failure, Queue};
+use super::member::Member;
+use super::queue::Failure;
 use super::{KafkaTopics, RESPONSE_TIMEOUT, explain};
 use ports::batch::Partition;
 use ports::topic::{Consumer, Fetched, LostRange, OnRevoke, Topics};
 use ports::{Error, Result};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
+use rdkafka::consumer::{CommitMode, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -17,24 +15,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long revoking partitions may take before the member just closes.
-const LEAVE: Duration = Duration::from_secs(5);
 /// How often a reader without a group looks for added partitions.
 const LOOK: Duration = Duration::from_secs(10);
-/// Group id of readers without a group: never joined, and nothing is committed.
-pub(super) const READER: &str = "tapeline-reader";
-
-/// All partitions, from their beginning.
-pub(super) fn everything(names: &[String], counts: &[i32]) -> TopicPartitionList {
-    let mut list = TopicPartitionList::new();
-    for (name, count) in names.iter().zip(counts) {
-        for number in 0..*count {
-            // Refused only for invalid offsets.
-            let _ = list.add_partition_offset(name, number, Offset::Beginning);
-        }
-    }
-    list
-}
+/// How often a member may join again within [`RECENTLY`] after it was given up; another consumer has its name then.
+const REJOIN: usize = 3;
+const RECENTLY: Duration = Duration::from_secs(600);
 
 pub(super) struct Borrowed<'a> {
     pub(super) message: &'a BorrowedMessage<'a>,
@@ -65,97 +50,40 @@ impl Fetched for Borrowed<'_> {
 }
 
 pub(super) struct KafkaConsumer {
-    /// Declared before the consumer, so that it is dropped first.
-    queue: Queue,
-    /// Whether the member belongs to a group without a fixed name: a static member keeps its partitions
-    /// across its restart.
-    leaves: bool,
-    consumer: Closing,
+    member: Member,
     topics: KafkaTopics,
     names: Vec<String>,
-    partitions: Vec<i32>,
+    /// Empty for a reader without a group.
+    group: String,
     /// Number of rebalances when partitions were last found to have been added.
     grown_at: Option<u64>,
-    grouped: bool,
-    /// After how long without a heartbeat the group removes a member.
-    session_timeout: Duration,
     /// Since when this member has been at the end of the partitions that it owns.
     at_end_since: Option<Instant>,
     /// When a reader without a group last looked for added partitions.
     looked: Instant,
     reported: Cell<Option<Instant>>,
+    /// librdkafka has given up its membership.
+    given_up: bool,
+    /// When it joined again after that.
+    rejoined: Vec<Instant>,
+    /// Ranges lost to a client that was replaced.
+    lost: Vec<LostRange>,
 }
 
 impl KafkaConsumer {
     pub(super) fn new(topics: &KafkaTopics, group: &str, names: &[String]) -> Result<Self> {
-        let mut config = topics.base();
-        config
-            .set("group.id", if group.is_empty() { READER } else { group })
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            // Never a silent reset: `positions.rs` decides where to resume, and reports it.
-            .set("auto.offset.reset", if group.is_empty() { "earliest" } else { "error" })
-            // Added partitions are detected within this time.
-            .set("topic.metadata.refresh.interval.ms", "10000")
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("session.timeout.ms", topics.settings.session_timeout.as_millis().to_string())
-            .set("heartbeat.interval.ms", (topics.settings.session_timeout / 4).as_millis().to_string())
-            // The default of a second leaves a fast reader idle while its queue is empty.
-            .set("fetch.queue.backoff.ms", "1")
-            .set("queued.max.messages.kbytes", "2048")
-            .set("fetch.message.max.bytes", "131072")
-            .set("check.crcs", "true");
-        if !topics.settings.instance.is_empty() {
-            config.set("group.instance.id", &topics.settings.instance);
-        }
-        topics.finish(&mut config)?;
-        // The settings may have the raw property, which wins.
-        let session_timeout = config
-            .get("session.timeout.ms")
-            .and_then(|text| text.parse().ok())
-            .map_or(topics.settings.session_timeout, Duration::from_millis);
-        let is_cooperative = config
-            .get("partition.assignment.strategy")
-            .is_some_and(|strategy| strategy.starts_with("cooperative"));
-        let leaves = !group.is_empty() && config.get("group.instance.id").is_none();
-        let mut query_config = topics.base();
-        topics.finish(&mut query_config)?;
-        let query_client: BaseConsumer<super::Quiet> =
-            query_config.create_with_context(topics.quiet()).map_err(topics.refused("open a client"))?;
-        topics.tokens.authorize(query_client.client().native_ptr())?;
-        let positions = Positions::new(query_client, topics, names);
-        let consumer: BaseConsumer<Membership> = config
-            .create_with_context(Membership::new(is_cooperative, names, positions, topics.tokens.clone()))
-            .map_err(topics.refused("open a consumer"))?;
-        topics.tokens.authorize(consumer.client().native_ptr())?;
-        topics.connect(consumer.client())?;
-        let partitions = topics.partitions(consumer.client(), names)?;
-        let queue = Queue::new(consumer.client().native_ptr());
-        consumer.context().queue.get_or_init(|| queue.address());
-        if group.is_empty() {
-            let list = everything(names, &partitions);
-            for element in list.elements() {
-                let client = consumer.client().native_ptr();
-                queue.address().forward(client, element.topic(), element.partition());
-            }
-            consumer.assign(&list).map_err(topics.refused("read from the beginning"))?;
-        } else {
-            let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
-            consumer.subscribe(&wanted).map_err(topics.refused("subscribe"))?;
-        }
         Ok(Self {
-            queue,
-            leaves,
-            consumer: Closing::new(consumer),
+            member: Member::join(topics, group, names, Arc::default())?,
             topics: topics.clone(),
             names: names.to_vec(),
-            partitions,
+            group: group.to_owned(),
             grown_at: None,
-            grouped: !group.is_empty(),
-            session_timeout,
             at_end_since: None,
             looked: Instant::now(),
             reported: Cell::new(None),
+            given_up: false,
+            rejoined: Vec::new(),
+            lost: Vec::new(),
         })
     }
 
@@ -163,6 +91,40 @@ impl KafkaConsumer {
     fn poll_error(&self, topic: &str, error: &KafkaError) -> Result<()> {
         let place = format!("fetch {topic} from {}", self.topics.describe()).replace("  ", " ");
         self.report(explain(&place, error))
+    }
+
+    /// Joins the group again with a new client. A member with a fixed name is given up if the group sees it twice: also when a
+    /// broker that restarts answers a request to join only after its timeout, so that the next one seems to come from another
+    /// member.
+    fn rejoin(&mut self) -> Result<()> {
+        let instance = self.member.instance.clone().unwrap_or_default();
+        self.rejoined.retain(|at| at.elapsed() < RECENTLY);
+        if self.rejoined.len() >= REJOIN {
+            return Err(Error::user(format!(
+                "another consumer of group {} uses the instance `{instance}` too: each one takes the place of the other",
+                self.group
+            ))
+            .hint("give each consumer a name of its own (topic.kafka.instance, --instance), or none"));
+        }
+        let assignments = self.assignments();
+        let member = match Member::join(&self.topics, &self.group, &self.names, assignments) {
+            Ok(member) => member,
+            Err(error) => return self.report(error),
+        };
+        tracing::warn!("the group saw the instance `{instance}` twice and removed it; joined again");
+        let context = self.member.consumer.context();
+        context.give_up();
+        let hook = std::mem::replace(
+            &mut *context.on_revoke.lock().unwrap_or_else(PoisonError::into_inner),
+            Box::new(|_| Vec::new()),
+        );
+        *member.consumer.context().on_revoke.lock().unwrap_or_else(PoisonError::into_inner) = hook;
+        member.consumer.context().paused.store(context.paused.load(Ordering::SeqCst), Ordering::SeqCst);
+        self.lost.extend(context.positions().take_lost());
+        self.member = member;
+        self.rejoined.push(Instant::now());
+        self.given_up = false;
+        Ok(())
     }
 
     fn report(&self, error: Error) -> Result<()> {
@@ -178,32 +140,16 @@ impl KafkaConsumer {
     }
 }
 
-impl Drop for KafkaConsumer {
-    fn drop(&mut self) {
-        // Leaving a group still processes its events: partitions may be assigned after the queue is gone.
-        self.consumer.context().ended.store(true, Ordering::SeqCst);
-        // Closing during a revocation can hang: the binding waits for a response that the group no longer
-        // sends. So partitions are unassigned first, while the group still responds.
-        if self.leaves {
-            self.consumer.unsubscribe();
-            let start = Instant::now();
-            while start.elapsed() < LEAVE {
-                let _ = self.consumer.poll(Duration::from_millis(10));
-                if self.consumer.assignment().is_ok_and(|assigned| assigned.count() == 0) {
-                    break;
-                }
-            }
-        }
-    }
-}
-
 impl Consumer for KafkaConsumer {
     fn topics(&self) -> &[String] {
         &self.names
     }
 
     fn fetch(&mut self, max: usize, wait: Duration, sink: &mut dyn FnMut(&dyn Fetched)) -> Result<usize> {
-        if !self.grouped && self.looked.elapsed() >= LOOK {
+        if self.given_up {
+            self.rejoin()?;
+        }
+        if self.group.is_empty() && self.looked.elapsed() >= LOOK {
             self.looked = Instant::now();
             if let Err(error) = self.read_added_partitions() {
                 tracing::debug!("{error}; looking for added partitions again later");
@@ -211,19 +157,23 @@ impl Consumer for KafkaConsumer {
         }
         // The group's events first: they are rare and handled within this call.
         let mut bypassed = 0;
-        while let Some(event) = self.consumer.poll(Duration::ZERO) {
+        while let Some(event) = self.member.consumer.poll(Duration::ZERO) {
             match event {
                 // Messages fetched before their partition was forwarded.
                 Ok(message) => {
                     let place = self.names.iter().position(|n| n == message.topic()).unwrap_or(0) as u16;
                     let partition = Partition { topic: place, number: message.partition() };
                     let end = (message.offset() + 1, super::native::NO_EPOCH);
-                    self.consumer.context().positions().handed.insert(partition, end);
+                    self.member.consumer.context().positions().handed.insert(partition, end);
                     sink(&Borrowed { message: &message, partition });
                     bypassed += 1;
                 }
+                Err(KafkaError::MessageConsumptionFatal(_)) => self.given_up = true,
                 Err(error) => self.poll_error("", &error)?,
             }
+        }
+        if self.given_up {
+            return Ok(bypassed);
         }
         if bypassed > 0 {
             self.at_end_since = None;
@@ -231,12 +181,12 @@ impl Consumer for KafkaConsumer {
             return Ok(bypassed);
         }
         let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
-        let mut handed = std::mem::take(&mut self.consumer.context().positions().handed);
-        let (got, failed) = self.queue.take(max, wait, &self.names, &mut handed, sink);
+        let mut handed = std::mem::take(&mut self.member.consumer.context().positions().handed);
+        let (got, failed) = self.member.queue.take(max, wait, &self.names, &mut handed, sink);
         if got > 0 {
             self.at_end_since = None;
         }
-        let mut positions = self.consumer.context().positions();
+        let mut positions = self.member.consumer.context().positions();
         positions.handed = handed;
         let (mut refused, mut other) = (Vec::new(), None);
         for Failure { code, topic, number } in failed {
@@ -245,14 +195,15 @@ impl Consumer for KafkaConsumer {
                 RDKafkaErrorCode::AutoOffsetReset
                 | RDKafkaErrorCode::OffsetOutOfRange
                 | RDKafkaErrorCode::LogTruncation => refused.push((topic, number)),
+                RDKafkaErrorCode::Fatal => self.given_up = true,
                 _ => other = Some((topic, code)),
             }
         }
-        let consumer = &self.consumer;
+        let consumer = &self.member.consumer;
         let restart = |topic: &str, number: i32, offset: i64| {
             consumer.context().restart(consumer, topic, number, offset)
         };
-        if self.grouped
+        if !self.group.is_empty()
             && let Err(reason) = positions.check(consumer, refused, &restart)
         {
             tracing::debug!(reason, "positions could not be checked; retrying");
@@ -268,43 +219,51 @@ impl Consumer for KafkaConsumer {
         if offsets.is_empty() {
             return Ok(());
         }
-        self.consumer.context().commit_ids(&self.consumer);
+        self.member.consumer.context().commit_ids(&self.member.consumer);
         let mode = if wait { CommitMode::Sync } else { CommitMode::Async };
         let list = self.past_markers(offsets);
-        let list = self.consumer.context().positions().to_list(&list);
-        self.consumer.commit(&list, mode).map_err(self.topics.refused("commit offsets"))
+        let list = self.member.consumer.context().positions().to_list(&list);
+        self.member.consumer.commit(&list, mode).map_err(self.topics.refused("commit offsets"))
     }
 
     fn pause(&mut self, paused: bool) -> Result<()> {
-        self.consumer.context().paused.store(paused, Ordering::SeqCst);
-        let assigned = self.consumer.assignment().map_err(self.topics.refused("request the assignment"))?;
-        let done = if paused { self.consumer.pause(&assigned) } else { self.consumer.resume(&assigned) };
+        self.member.consumer.context().paused.store(paused, Ordering::SeqCst);
+        let assigned =
+            self.member.consumer.assignment().map_err(self.topics.refused("request the assignment"))?;
+        let done = if paused {
+            self.member.consumer.pause(&assigned)
+        } else {
+            self.member.consumer.resume(&assigned)
+        };
         done.map_err(self.topics.refused("pause or resume"))
     }
 
     fn on_revoke(&mut self, hook: OnRevoke) {
-        *self.consumer.context().on_revoke.lock().unwrap_or_else(PoisonError::into_inner) = hook;
+        *self.member.consumer.context().on_revoke.lock().unwrap_or_else(PoisonError::into_inner) = hook;
     }
 
     fn lost(&mut self) -> Vec<LostRange> {
-        self.consumer.context().positions().take_lost()
+        let mut lost = std::mem::take(&mut self.lost);
+        lost.extend(self.member.consumer.context().positions().take_lost());
+        lost
     }
 
     fn assignments(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.consumer.context().assignments)
+        Arc::clone(&self.member.consumer.context().assignments)
     }
 
     fn partition_counts(&mut self) -> Result<Vec<i32>> {
-        self.topics.partitions(self.consumer.client(), &self.names)
+        self.topics.partitions(self.member.consumer.client(), &self.names)
     }
 
     fn lag(&mut self) -> Result<u64> {
         self.look_for_partitions()?;
         let mut list = TopicPartitionList::new();
-        for (name, count) in self.names.iter().zip(&self.partitions) {
+        for (name, count) in self.names.iter().zip(&self.member.partitions) {
             list.add_partition_range(name, 0, count - 1);
         }
         let committed = self
+            .member
             .consumer
             .committed_offsets(list, RESPONSE_TIMEOUT)
             .map_err(self.topics.refused("request committed offsets"))?;
@@ -321,11 +280,13 @@ impl Consumer for KafkaConsumer {
         if self.look_for_partitions()? {
             return Ok(None);
         }
-        let assigned = self.consumer.assignment().map_err(self.topics.refused("request the assignment"))?;
+        let assigned =
+            self.member.consumer.assignment().map_err(self.topics.refused("request the assignment"))?;
         if assigned.count() == 0 {
             return Ok(None);
         }
         let committed = self
+            .member
             .consumer
             .committed_offsets(assigned, RESPONSE_TIMEOUT)
             .map_err(self.topics.refused("request committed offsets"))?;
@@ -343,13 +304,15 @@ impl Consumer for KafkaConsumer {
     /// A killed member may still hold partitions. It can even be assigned some, if it was killed while it joined. The group
     /// removes it after its session timeout and assigns them to another member, which learns of it with its next heartbeat.
     fn is_settled(&mut self) -> Result<bool> {
-        let assigned = self.consumer.assignment().map_err(self.topics.refused("request the assignment"))?;
-        let all: i32 = self.partitions.iter().sum();
-        if !self.grouped || assigned.count() as i32 >= all {
+        let assigned =
+            self.member.consumer.assignment().map_err(self.topics.refused("request the assignment"))?;
+        let all: i32 = self.member.partitions.iter().sum();
+        if self.group.is_empty() || assigned.count() as i32 >= all {
             return Ok(true);
         }
         let since = *self.at_end_since.get_or_insert_with(Instant::now);
-        Ok(since.elapsed().min(self.consumer.context().unchanged()) > self.session_timeout * 3 / 2)
+        Ok(since.elapsed().min(self.member.consumer.context().unchanged())
+            > self.member.session_timeout * 3 / 2)
     }
 }
 
@@ -357,14 +320,14 @@ impl KafkaConsumer {
     /// Detects added partitions. Returns true while some have not been assigned by the group yet.
     fn look_for_partitions(&mut self) -> Result<bool> {
         // A full metadata request by the member's own client also makes it rejoin when partitions were added.
-        let counts = self.topics.partitions(self.consumer.client(), &self.names)?;
-        let assignments = self.consumer.context().assignments.load(Ordering::SeqCst);
-        if counts != self.partitions {
-            tracing::warn!(before = ?self.partitions, now = ?counts, "partitions were added; waiting for their assignment");
-            self.partitions = counts;
+        let counts = self.topics.partitions(self.member.consumer.client(), &self.names)?;
+        let assignments = self.member.consumer.context().assignments.load(Ordering::SeqCst);
+        if counts != self.member.partitions {
+            tracing::warn!(before = ?self.member.partitions, now = ?counts, "partitions were added; waiting for their assignment");
+            self.member.partitions = counts;
             self.grown_at = Some(assignments);
         }
-        if self.grouped && self.grown_at == Some(assignments) {
+        if !self.group.is_empty() && self.grown_at == Some(assignments) {
             return Ok(true);
         }
         self.grown_at = None;
@@ -373,27 +336,30 @@ impl KafkaConsumer {
 
     /// Reads added partitions from their beginning: no group assigns them to this reader.
     fn read_added_partitions(&mut self) -> Result<()> {
-        let counts = self.topics.partitions(self.consumer.client(), &self.names)?;
+        let counts = self.topics.partitions(self.member.consumer.client(), &self.names)?;
         let mut added = TopicPartitionList::new();
-        for ((name, before), now) in self.names.iter().zip(&self.partitions).zip(&counts) {
+        for ((name, before), now) in self.names.iter().zip(&self.member.partitions).zip(&counts) {
             for number in *before..*now {
                 added
                     .add_partition_offset(name, number, Offset::Beginning)
                     .map_err(self.topics.refused("read added partitions"))?;
-                self.queue.address().forward(self.consumer.client().native_ptr(), name, number);
+                self.member.queue.address().forward(self.member.consumer.client().native_ptr(), name, number);
             }
         }
         if added.count() > 0 {
             tracing::info!(partitions = added.count(), "reading partitions that were added");
-            self.consumer.incremental_assign(&added).map_err(self.topics.refused("read added partitions"))?;
+            self.member
+                .consumer
+                .incremental_assign(&added)
+                .map_err(self.topics.refused("read added partitions"))?;
         }
-        self.partitions = counts;
+        self.member.partitions = counts;
         Ok(())
     }
 
     /// Position in a partition this member owns; it also advances over transaction markers.
     fn position(&self, topic: &str, number: i32) -> Option<i64> {
-        let positions = self.consumer.position().ok()?;
+        let positions = self.member.consumer.position().ok()?;
         match positions.find_partition(topic, number)?.offset() {
             Offset::Offset(next) => Some(next),
             _ => None,
@@ -402,8 +368,8 @@ impl KafkaConsumer {
 
     /// Offsets advanced over the transaction markers that follow the last message delivered.
     fn past_markers(&self, offsets: &[(Partition, i64)]) -> Vec<(Partition, i64)> {
-        let Ok(positions) = self.consumer.position() else { return offsets.to_vec() };
-        let moved = self.consumer.context().positions();
+        let Ok(positions) = self.member.consumer.position() else { return offsets.to_vec() };
+        let moved = self.member.consumer.context().positions();
         let past = |(partition, next): &(Partition, i64)| {
             let name = &self.names[partition.topic as usize];
             let last = moved.handed.get(partition).is_some_and(|(handed, _)| handed == next);
@@ -420,7 +386,7 @@ impl KafkaConsumer {
     fn after(&self, topic: &str, number: i32, next: Option<i64>) -> Result<u64> {
         let index = self.names.iter().position(|name| name == topic).unwrap_or(0) as u16;
         let partition = Partition { topic: index, number };
-        let positions = self.consumer.context().positions();
+        let positions = self.member.consumer.context().positions();
         let (low, high) = positions
             .query_client()
             .fetch_watermarks(topic, number, RESPONSE_TIMEOUT)

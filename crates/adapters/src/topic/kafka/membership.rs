@@ -12,6 +12,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
+use rustc_hash::FxHashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -31,12 +32,20 @@ pub(super) struct Membership {
     pub(super) assignments: Arc<AtomicU64>,
     /// When a rebalance last changed what this member owns.
     changed: Mutex<Instant>,
+    /// What it owns. librdkafka forgets it without a callback when it gives up the membership.
+    owned: Mutex<FxHashSet<Partition>>,
     positions: Mutex<Positions>,
     tokens: Tokens,
 }
 
 impl Membership {
-    pub(super) fn new(is_cooperative: bool, topics: &[String], positions: Positions, tokens: Tokens) -> Self {
+    pub(super) fn new(
+        is_cooperative: bool,
+        topics: &[String],
+        positions: Positions,
+        tokens: Tokens,
+        assignments: Arc<AtomicU64>,
+    ) -> Self {
         Self {
             is_cooperative,
             topics: topics.to_vec(),
@@ -44,8 +53,9 @@ impl Membership {
             paused: AtomicBool::new(false),
             queue: OnceLock::new(),
             ended: AtomicBool::new(false),
-            assignments: Arc::default(),
+            assignments,
             changed: Mutex::new(Instant::now()),
+            owned: Mutex::default(),
             positions: Mutex::new(positions),
             tokens,
         }
@@ -78,6 +88,7 @@ impl Membership {
             self.positions().resolve(consumer, list);
         }
         native::rebalance(client, list, true, self.is_cooperative);
+        self.owned().extend(self.list(list));
         // librdkafka compares the leader epochs of committed offsets with the log only on a seek.
         native::seek_with_epochs(client, list, RESPONSE_TIMEOUT);
         tracing::info!(partitions = list.count(), "partitions assigned");
@@ -131,8 +142,21 @@ impl Membership {
         }
     }
 
+    /// Tells the pipeline that its partitions are no longer its own. Nothing can be committed for them any more.
+    pub(super) fn give_up(&self) {
+        let revoked: Vec<Partition> = self.owned().drain().collect();
+        if !revoked.is_empty() {
+            (self.on_revoke.lock().unwrap_or_else(PoisonError::into_inner))(&revoked);
+        }
+    }
+
+    fn owned(&self) -> MutexGuard<'_, FxHashSet<Partition>> {
+        self.owned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
         let revoked = self.list(list);
+        self.owned().retain(|partition| !revoked.contains(partition));
         let offsets = (self.on_revoke.lock().unwrap_or_else(PoisonError::into_inner))(&revoked);
         tracing::info!(partitions = revoked.len(), "partitions revoked");
         // After a revocation a commit would be refused: the new owner replays a little.

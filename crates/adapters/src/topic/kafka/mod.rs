@@ -7,6 +7,7 @@ mod check;
 mod closing;
 mod connect;
 mod consume;
+mod member;
 mod membership;
 mod native;
 mod positions;

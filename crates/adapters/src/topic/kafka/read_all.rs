@@ -1,6 +1,7 @@
 //! Reading topics to their current end, outside any group.
 
-use super::consume::{Borrowed, READER, everything};
+use super::consume::Borrowed;
+use super::member::{READER, everything};
 use super::{KafkaTopics, RESPONSE_TIMEOUT, explain};
 use ports::batch::Partition;
 use ports::topic::{Fetched, Topics};
