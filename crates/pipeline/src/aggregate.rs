@@ -10,8 +10,10 @@
 mod bar_writer;
 mod gaps;
 mod growth;
+mod late;
 mod moved;
 mod rebuild;
+mod session;
 mod worker;
 
 use bar_writer::{BarWriter, Job};
@@ -30,7 +32,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use worker::{AggregationWorker, Revoked};
 
-pub use rebuild::{RebuildReport, rebuild_moved};
+pub use rebuild::{RebuildReport, rebuild_sessions};
 
 /// Settings of a run.
 #[derive(Debug, Clone)]

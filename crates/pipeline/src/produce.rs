@@ -64,7 +64,8 @@ pub fn run(
     if source.needs_gaps() {
         let mut gaps =
             retry(stop, Port::Topic, "read the gap ledger", || gap::ledger(topics, &settings.names))?;
-        gaps.retain(|gap| gap.state == GapState::Open);
+        // Sessions whose bars are to be rebuilt lack no record that a vendor could send.
+        gaps.retain(|gap| gap.state == GapState::Open && gap.session_kind().is_none());
         source.resume_gaps(gaps);
     }
     let mut publisher = Publisher::new(&mut *producer, settings, telemetry);

@@ -19,6 +19,8 @@ use std::collections::BTreeMap;
 /// Start of the id of entries for sessions of a symbol whose records are in two partitions, followed by the group and the
 /// kind of record. No fetch closes them: their bars are rebuilt from the store.
 pub const MOVED: &str = "moved|";
+/// As [`MOVED`], of sessions of which records came when their bars were final, or after those of later sessions.
+pub const LATE: &str = "late|";
 
 /// State of a gap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +41,10 @@ pub struct GapProof {
     pub counted_again: u64,
     /// Digest of their symbols, venues, ids and times, independent of order.
     pub digest: String,
+    /// By partition (`topic/partition`), the offset up to which messages were stored when bars were rebuilt from the store:
+    /// those bars hold them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub stored_to: BTreeMap<String, i64>,
 }
 
 /// A span in which records of a feed may be missing.
@@ -101,10 +107,11 @@ impl Gap {
         instant(self.to.as_deref().unwrap_or(&self.from))
     }
 
-    /// The kind of record, if this is a session whose records are in two partitions ([`MOVED`]).
+    /// The kind of record, if this is a session whose bars are to be rebuilt from the store ([`MOVED`], [`LATE`]).
     #[must_use]
-    pub fn moved_kind(&self) -> Option<market::Kind> {
-        market::Kind::from_name(self.id.strip_prefix(MOVED)?.split('|').nth(1)?.as_bytes())
+    pub fn session_kind(&self) -> Option<market::Kind> {
+        let rest = self.id.strip_prefix(MOVED).or_else(|| self.id.strip_prefix(LATE))?;
+        market::Kind::from_name(rest.split('|').nth(1)?.as_bytes())
     }
 
     /// The gap for a range of offsets that `group` lost; finding the same range again yields the same gap.

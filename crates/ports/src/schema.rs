@@ -29,7 +29,12 @@ fn gap() -> Value {
         "state": {"enum": ["open", "closed"]},
         "proof": {
             "type": "object",
-            "properties": {"fetched": count(u64::MAX), "counted_again": count(u64::MAX), "digest": text()},
+            "properties": {
+                "fetched": count(u64::MAX),
+                "counted_again": count(u64::MAX),
+                "digest": text(),
+                "stored_to": {"type": "object", "additionalProperties": count(i64::MAX as u64)},
+            },
             "required": ["fetched", "counted_again", "digest"],
             "additionalProperties": false,
         },
@@ -159,7 +164,12 @@ mod tests {
         let closed = Gap {
             to: Some("2013-10-08T13:31:00.5Z".to_owned()),
             state: GapState::Closed,
-            proof: Some(GapProof { fetched: 1, counted_again: 1, digest: "9c".to_owned() }),
+            proof: Some(GapProof {
+                fetched: 1,
+                counted_again: 1,
+                digest: "9c".to_owned(),
+                stored_to: [("t/0".to_owned(), 6)].into(),
+            }),
             note: Some("-".to_owned()),
             offsets: Some(LostOffsets { topic: "t".to_owned(), partition: 0, from: 5, to: Some(6) }),
             ..open.clone()

@@ -457,9 +457,9 @@ pub(crate) struct AggregateOptions {
     /// Exit once everything on the topic is in its bars, and make them final
     #[arg(long)]
     pub(crate) until_end: bool,
-    /// Only rebuild, from the stored records, the bars of sessions whose records are in two partitions (`tapeline gaps --open`)
+    /// Only rebuild, from the stored records, the bars of sessions that came late or moved to another partition (`tapeline gaps --open`)
     #[arg(long, conflicts_with = "until_end")]
-    pub(crate) rebuild_moved: bool,
+    pub(crate) rebuild: bool,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -530,7 +530,7 @@ impl Verb {
             Self::Produce(_) => recorded || source.contains("once=true"),
             Self::Run(options) => !options.serve && (recorded || source.contains("once=true")),
             Self::Consume(options) => options.until_end,
-            Self::Aggregate(options) => options.until_end || options.rebuild_moved,
+            Self::Aggregate(options) => options.until_end || options.rebuild,
             Self::Archive(options) => options.until_end,
             Self::Alert(AlertVerb::Run(options)) => options.until_end,
             Self::Forecast(Forecast::Run(options)) => options.until_end,

@@ -6,7 +6,7 @@ use super::checkpoint::{Checkpoint, LowWatermark, LowWatermarks, StreamPosition}
 use super::clock::Clock;
 use super::interval_bars::Times;
 use super::series::{Name, QuoteSeries, Quoted, Series, TradeSeries, Verdict};
-use super::series_table::SeriesTable;
+use super::series_table::{Resumed, SeriesTable};
 use crate::calendar::Calendar;
 use crate::interval::Interval;
 use crate::policy::{ConditionCounts, Effects, Policy, Updates, Vocabulary};
@@ -111,6 +111,8 @@ pub struct Aggregator {
     readings: SeriesTable<TradeSeries>,
     market: Clock,
     latest_ms: i64,
+    /// Position after the last record.
+    next: u64,
     low_watermarks: LowWatermarks,
     read: u64,
     not_numeric: u64,
@@ -148,6 +150,7 @@ impl Aggregator {
             readings: SeriesTable::new(settings.allowed_lateness),
             market: Clock::default(),
             latest_ms: 0,
+            next: 0,
             low_watermarks: LowWatermarks::new(),
             read: 0,
             not_numeric: 0,
@@ -169,6 +172,7 @@ impl Aggregator {
             return Verdict::NotAggregated;
         }
         self.latest_ms = self.latest_ms.max(place.stamp_ms);
+        self.next = place.position.saturating_add(1);
         self.market.observe(record.ts().0);
         let added = match record {
             Record::Trade(trade) => self.trade(trade, place),
@@ -217,11 +221,10 @@ impl Aggregator {
             let name = Name { symbol: trade.symbol.into(), feed: trade.feed.into() };
             let carries = rules.policy.carries_volume;
             let low_watermark = low_watermarks.get(&series_name(Kind::TRADE, trade.feed, trade.symbol));
-            let low_watermark = low_watermark.map_or(i64::MIN, |low_watermark| low_watermark.time);
             let times = settings.times();
             let series =
                 TradeSeries::new(Kind::TRADE, name, &settings.intervals, times, rules.calendar, carries);
-            (series, low_watermark)
+            (series, Resumed::of(low_watermark))
         });
         let at = EventOrder::of(trade);
         let amends = trade.revision > 0 || trade.canceled;
@@ -259,7 +262,7 @@ impl Aggregator {
             let calendar = settings.feeds[rules].calendar;
             let series =
                 QuoteSeries::new(name, &settings.intervals, settings.times(), calendar, low_watermark);
-            (series, low_watermark.map_or(i64::MIN, |low_watermark| low_watermark.time))
+            (series, Resumed::of(low_watermark))
         });
         let at = EventOrder { ts: quote.ts.0, order: quote.seq.unsigned_abs() };
         let (now, _) = self.quotes.admit(series, at.ts, place, |series| series.contains(at.ts, at.order))?;
@@ -279,11 +282,10 @@ impl Aggregator {
         let series = self.readings.find(reading.series, feed as u32, || {
             let name = Name { symbol: reading.series.into(), feed: reading.feed.into() };
             let low_watermark = low_watermarks.get(&series_name(Kind::READING, reading.feed, reading.series));
-            let low_watermark = low_watermark.map_or(i64::MIN, |low_watermark| low_watermark.time);
             // Sensors have no trading hours: their days are those of UTC.
             let (times, calendar) = (settings.times(), Calendar::ALWAYS);
             let series = TradeSeries::new(Kind::READING, name, &settings.intervals, times, calendar, false);
-            (series, low_watermark)
+            (series, Resumed::of(low_watermark))
         });
         // Two readings of one instant are distinguished by their number.
         let at = EventOrder { ts: reading.ts.0, order: reading.seq.unsigned_abs() };
@@ -313,7 +315,7 @@ impl Aggregator {
                 low_watermarks.insert(series_name(kind, &name.feed, &name.symbol), low_watermark);
             }
         };
-        let (market, latest) = (self.market.now(), self.latest_ms);
+        let (market, latest) = (self.market.now(), (self.latest_ms, self.next));
         self.trades.checkpoint(market, latest, &mut |name, from, low_watermark| {
             take(Kind::TRADE, name, from, low_watermark)
         });
@@ -330,6 +332,15 @@ impl Aggregator {
     #[inline]
     pub fn entered(&mut self) -> Option<(UnixNanos, UnixNanos)> {
         let tables = [&mut self.trades.entered, &mut self.quotes.entered, &mut self.readings.entered];
+        let (start, end) = tables.into_iter().find_map(Option::take)?;
+        Some((UnixNanos(start), UnixNanos(end)))
+    }
+
+    /// Start and end of the session of the record added last, if that came too late and the session is not one that may still
+    /// change: it has ended, or it is older than the series' first record.
+    #[inline]
+    pub fn missed(&mut self) -> Option<(UnixNanos, UnixNanos)> {
+        let tables = [&mut self.trades.missed, &mut self.quotes.missed, &mut self.readings.missed];
         let (start, end) = tables.into_iter().find_map(Option::take)?;
         Some((UnixNanos(start), UnixNanos(end)))
     }

@@ -27,13 +27,15 @@ pub struct Checkpoint {
 /// Low watermarks by series.
 pub type LowWatermarks = BTreeMap<String, LowWatermark>;
 
-/// Low watermark of a series: its records before this time are in final bars. In JSON the time alone, or an
-/// object if quotes are carried over.
+/// Low watermark of a series: its records before this time are in final bars. In JSON the time alone, or an object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Stored", into = "Stored")]
 pub struct LowWatermark {
     /// Event time, nanoseconds.
     pub time: i64,
+    /// Position from which on records before that time are late: they were not in the stream when their bars became final.
+    /// `None`: unknown.
+    pub position: Option<u64>,
     /// The last quote before it, in markets without sessions, whose quotes carry over.
     pub carried: CarriedQuote,
 }
@@ -53,23 +55,33 @@ struct CarriedSide(i64, u64, String, String);
 #[serde(untagged)]
 enum Stored {
     Time(i64),
-    Quotes { time: i64, bid: Option<CarriedSide>, ask: Option<CarriedSide> },
+    Object {
+        time: i64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        position: Option<u64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bid: Option<CarriedSide>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ask: Option<CarriedSide>,
+    },
 }
 
 impl From<Stored> for LowWatermark {
     fn from(stored: Stored) -> Self {
         match stored {
-            Stored::Time(time) => Self { time, carried: CarriedQuote::default() },
-            Stored::Quotes { time, bid, ask } => Self { time, carried: CarriedQuote { bid, ask } },
+            Stored::Time(time) => Self { time, position: None, carried: CarriedQuote::default() },
+            Stored::Object { time, position, bid, ask } => {
+                Self { time, position, carried: CarriedQuote { bid, ask } }
+            }
         }
     }
 }
 
 impl From<LowWatermark> for Stored {
-    fn from(LowWatermark { time, carried }: LowWatermark) -> Self {
-        match carried {
-            CarriedQuote { bid: None, ask: None } => Self::Time(time),
-            CarriedQuote { bid, ask } => Self::Quotes { time, bid, ask },
+    fn from(LowWatermark { time, position, carried }: LowWatermark) -> Self {
+        match (position, carried) {
+            (None, CarriedQuote { bid: None, ask: None }) => Self::Time(time),
+            (position, CarriedQuote { bid, ask }) => Self::Object { time, position, bid, ask },
         }
     }
 }
@@ -102,18 +114,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn floors_are_kept_as_json() {
+    fn low_watermarks_are_kept_as_json() {
         let mut acc = QuoteAccumulator::default();
         acc.bid.add(
             EventOrder { ts: 5, order: 7 },
             Price::from_billionths(1_500_000_000).raw(),
             Size::from_whole(2).raw(),
         );
-        for (carried, text) in [
-            (CarriedQuote::default(), "9"),
-            (CarriedQuote::of(&acc), r#"{"time":9,"bid":[5,7,"1.5","2"],"ask":null}"#),
+        for (position, carried, text) in [
+            (None, CarriedQuote::default(), "9"),
+            (Some(4), CarriedQuote::default(), r#"{"time":9,"position":4}"#),
+            (Some(4), CarriedQuote::of(&acc), r#"{"time":9,"position":4,"bid":[5,7,"1.5","2"]}"#),
         ] {
-            let low_watermark = LowWatermark { time: 9, carried };
+            let low_watermark = LowWatermark { time: 9, position, carried };
             assert_eq!(serde_json::to_string(&low_watermark).unwrap(), text);
             let read: LowWatermark = serde_json::from_str(text).unwrap();
             assert_eq!(read, low_watermark);

@@ -22,7 +22,7 @@ pub enum Verdict {
     Duplicate,
     /// Late: its bars are final, so it goes to the late topic.
     TooLate,
-    /// Its bars were final in an earlier run; whether they contain it is unknown.
+    /// Read again after a restart: its bars were final in an earlier run, and hold it unless it was late then.
     Past,
     /// Its kind is not aggregated.
     NotAggregated,

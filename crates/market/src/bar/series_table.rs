@@ -32,7 +32,7 @@ pub(super) struct SeriesState {
     /// The symbol; nothing if longer than 15 bytes.
     symbol: u128,
     clock: Clock,
-    /// Records before this are in final bars of an earlier run.
+    /// Records before this are in final bars.
     low_watermark: i64,
     stamp_ms: i64,
     feed: u32,
@@ -72,6 +72,8 @@ pub(super) struct SeriesTable<S: Series> {
     days: Vec<Hours>,
     series: Vec<S>,
     open: Vec<OpenSessions>,
+    /// From which position on records before the low watermark are late.
+    late_from: Vec<u64>,
     /// Waiting records of the first [`TOGETHER`] series, of the next, and so on.
     waiting: Vec<Vec<Waiting<S::Item>>>,
     /// Processing order.
@@ -80,6 +82,24 @@ pub(super) struct SeriesTable<S: Series> {
     pub(super) amended: u64,
     /// Session that the last record began in its series: start and end.
     pub(super) entered: Option<(i64, i64)>,
+    /// Session of the last record that came too late, if that session has ended or never began: start and end.
+    pub(super) missed: Option<(i64, i64)>,
+}
+
+/// Where a series starts: records before the time are in final bars; from the position on they are late.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Resumed {
+    time: i64,
+    late_from: u64,
+}
+
+impl Resumed {
+    pub(super) fn of(low_watermark: Option<&LowWatermark>) -> Self {
+        low_watermark.map_or(Self { time: i64::MIN, late_from: 0 }, |low_watermark| Self {
+            time: low_watermark.time,
+            late_from: low_watermark.position.unwrap_or(u64::MAX),
+        })
+    }
 }
 
 /// A symbol of up to 15 bytes as a number: compared without reading text elsewhere in memory.
@@ -117,17 +137,19 @@ impl<S: Series> SeriesTable<S> {
             days: vec![Hours { session: (0, 0), regular: (0, 0) }],
             series: Vec::new(),
             open: Vec::new(),
+            late_from: Vec::new(),
             waiting: Vec::new(),
             order: Vec::new(),
             duplicates: 0,
             amended: 0,
             entered: None,
+            missed: None,
         }
     }
 
-    /// The series of a symbol and feed; `make` creates a new one with its low watermark.
+    /// The series of a symbol and feed; `make` creates a new one with where it starts.
     #[inline]
-    pub(super) fn find(&mut self, symbol: &str, feed: u32, make: impl FnOnce() -> (S, i64)) -> u32 {
+    pub(super) fn find(&mut self, symbol: &str, feed: u32, make: impl FnOnce() -> (S, Resumed)) -> u32 {
         let packed = packed(symbol);
         let known = match packed {
             Some(packed) => self.short.find(hash(packed, feed), |at| {
@@ -151,11 +173,12 @@ impl<S: Series> SeriesTable<S> {
         symbol: &str,
         packed: Option<u128>,
         feed: u32,
-        (series, low_watermark): (S, i64),
+        (series, resumed): (S, Resumed),
     ) -> u32 {
         let at = self.states.len() as u32;
         self.series.push(series);
         self.open.push(OpenSessions::new());
+        self.late_from.push(resumed.late_from);
         if (at as usize).is_multiple_of(TOGETHER) {
             self.waiting.push(Vec::new());
         }
@@ -163,7 +186,7 @@ impl<S: Series> SeriesTable<S> {
         self.states.push(SeriesState {
             symbol: symbol_or_none,
             clock,
-            low_watermark,
+            low_watermark: resumed.time,
             stamp_ms: 0,
             feed,
             day: 0,
@@ -198,24 +221,43 @@ impl<S: Series> SeriesTable<S> {
         let state = &mut self.states[series as usize];
         state.stamp_ms = place.stamp_ms;
         if ts < state.low_watermark {
-            self.duplicates += 1;
-            return Err(Verdict::Past);
+            return Err(self.past(series, hours.session, place, known));
         }
         if second_of(ts).saturating_add(SECOND) <= bound(state.clock.now(), allowed_lateness) {
-            return Err(self.too_late(series, known));
+            return Err(self.too_late(series, hours.session, known));
         }
         state.clock.observe(ts);
         Ok((state.clock.now(), hours.regular.0 <= ts && ts < hours.regular.1))
     }
 
+    /// A record whose bars are final: read again after a restart, or late.
     #[cold]
-    fn too_late(&mut self, series: u32, known: impl FnOnce(&mut S) -> bool) -> Verdict {
+    fn past(
+        &mut self,
+        series: u32,
+        session: (i64, i64),
+        place: StreamPosition,
+        known: impl FnOnce(&mut S) -> bool,
+    ) -> Verdict {
+        if place.position >= self.late_from[series as usize] {
+            return self.too_late(series, session, known);
+        }
+        self.duplicates += 1;
+        Verdict::Past
+    }
+
+    #[cold]
+    fn too_late(&mut self, series: u32, session: (i64, i64), known: impl FnOnce(&mut S) -> bool) -> Verdict {
         // The waiting record may be the same one, seen for the first time.
         self.work(series as usize / TOGETHER);
         if known(&mut self.series[series as usize]) {
             self.duplicates += 1;
             Verdict::Duplicate
         } else {
+            let final_before = bound(self.states[series as usize].clock.now(), self.allowed_lateness);
+            let may_change = |open: &(i64, i64, u64)| open.0 == session.0 && open.1 > final_before;
+            let is_open = self.open[series as usize].iter().any(may_change);
+            self.missed = (!is_open).then_some(session);
             Verdict::TooLate
         }
     }
@@ -297,19 +339,26 @@ impl<S: Series> SeriesTable<S> {
     }
 
     /// For each series, the first position it still needs, and the time before which its bars are final.
-    pub(super) fn checkpoint(&mut self, market: i64, latest_ms: i64, emit: Emit<'_>) {
-        for ((state, open), series) in self.states.iter_mut().zip(&mut self.open).zip(&mut self.series) {
+    /// `next` is the position after the last record.
+    pub(super) fn checkpoint(&mut self, market: i64, (latest_ms, next): (i64, u64), emit: Emit<'_>) {
+        let states = self.states.iter_mut().zip(&mut self.late_from);
+        for (((state, late_from), open), series) in states.zip(&mut self.open).zip(&mut self.series) {
             let stale = state.stamp_ms < latest_ms.saturating_sub(STALE_MS);
             let sealed = bound(state.clock.now(), self.allowed_lateness);
             let done = |end: i64| end <= sealed || (stale && end <= bound(market, self.allowed_lateness));
             if let Some(last) = open.iter().filter(|(_, end, _)| done(*end)).map(|(_, end, _)| *end).max() {
-                state.low_watermark = state.low_watermark.max(last);
+                if last > state.low_watermark {
+                    (state.low_watermark, *late_from) = (last, next);
+                }
                 open.retain(|(_, end, _)| !done(*end));
             }
             let position = open.iter().map(|(.., position)| *position).min();
             let time = state.low_watermark;
-            let low_watermark =
-                (time > i64::MIN).then(|| LowWatermark { time, carried: series.carried(time) });
+            let low_watermark = (time > i64::MIN).then(|| LowWatermark {
+                time,
+                position: (*late_from < u64::MAX).then_some(*late_from),
+                carried: series.carried(time),
+            });
             emit(series.name(), position, low_watermark);
         }
     }

@@ -5,7 +5,7 @@
 //! before their gap was known, or closed, are emitted again with the same numbers and the new `complete`
 //! flag.
 
-use super::moved::NOTE;
+use super::session::NOTE;
 use market::bar::Bar;
 use market::codec::json;
 use market::interval::{Interval, SECOND};
@@ -33,8 +33,8 @@ struct Hole {
     from: i64,
     to: i64,
     open: bool,
-    /// The entry, if it is a session whose records are in two partitions.
-    moved: Option<Box<(Kind, Gap)>>,
+    /// The entry, if it is a session whose bars are to be rebuilt from the store.
+    session: Option<Box<(Kind, Gap)>>,
 }
 
 impl Hole {
@@ -45,7 +45,7 @@ impl Hole {
             from: gap.instant_from()?.0,
             to: if gap.to.is_some() { gap.instant_to()?.0 } else { i64::MAX },
             open: gap.state == GapState::Open,
-            moved: gap.moved_kind().map(|kind| Box::new((kind, gap.clone()))),
+            session: gap.session_kind().map(|kind| Box::new((kind, gap.clone()))),
         })
     }
 
@@ -82,15 +82,28 @@ impl Ledger {
         !self.holes.values().any(|hole| hole.open && hole.touches(&bar.feed, &bar.symbol, from, to))
             && (self.late.is_empty()
                 || self.late.get(&(bar.feed.clone(), bar.symbol.clone())).is_none_or(|late| {
-                    late.range(from.div_euclid(SECOND)..to.div_euclid(SECOND)).next().is_none()
+                    let mut within = late.range(from.div_euclid(SECOND)..to.div_euclid(SECOND));
+                    within.all(|second| self.is_rebuilt(bar, *second))
                 }))
     }
 
-    /// Whether a record belongs to a gap.
+    /// Whether the bars of this second were rebuilt from the store.
+    fn is_rebuilt(&self, bar: &Bar, second: i64) -> bool {
+        let (from, to) = (second * SECOND, (second + 1) * SECOND);
+        let rebuilt = |hole: &Hole| {
+            !hole.open
+                && hole.session.as_ref().is_some_and(|session| session.0 == bar.kind)
+                && hole.touches(&bar.feed, &bar.symbol, from, to)
+        };
+        self.holes.values().any(rebuilt)
+    }
+
+    /// Whether a record belongs to a gap that a fetch fills.
     pub(super) fn misses(&self, record: &Record<&str>) -> bool {
         let ts = record.ts().0;
         self.holes.values().any(|hole| {
-            hole.from < ts
+            hole.session.is_none()
+                && hole.from < ts
                 && ts < hole.to
                 && hole.feed == *record.feed()
                 && hole.symbols.contains(*record.symbol())
@@ -164,12 +177,20 @@ impl Gaps {
         Ok(())
     }
 
+    /// Whether the ledger has a session's entry: open, or closed by rebuilding its bars with the message at this offset.
+    pub(super) fn has(&self, id: &str, partition: &str, offset: i64) -> bool {
+        let Some(hole) = self.ledger.holes.get(id) else { return false };
+        let proof = hole.session.as_ref().and_then(|session| session.1.proof.as_ref());
+        let stored_to = proof.and_then(|proof| proof.stored_to.get(partition));
+        hole.open || stored_to.is_some_and(|to| offset < *to)
+    }
+
     /// Opens the entry of the bar's session again if the bars of that session were rebuilt from the store: this one is built
-    /// from the records of one partition, and replaces a rebuilt one. Returns the entry.
+    /// from fewer records, and replaces a rebuilt one. Returns the entry.
     pub(super) fn reopen(&mut self, bar: &Bar) -> Option<Gap> {
         let of_bar = |hole: &Hole| {
             !hole.open
-                && hole.moved.as_ref().is_some_and(|moved| moved.0 == bar.kind)
+                && hole.session.as_ref().is_some_and(|session| session.0 == bar.kind)
                 && hole.feed == bar.feed
                 && hole.symbols.contains(&bar.symbol)
                 && (hole.from..=hole.to).contains(&bar.start.0)
@@ -179,7 +200,7 @@ impl Gaps {
         let hole = Arc::make_mut(&mut self.ledger).holes.values_mut().find(|hole| of_bar(hole))?;
         hole.open = true;
         self.recheck.push(recheck(&(bar.feed.clone(), bar.symbol.clone()), hole));
-        let gap = &mut hole.moved.as_mut()?.1;
+        let gap = &mut hole.session.as_mut()?.1;
         (gap.state, gap.proof, gap.note) = (GapState::Open, None, Some(NOTE.to_owned()));
         Some(gap.clone())
     }

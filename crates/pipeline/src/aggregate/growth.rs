@@ -2,7 +2,8 @@
 //! group reads it, so each member finds the sessions that may be divided from what it reads itself: a session belongs to
 //! this partition, and the next records of its symbol do not.
 
-use super::moved::{self, Counts, Sessions, name_of, position_name};
+use super::moved::{self, Counts, Sessions};
+use super::session::{name_of, position_name};
 use market::{Record, UnixNanos};
 use ports::batch::Partition;
 use ports::gap::Gap;

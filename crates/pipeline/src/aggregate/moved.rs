@@ -1,54 +1,16 @@
 //! Finds symbols whose records of one session are in two partitions, as after partitions were added to their topic. Each
 //! partition has its own aggregator, so their bars hold the records of only one of the two.
 
-use market::{Kind, Record, UnixNanos};
+use super::session::{Session, entry, id_of, name_of, session_of};
+use market::{Record, UnixNanos};
 use ports::batch::Partition;
-use ports::gap::{Gap, GapState, MOVED};
-use ports::topic::{Topics, origin};
+use ports::gap::{Gap, MOVED};
+use ports::topic::Topics;
 use rustc_hash::FxHashMap;
-
-/// Kind, feed, symbol and start of the session.
-type Session = (Kind, String, String, i64);
-
-/// What rebuilds such a session's bars.
-pub(super) const NOTE: &str =
-    "rebuild its bars once its records are stored: tapeline aggregate --rebuild-moved";
 
 /// Sessions begun, with their ends and the partition in which they began.
 #[derive(Default)]
 pub(super) struct Sessions(FxHashMap<Session, (i64, Partition)>);
-
-/// The name of a partition.
-pub(super) fn name_of(topics: &[String], partition: Partition) -> String {
-    origin(topics, partition, 0).trim_end_matches("@0").to_owned()
-}
-
-/// The name under which something about a partition is saved.
-pub(super) fn position_name(prefix: &str, group: &str, topics: &[String], partition: Partition) -> String {
-    format!("{prefix}{group}:{}", name_of(topics, partition))
-}
-
-fn session_of(record: &Record<&str>, start: UnixNanos) -> Session {
-    (record.kind(), (*record.feed()).to_owned(), (*record.symbol()).to_owned(), start.0)
-}
-
-/// The entry for the gap ledger of a session whose records are in two partitions.
-fn entry((kind, feed, symbol, start): &Session, end: i64, cause: String, group: &str) -> Gap {
-    let start = UnixNanos(*start);
-    Gap {
-        id: format!("{MOVED}{group}|{}|{feed}|{symbol}|{start}", kind.name()),
-        feed: feed.clone(),
-        symbols: vec![symbol.clone()],
-        from: start.to_string(),
-        // Its end is the next session's start, whose bars are complete.
-        to: Some(UnixNanos(end - 1).to_string()),
-        cause,
-        state: GapState::Open,
-        proof: None,
-        note: Some(NOTE.to_owned()),
-        offsets: None,
-    }
-}
 
 /// How many partitions a topic has, and had before some were added.
 #[derive(Debug, Clone, Copy)]
@@ -71,7 +33,7 @@ fn moving_session(
     let cause = format!(
         "partitions were added: records of its session are in {here} and may be in {there}, its bars hold those of one"
     );
-    Some(entry(session, end, cause, group))
+    Some(entry(id_of(MOVED, session, group), session, end, cause))
 }
 
 /// As [`Sessions::moving`], of the session that a record began.
@@ -95,7 +57,8 @@ pub(super) fn in_both(
 ) -> Gap {
     let (first, second) = (name_of(names, first), name_of(names, second));
     let cause = format!("records of one session are in {first} and in {second}: its bars hold those of one");
-    entry(&session_of(record, start), end.0, cause, group)
+    let session = session_of(record, start);
+    entry(id_of(MOVED, &session, group), &session, end.0, cause)
 }
 
 impl Sessions {

@@ -1,5 +1,5 @@
-//! Rebuilds the bars of sessions whose records are in two partitions, from the stored records: no partition holds them all,
-//! the store does.
+//! Rebuilds the bars of sessions whose records are in two partitions, or came too late, from the stored records: no partition
+//! holds them all in time, the store does.
 
 use super::AggregateSettings;
 use super::bar_writer::BarWriter;
@@ -17,24 +17,26 @@ use ports::{Result, clock};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-/// What [`rebuild_moved`] did.
+/// What [`rebuild_sessions`] did.
 #[derive(Debug, Default)]
 pub struct RebuildReport {
     /// Sessions rebuilt, one per symbol, feed and kind of record.
     pub sessions: u64,
+    /// Those among them of which records came too late.
+    pub late: u64,
     /// Bars written.
     pub bars: u64,
     /// Sessions left as they are, with the reason.
     pub left: Vec<String>,
 }
 
-/// Rebuilds the bars of all sessions that the gap ledger names as moved to another partition, and closes their entries. A
-/// session is left if it has not ended by the clock, if `group` has not stored all records, or if its records change
+/// Rebuilds the bars of all sessions that the gap ledger names as moved to another partition or as late, and closes their
+/// entries. A session is left if it has not ended by the clock, if `group` has not stored all records, or if its records change
 /// meanwhile.
 ///
 /// # Errors
 /// A permanent error of topic or store.
-pub fn rebuild_moved(
+pub fn rebuild_sessions(
     topics: &dyn Topics,
     store: &dyn Store,
     settings: &AggregateSettings,
@@ -43,10 +45,10 @@ pub fn rebuild_moved(
     stop: &CancelToken,
 ) -> Result<RebuildReport> {
     let mut report = RebuildReport::default();
-    let moved = |gap: &Gap| gap.moved_kind().is_some() && gap.state == GapState::Open;
+    let is_session = |gap: &Gap| gap.session_kind().is_some() && gap.state == GapState::Open;
     let read = || gap::ledger(topics, &settings.names);
     let mut open: Vec<Gap> = retry(stop, Port::Topic, "read the gap ledger", read)?;
-    open.retain(moved);
+    open.retain(is_session);
     if open.is_empty() {
         return Ok(report);
     }
@@ -58,6 +60,10 @@ pub fn rebuild_moved(
         report.left.extend(open.iter().map(|gap| format!("{}: {reason}", describe(gap))));
         return Ok(report);
     }
+    let stored_to: BTreeMap<String, i64> = lag
+        .iter()
+        .map(|part| (format!("{}/{}", part.topic, part.partition), part.committed.unwrap_or(part.start)))
+        .collect();
     let gaps = retry(stop, Port::Topic, "read the gap ledger", || Gaps::open(topics, &settings.names))?;
     let mut ledger = (*gaps.ledger).clone();
     let mut writer = BarWriter {
@@ -92,12 +98,17 @@ pub fn rebuild_moved(
             report.left.push(format!("{}: records were stored meanwhile", describe(&gap)));
             continue;
         }
-        gap.proof =
-            Some(GapProof { fetched: before.count, counted_again: after.count, digest: before.to_string() });
+        gap.proof = Some(GapProof {
+            fetched: before.count,
+            counted_again: after.count,
+            digest: before.to_string(),
+            stored_to: stored_to.clone(),
+        });
         gap.note = None;
         gap.send(&settings.names, &mut *writer.producer)?;
         writer.flush()?;
         report.sessions += 1;
+        report.late += u64::from(gap.id.starts_with(gap::LATE));
         report.bars += changed.len() as u64;
     }
     Ok(report)
@@ -119,7 +130,7 @@ struct Session {
 
 impl Session {
     fn of(gap: &Gap) -> Result<Option<Self>> {
-        let (Some(kind), Some(symbol)) = (gap.moved_kind(), gap.symbols.first()) else { return Ok(None) };
+        let (Some(kind), Some(symbol)) = (gap.session_kind(), gap.symbols.first()) else { return Ok(None) };
         let (first, last) = (gap.instant_from()?, gap.instant_to()?);
         Ok(Some(Self { kind, feed: gap.feed.clone(), symbol: symbol.clone(), first, last }))
     }

@@ -4,7 +4,9 @@
 use super::bar_writer::{Job, Late};
 use super::gaps::Gaps;
 use super::growth::{self, Growth};
-use super::moved::{self, Sessions, position_name};
+use super::late;
+use super::moved::{self, Sessions};
+use super::session::position_name;
 use super::{AggregateSettings, WAIT};
 use crate::consume::kind;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
@@ -196,7 +198,8 @@ impl AggregationWorker<'_> {
             }
         }
         let verdict = part.aggregator.add(&record, place);
-        let (entered, now) = (part.aggregator.entered(), part.aggregator.now());
+        let (entered, missed) = (part.aggregator.entered(), part.aggregator.missed());
+        let now = part.aggregator.now();
         if let Some(session) = entered {
             let group = &self.settings.group;
             let stamped = (partition, message.stamp_ms());
@@ -207,6 +210,14 @@ impl AggregationWorker<'_> {
                 .or_else(|| self.growth.check(&record, session, stamped, self.topics, (&self.names, group)));
             if let Some(gap) = moved {
                 self.mark(gap)?;
+            }
+        }
+        if let Some(session) = missed {
+            let whose = (&*self.names, &*self.settings.group);
+            if let Some(gap) = late::entry_of(&record, session, (partition, offset), whose, &self.gaps) {
+                tracing::debug!("{}: {}", gap.symbols.join(", "), gap.cause);
+                self.gaps.add(&gap)?;
+                self.found.push(gap);
             }
         }
         let reason = match verdict {

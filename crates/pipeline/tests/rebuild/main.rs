@@ -1,7 +1,8 @@
-//! Partitions added in the middle of a session send symbols to other partitions: the bars of those symbols, and no others,
-//! are marked, the gap ledger says why, and they are rebuilt from the store.
+//! Bars that are rebuilt from the store. Partitions added in the middle of a session send symbols to other partitions: the
+//! bars of those symbols, and no others, are marked, and the gap ledger says why. So it is with sessions that come late.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod late;
 mod members;
 mod place;
 

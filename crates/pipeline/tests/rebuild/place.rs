@@ -153,7 +153,8 @@ impl Place {
 
     pub(crate) fn rebuild(&self) -> RebuildReport {
         let (telemetry, stop) = (Telemetry::default(), CancelToken::default());
-        aggregate::rebuild_moved(&self.topics, &self.store, &self.settings(), "g", &telemetry, &stop).unwrap()
+        aggregate::rebuild_sessions(&self.topics, &self.store, &self.settings(), "g", &telemetry, &stop)
+            .unwrap()
     }
 
     /// Bars of a symbol in order, without the counts that depend on when they were written.

@@ -9,6 +9,7 @@ use market::{Record, UnixNanos};
 use ports::cancel::CancelToken;
 use ports::gap::{Gap, GapProof, GapState};
 use ports::{Result, clock};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Nanoseconds fetched beyond both ends.
@@ -54,6 +55,7 @@ pub(super) fn fill(
                 fetched: fetched.digest.count,
                 counted_again: again.digest.count,
                 digest: fetched.digest.to_string(),
+                stored_to: BTreeMap::new(),
             });
             return Ok(fetched.digest.count);
         }

@@ -26,10 +26,10 @@ pub(crate) fn run(context: &Context, options: &AggregateOptions) -> Result<ExitC
     super::flow::prepare(context, config, &*topics)?;
     context.retry_long(|| store.writer(&context.stop).map(drop))?;
     let telemetry = Arc::new(Telemetry::default());
-    if options.rebuild_moved {
-        let report = rebuild_moved(context, config, &*topics, &*store, &telemetry)?;
+    if options.rebuild {
+        let report = rebuild_sessions(context, config, &*topics, &*store, &telemetry)?;
         if report.sessions == 0 && report.left.is_empty() {
-            println!("no session has records in two partitions");
+            println!("no session is to be rebuilt");
         }
         report_rebuilt(&report);
         print::json(|| rebuilt_json(&report));
@@ -47,7 +47,7 @@ pub(crate) fn run(context: &Context, options: &AggregateOptions) -> Result<ExitC
     aggregate::run(&*topics, &*store, &settings(config)?, &telemetry, &context.stop, &until_end)?;
     drop(progress);
     let rebuilt = match options.until_end && !context.stop.is_cancelled() {
-        true => rebuild_moved(context, config, &*topics, &*store, &telemetry)?,
+        true => rebuild_sessions(context, config, &*topics, &*store, &telemetry)?,
         false => aggregate::RebuildReport::default(),
     };
     let busy = telemetry.busy_bars().as_secs_f64();
@@ -72,15 +72,22 @@ pub(crate) fn run(context: &Context, options: &AggregateOptions) -> Result<ExitC
     Ok(crate::cli::loss_code(&telemetry))
 }
 
-/// Rebuilds the bars of sessions that added partitions have split.
-pub(crate) fn rebuild_moved(
+/// Rebuilds the bars of sessions that added partitions have split, or of which records came too late.
+pub(crate) fn rebuild_sessions(
     context: &Context,
     config: &Config,
     topics: &dyn Topics,
     store: &dyn Store,
     telemetry: &Telemetry,
 ) -> Result<aggregate::RebuildReport> {
-    aggregate::rebuild_moved(topics, store, &settings(config)?, &config.topic.group, telemetry, &context.stop)
+    aggregate::rebuild_sessions(
+        topics,
+        store,
+        &settings(config)?,
+        &config.topic.group,
+        telemetry,
+        &context.stop,
+    )
 }
 
 fn rebuilt_json(report: &aggregate::RebuildReport) -> serde_json::Value {
@@ -90,11 +97,14 @@ fn rebuilt_json(report: &aggregate::RebuildReport) -> serde_json::Value {
 /// Says what was rebuilt and what was not.
 pub(crate) fn report_rebuilt(report: &aggregate::RebuildReport) {
     if report.sessions > 0 {
-        println!(
-            "  {} rebuilt from the stored records: partitions were added within {}",
-            counted(report.bars, "bar"),
-            counted(report.sessions, "session")
-        );
+        let moved = report.sessions - report.late;
+        let whys = [
+            (report.late, format!("{} came after their bars were final", counted(report.late, "session"))),
+            (moved, format!("partitions were added within {}", counted(moved, "session"))),
+        ];
+        let whys: Vec<String> =
+            whys.into_iter().filter(|(count, _)| *count > 0).map(|(_, why)| why).collect();
+        println!("  {} rebuilt from the stored records: {}", counted(report.bars, "bar"), whys.join("; "));
     }
     for reason in report.left.iter().take(REASONS) {
         println!("  INCOMPLETE: {reason}");
@@ -103,7 +113,7 @@ pub(crate) fn report_rebuilt(report: &aggregate::RebuildReport) {
         println!("  INCOMPLETE: and {} more; all: tapeline gaps --open", report.left.len() - REASONS);
     }
     if !report.left.is_empty() {
-        println!("  rebuild them later: tapeline aggregate --rebuild-moved");
+        println!("  rebuild them later: tapeline aggregate --rebuild");
     }
 }
 

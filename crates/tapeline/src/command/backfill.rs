@@ -24,7 +24,7 @@ pub(crate) fn run(context: &Context, options: &BackfillOptions) -> Result<ExitCo
     if options.open {
         gaps = context.retry_short(|| gap::ledger(&*topics, &names))?;
         gaps.retain(|gap| gap.state == GapState::Open && gap.to.is_some() && gap.offsets.is_none());
-        gaps.retain(|gap| !gap.id.starts_with(gap::MOVED));
+        gaps.retain(|gap| gap.session_kind().is_none());
     }
     let named = options.symbols.as_deref().map(ports::options::list).unwrap_or_default();
     let has_symbols = config.source.url.contains("symbols=");

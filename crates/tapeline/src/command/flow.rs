@@ -245,7 +245,7 @@ pub(crate) fn through(
     }
     let is_whole = bars.is_some() && stored.at_end && published.finished && !context.stop.is_cancelled();
     let rebuilt = match is_whole {
-        true => super::aggregate::rebuild_moved(context, config, &*topics, &*store, telemetry)?,
+        true => super::aggregate::rebuild_sessions(context, config, &*topics, &*store, telemetry)?,
         false => aggregate::RebuildReport::default(),
     };
     let alerts = alerts
