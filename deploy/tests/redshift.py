@@ -112,7 +112,7 @@ def check():
         places = ["--topic", f"sqlite:{folder}/t.db", "--store", f"sqlite:{folder}/s.db"]
         trades = f"tape:{ROOT}/data/us-equities?speed=max&kinds=trades&symbols=AIG"
         # Values of every type, and texts that need care on their way.
-        values = ["1.5", "2i", "true", '"a, \\"b\\" \\\\ c"', "-0.000000000000000001"]
+        values = ["1.5", "2i", "true", '"a, b; |c| \'d\' é"', "-0.000000000000000001"]
         (folder / "readings.line").write_text("".join(
             f"plant,unit=C,place=hall\\ {n % 7} temperature_{n % 5}={values[n % 5]} {1_760_000_000_000_000_000 + n * 1_000_000_007}\n" for n in range(3_000)))
         readings = f"lines:{folder}/readings.line?format=influx&feed=plant"

@@ -67,7 +67,7 @@ export class Chart extends BarChart {
     this.volume.priceScale().applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
     this.candles.attachPrimitive(new Shading(bars));
     this.markers = createSeriesMarkers(this.candles, []);
-    this.chart.subscribeCrosshairMove((event) => handlers.hover(event.time === undefined ? null : this.#at(event.time)));
+    this.chart.subscribeCrosshairMove((event) => this.isPointer(event) && handlers.hover(event.time === undefined ? null : this.#at(event.time)));
     this.chart.subscribeClick((event) => event.time !== undefined && handlers.pick(this.#at(event.time)));
     this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => range && range.from < 30 && handlers.older());
     this.stopTheme = onTheme(() => this.recolour());

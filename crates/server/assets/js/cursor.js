@@ -41,10 +41,10 @@ export function keyboard(surface, { chart, bars, when, show, pick, describe = se
     else if (event.key === "-") chart().zoom(1.4);
     else if (event.key === "Escape") {
       time = null;
-      chart().chart.clearCrosshairPosition();
+      chart().unpoint();
       show(null);
     } else return;
     event.preventDefault();
   });
-  surface.addEventListener("blur", () => chart()?.chart.clearCrosshairPosition());
+  surface.addEventListener("blur", () => chart()?.unpoint());
 }

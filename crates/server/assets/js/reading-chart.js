@@ -102,7 +102,7 @@ export class ReadingChart extends BarChart {
     // The band draws; this series has the scale, the crosshair and the last value.
     this.series = this.line = this.chart.addSeries(LineSeries, { lineVisible: false, priceLineVisible: false, autoscaleInfoProvider: () => this.#scale() });
     this.line.attachPrimitive(new Band(this));
-    this.chart.subscribeCrosshairMove((event) => handlers.hover(event.time === undefined ? null : this.#at(event.time)));
+    this.chart.subscribeCrosshairMove((event) => this.isPointer(event) && handlers.hover(event.time === undefined ? null : this.#at(event.time)));
     this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => range && range.from < 30 && handlers.older());
     this.stopTheme = onTheme(() => this.recolour());
     this.recolour();

@@ -8,6 +8,7 @@ mod archive_s3;
 mod arguments;
 mod bars;
 mod dead_letters;
+mod disk_full;
 mod doctor;
 mod embedded;
 mod exports;
