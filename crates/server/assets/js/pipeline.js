@@ -97,7 +97,7 @@ export class Pipeline {
         { title: "End", num: true, cell: (row) => grouped(row.end) }, { title: "Lag", num: true, cell: (row) => grouped(row.lag) },
       ];
       const total = rows.reduce((sum, row) => sum + row.lag, 0);
-      const caption = `${grouped(total)} messages are not committed.${rows.length > LAGS ? ` The ${LAGS} partitions with the largest lag:` : ""}`;
+      const caption = `${grouped(total)} messages are not committed. The aggregator commits a message once the bars of its session are final.${rows.length > LAGS ? ` The ${LAGS} partitions with the largest lag:` : ""}`;
       this.lag.replaceChildren(h("section", { class: "panel", "aria-label": "Lag by partition" }, h("header", {}, h("h2", {}, "Lag by partition")),
         rows.length ? table(columns, rows.slice(0, LAGS), { caption }) : notice("Nothing to read", "The topics hold no records.")));
     } catch (problem) {

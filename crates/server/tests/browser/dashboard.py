@@ -86,7 +86,9 @@ class Page:
         self.page.on("request", self.request)
 
     def console(self, message):
-        if message.type in ("error", "warning") and not (self.down and "ERR_CONNECTION" in message.text):
+        # A server that stops cuts the stream of events that it is sending.
+        expected = self.down and any(code in message.text for code in ("ERR_CONNECTION", "ERR_INCOMPLETE_CHUNKED_ENCODING"))
+        if message.type in ("error", "warning") and not expected:
             self.troubles.append(f"console {message.type}: {message.text}")
 
     def request(self, request):
