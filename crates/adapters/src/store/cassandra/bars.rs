@@ -1,7 +1,8 @@
 //! Bars in Cassandra: partitions of one symbol, interval and period, ordered by start.
 
 use super::periods::{Cells, bound, computed_periods, listed_periods, prepare, send};
-use super::{CassandraStore, schema};
+use super::session::{BarStatements, CassandraStore};
+use super::{columns, schema};
 use futures_util::StreamExt;
 use market::bar::{Bar, QuoteValues, ReadingValues, TradeValues, Values};
 use market::interval::Interval;
@@ -12,85 +13,12 @@ use ports::metrics::Port;
 use ports::store::{BarScan, BarSeries, Store};
 use ports::{Error, Result};
 use scylla::client::session::Session;
-use scylla::statement::prepared::PreparedStatement;
 use scylla::value::{CqlDecimal, CqlTimestamp, CqlValue, Row};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-pub(super) type Statements = BTreeMap<Kind, [PreparedStatement; 2]>;
-
-/// Columns as in `system_schema.columns`: name, then type and role in the key.
-const BARS: &[(&str, &str)] = &[
-    ("symbol", "text partition_key"),
-    ("interval", "text partition_key"),
-    ("period", "timestamp partition_key"),
-    ("start", "timestamp clustering"),
-    ("feed", "text clustering"),
-    ("open", "decimal"),
-    ("high", "decimal"),
-    ("low", "decimal"),
-    ("close", "decimal"),
-    ("volume", "decimal"),
-    ("vwap", "decimal"),
-    ("trades", "bigint"),
-    ("late", "int"),
-    ("revision", "int"),
-    ("final", "boolean"),
-    ("complete", "boolean"),
-];
-/// The same for quote bars.
-const QUOTE_BARS: &[(&str, &str)] = &[
-    ("symbol", "text partition_key"),
-    ("interval", "text partition_key"),
-    ("period", "timestamp partition_key"),
-    ("start", "timestamp clustering"),
-    ("feed", "text clustering"),
-    ("bid_open", "decimal"),
-    ("bid_high", "decimal"),
-    ("bid_low", "decimal"),
-    ("bid_close", "decimal"),
-    ("bid_size", "decimal"),
-    ("ask_open", "decimal"),
-    ("ask_high", "decimal"),
-    ("ask_low", "decimal"),
-    ("ask_close", "decimal"),
-    ("ask_size", "decimal"),
-    ("late", "int"),
-    ("revision", "int"),
-    ("final", "boolean"),
-    ("complete", "boolean"),
-];
-
-/// The same for bars of readings.
-const READING_BARS: &[(&str, &str)] = &[
-    ("symbol", "text partition_key"),
-    ("interval", "text partition_key"),
-    ("period", "timestamp partition_key"),
-    ("start", "timestamp clustering"),
-    ("feed", "text clustering"),
-    ("first", "decimal"),
-    ("max", "decimal"),
-    ("min", "decimal"),
-    ("last", "decimal"),
-    ("sum", "decimal"),
-    ("count", "bigint"),
-    ("late", "int"),
-    ("revision", "int"),
-    ("final", "boolean"),
-    ("complete", "boolean"),
-];
-
-/// Names and types of the columns of a table of bars.
-pub(super) const fn columns(shape: BarShape) -> &'static [(&'static str, &'static str)] {
-    match shape {
-        BarShape::Trades => BARS,
-        BarShape::Quotes => QUOTE_BARS,
-        BarShape::Readings => READING_BARS,
-    }
-}
-
 fn names(shape: BarShape) -> Vec<&'static str> {
-    columns(shape).iter().map(|(name, _)| *name).collect()
+    columns::bars(shape).iter().map(|(name, _)| *name).collect()
 }
 
 fn decimal(raw: i128) -> CqlValue {
@@ -148,11 +76,11 @@ fn cells(bar: &Bar) -> Cells {
 }
 
 /// Prepared INSERT and DELETE of each kind.
-async fn statements<'s>(session: &Session, store: &'s CassandraStore) -> Result<&'s Statements> {
+async fn statements<'s>(session: &Session, store: &'s CassandraStore) -> Result<&'s BarStatements> {
     if let Some(ready) = store.bar_statements.get() {
         return Ok(ready);
     }
-    let mut made = Statements::default();
+    let mut made = BarStatements::default();
     for (kind, shape) in Kind::ALL.into_iter().filter_map(|kind| Some((kind, kind.bars()?))) {
         schema::may_write(session, &store.keyspace, &store.describe(), shape.table()).await?;
         let (columns, place) = (names(shape), format!("{}.{}", store.keyspace, shape.table()));

@@ -1,6 +1,8 @@
 //! Checks a cluster link by link: addresses, TLS, login, keyspace, tables, rights, durability, clock.
 
-use super::{CassandraStore, explain, schema};
+use super::cause::explain;
+use super::schema;
+use super::session::CassandraStore;
 use ports::check::{Chain, host_and_port};
 use ports::store::Store;
 use ports::{Error, Result, clock};

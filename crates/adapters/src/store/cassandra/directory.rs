@@ -4,7 +4,8 @@
 //! and a symbol with one record of 1970 and one of today costs two reads, not half a million. Where raw rows expire, so do
 //! their buckets, two days later; writers enter a bucket again each day on which they meet it.
 
-use super::{CassandraStore, explain};
+use super::cause::explain;
+use super::session::{CassandraStore, prepare};
 use crate::store::seen::BucketEntry;
 use futures_util::{StreamExt, TryStreamExt};
 use market::time::MILLI;
@@ -89,7 +90,7 @@ pub(super) async fn fill(session: &Session, store: &CassandraStore) -> Result<us
         let partitions = format!("SELECT DISTINCT {symbol}, {bucket} FROM {}.{table}", store.keyspace);
         let feeds =
             format!("SELECT feed FROM {}.{table} WHERE {symbol} = ? AND {bucket} = ?", store.keyspace);
-        let feeds = super::read::prepare(session, store, feeds).await?;
+        let feeds = prepare(session, store, feeds).await?;
         let mut partitions = session
             .query_iter(partitions, ())
             .await
@@ -210,7 +211,7 @@ pub(super) async fn partitions(
         "SELECT bucket FROM {}.directory WHERE kind = ? AND symbol = ? AND bucket >= ? AND bucket <= ?",
         store.keyspace
     );
-    let statement = super::read::prepare(session, store, text).await?;
+    let statement = prepare(session, store, text).await?;
     let from = scan.from.0.saturating_sub(bucket.length() - 1);
     let values =
         (scan.kind.name(), symbol, CqlTimestamp(UnixNanos(from).millis()), CqlTimestamp(last.millis()));

@@ -2,8 +2,10 @@
 //!
 //! A forecast without a score writes its own columns only, so that it never clears the score of an earlier write.
 
+use super::columns::FORECASTS;
 use super::periods::{Cells, bound, computed_periods, listed_periods, prepare, send};
-use super::{CassandraStore, schema};
+use super::schema;
+use super::session::CassandraStore;
 use futures_util::StreamExt;
 use market::interval::Interval;
 use market::{Kind, UnixNanos};
@@ -17,33 +19,6 @@ use scylla::statement::prepared::PreparedStatement;
 use scylla::value::{CqlTimestamp, CqlValue, Row};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
-
-/// Columns as in `system_schema.columns`: name, then type and role in the key. The last four are the score.
-pub(super) const FORECASTS: &[(&str, &str)] = &[
-    ("symbol", "text partition_key"),
-    ("interval", "text partition_key"),
-    ("period", "timestamp partition_key"),
-    ("made_at", "timestamp clustering"),
-    ("feed", "text clustering"),
-    ("target", "text clustering"),
-    ("horizon", "int clustering"),
-    ("model", "text"),
-    ("version", "text"),
-    ("verdict", "text"),
-    ("close", "double"),
-    ("point", "double"),
-    ("baseline", "double"),
-    ("low_50", "double"),
-    ("high_50", "double"),
-    ("low_80", "double"),
-    ("high_80", "double"),
-    ("low_90", "double"),
-    ("high_90", "double"),
-    ("truth", "double"),
-    ("settled_at", "timestamp"),
-    ("loss", "double"),
-    ("baseline_loss", "double"),
-];
 
 /// Number of columns of a score.
 const SCORE: usize = 4;

@@ -4,7 +4,7 @@
 //! writers retry both with back-off. Source: Amazon Keyspaces developer guide, "Functional differences", "Quotas",
 //! "Client-side timestamps".
 
-use super::schema;
+use super::cause;
 use async_trait::async_trait;
 use aws::credentials::CredentialChain;
 use aws::keyspaces::{INITIAL_RESPONSE, region_of, response};
@@ -143,7 +143,7 @@ pub(super) async fn wait_until_active(
     let since = Instant::now();
     loop {
         let response = session.query_unpaged(text.as_str(), ()).await;
-        let response = response.map_err(|error| schema::refused(place, &error))?;
+        let response = response.map_err(|error| cause::refused(place, &error))?;
         let rows = response
             .into_rows_result()
             .map_err(|error| Error::internal(format!("{place}: state of {what}: {error}")))?;

@@ -1,7 +1,8 @@
 //! What bars and forecasts share: partitions of one symbol, interval and period, and batches within them.
 
-use super::write::is_invalid;
-use super::{CassandraStore, explain, schema};
+use super::cause::{explain, is_invalid};
+use super::schema;
+use super::session::CassandraStore;
 use futures_util::StreamExt;
 use market::UnixNanos;
 use market::record::{EARLIEST, LATEST};

@@ -1,7 +1,9 @@
 //! Counts and scans. Partitions come from the asked range or the directory, and are read one by one in time order.
 
+use super::cause::explain;
 use super::cql::from_stamp;
-use super::{CassandraStore, directory, explain, table, values};
+use super::session::{CassandraStore, prepare};
+use super::{directory, table, values};
 use futures_util::StreamExt;
 use market::table::{Cell, MAX_COLUMNS};
 use market::{Kind, Price, Record, Side, Size, Trade, UnixNanos};
@@ -14,21 +16,6 @@ use std::ops::ControlFlow;
 
 /// Partitions counted concurrently.
 const AT_ONCE: usize = 8;
-
-pub(super) async fn prepare(
-    session: &Session,
-    store: &CassandraStore,
-    text: String,
-) -> Result<PreparedStatement> {
-    session
-        .prepare(text)
-        .await
-        .map(|mut statement| {
-            statement.set_is_idempotent(true);
-            statement
-        })
-        .map_err(|error| explain(&format!("prepare at {}", store.describe()), &error.into()))
-}
 
 pub(super) fn count(store: &CassandraStore) -> Result<Counts> {
     let (runtime, session) = store.session()?;

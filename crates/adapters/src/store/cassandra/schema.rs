@@ -1,8 +1,10 @@
 //! Keyspace, tables, migrations, and checks of existing tables.
 
+use super::cause::{explain, refused};
+use super::columns::FORECASTS;
 use super::directory::{self, DIRECTORY};
-use super::forecasts::FORECASTS;
-use super::{CassandraStore, bars, explain, keyspaces, table};
+use super::session::CassandraStore;
+use super::{columns, keyspaces, table};
 use crate::store::first_difference;
 use market::Kind;
 use market::kind::BarShape;
@@ -43,7 +45,7 @@ const FIRST_VERSION: i32 = 3;
 /// missing, so that their order does not matter.
 fn migrations(keyspace: &str, retention_days: u32) -> Vec<Vec<String>> {
     let table = |kind: Kind| table::create(keyspace, kind, retention_days);
-    let bars = |shape: BarShape| create_bars(keyspace, shape.table(), bars::columns(shape));
+    let bars = |shape: BarShape| create_bars(keyspace, shape.table(), columns::bars(shape));
     let mut all = vec![
         vec![table(Kind::TRADE), table(Kind::QUOTE), bars(BarShape::Trades), bars(BarShape::Quotes)],
         vec![table(Kind::READING), directory::create(keyspace, retention_days)],
@@ -60,18 +62,6 @@ const DIRECTORY_VERSION: i32 = 4;
 const VERSION: i32 = 6 + (Kind::COUNT - FIRST_KINDS) as i32;
 /// Kinds whose tables one of the first migrations creates.
 const FIRST_KINDS: usize = 3;
-
-/// A statement that the cluster understands and rejects is not retried: a wrong replication factor stays wrong.
-pub(super) fn refused(place: &str, error: &ExecutionError) -> Error {
-    match error {
-        ExecutionError::LastAttemptError(RequestAttemptError::DbError(
-            DbError::Invalid | DbError::ConfigError | DbError::SyntaxError,
-            message,
-        )) => Error::user(format!("{place}: {message}"))
-            .hint("check [store.cassandra] in the configuration: replication, retention_days"),
-        _ => explain(place, error),
-    }
-}
 
 /// Checks that the cluster can prepare a statement. A node that has recorded a change of its tables may for a moment
 /// reject, of the new ones, what the record already shows.
@@ -247,7 +237,7 @@ fn tables() -> Vec<(&'static str, Vec<(String, String)>)> {
     };
     let records = Kind::ALL.into_iter().map(|kind| (kind.plural(), table::wanted(kind)));
     let bars =
-        Kind::ALL.into_iter().filter_map(Kind::bars).map(|shape| (shape.table(), bars::columns(shape)));
+        Kind::ALL.into_iter().filter_map(Kind::bars).map(|shape| (shape.table(), columns::bars(shape)));
     let others = bars.chain([("directory", DIRECTORY), ("forecasts", FORECASTS)]);
     records.chain(others.map(|(name, columns)| (name, fixed(columns)))).collect()
 }

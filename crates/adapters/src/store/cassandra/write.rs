@@ -6,11 +6,13 @@
 //! of the table: the missing or altered column or table is named, and waited for. A batch that can never be
 //! accepted is halved until the invalid row is isolated, and only that row is rejected.
 
+use super::cause::{explain, is_invalid};
 use super::cql::Cells;
 use super::inlined_conditions::{BOUND, Chosen, InlinedConditions, insert};
 use super::order::by_partition;
 use super::replicas::ReplicaSets;
-use super::{CassandraStore, directory, explain, schema};
+use super::session::CassandraStore;
+use super::{directory, schema};
 use crate::store::seen::{BucketEntry, SeenBuckets};
 use crossbeam_channel::{Receiver, Sender};
 use market::Kind;
@@ -20,7 +22,7 @@ use ports::metrics::{METRICS, Port};
 use ports::store::{Done, Store, Writer};
 use ports::{Error, Result};
 use scylla::client::session::Session;
-use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
+use scylla::errors::ExecutionError;
 use scylla::serialize::SerializationError;
 use scylla::serialize::batch::{BatchValues, BatchValuesIterator};
 use scylla::serialize::row::RowSerializationContext;
@@ -324,21 +326,6 @@ enum Fault {
     Row,
     /// The cluster or the table's current state: worth waiting for.
     Passing,
-}
-
-/// Whether the request itself was rejected, so that an unchanged retry can never succeed.
-pub(super) fn is_invalid(error: &ExecutionError) -> bool {
-    matches!(
-        error,
-        ExecutionError::BadQuery(_)
-            | ExecutionError::LastAttemptError(
-                RequestAttemptError::SerializationError(_)
-                    | RequestAttemptError::DbError(
-                        DbError::Invalid | DbError::ConfigError | DbError::SyntaxError,
-                        _
-                    )
-            )
-    )
 }
 
 /// Serialises the rows of a job straight into the request as the values of a batch.

@@ -4,6 +4,7 @@
 //! the timestamp of their message; a row is replaced as a whole, and only by a later [`Version`](market::version::Version).
 
 mod bars;
+mod cause;
 #[cfg(test)]
 mod cost;
 mod forecasts;
@@ -12,6 +13,7 @@ mod schema;
 mod table;
 mod write;
 
+use cause::sql;
 use market::bar::Bar;
 use market::interval::Interval;
 use ports::cancel::{Backoff, CancelToken};
@@ -27,27 +29,10 @@ use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Batches queued for the writing thread.
-const QUEUE: usize = 64;
-
 /// A store in one SQLite file. Prices and sizes are decimal text, times are nanoseconds UTC.
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     path: PathBuf,
-}
-
-fn sql(path: &Path, doing: &str) -> impl Fn(rusqlite::Error) -> Error + use<> {
-    let place = format!("{doing} in store file {}", path.display());
-    move |error| match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
-            Error::external(format!("{place}: {error}")).hint("another process has locked the file; retrying")
-        }
-        Some(rusqlite::ErrorCode::DiskFull | rusqlite::ErrorCode::SystemIoFailure) => {
-            Error::external(format!("{place}: {error}")).hint("free some disk space; retrying")
-        }
-        _ => Error::user(format!("{place}: {error}"))
-            .hint("check the path, its permissions, and that it is a Tapeline store file"),
-    }
 }
 
 impl SqliteStore {

@@ -1,6 +1,7 @@
 //! Tables, migrations, and whether existing tables fit.
 
-use super::{SqliteStore, bars, forecasts, sql, table};
+use super::cause::sql;
+use super::{SqliteStore, bars, forecasts, table};
 use crate::store::first_difference;
 use market::kind::BarShape;
 use market::{Kind, UnixNanos};

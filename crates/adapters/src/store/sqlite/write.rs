@@ -1,6 +1,7 @@
 //! The writing side: one thread, each of its transactions takes all batches that are waiting.
 
-use super::{QUEUE, sql, table};
+use super::cause::sql;
+use super::table;
 use crate::store::seen::{BucketEntry, SeenBuckets};
 use crossbeam_channel::{Receiver, Sender};
 use market::table::Table;
@@ -14,6 +15,9 @@ use ports::{Error, Result};
 use rusqlite::{CachedStatement, Connection, params};
 use std::path::Path;
 use std::time::Duration;
+
+/// Batches queued for the writing thread.
+const QUEUE: usize = 64;
 
 /// Enters a bucket in the directory.
 const INSERT_BUCKET: &str = "

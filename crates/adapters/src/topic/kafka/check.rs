@@ -1,6 +1,7 @@
 //! Checks a cluster link by link: addresses, TLS, login, brokers, topics, the group.
 
-use super::{KafkaTopics, Quiet, RESPONSE_TIMEOUT, explain};
+use super::cause::explain;
+use super::client::{KafkaTopics, Quiet, RESPONSE_TIMEOUT};
 use ports::check::{Chain, connect, host_and_port, resolve};
 use ports::topic::{Names, PartitionLag, Topics};
 use ports::{Error, Result};

@@ -1,8 +1,9 @@
 //! The reading side on Kafka.
 
+use super::cause::explain;
+use super::client::{KafkaTopics, Quiet, RESPONSE_TIMEOUT};
 use super::member::Member;
 use super::queue::Failure;
-use super::{KafkaTopics, RESPONSE_TIMEOUT, explain};
 use ports::batch::Partition;
 use ports::topic::{Consumer, Fetched, LostRange, OnRevoke, Topics};
 use ports::{Error, Result};
@@ -400,4 +401,4 @@ impl KafkaConsumer {
     }
 }
 
-impl ConsumerContext for super::Quiet {}
+impl ConsumerContext for Quiet {}

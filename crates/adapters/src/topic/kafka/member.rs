@@ -1,6 +1,6 @@
 //! A consumer's client, joined to its group.
 
-use super::KafkaTopics;
+use super::client::{KafkaTopics, Quiet};
 use super::closing::Closing;
 use super::membership::Membership;
 use super::positions::Positions;
@@ -86,7 +86,7 @@ impl Member {
         let leaves = !group.is_empty() && config.get("group.instance.id").is_none();
         let mut query_config = topics.base();
         topics.finish(&mut query_config)?;
-        let query_client: BaseConsumer<super::Quiet> =
+        let query_client: BaseConsumer<Quiet> =
             query_config.create_with_context(topics.quiet()).map_err(topics.refused("open a client"))?;
         topics.tokens.authorize(query_client.client().native_ptr())?;
         let positions = Positions::new(query_client, topics, names);

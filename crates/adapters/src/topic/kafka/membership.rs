@@ -1,9 +1,10 @@
 //! Group membership: assigned and revoked partitions.
 
+use super::client::{RESPONSE_TIMEOUT, log};
+use super::native;
 use super::positions::Positions;
 use super::queue::Address;
 use super::token::Tokens;
-use super::{RESPONSE_TIMEOUT, log, native};
 use ports::batch::Partition;
 use ports::topic::OnRevoke;
 use rdkafka::client::{ClientContext, OAuthToken};

@@ -4,8 +4,8 @@
 //! offset outside the log, or of a topic that was deleted and recreated, becomes a [`LostRange`] and the
 //! partition is read from its first offset. Storing a record again changes nothing.
 
+use super::client::{KafkaTopics, Quiet, RESPONSE_TIMEOUT};
 use super::native::{self, NO_EPOCH};
-use super::{KafkaTopics, Quiet, RESPONSE_TIMEOUT};
 use ports::batch::Partition;
 use ports::cancel::Backoff;
 use ports::metrics::{METRICS, Port};

@@ -1,7 +1,8 @@
 //! The appending side on Kafka.
 
+use super::cause::explain;
+use super::client::{KafkaTopics, log};
 use super::token::Tokens;
-use super::{KafkaTopics, explain, log};
 use ports::cancel::CancelToken;
 use ports::source::Positions;
 use ports::topic::{Fetched, Message, MessageOrigin, Producer, Topics};

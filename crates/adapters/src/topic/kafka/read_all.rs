@@ -1,8 +1,9 @@
 //! Reading topics to their current end, outside any group.
 
+use super::cause::explain;
+use super::client::{KafkaTopics, Quiet, RESPONSE_TIMEOUT};
 use super::consume::Borrowed;
 use super::member::{READER, everything};
-use super::{KafkaTopics, RESPONSE_TIMEOUT, explain};
 use ports::batch::Partition;
 use ports::topic::{Fetched, Topics};
 use ports::{Error, Result};
@@ -30,7 +31,7 @@ pub(super) fn read_all(
         .set("queued.max.messages.kbytes", "2048")
         .set("isolation.level", "read_committed");
     topics.finish(&mut config)?;
-    let consumer: BaseConsumer<super::Quiet> =
+    let consumer: BaseConsumer<Quiet> =
         config.create_with_context(topics.quiet()).map_err(topics.refused("open a reader"))?;
     topics.tokens.authorize(consumer.client().native_ptr())?;
     topics.connect(consumer.client())?;

@@ -1,34 +1,9 @@
 //! TLS and SASL settings as properties of librdkafka.
 
-use super::KafkaSettings;
-use super::token::UNSECURED;
-use ports::secret::Secret;
+use super::settings::{KafkaSettings, MSK_IAM, UNSECURED};
 use ports::tls::CertificateCheck;
 use ports::{Error, Result};
 use rdkafka::ClientConfig;
-use serde::Deserialize;
-
-/// The `[topic.kafka.sasl]` section of the configuration.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sasl {
-    /// `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512`, `OAUTHBEARER` or `AWS_MSK_IAM`; empty: no authentication.
-    pub mechanism: String,
-    /// User name of PLAIN and SCRAM; client id of OAUTHBEARER.
-    pub username: String,
-    /// Password of PLAIN and SCRAM; client secret of OAUTHBEARER.
-    pub password: Secret,
-    /// OAUTHBEARER: endpoint that issues tokens (OpenID Connect client credentials), or `unsecured`: tokens without a
-    /// signature, for tests.
-    pub token_url: String,
-    /// OAUTHBEARER: the scope to request; may be empty.
-    pub scope: String,
-    /// AWS_MSK_IAM: region of the cluster; empty: that of the brokers' address, or of the environment.
-    pub region: String,
-}
-
-/// The mechanism of Amazon MSK: OAUTHBEARER with tokens that are signed with AWS credentials.
-pub(super) const MSK_IAM: &str = "AWS_MSK_IAM";
 
 const MECHANISMS: [&str; 5] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", MSK_IAM];
 
@@ -120,6 +95,7 @@ pub(super) fn apply(settings: &KafkaSettings, config: &mut ClientConfig) -> Resu
 
 #[cfg(test)]
 mod tests {
+    use super::super::settings::Sasl;
     use super::*;
     use ports::tls::Tls;
 

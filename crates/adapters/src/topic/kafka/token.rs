@@ -5,7 +5,7 @@
 //! librdkafka asks for another one when four fifths of its life are over, and is answered when the client is next polled.
 
 use super::native;
-use super::security::{MSK_IAM, Sasl};
+use super::settings::{MSK_IAM, Sasl, UNSECURED};
 use aws::credentials::CredentialChain;
 use aws::msk;
 use base64::Engine;
@@ -24,8 +24,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LARGEST: u64 = 64 << 10;
 /// Life of an unsecured token, and of one whose reply does not say.
 const LIFE_S: i64 = 3_600;
-/// Value of `token_url` for tokens without a signature.
-pub(super) const UNSECURED: &str = "unsecured";
 
 /// Where a client's tokens come from; nowhere unless the mechanism is OAUTHBEARER or AWS_MSK_IAM.
 #[derive(Debug, Clone, Default)]

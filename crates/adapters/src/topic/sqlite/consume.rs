@@ -1,7 +1,8 @@
 //! The reading side in SQLite: a group member that shares the partitions by lease.
 
+use super::cause::sql;
+use super::read::{ScanLimit, scan};
 use super::write_queue::WriteQueue;
-use super::{LEASE, ScanLimit, scan, sql};
 use ports::batch::Partition;
 use ports::topic::{Consumer, Fetched, OnRevoke};
 use ports::{Result, clock};
@@ -10,6 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+/// How long a silent consumer keeps its partitions.
+pub const LEASE: Duration = Duration::from_secs(3);
 
 /// Bytes of payload after which a fetch returns: messages may be large, and the caller bounds only their number.
 const FETCH_BYTES: usize = 16 << 20;

@@ -5,16 +5,21 @@
 //! the file; consumers of a group share the partitions by leases that they renew, and a member that stays
 //! silent for [`LEASE`] loses its partitions.
 
+mod cause;
 mod consume;
 mod produce;
+mod read;
 mod write_queue;
 
+use cause::{missing, sql};
+pub use consume::LEASE;
 use ports::batch::Partition;
 use ports::check::Chain;
 use ports::topic::{Consumer, Fetched, Names, PartitionLag, Producer, TopicSpec, Topics};
 use ports::{Error, Result};
+use read::{ScanLimit, scan};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use write_queue::WriteQueue;
@@ -24,9 +29,6 @@ use write_queue::WriteQueue;
 pub fn library_version() -> &'static str {
     rusqlite::version()
 }
-
-/// How long a silent consumer keeps its partitions.
-pub const LEASE: Duration = Duration::from_secs(3);
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS topics (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, partitions INTEGER NOT NULL);
@@ -51,25 +53,6 @@ pub struct SqliteTopics {
     path: PathBuf,
     /// Queue of all writers that use these topics.
     write_queue: Arc<WriteQueue>,
-}
-
-fn sql(path: &Path, doing: &str) -> impl Fn(rusqlite::Error) -> Error + use<> {
-    let place = format!("{doing} in topic file {}", path.display());
-    move |error| {
-        match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
-            Error::external(format!("{place}: {error}")).hint("another process has locked the file; retrying")
-        }
-        Some(rusqlite::ErrorCode::DiskFull) => {
-            Error::external(format!("{place}: {error}")).hint("free some disk space")
-        }
-        Some(rusqlite::ErrorCode::ReadOnly) => Error::user(format!("{place}: {error}")).hint(
-            "SQLite writes index files next to a file even to read it: obtain write permission, or copy the file",
-        ),
-        _ => Error::user(format!("{place}: {error}"))
-            .hint("check the path, its permissions, and that it is a Tapeline topic file"),
-    }
-    }
 }
 
 impl SqliteTopics {
@@ -132,11 +115,6 @@ impl SqliteTopics {
             })
             .collect()
     }
-}
-
-fn missing(name: &str, path: &Path) -> Error {
-    Error::user(format!("no topic `{name}` in {}", path.display()))
-        .hint(format!("create it: tapeline init --topic sqlite:{}", path.display()))
 }
 
 impl Topics for SqliteTopics {
@@ -239,102 +217,4 @@ impl Topics for SqliteTopics {
     fn describe(&self) -> String {
         format!("sqlite:{}", self.path.display())
     }
-}
-
-struct LocalMessage<'a> {
-    partition: Partition,
-    offset: i64,
-    stamp_ms: i64,
-    key: &'a [u8],
-    headers: &'a str,
-    payload: &'a [u8],
-}
-
-impl Fetched for LocalMessage<'_> {
-    fn partition(&self) -> Partition {
-        self.partition
-    }
-    fn offset(&self) -> i64 {
-        self.offset
-    }
-    fn stamp_ms(&self) -> i64 {
-        self.stamp_ms
-    }
-    fn key(&self) -> &[u8] {
-        self.key
-    }
-    fn payload(&self) -> &[u8] {
-        self.payload
-    }
-    fn headers(&self, f: &mut dyn FnMut(&str, &[u8])) {
-        // `name=length:bytes`, concatenated: readable in the file, and any bytes can be stored.
-        let mut rest = self.headers;
-        while let Some((name, tail)) = rest.split_once('=') {
-            let Some((length, tail)) = tail.split_once(':') else { return };
-            let Some((value, tail)) = length.parse().ok().and_then(|n| tail.split_at_checked(n)) else {
-                return;
-            };
-            f(name, value.as_bytes());
-            rest = tail;
-        }
-    }
-}
-
-/// What one reading of a partition may return: `messages` and, once it has one, `bytes` of payload.
-#[derive(Clone, Copy)]
-struct ScanLimit {
-    messages: i64,
-    bytes: usize,
-}
-
-impl ScanLimit {
-    const NONE: Self = Self { messages: i64::MAX, bytes: usize::MAX };
-}
-
-/// How much of a partition was read.
-struct Scanned {
-    messages: u64,
-    bytes: usize,
-    /// Offset after the last message.
-    next: i64,
-}
-
-fn scan(
-    connection: &Connection,
-    path: &Path,
-    id: i64,
-    partition: Partition,
-    from: i64,
-    limit: ScanLimit,
-    sink: &mut dyn FnMut(&dyn Fetched),
-) -> Result<Scanned> {
-    let fail = sql(path, "read messages");
-    let mut statement = connection
-        .prepare_cached(
-            "SELECT offset, stamp_ms, key, headers, payload FROM messages
-             WHERE topic = ? AND number = ? AND offset >= ? ORDER BY offset LIMIT ?",
-        )
-        .map_err(&fail)?;
-    let mut rows = statement.query(params![id, partition.number, from, limit.messages]).map_err(&fail)?;
-    let mut scanned = Scanned { messages: 0, bytes: 0, next: from };
-    while let Some(row) = rows.next().map_err(&fail)? {
-        let bytes = |index| row.get_ref(index).and_then(|value| Ok(value.as_bytes()?)).map_err(&fail);
-        let offset = row.get(0).map_err(&fail)?;
-        let payload = bytes(4)?;
-        sink(&LocalMessage {
-            partition,
-            offset,
-            stamp_ms: row.get(1).map_err(&fail)?,
-            key: bytes(2)?,
-            headers: std::str::from_utf8(bytes(3)?).unwrap_or_default(),
-            payload,
-        });
-        scanned.messages += 1;
-        scanned.bytes += payload.len();
-        scanned.next = offset + 1;
-        if scanned.bytes >= limit.bytes {
-            break;
-        }
-    }
-    Ok(scanned)
 }

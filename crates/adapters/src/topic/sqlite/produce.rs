@@ -1,7 +1,7 @@
 //! The appending side in SQLite.
 
+use super::cause::{missing, sql};
 use super::write_queue::{WriteQueue, WriteTurn};
-use super::{missing, sql};
 use ports::Result;
 use ports::source::Positions;
 use ports::topic::{Message, Producer};

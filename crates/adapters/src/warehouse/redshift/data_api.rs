@@ -3,7 +3,7 @@
 //! Several statements are one transaction. A request whose response is lost is repeated with its client token, so that the
 //! statements run once. Whoever waits does so up to the deadline, then cancels the statement.
 
-use super::RedshiftSettings;
+use super::settings::RedshiftSettings;
 use aws::credentials::CredentialChain;
 use aws::encoding::{hex, sha256};
 use aws::sigv4::{Request, Signer};
