@@ -3,10 +3,12 @@
 
 mod chaos;
 mod checks;
+mod circles;
 mod dashboard;
 mod deploy;
 mod dist;
 mod fuzz;
+mod jdk;
 mod python;
 mod requirements;
 mod shell;

@@ -18,7 +18,7 @@ pub(crate) const JDK: Requirement = Requirement {
     name: "JDK 17",
     packages: &["openjdk-17-jdk-headless"],
     purpose: "runs Kafka and Cassandra",
-    is_present: || crate::stack::java().is_ok(),
+    is_present: || crate::jdk::java().is_ok(),
 };
 pub(crate) const MAVEN: Requirement = Requirement {
     name: "Maven",

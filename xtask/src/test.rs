@@ -172,7 +172,7 @@ pub(crate) fn budget(options: &[&str]) -> Result<()> {
             .arg("bench/budget.py")
             .args([&program, &tape])
             .args(rest)
-            .env("BENCH_JAVA", stack::java()?)
+            .env("BENCH_JAVA", crate::jdk::java()?)
             .env("BENCH_KAFKA_JARS", stack::jars("kafka")?)
             .env("BENCH_CASSANDRA", stack.cassandra_address()))
     })

@@ -1,7 +1,7 @@
 //! Rules that no compiler checks.
 
 use crate::shell::output;
-use crate::words;
+use crate::{circles, words};
 use anyhow::{Result, ensure};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,6 +32,10 @@ pub(crate) fn check() -> Result<()> {
             wrong.extend(front_page(file, &text));
         }
     }
+    let read = |path: &Path| std::fs::read_to_string(path).ok();
+    for root in files.lines().filter(|file| is_root(file)) {
+        wrong.extend(circles::circles(root, &read));
+    }
     wrong.extend(live_path(&std::fs::read_to_string("ARCHITECTURE.md")?, &|path| Path::new(path).exists()));
     let (index, adrs) = (std::fs::read_to_string("docs/adr/README.md")?, std::fs::read_dir("docs/adr")?);
     for adr in adrs.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()) {
@@ -43,6 +47,11 @@ pub(crate) fn check() -> Result<()> {
     ensure!(wrong.is_empty(), "tidy:\n  {}", wrong.join("\n  "));
     println!("tidy: ok");
     Ok(())
+}
+
+/// Whether a file is the root of a crate with modules.
+fn is_root(file: &str) -> bool {
+    file.ends_with("/src/lib.rs") || file.ends_with("/src/main.rs")
 }
 
 /// Links to files of the repository that do not exist.

@@ -111,7 +111,7 @@ impl Bundle {
         let meta = Meta {
             symbol: symbol.to_owned(),
             interval: interval.to_owned(),
-            season: data.season,
+            season: data.measures.season,
             bars: data.len(),
             first_ns: data.bars()[0].start_ns,
             last_ns: data.bars()[last].start_ns,
@@ -132,8 +132,9 @@ impl Bundle {
     /// # Errors
     /// As [`ModelSet::forecast`]; [`ForecastError::Option`] if `data` was prepared with another season.
     pub fn predict(&self, data: &Dataset) -> Result<Vec<Prediction<'_>>, ForecastError> {
-        if data.season != self.meta.season {
-            let found = format!("{} (the models were trained with {})", data.season, self.meta.season);
+        if data.measures.season != self.meta.season {
+            let found =
+                format!("{} (the models were trained with {})", data.measures.season, self.meta.season);
             return Err(ForecastError::Option { option: "season", expected: "that of the training", found });
         }
         let last = data.len() - 1;

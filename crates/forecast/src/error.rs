@@ -1,7 +1,5 @@
 //! Errors of a forecast.
 
-use crate::split::SuspectedSplit;
-
 /// Why a series cannot be forecast, or a model cannot be fitted or read.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ForecastError {
@@ -139,4 +137,15 @@ pub enum ForecastError {
     /// A model file cannot be read.
     #[error("model file: {0}")]
     File(String),
+}
+
+/// A jump that looks like a split.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SuspectedSplit {
+    /// Index of the first bar after it.
+    pub bar: usize,
+    /// Start of that bar.
+    pub start_ns: i64,
+    /// New shares per old share: 7 for 7:1, 0.1 for a reverse split of 1:10.
+    pub ratio: f64,
 }

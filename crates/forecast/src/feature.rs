@@ -1,16 +1,14 @@
 //! Features of a row: what is known at the close of bar `t`, in units that do not depend on the price.
 
-use crate::{Dataset, Ohlcv, volatility};
+use crate::measures::Measures;
+use crate::{Ohlcv, volatility};
 use ndarray::Array2;
 use std::f64::consts::TAU;
-
-/// Bars before the first row with all its features: the longest window.
-pub(crate) const WARMUP: usize = 66;
 
 const DAY_NS: i64 = 86_400_000_000_000;
 
 /// Name and formula of one feature.
-type Feature = (&'static str, fn(&Dataset, usize) -> f64);
+type Feature = (&'static str, fn(&Measures, usize) -> f64);
 
 /// All features, in the order of the columns.
 const FEATURES: [Feature; 27] = [
@@ -53,7 +51,7 @@ pub fn names() -> [&'static str; COUNT] {
 }
 
 /// Features of the rows from `from`; rows before, and before the first complete one, are zero.
-pub(crate) fn matrix(data: &Dataset, from: usize) -> Array2<f64> {
+pub(crate) fn matrix(data: &Measures, from: usize) -> Array2<f64> {
     let mut out = Array2::zeros((data.len(), COUNT));
     for t in data.first_row().max(from)..data.len() {
         for (column, (_, of)) in FEATURES.iter().enumerate() {
@@ -63,12 +61,12 @@ pub(crate) fn matrix(data: &Dataset, from: usize) -> Array2<f64> {
     out
 }
 
-fn scaled_return(data: &Dataset, t: usize, bars: usize) -> f64 {
+fn scaled_return(data: &Measures, t: usize, bars: usize) -> f64 {
     let value = (data.bars()[t].close / data.bars()[t - bars].close).ln();
     clamp(value / data.return_scale(t - bars, bars))
 }
 
-fn gap_return(data: &Dataset, t: usize) -> f64 {
+fn gap_return(data: &Measures, t: usize) -> f64 {
     clamp((data.bars()[t].open / data.bars()[t - 1].close).ln() / data.return_scale(t - 1, 1))
 }
 
@@ -77,11 +75,11 @@ fn clamp(value: f64) -> f64 {
     value.clamp(-8.0, 8.0)
 }
 
-fn log_variance(data: &Dataset, t: usize, bars: usize) -> f64 {
+fn log_variance(data: &Measures, t: usize, bars: usize) -> f64 {
     (data.variance_between(t + 1 - bars, t + 1) / bars as f64).ln()
 }
 
-fn log_ratio(data: &Dataset, t: usize, of: fn(&Ohlcv) -> f64) -> f64 {
+fn log_ratio(data: &Measures, t: usize, of: fn(&Ohlcv) -> f64) -> f64 {
     let sum: f64 = data.bars()[t - 4..=t].iter().map(of).sum();
     let all = data.variance_between(t - 4, t + 1);
     (sum / all).max(0.001).ln()
@@ -93,25 +91,25 @@ fn close_place(bar: &Ohlcv) -> f64 {
 }
 
 /// Log of the mean volume of the last `bars` over that of the last 22; 0 without any volume.
-fn log_volume(data: &Dataset, t: usize, bars: usize) -> f64 {
+fn log_volume(data: &Measures, t: usize, bars: usize) -> f64 {
     let mean =
         |count: usize| data.bars()[t + 1 - count..=t].iter().map(|b| b.volume).sum::<f64>() / count as f64;
     let reference = mean(22);
     if reference > 0.0 { (mean(bars) / reference).max(0.01).ln() } else { 0.0 }
 }
 
-fn elapsed(data: &Dataset, t: usize) -> f64 {
+fn elapsed(data: &Measures, t: usize) -> f64 {
     let gap = data.bars()[t].start_ns - data.bars()[t - 1].start_ns;
     (gap as f64 / 1e9).ln()
 }
 
 /// Days since a Monday, 0 to 6.
-fn day_of_week(data: &Dataset, t: usize) -> f64 {
+fn day_of_week(data: &Measures, t: usize) -> f64 {
     // 1970-01-01 was a Thursday.
     (data.bars()[t].start_ns.div_euclid(DAY_NS) + 3).rem_euclid(7) as f64
 }
 
 /// Fraction of the day, 0 to 1.
-fn time_of_day(data: &Dataset, t: usize) -> f64 {
+fn time_of_day(data: &Measures, t: usize) -> f64 {
     data.bars()[t].start_ns.rem_euclid(DAY_NS) as f64 / DAY_NS as f64
 }

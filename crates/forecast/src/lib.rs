@@ -9,6 +9,7 @@
 //! clean         bad prints
 //! volatility    variance of one bar from its prices
 //! target        the forecast quantity and horizon
+//! measures      returns, variances and ranges of a series (private)
 //! dataset       everything models read from a series; training rows
 //! feature       features of a row
 //! scale         common scales of features and targets
@@ -67,6 +68,7 @@ pub mod level;
 pub mod linear;
 pub mod live;
 pub mod lstm;
+mod measures;
 pub mod model;
 pub mod renewal;
 pub mod ridge;

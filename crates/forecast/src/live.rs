@@ -110,8 +110,9 @@ impl LiveModel {
     /// # Errors
     /// As [`ModelSet::forecast`]; [`ForecastError::Option`] if `data` was prepared with another season.
     pub fn forecast(&self, data: &Dataset) -> Result<Vec<LiveForecast<'_>>, ForecastError> {
-        if data.season != self.meta.season {
-            let found = format!("{} (the models were trained with {})", data.season, self.meta.season);
+        if data.measures.season != self.meta.season {
+            let found =
+                format!("{} (the models were trained with {})", data.measures.season, self.meta.season);
             return Err(ForecastError::Option { option: "season", expected: "that of the training", found });
         }
         let last = data.len() - 1;

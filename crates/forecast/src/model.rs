@@ -182,7 +182,7 @@ impl Model {
             ModelKind::EwmaTarget => Self::EwmaTarget,
             ModelKind::Drift => Self::Drift(naive::mean_return(data, known)),
             ModelKind::Har => Self::Har(input.each(kind, |task, rows| Har::fit(data, task, rows))?),
-            ModelKind::Garch => Self::Garch(Garch::fit(&data.returns[1..=known])?),
+            ModelKind::Garch => Self::Garch(Garch::fit(&data.measures.returns[1..=known])?),
             ModelKind::Ets => {
                 Self::Ets(input.each(kind, |task, rows| fit_smoother(data, task, rows, known))?)
             }
@@ -268,7 +268,7 @@ impl Model {
             Self::EwmaTarget => naive::ewma_of_target(data, task, rows),
             Self::Har(fits) => find(fits, kind, task)?.forecast(data, task, rows),
             Self::Garch(garch) => {
-                let next = garch.filter(&data.returns[1..rows.end]);
+                let next = garch.filter(&data.measures.returns[1..rows.end]);
                 rows.map(|t| garch.horizon_variance(next[t - 1], task.horizon)).collect()
             }
             Self::Ets(fits) => {
@@ -315,8 +315,8 @@ fn fit_smoother(
 fn smoothed_values(data: &Dataset, target: Target, end: usize) -> Vec<f64> {
     match target {
         Target::Return => data.bars()[..end].iter().map(|bar| bar.close.ln()).collect(),
-        Target::Variance => data.variances[..end].iter().map(|v| v.ln()).collect(),
-        Target::Range => data.ranges[..end].iter().map(|r| r.ln()).collect(),
+        Target::Variance => data.measures.variances[..end].iter().map(|v| v.ln()).collect(),
+        Target::Range => data.measures.ranges[..end].iter().map(|r| r.ln()).collect(),
     }
 }
 

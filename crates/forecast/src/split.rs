@@ -1,6 +1,7 @@
 //! Splits that a series seems not to be adjusted for: between two bars the price jumps by a factor that splits have, far
 //! beyond its usual jumps, and stays there. A crash can look the same: only people can tell.
 
+pub use crate::error::SuspectedSplit;
 use crate::{ForecastError, Ohlcv, Series};
 
 /// Bars whose jumps are the usual ones.
@@ -9,17 +10,6 @@ const WINDOW: usize = 22;
 const MULTIPLE: f64 = 5.0;
 /// Distance from the exact factor, as a share of it: the market moves on the day of a split as well.
 const TOLERANCE: f64 = 0.05;
-
-/// A jump that looks like a split.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct SuspectedSplit {
-    /// Index of the first bar after it.
-    pub bar: usize,
-    /// Start of that bar.
-    pub start_ns: i64,
-    /// New shares per old share: 7 for 7:1, 0.1 for a reverse split of 1:10.
-    pub ratio: f64,
-}
 
 /// All of a series, in order.
 #[must_use]

@@ -49,7 +49,7 @@ impl WalkOptions {
         } else {
             ridge::MIN_ROWS
         };
-        crate::dataset::first_row(season) + rows + longest + self.embargo
+        crate::measures::first_row(season) + rows + longest + self.embargo
     }
 }
 

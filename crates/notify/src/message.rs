@@ -1,6 +1,6 @@
 //! Rendering of alerts for people.
 
-use crate::template::Templates;
+use crate::template::{Templates, line};
 use market::UnixNanos;
 use market::alert::{Alert, Severity};
 use serde::{Deserialize, Serialize};
@@ -28,18 +28,6 @@ pub struct AlertMessage {
     pub sms: String,
     /// The alert as JSON, for machines.
     pub json: String,
-}
-
-/// Sanitises a line: control characters, including Unicode's bidirectional ones, become spaces; truncated to
-/// `most` characters.
-pub(crate) fn line(text: &str, most: usize) -> String {
-    let turns =
-        |c: char| matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let clean: Vec<char> = text.chars().map(|c| if c.is_control() || turns(c) { ' ' } else { c }).collect();
-    if clean.len() <= most {
-        return clean.into_iter().collect();
-    }
-    clean.into_iter().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
 fn escape(text: &str) -> String {

@@ -1,6 +1,5 @@
 //! Templates of a channel's messages: text with fields of the alert in braces, as `{symbol}: {message}`.
 
-use crate::message::line;
 use market::alert::Alert;
 use serde::Deserialize;
 
@@ -147,6 +146,18 @@ impl Templates {
     pub(crate) fn text(&self, alert: &Alert, time: &str) -> Option<String> {
         self.text.as_ref().map(|template| template.render(alert, time))
     }
+}
+
+/// Sanitises a line: control characters, including Unicode's bidirectional ones, become spaces; truncated to
+/// `most` characters.
+pub(crate) fn line(text: &str, most: usize) -> String {
+    let turns =
+        |c: char| matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let clean: Vec<char> = text.chars().map(|c| if c.is_control() || turns(c) { ' ' } else { c }).collect();
+    if clean.len() <= most {
+        return clean.into_iter().collect();
+    }
+    clean.into_iter().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod late;
 mod moved;
 mod rebuild;
 mod session;
+mod settings;
 mod worker;
 
 use bar_writer::{BarWriter, Job};
@@ -23,33 +24,17 @@ use ports::cancel::{CancelToken, retry};
 use ports::metrics::Port;
 use ports::store::Store;
 use ports::telemetry::Telemetry;
-use ports::topic::{Names, Topics};
+use ports::topic::Topics;
 use ports::{Error, Result};
 use rustc_hash::FxHashMap;
+pub use settings::AggregateSettings;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use worker::{AggregationWorker, Revoked};
 
 pub use rebuild::{RebuildReport, rebuild_sessions};
-
-/// Settings of a run.
-#[derive(Debug, Clone)]
-pub struct AggregateSettings {
-    /// Topic names.
-    pub names: Names,
-    /// The consumer group; not the one that stores records.
-    pub group: String,
-    /// How bars are built.
-    pub bars: market::bar::AggregatorSettings,
-    /// Maximum number of records fetched at once.
-    pub cycle: usize,
-    /// How often changed bars are emitted.
-    pub emit_every: Duration,
-    /// How often bars are written and offsets committed.
-    pub commit_every: Duration,
-}
 
 /// Number of bars after which they are written, whatever the time.
 const GATHER: usize = 8_192;
@@ -57,8 +42,6 @@ const GATHER: usize = 8_192;
 const AHEAD: usize = 2;
 /// Capacity for unread results: more than the jobs that can be in flight.
 const RESULTS: usize = 64;
-/// How long to wait for messages before other work is checked.
-const WAIT: Duration = Duration::from_millis(20);
 
 /// Runs until cancelled or, if `until_end` is set, until every message is in its bars, which are then final.
 ///

@@ -18,6 +18,7 @@
 //! [`compact`] merges ranges, [`load`] has a warehouse read them.
 
 mod close;
+mod commit;
 pub mod compact;
 mod complete;
 pub mod layout;
@@ -27,7 +28,7 @@ pub mod read;
 pub mod restore;
 mod resume;
 
-use close::commit;
+use commit::{OTHER_TOPIC, commit};
 use ports::archive::Archive;
 use ports::batch::Partition;
 use ports::cancel::retry;
@@ -87,9 +88,6 @@ const WAIT: Duration = Duration::from_millis(50);
 
 /// How long entries of the gap ledger may take.
 const FLUSH: Duration = Duration::from_secs(30);
-
-const OTHER_TOPIC: &str = "the topic was deleted and created again, or is not the one that was archived: archive to a new \
-                           folder or prefix";
 
 /// What is known of the partitions this member owns.
 #[derive(Default)]

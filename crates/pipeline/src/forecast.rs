@@ -11,14 +11,13 @@
 mod input;
 mod retrain;
 mod series;
+mod settings;
 
 pub use input::ohlcv;
 
-use forecast::Bundle;
 use forecast::live::LiveModel;
 use input::SeriesName;
 use market::bar::Bar;
-use market::calendar::Calendar;
 use market::codec::bar as codec;
 use market::codec::json;
 use market::interval::Interval;
@@ -27,60 +26,16 @@ use ports::cancel::{Backoff, CancelToken, retry};
 use ports::forecast::ForecastRecord;
 use ports::metrics::{METRICS, Port, TrainingOutcome};
 use ports::store::Store;
-use ports::topic::{Consumer, Fetched, Message, Names, Producer, Topics};
+use ports::topic::{Consumer, Fetched, Message, Producer, Topics};
 use ports::{Error, Result, clock};
 use retrain::{Job, Trainer};
 use rustc_hash::FxHashMap;
 use serde_json::Value;
 use series::{ActiveModel, BarSeries, Output};
+pub use settings::{ForecastSettings, ModelStore};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-
-/// Settings of a run.
-#[derive(Debug, Clone)]
-pub struct ForecastSettings {
-    /// Topic names.
-    pub names: Names,
-    /// The consumer group.
-    pub group: String,
-    /// How bars are built: calendars, and how late they change.
-    pub bars: market::bar::AggregatorSettings,
-    /// Maximum number of bars fetched at once.
-    pub cycle: usize,
-    /// Time between trainings of a model, in event time, nanoseconds; `None`: never again.
-    pub retrain_every: Option<i64>,
-    /// Number of threads that forecast.
-    pub threads: usize,
-}
-
-impl ForecastSettings {
-    /// The calendar of a symbol on a feed.
-    fn calendar(&self, feed: &str, symbol: &str) -> Calendar {
-        self.bars.rules(feed, symbol).map_or(Calendar::XNYS, |rules| rules.calendar)
-    }
-}
-
-/// Trained models by symbol and interval, in numbered versions.
-pub trait ModelStore: Send + Sync {
-    /// Number of the newest version; `None` without one.
-    ///
-    /// # Errors
-    /// The models cannot be read.
-    fn newest(&self, symbol: &str, interval: Interval) -> Result<Option<u32>>;
-
-    /// A version, and its digest.
-    ///
-    /// # Errors
-    /// It is missing or damaged.
-    fn load(&self, symbol: &str, interval: Interval, number: u32) -> Result<(Bundle, String)>;
-
-    /// Saves a new version atomically; returns its number.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    fn save(&self, symbol: &str, interval: Interval, bundle: &Bundle) -> Result<u32>;
-}
 
 /// Result of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

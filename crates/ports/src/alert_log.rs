@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use market::UnixNanos;
-use market::alert::{Alert, RuleConfig};
+use market::alert::{Alert, RuleConfig, check_rule};
 use serde::Serialize;
 use std::ops::Range;
 
@@ -120,7 +120,7 @@ impl SavedRule {
     /// # Errors
     /// The rule cannot be evaluated, or a text is too long or holds control characters.
     pub fn new(rule: RuleConfig, by: &str, at_ms: i64) -> Result<Self> {
-        rule.check().map_err(|error| Error::user(error.to_string()))?;
+        check_rule(&rule).map_err(|error| Error::user(error.to_string()))?;
         line("name", &rule.name, 1, NAME)?;
         for symbol in &rule.symbols {
             line("symbols", symbol, 1, NAME)?;

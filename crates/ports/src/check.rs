@@ -1,10 +1,11 @@
 //! What a port found when it was checked: one [`Link`] for each thing that must hold, in the order in which data needs
 //! them. A chain ends at its first broken link, for what comes after cannot be judged.
 
+use crate::address::{of_url, resolve};
 use crate::error::Domain;
 use crate::{Error, Result};
 use serde::Serialize;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// How a link was found.
@@ -166,21 +167,6 @@ fn describe(name: &str, found: &[SocketAddr]) -> String {
 /// How long one address may take to accept a connection.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The addresses of a host.
-///
-/// # Errors
-/// Why there are none.
-pub fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    match (host, port).to_socket_addrs() {
-        Ok(found) => {
-            let found: Vec<SocketAddr> = found.collect();
-            if found.is_empty() { Err("the host name has no address".to_owned()) } else { Ok(found) }
-        }
-        Err(error) => Err(format!("the host name cannot be resolved: {error}")),
-    }
-}
-
 /// Connects to the first address that accepts; how long that took.
 ///
 /// # Errors
@@ -201,25 +187,6 @@ pub fn connect(addresses: &[SocketAddr]) -> Result<Duration, String> {
         }
     }
     Err(cause)
-}
-
-/// Host and port of `host:port`; of the port's name nothing is guessed.
-#[must_use]
-pub fn host_and_port(text: &str, port: u16) -> (String, u16) {
-    match text.rsplit_once(':') {
-        Some((host, number)) if !host.is_empty() && !host.ends_with(':') => {
-            (host.to_owned(), number.parse().unwrap_or(port))
-        }
-        _ => (text.to_owned(), port),
-    }
-}
-
-/// Host and port of a URL, by its scheme where it names no port.
-#[must_use]
-pub fn of_url(url: &str) -> (String, u16) {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
-    let host = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    host_and_port(host, if matches!(scheme, "ws" | "http") { 80 } else { 443 })
 }
 
 #[cfg(test)]
@@ -250,18 +217,5 @@ mod tests {
         let (reached, found, last) = reach(&[("127.0.0.1", closed), ("127.0.0.1", port)]);
         assert!(reached && found == [("DNS", Status::Ok), ("TCP", Status::Warning)], "{found:?}");
         assert!(last.detail.contains(&closed.to_string()), "{}", last.detail);
-    }
-
-    #[test]
-    fn hosts_and_ports_are_read() {
-        for (url, host, port) in [
-            ("wss://stream.example/v2?x=1", "stream.example", 443),
-            ("ws://127.0.0.1:8900/iex", "127.0.0.1", 8900),
-            ("http://h", "h", 80),
-        ] {
-            assert_eq!(of_url(url), (host.to_owned(), port));
-        }
-        assert_eq!(host_and_port("[::1]:9092", 1), ("[::1]".to_owned(), 9092));
-        assert_eq!(resolve("[::1]", 9092).unwrap()[0].port(), 9092);
     }
 }

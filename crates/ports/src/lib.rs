@@ -17,6 +17,7 @@
 //! | [`archive`] | the archive port: objects created once |
 //! | [`warehouse`] | the warehouse port: tables that load the archive |
 //! | [`alert_log`] | alerts that fired, acknowledgements, silences |
+//! | [`address`] | hosts and ports of addresses and URLs |
 //! | [`check`] | what a port found when it was checked |
 //! | [`telemetry`] | counters and latencies of a process |
 //! | [`metrics`] | the same for Prometheus, and what else is measured |
@@ -39,6 +40,7 @@
 //! assert_eq!(Names::new("tapeline").records(market::Kind::TRADE), "tapeline.trades");
 //! ```
 
+pub mod address;
 pub mod alert_log;
 pub mod archive;
 pub mod batch;

@@ -1,34 +1,27 @@
 //! Every metric of a process, for Prometheus. Names, labels and help texts stand here and nowhere else; what each means for
 //! operation is in `deploy/monitoring/README.md`.
 //!
-//! Run loops count in [`Telemetry`], which a summary shows as well; [`text`] brings its counts into the metrics when they
+//! Run loops count in [`Telemetry`](crate::telemetry::Telemetry), which a summary shows as well; [`text`] brings its counts into the metrics when they
 //! are scraped. What has no place there (a port's state, a batch's size) is set here directly. Labels have few values: no
 //! symbols.
 
+mod builder;
 mod forecasts;
+mod text;
 
+use builder::MetricBuilder;
 pub use forecasts::{ForecastMetrics, TrainingOutcome};
+pub use text::{CONTENT_TYPE, text};
 
-use crate::telemetry::Telemetry;
-use crate::{Error, Result, clock};
-use prometheus::proto::{self, MetricFamily, MetricType};
-use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
-};
+use crate::clock;
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 use std::sync::LazyLock;
-
-/// The content type of [`text`].
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Upper bounds of latency buckets, seconds.
 const LATENCY_S: [f64; 16] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 /// Upper bounds of batch buckets, rows.
 const ROWS: [f64; 8] = [1.0, 10.0, 100.0, 384.0, 1_000.0, 3_000.0, 8_192.0, 32_768.0];
-
-const LATENCY_NAME: &str = "tapeline_end_to_end_latency_seconds";
-const LATENCY_HELP: &str = "From the receipt of a record to the store's acknowledgement, in seconds.";
 
 /// The process's metrics.
 pub static METRICS: LazyLock<Metrics> =
@@ -82,7 +75,7 @@ impl Port {
     }
 }
 
-/// All metrics but those that [`text`] makes of [`Telemetry`].
+/// All metrics but those that [`text`] makes of [`Telemetry`](crate::telemetry::Telemetry).
 pub struct Metrics {
     /// Of `forecast run`.
     pub forecasts: ForecastMetrics,
@@ -121,38 +114,9 @@ pub struct Metrics {
     files: IntGauge,
 }
 
-/// Registers what it makes.
-struct AggregationWorker(Registry);
-
-impl AggregationWorker {
-    fn kept<M: prometheus::core::Collector + Clone + 'static>(
-        &self,
-        made: prometheus::Result<M>,
-    ) -> prometheus::Result<M> {
-        let metric = made?;
-        self.0.register(Box::new(metric.clone()))?;
-        Ok(metric)
-    }
-    fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
-        self.kept(IntCounter::new(name, help))
-    }
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
-        self.kept(IntCounterVec::new(Opts::new(name, help), labels))
-    }
-    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
-        self.kept(IntGauge::new(name, help))
-    }
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
-        self.kept(IntGaugeVec::new(Opts::new(name, help), labels))
-    }
-    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<Histogram> {
-        self.kept(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
-    }
-}
-
 impl Metrics {
     fn new() -> prometheus::Result<Self> {
-        let make = AggregationWorker(Registry::new());
+        let make = MetricBuilder::default();
         let metrics = Self {
             forecasts: ForecastMetrics::new(&make)?,
             build_info: make.gauges(
@@ -282,7 +246,7 @@ impl Metrics {
             started: make.gauge("process_start_time_seconds", "Unix time at which the process started.")?,
             memory: make.gauge("process_resident_memory_bytes", "Resident memory in bytes.")?,
             files: make.gauge("process_open_fds", "Open file descriptors.")?,
-            registry: make.0,
+            registry: make.registry(),
         };
         metrics.started.set(seconds());
         // Series whose labels are known exist from the start, so that increase() sees the first event.
@@ -457,144 +421,4 @@ impl Metrics {
 
 fn seconds() -> i64 {
     clock::now().0 / 1_000_000_000
-}
-
-/// Brings a counter up to a total that only grows.
-fn raise(counter: &IntCounter, total: u64) {
-    counter.inc_by(total.saturating_sub(counter.get()));
-}
-
-/// All metrics in Prometheus's text format, with the counts of `telemetry` as they are now.
-///
-/// # Errors
-/// They cannot be encoded: a fault of ours.
-pub fn text(telemetry: &Telemetry) -> Result<String> {
-    let metrics = &*METRICS;
-    raise(&metrics.read, telemetry.get(&telemetry.read));
-    raise(&metrics.aggregated, telemetry.get(&telemetry.aggregated));
-    for kind in market::Kind::ALL {
-        let (produced, stored) = telemetry.of_kind(kind);
-        raise(&metrics.produced.with_label_values(&[kind.name()]), produced);
-        raise(&metrics.stored.with_label_values(&[kind.name()]), stored);
-    }
-    raise(&metrics.produced.with_label_values(&["bar"]), telemetry.get(&telemetry.vendor_bars));
-    raise(&metrics.stored.with_label_values(&["bar"]), telemetry.get(&telemetry.vendor_bars_stored));
-    process(metrics);
-    let mut families = metrics.registry.gather();
-    families.push(latency(telemetry));
-    families.extend(cpu());
-    let mut text = Vec::new();
-    let fail = |error: &dyn std::fmt::Display| Error::internal(format!("encode metrics: {error}"));
-    TextEncoder::new().encode(&families, &mut text).map_err(|error| fail(&error))?;
-    String::from_utf8(text).map_err(|error| fail(&error))
-}
-
-/// The latency that [`Telemetry`] keeps, as a histogram: exact to its two digits.
-fn latency(telemetry: &Telemetry) -> MetricFamily {
-    let latency = telemetry.latency();
-    let buckets = LATENCY_S.iter().map(|bound| {
-        let mut bucket = proto::Bucket::default();
-        bucket.set_upper_bound(*bound);
-        bucket.set_cumulative_count(latency.at_most((bound * 1e6) as u64));
-        bucket
-    });
-    let mut histogram = proto::Histogram::default();
-    histogram.set_bucket(buckets.collect());
-    histogram.set_sample_count(latency.count());
-    histogram.set_sample_sum(latency.sum_us() as f64 / 1e6);
-    let mut metric = proto::Metric::default();
-    metric.set_histogram(histogram);
-    family(LATENCY_NAME, LATENCY_HELP, MetricType::HISTOGRAM, metric)
-}
-
-fn family(name: &str, help: &str, kind: MetricType, metric: proto::Metric) -> MetricFamily {
-    let mut family = MetricFamily::default();
-    family.set_name(name.to_owned());
-    family.set_help(help.to_owned());
-    family.set_field_type(kind);
-    family.set_metric(vec![metric]);
-    family
-}
-
-/// Processor time from `/proc`; absent where there is none.
-fn cpu() -> Option<MetricFamily> {
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // After the program's name, which may hold spaces: utime and stime are fields 14 and 15, in ticks of 10 ms.
-    let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
-    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
-    let mut counter = proto::Counter::default();
-    counter.set_value(ticks as f64 / 100.0);
-    let mut metric = proto::Metric::default();
-    metric.set_counter(counter);
-    let help = "User and system processor time in seconds.";
-    Some(family("process_cpu_seconds_total", help, MetricType::COUNTER, metric))
-}
-
-/// Memory and files from `/proc`; left as they are where there is none.
-fn process(metrics: &Metrics) {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = resident.and_then(|text| text.trim().trim_end_matches(" kB").parse::<i64>().ok());
-    if let Some(kib) = kib {
-        metrics.memory.set(kib * 1_024);
-    }
-    if let Ok(files) = std::fs::read_dir("/proc/self/fd") {
-        // Reading the folder is one of them.
-        metrics.files.set(i64::try_from(files.count()).unwrap_or(1) - 1);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::telemetry::{KindCounts, Latency};
-
-    fn value(text: &str, series: &str) -> f64 {
-        let line =
-            text.lines().find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')));
-        line.unwrap_or_else(|| panic!("{series}: {text}")).rsplit_once(' ').unwrap().1.parse().unwrap()
-    }
-
-    #[test]
-    fn counts_of_the_run_loops_are_metrics() {
-        let telemetry = Telemetry::default();
-        let counts = [("SPY", 0, 5), ("IBM", 0, 2), ("SPY", 1, 1)].map(|(symbol, kind, n)| {
-            let mut counts = KindCounts::default();
-            counts[kind] = n;
-            (symbol.to_owned(), counts)
-        });
-        let mut latency = Latency::default();
-        for micros in [400, 900, 40_000, 400_000_000] {
-            latency.record(micros);
-        }
-        telemetry.stored_by(counts.into_iter(), &latency);
-        telemetry.add(&telemetry.read, 9);
-        METRICS.set_port(Port::Store, true);
-        METRICS.batch_submitted(200);
-        METRICS.batch_done(std::time::Duration::from_millis(30));
-        let text = text(&telemetry).unwrap();
-        assert_eq!(value(&text, "tapeline_records_stored_total{kind=\"trade\"}"), 7.0);
-        assert_eq!(value(&text, "tapeline_records_stored_total{kind=\"quote\"}"), 1.0);
-        assert_eq!(value(&text, "tapeline_records_produced_total{kind=\"bar\"}"), 0.0);
-        assert_eq!(value(&text, "tapeline_records_read_total"), 9.0);
-        assert_eq!(value(&text, "tapeline_port_up{port=\"store\"}"), 1.0);
-        assert_eq!(value(&text, "tapeline_batch_rows_bucket{le=\"384\"}"), 1.0);
-        assert_eq!(value(&text, "tapeline_store_write_seconds_bucket{le=\"0.025\"}"), 0.0);
-        assert_eq!(value(&text, "tapeline_dead_letters_total{stage=\"consume\"}"), 0.0);
-        // Cumulative, up to a bucket without bound that holds everything.
-        for (bound, count) in [("0.001", 2.0), ("0.05", 3.0), ("300", 3.0), ("+Inf", 4.0)] {
-            assert_eq!(value(&text, &format!("{LATENCY_NAME}_bucket{{le=\"{bound}\"}}")), count, "{bound}");
-        }
-        let sum = value(&text, &format!("{LATENCY_NAME}_sum"));
-        assert!((sum / 400.0413 - 1.0).abs() < 0.02, "{sum}");
-        assert!(value(&text, "process_start_time_seconds") > 1e9);
-        // Scraped again, a counter does not move by itself.
-        assert_eq!(value(&super::text(&telemetry).unwrap(), "tapeline_records_read_total"), 9.0);
-        // Each family has its help and type, once.
-        let names: Vec<&str> =
-            text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-        let distinct: std::collections::BTreeSet<&&str> = names.iter().collect();
-        assert!(names.len() == distinct.len() && names.len() > 15, "{names:?}");
-        assert_eq!(text.matches("# HELP ").count(), names.len());
-    }
 }

@@ -11,8 +11,9 @@
 //! tunnel (`CONNECT`), so that it sees host and port and nothing of what is sent over TLS. Loopback is always reached
 //! directly. Credentials are never part of an error.
 
+use crate::address::{of_url, resolve};
 use crate::secret::Secret;
-use crate::{Error, Result, check};
+use crate::{Error, Result};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use percent_encoding::percent_decode_str;
@@ -75,7 +76,7 @@ impl Proxies {
     /// # Errors
     /// The variable that applies to it is not a proxy's URL.
     pub fn of_url(&self, url: &str) -> Result<Option<&Proxy>> {
-        let (host, port) = check::of_url(url);
+        let (host, port) = of_url(url);
         let chosen =
             if url.starts_with("ws:") || url.starts_with("http:") { &self.plain } else { &self.secure };
         match chosen {
@@ -209,7 +210,7 @@ impl Proxy {
         };
         let mut stream = None;
         let mut cause = "no address".to_owned();
-        for address in check::resolve(&self.host, self.port).map_err(|cause| away(&cause))? {
+        for address in resolve(&self.host, self.port).map_err(|cause| away(&cause))? {
             match TcpStream::connect_timeout(&address, left()) {
                 Ok(open) => {
                     stream = Some(open);

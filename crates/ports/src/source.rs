@@ -6,9 +6,9 @@ use crate::check::Chain;
 use crate::dead_letter::DeadLetter;
 use crate::gap::Gap;
 use crate::telemetry::Latency;
+pub use crate::topic::Positions;
 use market::bar::Bar;
 use market::{Kind, UnixNanos};
-use std::collections::BTreeMap;
 
 /// An event of a source; valid only during the call.
 #[derive(Debug)]
@@ -33,9 +33,6 @@ pub enum Event<'a> {
     /// A span in which records may be missing, or were fetched since.
     Gap(&'a Gap),
 }
-
-/// How far a source has been read: names and positions, saved on the topic.
-pub type Positions = BTreeMap<String, Vec<u8>>;
 
 /// A stream of records.
 pub trait Source: Send {

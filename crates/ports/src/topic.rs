@@ -8,10 +8,13 @@ use crate::Result;
 use crate::batch::Partition;
 use crate::check::Chain;
 use crate::clock;
-use crate::source::Positions;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
+
+/// How far a source has been read: names and positions, saved on the topic.
+pub type Positions = BTreeMap<String, Vec<u8>>;
 
 /// A message to append.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,6 @@
 //! The page: embedded files, known by name. No path of the file system is ever made from a request.
 
-use crate::api::App;
+use crate::app::App;
 use crate::http::reply::tagged;
 use axum::Router;
 use axum::http::HeaderMap;

@@ -9,13 +9,18 @@
 //! | module | contents, in the order data flows |
 //! |---|---|
 //! | [`settings`] | address, token, limits |
+//! | `engines` | what the server reads |
+//! | `probe` | what a process reports about itself |
+//! | `proof` | the comparison of source, topic and store |
 //! | `hub` | the one reader of the topics, the state of each symbol, frames for streams |
 //! | `query` | bounded store access and paging |
+//! | `app` | state available to every handler |
 //! | `http` | listener, access control, limits, replies |
 //! | [`monitor`] | `/metrics`, `/health` and `/ready` |
 //! | `api` | the REST API, version 1 |
 //! | `compat` | TradingView's UDF and Alpaca's market data API over the same store |
 //! | `assets` | the page, embedded |
+//! | `threads` | the threads of all of this |
 //!
 //! ```no_run
 //! fn serve(settings: server::ServerSettings, engines: server::Engines) -> ports::Result<()> {
@@ -27,46 +32,30 @@
 //! ```
 
 mod api;
+mod app;
 mod assets;
 mod compat;
+mod engines;
 mod http;
 mod hub;
 pub mod monitor;
+mod probe;
+mod proof;
 mod query;
 pub mod settings;
+mod threads;
 
 use hub::Hub;
-use ports::alert_log::AlertLog;
-use ports::store::Store;
-use ports::telemetry::Telemetry;
-use ports::topic::{Names, Topics};
 use ports::{CancelToken, Error, Result};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-pub use api::verify::{Proof, ProofLine, Verify};
 pub use assets::{CHARTS, CHARTS_LICENSE, CHARTS_NOTICE};
+pub use engines::Engines;
+pub use proof::{Proof, ProofLine, Verify};
 pub use settings::ServerSettings;
-
-/// What the server reads.
-#[derive(Clone)]
-pub struct Engines {
-    /// Topic engine.
-    pub topics: Arc<dyn Topics>,
-    /// Names of the topics.
-    pub names: Names,
-    /// Store engine.
-    pub store: Arc<dyn Store>,
-    /// Counters of the run loops in this process, if any run here.
-    pub telemetry: Option<Arc<Telemetry>>,
-    /// Compares source, topic and store.
-    pub verify: Option<Verify>,
-    /// What `/metrics` and `/ready` tell, if they are served here.
-    pub probe: Option<Arc<dyn monitor::Probe>>,
-    /// The alerts that the configured rules fired; `None` without rules.
-    pub alerts: Option<Arc<dyn AlertLog>>,
-}
+use threads::thread;
 
 /// A running server.
 #[derive(Debug)]
@@ -86,7 +75,7 @@ impl Server {
         let address =
             socket.local_addr().map_err(|error| Error::internal(format!("read the address: {error}")))?;
         let hub = Arc::new(Hub::new(&settings));
-        let app = api::App::new(settings, engines, Arc::clone(&hub), stop.clone());
+        let app = app::App::new(settings, engines, Arc::clone(&hub), stop.clone());
         let router = http::router(app.clone());
         let reader = {
             let (app, stop) = (app.clone(), stop.clone());
@@ -115,11 +104,4 @@ impl Server {
         }
         Ok(())
     }
-}
-
-fn thread(name: &str, run: impl FnOnce() -> Result<()> + Send + 'static) -> Result<JoinHandle<Result<()>>> {
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(run)
-        .map_err(|error| Error::internal(format!("start thread {name}: {error}")))
 }

@@ -2,8 +2,9 @@
 
 use crate::http::guard::{credentials, is_local, same};
 use crate::http::listen;
+pub use crate::probe::Probe;
 use crate::settings::ServerSettings;
-use crate::thread;
+use crate::threads::thread;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -12,22 +13,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use ports::metrics::METRICS;
 use ports::{CancelToken, Error, Result, metrics};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-
-/// What a process reports about itself.
-pub trait Probe: Send + Sync {
-    /// All metrics in Prometheus's text format.
-    ///
-    /// # Errors
-    /// They cannot be encoded.
-    fn metrics(&self) -> Result<String>;
-
-    /// Whether every port's last check succeeded, and what each found.
-    fn ready(&self) -> (bool, Value);
-}
 
 /// A listener that serves a process's metrics.
 #[derive(Debug)]

@@ -1,16 +1,12 @@
 //! Bars of the tape, for vendors that offer them over REST; built on first request. The whole tape is
 //! available at once: no stream sets a clock.
 
-use super::Shared;
+use super::shared::{Made, Shared};
 use super::vendor_api::{Refused, Request};
 use market::bar::{Aggregator, Bar, StreamPosition, TradeValues, Values};
 use market::interval::Interval;
 use market::{Kind, UnixNanos};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
-
-/// All bars, by symbol, length and start.
-pub(super) type Made = BTreeMap<(String, Interval, i64), TradeValues>;
 
 /// Builds the bars of a tape.
 pub(super) fn make(shared: &Shared) -> Made {

@@ -1,7 +1,5 @@
 //! Injected faults. The same seed injects the same faults at the same records.
 
-use super::vendor_api::VendorApi;
-
 /// A fault, each seen at a real vendor (issue trackers are listed in docs/sources.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -31,7 +29,7 @@ pub enum Fault {
     Cancel,
 }
 
-const ALL: [Fault; 12] = [
+pub(super) const ALL: [Fault; 12] = [
     Fault::Drop,
     Fault::Stall,
     Fault::Duplicate,
@@ -72,18 +70,6 @@ impl Fault {
     }
 }
 
-/// Faults that a client can notice: a sequence gap only if trades are numbered, a duplicate only if they have
-/// an id, an amendment only if the vendor sends any.
-pub(super) fn kinds(api: &dyn VendorApi) -> Vec<Fault> {
-    let noticed = |fault: &Fault| match fault {
-        Fault::Hole => api.numbered(),
-        Fault::Duplicate => api.identified(),
-        fault if fault.amends() => api.amends(),
-        _ => true,
-    };
-    ALL.into_iter().filter(noticed).collect()
-}
-
 /// Positions of the faults in a tape of this many records: every kind in turn, at positions derived from the
 /// seed, none in the first or last tenth.
 pub(super) fn plan(seed: u64, count: usize, records: usize, kinds: &[Fault]) -> Vec<(usize, Fault)> {
@@ -104,7 +90,6 @@ pub(super) fn plan(seed: u64, count: usize, records: usize, kinds: &[Fault]) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::{alpaca::Alpaca, finnhub::Finnhub, kraken::Kraken};
     use super::*;
 
     #[test]
@@ -113,12 +98,6 @@ mod tests {
         assert_eq!(faults, plan(7, 36, 10_000, &ALL));
         assert_ne!(faults, plan(8, 36, 10_000, &ALL));
         assert!(ALL.iter().all(|kind| faults.iter().filter(|(_, fault)| fault == kind).count() == 3));
-        let has = |api: &dyn VendorApi, fault| kinds(api).contains(&fault);
-        assert!(
-            has(&Alpaca { crypto: false }, Fault::Cancel) && !has(&Alpaca { crypto: true }, Fault::Cancel)
-        );
-        assert!(has(&Kraken, Fault::Hole) && !has(&Kraken, Fault::Correction));
-        assert!(!has(&Finnhub, Fault::Duplicate) && has(&Finnhub, Fault::Giant));
         assert!(faults.iter().all(|(place, _)| (1_000..9_000).contains(place)));
     }
 }

@@ -4,13 +4,16 @@
 //! | module | contents, in the order data flows |
 //! |---|---|
 //! | `settings` | which API is simulated, and how |
-//! | `shared` | state shared by all threads |
+//! | `shared` | the state that all threads and the API read |
+//! | `simulation` | the API, that state, and the sessions |
 //! | `player` | the tape's clock: sends due records to every subscribed session |
 //! | `faults` | injected faults, reproducible by seed |
+//! | `handle` | the player's handle to a session |
 //! | `session` | one stream connection: limits, subscriptions, faults |
 //! | `history` | requests for records played so far |
 //! | `bars` | bars of the tape, for vendors that offer them |
 //! | `vendor_api` | the interface of a simulated vendor |
+//! | `vendors` | the API of each |
 //! | `alpaca`, `massive`, `finnhub`, `coinbase`, `kraken`, `binance` | vendors with streams |
 //! | `yahoo`, `alpha_vantage`, `twelve_data` | vendors with REST only |
 //! | [`device`] | a sensor that appends to a file or publishes to an MQTT broker |
@@ -30,6 +33,7 @@ mod coinbase;
 pub mod device;
 mod faults;
 mod finnhub;
+mod handle;
 mod history;
 mod kraken;
 mod massive;
@@ -37,8 +41,10 @@ mod player;
 mod session;
 mod settings;
 mod shared;
+mod simulation;
 mod twelve_data;
 mod vendor_api;
+mod vendors;
 mod yahoo;
 
 pub use faults::Fault;
@@ -49,6 +55,7 @@ use ports::source::{Event, Source};
 use ports::{Error, Result};
 pub use settings::{Halt, SimulatedVendor, SimulatorSettings, VendorNames};
 use shared::{Item, Shared};
+use simulation::Simulation;
 use std::collections::HashMap;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -68,7 +75,7 @@ pub struct SimulatorReport {
 /// A listening simulator.
 #[derive(Debug)]
 pub struct Simulator {
-    shared: Arc<Shared>,
+    simulation: Arc<Simulation>,
     listener: TcpListener,
 }
 
@@ -109,7 +116,7 @@ pub fn frames(
     messages: usize,
     stop: &CancelToken,
 ) -> Result<Vec<String>> {
-    let (api, (_, items)) = (vendor.api(), read(tape, stop)?);
+    let (api, (_, items)) = (vendors::api(vendor), read(tape, stop)?);
     let mut client = vendor_api::Client::default();
     let mut out = Vec::new();
     for items in items.chunks(messages.max(1)) {
@@ -149,20 +156,19 @@ impl Simulator {
         listener
             .set_nonblocking(true)
             .map_err(|error| Error::internal(format!("set up the listening socket: {error}")))?;
+        let api = vendors::api(settings.vendor);
         let shared = Shared {
-            api: settings.vendor.api(),
             settings,
             bars,
             made: OnceLock::new(),
             symbols,
             items,
             played: AtomicUsize::new(0),
-            sessions: Mutex::default(),
             amended: Mutex::default(),
             refuse: Mutex::default(),
             stop: stop.clone(),
         };
-        Ok(Self { shared: Arc::new(shared), listener })
+        Ok(Self { simulation: Arc::new(Simulation::new(api, shared)), listener })
     }
 
     /// Its listening address.
@@ -178,14 +184,14 @@ impl Simulator {
     /// Symbols and number of records of the tape.
     #[must_use]
     pub fn tape(&self) -> (&[String], usize) {
-        (&self.shared.symbols, self.shared.items.len())
+        (&self.simulation.shared.symbols, self.simulation.shared.items.len())
     }
 
     /// Event time of its first and last record.
     #[must_use]
     pub fn span(&self) -> (UnixNanos, UnixNanos) {
         let ts = |item: Option<&Item>| UnixNanos(item.map_or(0, |item| item.ts));
-        (ts(self.shared.items.first()), ts(self.shared.items.last()))
+        (ts(self.simulation.shared.items.first()), ts(self.simulation.shared.items.last()))
     }
 
     /// Serves until cancelled.
@@ -193,16 +199,16 @@ impl Simulator {
     /// # Errors
     /// A thread cannot be started.
     pub fn run(self) -> Result<SimulatorReport> {
-        let shared = &self.shared;
+        let simulation = &self.simulation;
         let player = {
-            let shared = Arc::clone(shared);
-            std::thread::spawn(move || player::play(&shared))
+            let simulation = Arc::clone(simulation);
+            std::thread::spawn(move || player::play(&simulation))
         };
-        while !shared.stop.is_cancelled() {
+        while !simulation.shared.stop.is_cancelled() {
             match self.listener.accept() {
                 Ok((stream, _)) => {
-                    let shared = Arc::clone(shared);
-                    std::thread::spawn(move || serve(&shared, stream));
+                    let simulation = Arc::clone(simulation);
+                    std::thread::spawn(move || serve(&simulation, stream));
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                     std::thread::sleep(Duration::from_millis(5));
@@ -218,12 +224,12 @@ impl Simulator {
                 None => faults.push((fault.name().to_owned(), 1)),
             }
         }
-        Ok(SimulatorReport { records: shared.items.len(), faults })
+        Ok(SimulatorReport { records: simulation.shared.items.len(), faults })
     }
 }
 
 /// Dispatches a connection, by its first lines, to the stream or the history.
-fn serve(shared: &Shared, mut stream: TcpStream) {
+fn serve(simulation: &Simulation, mut stream: TcpStream) {
     let _ = stream.set_nodelay(true);
     let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
     let mut head = [0_u8; 16_384];
@@ -242,16 +248,16 @@ fn serve(shared: &Shared, mut stream: TcpStream) {
                 seen = length;
             }
         }
-        if shared.stop.is_cancelled() {
+        if simulation.shared.stop.is_cancelled() {
             return;
         }
     };
     if upgrade {
-        session::run(shared, stream);
+        session::run(simulation, stream);
     } else {
         let mut request = vec![0_u8; 16_384];
         if let Ok(length) = stream.read(&mut request) {
-            history::response(shared, &request[..length], &mut stream);
+            history::response(simulation, &request[..length], &mut stream);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The tape's clock.
 
-use super::Shared;
 use super::faults::{self, Fault};
-use super::session::Out;
+use super::handle::{Handle, Out};
+use super::simulation::Simulation;
+use super::vendor_api;
 use market::Kind;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -11,13 +12,14 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(2);
 
 /// Plays the tape to all sessions; returns the faults that were injected.
-pub(super) fn play(shared: &Shared) -> Vec<Fault> {
-    while !shared.sessions().iter().any(super::session::Handle::subscribed) {
+pub(super) fn play(simulation: &Simulation) -> Vec<Fault> {
+    let shared = &simulation.shared;
+    while !simulation.sessions().iter().any(Handle::subscribed) {
         if shared.stop.sleep(TICK) {
             return Vec::new();
         }
     }
-    let kinds = faults::kinds(shared.api.as_ref());
+    let kinds = vendor_api::faults(simulation.api.as_ref());
     let mut plan = shared
         .settings
         .faults
@@ -44,7 +46,7 @@ pub(super) fn play(shared: &Shared) -> Vec<Fault> {
             continue;
         }
         // A fault without a client waits for one, and an amendment for a trade.
-        let met = shared.sessions().iter().any(super::session::Handle::subscribed);
+        let met = simulation.sessions().iter().any(Handle::subscribed);
         let trade = (from..to).find(|place| shared.items[*place].kind == Kind::TRADE);
         let meets = |fault: Fault| met && (trade.is_some() || !fault.amends());
         let fault =
@@ -65,14 +67,15 @@ pub(super) fn play(shared: &Shared) -> Vec<Fault> {
                 shared.refuse.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(fault);
             }
         }
-        send(shared, &Out { from, to, fault });
+        send(simulation, &Out { from, to, fault });
         from = to;
     }
     made
 }
 
-fn send(shared: &Shared, out: &Out) {
-    let sessions = shared.sessions().clone();
+fn send(simulation: &Simulation, out: &Out) {
+    let shared = &simulation.shared;
+    let sessions = simulation.sessions().clone();
     for session in sessions.iter().filter(|session| session.subscribed()) {
         // At its own pace the tape waits for nobody; at the clients' pace it waits for all.
         let taken = match shared.settings.speed {

@@ -1,15 +1,16 @@
 //! One stream connection.
 
+use super::bars;
 use super::faults::Fault;
+use super::handle::{Handle, Out};
+use super::simulation::Simulation;
 use super::vendor_api::{Client, Disconnect, StreamResponse};
-use super::{Shared, bars};
-use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use market::UnixNanos;
 use market::codec::msgpack;
-use ports::cancel::CancelToken;
 use serde_json::Value;
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tungstenite::handshake::server::{ErrorResponse, Request, Response};
@@ -22,53 +23,12 @@ const GIANT: usize = 17 << 20;
 /// Keep-alive interval.
 const KEEPALIVE: Duration = Duration::from_secs(1);
 
-/// Items to send, and the faults to inject.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Out {
-    pub(super) from: usize,
-    pub(super) to: usize,
-    pub(super) fault: Option<Fault>,
-}
-
-/// The player's handle to a session.
-#[derive(Debug, Clone)]
-pub(super) struct Handle {
-    queue: Sender<Out>,
-    subscribed: Arc<AtomicBool>,
-    slow: Arc<AtomicBool>,
-}
-
-impl Handle {
-    pub(super) fn subscribed(&self) -> bool {
-        self.subscribed.load(Ordering::Acquire)
-    }
-
-    /// Returns false if the client is too slow.
-    pub(super) fn offer(&self, out: Out) -> bool {
-        !matches!(self.queue.try_send(out), Err(crossbeam_channel::TrySendError::Full(_)))
-    }
-
-    pub(super) fn give(&self, out: Out, stop: &CancelToken) -> bool {
-        while !stop.is_cancelled() {
-            match self.queue.send_timeout(out, Duration::from_millis(50)) {
-                Err(SendTimeoutError::Timeout(_)) => {}
-                _ => break,
-            }
-        }
-        true
-    }
-
-    pub(super) fn too_slow(&self) {
-        self.slow.store(true, Ordering::Release);
-    }
-}
-
 /// Why a session ends; the client learns only what was sent.
 struct Ended;
 type Step = Result<(), Ended>;
 
 struct Session<'a> {
-    shared: &'a Shared,
+    simulation: &'a Simulation,
     socket: WebSocket<TcpStream>,
     packed: bool,
     client: Client,
@@ -79,7 +39,8 @@ struct Session<'a> {
 
 /// Serves a connection until it ends.
 #[allow(clippy::result_large_err, reason = "the library's own type")]
-pub(super) fn run(shared: &Shared, stream: TcpStream) {
+pub(super) fn run(simulation: &Simulation, stream: TcpStream) {
+    let shared = &simulation.shared;
     let refusal = {
         let mut refuse = shared.refuse.lock().unwrap_or_else(PoisonError::into_inner);
         (!refuse.is_empty()).then(|| refuse.remove(0))
@@ -92,7 +53,7 @@ pub(super) fn run(shared: &Shared, stream: TcpStream) {
             *refused.status_mut() = tungstenite::http::StatusCode::TOO_MANY_REQUESTS;
             return Err(refused);
         }
-        if !shared.api.admits(shared, &request.uri().to_string()) {
+        if !simulation.api.admits(shared, &request.uri().to_string()) {
             let mut refused = ErrorResponse::new(Some("unauthorized".to_owned()));
             *refused.status_mut() = tungstenite::http::StatusCode::UNAUTHORIZED;
             return Err(refused);
@@ -102,10 +63,16 @@ pub(super) fn run(shared: &Shared, stream: TcpStream) {
     let Ok(socket) = handshaken else { return };
     let (queue, outs) = crossbeam_channel::bounded(QUEUE);
     let handle = Handle { queue, subscribed: Arc::default(), slow: Arc::default() };
-    let mut session =
-        Session { shared, socket, packed, client: Client::default(), handle: handle.clone(), stalled: false };
+    let mut session = Session {
+        simulation,
+        socket,
+        packed,
+        client: Client::default(),
+        handle: handle.clone(),
+        stalled: false,
+    };
     let full = {
-        let mut sessions = shared.sessions();
+        let mut sessions = simulation.sessions();
         let full = sessions.len() >= shared.settings.connections || refusal == Some(Fault::Limit);
         if !full {
             sessions.push(handle.clone());
@@ -119,7 +86,7 @@ pub(super) fn run(shared: &Shared, stream: TcpStream) {
         return;
     }
     let _ = session.talk(&outs);
-    shared.sessions().retain(|other| !Arc::ptr_eq(&other.subscribed, &handle.subscribed));
+    simulation.sessions().retain(|other| !Arc::ptr_eq(&other.subscribed, &handle.subscribed));
 }
 
 impl Session<'_> {
@@ -133,24 +100,24 @@ impl Session<'_> {
     }
 
     fn disconnect(&mut self, disconnect: Disconnect) -> Step {
-        self.shared.api.disconnect(disconnect).map_or(Ok(()), |frame| self.say(&frame))
+        self.simulation.api.disconnect(disconnect).map_or(Ok(()), |frame| self.say(&frame))
     }
 
     fn talk(&mut self, outs: &Receiver<Out>) -> Step {
-        if let Some(hello) = self.shared.api.hello() {
+        if let Some(hello) = self.simulation.api.hello() {
             self.say(&hello)?;
         }
         let mut beaten = std::time::Instant::now();
         self.socket.get_ref().set_read_timeout(Some(Duration::from_millis(1))).map_err(|_| Ended)?;
         let mut wait = Duration::from_millis(2);
-        while !self.shared.stop.is_cancelled() {
+        while !self.simulation.shared.stop.is_cancelled() {
             if self.handle.slow.load(Ordering::Acquire) {
                 self.disconnect(Disconnect::Slow)?;
                 return Err(Ended);
             }
             if beaten.elapsed() > KEEPALIVE {
                 beaten = std::time::Instant::now();
-                if let Some(frame) = self.shared.api.keepalive(&mut self.client) {
+                if let Some(frame) = self.simulation.api.keepalive(&mut self.client) {
                     self.say(&frame)?;
                 }
             }
@@ -189,7 +156,8 @@ impl Session<'_> {
     }
 
     fn handle_message(&mut self, message: Option<&Value>) -> Step {
-        let StreamResponse { frames, end } = self.shared.api.receive(self.shared, &mut self.client, message);
+        let StreamResponse { frames, end } =
+            self.simulation.api.receive(&self.simulation.shared, &mut self.client, message);
         for frame in frames {
             self.say(&frame)?;
         }
@@ -199,14 +167,21 @@ impl Session<'_> {
 
     /// Halts that start or end with these items, in time order.
     fn statuses(&self, out: &Out) -> Vec<(UnixNanos, String)> {
-        let ts = |place: usize| self.shared.items.get(place).map_or(i64::MIN, |item| item.ts);
+        let ts = |place: usize| self.simulation.shared.items.get(place).map_or(i64::MIN, |item| item.ts);
         let now = ts(out.from.wrapping_sub(1)) + 1..=ts(out.to - 1);
-        let halts =
-            self.shared.settings.halts.iter().filter(|halt| self.client.statuses.contains(&halt.symbol));
+        let halts = self
+            .simulation
+            .shared
+            .settings
+            .halts
+            .iter()
+            .filter(|halt| self.client.statuses.contains(&halt.symbol));
         let sent = halts.flat_map(|halt| [(halt, halt.from, true), (halt, halt.to, false)]);
         let mut sent: Vec<_> = sent
             .filter(|(_, at, _)| now.contains(&at.0))
-            .filter_map(|(halt, at, halted)| Some((at, self.shared.api.status(&halt.symbol, halted, at)?)))
+            .filter_map(|(halt, at, halted)| {
+                Some((at, self.simulation.api.status(&halt.symbol, halted, at)?))
+            })
             .collect();
         sent.sort_by_key(|(at, _)| *at);
         sent
@@ -214,22 +189,22 @@ impl Session<'_> {
 
     /// Bars that ended with these items.
     fn bars(&self, out: &Out) -> Vec<String> {
-        let ts = |place: usize| self.shared.items.get(place).map_or(i64::MIN / 2, |item| item.ts);
+        let ts = |place: usize| self.simulation.shared.items.get(place).map_or(i64::MIN / 2, |item| item.ts);
         let (before, now) = (ts(out.from.wrapping_sub(1)), ts(out.to - 1));
         let mut sent = Vec::new();
         for (interval, symbol) in &self.client.bars {
             let length = interval.nanos().unwrap_or(0);
             for (start, values) in
-                bars::between(self.shared, symbol, *interval, before - length + 1, now - length)
+                bars::between(&self.simulation.shared, symbol, *interval, before - length + 1, now - length)
             {
-                sent.extend(self.shared.api.bar(symbol, *interval, start, values));
+                sent.extend(self.simulation.api.bar(symbol, *interval, start, values));
             }
         }
         sent
     }
 
     fn send(&mut self, out: Out) -> Step {
-        let shared = self.shared;
+        let (simulation, shared) = (self.simulation, &self.simulation.shared);
         let amended = out.fault.filter(|fault| fault.amends()).map(|_| shared.amended().clone());
         let mut statuses = self.statuses(&out).into_iter().peekable();
         let (mut messages, mut amends) = (Vec::new(), Vec::new());
@@ -242,13 +217,13 @@ impl Session<'_> {
             }
             if let Some(fault) = amended.as_ref().and_then(|amended| amended.get(&place)) {
                 let [first, then] =
-                    item.read(|record| shared.api.amended(*fault, item, record)).unwrap_or_default();
+                    item.read(|record| simulation.api.amended(*fault, item, record)).unwrap_or_default();
                 messages.extend(first);
                 amends.extend(then);
                 continue;
             }
             let mut text = String::with_capacity(160);
-            item.read(|record| shared.api.live(item, record, &mut text));
+            item.read(|record| simulation.api.live(item, record, &mut text));
             if !text.is_empty() {
                 messages.push(text);
             }
@@ -270,7 +245,7 @@ impl Session<'_> {
             _ if self.stalled || messages.is_empty() => return Ok(()),
             _ => {}
         }
-        let mut frames: Vec<String> = shared.api.frames(&mut self.client, messages);
+        let mut frames: Vec<String> = simulation.api.frames(&mut self.client, messages);
         match out.fault {
             Some(Fault::Cut) if !self.packed => {
                 if let Some(frame) = frames.last_mut() {

@@ -1,7 +1,5 @@
 //! Which API is simulated, and how.
 
-use super::vendor_api::VendorApi;
-use super::{alpaca, alpha_vantage, binance, coinbase, finnhub, kraken, massive, twelve_data, yahoo};
 use market::UnixNanos;
 
 /// A vendor's API.
@@ -84,21 +82,6 @@ impl SimulatedVendor {
             Self::Yahoo => ("yahoo", "Bars over REST", "Yahoo", "poll:yahoo", ""),
         };
         VendorNames { word, about, name, source, keys }
-    }
-
-    pub(super) fn api(self) -> Box<dyn VendorApi> {
-        match self {
-            Self::Alpaca => Box::new(alpaca::Alpaca { crypto: false }),
-            Self::AlpacaCrypto => Box::new(alpaca::Alpaca { crypto: true }),
-            Self::Massive => Box::new(massive::Massive),
-            Self::Finnhub => Box::new(finnhub::Finnhub),
-            Self::Coinbase => Box::new(coinbase::Coinbase),
-            Self::Kraken => Box::new(kraken::Kraken),
-            Self::Binance => Box::new(binance::Binance),
-            Self::AlphaVantage => Box::new(alpha_vantage::AlphaVantage),
-            Self::TwelveData => Box::new(twelve_data::TwelveData),
-            Self::Yahoo => Box::new(yahoo::Yahoo),
-        }
     }
 }
 

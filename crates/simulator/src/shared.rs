@@ -1,12 +1,13 @@
-//! State shared by all threads of a simulator.
+//! State of a simulator that all threads and the API read.
 
 use super::faults::Fault;
-use super::vendor_api::VendorApi;
-use super::{SimulatorSettings, bars, session};
+use super::settings::SimulatorSettings;
+use market::bar::TradeValues;
 use market::codec::json;
+use market::interval::Interval;
 use market::{Kind, Record};
 use ports::cancel::CancelToken;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -28,19 +29,20 @@ impl Item {
     }
 }
 
-/// Shared state.
+/// All bars, by symbol, length and start.
+pub(super) type Made = BTreeMap<(String, Interval, i64), TradeValues>;
+
+/// The state that all threads and the API read.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) api: Box<dyn VendorApi>,
     pub(super) settings: SimulatorSettings,
     /// How to build bars of the tape, and the bars built.
     pub(super) bars: market::bar::AggregatorSettings,
-    pub(super) made: OnceLock<bars::Made>,
+    pub(super) made: OnceLock<Made>,
     pub(super) symbols: Vec<String>,
     pub(super) items: Vec<Item>,
     /// Number of items played.
     pub(super) played: AtomicUsize,
-    pub(super) sessions: Mutex<Vec<session::Handle>>,
     /// Trades that were corrected or canceled, by index.
     pub(super) amended: Mutex<HashMap<usize, Fault>>,
     /// Handshakes still to be refused, and how.
@@ -49,10 +51,6 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn sessions(&self) -> std::sync::MutexGuard<'_, Vec<session::Handle>> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn played(&self) -> &[Item] {
         &self.items[..self.played.load(Ordering::Acquire)]
     }

@@ -1,6 +1,7 @@
 //! The interface of a simulated vendor. Each has a file.
 
-use super::{Fault, Item, Shared};
+use super::faults::{ALL, Fault};
+use super::shared::{Item, Shared};
 use market::bar::TradeValues;
 use market::interval::Interval;
 use market::{Kind, Record, UnixNanos};
@@ -188,4 +189,32 @@ pub(super) fn last_segment(path: &str) -> (&str, &str) {
 /// A query such as `?a=b&c=d`, decoded.
 pub(super) fn query(text: &str) -> HashMap<String, String> {
     form_urlencoded::parse(text.as_bytes()).into_owned().collect()
+}
+
+/// Faults that a client can notice: a sequence gap only if trades are numbered, a duplicate only if they have
+/// an id, an amendment only if the vendor sends any.
+pub(super) fn faults(api: &dyn VendorApi) -> Vec<Fault> {
+    let noticed = |fault: &Fault| match fault {
+        Fault::Hole => api.numbered(),
+        Fault::Duplicate => api.identified(),
+        fault if fault.amends() => api.amends(),
+        _ => true,
+    };
+    ALL.into_iter().filter(noticed).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{alpaca::Alpaca, finnhub::Finnhub, kraken::Kraken};
+    use super::*;
+
+    #[test]
+    fn a_vendor_has_the_faults_that_its_clients_notice() {
+        let has = |api: &dyn VendorApi, fault| faults(api).contains(&fault);
+        assert!(
+            has(&Alpaca { crypto: false }, Fault::Cancel) && !has(&Alpaca { crypto: true }, Fault::Cancel)
+        );
+        assert!(has(&Kraken, Fault::Hole) && !has(&Kraken, Fault::Correction));
+        assert!(!has(&Finnhub, Fault::Duplicate) && has(&Finnhub, Fault::Giant));
+    }
 }

@@ -28,7 +28,7 @@ impl Stack {
 
     /// Starts a node that ended, and waits until it is ready.
     pub(crate) fn start_again(&self, kind: &'static str, number: u8) -> Result<()> {
-        let (java, libs, node) = (jars::java()?, jars::fetch(kind)?, self.node(kind, number));
+        let (java, libs, node) = (crate::jdk::java()?, jars::fetch(kind)?, self.node(kind, number));
         let command = || match kind {
             "kafka" => self.kafka(&java, &libs, &node),
             _ => self.cassandra(&java, &libs, &node),

@@ -1,5 +1,6 @@
 //! Real Kafka and Cassandra on this machine, from their published jars, without containers.
 
+mod access;
 mod certificates;
 mod fault;
 mod jars;
@@ -7,10 +8,9 @@ mod process;
 mod security;
 
 use crate::requirements::{SERVERS, provide};
+use access::Access;
 use anyhow::{Context, Result, bail};
-pub(crate) use jars::java;
 use process::Node;
-use security::Access;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -144,7 +144,7 @@ impl Stack {
 
     pub(crate) fn up(&self) -> Result<()> {
         provide(&SERVERS)?;
-        let java = jars::java()?;
+        let java = crate::jdk::java()?;
         let libs = [jars::fetch("kafka")?, jars::fetch("cassandra")?];
         let other = Path::new(&self.dir).join(if self.nodes == 1 { "kafka-3" } else { "single" });
         if other.exists() {
@@ -256,7 +256,7 @@ impl Stack {
                 Command::new(java)
                     .args(["-cp", &classpath, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
                     .arg(&properties)
-                    .args(security::accounts(certificates.as_deref())?),
+                    .args(access::accounts(certificates.as_deref())?),
             )?;
         }
         let mut command = Command::new(java);

@@ -1,6 +1,5 @@
 //! The buffers of one column of a record batch.
 
-use super::long;
 use crate::columns::{OutputType as Type, OutputValue as Value};
 use market::codec::json::conditions;
 
@@ -133,6 +132,11 @@ impl Buffers {
             _ => vec![validity, &self.fixed],
         }
     }
+}
+
+/// A length as Arrow writes it.
+pub(super) fn long(length: usize) -> i64 {
+    i64::try_from(length).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ mod column;
 mod flatbuffer;
 
 use crate::columns::{OutputColumn as Column, OutputType as Type, OutputValue as Value};
-use column::Buffers;
+use column::{Buffers, long};
 use flatbuffer::{Field, Node, buffer};
 use ports::{Error, Result};
 use std::io::{self, Write};
@@ -95,11 +95,6 @@ fn field(name: &str, nullable: bool, of: Type) -> Node {
 
 fn message(tag: u8, header: Node, body: i64) -> Vec<u8> {
     buffer(&Node::Table(vec![VERSION, Field::Byte(tag), Field::To(header), Field::Long(body)]))
-}
-
-/// A length as Arrow writes it.
-pub(super) fn long(length: usize) -> i64 {
-    i64::try_from(length).unwrap_or(i64::MAX)
 }
 
 impl<W: Write> ArrowWriter<W> {

@@ -45,7 +45,7 @@ impl Har {
 
 fn means(data: &Dataset, target: Target, t: usize) -> [f64; 3] {
     LAGS.map(|bars| match target {
-        Target::Range => data.ranges[t + 1 - bars..=t].iter().sum::<f64>() / bars as f64,
+        Target::Range => data.measures.ranges[t + 1 - bars..=t].iter().sum::<f64>() / bars as f64,
         Target::Variance | Target::Return => data.variance_between(t + 1 - bars, t + 1) / bars as f64,
     })
 }

@@ -1,6 +1,5 @@
 //! Named tensors and a text in one file.
 
-use super::file;
 use crate::ForecastError;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -198,4 +197,9 @@ fn digest(table: &Map<String, Value>, meta: &str, data: &[u8]) -> String {
 fn entry_text(entry: &Value) -> String {
     let part = |name: &str| entry.get(name).map(Value::to_string).unwrap_or_default();
     format!("\n{}{}{}\n", part("dtype"), part("shape"), part("data_offsets"))
+}
+
+/// A file that cannot be read, and why.
+pub(super) fn file(text: String) -> ForecastError {
+    ForecastError::File(text)
 }

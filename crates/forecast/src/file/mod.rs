@@ -16,7 +16,7 @@ use crate::bundle::{Bundle, Meta};
 use crate::model::ModelKind;
 use crate::walk_forward::ModelSet;
 use crate::{ForecastError, Task};
-use container::Container;
+use container::{Container, file};
 use serde::{Deserialize, Serialize};
 
 /// Everything in a bundle except its numbers.
@@ -74,8 +74,4 @@ pub fn decode(bytes: &[u8]) -> Result<Bundle, ForecastError> {
 /// As [`decode`].
 pub fn digest(bytes: &[u8]) -> Result<String, ForecastError> {
     Ok(Container::decode(bytes)?.digest().to_owned())
-}
-
-fn file(text: String) -> ForecastError {
-    ForecastError::File(text)
 }

@@ -1,7 +1,6 @@
 //! Models and intervals as named tensors.
 
-use super::container::{Container, Values};
-use super::file;
+use super::container::{Container, Values, file};
 use crate::baseline::{ets::Ets, garch::Garch, har::Har};
 use crate::bundle::Bundle;
 use crate::conformal::{Conformal, LEVELS};

@@ -2,61 +2,21 @@
 
 use super::Alert;
 use super::condition::{Condition, Subject};
-use super::filter::FilterSettings;
 use super::levels::DayRange;
 use super::prints::Uses;
-use super::rule::{Rule, RuleConfig, RuleError, Session};
+use super::rule::{RuleConfig, RuleError, Session};
 use super::series::{Context, Incoming, Series, SeriesState};
-use super::span::TimeSpan;
-use crate::adjust::Factors;
+use super::settings::EngineSettings;
+use super::validated::Rule;
 use crate::bar::{Bar, Values};
 use crate::calendar::{Calendar, Day};
-use crate::interval::MINUTE;
-use crate::policy::{Effects, Policy, Updates, Vocabulary};
+use crate::policy::{Effects, Updates, Vocabulary};
 use crate::{Kind, Price, Quote, Size, Trade, UnixNanos};
 use hashbrown::HashTable;
-use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
-
-/// How the records of some feeds are interpreted.
-#[derive(Debug, Clone)]
-pub struct FeedSettings {
-    /// Feed-name prefix; empty for all others.
-    pub prefix: String,
-    /// Condition policy.
-    pub policy: Policy,
-    /// Exchange calendar.
-    pub calendar: Calendar,
-}
-
-/// Settings of an engine.
-#[derive(Debug, Clone)]
-pub struct EngineSettings {
-    /// By feed name, the first that matches; the last is for all others. At least one.
-    pub feeds: Vec<FeedSettings>,
-    /// Implausible prices.
-    pub filter: FilterSettings,
-    /// How long after an alert a cancel or correction retracts it, in event time.
-    pub retract_within: TimeSpan,
-    /// Splits by symbol: earlier prices are scaled when the day changes, so that a split triggers no alert.
-    pub splits: FxHashMap<String, Factors>,
-}
-
-impl EngineSettings {
-    /// One policy and calendar for all feeds.
-    #[must_use]
-    pub fn new(policy: Policy, calendar: Calendar) -> Self {
-        Self {
-            feeds: vec![FeedSettings { prefix: String::new(), policy, calendar }],
-            filter: FilterSettings::default(),
-            retract_within: TimeSpan(15 * MINUTE),
-            splits: FxHashMap::default(),
-        }
-    }
-}
 
 /// State of an engine, for a snapshot, serialised as JSON.
 #[derive(Debug, Clone, Serialize, Deserialize)]

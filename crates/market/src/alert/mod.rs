@@ -2,9 +2,11 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `rule` | a rule as written in TOML, and its validation |
+//! | `rule` | a rule as written in TOML |
 //! | `span` | durations (`60s`), quiet hours, patterns of symbols |
 //! | `condition` | a rule in the form in which it is evaluated |
+//! | `validated` | a rule whose parameters are checked |
+//! | `settings` | settings of an engine |
 //! | `gate` | hysteresis, cooldown, once per bar |
 //! | `prints` | recent prints of a series: price windows, volume windows, duplicates |
 //! | `filter` | bad prints: conditions, quote band, unconfirmed outliers |
@@ -31,13 +33,17 @@ mod report;
 mod retract;
 mod rule;
 mod series;
+mod settings;
 mod span;
+mod validated;
 
-pub use engine::{Engine, EngineSettings, EngineState, FeedSettings};
+pub use engine::{Engine, EngineState};
 pub use filter::FilterSettings;
 pub use fold::{Fold, FoldSettings};
 pub use rule::{Direction, HaltEvent, RuleConfig, RuleError, RuleKind, Session, Severity};
+pub use settings::{EngineSettings, FeedSettings};
 pub use span::{QuietHours, SymbolPattern, TimeSpan};
+pub use validated::check_rule;
 
 use crate::UnixNanos;
 use serde::{Deserialize, Serialize};

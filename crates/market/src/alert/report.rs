@@ -2,8 +2,9 @@
 
 use super::Alert;
 use super::condition::Condition;
-use super::rule::{Rule, RuleConfig};
+use super::rule::RuleConfig;
 use super::span::TimeSpan;
+use super::validated::Rule;
 use crate::UnixNanos;
 use xxhash_rust::xxh3::Xxh3;
 

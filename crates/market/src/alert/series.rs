@@ -2,14 +2,15 @@
 
 use super::Alert;
 use super::condition::{Condition, Subject};
-use super::engine::EngineSettings;
 use super::filter::{Filter, Quoted};
 use super::gate::{Gate, Pace};
 use super::levels::{Average, DayRange, Days, Vwap};
 use super::prints::{Print, Prints, Uses};
 use super::report::{self, Event};
 use super::retract::{Amendment, Cause, Recent, percent};
-use super::rule::{Direction, HaltEvent, Rule, Session};
+use super::rule::{Direction, HaltEvent, Session};
+use super::settings::EngineSettings;
+use super::validated::Rule;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 

@@ -19,23 +19,21 @@
 //! [`decode`] reads the canonical form without allocating. [`normalize`] converts what other producers write
 //! (another order, spaces, bare numbers) to that form, or rejects it with the reason.
 
+mod cursor;
+pub(crate) mod described;
+mod loose;
+
 use crate::reading::{Reading, ReadingValue, ValueType};
 use crate::record::{Quote, QuoteSide, Record, Side, Trade};
 use crate::{Kind, Price, Size, UnixNanos};
+pub use cursor::DecodeError;
+use cursor::{Cursor, push_int};
+pub use loose::value;
 
 /// Version of this format: the `schema` header of its messages.
 pub const SCHEMA: &str = "2";
 /// Versions that can be read: the first lacks `side` and `seq` of trades.
 pub const READABLE: [&str; 2] = ["1", SCHEMA];
-
-/// Why some bytes are not a record.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct DecodeError(pub String);
-
-fn push_int(value: i64, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-}
 
 fn push_text(name: &[u8], value: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(name);
@@ -138,104 +136,7 @@ fn encode_reading<S: AsRef<str>>(reading: &Reading<S>, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-#[inline(always)]
-fn eight(digits: &[u8; 8]) -> Option<i64> {
-    crate::swar::eight(u64::from_le_bytes(*digits))
-}
-
-/// Walks the canonical form; the first mismatch ends it.
-struct Cursor<'a>(&'a str);
-
-// Forced inlining: only with a known length does comparing a literal compile to a few instructions instead of
-// a call.
 impl<'a> Cursor<'a> {
-    #[inline(always)]
-    fn skip(&mut self, literal: &str) -> Option<()> {
-        self.0 = self.0.strip_prefix(literal)?;
-        Some(())
-    }
-
-    #[inline(always)]
-    fn take(&mut self, length: usize) -> Option<&'a str> {
-        let (head, tail) = self.0.split_at_checked(length)?;
-        self.0 = tail;
-        Some(head)
-    }
-
-    /// Reads up to the closing quote and consumes it.
-    #[inline(always)]
-    fn text(&mut self) -> Option<&'a str> {
-        let mut end = 0;
-        let bytes = self.0.as_bytes();
-        loop {
-            match *bytes.get(end)? {
-                b'"' => break,
-                b'\\' | 0..=0x1f => return None,
-                _ => end += 1,
-            }
-        }
-        let text = self.take(end)?;
-        self.0 = &self.0[1..];
-        Some(text)
-    }
-
-    #[inline(always)]
-    fn int(&mut self) -> Option<i64> {
-        let bytes = self.0.as_bytes();
-        let negative = bytes.first() == Some(&b'-');
-        let start = usize::from(negative);
-        let mut end = start;
-        let mut value: i64 = 0;
-        // Times have nineteen digits.
-        if let Some(([first, second], _)) = bytes
-            .get(start..)
-            .map(|rest| rest.as_chunks::<8>())
-            .and_then(|(all, _)| all.split_first_chunk::<2>())
-            && let (Some(first), Some(second)) = (eight(first), eight(second))
-        {
-            value = first * 100_000_000 + second;
-            end += 16;
-        }
-        let digit = |at: usize| bytes.get(at).map(|b| b.wrapping_sub(b'0')).filter(|d| *d < 10);
-        // Eighteen digits always fit.
-        while let Some(digit) = digit(end).filter(|_| end < start + 18) {
-            value = value * 10 + i64::from(digit);
-            end += 1;
-        }
-        while let Some(digit) = digit(end) {
-            value = value.checked_mul(10)?.checked_add(i64::from(digit))?;
-            end += 1;
-        }
-        // Each number has one representation: not empty, no leading zero, no minus zero.
-        if end == start || (bytes[start] == b'0' && (end > start + 1 || negative)) {
-            return None;
-        }
-        self.0 = &self.0[end..];
-        Some(if negative { -value } else { value })
-    }
-
-    #[inline(always)]
-    fn number(&mut self) -> Option<i128> {
-        crate::fixed::parse(self.text()?.as_bytes()).ok()
-    }
-
-    #[inline]
-    fn conditions(&mut self) -> Option<&'a str> {
-        let whole = self.0;
-        self.skip("[")?;
-        if self.skip("]").is_none() {
-            loop {
-                self.skip("\"")?;
-                self.text()?;
-                if self.skip(",").is_none() {
-                    break;
-                }
-            }
-            self.skip("]")?;
-        }
-        Some(&whole[..whole.len() - self.0.len()])
-    }
-
     #[inline]
     fn side(&mut self, price: &str, size: &str, venue: &str) -> Option<Option<QuoteSide<&'a str>>> {
         if self.skip(price).is_none() {
@@ -317,25 +218,6 @@ impl<'a> Cursor<'a> {
         (self.0 == "}").then_some(Quote { symbol, feed, seq, ts, recv_ts, bid, ask, conditions })
     }
 
-    /// An object of strings with names in byte order, each once.
-    fn tags(&mut self) -> Option<&'a str> {
-        let whole = self.0;
-        self.skip("{")?;
-        let mut last = "";
-        loop {
-            self.skip("\"")?;
-            let name = self.text().filter(|name| *name > last)?;
-            last = name;
-            self.skip(":\"")?;
-            self.text()?;
-            if self.skip(",").is_none() {
-                break;
-            }
-        }
-        self.skip("}")?;
-        Some(&whole[..whole.len() - self.0.len()])
-    }
-
     fn reading(mut self) -> Option<Reading<&'a str>> {
         self.skip("{\"series\":\"")?;
         let series = self.text().filter(|series| !series.is_empty())?;
@@ -357,10 +239,6 @@ impl<'a> Cursor<'a> {
         let tags = if self.skip(",\"tags\":").is_some() { self.tags()? } else { "" };
         let value = ReadingValue { class, text };
         (self.0 == "}").then_some(Reading { series, feed, seq, ts, recv_ts, value, unit, quality, tags })
-    }
-
-    fn present(&mut self) -> Option<&'a str> {
-        self.text().filter(|text| !text.is_empty())
     }
 }
 
@@ -399,11 +277,6 @@ pub fn conditions(array: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-pub(crate) mod described;
-mod loose;
-
-pub use loose::value;
-
 /// Appends the canonical form of a record in any other JSON form: other order, spaces, escapes, bare numbers.
 ///
 /// # Errors
@@ -411,7 +284,10 @@ pub use loose::value;
 pub fn normalize(kind: Kind, payload: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let text = std::str::from_utf8(payload).map_err(|error| DecodeError(format!("not UTF-8: {error}")))?;
     match kind.table().read {
-        Some(_) => loose::normalize(kind, text, out),
+        Some(_) => {
+            encode(&loose::record(kind, text)?, out);
+            Ok(())
+        }
         None => described::normalize(kind, text, out),
     }
 }

@@ -19,10 +19,10 @@
 //! 10, 11 and 12 the records of a cancel, an error and a correction (which contains the wrong data). So 0 and
 //! 1 count, and the others do not.
 
+use super::extras;
 use super::feed::{Decode, FeedMessage, MessageSink, Outcome, emit, emit_trade, not_an_object, quote_number};
 use super::placeholder::{IdMint, Origin};
 use super::scan::{Scanner, Value, conditions, unescaped};
-use super::vendor_bar;
 use crate::record::{Quote, QuoteSide, Record, Side, Trade};
 use crate::{Kind, Price, Size, UnixNanos};
 use std::fmt::Write;
@@ -233,7 +233,7 @@ impl Decode for MassiveDecoder {
                 Value::Text("T") => Kind::TRADE,
                 Value::Text("Q") => Kind::QUOTE,
                 Value::Text(event @ ("A" | "AM" | "LULD")) => {
-                    vendor_bar::massive(event, raw, sink);
+                    extras::massive(event, raw, sink);
                     return Ok(());
                 }
                 Value::Text("status") => {

@@ -4,6 +4,7 @@ pub mod alpaca;
 pub mod bar;
 pub mod binance;
 pub mod coinbase;
+mod extras;
 pub mod feed;
 pub mod finnhub;
 pub mod json;

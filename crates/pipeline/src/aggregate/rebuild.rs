@@ -1,9 +1,9 @@
 //! Rebuilds the bars of sessions whose records are in two partitions, or came too late, from the stored records: no partition
 //! holds them all in time, the store does.
 
-use super::AggregateSettings;
 use super::bar_writer::BarWriter;
 use super::gaps::Gaps;
+use super::settings::AggregateSettings;
 use market::bar::{Aggregator, Bar, StreamPosition, Values};
 use market::digest::Digest;
 use market::{Kind, UnixNanos};

@@ -7,7 +7,7 @@ use super::growth::{self, Growth};
 use super::late;
 use super::moved::{self, Sessions};
 use super::session::position_name;
-use super::{AggregateSettings, WAIT};
+use super::settings::{AggregateSettings, WAIT};
 use crate::consume::kind;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use market::bar::{Aggregator, Bar, Checkpoint, LowWatermarks, StreamPosition, Verdict, series_name};

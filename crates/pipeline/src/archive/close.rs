@@ -1,8 +1,9 @@
 //! Closes a range: claim, objects, manifest, offset.
 
+use super::Archiver;
+use super::commit::{OTHER_TOPIC, commit};
 use super::layout::{ArchiveObject, Manifest, RangeClaim, RangeName, read_json, sha256, to_json};
 use super::range::{NewObject, OpenRange};
-use super::{Archiver, OTHER_TOPIC};
 use market::Kind;
 use market::digest::Digest;
 use ports::archive::{Archive, Created};
@@ -126,17 +127,6 @@ pub(super) fn create_object(
         (about.bytes, about.sha256) = (length, hash);
     }
     Ok((about, created))
-}
-
-/// Commits offsets. A refused commit costs reading messages again, which are then skipped.
-pub(super) fn commit(consumer: &mut dyn Consumer, offsets: &[(Partition, i64)]) -> Result<()> {
-    match consumer.commit(offsets, true) {
-        Err(error) if error.retryable() => {
-            tracing::info!("{error}; what is archived is skipped when it is read again");
-            Ok(())
-        }
-        other => other,
-    }
 }
 
 fn differs(name: &str, archive: &dyn Archive) -> Error {

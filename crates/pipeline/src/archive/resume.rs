@@ -1,8 +1,9 @@
 //! Where the ranges of a partition begin and go on: by the archive's claims, not by the group's offsets.
 
+use super::commit::OTHER_TOPIC;
 use super::layout::{Manifest, RangeClaim, RangeName, list, read_json};
 use super::range::OpenRange;
-use super::{Archiver, OTHER_TOPIC, Ranges};
+use super::{Archiver, Ranges};
 use ports::archive::Archive;
 use ports::batch::Partition;
 use ports::cancel::retry;

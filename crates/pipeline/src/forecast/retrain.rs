@@ -1,7 +1,7 @@
 //! Trains again on schedule, one series at a time in a thread of its own, and keeps the result only if it is better.
 
 use super::input::{self, SeriesName};
-use super::{ForecastSettings, ModelStore};
+use super::settings::{ForecastSettings, ModelStore};
 use crossbeam_channel::{Receiver, TryRecvError};
 use forecast::renewal::{Renewal, renew, same_options};
 use forecast::{Bundle, Dataset, ForecastError, Series};

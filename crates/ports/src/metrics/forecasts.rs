@@ -1,6 +1,6 @@
 //! Counters of `forecast run`.
 
-use super::AggregationWorker;
+use super::builder::MetricBuilder;
 use prometheus::{IntCounter, IntCounterVec};
 
 /// What became of a scheduled training.
@@ -33,7 +33,7 @@ pub struct ForecastMetrics {
 }
 
 impl ForecastMetrics {
-    pub(super) fn new(make: &AggregationWorker) -> prometheus::Result<Self> {
+    pub(super) fn new(make: &MetricBuilder) -> prometheus::Result<Self> {
         let metrics = Self {
             made: make.counter("tapeline_forecasts_made_total", "Forecasts made.")?,
             scored: make

@@ -1,7 +1,7 @@
 //! `/api/v1/alerts/rules`: the rules of the configuration, and those that were added here.
 
-use super::App;
 use super::alerts::{author, invalid, log, wall};
+use crate::app::App;
 use crate::http::params::Params;
 use crate::http::problem::Problem;
 use crate::http::reply::{Answer, Format, List, list};

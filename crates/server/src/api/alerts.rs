@@ -1,6 +1,6 @@
 //! `/api/v1/alerts`: alerts that fired, who acknowledged them, and silences.
 
-use super::App;
+use crate::app::App;
 use crate::http::guard;
 use crate::http::params::{self, Params};
 use crate::http::problem::Problem;

@@ -1,6 +1,6 @@
 //! `GET /api/v1/bars`.
 
-use super::App;
+use crate::app::App;
 use crate::http::params::{self, Params};
 use crate::http::problem::Problem;
 use crate::http::reply::Answer;

@@ -1,6 +1,6 @@
 //! `GET /api/v1/explain`: what each print contributed to a bar, and why.
 
-use super::App;
+use crate::app::App;
 use crate::http::params::{self, Params};
 use crate::http::problem::Problem;
 use crate::http::reply::{Answer, json_body};

@@ -1,7 +1,7 @@
 //! `GET /api/v1/forecasts`: forecasts with their scores, and how the forecasts of each target and horizon did.
 
-use super::App;
 use super::bars::interval;
+use crate::app::App;
 use crate::http::params::{self, Params};
 use crate::http::problem::Problem;
 use crate::http::reply::{Answer, Format, List, list};

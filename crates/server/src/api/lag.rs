@@ -1,6 +1,6 @@
 //! `GET /api/v1/lag`: how far the consumer groups are behind, by partition.
 
-use super::App;
+use crate::app::App;
 use crate::http::params::Params;
 use crate::http::reply::{Answer, Format, List, list};
 use crate::query;

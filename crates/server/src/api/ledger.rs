@@ -1,6 +1,6 @@
 //! `GET /api/v1/gaps` and `/api/v1/dead-letters`: data known to be missing or unusable.
 
-use super::App;
+use crate::app::App;
 use crate::http::params::{self, Params};
 use crate::http::reply::{Answer, Format, List, list};
 use axum::extract::State;

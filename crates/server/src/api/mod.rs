@@ -16,64 +16,10 @@ pub(crate) mod stream;
 pub(crate) mod symbols;
 pub(crate) mod verify;
 
-use crate::Engines;
-use crate::http::guard::Rates;
-use crate::hub::Hub;
-use crate::settings::ServerSettings;
+use crate::app::App;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post};
-use ports::CancelToken;
-use std::ops::Deref;
-use std::sync::Arc;
-use std::time::Instant;
-use tokio::sync::Semaphore;
-
-/// State available to every handler.
-#[derive(Clone)]
-pub(crate) struct App(Arc<Inner>);
-
-pub(crate) struct Inner {
-    pub(crate) settings: Arc<ServerSettings>,
-    pub(crate) engines: Engines,
-    pub(crate) hub: Arc<Hub>,
-    pub(crate) stop: CancelToken,
-    pub(crate) rates: Rates,
-    pub(crate) queries: Arc<Semaphore>,
-    pub(crate) verification: verify::Verification,
-    pub(crate) started: Instant,
-    pub(crate) writer: push::Writer,
-}
-
-impl Deref for App {
-    type Target = Inner;
-
-    fn deref(&self) -> &Inner {
-        &self.0
-    }
-}
-
-impl App {
-    pub(crate) fn new(
-        settings: Arc<ServerSettings>,
-        engines: Engines,
-        hub: Arc<Hub>,
-        stop: CancelToken,
-    ) -> Self {
-        let queries = Arc::new(Semaphore::new(settings.limits.queries));
-        Self(Arc::new(Inner {
-            settings,
-            engines,
-            hub,
-            stop,
-            rates: Rates::default(),
-            queries,
-            verification: verify::Verification::default(),
-            started: Instant::now(),
-            writer: push::Writer::default(),
-        }))
-    }
-}
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()

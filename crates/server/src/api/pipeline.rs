@@ -1,6 +1,6 @@
 //! `GET /api/v1/pipeline` and `/api/v1/health`: rates, lag and liveness.
 
-use super::App;
+use crate::app::App;
 use crate::http::reply::{Answer, json_body};
 use crate::hub::state::Read;
 use axum::extract::State;

@@ -1,6 +1,6 @@
 //! Readings pushed over HTTP: lines in a request's body to the topic, answered once the topic has acknowledged them.
 
-use super::App;
+use crate::app::App;
 use crate::http::params::Params;
 use crate::http::problem::Problem;
 use axum::body::Bytes;
@@ -30,9 +30,6 @@ pub(crate) const BODY: usize = 8 << 20;
 const FLUSH: Duration = Duration::from_secs(10);
 /// Maximum number of reasons in a reply; the dead letters have them all.
 const REASONS: usize = 10;
-
-/// The producer of all requests, opened by the first one, and again after an error.
-pub(crate) type Writer = Arc<tokio::sync::Mutex<Option<Box<dyn Producer>>>>;
 
 /// The options of the source `lines:`, by the same names.
 #[derive(Debug, Default, Deserialize, IntoParams)]

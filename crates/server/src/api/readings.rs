@@ -1,7 +1,7 @@
 //! `GET /api/v1/series`, `/api/v1/readings` and `/api/v1/reading-bars`: sensors and other time series.
 
-use super::App;
 use super::bars::interval;
+use crate::app::App;
 use crate::http::params::{self, Params};
 use crate::http::problem::Problem;
 use crate::http::reply::{Answer, Format, List, list};

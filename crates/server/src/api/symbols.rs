@@ -1,6 +1,6 @@
 //! `GET /api/v1/symbols`: the watchlist.
 
-use super::App;
+use crate::app::App;
 use crate::http::params::Params;
 use crate::http::reply::{Answer, Format, List, list};
 use crate::query;

@@ -1,67 +1,18 @@
 //! `GET` and `POST /api/v1/verify`: the comparison of source, topic and store, one at a time.
 
-use super::App;
+use crate::app::App;
 use crate::http::params::{self, Params};
 use crate::http::problem::Problem;
 use crate::http::reply::{Answer, json_body};
+use crate::proof::Progress;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use market::UnixNanos;
-use ports::CancelToken;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use serde::Deserialize;
+use serde_json::json;
 use std::time::Instant;
 use utoipa::IntoParams;
-
-/// Compares source, topic and store over a range of event time.
-pub type Verify = Arc<dyn Fn(Range<UnixNanos>, &CancelToken) -> ports::Result<Proof> + Send + Sync>;
-
-/// Result of a comparison.
-#[derive(Debug, Clone, Serialize)]
-pub struct Proof {
-    /// Names of the compared sides: `source`, `topic`, `store`.
-    pub places: Vec<String>,
-    /// One line for each symbol and kind.
-    pub lines: Vec<ProofLine>,
-    /// Remarks: repeats, unreadable messages.
-    pub notes: Vec<String>,
-}
-
-/// One symbol's records of one kind.
-#[derive(Debug, Clone, Serialize)]
-pub struct ProofLine {
-    /// `trades` or `quotes`.
-    pub kind: String,
-    /// The instrument.
-    pub symbol: String,
-    /// Number of records on each side.
-    pub counts: Vec<u64>,
-    /// Fingerprint of the records on each side.
-    pub fingerprints: Vec<String>,
-    /// Whether all sides are equal.
-    pub equal: bool,
-}
-
-/// The last or the running comparison.
-#[derive(Default)]
-pub(crate) struct Verification(Mutex<Progress>);
-
-#[derive(Default)]
-enum Progress {
-    #[default]
-    None,
-    Running(UnixNanos),
-    Done(Value),
-}
-
-impl Verification {
-    fn lock(&self) -> MutexGuard<'_, Progress> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

@@ -2,8 +2,8 @@
 //! store. Its stream is in [`super::alpaca_stream`].
 
 use super::intervals::of_timeframe;
-use super::number;
-use crate::api::App;
+use super::number::number;
+use crate::app::App;
 use crate::http::params::{self, Params};
 use crate::http::problem::Problem;
 use crate::http::reply::{Answer, tagged};
@@ -33,7 +33,6 @@ pub(crate) fn routes() -> Router<App> {
         .route("/v2/stocks/bars", get(bars))
         .route("/v2/stocks/trades", get(trades))
         .route("/v2/stocks/quotes", get(quotes))
-        .route("/v2/{feed}", get(super::alpaca_stream::stream))
 }
 
 /// Parameters that Alpaca's clients send; those without meaning here are ignored.

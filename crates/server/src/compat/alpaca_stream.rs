@@ -7,16 +7,18 @@ use super::alpaca;
 use super::alpaca_protocol::{
     AUTH_TIMEOUT, AUTHENTICATED, CONNECTED, ClientSession, SLOW_CLIENT, TOO_MANY_MESSAGES, error,
 };
-use crate::api::App;
+use crate::app::App;
 use crate::http::guard;
 use crate::http::listen::Slot;
 use crate::http::problem::Problem;
 use crate::hub::SocketCount;
 use crate::hub::live::{LiveBatch, LiveItem};
+use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
+use axum::routing::get;
 use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
@@ -269,4 +271,9 @@ fn encoded(item: &LiveItem, packed: bool) -> &[u8] {
         let text = alpaca::message(&item.content).unwrap_or_default();
         if packed { msgpack::packed(&text) } else { text.into_bytes() }
     })
+}
+
+/// The stream of each feed.
+pub(super) fn routes() -> Router<App> {
+    Router::new().route("/v2/{feed}", get(stream))
 }

@@ -4,40 +4,12 @@ mod alpaca;
 mod alpaca_protocol;
 mod alpaca_stream;
 mod intervals;
+mod number;
 mod udf;
 
-use crate::api::App;
+use crate::app::App;
 use axum::Router;
-use serde_json::value::RawValue;
 
 pub(crate) fn routes() -> Router<App> {
-    alpaca::routes().merge(udf::routes())
-}
-
-/// A decimal as a JSON number with all of its digits; `null` if it is not one.
-fn number(text: &str) -> Box<RawValue> {
-    // Only digits as the API writes decimals: anything else must not get into the reply unquoted.
-    let unsigned = text.strip_prefix('-').unwrap_or(text);
-    let plain = unsigned.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let text = if plain { text } else { "null" };
-    RawValue::from_string(text.to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn decimals_keep_their_digits() {
-        for (text, shown) in [
-            ("0.000000000000000001", "0.000000000000000001"),
-            ("-1.5", "-1.5"),
-            ("", "null"),
-            ("1,2", "null"),
-            ("1}{", "null"),
-            ("1.", "null"),
-        ] {
-            assert_eq!(number(text).get(), shown, "{text}");
-        }
-    }
+    alpaca::routes().merge(alpaca_stream::routes()).merge(udf::routes())
 }

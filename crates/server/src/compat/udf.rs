@@ -1,8 +1,8 @@
 //! `/udf/*`: TradingView's Universal Data Feed, so that its charting library can read this store.
 
 use super::intervals::{of_resolution, resolution};
-use super::number;
-use crate::api::App;
+use super::number::number;
+use crate::app::App;
 use crate::http::params::{self, Params};
 use crate::http::problem::Problem;
 use crate::http::reply::{Answer, json_body, tagged};

@@ -4,11 +4,13 @@ pub(crate) mod guard;
 pub(crate) mod listen;
 pub(crate) mod params;
 pub(crate) mod problem;
+pub(crate) mod rates;
 pub(crate) mod reply;
 pub(crate) mod rows;
 mod write_timeout;
 
-use crate::api::{self, App};
+use crate::api;
+use crate::app::App;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, Uri};

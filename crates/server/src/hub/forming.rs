@@ -4,7 +4,7 @@
 //! condition policy. A late print, a correction or a cancel is left to the aggregator's restatement.
 
 use market::bar::Feed;
-use market::calendar::Day;
+use market::calendar::{Day, Phase};
 use market::interval::Interval;
 use market::policy::{Effects, Policy, Updates, Vocabulary};
 use market::{Price, Trade, UnixNanos};
@@ -151,7 +151,7 @@ impl Forming {
         let [high, low] = self.high_low.unwrap_or([open.max(close), open.min(close)]);
         let [open, high, low, close] = [open, high, low, close].map(|price| price.to_string());
         let mut map = Map::new();
-        let session = super::state::phase(day, self.start);
+        let session = phase(day, self.start);
         let value = json!({
             "symbol": symbol, "feed": feed, "kind": "trade", "interval": self.interval.to_string(),
             "start": UnixNanos(self.start).to_string(), "open": open, "high": high, "low": low, "close": close,
@@ -172,4 +172,14 @@ impl Forming {
 pub(crate) fn number(value: f64) -> String {
     let text = format!("{value:.9}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Name of a part of a session.
+pub(crate) fn phase(day: &Day, ts: i64) -> &'static str {
+    match day.phase(ts) {
+        Phase::Closed => "closed",
+        Phase::Pre => "pre",
+        Phase::Regular => "regular",
+        Phase::Post => "post",
+    }
 }

@@ -1,8 +1,8 @@
 //! The thread that reads the topics and publishes frames.
 
+use super::collector::Collector;
 use super::frame::Frame;
-use super::live::Collector;
-use crate::api::App;
+use crate::app::App;
 use market::codec::json as codec;
 use market::{Kind, UnixNanos};
 use ports::batch::Partition;

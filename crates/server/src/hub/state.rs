@@ -1,12 +1,11 @@
 //! State of symbols, gaps and dead letters, from the topics alone.
 
-use super::forming::{Counted, FormingBars, PolicyEffects, number};
+use super::forming::{Counted, FormingBars, PolicyEffects, number, phase};
 use super::frame::{Changes, Frame, TAPE, append};
 use super::json;
 use super::recent::Recent;
 use super::series::SeriesTable;
 use crate::settings::ServerSettings;
-use market::calendar::{Day, Phase};
 use market::{Price, Quote, Record, Trade, UnixNanos};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -74,16 +73,6 @@ pub(crate) struct State {
     pub(crate) status: String,
     /// Why the topics cannot be read at the moment.
     pub(crate) error: Option<String>,
-}
-
-/// Name of a part of a session.
-pub(crate) fn phase(day: &Day, ts: i64) -> &'static str {
-    match day.phase(ts) {
-        Phase::Closed => "closed",
-        Phase::Pre => "pre",
-        Phase::Regular => "regular",
-        Phase::Post => "post",
-    }
 }
 
 impl State {

@@ -4,7 +4,7 @@ pub(crate) mod page;
 pub(crate) mod range;
 pub(crate) mod rebuild;
 
-use crate::api::App;
+use crate::app::App;
 use crate::http::problem::Problem;
 use axum::http::StatusCode;
 use ports::store::Store;

@@ -201,7 +201,7 @@ impl BarQuery {
         let phase = if bar.interval.is_day() && day.is_session() {
             "regular"
         } else {
-            crate::hub::state::phase(&day, bar.start.0)
+            crate::hub::forming::phase(&day, bar.start.0)
         };
         let show = match self.session {
             Session::All => true,

@@ -12,6 +12,8 @@ use ports::{Result, clock};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// Cause of a gap that a person requests: its ends are not records.
+pub(super) const REQUESTED: &str = "requested by the user";
 /// Nanoseconds fetched beyond both ends.
 const MARGIN: i64 = 1_000_000_000;
 /// Number of attempts, a second apart: the vendor's history may lag behind its stream.
@@ -46,7 +48,7 @@ pub(super) fn fill(
         }
         let fetched = walk(vendor, http, &gap.symbols, (from, to), decoder, stop, take)?;
         let again = walk(vendor, http, &gap.symbols, (from, to), decoder, stop, &mut |_| Ok(()))?;
-        let ends = gap.cause == super::REQUESTED
+        let ends = gap.cause == REQUESTED
             || fetched.first.is_some_and(|ts| ts <= from) && fetched.last.is_some_and(|ts| ts >= to);
         if ends && fetched.digest == again.digest {
             gap.state = GapState::Closed;

@@ -41,7 +41,7 @@ impl Fetch {
             symbols: settings.vendor.account().symbols.clone(),
             from: from.to_string(),
             to: Some(to.to_string()),
-            cause: super::REQUESTED.to_owned(),
+            cause: backfill::REQUESTED.to_owned(),
             state: GapState::Open,
             proof: None,
             note: None,

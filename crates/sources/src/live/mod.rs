@@ -18,6 +18,7 @@ mod massive;
 mod missing;
 mod open;
 mod received;
+mod settings;
 pub mod vendor;
 mod watch;
 
@@ -28,22 +29,22 @@ use connection::Wire;
 use crossbeam_channel::Receiver;
 pub use fetch::{Fetch, History};
 use market::Record;
-use market::calendar::Calendar;
 use market::codec::feed::Decode;
 use market::codec::json;
 pub use open::{decoder, examples, open, schemes};
+use ports::address::of_url;
 use ports::cancel::CancelToken;
-use ports::check::{Chain, of_url};
+use ports::check::Chain;
 use ports::dead_letter::{DeadLetter, Stage};
 use ports::gap::Gap;
 use ports::metrics::METRICS;
 use ports::source::{Event, Positions, Source};
 use ports::telemetry::Latency;
 use ports::{Error, Result};
+pub use settings::LiveSettings;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use vendor::Vendor;
 use watch::Watch;
 
 /// Maximum number of frames read and not yet processed.
@@ -52,33 +53,12 @@ const QUEUE: usize = 4_096;
 const AT_ONCE: usize = 256;
 /// How long a call waits for the first frame.
 const WAIT: Duration = Duration::from_millis(50);
-/// Cause of a gap that a person requests: its ends are not records.
-const REQUESTED: &str = "requested by the user";
 /// How far, in nanoseconds, the clocks of vendor and machine may differ.
 const CLOCKS: i64 = 60_000_000_000;
 /// Number of records in a row that must differ by more before they are believed.
 const IN_A_ROW: u32 = 3;
 /// How often silence is checked.
 const LOOK: Duration = Duration::from_millis(100);
-
-/// Settings of a live feed.
-#[derive(Debug, Clone)]
-pub struct LiveSettings {
-    /// The vendor's client.
-    pub vendor: Arc<dyn Vendor>,
-    /// Feed label of its records, for example `alpaca.iex`.
-    pub feed: String,
-    /// Exchange calendar: while the market is closed, silence is expected.
-    pub calendar: Calendar,
-    /// Silence of a symbol, in market seconds, that is checked; 20 times its usual pause if that is longer.
-    pub stall_s: f64,
-    /// Market seconds per second: 1, or a simulator's speed.
-    pub speed: f64,
-    /// Whether to backfill what was missed.
-    pub backfill: bool,
-    /// How long connecting for the first time may fail; indefinitely if not set.
-    pub connect_within: Option<Duration>,
-}
 
 /// A live feed.
 pub struct Live {

@@ -1,7 +1,8 @@
 //! Parses the URL of a live source, such as `alpaca:iex?symbols=SPY,AAPL&kinds=trades,quotes`.
 
+use super::settings::LiveSettings;
 use super::vendor::{Account, Vendor};
-use super::{LiveSettings, alpaca, binance, coinbase, finnhub, kraken, massive};
+use super::{alpaca, binance, coinbase, finnhub, kraken, massive};
 use crate::settings as config;
 use market::Kind;
 use market::calendar::Calendar;

@@ -12,6 +12,7 @@
 mod budget;
 mod open;
 mod request;
+mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -20,16 +21,16 @@ use crate::mask::Mask;
 use budget::{Budget, Wait};
 use market::UnixNanos;
 use market::bar::{Bar, Values};
-use market::codec::poll::{NextPage, PendingRequest, PollVendor, Refused, read};
-use market::interval::{Interval, SECOND};
+use market::codec::poll::{NextPage, PendingRequest, Refused, read};
+use market::interval::SECOND;
 pub use open::open;
 use ports::cancel::CancelToken;
 use ports::check::Chain;
 use ports::dead_letter::{DeadLetter, Stage};
-use ports::secret::Secret;
 use ports::source::{Event, Positions, Source};
 use ports::{Error, Result, clock};
 use request::Request;
+pub use settings::PollSettings;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -41,41 +42,6 @@ const REMEMBERED: usize = 20_000;
 const UNREADABLE: u32 = 3;
 /// Maximum duration of a call when nothing is due.
 const WAIT: Duration = Duration::from_millis(100);
-
-/// Settings of a polled source.
-#[derive(Debug, Clone)]
-pub struct PollSettings {
-    /// The vendor.
-    pub vendor: PollVendor,
-    /// Its name in URLs and labels.
-    pub name: &'static str,
-    /// Base address, for example `https://query2.finance.yahoo.com`.
-    pub rest: String,
-    /// Key; empty if none is needed.
-    pub key: Secret,
-    /// Secret that belongs to the key.
-    pub secret: Secret,
-    /// Feed label of the bars.
-    pub feed: String,
-    /// Symbols.
-    pub symbols: Vec<String>,
-    /// Bar interval.
-    pub interval: Interval,
-    /// Time between two requests for a symbol.
-    pub every: Duration,
-    /// Earliest start of a bar; default a day or a month ago.
-    pub from: Option<UnixNanos>,
-    /// Latest start of a bar; default now.
-    pub to: Option<UnixNanos>,
-    /// Ends after one request for each symbol.
-    pub once: bool,
-    /// Requests allowed in any minute.
-    pub per_minute: u32,
-    /// Requests allowed per UTC day; 0: no limit.
-    pub per_day: u64,
-    /// How long the vendor may be unreachable before its first reply; indefinitely if not set.
-    pub connect_within: Option<Duration>,
-}
 
 #[derive(Debug, Clone)]
 struct Watched {

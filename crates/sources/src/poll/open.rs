@@ -1,7 +1,7 @@
 //! Parses a URL such as `poll:yahoo?symbols=SPY,AAPL&interval=1m`.
 
-use super::PollSettings;
 use super::request::word;
+use super::settings::PollSettings;
 use crate::settings::{Polled, SourceSection};
 use market::UnixNanos;
 use market::codec::poll::PollVendor;

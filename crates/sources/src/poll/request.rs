@@ -1,6 +1,6 @@
 //! Requests to each vendor.
 
-use super::PollSettings;
+use super::settings::PollSettings;
 use crate::http::segment;
 use market::UnixNanos;
 use market::codec::poll::PollVendor;

@@ -2,6 +2,9 @@
 
 use super::*;
 use crate::fake::{FakeHttp, Scripted, ok};
+use market::codec::poll::PollVendor;
+use market::interval::Interval;
+use ports::secret::Secret;
 
 fn settings(vendor: PollVendor, url: &str, symbols: &[&str]) -> PollSettings {
     let minute = |text: &str| UnixNanos::parse(text).unwrap();

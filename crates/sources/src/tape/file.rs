@@ -1,7 +1,7 @@
 //! One zipped tick file, read row by row.
 
-use super::TapeSettings;
 use super::folder::Entry;
+use super::settings::TapeSettings;
 use market::codec::lean::RowReader;
 use market::time::SessionDay;
 use market::{Record, UnixNanos};

@@ -1,6 +1,6 @@
 //! Finds the tick files of a folder.
 
-use super::TapeSettings;
+use super::settings::TapeSettings;
 use market::Kind;
 use ports::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};

@@ -10,6 +10,7 @@
 
 mod file;
 mod folder;
+mod settings;
 
 use file::{Line, TapeFile};
 use folder::Entry;
@@ -19,32 +20,13 @@ use ports::cancel::CancelToken;
 use ports::dead_letter::{DeadLetter, Stage};
 use ports::source::{Event, Positions, Source};
 use ports::{Error, Result, clock};
+pub use settings::TapeSettings;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// The kinds of records that tapes hold.
 pub const KINDS: [Kind; 2] = [Kind::TRADE, Kind::QUOTE];
-
-/// Settings of a tape.
-#[derive(Debug, Clone)]
-pub struct TapeSettings {
-    /// The folder.
-    pub dir: PathBuf,
-    /// Speed relative to real time; `None`: as fast as possible.
-    pub speed: Option<f64>,
-    /// Only these symbols, case-insensitive; all if empty.
-    pub symbols: Vec<String>,
-    /// Only these kinds.
-    pub kinds: Vec<Kind>,
-    /// Only these sessions (`20131008`); all if empty.
-    pub dates: Vec<u32>,
-    /// Feed label of the records.
-    pub feed: String,
-    /// The exchange's time zone.
-    pub zone: String,
-}
 
 /// Maximum number of rows read by one call of `next`.
 const TURN: usize = 1_024;

@@ -1,4 +1,4 @@
-//! `--version`, shell completions and manual pages.
+//! Shell completions and manual pages.
 
 use super::{Cli, ManOptions};
 use crate::output::Out;
@@ -6,23 +6,6 @@ use clap::CommandFactory;
 use ports::error::io;
 use ports::{Error, Result};
 use std::process::ExitCode;
-use std::sync::OnceLock;
-
-/// Multi-line version with build information.
-pub(crate) fn version() -> &'static str {
-    static TEXT: OnceLock<String> = OnceLock::new();
-    TEXT.get_or_init(|| {
-        format!(
-            "{}\n{}\nlibrdkafka {}\nSQLite {}\n{} {}",
-            env!("CARGO_PKG_VERSION"),
-            env!("TAPELINE_COMMIT"),
-            adapters::topic::kafka::library_version(),
-            adapters::topic::sqlite::library_version(),
-            std::env::consts::OS,
-            std::env::consts::ARCH,
-        )
-    })
-}
 
 /// `tapeline completions SHELL`: a script for the shell, on standard output.
 pub(crate) fn completions(shell: clap_complete::Shell) -> ExitCode {

@@ -1,6 +1,7 @@
 //! Options of `archive`, `restore` and `redshift`.
 
-use super::{Reported, Span};
+use super::reading::Span;
+use super::report::Reported;
 use clap::{Args, Subcommand};
 
 /// Verbs of `archive`; without one it archives the topic.

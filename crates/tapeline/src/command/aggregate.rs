@@ -23,7 +23,7 @@ pub(crate) fn run(context: &Context, options: &AggregateOptions) -> Result<ExitC
     let config = &context.config;
     let topics = open::topics(config, &context.stop)?;
     let store = open::store(config)?;
-    super::flow::prepare(context, config, &*topics)?;
+    crate::command::prepare::prepare(context, config, &*topics)?;
     context.retry_long(|| store.writer(&context.stop).map(drop))?;
     let telemetry = Arc::new(Telemetry::default());
     if options.rebuild {

@@ -24,7 +24,7 @@ pub(crate) fn run(context: &Context, options: &ArchiveOptions) -> Result<ExitCod
     let config = &context.config;
     let archive = open::archive(config, &options.archive)?;
     let topics = open::topics(config, &context.stop)?;
-    super::flow::prepare(context, config, &*topics)?;
+    crate::command::prepare::prepare(context, config, &*topics)?;
     context.retry_long(|| archive.list("_ranges/none/").map(drop))?;
     let telemetry = Arc::new(Telemetry::default());
     let settings = settings(config);

@@ -67,7 +67,7 @@ pub(crate) fn run(context: &Context, options: &BackfillOptions) -> Result<ExitCo
         }
         Fetch::span(settings, from, to)
     };
-    flow::prepare(context, &config, &*topics)?;
+    crate::command::prepare::prepare(context, &config, &*topics)?;
     let (telemetry, start) = (Telemetry::default(), Instant::now());
     let settings = flow::produce_settings(&config, &ProduceOptions { replay: false });
     produce::run(&mut source, &*topics, &settings, &telemetry, &context.stop)?;

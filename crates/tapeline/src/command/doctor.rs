@@ -1,6 +1,6 @@
 //! `tapeline doctor`: walks the whole path of a record and names the first broken link of each port.
 
-use crate::command::dead_letters::options::Shape;
+use crate::cli::Shape;
 use crate::context::Context;
 use crate::output::{Out, printable, table, thousands};
 use clap::Args;

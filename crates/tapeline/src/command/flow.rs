@@ -3,6 +3,7 @@
 use super::alert::{Evaluation, Outcome};
 use super::forecast::Forecasting;
 use super::monitor::Watched;
+use super::prepare::{incomplete, prepare};
 use super::report;
 use crate::cli::{ConsumeOptions, ProduceOptions, RunOptions};
 use crate::context::Context;
@@ -326,18 +327,6 @@ fn meant(config: &Config) -> Option<String> {
     })
 }
 
-/// Inputs of a source that could not be read to their end.
-pub(super) fn incomplete(source: &str, inputs: &[String]) -> ports::Error {
-    let first: Vec<&str> = inputs.iter().take(10).map(String::as_str).collect();
-    let more = if inputs.len() > first.len() {
-        format!("\n  and {} more", thousands((inputs.len() - first.len()) as u64))
-    } else {
-        String::new()
-    };
-    ports::Error::user(format!("incomplete source {source}\n  {}{more}", first.join("\n  ")))
-        .hint("restore the input and run the same command again: only what is missing is added")
-}
-
 /// Vendor bars, besides the records.
 fn store_bars(
     config: &Config,
@@ -353,15 +342,6 @@ fn store_bars(
         stop.cancel();
     }
     result
-}
-
-/// An embedded topic needs no `init`: its file is created here. Kafka topics are created only on request.
-pub(super) fn prepare(context: &Context, config: &Config, topics: &dyn Topics) -> Result<()> {
-    if topics.describe().starts_with("sqlite:") {
-        topics.init(&open::names(config).specs(config.topic.partitions))?;
-        return Ok(());
-    }
-    context.retry_long(|| topics.producer().map(drop))
 }
 
 fn begin(

@@ -1,6 +1,6 @@
 //! `tapeline late` and `tapeline notices`: what those topics hold.
 
-use crate::command::dead_letters::options::Shape;
+use crate::cli::Shape;
 use crate::context::Context;
 use crate::output::{Out, printable, table, thousands};
 use clap::Args;

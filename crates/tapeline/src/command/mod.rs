@@ -20,6 +20,7 @@ pub(crate) mod init;
 pub(crate) mod messages;
 pub(crate) mod monitor;
 pub(crate) mod plot;
+mod prepare;
 pub(crate) mod query;
 pub(crate) mod redshift;
 pub(crate) mod report;

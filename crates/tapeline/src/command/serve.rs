@@ -34,7 +34,7 @@ pub(crate) fn start(
     if telemetry.is_some() {
         // The run loops of this process are about to create the topics: the reader need not report them
         // missing.
-        super::flow::prepare(context, config, &*topics)?;
+        crate::command::prepare::prepare(context, config, &*topics)?;
     }
     let own = telemetry.clone().unwrap_or_default();
     let probe = super::monitor::watch(config, &own, &context.stop, Watched::consumer(&config.topic.group))?;

@@ -1,10 +1,10 @@
 //! `tapeline status`: the state of a running process, from its metrics listener.
 
-use crate::command::dead_letters::options::Shape;
+use crate::cli::Shape;
 use crate::context::Context;
 use crate::output::{Out, counted, duration, table, thousands};
 use clap::Args;
-use ports::check::of_url;
+use ports::address::of_url;
 use ports::{Error, Result};
 use serde_json::json;
 use std::collections::BTreeMap;

@@ -226,7 +226,7 @@ impl<'c> Proof<'c> {
         }
         let lines = verify::compare(&contents.iter().collect::<Vec<_>>());
         if lines.is_empty() && !incomplete.is_empty() {
-            return Err(super::flow::incomplete(&config.source.url, &incomplete));
+            return Err(crate::command::prepare::incomplete(&config.source.url, &incomplete));
         }
         if lines.is_empty() {
             return Err(Error::user("nothing to compare: no records found")

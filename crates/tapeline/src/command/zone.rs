@@ -1,6 +1,7 @@
 //! Time zone for input about a symbol: that of its exchange.
 
 use crate::time_input::Zone;
+use market::bar::Bar;
 use market::calendar::Calendar;
 use market::interval::Interval;
 use market::kind::Subject;
@@ -73,4 +74,9 @@ fn feed_of(store: &dyn Store, about: About<'_>) -> Result<Option<String>> {
         }
     }
     Ok(feed)
+}
+
+/// The date of a bar's start.
+pub(crate) fn date(zone: &Zone, bar: &Bar) -> String {
+    zone.write(bar.start, 0).split('T').next().unwrap_or_default().to_owned()
 }

@@ -1,8 +1,11 @@
 //! The layers of the settings, and where each value comes from.
 
+use super::credentials::move_credentials;
 use super::entries::EntryFault;
 use super::lines::KeyLines;
-use super::{Config, DEFAULT, ENV, entries, mask, move_credentials, validate};
+use super::paths::{OPEN, find, find_mut, in_open, parent_of};
+use super::sections::{Config, DEFAULT, ENV};
+use super::{entries, mask, validate};
 use ports::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -19,16 +22,6 @@ const VENDORS: [(&str, &str); 7] = [
     ("ALPHAVANTAGE_API_KEY", "source.poll.alphavantage.key"),
     ("TWELVEDATA_API_KEY", "source.poll.twelvedata.key"),
 ];
-
-/// The tables that may hold any keys.
-pub(super) const OPEN: [&str; 3] = [PROPERTIES, "aggregate.policies", "aggregate.calendars"];
-
-pub(super) const PROPERTIES: &str = "topic.kafka.properties";
-
-/// The open table that holds the setting at `path`, and its key there, which may have dots itself.
-fn in_open(path: &str) -> Option<(&'static str, &str)> {
-    OPEN.iter().find_map(|table| Some((*table, path.strip_prefix(table)?.strip_prefix('.')?)))
-}
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -368,35 +361,6 @@ fn is_elsewhere(value: &Value) -> bool {
     value
         .as_table()
         .is_some_and(|table| table.len() == 1 && table.keys().all(|key| words.contains(&key.as_str())))
-}
-
-pub(super) fn find<'t>(table: &'t Table, path: &str) -> Option<&'t Value> {
-    if let Some((open, key)) = in_open(path) {
-        return find(table, open)?.as_table()?.get(key);
-    }
-    let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
-    match rest {
-        None => table.get(first),
-        Some(rest) => find(table.get(first)?.as_table()?, rest),
-    }
-}
-
-fn find_mut<'t>(table: &'t mut Table, path: &str) -> Option<&'t mut Value> {
-    match path.split_once('.') {
-        None => table.get_mut(path),
-        Some((first, rest)) => find_mut(table.get_mut(first)?.as_table_mut()?, rest),
-    }
-}
-
-/// The table that holds the setting at `path`, and its key there.
-fn parent_of<'t, 'p>(table: &'t mut Table, path: &'p str) -> Option<(&'t mut Table, &'p str)> {
-    if let Some((open, key)) = in_open(path) {
-        return Some((find_mut(table, open)?.as_table_mut()?, key));
-    }
-    match path.rsplit_once('.') {
-        None => Some((table, path)),
-        Some((parent, key)) => Some((find_mut(table, parent)?.as_table_mut()?, key)),
-    }
 }
 
 #[cfg(test)]

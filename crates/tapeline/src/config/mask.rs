@@ -47,7 +47,7 @@ pub(super) fn shown(path: &str, value: &Value) -> Value {
     if is_secret(path) {
         return secret(value);
     }
-    if path.starts_with(super::layers::PROPERTIES) {
+    if path.starts_with(super::paths::PROPERTIES) {
         let name = path.to_ascii_lowercase();
         return if WORDS.iter().any(|word| name.contains(word)) { secret(value) } else { value.clone() };
     }
@@ -93,7 +93,7 @@ fn without_login(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Config, DEFAULT, layers};
+    use super::super::{Config, DEFAULT, paths};
     use super::*;
     use serde::Deserialize;
 
@@ -120,7 +120,7 @@ mod tests {
         for (key, value) in table {
             let path = if parent.is_empty() { key.clone() } else { format!("{parent}.{key}") };
             match value {
-                Value::Table(_) if layers::OPEN.contains(&path.as_str()) => {}
+                Value::Table(_) if paths::OPEN.contains(&path.as_str()) => {}
                 Value::Table(table) => leaves(table, &path, out),
                 _ => out.push(path),
             }

@@ -1,7 +1,7 @@
 //! The settings as a JSON Schema (draft 2020-12), for editors: names, types and defaults from `config/default.toml`,
 //! descriptions from its comments, ranges from `validate`.
 
-use super::{DEFAULT, layers, mask, validate};
+use super::{DEFAULT, mask, paths, validate};
 use ports::{Error, Result};
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ fn secret() -> Json {
 }
 
 fn object(table: &Table, parent: &str, comments: &BTreeMap<String, String>) -> Json {
-    if layers::OPEN.contains(&parent) {
+    if paths::OPEN.contains(&parent) {
         return json!({ "type": "object", "additionalProperties": { "type": "string" } });
     }
     let mut properties = Map::new();

@@ -1,6 +1,6 @@
 //! Ranges and words of settings. They are data, so that the JSON Schema says the same.
 
-use super::layers::find;
+use super::paths::find;
 use ports::duration;
 use toml::{Table, Value};
 

@@ -3,11 +3,13 @@
 //! | file | contents |
 //! |---|---|
 //! | [`destination`] | a file that appears when it is complete, or standard output |
+//! | [`row_format`] | the formats |
 //! | [`text`] | table, CSV, JSON, NDJSON |
 //!
 //! The columns, Parquet and Arrow are in the crate `columnar`. All but the table are streamed: memory does not grow with the number of rows.
 
 pub(crate) mod destination;
+mod row_format;
 mod text;
 
 use crate::time_input::Zone;
@@ -16,31 +18,8 @@ use columnar::columns::{OutputColumn as Column, OutputValue as Value};
 use columnar::write::{Codec, ParquetWriter};
 use destination::{Destination, Gone, Written};
 use ports::{Error, Result};
+pub(crate) use row_format::RowFormat;
 use std::path::Path;
-
-/// A format of rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum RowFormat {
-    Table,
-    Csv,
-    /// CSV for spreadsheets: a text that one would take for a formula begins with an apostrophe
-    CsvSafe,
-    /// One array
-    Json,
-    /// One JSON object per line
-    #[value(alias = "jsonl")]
-    Ndjson,
-    Parquet,
-    /// Arrow IPC: the file format in a file, the streaming format on standard output and in FILE.arrows
-    Arrow,
-}
-
-impl RowFormat {
-    /// Whether it is binary.
-    fn is_binary(self) -> bool {
-        matches!(self, Self::Parquet | Self::Arrow)
-    }
-}
 
 /// Writes rows in one format.
 pub(crate) struct Export {

@@ -3,6 +3,7 @@
 mod axis;
 pub(crate) mod candles;
 pub(crate) mod fan;
+mod hover;
 mod legend;
 pub(crate) mod lines;
 mod page;
@@ -11,6 +12,7 @@ mod range;
 mod series;
 pub(crate) mod spread;
 
+pub(crate) use hover::HoverArea;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::FontStyle;
@@ -37,16 +39,6 @@ pub(super) const LINES: [RGBColor; 6] = [
 /// Any failure of a drawing: the backend's own errors differ by type.
 pub(super) fn fail(error: impl std::fmt::Display) -> Error {
     Error::internal(format!("draw: {error}"))
-}
-
-/// A rectangle of a picture and what it shows, in pixels.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct HoverArea {
-    pub(crate) x: i32,
-    pub(crate) y: i32,
-    pub(crate) width: i32,
-    pub(crate) height: i32,
-    pub(crate) text: String,
 }
 
 /// What can be drawn on either backend.

@@ -3,7 +3,8 @@
 use super::cause::explain;
 use super::schema;
 use super::session::CassandraStore;
-use ports::check::{Chain, host_and_port};
+use ports::address::host_and_port;
+use ports::check::Chain;
 use ports::store::Store;
 use ports::{Error, Result, clock};
 use scylla::client::session::Session;

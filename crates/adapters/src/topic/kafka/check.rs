@@ -2,7 +2,8 @@
 
 use super::cause::explain;
 use super::client::{KafkaTopics, Quiet, RESPONSE_TIMEOUT};
-use ports::check::{Chain, connect, host_and_port, resolve};
+use ports::address::{host_and_port, resolve};
+use ports::check::{Chain, connect};
 use ports::topic::{Names, PartitionLag, Topics};
 use ports::{Error, Result};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};

@@ -20,10 +20,10 @@ mod memory;
 #[cfg(test)]
 mod tests;
 
+use super::extras;
 use super::feed::{Decode, FeedMessage, MessageSink, Outcome, emit, emit_trade, not_an_object, quote_number};
 use super::placeholder::{IdMint, Origin};
 use super::scan::{Scanner, Value, conditions, unescaped};
-use super::vendor_bar;
 use crate::record::{Quote, QuoteSide, Record, Side, Trade};
 use crate::{Kind, Price, Size, UnixNanos};
 use memory::{KnownTrade, Memory, REMEMBERED};
@@ -120,7 +120,7 @@ impl AlpacaDecoder {
             "c" => self.correction(of, recv_ts, &mut |outcome| sink(outcome, raw)),
             "x" => self.cancel(of, recv_ts, &mut |outcome| sink(outcome, raw)),
             "s" => status(of).map(|message| sink(Ok(message), raw)),
-            "b" | "u" | "d" | "l" => return vendor_bar::alpaca(class, raw, sink),
+            "b" | "u" | "d" | "l" => return extras::alpaca(class, raw, sink),
             "success" | "subscription" | "error" => return sink(Ok(FeedMessage::Silent), raw),
             other => return sink(Ok(FeedMessage::Unknown(other)), raw),
         };

@@ -3,8 +3,8 @@
 //! The fields are the columns of the table in its order. A column that is [`Presence::OrDefault`] or
 //! [`Presence::Optional`] is omitted if the record lacks its value.
 
+use super::cursor::{Cursor, DecodeError, push_int};
 use super::loose::{array, number, plain};
-use super::{Cursor, DecodeError, push_int};
 use crate::described::DescribedRecord;
 use crate::reading;
 use crate::record::Record;
@@ -130,7 +130,7 @@ pub(crate) fn from_cells<'a>(
 ) -> Result<Record<&'a str>, CellError> {
     text.clear();
     write_cells(kind, cells, text)?;
-    let record = super::decode_text(kind, text);
+    let record = Cursor(text).described(kind).map(Record::Described).filter(|record| record.check().is_ok());
     record.ok_or_else(|| CellError { column: kind.table().partition(), reason: "not a record".to_owned() })
 }
 

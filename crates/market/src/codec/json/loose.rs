@@ -1,6 +1,6 @@
 //! Any other JSON form of a record, as other producers write it: another order, spaces, escapes, bare numbers.
 
-use super::{DecodeError, encode};
+use super::cursor::DecodeError;
 use crate::reading::{self, Reading, ReadingValue, ValueType};
 use crate::record::{Quote, QuoteSide, Record, Side, Trade};
 use crate::{Kind, Price, Size, UnixNanos};
@@ -224,8 +224,8 @@ fn loose_reading(loose: LooseReading<'_>) -> Result<Reading<String>, DecodeError
     Ok(reading)
 }
 
-/// Appends the canonical form of a record of a kind with a type of its own.
-pub(super) fn normalize(kind: Kind, text: &str, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+/// A record of a kind with a type of its own.
+pub(super) fn record(kind: Kind, text: &str) -> Result<Record<String>, DecodeError> {
     let bad = |error: serde_json::Error| DecodeError(format!("not a {kind}: {error}"));
     let record = match kind {
         Kind::TRADE => Record::Trade(loose_trade(serde_json::from_str(text).map_err(bad)?)?),
@@ -237,6 +237,5 @@ pub(super) fn normalize(kind: Kind, text: &str, out: &mut Vec<u8>) -> Result<(),
         return Err(DecodeError(format!("{} is empty", kind.table().partition())));
     }
     record.check().map_err(|error| DecodeError(error.to_string()))?;
-    encode(&record, out);
-    Ok(())
+    Ok(record)
 }

@@ -4,7 +4,7 @@
 //! backslash; string values stand in quotation marks, in which `\"` and `\\` are escapes; a line that begins with `#` is a
 //! comment. Values: `1.5` a float, `1i` an integer, `1u` an unsigned integer, `"text"`, `t`/`true`/`f`/`false`.
 
-use super::Field;
+use super::row::Field;
 use crate::reading::{ValueError, ValueType};
 use std::borrow::Cow;
 

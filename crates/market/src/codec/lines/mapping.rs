@@ -1,6 +1,6 @@
 //! The declared mapping: which names of a row are the series, the time, the value.
 
-use super::{Field, LineFormat, ReadingSink};
+use super::row::{Field, LineFormat, ReadingSink};
 use crate::fixed;
 use crate::reading::{self, Reading, ReadingValue, ValueType, is_plain};
 use crate::record::Record;

@@ -1,6 +1,6 @@
 //! A JSON object per line. Members of nested objects are named by their path: `{"a":{"b":1}}` has `a.b`.
 
-use super::Field;
+use super::row::Field;
 use crate::reading::ValueType;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;

@@ -1,6 +1,6 @@
 //! `/v2/stocks/bars`: `{"bars":{"SPY":[{"t":"2022-05-27T10:18:00Z","o":153.6,"h","l","c","v":6,"n":2,"vw":153.6}]}}`.
 
-use super::{NextPage, PendingRequest, Refused, Reply, short};
+use super::reply::{NextPage, PendingRequest, Refused, Reply, short};
 use crate::UnixNanos;
 use serde_json::Value;
 

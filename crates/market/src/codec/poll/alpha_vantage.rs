@@ -2,7 +2,7 @@
 //! (1min)": {"2017-12-18 14:56:00":{"1. open":"86.4900",…,"5. volume":"10494"}}}`. Errors arrive with HTTP
 //! 200, as `Note`, `Information` or `Error Message`.
 
-use super::{PendingRequest, Refused, Reply, Row, local, ohlc, volume, zone};
+use super::reply::{PendingRequest, Refused, Reply, Row, local, ohlc, volume, zone};
 use serde_json::Value;
 
 pub(super) fn read(value: &Value, request: &PendingRequest<'_>) -> Result<Reply, Refused> {

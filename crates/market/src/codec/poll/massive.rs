@@ -1,6 +1,6 @@
 //! `/v2/aggs/ticker/…`: `{"results":[{"v":642646396.0,"vw":1.469,"o","c","h","l","t":ms,"n":82132}],"status":"OK"}`.
 
-use super::{NextPage, PendingRequest, Refused, Reply, short};
+use super::reply::{NextPage, PendingRequest, Refused, Reply, short};
 use serde_json::Value;
 
 pub(super) fn read(value: &Value, request: &PendingRequest<'_>) -> Result<Reply, Refused> {

@@ -1,6 +1,8 @@
 //! Replies in the vendors' shapes (the reference names where each is documented).
 
 use super::*;
+use crate::UnixNanos;
+use crate::bar::{Bar, Values};
 
 fn request<'a>(symbol: &'a str, interval: &str) -> PendingRequest<'a> {
     let settled = UnixNanos::parse("2021-08-26T20:00:00Z").unwrap();

@@ -2,7 +2,7 @@
 //! 15:59:00", "open":"148.372","high","low","close","volume":"1234"}],"status":"ok"}`, newest first. Errors
 //! arrive with HTTP 200.
 
-use super::{PendingRequest, Refused, Reply, Row, local, ohlc, volume, zone};
+use super::reply::{PendingRequest, Refused, Reply, Row, local, ohlc, volume, zone};
 use crate::Size;
 use serde_json::Value;
 

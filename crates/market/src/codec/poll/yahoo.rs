@@ -4,7 +4,7 @@
 //! Intervals without trades have null numbers. Prices are 32-bit floats printed with the digits of 64 bits:
 //! the shortest digits of the 32-bit float are used.
 
-use super::{PendingRequest, Refused, Reply, Row, volume, zone};
+use super::reply::{PendingRequest, Refused, Reply, Row, volume, zone};
 use crate::bar::{Bar, Values};
 use crate::interval::MINUTE;
 use crate::{Price, Size};

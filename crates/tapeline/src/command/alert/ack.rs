@@ -1,5 +1,6 @@
 //! `tapeline alert ack`: records who has seen an alert.
 
+use super::setup;
 use crate::cli::AlertAckOptions;
 use crate::context::Context;
 use crate::output::thousands;
@@ -14,9 +15,9 @@ use std::process::ExitCode;
 const DIGITS: usize = 4;
 
 pub(crate) fn run(context: &Context, options: &AlertAckOptions) -> Result<ExitCode> {
-    let by = super::author(options.by.as_deref());
+    let by = setup::author(options.by.as_deref());
     let acknowledgement = Acknowledgement::new(&by, clock::now().millis(), &options.note)?;
-    let mut log = super::alert_log(&context.config)?;
+    let mut log = setup::alert_log(&context.config)?;
     let keys = match options.keys.as_slice() {
         [] => open_alerts(&log, options)?,
         given => given.iter().map(|key| complete(&log, key)).collect::<Result<_>>()?,

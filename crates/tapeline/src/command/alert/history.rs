@@ -1,5 +1,6 @@
 //! `tapeline alert history`: alerts that fired, and whether they were delivered.
 
+use super::setup;
 use crate::cli::{AlertHistoryOptions, Format};
 use crate::context::Context;
 use crate::output::{Out, counted, note, table, thousands};
@@ -13,18 +14,18 @@ use std::process::ExitCode;
 const KEY: usize = 10;
 
 pub(crate) fn run(context: &Context, options: &AlertHistoryOptions) -> Result<ExitCode> {
-    let zone = super::zone(&context.config, &options.span)?;
+    let zone = setup::zone(&context.config, &options.span)?;
     let (from, to) = options.span.range_in(&zone)?;
-    super::require_file(&context.config)?;
-    let mut outbox = super::outbox(&context.config)?;
+    setup::require_file(&context.config)?;
+    let mut outbox = setup::outbox(&context.config)?;
     let query = AlertQuery { rule: options.rule.clone(), ..AlertQuery::of(from..to) };
-    let mut alerts = super::alert_log(&context.config)?.alerts(&query).map_err(Error::user)?;
+    let mut alerts = setup::alert_log(&context.config)?.alerts(&query).map_err(Error::user)?;
     // Oldest first, so that the newest are at the end of the screen.
     alerts.reverse();
     let mut out = Out::new();
     match options.format {
         Format::Json => {
-            out.put(&format!("{}\n", super::json(&alerts)?))?;
+            out.put(&format!("{}\n", setup::json(&alerts)?))?;
         }
         Format::Table => {
             let head = [
@@ -41,7 +42,7 @@ pub(crate) fn run(context: &Context, options: &AlertHistoryOptions) -> Result<Ex
             ];
             let mut rows = vec![head.map(str::to_owned).to_vec()];
             for LoggedAlert { alert, acknowledged } in &alerts {
-                let mut row = super::cells(alert, zone.name());
+                let mut row = setup::cells(alert, zone.name());
                 let states = outbox.delivery(&alert.key).map_err(Error::user)?;
                 let states: Vec<String> = states
                     .iter()

@@ -1,5 +1,6 @@
 //! `tapeline alert list`: checks and lists the rules and channels of the configuration.
 
+use super::setup;
 use crate::cli::{AlertListOptions, Format};
 use crate::context::Context;
 use crate::output::{Out, counted, note, table};
@@ -8,19 +9,19 @@ use std::process::ExitCode;
 
 pub(crate) fn run(context: &Context, options: &AlertListOptions) -> Result<ExitCode> {
     let alert = &context.config.alert;
-    super::engine(&context.config, &alert.rules)?;
-    let rules = super::rules(&context.config)?;
-    super::check_channels(&context.config)?;
+    setup::engine(&context.config, &alert.rules)?;
+    let rules = setup::rules(&context.config)?;
+    setup::check_channels(&context.config)?;
     let mut out = Out::new();
     match options.format {
         Format::Json => {
-            out.put(&format!("{}\n", super::json(&rules)?))?;
+            out.put(&format!("{}\n", setup::json(&rules)?))?;
         }
         Format::Table => {
             let mut rows =
                 vec![["rule", "kind", "symbols", "severity", "condition"].map(str::to_owned).to_vec()];
             for rule in &rules {
-                let kind = super::json(&rule.kind)?.trim_matches('"').to_owned();
+                let kind = setup::json(&rule.kind)?.trim_matches('"').to_owned();
                 let symbols = if rule.symbols.is_empty() { "*".to_owned() } else { rule.symbols.join(",") };
                 rows.push(vec![rule.name.clone(), kind, symbols, rule.severity.to_string(), rule.summary()]);
             }

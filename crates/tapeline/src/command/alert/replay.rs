@@ -1,5 +1,6 @@
 //! `tapeline alert replay RULE`: shows when a rule would have fired on stored records. Nothing is sent.
 
+use super::setup;
 use crate::cli::{AlertReplayOptions, Format};
 use crate::context::Context;
 use crate::output::{Out, counted, table};
@@ -15,7 +16,7 @@ use tapeline::open;
 
 pub(crate) fn run(context: &Context, options: &AlertReplayOptions) -> Result<ExitCode> {
     let config = &context.config;
-    let all = super::rules(config)?;
+    let all = setup::rules(config)?;
     let rules: Vec<_> = all.iter().filter(|rule| rule.name == options.rule).cloned().collect();
     if rules.is_empty() {
         let known: Vec<&str> = all.iter().map(|rule| rule.name.as_str()).collect();
@@ -23,7 +24,7 @@ pub(crate) fn run(context: &Context, options: &AlertReplayOptions) -> Result<Exi
         return Err(Error::user(format!("unknown alert rule `{}`; known: {known}", options.rule))
             .hint("[[alert.rules]] in the configuration; see docs/alerts.md"));
     }
-    let zone = super::zone(config, &options.span)?;
+    let zone = setup::zone(config, &options.span)?;
     let (from, to) = options.span.range_in(&zone)?;
     let store = open::store(config)?;
     let entries = context.retry_short(|| store.directory())?;
@@ -36,7 +37,7 @@ pub(crate) fn run(context: &Context, options: &AlertReplayOptions) -> Result<Exi
             continue;
         }
         // One symbol at a time: only its own records decide its alerts. Silences are measured within it, too.
-        let mut engine = super::engine(config, &rules)?;
+        let mut engine = setup::engine(config, &rules)?;
         let (trades, quotes) =
             (load(&*store, Kind::TRADE, symbol, from, to)?, load(&*store, Kind::QUOTE, symbol, from, to)?);
         let (mut trades, mut quotes) = (trades.iter().peekable(), quotes.iter().peekable());
@@ -53,7 +54,7 @@ pub(crate) fn run(context: &Context, options: &AlertReplayOptions) -> Result<Exi
             match record.as_str() {
                 Record::Trade(trade) => {
                     if let Some((days, before)) = engine.missing_days(trade.feed, trade.symbol, trade.ts) {
-                        let bars = super::days_before(&*store, trade.feed, trade.symbol, before, days)?;
+                        let bars = setup::days_before(&*store, trade.feed, trade.symbol, before, days)?;
                         bars.iter().for_each(|bar| engine.past_day(bar, before));
                     }
                     engine.trade(&trade, &mut alerts);
@@ -68,7 +69,7 @@ pub(crate) fn run(context: &Context, options: &AlertReplayOptions) -> Result<Exi
         if !context.symbols.is_empty() && !context.symbols.contains(series) {
             continue;
         }
-        let mut engine = super::engine(config, &rules)?;
+        let mut engine = setup::engine(config, &rules)?;
         for record in load(&*store, Kind::READING, series, from, to)? {
             let Record::Reading(reading) = record.as_str() else { continue };
             records += 1;
@@ -82,11 +83,11 @@ pub(crate) fn run(context: &Context, options: &AlertReplayOptions) -> Result<Exi
     let mut out = Out::new();
     match options.format {
         Format::Json => {
-            out.put(&format!("{}\n", super::json(&alerts)?))?;
+            out.put(&format!("{}\n", setup::json(&alerts)?))?;
         }
         Format::Table => {
-            let mut rows = vec![super::HEADER.map(str::to_owned).to_vec()];
-            rows.extend(alerts.iter().map(|alert| super::cells(alert, zone.name())));
+            let mut rows = vec![setup::HEADER.map(str::to_owned).to_vec()];
+            rows.extend(alerts.iter().map(|alert| setup::cells(alert, zone.name())));
             out.put(&table(&rows, 7))?;
             let count = counted(alerts.len() as u64, "alert");
             let records = counted(records, "record");

@@ -1,7 +1,7 @@
 //! `tapeline alert run`: evaluates the rules on the topic, and delivers alerts.
 
+use super::setup;
 use crate::cli::AlertRunOptions;
-use crate::command::flow;
 use crate::command::monitor::{self, Watched};
 use crate::context::Context;
 use crate::output::{choose, counted, thousands};
@@ -34,7 +34,7 @@ pub(crate) fn run(context: &Context, options: &AlertRunOptions) -> Result<ExitCo
     let config = &context.config;
     let evaluation = Evaluation::open(config)?;
     let topics = open::topics(config, &context.stop)?;
-    flow::prepare(context, config, &*topics)?;
+    crate::command::prepare::prepare(context, config, &*topics)?;
     let _monitor = monitor::start(context, config, &Arc::default(), Watched::producer(config))?;
     let until_end = AtomicBool::new(options.until_end);
     let outcome = evaluation.run(&*topics, &context.stop, &until_end)?;
@@ -55,12 +55,12 @@ impl<'a> Evaluation<'a> {
     /// # Errors
     /// A faulty rule or channel; the outbox cannot be opened.
     pub(crate) fn open(config: &'a Config) -> Result<Self> {
-        super::check_channels(config)?;
-        let saved = super::saved_rules(config)?;
-        let engine = super::engine(config, &super::rules_with(config, &saved))?;
+        setup::check_channels(config)?;
+        let saved = setup::saved_rules(config)?;
+        let engine = setup::engine(config, &setup::rules_with(config, &saved))?;
         let channels = open_channels(&config.alert.channels)?.into_iter();
         let deliveries =
-            channels.map(|channel| Ok((channel, super::outbox(config)?))).collect::<Result<_>>()?;
+            channels.map(|channel| Ok((channel, setup::outbox(config)?))).collect::<Result<_>>()?;
         Ok(Self { config, saved, engine, deliveries })
     }
 
@@ -73,8 +73,8 @@ impl<'a> Evaluation<'a> {
     ) -> Result<Outcome> {
         let config = self.config;
         let mut sink = Sink {
-            outbox: super::outbox(config)?,
-            log: super::alert_log(config)?,
+            outbox: setup::outbox(config)?,
+            log: setup::alert_log(config)?,
             saved: self.saved,
             past: PastDays::Unopened,
             config,
@@ -215,7 +215,7 @@ impl Sink<'_> {
             self.past = PastDays::Opened(open::store(self.config)?);
         }
         match &self.past {
-            PastDays::Opened(store) => super::days_before(&**store, feed, symbol, before, days),
+            PastDays::Opened(store) => setup::days_before(&**store, feed, symbol, before, days),
             PastDays::Unopened | PastDays::Failed => Ok(Vec::new()),
         }
     }
@@ -265,9 +265,9 @@ impl AlertSink for Sink<'_> {
             return Ok(None);
         }
         self.saved = saved;
-        let rules = super::rules_with(self.config, &self.saved);
+        let rules = setup::rules_with(self.config, &self.saved);
         tracing::info!(rules = rules.len(), "alert rules changed");
-        super::engine(self.config, &rules).map(Some)
+        setup::engine(self.config, &rules).map(Some)
     }
 
     fn daily_bars(&mut self, feed: &str, symbol: &str, before: UnixNanos, days: usize) -> Vec<Bar> {

@@ -1,5 +1,6 @@
 //! `tapeline alert silence`: records alerts without sending them for a while.
 
+use super::setup;
 use crate::cli::AlertSilenceOptions;
 use crate::context::Context;
 use crate::output::{Out, table};
@@ -12,9 +13,9 @@ use std::process::ExitCode;
 
 pub(crate) fn run(context: &Context, options: &AlertSilenceOptions) -> Result<ExitCode> {
     if options.r#for.is_none() {
-        super::require_file(&context.config)?;
+        setup::require_file(&context.config)?;
     }
-    let mut log = super::alert_log(&context.config)?;
+    let mut log = setup::alert_log(&context.config)?;
     if let Some(id) = options.end {
         return match log.end_silence(id).map_err(Error::user)? {
             true => {
@@ -28,8 +29,8 @@ pub(crate) fn run(context: &Context, options: &AlertSilenceOptions) -> Result<Ex
     if let Some(duration) = &options.r#for {
         let span: TimeSpan = duration.parse().map_err(|error| Error::user(format!("--for: {error}")))?;
         let until = clock::now().millis().saturating_add(span.0 / 1_000_000);
-        let by = super::author(options.by.as_deref());
-        let rules = super::rules(&context.config)?;
+        let by = setup::author(options.by.as_deref());
+        let rules = setup::rules(&context.config)?;
         let known: Vec<&str> = rules.iter().map(|rule| rule.name.as_str()).collect();
         if options.rule != "*" && !known.contains(&options.rule.as_str()) {
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };

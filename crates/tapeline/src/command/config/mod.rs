@@ -3,7 +3,7 @@
 pub(crate) mod options;
 
 use crate::cli::Common;
-use crate::command::dead_letters::options::Shape;
+use crate::cli::Shape;
 use crate::context;
 use crate::output::{Out, counted, table};
 use options::{CheckOptions, ConfigVerb, ShowOptions};

@@ -1,6 +1,6 @@
 //! Arguments of `tapeline config`.
 
-use crate::command::dead_letters::options::Shape;
+use crate::cli::Shape;
 use clap::{Args, Subcommand};
 
 /// Verbs of `config`.

@@ -4,11 +4,11 @@ mod corrections;
 pub(crate) mod options;
 mod print;
 
+use crate::cli::Shape;
 use crate::context::Context;
 use crate::output::{Out, choose, counted, table, thousands};
 use options::{
-    DeadLetters, DiscardOptions, ExportOptions, Filter, ListOptions, RedriveOptions, Selection, Shape,
-    ShowOptions,
+    DeadLetters, DiscardOptions, ExportOptions, Filter, ListOptions, RedriveOptions, Selection, ShowOptions,
 };
 use pipeline::dead_letters::{self, Settings};
 use ports::dead_letter::log::{self, Entry, Number, State};

@@ -1,6 +1,6 @@
 //! Arguments of `tapeline dead-letters`.
 
-use crate::cli::Reported;
+use crate::cli::{Reported, Shape};
 use clap::{Args, Subcommand, ValueEnum};
 use ports::dead_letter::log::Number;
 use std::path::PathBuf;
@@ -18,13 +18,6 @@ pub(crate) enum DeadLetters {
     Discard(Reported<DiscardOptions>),
     /// Write the open dead letters with their messages as NDJSON
     Export(Reported<ExportOptions>),
-}
-
-/// How to print.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Shape {
-    Table,
-    Json,
 }
 
 /// Where a dead letter was written.

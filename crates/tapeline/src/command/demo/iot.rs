@@ -1,7 +1,7 @@
 //! `tapeline demo --iot`: two recorded sensors, played by a simulated device into a file that Tapeline follows, or to an
 //! MQTT broker that it subscribes to.
 
-use super::{leave_settings, remove_old};
+use super::folder::{config, leave_settings, remove_old};
 use crate::cli::{DIFFERS, DemoOptions, ProduceOptions};
 use crate::command::{aggregate, flow, serve, verify};
 use crate::context::Context;
@@ -77,7 +77,7 @@ pub(super) fn run(context: &Context, options: &DemoOptions, dir: &Path) -> Resul
             (format!("{recorded}&follow=true"), Outlet::File(file.clone()))
         }
     };
-    let mut config = super::config(dir, RULES, &source)?;
+    let mut config = config(dir, RULES, &source)?;
     config.source.mqtt = account.clone();
     println!(
         "demo: a week of a machine's temperature and ten days of a road's speed, from a device to the store"

@@ -1,12 +1,14 @@
 //! `tapeline demo`: a bundled real session, served by a simulated stock API and recorded by the embedded
 //! engines. No server, no account.
 
+mod folder;
 mod iot;
 
 use super::{flow, verify};
 use crate::cli::{DIFFERS, DemoOptions, ProduceOptions};
 use crate::context::Context;
 use crate::print;
+use folder::{config, leave_settings, remove_old};
 use market::UnixNanos;
 use ports::error::io;
 use ports::secret::Secret;
@@ -21,7 +23,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
-use tapeline::config::{self, Config};
 use tapeline::open;
 
 /// Trades per second: a day in seconds, and below what two cores can store, so that latency measures the
@@ -60,11 +61,6 @@ hysteresis = 2
 cooldown = '30m'
 session = 'regular'
 ";
-
-#[derive(serde::Deserialize)]
-struct Rules {
-    rules: Vec<market::alert::RuleConfig>,
-}
 
 pub(crate) fn run(context: &Context, options: &DemoOptions) -> Result<ExitCode> {
     let default = if options.iot { "tapeline-demo-iot" } else { "tapeline-demo" };
@@ -152,7 +148,7 @@ impl Api {
             frame: 100,
         };
         let stop = CancelToken::default();
-        let config = config::load(None, std::iter::empty(), &[])?;
+        let config = tapeline::config::load(None, std::iter::empty(), &[])?;
         let url = format!("tape:{}?kinds=trades", tape.display());
         let simulator = open::simulator(&config, &url, settings, &stop)?;
         let (symbols, records) = simulator.tape();
@@ -169,50 +165,6 @@ impl Drop for Api {
             let _ = thread.join();
         }
     }
-}
-
-/// Writes the configuration for commands that are started in the folder. An existing file is kept.
-fn leave_settings(dir: &Path, rules: &str) -> Result<()> {
-    let path = dir.join("tapeline.toml");
-    if path.exists() {
-        return Ok(());
-    }
-    let rules = rules.replace("[[rules]]", "[[alert.rules]]");
-    let text = format!(
-        "# Written by `tapeline demo`: commands started in this folder need no --topic and --store.\n\
-         [topic]\nurl = \"sqlite:topic.db\"\n\n[store]\nurl = \"sqlite:market.db\"\n\n[alert]\nfile = \"alerts.db\"\neditable = true\n{rules}"
-    );
-    std::fs::write(&path, text).map_err(io("write", &path))
-}
-
-/// The configuration of a demo in a folder, with its alert rules.
-fn config(dir: &Path, rules: &str, source: &str) -> Result<Config> {
-    let sqlite = |name: &str| format!("sqlite:{}", dir.join(name).display());
-    let flags = [
-        ("source.url", Some(source.to_owned())),
-        ("topic.url", Some(sqlite("topic.db"))),
-        ("store.url", Some(sqlite("market.db"))),
-        ("alert.file", Some(dir.join("alerts.db").display().to_string())),
-    ];
-    let mut config = config::load(None, std::iter::empty(), &flags)?;
-    config.alert.rules = toml::from_str::<Rules>(rules)
-        .map_err(|error| Error::internal(format!("the demo's alert rules: {error}")))?
-        .rules;
-    config.alert.editable = true;
-    Ok(config)
-}
-
-/// Removes the databases of an earlier demo.
-fn remove_old(dir: &Path) -> Result<()> {
-    for name in ["topic.db", "market.db", "alerts.db"] {
-        for suffix in ["", "-wal", "-shm"] {
-            let path = dir.join(format!("{name}{suffix}"));
-            if path.exists() {
-                std::fs::remove_file(&path).map_err(io("remove", &path))?;
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Creates the session as a folder of tick files, and removes the databases of an earlier demo.

@@ -109,7 +109,7 @@ pub(crate) fn find(dir: &Path, symbol: &str, interval: &str, number: Option<u32>
 
 pub(crate) fn read(version: &Version) -> Result<(forecast::Bundle, String)> {
     let bytes = fs::read(&version.path).map_err(io("read model file", &version.path))?;
-    let fail = |error| super::failed(&version.path.display().to_string(), &error);
+    let fail = |error| super::input_error::failed(&version.path.display().to_string(), &error);
     let bundle = forecast::file::decode(&bytes).map_err(fail)?;
     let digest = forecast::file::digest(&bytes).map_err(fail)?;
     Ok((bundle, digest))

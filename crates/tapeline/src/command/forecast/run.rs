@@ -2,7 +2,6 @@
 
 use super::models;
 use super::options::RunOptions;
-use crate::command::flow;
 use crate::command::monitor::{self, Watched};
 use crate::context::Context;
 use crate::output::{choose, counted, thousands};
@@ -36,7 +35,7 @@ pub(crate) fn run(context: &Context, options: &RunOptions) -> Result<ExitCode> {
     }
     let topics = open::topics(&config, &context.stop)?;
     let store = open::store(&config)?;
-    flow::prepare(context, &config, &*topics)?;
+    crate::command::prepare::prepare(context, &config, &*topics)?;
     // Creates the tables of an embedded store.
     context.retry_long(|| store.writer(&context.stop).map(drop))?;
     let group = forecasting.settings.group.clone();
@@ -156,7 +155,8 @@ impl ModelStore for FolderModels {
     }
 
     fn save(&self, symbol: &str, interval: Interval, bundle: &Bundle) -> Result<u32> {
-        let bytes = forecast::file::encode(bundle).map_err(|error| super::failed(symbol, &error))?;
+        let bytes =
+            forecast::file::encode(bundle).map_err(|error| super::input_error::failed(symbol, &error))?;
         Ok(models::save(&self.dir, symbol, &interval.to_string(), &bytes)?.number)
     }
 }

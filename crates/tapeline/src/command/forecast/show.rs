@@ -1,8 +1,9 @@
 //! `tapeline forecast show`: forecasts from the newest bar, each with its interval and score.
 
+use super::input_error::{check_splits, failed};
 use super::options::ShowOptions;
 use super::score::percent;
-use super::{check_splits, failed, input, models};
+use super::{input, models};
 use crate::context::Context;
 use crate::output::table;
 use crate::print;

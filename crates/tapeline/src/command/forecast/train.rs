@@ -1,7 +1,8 @@
 //! `tapeline forecast train`.
 
+use super::input_error::{check_splits, failed};
 use super::options::TrainOptions;
-use super::{check_splits, failed, input, models, score};
+use super::{input, models, score};
 use crate::context::Context;
 use crate::output::thousands;
 use crate::print;

@@ -85,7 +85,7 @@ pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
                 ))
                 .hint("--session extended draws them"));
             };
-            let (from, to) = (date(&zone, first), date(&zone, last));
+            let (from, to) = (zone::date(&zone, first), zone::date(&zone, last));
             let days = if from == to { from } else { format!("{from} to {to}") };
             let interval = options.bars.interval();
             let title = format!("{symbol} {interval} {feed}{policy}, {days}, {}", zone.name());
@@ -117,11 +117,6 @@ pub(crate) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
         println!("  regular hours only; --session extended adds {}", counted(hidden as u64, "bar"));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The date of a bar's start.
-fn date(zone: &Zone, bar: &Bar) -> String {
-    zone.write(bar.start, 0).split('T').next().unwrap_or_default().to_owned()
 }
 
 /// Returns by the start of the later bar. Only within a session, unless the bars are daily: the night is not a bar.

@@ -1,6 +1,6 @@
 //! `tapeline plot --kind readings`: a series of readings.
 
-use super::bars;
+use super::{bars, zone};
 use crate::cli::PlotOptions;
 use crate::context::Context;
 use crate::output::counted;
@@ -49,7 +49,7 @@ pub(super) fn run(context: &Context, options: &PlotOptions) -> Result<ExitCode> 
     let mut drawn = 0;
     for (feed, bars) in by_feed {
         drawn += bars.len();
-        let day = |bar: Option<&Bar>| bar.map_or_else(String::new, |bar| super::date(&zone, bar));
+        let day = |bar: Option<&Bar>| bar.map_or_else(String::new, |bar| zone::date(&zone, bar));
         let (from, to) = (day(bars.first()), day(bars.last()));
         let days = if from == to { from } else { format!("{from} to {to}") };
         let title = format!("{series} {} {feed}, {days}, {}", options.bars.interval(), zone.name());

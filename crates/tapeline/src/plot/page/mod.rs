@@ -5,7 +5,7 @@
 
 mod candles;
 
-use super::HoverArea;
+use super::hover::HoverArea;
 use serde_json::{Value, json};
 use std::fmt::Write;
 

@@ -1,7 +1,7 @@
 //! An edge node itself, or one of its devices: its metrics, and the gap that is open for it.
 
-use super::Sink;
 use super::births::MetricTable;
+use super::message::Sink;
 use market::UnixNanos;
 use ports::Result;
 use ports::gap::{Gap, GapState};

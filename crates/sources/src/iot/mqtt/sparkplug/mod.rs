@@ -3,6 +3,7 @@
 //! | module | contents |
 //! |---|---|
 //! | `births` | what a birth has defined: names, aliases, data types, units |
+//! | `message` | a message of a node, and what all nodes share |
 //! | `member` | a node itself or one of its devices, and its open gap |
 //! | `node` | sequence numbers, births, values and deaths of one node; requests for a rebirth |
 //!
@@ -15,14 +16,16 @@
 
 mod births;
 mod member;
+mod message;
 mod node;
 #[cfg(test)]
 mod tests;
 
 use market::codec::sparkplug::payload::Payload;
-use market::codec::sparkplug::{MessageType, MetricContext, MetricReader, MetricTopic, rebirth_request};
+use market::codec::sparkplug::{MessageType, MetricReader, MetricTopic, rebirth_request};
 use market::{Kind, UnixNanos};
 use member::{Member, SavedMember};
+use message::{Message, Shared, Sink};
 use node::Node;
 use ports::Result;
 use ports::dead_letter::{DeadLetter, Stage};
@@ -37,48 +40,6 @@ const AT_ONCE: usize = 32;
 const REASONS: usize = 3;
 /// Nodes of one source.
 const MOST_NODES: usize = 100_000;
-
-type Sink<'s> = &'s mut dyn FnMut(Event<'_>) -> Result<()>;
-
-/// What all nodes share.
-struct Shared {
-    feed: String,
-    reader: MetricReader,
-    payload: Vec<u8>,
-}
-
-/// One message of a node.
-struct Message<'a> {
-    topic: MetricTopic<'a>,
-    payload: Payload<'a>,
-    recv_ts: UnixNanos,
-    /// Whether the broker may have delivered it before.
-    is_repeated: bool,
-    /// Why parts of it are not readings.
-    reasons: Vec<String>,
-}
-
-impl<'a> Message<'a> {
-    /// When it was sent; when it was received if that is unknown.
-    fn sent(&self) -> UnixNanos {
-        let millis = self.payload.timestamp.and_then(|millis| i64::try_from(millis).ok());
-        millis.and_then(|millis| millis.checked_mul(1_000_000)).map_or(self.recv_ts, UnixNanos)
-    }
-
-    fn context<'m>(&self, name: &'m str, datatype: Option<u32>, unit: &'m str) -> MetricContext<'m>
-    where
-        'a: 'm,
-    {
-        MetricContext {
-            topic: self.topic,
-            name,
-            datatype,
-            unit,
-            sent: self.payload.timestamp,
-            recv_ts: self.recv_ts,
-        }
-    }
-}
 
 /// The nodes that a session with a broker receives.
 pub(super) struct Sparkplug {

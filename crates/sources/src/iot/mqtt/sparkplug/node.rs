@@ -2,7 +2,7 @@
 
 use super::births::{MetricTable, is_series};
 use super::member::Member;
-use super::{Message, Shared, Sink};
+use super::message::{Message, Shared, Sink};
 use market::codec::json;
 use market::codec::sparkplug::MetricContext;
 use market::codec::sparkplug::payload::Metric;
