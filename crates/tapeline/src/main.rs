@@ -14,18 +14,16 @@ mod plot;
 mod progress;
 mod time_input;
 
-use clap::Parser;
 use cli::{Cli, Verb};
 use ports::error::Domain;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     fault::end_on_panic();
-    print::outcome(run(&Cli::parse()))
+    print::outcome(run(&cli::ignored::parse()))
 }
 
 fn run(cli: &Cli) -> ExitCode {
-    cli::ignored::refuse(cli);
     // These verbs need no configuration.
     match &cli.verb {
         Verb::Completions { shell } => return cli::about::completions(*shell),

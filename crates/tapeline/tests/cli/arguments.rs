@@ -32,10 +32,25 @@ fn flags_that_a_verb_would_ignore_are_refused() {
         &["consume", "--symbols", "IBM"],
         &["gaps", "--symbols", "SPY"],
         &["simulate", "alpaca", "--tape", "x", "--source", "tape:x"],
+        &["simulate", "alpaca", "--tape", "x", "--store", "sqlite:x.db"],
+        &["schema", "--store", "sqlite:x.db"],
+        &["--config", "x.toml", "schema"],
+        &["completions", "bash", "--log", "debug"],
+        &["man", "-v"],
+        &["man", "--quiet"],
+        &["config", "show", "--wait", "1"],
+        &["config", "check", "--symbols", "IBM"],
+        &["config", "schema", "--topic", "sqlite:x.db"],
+        &["status", "--kinds", "trades"],
+        &["alert", "list", "--symbols", "IBM"],
     ] {
         let (code, text) = run_in(dir.path(), arguments);
         assert!(code == 2 && text.contains("cannot be used with"), "{arguments:?}: {code} {text}");
     }
+    // A variable is meant for all verbs.
+    let output = tapeline(&["schema"]).env("TAPELINE_CONFIG", "/no/such").current_dir(dir.path()).output();
+    let (code, text) = finish(output.unwrap());
+    assert!(code == 0 && text.contains("$schema"), "{code} {text}");
     assert_eq!(names(dir.path()), [""; 0]);
 }
 
