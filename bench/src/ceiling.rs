@@ -60,7 +60,8 @@ fn load(config: &config::Config, stop: &CancelToken) -> Result<Vec<Batch>> {
                     batches.push(Batch::default());
                 }
                 if let Some(batch) = batches.last_mut() {
-                    batch.push(kind, payload, stamp, at, 0).map_err(ports::Error::internal)?;
+                    let pushed = batch.push(kind, payload, stamp, at, 0);
+                    pushed.map_err(|error| ports::Error::internal(error.to_string()))?;
                 }
             }
             Ok(())

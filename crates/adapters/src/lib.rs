@@ -7,6 +7,7 @@
 //! | [`store`] | [`store::cassandra`]; [`store::sqlite`], one file |
 //! | [`archive`] | [`archive::s3`]; [`archive::folder`] |
 //! | [`warehouse`] | [`warehouse::redshift`] |
+//! | `refusal` | how servers refuse connections |
 //!
 //! One contract suite per port (`tests/contract`) runs against every adapter.
 //!
@@ -21,6 +22,7 @@
 //! ```
 
 pub mod archive;
+mod refusal;
 pub mod store;
 pub mod topic;
 pub mod warehouse;

@@ -10,15 +10,15 @@ mod in_flight;
 
 use in_flight::{InFlight, lock};
 use market::Kind;
-use market::codec::json::{READABLE, SCHEMA};
-use ports::batch::Batch;
+use market::codec::json::{DecodeError, READABLE, SCHEMA};
+use ports::batch::{Batch, PushError};
 use ports::cancel::retry;
 use ports::dead_letter::DeadLetter;
 use ports::metrics::Port;
 use ports::store::Store;
 use ports::telemetry::Telemetry;
 use ports::topic::{Consumer, Fetched, Names, Topics};
-use ports::{CancelToken, Result};
+use ports::{CancelToken, Error, Result};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -162,6 +162,7 @@ impl Loop<'_> {
     fn cycle(&mut self, batch: &mut Batch) -> Result<usize> {
         let mut ends = Vec::new();
         let mut dead: Vec<DeadLetter> = Vec::new();
+        let mut failed = None;
         let names = self.consumer.topics().to_vec();
         let wait = if lock(self.in_flight).rows() > 0 { Duration::from_millis(2) } else { WAIT };
         let fetched = self.consumer.fetch(self.settings.cycle, wait, &mut |message| {
@@ -171,11 +172,19 @@ impl Loop<'_> {
                 None => ends.push((partition, offset + 1)),
             }
             let taken = kind(message)
+                .map_err(PushError::from)
                 .and_then(|kind| batch.push(kind, message.payload(), message.stamp_ms(), partition, offset));
-            if let Err(reason) = taken {
-                dead.push(DeadLetter::of_message(message, &names, reason));
+            match taken {
+                Ok(()) => {}
+                Err(error @ PushError::Full) => {
+                    failed = Some(Error::internal(error.to_string()).because(error))
+                }
+                Err(error) => dead.push(DeadLetter::of_message(message, &names, error.to_string())),
             }
         })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
         let lost = self.consumer.lost();
         let mut in_flight = lock(self.in_flight);
         for range in lost {
@@ -229,29 +238,31 @@ impl Loop<'_> {
 ///
 /// # Errors
 /// The message is not a record; the reason is for its dead letter.
-pub fn kind(message: &dyn Fetched) -> Result<Kind, String> {
+pub fn kind(message: &dyn Fetched) -> Result<Kind, DecodeError> {
+    let bad = DecodeError;
     // Nothing is formatted unless something is wrong.
     let (mut kind, mut schema) = (None, None);
     message.headers(&mut |name, value| match name {
         "kind" => {
             kind = Some(
                 Kind::from_name(value)
-                    .ok_or_else(|| format!("unknown record kind `{}`", String::from_utf8_lossy(value))),
+                    .ok_or_else(|| bad(format!("unknown record kind `{}`", String::from_utf8_lossy(value)))),
             );
         }
         "schema" if READABLE.iter().any(|version| value == version.as_bytes()) => schema = Some(Ok(())),
         "schema" => {
-            schema = Some(Err(format!(
-                "unknown schema version `{}`; expected {SCHEMA}",
-                String::from_utf8_lossy(value)
-            )));
+            let found = String::from_utf8_lossy(value);
+            schema = Some(Err(bad(format!("unknown schema version `{found}`; expected {SCHEMA}"))));
         }
         _ => {}
     });
     schema.unwrap_or(Ok(()))?;
     kind.unwrap_or_else(|| {
         let topic = message.partition().topic;
-        Kind::ALL.get(usize::from(topic)).copied().ok_or_else(|| "the topic is not one of records".to_owned())
+        Kind::ALL
+            .get(usize::from(topic))
+            .copied()
+            .ok_or_else(|| bad("the topic is not one of records".to_owned()))
     })
 }
 

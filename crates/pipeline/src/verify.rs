@@ -299,10 +299,11 @@ fn each_of_topic(topics: &dyn Topics, names: &Names, f: EachMessage<'_>) -> Resu
         batch.clear();
         let at = Partition { topic: 0, number: 0 };
         let read = crate::consume::kind(message)
-            .and_then(|kind| batch.push(kind, message.payload(), message.stamp_ms(), at, 0));
+            .ok()
+            .and_then(|kind| batch.push(kind, message.payload(), message.stamp_ms(), at, 0).ok());
         match read {
-            Ok(()) => f(Some(&batch.record(&batch.rows()[0])), message, &mut scratch),
-            Err(_) => f(None, message, &mut scratch),
+            Some(()) => f(Some(&batch.record(&batch.rows()[0])), message, &mut scratch),
+            None => f(None, message, &mut scratch),
         }
     })?;
     Ok(())

@@ -5,10 +5,12 @@
 //! reuse. Rows keep their message's raw bytes and origin, so that a record that the store rejects can become
 //! a dead letter with both.
 
-use market::codec::json;
+use market::codec::json::{self, DecodeError};
 use market::table::Role;
 use market::{Kind, Record, UnixNanos};
 use std::cmp::Ordering;
+use std::fmt;
+use std::str::Utf8Error;
 
 /// A slice of a batch's arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -71,6 +73,38 @@ impl Row {
     }
 }
 
+/// Why a message was not added to a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PushError {
+    /// Its bytes are not text.
+    NotUtf8(Utf8Error),
+    /// It is not a record of its kind.
+    Invalid(DecodeError),
+    /// A name is longer than any store can index.
+    TooLong(String),
+    /// The batch cannot address more text: not the message's fault.
+    Full,
+}
+
+impl fmt::Display for PushError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotUtf8(error) => write!(f, "not UTF-8: {error}"),
+            Self::Invalid(error) => error.fmt(f),
+            Self::TooLong(reason) => f.write_str(reason),
+            Self::Full => f.write_str("batch beyond 4 GiB"),
+        }
+    }
+}
+
+impl std::error::Error for PushError {}
+
+impl From<DecodeError> for PushError {
+    fn from(error: DecodeError) -> Self {
+        Self::Invalid(error)
+    }
+}
+
 /// Records, and the arena that holds their text.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -82,7 +116,7 @@ impl Batch {
     /// Decodes a message and adds it. A message not in canonical form is normalised first.
     ///
     /// # Errors
-    /// The message is not a valid record; the reason is for its dead letter.
+    /// Why it was not added.
     pub fn push(
         &mut self,
         kind: Kind,
@@ -90,9 +124,9 @@ impl Batch {
         stamp_ms: i64,
         partition: Partition,
         offset: i64,
-    ) -> Result<(), String> {
+    ) -> Result<(), PushError> {
         let start = self.arena.len();
-        let text = std::str::from_utf8(payload).map_err(|error| format!("not UTF-8: {error}"))?;
+        let text = std::str::from_utf8(payload).map_err(PushError::NotUtf8)?;
         self.arena.push_str(text);
         let raw = self.span_from(start)?;
         let mut record = self.read(kind, raw);
@@ -102,14 +136,14 @@ impl Batch {
         }
         let Some(record) = record else {
             self.arena.truncate(start);
-            return Err("its canonical form does not decode".to_owned());
+            return Err(PushError::Invalid(DecodeError("its canonical form does not decode".to_owned())));
         };
         // A short message cannot contain a long text.
         if payload.len() > MAX_NAME
             && let Err(reason) = check_lengths(&record.map(|span| self.text(span)))
         {
             self.arena.truncate(start);
-            return Err(reason);
+            return Err(PushError::TooLong(reason));
         }
         self.rows.push(Row { record, stamp_ms, partition, offset, raw });
         Ok(())
@@ -131,18 +165,18 @@ impl Batch {
     }
 
     #[cold]
-    fn push_loose(&mut self, kind: Kind, payload: &[u8]) -> Result<TextSpan, String> {
+    fn push_loose(&mut self, kind: Kind, payload: &[u8]) -> Result<TextSpan, PushError> {
         let mut canonical = Vec::new();
-        json::normalize(kind, payload, &mut canonical).map_err(|error| error.to_string())?;
+        json::normalize(kind, payload, &mut canonical).map_err(PushError::Invalid)?;
         let start = self.arena.len();
         self.arena.push_str(&String::from_utf8_lossy(&canonical));
         self.span_from(start)
     }
 
-    fn span_from(&self, start: usize) -> Result<TextSpan, String> {
+    fn span_from(&self, start: usize) -> Result<TextSpan, PushError> {
         match (u32::try_from(start), u32::try_from(self.arena.len())) {
             (Ok(start), Ok(end)) => Ok(TextSpan { start, end }),
-            _ => Err("batch beyond 4 GiB".to_owned()),
+            _ => Err(PushError::Full),
         }
     }
 
@@ -295,9 +329,13 @@ mod tests {
         batch.push(Kind::TRADE, TRADE.as_bytes(), 7, at, 1).unwrap();
         let loose = TRADE.replace("\"1.5\"", "1.50");
         batch.push(Kind::TRADE, loose.as_bytes(), 8, at, 2).unwrap();
-        let reason = batch.push(Kind::TRADE, b"{}", 9, at, 3).unwrap_err();
+        let reason = batch.push(Kind::TRADE, b"{}", 9, at, 3).unwrap_err().to_string();
         assert!(reason.starts_with("not a trade: missing field"), "{reason}");
-        assert!(batch.push(Kind::TRADE, b"\xff", 9, at, 3).unwrap_err().starts_with("not UTF-8"));
+        let error = batch.push(Kind::TRADE, b"\xff", 9, at, 3).unwrap_err();
+        assert!(
+            matches!(error, PushError::NotUtf8(_)) && error.to_string().starts_with("not UTF-8: "),
+            "{error}"
+        );
         assert_eq!(batch.len(), 2);
         let records: Vec<_> = batch.rows().iter().map(|row| batch.record(row)).collect();
         assert_eq!(records[0], records[1]);
@@ -319,8 +357,9 @@ mod tests {
             ),
             ("\"f\"", format!("\"{}\"", "f".repeat(1_025)), "feed of 1025 bytes"),
         ] {
-            let reason = batch.push(Kind::TRADE, TRADE.replace(from, &to).as_bytes(), 7, at, 1).unwrap_err();
-            assert!(reason.contains(part), "{reason}");
+            let text = TRADE.replace(from, &to);
+            let error = batch.push(Kind::TRADE, text.as_bytes(), 7, at, 1).unwrap_err();
+            assert!(error.to_string().contains(part), "{error}");
         }
         assert!(batch.is_empty() && batch.bytes_held() == 0);
     }

@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn a_failed_handshake_names_the_setting() {
         for (reason, part) in [
-            ("certificate verify failed", "t.ca to the authority"),
+            ("certificate verify failed", "set `t.ca` to the authority"),
             ("tlsv13 alert certificate required", "t.certificate and t.key"),
             ("sslv3 alert bad certificate", "t.certificate and t.key"),
             ("certificate has expired", "renew it"),

@@ -41,7 +41,9 @@ impl RedshiftWarehouse {
         let fits = |c: char| c.is_ascii_alphanumeric() || ":/+=,.@_-".contains(c);
         let role = &settings.role;
         if *role != "default" && !(role.starts_with("arn:") && role.chars().all(fits)) {
-            return Err(Error::usage(format!("redshift.role: expected an ARN or `default`, found `{role}`")));
+            return Err(Error::usage(format!(
+                "`redshift.role`: expected an ARN or `default`, found `{role}`"
+            )));
         }
         let place = format!("redshift:{place}/{}", settings.database);
         let api = DataApi::new(settings, credentials, stop)?;

@@ -7,7 +7,7 @@ use columnar::write::{Codec, ParquetWriter};
 use market::codec::json;
 use market::digest::Digest;
 use market::{Kind, Record};
-use ports::batch::{Batch, Partition, Row};
+use ports::batch::{Batch, Partition, PushError, Row};
 use ports::topic::Fetched;
 use ports::{Error, Result};
 use rustc_hash::FxHashMap;
@@ -66,6 +66,7 @@ impl OpenRange {
         self.last = message.offset();
         let (partition, offset) = (message.partition(), message.offset());
         let taken = crate::consume::kind(message)
+            .map_err(PushError::from)
             .and_then(|kind| self.batch.push(kind, message.payload(), message.stamp_ms(), partition, offset));
         if taken.is_err() {
             // `consume` reports the reason and keeps the message.

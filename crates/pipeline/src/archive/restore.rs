@@ -65,8 +65,8 @@ pub fn run(
                 text.clear();
                 json::encode(record, &mut text);
                 let partition = Partition { topic: 0, number: at.partition };
-                if let Err(reason) = batch.push(record.kind(), &text, at.stamp_ms, partition, at.offset) {
-                    sink.refused.push(reason);
+                if let Err(error) = batch.push(record.kind(), &text, at.stamp_ms, partition, at.offset) {
+                    sink.refused.push(error.to_string());
                 }
                 if batch.len() >= ROWS {
                     failed = sink.submit(std::mem::take(&mut batch)).err();

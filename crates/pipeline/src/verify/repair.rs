@@ -86,8 +86,8 @@ fn write(
         }
         let at = Partition { topic: 0, number: 0 };
         let stamp = stamp_ms.unwrap_or_else(|| message.stamp_ms());
-        if let Err(reason) = batch.push(record.kind(), message.payload(), stamp, at, message.offset()) {
-            refused.push(reason);
+        if let Err(error) = batch.push(record.kind(), message.payload(), stamp, at, message.offset()) {
+            refused.push(error.to_string());
         }
         if batch.len() >= ROWS {
             failed = submit(writer, std::mem::take(&mut batch), &mut refused, stop).err();

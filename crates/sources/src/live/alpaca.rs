@@ -49,10 +49,10 @@ impl Alpaca {
             405 => permanent("the plan allows fewer symbols: shorten symbols=; the free plan allows 30"),
             409 | 411 => permanent("the plan does not include this feed: try alpaca:iex"),
             400 | 410 => permanent("the feed does not know this subscription; see docs/sources.md"),
-            406 => ConnectError::Retryable(
+            406 => ConnectError::retryable(
                 "406 connection limit exceeded: another program uses this key".to_owned(),
             ),
-            _ => ConnectError::Retryable(format!("Alpaca says {code}: {text}")),
+            _ => ConnectError::retryable(format!("Alpaca says {code}: {text}")),
         }
     }
 }
@@ -100,7 +100,7 @@ impl Vendor for Alpaca {
 
     fn acknowledgements(&self, response: &str) -> Result<usize, ConnectError> {
         let control: Vec<Control> = serde_json::from_str(response)
-            .map_err(|error| ConnectError::Retryable(format!("unreadable response: {error}: {response}")))?;
+            .map_err(|error| ConnectError::retryable(format!("unreadable response: {error}: {response}")))?;
         match control.iter().find(|control| control.class == "error") {
             Some(control) => Err(self.meant(control.code, &control.msg)),
             None => Ok(control
@@ -119,7 +119,7 @@ impl Vendor for Alpaca {
         control.first().map(|control| match self.meant(control.code, &control.msg) {
             // The subscription was accepted: what is refused now was allowed before.
             ConnectError::Permanent(_) => {
-                ConnectError::Retryable(format!("Alpaca says {}: {}", control.code, control.msg))
+                ConnectError::retryable(format!("Alpaca says {}: {}", control.code, control.msg))
             }
             retryable @ ConnectError::Retryable(_) => retryable,
         })
@@ -129,7 +129,7 @@ impl Vendor for Alpaca {
         match code {
             401 | 403 => self.meant(402, &format!("HTTP {code}")),
             404 => self.meant(410, "HTTP 404"),
-            _ => ConnectError::Retryable(format!("HTTP {code} to the handshake")),
+            _ => ConnectError::retryable(format!("HTTP {code} to the handshake")),
         }
     }
 

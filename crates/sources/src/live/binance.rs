@@ -82,7 +82,7 @@ impl Vendor for Binance {
 
     fn acknowledgements(&self, response: &str) -> Result<usize, ConnectError> {
         let control: Control = serde_json::from_str(response)
-            .map_err(|error| ConnectError::Retryable(format!("unreadable response: {error}: {response}")))?;
+            .map_err(|error| ConnectError::retryable(format!("unreadable response: {error}: {response}")))?;
         match control.error {
             Some(error) => {
                 Err(self
@@ -95,7 +95,7 @@ impl Vendor for Binance {
     fn stream_error(&self, frame: &str) -> Option<ConnectError> {
         frame
             .contains("\"serverShutdown\"")
-            .then(|| ConnectError::Retryable("Binance shuts this server down".to_owned()))
+            .then(|| ConnectError::retryable("Binance shuts this server down".to_owned()))
     }
 
     fn decoder(&self, label: &str) -> Box<dyn Decode> {

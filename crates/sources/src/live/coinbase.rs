@@ -52,10 +52,10 @@ impl Vendor for Coinbase {
 
     fn acknowledgements(&self, response: &str) -> Result<usize, ConnectError> {
         let control: Control = serde_json::from_str(response)
-            .map_err(|error| ConnectError::Retryable(format!("unreadable response: {error}: {response}")))?;
+            .map_err(|error| ConnectError::retryable(format!("unreadable response: {error}: {response}")))?;
         match (control.class.as_str(), control.channel.as_str()) {
             ("error", _) if control.message.contains("rate") => {
-                Err(ConnectError::Retryable(format!("Coinbase says {}", control.message)))
+                Err(ConnectError::retryable(format!("Coinbase says {}", control.message)))
             }
             ("error", _) => {
                 Err(self.permanent(&control.message, "expected symbols such as BTC-USD; see docs/sources.md"))
@@ -68,7 +68,7 @@ impl Vendor for Coinbase {
     fn stream_error(&self, frame: &str) -> Option<ConnectError> {
         frame
             .starts_with("{\"type\":\"error\"")
-            .then(|| ConnectError::Retryable(format!("Coinbase says {frame}")))
+            .then(|| ConnectError::retryable(format!("Coinbase says {frame}")))
     }
 
     fn decoder(&self, label: &str) -> Box<dyn Decode> {

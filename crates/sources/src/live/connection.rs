@@ -86,15 +86,15 @@ pub(super) fn start(
                 }
                 Err(refusal) => Some(refusal),
             };
-            let wire = match wire {
+            let error = match wire {
                 Some(ConnectError::Permanent(error)) => {
                     let _ = wires.send(Wire::Permanent(error));
                     return;
                 }
-                Some(ConnectError::Retryable(cause)) => Some(vendor.account().mask().displayed(&cause)),
-                None => None,
+                Some(ConnectError::Retryable(error)) => error,
+                None => return,
             };
-            let Some(cause) = wire else { return };
+            let cause = vendor.account().mask().displayed(error.what());
             if !stood && first.is_some_and(|limit| begun.elapsed() >= limit) {
                 let _ = wires.send(Wire::Permanent(
                     Error::external(format!("connect to {}: {cause}", vendor.describe())).hint(
@@ -128,22 +128,21 @@ fn connect(vendor: &dyn Vendor) -> std::result::Result<Opened, ConnectError> {
     let (host, port) = of_url(&url);
     let stream = match ENVIRONMENT.of_url(&url).map_err(ConnectError::Permanent)? {
         Some(proxy) => proxy.connect(&host, port, PATIENCE).map_err(|error| {
-            if error.retryable() {
-                ConnectError::Retryable(error.what().to_owned())
-            } else {
-                ConnectError::Permanent(error)
-            }
+            if error.retryable() { ConnectError::Retryable(error) } else { ConnectError::Permanent(error) }
         })?,
         None => direct(&host, port)?,
     };
     let timed = stream.set_nodelay(true).and_then(|()| Timed::new(stream, PATIENCE));
-    subscribe(vendor, timed.map_err(|error| ConnectError::Retryable(format!("set up the socket: {error}")))?)
+    subscribe(vendor, timed.map_err(|error| failed("set up the socket", error))?)
+}
+
+/// A failure of the network, after which a retry can help.
+fn failed(doing: &str, error: impl std::error::Error + Send + Sync + 'static) -> ConnectError {
+    ConnectError::Retryable(Error::external(format!("{doing}: {error}")).because(error))
 }
 
 fn direct(host: &str, port: u16) -> std::result::Result<TcpStream, ConnectError> {
-    let retryable =
-        |what: &str, error: &dyn std::fmt::Display| ConnectError::Retryable(format!("{what}: {error}"));
-    let addresses = resolve(host, port).map_err(ConnectError::Retryable)?;
+    let addresses = resolve(host, port).map_err(ConnectError::retryable)?;
     let mut last = None;
     for address in addresses {
         match TcpStream::connect_timeout(&address, PATIENCE) {
@@ -151,8 +150,8 @@ fn direct(host: &str, port: u16) -> std::result::Result<TcpStream, ConnectError>
             Err(error) => last = Some(error),
         }
     }
-    Err(last
-        .map_or_else(|| retryable("resolve the host", &"no address"), |error| retryable("connect", &error)))
+    let none = || ConnectError::retryable("resolve the host: no address");
+    Err(last.map_or_else(none, |error| failed("connect", error)))
 }
 
 fn subscribe(vendor: &dyn Vendor, stream: Timed) -> std::result::Result<Opened, ConnectError> {
@@ -160,7 +159,7 @@ fn subscribe(vendor: &dyn Vendor, stream: Timed) -> std::result::Result<Opened, 
         .max_message_size(Some(LARGEST))
         .max_frame_size(Some(LARGEST));
     let no_response = || {
-        ConnectError::Retryable(format!("handshake: no complete response within {} s", PATIENCE.as_secs()))
+        ConnectError::retryable(format!("handshake: no complete response within {} s", PATIENCE.as_secs()))
     };
     let (mut socket, _) = tungstenite::client_tls_with_config(vendor.url(), stream, Some(config), None)
         .map_err(|error| match error {
@@ -170,18 +169,15 @@ fn subscribe(vendor: &dyn Vendor, stream: Timed) -> std::result::Result<Opened, 
             tungstenite::HandshakeError::Failure(tungstenite::Error::Io(error)) if is_timeout(&error) => {
                 no_response()
             }
-            tungstenite::HandshakeError::Failure(error) => {
-                ConnectError::Retryable(format!("handshake: {error}"))
-            }
+            tungstenite::HandshakeError::Failure(error) => failed("handshake", error),
             tungstenite::HandshakeError::Interrupted(_) => no_response(),
         })?;
-    let lost = |error: tungstenite::Error| {
-        ConnectError::Retryable(match error {
-            tungstenite::Error::Io(error) if is_timeout(&error) => {
-                format!("the subscription was not acknowledged within {} s", PATIENCE.as_secs())
-            }
-            error => format!("during the handshake: {error}"),
-        })
+    let lost = |error: tungstenite::Error| match error {
+        tungstenite::Error::Io(error) if is_timeout(&error) => ConnectError::retryable(format!(
+            "the subscription was not acknowledged within {} s",
+            PATIENCE.as_secs()
+        )),
+        error => failed("during the handshake", error),
     };
     let (mut early, mut early_bytes, mut acknowledged) = (Vec::new(), 0, 0);
     for step in vendor.handshake() {
@@ -192,7 +188,7 @@ fn subscribe(vendor: &dyn Vendor, stream: Timed) -> std::result::Result<Opened, 
                     let message = socket.read().map_err(lost)?;
                     early_bytes += message.len() + size_of::<Wire>();
                     if early_bytes > LARGEST {
-                        return Err(ConnectError::Retryable(format!(
+                        return Err(ConnectError::retryable(format!(
                             "{early_bytes} bytes arrived, and no acknowledgement of the subscription"
                         )));
                     }
@@ -204,12 +200,12 @@ fn subscribe(vendor: &dyn Vendor, stream: Timed) -> std::result::Result<Opened, 
                             early.push(Wire::Frame(text.to_string(), clock::now()));
                         }
                         Message::Binary(bytes) => {
-                            let text = text_of(&bytes).map_err(ConnectError::Retryable)?;
+                            let text = text_of(&bytes).map_err(ConnectError::retryable)?;
                             acknowledged += vendor.acknowledgements(text)?;
                             early.push(Wire::Frame(text.to_owned(), clock::now()));
                         }
                         Message::Close(_) => {
-                            return Err(ConnectError::Retryable("closed during the handshake".to_owned()));
+                            return Err(ConnectError::retryable("closed during the handshake".to_owned()));
                         }
                         _ => {}
                     }
@@ -224,9 +220,7 @@ fn subscribe(vendor: &dyn Vendor, stream: Timed) -> std::result::Result<Opened, 
         _ => None,
     };
     if let Some(stream) = stream {
-        stream
-            .set_read_timeout(LOOK)
-            .map_err(|error| ConnectError::Retryable(format!("set up the socket: {error}")))?;
+        stream.set_read_timeout(LOOK).map_err(|error| failed("set up the socket", error))?;
     }
     Ok((socket, early))
 }
@@ -250,7 +244,7 @@ fn read(
     wires: &Sender<Wire>,
     frames: &mut u64,
 ) -> Option<ConnectError> {
-    let retryable = |cause: String| Some(ConnectError::Retryable(cause));
+    let retryable = |cause: String| Some(ConnectError::retryable(cause));
     let (mut pinged, mut last_seen) = (Instant::now(), Instant::now());
     loop {
         if stop.is_cancelled() {
@@ -283,7 +277,7 @@ fn read(
             }
             Ok(_) => last_seen = Instant::now(),
             Err(tungstenite::Error::Io(error)) if is_timeout(&error) => {}
-            Err(error) => return retryable(format!("connection lost: {error}")),
+            Err(error) => return Some(failed("connection lost", error)),
         }
         if last_seen.elapsed() > 2 * PING {
             return retryable(format!("no pong for {} s", last_seen.elapsed().as_secs()));
@@ -294,7 +288,7 @@ fn read(
                 .send(Message::Ping(Vec::new().into()))
                 .and_then(|()| vendor.keepalive().map_or(Ok(()), |line| socket.send(Message::text(line))));
             if let Err(error) = sent {
-                return retryable(format!("connection lost: {error}"));
+                return Some(failed("connection lost", error));
             }
         }
     }

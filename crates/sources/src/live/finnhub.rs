@@ -68,7 +68,7 @@ impl Vendor for Finnhub {
     fn status(&self, code: u16) -> ConnectError {
         match code {
             401 | 403 => self.permanent(&format!("HTTP {code}"), "check FINNHUB_API_KEY"),
-            _ => ConnectError::Retryable(format!("HTTP {code} to the handshake")),
+            _ => ConnectError::retryable(format!("HTTP {code} to the handshake")),
         }
     }
 

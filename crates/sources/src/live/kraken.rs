@@ -50,11 +50,11 @@ impl Vendor for Kraken {
 
     fn acknowledgements(&self, response: &str) -> Result<usize, ConnectError> {
         let control: Control = serde_json::from_str(response)
-            .map_err(|error| ConnectError::Retryable(format!("unreadable response: {error}: {response}")))?;
+            .map_err(|error| ConnectError::retryable(format!("unreadable response: {error}: {response}")))?;
         match (control.method.as_deref(), control.success, control.error) {
             (Some("subscribe"), Some(true), _) => Ok(1),
             (_, _, Some(error)) if error.contains("rate") => {
-                Err(ConnectError::Retryable(format!("Kraken says {error}")))
+                Err(ConnectError::retryable(format!("Kraken says {error}")))
             }
             (_, _, Some(error)) => {
                 Err(self.permanent(&error, "expected symbols such as BTC/USD; see docs/sources.md"))
@@ -64,7 +64,7 @@ impl Vendor for Kraken {
     }
 
     fn stream_error(&self, frame: &str) -> Option<ConnectError> {
-        frame.starts_with("{\"Error\"").then(|| ConnectError::Retryable(format!("Kraken says {frame}")))
+        frame.starts_with("{\"Error\"").then(|| ConnectError::retryable(format!("Kraken says {frame}")))
     }
 
     fn keepalive(&self) -> Option<String> {

@@ -39,7 +39,7 @@ impl Massive {
                 "the plan does not include this, or a symbol is unknown: see docs/sources.md",
             ),
             // `max_connections`, `auth_timeout` and future statuses.
-            _ => ConnectError::Retryable(format!("Massive says {text}")),
+            _ => ConnectError::retryable(format!("Massive says {text}")),
         })
     }
 }
@@ -85,7 +85,7 @@ impl Vendor for Massive {
 
     fn acknowledgements(&self, response: &str) -> Result<usize, ConnectError> {
         let control: Vec<Control> = serde_json::from_str(response)
-            .map_err(|error| ConnectError::Retryable(format!("unreadable response: {error}: {response}")))?;
+            .map_err(|error| ConnectError::retryable(format!("unreadable response: {error}: {response}")))?;
         let states: Vec<&Control> = control.iter().filter(|control| control.ev == "status").collect();
         match states.iter().find_map(|control| self.meant(control)) {
             Some(refusal) => Err(refusal),

@@ -43,9 +43,16 @@ impl Account {
 #[derive(Debug)]
 pub enum ConnectError {
     /// A retry can help.
-    Retryable(String),
+    Retryable(Error),
     /// A retry cannot help.
     Permanent(Error),
+}
+
+impl ConnectError {
+    /// A failure after which a retry can help.
+    pub fn retryable(what: impl Into<String>) -> Self {
+        Self::Retryable(Error::external(what))
+    }
 }
 
 /// A step of the handshake.
@@ -149,7 +156,7 @@ pub trait Vendor: Send + Sync + Debug {
         match code {
             401 | 403 => self.permanent(&format!("HTTP {code}"), "check the key"),
             404 => self.permanent("HTTP 404", "the stream's address is wrong: see docs/sources.md"),
-            _ => ConnectError::Retryable(format!("HTTP {code} to the handshake")),
+            _ => ConnectError::retryable(format!("HTTP {code} to the handshake")),
         }
     }
 

@@ -15,7 +15,7 @@ pub(super) fn explain(place: &str, error: &ExecutionError) -> Error {
         }) => Some((database, message)),
         _ => None,
     };
-    match database {
+    let explained = match database {
         Some((DbError::Unauthorized, message)) => Error::user(format!("{place}: {message}"))
             .hint("grant the account SELECT, MODIFY and CREATE on the keyspace"),
         Some((DbError::Invalid | DbError::ConfigError, message))
@@ -32,7 +32,8 @@ pub(super) fn explain(place: &str, error: &ExecutionError) -> Error {
         Some((DbError::Unavailable { .. }, message)) => Error::external(format!("{place}: {message}"))
             .hint("too few replicas are up for the requested consistency"),
         _ => Error::external(what),
-    }
+    };
+    explained.because(error.clone())
 }
 
 /// A statement that the cluster understands and rejects is not retried: a wrong replication factor stays wrong.
@@ -42,7 +43,8 @@ pub(super) fn refused(place: &str, error: &ExecutionError) -> Error {
             DbError::Invalid | DbError::ConfigError | DbError::SyntaxError,
             message,
         )) => Error::user(format!("{place}: {message}"))
-            .hint("check [store.cassandra] in the configuration: replication, retention_days"),
+            .hint("check [store.cassandra] in the configuration: replication, retention_days")
+            .because(error.clone()),
         _ => explain(place, error),
     }
 }

@@ -3,6 +3,7 @@
 use super::cause::explain;
 use super::schema;
 use super::session::CassandraStore;
+use crate::refusal::Refusal;
 use ports::address::host_and_port;
 use ports::check::Chain;
 use ports::store::Store;
@@ -112,13 +113,12 @@ async fn node_clock(session: &Session, place: &str) -> Result<f64> {
 
 /// Which link is broken when there is no session although the port accepts connections.
 fn broken(error: &Error, tls: bool) -> (&'static str, Error) {
+    match error.cause() {
+        Some(Refusal::Login) => return ("login", error.clone()),
+        Some(Refusal::Handshake) => return ("TLS", error.clone()),
+        None => {}
+    }
     let what = error.what();
-    if what.contains("refused the login") {
-        return ("login", error.clone());
-    }
-    if what.contains("TLS handshake failed") {
-        return ("TLS", error.clone());
-    }
     if !error.retryable() {
         return ("settings", error.clone());
     }
@@ -138,8 +138,16 @@ mod tests {
     #[test]
     fn the_broken_link_is_named_by_the_error() {
         for (error, link) in [
-            (Error::user("connect to c: the TLS handshake failed: certificate verify failed"), "TLS"),
-            (Error::user("connect to c: the node refused the login: incorrect password"), "login"),
+            (
+                Error::user("connect to c: the TLS handshake failed: certificate verify failed")
+                    .because(Refusal::Handshake),
+                "TLS",
+            ),
+            (
+                Error::user("connect to c: the node refused the login: incorrect password")
+                    .because(Refusal::Login),
+                "login",
+            ),
             (Error::external("connect to c: the connection was closed during the first request"), "protocol"),
             (Error::user("store.cassandra.tls: open ca.pem: no such file"), "settings"),
         ] {

@@ -1,5 +1,6 @@
 //! Explains why no session could be opened: the driver's error, and what to set.
 
+use crate::refusal::Refusal;
 use ports::Error;
 use scylla::errors::{
     BrokenConnectionErrorKind, ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind,
@@ -26,22 +27,26 @@ pub(super) fn explain(place: &str, error: &NewSessionError, is_tls: bool) -> Err
     if let Some(DbError::AuthenticationError) = database(last).map(|(error, _)| error) {
         let message = database(last).map_or("", |(_, message)| message);
         return Error::user(format!("{place}: the node refused the login: {message}"))
-            .hint("set store.cassandra.username and TAPELINE__STORE__CASSANDRA__PASSWORD");
+            .hint("set `store.cassandra.username` and TAPELINE__STORE__CASSANDRA__PASSWORD")
+            .because(Refusal::Login);
     }
     if let ConnectionError::ConnectionSetupRequestError(error) = last
         && matches!(error.get_error(), ConnectionSetupRequestErrorKind::MissingAuthentication)
     {
         return Error::user(format!("{place}: the node demands a login"))
-            .hint("set store.cassandra.username and TAPELINE__STORE__CASSANDRA__PASSWORD");
+            .hint("set `store.cassandra.username` and TAPELINE__STORE__CASSANDRA__PASSWORD")
+            .because(Refusal::Login);
     }
     if let ConnectionError::ConnectionSetupRequestError(error) = last
         && let ConnectionSetupRequestErrorKind::AuthChallengeEvaluationError(reason) = error.get_error()
     {
-        return Error::external(format!("{place}: the login could not be signed: {reason}"));
+        return Error::external(format!("{place}: the login could not be signed: {reason}"))
+            .because(Refusal::Login);
     }
     if let Some(reason) = handshake(last) {
         return Error::user(format!("{place}: the TLS handshake failed: {reason}"))
-            .hint(ports::tls::handshake_hint("store.cassandra.tls", &reason));
+            .hint(ports::tls::handshake_hint("store.cassandra.tls", &reason))
+            .because(Refusal::Handshake);
     }
     match last {
         ConnectionError::IoError(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {

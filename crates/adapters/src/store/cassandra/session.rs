@@ -3,6 +3,7 @@
 use super::cause::explain;
 use super::settings::CassandraSettings;
 use super::{connect, keyspaces, tls};
+use crate::refusal::Refusal;
 use aws::credentials::CredentialChain;
 use market::Kind;
 use ports::{Error, Result};
@@ -177,7 +178,7 @@ impl CassandraStore {
             .map_err(|error| {
                 tracing::debug!(%error, "cassandra session");
                 let error = connect::explain(&place, &error, self.settings.tls.enabled);
-                if self.is_keyspaces() && error.what().contains("login") {
+                if self.is_keyspaces() && error.cause() == Some(&Refusal::Login) {
                     return error.hint(
                         "check the AWS credentials, their permission cassandra:Select, store.cassandra.keyspaces.region and the clock",
                     );

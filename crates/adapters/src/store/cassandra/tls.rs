@@ -25,8 +25,10 @@ pub(super) fn context(tls: &Tls, host: &str) -> Result<SslContext> {
         builder.set_ca_file(&tls.ca).map_err(fail(&format!("load ca {}", tls.ca)))?;
     }
     if tls.certificate.is_empty() != tls.key.is_empty() {
-        return Err(Error::user("store.cassandra.tls: certificate and key belong together, one is missing")
-            .hint("set both for mutual TLS, or neither"));
+        return Err(Error::user(
+            "`store.cassandra.tls`: certificate and key belong together, one is missing",
+        )
+        .hint("set both for mutual TLS, or neither"));
     }
     if !tls.certificate.is_empty() {
         let load = format!("load certificate {}", tls.certificate);

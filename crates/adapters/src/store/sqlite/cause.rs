@@ -6,14 +6,18 @@ use std::path::Path;
 /// Turns an error of SQLite into one that says what failed in which file.
 pub(super) fn sql(path: &Path, doing: &str) -> impl Fn(rusqlite::Error) -> Error + use<> {
     let place = format!("{doing} in store file {}", path.display());
-    move |error| match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
-            Error::external(format!("{place}: {error}")).hint("another process has locked the file; retrying")
-        }
-        Some(rusqlite::ErrorCode::DiskFull | rusqlite::ErrorCode::SystemIoFailure) => {
-            Error::external(format!("{place}: {error}")).hint("free some disk space; retrying")
-        }
-        _ => Error::user(format!("{place}: {error}"))
-            .hint("check the path, its permissions, and that it is a Tapeline store file"),
+    move |error| {
+        let explained = match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+                Error::external(format!("{place}: {error}"))
+                    .hint("another process has locked the file; retrying")
+            }
+            Some(rusqlite::ErrorCode::DiskFull | rusqlite::ErrorCode::SystemIoFailure) => {
+                Error::external(format!("{place}: {error}")).hint("free some disk space; retrying")
+            }
+            _ => Error::user(format!("{place}: {error}"))
+                .hint("check the path, its permissions, and that it is a Tapeline store file"),
+        };
+        explained.because(error)
     }
 }

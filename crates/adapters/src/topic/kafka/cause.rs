@@ -12,7 +12,7 @@ pub(super) fn explain(place: &str, error: &KafkaError) -> Error {
         KafkaError::AdminOp(code) => Some(*code),
         other => other.rdkafka_error_code(),
     };
-    match code {
+    let explained = match code {
         Some(
             Code::BrokerTransportFailure
             | Code::AllBrokersDown
@@ -58,6 +58,11 @@ pub(super) fn explain(place: &str, error: &KafkaError) -> Error {
             }
             _ => Error::external(what),
         },
+    };
+    match error {
+        // Its text may be a password.
+        KafkaError::ClientConfig(..) => explained,
+        _ => explained.because(error.clone()),
     }
 }
 

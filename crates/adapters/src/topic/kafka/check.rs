@@ -2,6 +2,7 @@
 
 use super::cause::explain;
 use super::client::{KafkaTopics, Quiet, RESPONSE_TIMEOUT};
+use crate::refusal::Refusal;
 use ports::address::{host_and_port, resolve};
 use ports::check::{Chain, connect};
 use ports::topic::{Names, PartitionLag, Topics};
@@ -13,13 +14,12 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 /// Which link is broken when no broker answers although its port accepts connections.
 fn broken(error: &Error, tls: bool, login: bool) -> (&'static str, Error) {
+    match error.cause() {
+        Some(Refusal::Login) => return ("login", error.clone()),
+        Some(Refusal::Handshake) => return ("TLS", error.clone()),
+        None => {}
+    }
     let what = error.what();
-    if what.contains("refused the login") {
-        return ("login", error.clone());
-    }
-    if what.contains("TLS handshake failed") {
-        return ("TLS", error.clone());
-    }
     if !error.retryable() {
         return ("settings", error.clone());
     }
@@ -204,8 +204,16 @@ mod tests {
     #[test]
     fn the_broken_link_is_named_by_the_error() {
         for (error, link) in [
-            (Error::user("connect to k: the TLS handshake failed: certificate verify failed"), "TLS"),
-            (Error::user("connect to k: the broker refused the login: invalid credentials"), "login"),
+            (
+                Error::user("connect to k: the TLS handshake failed: certificate verify failed")
+                    .because(Refusal::Handshake),
+                "TLS",
+            ),
+            (
+                Error::user("connect to k: the broker refused the login: invalid credentials")
+                    .because(Refusal::Login),
+                "login",
+            ),
             (Error::external("connect to k: no broker responds"), "protocol"),
             (Error::user("topic.kafka.tls: open ca.pem: no such file"), "settings"),
         ] {

@@ -4,6 +4,7 @@ use super::cause::explain;
 use super::settings::KafkaSettings;
 use super::token::Tokens;
 use super::{connect, native, security};
+use crate::refusal::Refusal;
 use aws::credentials::CredentialChain;
 use ports::cancel::CancelToken;
 use ports::{Error, Result};
@@ -104,7 +105,7 @@ impl KafkaTopics {
                 return error;
             }
             let error = connect::explain(&place, &reported);
-            if self.tokens.is_msk() && error.what().contains("refused the login") {
+            if self.tokens.is_msk() && error.cause() == Some(&Refusal::Login) {
                 return error.hint(
                     "the role or user needs kafka-cluster:Connect on this cluster; check topic.kafka.sasl.region and the clock",
                 );

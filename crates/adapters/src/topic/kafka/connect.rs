@@ -1,5 +1,6 @@
 //! Explains why no connection could be established, from what librdkafka reported while a request timed out.
 
+use crate::refusal::Refusal;
 use ports::Error;
 use rdkafka::error::RDKafkaErrorCode as Code;
 
@@ -12,14 +13,16 @@ pub(super) fn explain(place: &str, reported: &[(Code, String)]) -> Error {
         let reason = text.rsplit("Authentication failed").next().unwrap_or(text);
         let reason = trim(reason).trim_start_matches([':', ' ', '-']);
         return Error::user(format!("{place}: the broker refused the login: {reason}"))
-            .hint("check [topic.kafka.sasl]: mechanism, username, password");
+            .hint("check [topic.kafka.sasl]: mechanism, username, password")
+            .because(Refusal::Login);
     }
     let texts = || reported.iter().map(|(_, text)| text.as_str());
     // With TLS 1.3 a broker refuses a missing certificate only after the handshake: then it is a failed receive.
     if let Some(text) = find(Code::SSL).or_else(|| texts().find(|text| text.contains("SSL routines:"))) {
         let reason = reason(text);
         return Error::user(format!("{place}: the TLS handshake failed: {reason}"))
-            .hint(ports::tls::handshake_hint("topic.kafka.tls", reason));
+            .hint(ports::tls::handshake_hint("topic.kafka.tls", reason))
+            .because(Refusal::Handshake);
     }
     if texts().any(|text| text.contains("security.protocol")) {
         return Error::external(format!("{place}: the broker closed the connection during the first request"))

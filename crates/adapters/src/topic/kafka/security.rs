@@ -22,8 +22,10 @@ pub(super) fn apply(settings: &KafkaSettings, config: &mut ClientConfig) -> Resu
     config.set("security.protocol", protocol);
     if tls.enabled {
         if tls.certificate.is_empty() != tls.key.is_empty() {
-            return Err(Error::user("topic.kafka.tls: certificate and key belong together, one is missing")
-                .hint("set both for mutual TLS, or neither"));
+            return Err(Error::user(
+                "`topic.kafka.tls`: certificate and key belong together, one is missing",
+            )
+            .hint("set both for mutual TLS, or neither"));
         }
         for (name, value) in [
             ("ssl.ca.location", &tls.ca),

@@ -7,7 +7,7 @@ use std::path::Path;
 pub(super) fn sql(path: &Path, doing: &str) -> impl Fn(rusqlite::Error) -> Error + use<> {
     let place = format!("{doing} in topic file {}", path.display());
     move |error| {
-        match error.sqlite_error_code() {
+        let explained = match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
             Error::external(format!("{place}: {error}")).hint("another process has locked the file; retrying")
         }
@@ -19,7 +19,8 @@ pub(super) fn sql(path: &Path, doing: &str) -> impl Fn(rusqlite::Error) -> Error
         ),
         _ => Error::user(format!("{place}: {error}"))
             .hint("check the path, its permissions, and that it is a Tapeline topic file"),
-    }
+        };
+        explained.because(error)
     }
 }
 

@@ -72,8 +72,9 @@ impl DataApi {
             let found = (!own.is_empty()).then(|| own.to_owned());
             found.or_else(|| names.iter().find_map(|name| credentials.setting(name)))
         };
-        let region = setting(&settings.region, ["AWS_REGION", "AWS_DEFAULT_REGION"])
-            .ok_or_else(|| Error::usage("redshift: no region").hint("set AWS_REGION, or redshift.region"))?;
+        let region = setting(&settings.region, ["AWS_REGION", "AWS_DEFAULT_REGION"]).ok_or_else(|| {
+            Error::usage("redshift: no region").hint("set AWS_REGION, or `redshift.region`")
+        })?;
         let endpoint = setting(&settings.endpoint, ["AWS_ENDPOINT_URL_REDSHIFT_DATA", "AWS_ENDPOINT_URL"])
             .unwrap_or_else(|| format!("https://redshift-data.{region}.amazonaws.com"));
         let endpoint = endpoint.trim_end_matches('/').to_owned();

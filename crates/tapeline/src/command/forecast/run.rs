@@ -71,8 +71,10 @@ impl Forecasting {
         let retrain_every = if section.retrain.is_empty() {
             None
         } else {
-            let span: TimeSpan =
-                section.retrain.parse().map_err(|error| Error::user(format!("forecast.retrain: {error}")))?;
+            let span: TimeSpan = section
+                .retrain
+                .parse()
+                .map_err(|error| Error::user(format!("`forecast.retrain`: {error}")))?;
             Some(span.0)
         };
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
