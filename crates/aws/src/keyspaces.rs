@@ -23,7 +23,7 @@ pub fn response(region: &str, credentials: &Credentials, challenge: &[u8], now: 
     let nonce = text.split_once("nonce=").map(|(_, rest)| rest.split(',').next().unwrap_or(rest));
     let nonce = nonce.filter(|nonce| !nonce.is_empty()).ok_or_else(|| {
         Error::user("the server's challenge has no nonce")
-            .hint("is this Amazon Keyspaces? another Cassandra takes store.cassandra.username and password")
+            .hint("is this Amazon Keyspaces? another Cassandra takes `store.cassandra.username` and password")
     })?;
     let signer = Signer {
         access_key: credentials.access_key.clone(),

@@ -276,7 +276,7 @@ impl Evaluation<'_> {
             .map_err(|error| Error::user(format!("alert checkpoint is unreadable: {error}")))?;
         if !checkpoint.topic.is_empty() && checkpoint.topic != topic {
             tracing::warn!(
-                "the alert state is of {}; starting without it: give each topic an alert.file of its own",
+                "the alert state is of {}; starting without it: give each topic an `alert.file` of its own",
                 checkpoint.topic
             );
             return Ok(());

@@ -134,7 +134,7 @@ fn target(entry: &Entry, names: &Names) -> Result<String, String> {
     })?;
     let known = names.all_records().into_iter().chain([names.vendor_bars()]);
     known.into_iter().find(|name| name == topic).ok_or_else(|| {
-        format!("its topic `{}` is not under the prefix of topic.prefix", topic.escape_debug())
+        format!("its topic `{}` is not under the prefix of `topic.prefix`", topic.escape_debug())
     })
 }
 

@@ -168,7 +168,7 @@ pub fn ledger(topics: &dyn Topics, names: &Names) -> Result<Vec<Gap>> {
     )?;
     if let Some(wrong) = wrong {
         return Err(Error::user(format!("not a gap: {wrong}"))
-            .hint("another program writes to this topic; choose another topic.prefix"));
+            .hint("another program writes to this topic; choose another `topic.prefix`"));
     }
     let mut gaps: Vec<Gap> = gaps.into_values().map(|(_, gap)| gap).collect();
     gaps.sort_by(|a, b| (&a.from, &a.id).cmp(&(&b.from, &b.id)));

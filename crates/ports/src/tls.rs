@@ -51,19 +51,19 @@ pub fn handshake_hint(section: &str, reason: &str) -> String {
             .to_owned()
     } else if has("hostname mismatch") || has("host name") || has("ip address mismatch") {
         format!(
-            "the certificate is for another host: connect by a name in it, or set {section}.verify = \"ca\" to check the \
+            "the certificate is for another host: connect by a name in it, or set `{section}.verify = \"ca\"` to check the \
              authority only"
         )
     } else if has("verify failed") || has("unknown ca") || has("self-signed") {
-        format!("set {section}.ca to the authority that signed the server's certificate")
+        format!("set `{section}.ca` to the authority that signed the server's certificate")
     } else if has("certificate required") || has("bad certificate") || has("handshake failure") {
         format!(
-            "the server demands a client certificate it trusts: set {section}.certificate and {section}.key"
+            "the server demands a client certificate it trusts: set `{section}.certificate` and `{section}.key`"
         )
     } else if has("wrong version number") || has("packet length too long") || has("unexpected eof") {
-        format!("the port does not speak TLS: set {section}.enabled = false, or use the TLS port")
+        format!("the port does not speak TLS: set `{section}.enabled = false`, or use the TLS port")
     } else {
-        format!("check {section}: ca, certificate, key, verify")
+        format!("check `{section}`: ca, certificate, key, verify")
     }
 }
 
@@ -75,11 +75,11 @@ mod tests {
     fn a_failed_handshake_names_the_setting() {
         for (reason, part) in [
             ("certificate verify failed", "set `t.ca` to the authority"),
-            ("tlsv13 alert certificate required", "t.certificate and t.key"),
-            ("sslv3 alert bad certificate", "t.certificate and t.key"),
+            ("tlsv13 alert certificate required", "`t.certificate` and `t.key`"),
+            ("sslv3 alert bad certificate", "`t.certificate` and `t.key`"),
             ("certificate has expired", "renew it"),
-            ("wrong version number", "t.enabled = false"),
-            ("certificate verify failed: hostname mismatch", "t.verify = \"ca\""),
+            ("wrong version number", "`t.enabled = false`"),
+            ("certificate verify failed: hostname mismatch", "`t.verify = \"ca\"`"),
         ] {
             assert!(handshake_hint("t", reason).contains(part), "{reason}");
         }

@@ -37,10 +37,10 @@ impl Monitor {
                 "refusing to serve metrics on {} without a token",
                 settings.listen
             ))
-            .hint("set TAPELINE__METRICS__TOKEN, or metrics.listen = \"127.0.0.1:9464\""));
+            .hint("set TAPELINE__METRICS__TOKEN, or `metrics.listen = \"127.0.0.1:9464\"`"));
         }
         let socket = listen::bind(&settings).map_err(|error| {
-            Error::user(format!("metrics.listen: {}", error.what()))
+            Error::user(format!("`metrics.listen`: {}", error.what()))
                 .hint("choose another port: TAPELINE__METRICS__LISTEN=127.0.0.1:0 takes a free one")
         })?;
         let address =
@@ -91,7 +91,7 @@ async fn answer(token: &str, request: Request, next: Next) -> Response {
         }
     } else if !credentials(headers).is_some_and(|given| same(given.as_bytes(), token.as_bytes())) {
         let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
-        return (StatusCode::UNAUTHORIZED, challenge, "a bearer token is required (metrics.token)\n")
+        return (StatusCode::UNAUTHORIZED, challenge, "a bearer token is required (`metrics.token`)\n")
             .into_response();
     }
     next.run(request).await

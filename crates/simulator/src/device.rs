@@ -67,7 +67,7 @@ impl Broker {
         };
         if url.contains('@') {
             return Err(Error::usage("credentials in an MQTT URL are not supported")
-                .hint("set source.mqtt.username and source.mqtt.password"));
+                .hint("set `source.mqtt.username` and `source.mqtt.password`"));
         }
         let (place, is_tls) = match (url.strip_prefix("mqtt://"), url.strip_prefix("mqtts://")) {
             (Some(place), _) => (place, false),
@@ -210,10 +210,10 @@ impl Broker {
         let failed = || Error::user(format!("MQTT broker {}: {error}", self.address()));
         match error {
             ConnectionError::ConnectionRefused(_) => {
-                failed().hint("set source.mqtt.username and TAPELINE__SOURCE__MQTT__PASSWORD")
+                failed().hint("set `source.mqtt.username` and TAPELINE__SOURCE__MQTT__PASSWORD")
             }
             ConnectionError::Tls(_) => {
-                failed().hint("set source.mqtt.tls (docs/readings.md); is it the broker's TLS port?")
+                failed().hint("set `source.mqtt.tls` (docs/readings.md); is it the broker's TLS port?")
             }
             _ => self.failed(error),
         }

@@ -163,7 +163,7 @@ pub(crate) fn filter(config: &Config) -> Result<EnvFilter> {
     let detailed = ["debug", "trace", "scylla"].iter().any(|word| config.log.level.contains(word));
     let level = if detailed { config.log.level.clone() } else { format!("{},scylla=off", config.log.level) };
     EnvFilter::try_new(level)
-        .map_err(|error| Error::usage(format!("log.level `{}`: {error}", config.log.level)))
+        .map_err(|error| Error::usage(format!("`log.level` `{}`: {error}", config.log.level)))
 }
 
 fn log(config: &Config, color: ColorChoice) -> Result<()> {
@@ -186,7 +186,7 @@ fn log(config: &Config, color: ColorChoice) -> Result<()> {
     let set = match config.log.format.as_str() {
         "text" => log.try_init(),
         "json" => log.json().try_init(),
-        other => return Err(Error::user(format!("log.format: expected text or json, found `{other}`"))),
+        other => return Err(Error::user(format!("`log.format`: expected text or json, found `{other}`"))),
     };
     set.map_err(|error| Error::internal(format!("start the log: {error}")))
 }

@@ -109,7 +109,7 @@ pub fn bars(config: &Config) -> Result<market::bar::AggregatorSettings> {
         .iter()
         .map(|interval| interval.parse())
         .collect::<Result<Vec<market::interval::Interval>, String>>()
-        .map_err(|error| Error::user(format!("aggregate.intervals: {error}")))?;
+        .map_err(|error| Error::user(format!("`aggregate.intervals`: {error}")))?;
     intervals.sort_unstable();
     intervals.dedup();
     let (policies, calendars) = (by_prefix(&aggregate.policies), by_prefix(&aggregate.calendars));
@@ -130,10 +130,10 @@ pub fn bars(config: &Config) -> Result<market::bar::AggregatorSettings> {
     };
     let feeds = keys.into_iter().map(|key| {
         let policy = market::policy::Policy::named(&find(&policies, key))
-            .map_err(|error| Error::user(format!("aggregate.policies: {error}")))?;
+            .map_err(|error| Error::user(format!("`aggregate.policies`: {error}")))?;
         let calendar = find(&calendars, key)
             .parse()
-            .map_err(|error: String| Error::user(format!("aggregate.calendars: {error}")))?;
+            .map_err(|error: String| Error::user(format!("`aggregate.calendars`: {error}")))?;
         let (prefix, symbols) = key.split_once('/').unwrap_or((key, ""));
         Ok(market::bar::Feed { prefix: prefix.to_owned(), symbols: symbols.to_owned(), policy, calendar })
     });

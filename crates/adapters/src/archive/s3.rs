@@ -86,7 +86,7 @@ impl S3Archive {
             found.or_else(|| names.iter().find_map(|name| credentials.setting(name)))
         };
         let region = setting(&settings.region, ["AWS_REGION", "AWS_DEFAULT_REGION"]).ok_or_else(|| {
-            Error::usage(format!("s3://{bucket}: no region")).hint("set AWS_REGION, or archive.s3.region")
+            Error::usage(format!("s3://{bucket}: no region")).hint("set AWS_REGION, or `archive.s3.region`")
         })?;
         let endpoint = setting(&settings.endpoint, ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]);
         let (origin, base) = match endpoint {
@@ -94,7 +94,7 @@ impl S3Archive {
                 let url = url.trim_end_matches('/');
                 let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
                 if host.is_none_or(|host| host.is_empty() || host.contains(['/', '@', '?'])) {
-                    return Err(Error::usage("archive.s3.endpoint: expected http(s)://HOST[:PORT]"));
+                    return Err(Error::usage("`archive.s3.endpoint`: expected http(s)://HOST[:PORT]"));
                 }
                 (url.to_owned(), format!("/{bucket}/"))
             }
@@ -257,7 +257,7 @@ impl Archive for S3Archive {
             Some((host, Ok(port))) => (host.to_owned(), port),
             _ => (host.to_owned(), port),
         };
-        if !chain.reach(&[server], "archive.s3.endpoint or archive.s3.region") {
+        if !chain.reach(&[server], "`archive.s3.endpoint` or `archive.s3.region`") {
             return chain;
         }
         let found = self.credentials.get().map(|found| format!("access key {}", found.access_key));

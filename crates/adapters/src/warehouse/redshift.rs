@@ -31,11 +31,11 @@ impl RedshiftWarehouse {
         let place = match (settings.workgroup.as_str(), settings.cluster.as_str()) {
             ("", "") => {
                 return Err(Error::usage("no Redshift given")
-                    .hint("set redshift.workgroup (Serverless) or redshift.cluster"));
+                    .hint("set `redshift.workgroup` (Serverless) or `redshift.cluster`"));
             }
             (workgroup, "") => workgroup,
             ("", cluster) => cluster,
-            _ => return Err(Error::usage("redshift.workgroup and redshift.cluster are both set")),
+            _ => return Err(Error::usage("`redshift.workgroup` and `redshift.cluster` are both set")),
         };
         sql::check_schema(&settings.schema)?;
         let fits = |c: char| c.is_ascii_alphanumeric() || ":/+=,.@_-".contains(c);

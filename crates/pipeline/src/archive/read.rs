@@ -227,7 +227,7 @@ fn nothing(archive: &dyn Archive, topics: &[String], held: &BTreeSet<String>) ->
     }
     let held: Vec<&str> = held.iter().map(String::as_str).collect();
     Error::user(format!("{place} holds nothing of {}; it holds {}", topics.join(", "), held.join(", ")))
-        .hint("set topic.prefix to the part before the dot")
+        .hint("set `topic.prefix` to the part before the dot")
 }
 
 /// Ranges that do not begin where the one before ends.

@@ -65,7 +65,7 @@ fn check_editable(app: &App, name: &str) -> Result<(), Problem> {
     let alerts = &app.settings.alerts;
     if !alerts.is_editable {
         return Err(Problem::new(StatusCode::FORBIDDEN, "alert rules cannot be changed on this server")
-            .hint("set alert.editable = true in the configuration"));
+            .hint("set `alert.editable = true` in the configuration"));
     }
     if alerts.configured.iter().any(|rule| rule.name == name) {
         let shown: String = name.chars().take(64).collect();

@@ -111,7 +111,7 @@ pub(crate) fn wall(ms: i64) -> UnixNanos {
 pub(crate) fn log(app: &App) -> Result<Arc<dyn AlertLog>, Problem> {
     app.engines.alerts.clone().ok_or_else(|| {
         Problem::new(StatusCode::NOT_FOUND, "this server evaluates no alert rules")
-            .hint("add [[alert.rules]] to the configuration, or set alert.editable; see docs/alerts.md")
+            .hint("add [[alert.rules]] to the configuration, or set `alert.editable`; see docs/alerts.md")
     })
 }
 

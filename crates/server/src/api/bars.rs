@@ -188,7 +188,7 @@ impl Adjustment {
             (Some(folder), _) => Ok(Self { adjust, folder: folder.clone() }),
             (None, Adjust::None) => Ok(Self { adjust, folder: std::path::PathBuf::new() }),
             (None, _) => Err(Problem::bad("adjust: this server has no split and dividend factors")
-                .hint("set serve.factors to a folder of SYMBOL.csv files; their format: docs/bars.md")),
+                .hint("set `serve.factors` to a folder of SYMBOL.csv files; their format: docs/bars.md")),
         }
     }
 

@@ -87,7 +87,7 @@ pub(crate) async fn stream(
 ) -> Result<Response, Problem> {
     let limit = app.settings.limits.streams;
     if app.hub.streams() >= limit {
-        let detail = format!("the limit of {limit} open streams is reached (serve.streams)");
+        let detail = format!("the limit of {limit} open streams is reached (`serve.streams`)");
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(10));
     }
     let symbol = params.symbol.as_deref().map(params::symbol).transpose()?;

@@ -67,7 +67,7 @@ pub(super) async fn stream(
     };
     let limit = app.settings.limits.streams;
     if app.hub.streams() >= limit {
-        let detail = format!("the limit of {limit} open streams is reached (serve.streams)");
+        let detail = format!("the limit of {limit} open streams is reached (`serve.streams`)");
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(10));
     }
     let accept = derive_accept_key(key.as_bytes());

@@ -39,5 +39,5 @@ pub(crate) async fn run<T: Send + 'static>(
 pub(crate) fn late(limit: std::time::Duration) -> Problem {
     let detail = format!("the query took longer than {} s", limit.as_secs_f64());
     Problem::new(StatusCode::GATEWAY_TIMEOUT, detail)
-        .hint("request a shorter range, or raise serve.query_deadline")
+        .hint("request a shorter range, or raise `serve.query_deadline`")
 }

@@ -196,5 +196,5 @@ fn what_changes_rules_is_guarded_and_checked() {
     }
     let locked = Fixture::with(|settings| settings.alerts.is_editable = false, None);
     let reply = with_body(&locked, path, "", RULE);
-    assert!(reply.status == 403 && reply.text().contains("set alert.editable"), "{}", reply.text());
+    assert!(reply.status == 403 && reply.text().contains("set `alert.editable"), "{}", reply.text());
 }

@@ -104,7 +104,7 @@ impl Live {
                 Err(HistoryError::Failed(error)) => return Err(error),
             }
         } else {
-            gap.note = Some("backfill is disabled (source.backfill)".to_owned());
+            gap.note = Some("backfill is disabled (`source.backfill`)".to_owned());
         }
         sink(Event::Gap(&gap))
     }

@@ -100,7 +100,7 @@ fn refuse_same_names(entries: &[Entry]) -> Result<()> {
                 entry.path.display()
             ))
             .hint(
-                "give the folder of one of them, and publish the other with a label of its own (source.feed)",
+                "give the folder of one of them, and publish the other with a label of its own (`source.feed`)",
             ));
         }
     }

@@ -238,7 +238,7 @@ pub(crate) fn through(
     report_undrained(&stored);
     if !stored.at_end {
         eprintln!(
-            "part of the topic was not stored in time (consume.drain_timeout); the next start resumes there"
+            "part of the topic was not stored in time (`consume.drain_timeout`); the next start resumes there"
         );
     }
     if let Some(result) = aggregated {

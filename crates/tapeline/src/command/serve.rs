@@ -70,7 +70,7 @@ fn settings(config: &Config, options: &ServeOptions) -> Result<ServerSettings> {
     settings.factors = (!serve.factors.is_empty()).then(|| PathBuf::from(&serve.factors));
     settings.groups = vec![config.topic.group.clone(), format!("{}-bars", config.topic.group)];
     settings.alerts = super::alert::served(config);
-    let zone = Zone::parse(&serve.zone).map_err(|why| Error::user(format!("serve.zone: {why}")))?;
+    let zone = Zone::parse(&serve.zone).map_err(|why| Error::user(format!("`serve.zone`: {why}")))?;
     zone.name().clone_into(&mut settings.zone);
     settings.limits = Limits {
         connections: serve.connections,

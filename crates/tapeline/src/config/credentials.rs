@@ -9,7 +9,7 @@ pub(super) fn move_credentials(config: &mut Config) -> Result<()> {
     {
         let user = login.split(':').next().unwrap_or_default();
         return Err(Error::user(format!(
-            "topic.url: credentials of `{user}` in a Kafka URL are not supported"
+            "`topic.url`: credentials of `{user}` in a Kafka URL are not supported"
         ))
         .hint("set [topic.kafka.sasl]: mechanism, username and password"));
     }
@@ -21,8 +21,8 @@ pub(super) fn move_credentials(config: &mut Config) -> Result<()> {
     let decode = |text: &str| {
         let decoded = percent_encoding::percent_decode_str(text).decode_utf8();
         decoded.map(std::borrow::Cow::into_owned).map_err(|_| {
-            Error::user("store.url: user and password are not percent-encoded UTF-8")
-                .hint("set store.cassandra.username and password instead")
+            Error::user("`store.url`: user and password are not percent-encoded UTF-8")
+                .hint("set `store.cassandra.username` and password instead")
         })
     };
     let (user, password) = login.split_once(':').unwrap_or((login, ""));

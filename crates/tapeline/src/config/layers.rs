@@ -387,12 +387,12 @@ mod tests {
         let faults = layers.checked().unwrap_err();
         for part in [
             "unknown setting `topic.urll`",
-            "topic.partitions: expected 1 to 10000, found 0",
+            "`topic.partitions`: expected 1 to 10000, found 0",
             "`consume.cycle`: expected an integer, found a string",
-            "store.cassandra.consistency: expected LOCAL_QUORUM",
+            "`store.cassandra.consistency`: expected LOCAL_QUORUM",
             "environment variable TAPELINE__TOPIC__KAFKA__REPLICATION: expected a whole number, found `x`",
             "unknown setting `no.such`",
-            "topic.group: expected 1 to 200",
+            "`topic.group`: expected 1 to 200",
         ] {
             assert!(faults.iter().any(|fault| fault.contains(part)), "{part}: {faults:#?}");
         }

@@ -58,7 +58,7 @@ pub(super) const NAMES: [&str; 2] = ["topic.prefix", "topic.group"];
 /// type is a fault of its own, found before.
 pub(super) fn check(table: &Table) -> Vec<(String, String)> {
     let mut faults: Vec<(String, String)> = Vec::new();
-    let mut fault = |path: &str, text: String| faults.push((path.to_owned(), format!("{path}: {text}")));
+    let mut fault = |path: &str, text: String| faults.push((path.to_owned(), format!("`{path}`: {text}")));
     for (path, low, high) in RANGES {
         if let Some(value) = find(table, path).and_then(Value::as_integer)
             && !(low..=high).contains(&value)
@@ -122,14 +122,14 @@ mod tests {
         .map(|(name, value)| (name, Some(value.to_owned())));
         let error = load(None, std::iter::empty(), &flags).unwrap_err().to_string();
         for part in [
-            "topic.partitions: expected 1 to 10000, found 0",
-            "consume.cycle: expected 1 to 1000000, found 0",
-            "topic.prefix: expected 1 to 200",
-            "log.level: expected off, error",
-            "store.cassandra.consistency: expected LOCAL_QUORUM",
+            "`topic.partitions`: expected 1 to 10000, found 0",
+            "`consume.cycle`: expected 1 to 1000000, found 0",
+            "`topic.prefix`: expected 1 to 200",
+            "`log.level`: expected off, error",
+            "`store.cassandra.consistency`: expected LOCAL_QUORUM",
             "found `rar`",
-            "aggregate.emit_interval: expected 1ms to 1h, found 2h",
-            "consume.drain_timeout: expected a duration such as 500ms, 60s, 5m, 2h or 1d, found `10`",
+            "`aggregate.emit_interval`: expected 1ms to 1h, found 2h",
+            "`consume.drain_timeout`: expected a duration such as 500ms, 60s, 5m, 2h or 1d, found `10`",
         ] {
             assert!(error.contains(part), "{part}: {error}");
         }

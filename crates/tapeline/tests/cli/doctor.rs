@@ -149,8 +149,8 @@ fn all_errors_of_a_configuration_are_reported_at_once() {
     assert!(code == 1 && text.contains("3 errors"), "{text}");
     for part in [
         "unknown setting `topic.urll`",
-        "topic.partitions: expected 1 to 10000",
-        "log.format: expected text, json",
+        "`topic.partitions`: expected 1 to 10000",
+        "`log.format`: expected text, json",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }

@@ -273,7 +273,7 @@ fn a_real_broker_demands_certificates_and_so_do_we() {
         refused(
             &[("CA", file("ca.crt"))],
             &url,
-            &["alert", "source.mqtt.tls.certificate and source.mqtt.tls.key"],
+            &["alert", "`source.mqtt.tls.certificate` and `source.mqtt.tls.key`"],
         );
         let stranger = [("CERTIFICATE", file("stranger.crt")), ("KEY", file("stranger.key"))];
         refused(&with(&stranger), &url, &["alert", "the broker does not trust the client certificate"]);
@@ -281,9 +281,9 @@ fn a_real_broker_demands_certificates_and_so_do_we() {
         let by_address = source("mqtts", "127.0.0.1", version);
         refused(&good, &by_address, &["source.mqtt.tls.verify = \"ca\""]);
     }
-    refused(&with(&[("KEY_PASSWORD", "wrong".to_owned())]), &localhost, &["source.mqtt.tls: load key"]);
-    refused(&with(&[("KEY", file("server.key"))]), &localhost, &["source.mqtt.tls: "]);
-    refused(&with(&[("CA", file("none.crt"))]), &localhost, &["source.mqtt.tls: read ca"]);
+    refused(&with(&[("KEY_PASSWORD", "wrong".to_owned())]), &localhost, &["`source.mqtt.tls`: load key"]);
+    refused(&with(&[("KEY", file("server.key"))]), &localhost, &["`source.mqtt.tls`: "]);
+    refused(&with(&[("CA", file("none.crt"))]), &localhost, &["`source.mqtt.tls`: read ca"]);
     // A port without TLS.
     let plain_dir = tempfile::tempdir().unwrap();
     let plain = Broker::start(plain_dir.path());
@@ -364,8 +364,8 @@ fn the_demo_of_sensors_logs_in_over_tls() {
         crate::finish(crate::tapeline(&words).envs(variables).output().unwrap())
     };
     for (scheme, ca, password, part) in [
-        ("mqtts", "ca.crt", "wrong", "set source.mqtt.username"),
-        ("mqtts", "other.crt", "of-the-test", "set source.mqtt.tls"),
+        ("mqtts", "ca.crt", "wrong", "set `source.mqtt.username`"),
+        ("mqtts", "other.crt", "of-the-test", "set `source.mqtt.tls`"),
         ("mqtt", "ca.crt", "of-the-test", "mqtts://"),
     ] {
         let (code, text) = demo(scheme, &file(ca), password);

@@ -18,7 +18,7 @@ pub(super) fn check(store: &CassandraStore) -> Chain {
     let mut chain = Chain::new();
     let servers: Vec<(String, u16)> =
         store.nodes.iter().map(|node| host_and_port(node, store.settings.port())).collect();
-    if !chain.reach(&servers, "store.url") {
+    if !chain.reach(&servers, "`store.url`") {
         return chain;
     }
     let (runtime, session) = match store.session() {
@@ -123,9 +123,9 @@ fn broken(error: &Error, tls: bool) -> (&'static str, Error) {
         return ("settings", error.clone());
     }
     let hint = if tls {
-        "check that store.url names the native transport port (9042)"
+        "check that `store.url` names the native transport port (9042)"
     } else {
-        "check that store.url names the native transport port (9042); nodes with client encryption need [store.cassandra.tls]"
+        "check that `store.url` names the native transport port (9042); nodes with client encryption need [store.cassandra.tls]"
     };
     let what = format!("the port accepts connections but does not respond as Cassandra: {what}");
     ("protocol", Error::user(what).hint(hint))
@@ -149,7 +149,7 @@ mod tests {
                 "login",
             ),
             (Error::external("connect to c: the connection was closed during the first request"), "protocol"),
-            (Error::user("store.cassandra.tls: open ca.pem: no such file"), "settings"),
+            (Error::user("`store.cassandra.tls`: open ca.pem: no such file"), "settings"),
         ] {
             assert_eq!(broken(&error, false).0, link, "{error}");
         }

@@ -61,8 +61,8 @@ impl Login {
         let region = Some(settings.region.clone()).filter(|region| !region.is_empty());
         let region = region.or_else(|| region_of(host).map(str::to_owned)).or_else(of_environment);
         let region = region.ok_or_else(|| {
-            Error::user(format!("store.cassandra.keyspaces: no region in the address `{host}`"))
-                .hint("set store.cassandra.keyspaces.region, or AWS_REGION")
+            Error::user(format!("`store.cassandra.keyspaces`: no region in the address `{host}`"))
+                .hint("set `store.cassandra.keyspaces.region`, or AWS_REGION")
         })?;
         Ok(Self { credentials, region })
     }

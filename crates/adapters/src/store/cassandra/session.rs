@@ -101,15 +101,15 @@ impl CassandraStore {
         let is_local =
             host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
         if !self.settings.tls.enabled && !is_local {
-            return Err(Error::user("store.cassandra.keyspaces: Amazon Keyspaces needs TLS")
-                .hint("set store.cassandra.tls.enabled = true"));
+            return Err(Error::user("`store.cassandra.keyspaces`: Amazon Keyspaces needs TLS")
+                .hint("set `store.cassandra.tls.enabled = true`"));
         }
         if !self.settings.consistency.eq_ignore_ascii_case("LOCAL_QUORUM") {
             let found = &self.settings.consistency;
             return Err(Error::user(format!(
-                "store.cassandra.consistency: Amazon Keyspaces writes with LOCAL_QUORUM only, found {found}"
+                "`store.cassandra.consistency`: Amazon Keyspaces writes with LOCAL_QUORUM only, found {found}"
             ))
-            .hint("set store.cassandra.consistency = \"LOCAL_QUORUM\""));
+            .hint("set `store.cassandra.consistency = \"LOCAL_QUORUM\"`"));
         }
         if !self.settings.username.is_empty() {
             return Ok(None);
@@ -128,7 +128,7 @@ impl CassandraStore {
             "ALL" => Consistency::All,
             other => {
                 return Err(Error::user(format!("unknown consistency `{other}`")).hint(
-                    "store.cassandra.consistency: expected LOCAL_QUORUM, LOCAL_ONE, QUORUM, ONE or ALL",
+                    "`store.cassandra.consistency`: expected LOCAL_QUORUM, LOCAL_ONE, QUORUM, ONE or ALL",
                 ));
             }
         })
@@ -180,7 +180,7 @@ impl CassandraStore {
                 let error = connect::explain(&place, &error, self.settings.tls.enabled);
                 if self.is_keyspaces() && error.cause() == Some(&Refusal::Login) {
                     return error.hint(
-                        "check the AWS credentials, their permission cassandra:Select, store.cassandra.keyspaces.region and the clock",
+                        "check the AWS credentials, their permission cassandra:Select, `store.cassandra.keyspaces.region` and the clock",
                     );
                 }
                 error

@@ -12,7 +12,7 @@ use ports::{Error, Result};
 /// A file cannot be read or has the wrong content.
 pub(super) fn context(tls: &Tls, host: &str) -> Result<SslContext> {
     let fail = |what: &str| {
-        let place = format!("store.cassandra.tls: {what}");
+        let place = format!("`store.cassandra.tls`: {what}");
         move |error: ErrorStack| {
             Error::user(format!("{place}: {error}"))
                 .hint("ca, certificate and key are PEM files; the key must belong to the certificate")
@@ -38,7 +38,7 @@ pub(super) fn context(tls: &Tls, host: &str) -> Result<SslContext> {
             builder.set_private_key_file(&tls.key, SslFiletype::PEM).map_err(fail(&load))?;
         } else {
             let pem = std::fs::read(&tls.key).map_err(|error| {
-                Error::user(format!("store.cassandra.tls: read key {}: {error}", tls.key))
+                Error::user(format!("`store.cassandra.tls`: read key {}: {error}", tls.key))
             })?;
             let password = tls.key_password.reveal().as_bytes();
             let key =

@@ -42,11 +42,11 @@ pub(super) fn explain(place: &str, error: &KafkaError) -> Error {
             | Code::InvalidTopic
             | Code::PolicyViolation,
         ) => Error::user(what).hint(
-            "the cluster refuses these settings: topic.kafka.replication (at most the number of brokers), \
-             topic.partitions, topic.prefix",
+            "the cluster refuses these settings: `topic.kafka.replication` (at most the number of brokers), \
+             `topic.partitions`, `topic.prefix`",
         ),
         Some(Code::UnsupportedSASLMechanism | Code::IllegalSASLState) => {
-            Error::user(what).hint("check topic.kafka.sasl.mechanism: the broker does not offer this one")
+            Error::user(what).hint("check `topic.kafka.sasl.mechanism`: the broker does not offer this one")
         }
         _ => match error {
             // Without the value: it may be a password.
@@ -54,7 +54,7 @@ pub(super) fn explain(place: &str, error: &KafkaError) -> Error {
                 let reason =
                     if value.is_empty() { reason.clone() } else { reason.replace(value.as_str(), "***") };
                 Error::user(format!("{place}: librdkafka refuses the property `{name}`: {reason}"))
-                    .hint("check [topic.kafka] and topic.kafka.properties in the configuration")
+                    .hint("check [topic.kafka] and `topic.kafka.properties` in the configuration")
             }
             _ => Error::external(what),
         },

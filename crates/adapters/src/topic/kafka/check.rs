@@ -32,7 +32,7 @@ fn broken(error: &Error, tls: bool, login: bool) -> (&'static str, Error) {
     let what = format!("the port accepts connections but does not respond as Kafka: {what}");
     (
         "protocol",
-        Error::user(what).hint(format!("check that topic.url names Kafka's client port; {settings}")),
+        Error::user(what).hint(format!("check that `topic.url` names Kafka's client port; {settings}")),
     )
 }
 
@@ -40,7 +40,7 @@ pub(super) fn check(topics: &KafkaTopics, names: &Names, group: &str) -> Chain {
     let mut chain = Chain::new();
     let servers: Vec<(String, u16)> =
         topics.brokers.split(',').map(|broker| host_and_port(broker, 9092)).collect();
-    if !chain.reach(&servers, "topic.url") {
+    if !chain.reach(&servers, "`topic.url`") {
         return chain;
     }
     let client = match client(topics, group) {
@@ -159,7 +159,7 @@ fn replicas(chain: &mut Chain, metadata: &Metadata, wanted: &[String]) {
         chain.warn(
             "replicas",
             format!("{single} partitions have one copy on {} brokers", metadata.brokers().len()),
-            "topic.kafka.replication = 3 before `tapeline init`; existing topics: kafka-reassign-partitions",
+            "`topic.kafka.replication = 3` before `tapeline init`; existing topics: kafka-reassign-partitions",
         );
     } else {
         chain.ok("replicas", format!("{most} of each partition, all in sync"));
@@ -215,7 +215,7 @@ mod tests {
                 "login",
             ),
             (Error::external("connect to k: no broker responds"), "protocol"),
-            (Error::user("topic.kafka.tls: open ca.pem: no such file"), "settings"),
+            (Error::user("`topic.kafka.tls`: open ca.pem: no such file"), "settings"),
         ] {
             assert_eq!(broken(&error, true, true).0, link, "{error}");
         }

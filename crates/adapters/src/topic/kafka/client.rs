@@ -107,7 +107,7 @@ impl KafkaTopics {
             let error = connect::explain(&place, &reported);
             if self.tokens.is_msk() && error.cause() == Some(&Refusal::Login) {
                 return error.hint(
-                    "the role or user needs kafka-cluster:Connect on this cluster; check topic.kafka.sasl.region and the clock",
+                    "the role or user needs kafka-cluster:Connect on this cluster; check `topic.kafka.sasl.region` and the clock",
                 );
             }
             error

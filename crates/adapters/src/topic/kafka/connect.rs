@@ -71,7 +71,7 @@ mod tests {
                 Code::SSL,
                 tls,
                 Domain::User,
-                "the TLS handshake failed: certificate verify failed\n  hint: set topic.kafka.tls.ca",
+                "the TLS handshake failed: certificate verify failed\n  hint: set `topic.kafka.tls.ca`",
             ),
             (
                 Code::BrokerTransportFailure,

@@ -34,7 +34,7 @@ pub(super) fn apply(settings: &KafkaSettings, config: &mut ClientConfig) -> Resu
         ] {
             if !value.is_empty() {
                 std::fs::File::open(value).map_err(|error| {
-                    Error::user(format!("topic.kafka.tls: open {value}: {error}"))
+                    Error::user(format!("`topic.kafka.tls`: open {value}: {error}"))
                         .hint("ca, certificate and key are PEM files this process may read")
                 })?;
                 config.set(name, value);
@@ -57,7 +57,7 @@ pub(super) fn apply(settings: &KafkaSettings, config: &mut ClientConfig) -> Resu
         let mechanism = sasl.mechanism.to_ascii_uppercase();
         if !MECHANISMS.contains(&mechanism.as_str()) {
             return Err(Error::user(format!(
-                "topic.kafka.sasl.mechanism: expected {}, found `{}`",
+                "`topic.kafka.sasl.mechanism`: expected {}, found `{}`",
                 MECHANISMS.join(", "),
                 sasl.mechanism
             )));
@@ -67,12 +67,12 @@ pub(super) fn apply(settings: &KafkaSettings, config: &mut ClientConfig) -> Resu
         if mechanism == MSK_IAM {
             if !tls.enabled {
                 return Err(Error::user(
-                    "topic.kafka.sasl: AWS_MSK_IAM needs TLS: a token must not be sent in the clear",
+                    "`topic.kafka.sasl`: AWS_MSK_IAM needs TLS: a token must not be sent in the clear",
                 )
-                .hint("set topic.kafka.tls.enabled = true, and the port for IAM, 9098, in topic.url"));
+                .hint("set `topic.kafka.tls.enabled = true`, and the port for IAM, 9098, in `topic.url`"));
             }
             if !sasl.username.is_empty() || !sasl.password.is_empty() {
-                return Err(Error::user("topic.kafka.sasl: AWS_MSK_IAM takes no username and password")
+                return Err(Error::user("`topic.kafka.sasl`: AWS_MSK_IAM takes no username and password")
                     .hint("its credentials are AWS's: AWS_ACCESS_KEY_ID, ~/.aws/credentials, or the instance's role"));
             }
         } else if mechanism == "OAUTHBEARER" {
@@ -81,12 +81,12 @@ pub(super) fn apply(settings: &KafkaSettings, config: &mut ClientConfig) -> Resu
                 && (sasl.token_url == UNSECURED || (!sasl.token_url.is_empty() && !sasl.password.is_empty()));
             if !is_complete {
                 return Err(Error::user(
-                    "topic.kafka.sasl: OAUTHBEARER needs token_url, username (client id) and password (client secret)",
+                    "`topic.kafka.sasl`: OAUTHBEARER needs token_url, username (client id) and password (client secret)",
                 )
                 .hint("token_url = \"https://…/token\"; \"unsecured\" needs only a username, for tests"));
             }
         } else if sasl.username.is_empty() || sasl.password.is_empty() {
-            return Err(Error::user(format!("topic.kafka.sasl: {mechanism} needs username and password"))
+            return Err(Error::user(format!("`topic.kafka.sasl`: {mechanism} needs username and password"))
                 .hint("TAPELINE__TOPIC__KAFKA__SASL__PASSWORD keeps it out of files"));
         } else {
             config.set("sasl.username", &sasl.username).set("sasl.password", sasl.password.reveal());

@@ -75,7 +75,7 @@ impl Tokens {
         }
         let token = self.issue()?;
         native::set_token(client, &token)
-            .map_err(|reason| Error::user(format!("topic.kafka.sasl: the token is not accepted: {reason}")))
+            .map_err(|reason| Error::user(format!("`topic.kafka.sasl`: the token is not accepted: {reason}")))
     }
 
     /// A new token.
@@ -102,8 +102,8 @@ impl AwsIssuer {
         let region = Some(self.region.clone()).filter(|region| !region.is_empty());
         let of_address = || msk::region_of(&self.brokers).map(str::to_owned);
         region.or_else(of_address).or_else(of_environment).ok_or_else(|| {
-            Error::user("topic.kafka.sasl: AWS_MSK_IAM needs the region of the cluster")
-                .hint("set topic.kafka.sasl.region, or AWS_REGION")
+            Error::user("`topic.kafka.sasl`: AWS_MSK_IAM needs the region of the cluster")
+                .hint("set `topic.kafka.sasl.region`, or AWS_REGION")
         })
     }
 
@@ -153,7 +153,7 @@ fn request(sasl: &Sasl) -> Result<OAuthToken> {
     if !sasl.scope.is_empty() {
         form.push(("scope", sasl.scope.as_str()));
     }
-    let hint = "check topic.kafka.sasl: token_url, username (client id), password (client secret), scope";
+    let hint = "check `topic.kafka.sasl`: token_url, username (client id), password (client secret), scope";
     let away =
         |error: ureq::Error| Error::external(format!("request a token from {url}: {error}")).hint(hint);
     let mut response = ureq::Agent::from(config)

@@ -80,7 +80,7 @@ impl DataApi {
         let endpoint = endpoint.trim_end_matches('/').to_owned();
         let host = endpoint.strip_prefix("http://").or_else(|| endpoint.strip_prefix("https://"));
         if host.is_none_or(|host| host.is_empty() || host.contains(['/', '@', '?'])) {
-            return Err(Error::usage("redshift.endpoint: expected http(s)://HOST[:PORT]"));
+            return Err(Error::usage("`redshift.endpoint`: expected http(s)://HOST[:PORT]"));
         }
         let mut target = Map::new();
         for (name, value) in [
@@ -168,7 +168,7 @@ impl DataApi {
                         self.deadline.as_secs()
                     ))
                     .hint(
-                        "is the warehouse paused or busy? raise redshift.deadline, or run the command again",
+                        "is the warehouse paused or busy? raise `redshift.deadline`, or run the command again",
                     )),
                 };
             }
@@ -343,7 +343,7 @@ fn failed(id: &str, why: &str) -> Error {
     let error = Error::user(format!("statement {id} failed: {}", shown(why)));
     let lower = why.to_ascii_lowercase();
     if lower.contains("s3") || lower.contains("access denied") || lower.contains("not authorized") {
-        return error.hint("redshift.role needs s3:GetObject and s3:ListBucket on the archive, in the region of the warehouse");
+        return error.hint("`redshift.role` needs s3:GetObject and s3:ListBucket on the archive, in the region of the warehouse");
     }
     error.hint("for details: SELECT * FROM sys_load_error_detail ORDER BY start_time DESC")
 }
@@ -375,8 +375,8 @@ fn refused(action: &str, status: u16, reply: &Value) -> Refusal {
             "the credentials need redshift-data:ExecuteStatement, BatchExecuteStatement, DescribeStatement, GetStatementResult \
              and CancelStatement, and redshift-serverless:GetCredentials or redshift:GetClusterCredentials",
         ),
-        "" if status == 403 => error.hint("check the credentials, and redshift.endpoint"),
-        "ResourceNotFoundException" => error.hint("check redshift.workgroup or redshift.cluster, and the region"),
+        "" if status == 403 => error.hint("check the credentials, and `redshift.endpoint`"),
+        "ResourceNotFoundException" => error.hint("check `redshift.workgroup` or `redshift.cluster`, and the region"),
         _ => error.hint("check the settings of [redshift]"),
     };
     Refusal { error, retryable: false }

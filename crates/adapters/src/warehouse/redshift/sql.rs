@@ -27,7 +27,7 @@ pub fn check_schema(name: &str) -> Result<()> {
     if is_plain && (1..=63).contains(&name.len()) {
         return Ok(());
     }
-    Err(Error::usage(format!("redshift.schema: expected 1 to 63 of a-z 0-9 _, found `{name}`")))
+    Err(Error::usage(format!("`redshift.schema`: expected 1 to 63 of a-z 0-9 _, found `{name}`")))
 }
 
 /// A text as a literal. Names of buckets, objects, topics and roles are checked: none has a backslash.

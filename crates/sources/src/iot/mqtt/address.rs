@@ -67,7 +67,7 @@ impl Address {
         let (host, filters) = place.split_once('/').unwrap_or((place, ""));
         if host.contains('@') {
             return Err(Error::user("credentials in an MQTT URL are not supported")
-                .hint("set source.mqtt.username and source.mqtt.password"));
+                .hint("set `source.mqtt.username` and `source.mqtt.password`"));
         }
         let mut is_sparkplug = false;
         options.each(|option| {

@@ -218,7 +218,7 @@ impl Mqtt {
         let why = match failure {
             Failure::Refused(code) => {
                 return Err(Error::user(format!("{} refuses the connection: {code}", self.place))
-                    .hint("set source.mqtt.username and TAPELINE__SOURCE__MQTT__PASSWORD"));
+                    .hint("set `source.mqtt.username` and TAPELINE__SOURCE__MQTT__PASSWORD"));
             }
             // A certificate that was accepted before may be in renewal at the broker.
             Failure::Tls(why) if !self.was_connected => {
@@ -244,7 +244,7 @@ impl Mqtt {
 fn handshake_hint(why: &str) -> String {
     let has = |part: &str| why.to_ascii_lowercase().contains(part);
     if has("alert unknown ca") || has("alert bad certificate") || has("alert certificate unknown") {
-        "the broker does not trust the client certificate: set source.mqtt.tls.certificate and source.mqtt.tls.key to those of \
+        "the broker does not trust the client certificate: set `source.mqtt.tls.certificate` and `source.mqtt.tls.key` to those of \
          an authority that it trusts"
             .to_owned()
     } else if has("wrong version number") || has("unexpected eof") || has("connection reset") {

@@ -9,7 +9,7 @@ use rumqttc::tokio_native_tls::native_tls::{Certificate, Identity, TlsConnector}
 const HINT: &str = "ca, certificate and key are PEM files; the key must belong to the certificate";
 
 fn fail(what: &str, error: &dyn std::fmt::Display) -> Error {
-    Error::user(format!("source.mqtt.tls: {what}: {error}")).hint(HINT)
+    Error::user(format!("`source.mqtt.tls`: {what}: {error}")).hint(HINT)
 }
 
 /// The connector of `mqtts://`.
@@ -37,7 +37,7 @@ pub(super) fn connector(tls: &MqttTls) -> Result<TlsConnector> {
         }
     }
     if tls.certificate.is_empty() != tls.key.is_empty() {
-        return Err(Error::user("source.mqtt.tls: certificate and key belong together, one is missing")
+        return Err(Error::user("`source.mqtt.tls`: certificate and key belong together, one is missing")
             .hint("set both for mutual TLS, or neither"));
     }
     if !tls.certificate.is_empty() {
@@ -87,7 +87,7 @@ mod tests {
         ];
         for (tls, part) in cases {
             let error = connector(&tls).err().unwrap().to_string();
-            assert!(error.starts_with("source.mqtt.tls: ") && error.contains(part), "{part}: {error}");
+            assert!(error.starts_with("`source.mqtt.tls`: ") && error.contains(part), "{part}: {error}");
         }
     }
 }

@@ -41,7 +41,7 @@ fn splits(folder: &str) -> Result<rustc_hash::FxHashMap<String, market::adjust::
         return Ok(out);
     }
     let folder = Path::new(folder);
-    let fail = ports::error::io("read alert.factors", folder);
+    let fail = ports::error::io("read `alert.factors`", folder);
     for entry in std::fs::read_dir(folder).map_err(&fail)? {
         let path = entry.map_err(&fail)?.path();
         let Some(symbol) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
@@ -152,7 +152,7 @@ pub(super) fn require_file(config: &Config) -> Result<()> {
         return Ok(());
     }
     Err(Error::user(format!("no alert file {file}"))
-        .hint("check alert.file; `tapeline alert run`, and `tapeline run` with alert rules, create it"))
+        .hint("check `alert.file`; `tapeline alert run`, and `tapeline run` with alert rules, create it"))
 }
 
 /// The alert log for the dashboard; `None` if nothing is evaluated.
@@ -172,7 +172,7 @@ pub(super) fn check_channels(config: &Config) -> Result<()> {
     let mut names = BTreeSet::new();
     for channel in &config.alert.channels {
         if !names.insert(channel.name.as_str()) {
-            return Err(Error::user(format!("alert.channels: two channels are named `{}`", channel.name)));
+            return Err(Error::user(format!("`alert.channels`: two channels are named `{}`", channel.name)));
         }
     }
     for rule in &config.alert.rules {
@@ -191,7 +191,7 @@ pub(super) fn check_channels(config: &Config) -> Result<()> {
 /// The zone in which times are read and printed: that of `--tz`, otherwise that of messages, `alert.zone`.
 pub(super) fn zone(config: &Config, span: &Span) -> Result<Zone> {
     let configured =
-        || Zone::parse(&config.alert.zone).map_err(|why| Error::user(format!("alert.zone: {why}")));
+        || Zone::parse(&config.alert.zone).map_err(|why| Error::user(format!("`alert.zone`: {why}")));
     span.tz.clone().map_or_else(configured, Ok)
 }
 
