@@ -11,7 +11,7 @@ use super::validated::Rule;
 use crate::bar::{Bar, Values};
 use crate::calendar::{Calendar, Day};
 use crate::policy::{Effects, Updates, Vocabulary};
-use crate::{Kind, Price, Quote, Size, Trade, UnixNanos};
+use crate::{Price, Quote, Size, Trade, UnixNanos};
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
@@ -241,40 +241,6 @@ impl Engine {
         let sides = [quote.bid, quote.ask].map(|side| side.map(|side| f64_of(side.price)));
         let mut context = Context { rules: &self.rules, settings: &self.settings, out };
         self.series[index].quote(ts, sides, quote.seq as u64, regular, &mut context);
-    }
-
-    /// Adds a bar. A daily bar is history: its high, low and close are those of its session. For feeds
-    /// without trades, any other final bar is a print of its close and volume at its end.
-    pub fn bar(&mut self, bar: &Bar, out: &mut Vec<Alert>) {
-        let Values::Trades(values) = &bar.values else { return };
-        if bar.kind != Kind::TRADE {
-            return;
-        }
-        let [_, high, low, close] = values.ohlc.map(f64_of);
-        let feed = self.feed(&bar.feed);
-        let index = self.find(Subject::Market, &bar.feed, &bar.symbol);
-        let day = self.day(feed, bar.start.0);
-        if bar.interval.is_day() {
-            self.series[index].daily(DayRange { yyyymmdd: day.yyyymmdd, high, low, close });
-            return;
-        }
-        if !bar.is_final || close <= 0.0 {
-            return;
-        }
-        self.roll(index, &day);
-        let regular = day.is_regular(bar.start.0);
-        let (_, end) = bar.interval.bounds(bar.start.0, &day);
-        let session = if regular { Uses::REGULAR | Uses::EXTREME | Uses::CLOSE } else { 0 };
-        let incoming = Incoming {
-            ts: end,
-            key: xxh3_64(&end.to_le_bytes()),
-            price: close,
-            size: size_of(values.volume),
-            uses: Uses(Uses::PRICE | Uses::VOLUME | session),
-        };
-        let mut context = Context { rules: &self.rules, settings: &self.settings, out };
-        self.series[index].print(&incoming, &mut context);
-        self.wait(index);
     }
 
     /// Trading of a symbol was halted or resumed.

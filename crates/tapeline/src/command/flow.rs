@@ -166,6 +166,9 @@ pub(crate) fn through(
 ) -> Result<FlowOutcome> {
     let evaluates = config.alert.editable || !config.alert.rules.is_empty();
     let alerts = if evaluates { Some(Evaluation::open(config)?) } else { None };
+    if alerts.is_some() && config.source.url.starts_with("poll:") {
+        note("rules are evaluated on trades, quotes and readings: a source of bars fires none");
+    }
     let forecasting = if config.aggregate.run { Forecasting::open(config)? } else { None };
     let topics = open::topics(config, &context.stop)?;
     let store = open::store(config)?;
