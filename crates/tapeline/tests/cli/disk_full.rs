@@ -30,7 +30,10 @@ fn a_full_disk_is_named_and_nothing_is_lost() {
     command.arg(dir.path()).arg(env!("CARGO_BIN_EXE_tapeline")).arg(source);
     let (code, text) = finish(command.output().unwrap());
     assert_eq!(code, 0, "{text}");
-    assert!(text.contains("database or disk is full") && text.contains("hint: free some disk space"), "{text}");
+    assert!(
+        text.contains("database or disk is full") && text.contains("hint: free some disk space"),
+        "{text}"
+    );
     for line in ["full: exit 4", "more space: exit 0", "verify: exit 0", "verified: 43,342 records"] {
         assert!(text.contains(line), "{line}: {text}");
     }
