@@ -99,8 +99,9 @@ pub(crate) async fn stream(
     }
     let filter = Filter { symbol, interval: interval.map(|interval| interval.to_string()), watch };
     let header = headers.get("last-event-id").and_then(|value| value.to_str().ok());
-    let Subscription { missed, resync, frames } =
-        app.hub.subscribe(header.or(params.last_event_id.as_deref()));
+    let last_seen = header.or(params.last_event_id.as_deref());
+    let Subscription { missed, resync, frames, newest } = app.hub.subscribe(last_seen);
+    let id = format!("{}-{newest}", app.hub.epoch);
     let mut client = Client {
         ready: VecDeque::new(),
         frames,
@@ -108,12 +109,14 @@ pub(crate) async fn stream(
         epoch: app.hub.epoch,
         _counted: METRICS.http_stream(),
     };
-    // First, and without an id: whether what the client fetches now is what it will find once the topics are read.
+    // First: whether what the client fetches now is what it will find once the topics are read. A client that resumes gets it
+    // without an id, as its missed frames are still to come; any other one can resume from here on.
     let status = app.hub.state().status.clone();
     let status = if status.is_empty() { r#"{"live":false}"#.to_owned() } else { status };
-    client.ready.push_back(Event::default().event("frame").data(format!("{{\"status\":[{status}]}}")));
+    let first = Event::default().event("frame").data(format!("{{\"status\":[{status}]}}"));
+    client.ready.push_back(if last_seen.is_none() { first.id(&id) } else { first });
     if resync {
-        client.ready.push_back(Event::default().event("resync").data("{}"));
+        client.ready.push_back(Event::default().event("resync").id(&id).data("{}"));
     }
     for frame in missed {
         if let Some(event) = client.event(&frame) {

@@ -51,6 +51,8 @@ pub(crate) struct Subscription {
     pub(crate) missed: Vec<Arc<Frame>>,
     /// Whether the client must fetch everything again, because its event id is unknown or too old.
     pub(crate) resync: bool,
+    /// Number of the newest frame before `frames`; 0 if there is none.
+    pub(crate) newest: u64,
     /// Frames from now on.
     pub(crate) frames: broadcast::Receiver<Arc<Frame>>,
 }
@@ -119,21 +121,21 @@ impl Hub {
     pub(crate) fn subscribe(&self, last_event_id: Option<&str>) -> Subscription {
         let replay = lock(&self.replay);
         let frames = self.frames.subscribe();
+        let newest = replay.frames.back().map_or(0, |frame| frame.number);
         let Some(text) = last_event_id else {
-            return Subscription { missed: Vec::new(), resync: false, frames };
+            return Subscription { missed: Vec::new(), resync: false, frames, newest };
         };
         let seen = text
             .split_once('-')
             .filter(|(epoch, _)| epoch.parse() == Ok(self.epoch))
             .and_then(|(_, number)| number.parse::<u64>().ok());
-        let newest = replay.frames.back().map_or(0, |frame| frame.number);
         let oldest = replay.frames.front().map_or(newest + 1, |frame| frame.number);
         match seen {
             Some(seen) if seen <= newest && seen + 1 >= oldest => {
                 let missed = replay.frames.iter().filter(|frame| frame.number > seen).cloned().collect();
-                Subscription { missed, resync: false, frames }
+                Subscription { missed, resync: false, frames, newest }
             }
-            _ => Subscription { missed: Vec::new(), resync: true, frames },
+            _ => Subscription { missed: Vec::new(), resync: true, frames, newest },
         }
     }
 }
