@@ -84,24 +84,24 @@ pub fn rebuild_sessions(
             report.left.push(format!("{}: the session has not ended", describe(&gap)));
             continue;
         }
-        let (bars, before) = retry(stop, Port::Store, "read records", || session.build(store, settings))?;
+        let before = retry(stop, Port::Store, "read records", || session.build(store, settings))?;
         gap.state = GapState::Closed;
         ledger.put(&gap)?;
         let mut changed =
-            retry(stop, Port::Store, "read bars", || session.replaced(store, settings, bars.clone()))?;
+            retry(stop, Port::Store, "read bars", || session.replaced(store, settings, before.bars.clone()))?;
         for bar in &mut changed {
             bar.complete = ledger.complete(bar);
         }
         writer.bars(&changed)?;
-        let (_, after) = retry(stop, Port::Store, "read records", || session.build(store, settings))?;
-        if before != after {
+        let after = retry(stop, Port::Store, "read records", || session.build(store, settings))?;
+        if before.read != after.read {
             report.left.push(format!("{}: records were stored meanwhile", describe(&gap)));
             continue;
         }
         gap.proof = Some(GapProof {
-            fetched: before.count,
-            counted_again: after.count,
-            digest: before.to_string(),
+            fetched: before.records,
+            counted_again: after.records,
+            digest: before.read.to_string(),
             stored_to: stored_to.clone(),
         });
         gap.note = None;
@@ -116,6 +116,16 @@ pub fn rebuild_sessions(
 
 fn describe(gap: &Gap) -> String {
     format!("{} of {} from {}", gap.symbols.join(", "), gap.feed, gap.from)
+}
+
+/// What a session was built from and into.
+struct Built {
+    /// Its bars, all final.
+    bars: Vec<Bar>,
+    /// Number of its records.
+    records: u64,
+    /// All records read, also those before and after it that its bars may depend on.
+    read: Digest,
 }
 
 /// A session of one symbol.
@@ -135,18 +145,20 @@ impl Session {
         Ok(Some(Self { kind, feed: gap.feed.clone(), symbol: symbol.clone(), first, last }))
     }
 
-    /// Its bars, all final, and the digest of the records they were built from.
-    fn build(&self, store: &dyn Store, settings: &AggregateSettings) -> Result<(Vec<Bar>, Digest)> {
+    /// Builds its bars from the stored records.
+    fn build(&self, store: &dyn Store, settings: &AggregateSettings) -> Result<Built> {
         let end = UnixNanos(self.last.0 + 1);
         let (from, to) = settings.bars.reading_span(self.first, end);
         let scan = Scan { kind: self.kind, symbol: Some(self.symbol.clone()), from, to, limit: None };
         let mut aggregator = Aggregator::new(settings.bars.clone());
-        let (mut place, mut digest, mut scratch) = (StreamPosition::default(), Digest::default(), Vec::new());
+        let (mut place, mut read, mut scratch) = (StreamPosition::default(), Digest::default(), Vec::new());
+        let mut records = 0;
         store.scan(&scan, &mut |record| {
             if *record.feed() == self.feed {
                 aggregator.add(record, place);
                 place.position += 1;
-                digest.add(record, &mut scratch);
+                read.add(record, &mut scratch);
+                records += u64::from((self.first..end).contains(&record.ts()));
             }
             ControlFlow::Continue(())
         })?;
@@ -156,7 +168,7 @@ impl Session {
                 bars.push(bar);
             }
         });
-        Ok((bars, digest))
+        Ok(Built { bars, records, read })
     }
 
     /// The bars with the revision after the stored one, and stored bars that are not among them as empty: they are deleted.
