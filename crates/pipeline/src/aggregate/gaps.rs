@@ -177,12 +177,9 @@ impl Gaps {
         Ok(())
     }
 
-    /// Whether the ledger has a session's entry: open, or closed by rebuilding its bars with the message at this offset.
-    pub(super) fn has(&self, id: &str, partition: &str, offset: i64) -> bool {
-        let Some(hole) = self.ledger.holes.get(id) else { return false };
-        let proof = hole.session.as_ref().and_then(|session| session.1.proof.as_ref());
-        let stored_to = proof.and_then(|proof| proof.stored_to.get(partition));
-        hole.open || stored_to.is_some_and(|to| offset < *to)
+    /// The entry of a session whose bars are to be rebuilt from the store, or were.
+    pub(super) fn session(&self, id: &str) -> Option<&Gap> {
+        self.ledger.holes.get(id)?.session.as_ref().map(|session| &session.1)
     }
 
     /// Opens the entry of the bar's session again if the bars of that session were rebuilt from the store: this one is built

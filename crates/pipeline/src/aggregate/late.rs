@@ -5,26 +5,43 @@ use super::gaps::Gaps;
 use super::session::{entry, id_of, name_of, session_of};
 use market::{Record, UnixNanos};
 use ports::batch::Partition;
-use ports::gap::{Gap, LATE};
+use ports::gap::{Gap, GapState, LATE};
 use ports::topic::origin;
 
-/// The entry for the gap ledger of the session of a record that came too late, unless the ledger has it or the session's bars
-/// were rebuilt with this record.
-pub(super) fn entry_of(
+/// What the gap ledger has of the session of a record that came too late.
+pub(super) enum Session {
+    /// Its bars were rebuilt with this record, which is read again.
+    Rebuilt,
+    /// An open entry.
+    Marked,
+    /// Nothing yet: the entry to add.
+    New(Gap),
+}
+
+/// Looks up the session of a record that came too late.
+pub(super) fn look_up(
     record: &Record<&str>,
     (start, end): (UnixNanos, UnixNanos),
     (partition, offset): (Partition, i64),
     (names, group): (&[String], &str),
     gaps: &Gaps,
-) -> Option<Gap> {
+) -> Session {
     let session = session_of(record, start);
     let id = id_of(LATE, &session, group);
-    if gaps.has(&id, &name_of(names, partition), offset) {
-        return None;
+    match gaps.session(&id) {
+        Some(gap) if gap.state == GapState::Open => return Session::Marked,
+        Some(gap) => {
+            let stored_to =
+                gap.proof.as_ref().and_then(|proof| proof.stored_to.get(&name_of(names, partition)));
+            if stored_to.is_some_and(|to| offset < *to) {
+                return Session::Rebuilt;
+            }
+        }
+        None => {}
     }
     let cause = format!(
         "records of its session came after its bars were final or after those of a later session, the first one at {}",
         origin(names, partition, offset)
     );
-    Some(entry(id, &session, end.0, cause))
+    Session::New(entry(id, &session, end.0, cause))
 }

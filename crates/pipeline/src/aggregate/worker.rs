@@ -214,10 +214,14 @@ impl AggregationWorker<'_> {
         }
         if let Some(session) = missed {
             let whose = (&*self.names, &*self.settings.group);
-            if let Some(gap) = late::entry_of(&record, session, (partition, offset), whose, &self.gaps) {
-                tracing::debug!("{}: {}", gap.symbols.join(", "), gap.cause);
-                self.gaps.add(&gap)?;
-                self.found.push(gap);
+            match late::look_up(&record, session, (partition, offset), whose, &self.gaps) {
+                late::Session::Rebuilt => return Ok(()),
+                late::Session::Marked => {}
+                late::Session::New(gap) => {
+                    tracing::debug!("{}: {}", gap.symbols.join(", "), gap.cause);
+                    self.gaps.add(&gap)?;
+                    self.found.push(gap);
+                }
             }
         }
         let reason = match verdict {

@@ -42,7 +42,8 @@ fn a_session_that_is_loaded_after_a_later_one_has_its_bars() {
         assert!(ledger.iter().all(|gap| gap.id.starts_with(LATE) && gap.state == GapState::Closed));
         assert!(ledger.iter().all(|gap| gap.proof.as_ref().is_some_and(|proof| proof.fetched == 20)));
         // Nothing is left to rebuild, nor after another restart, which reads the late records again.
-        aggregate(&place);
+        let telemetry = aggregate(&place);
+        assert_eq!(telemetry.get(&telemetry.late), 0, "they are in the rebuilt bars: {order:?}");
         assert_eq!(place.rebuild().sessions, 0, "{order:?}");
         assert_eq!(place.bars(), wanted, "{order:?}");
     }
