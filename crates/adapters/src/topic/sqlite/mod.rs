@@ -2,11 +2,12 @@
 //!
 //! One row per message, ordered by (topic, partition, offset). Messages and the source's position are
 //! appended in one transaction, so a producer that crashes repeats nothing. Any number of processes may use
-//! the file; consumers of a group share the partitions by leases that they renew, and a member that stays
-//! silent for [`LEASE`] loses its partitions.
+//! the file: writers take turns, also those of other processes. Consumers of a group share the partitions by
+//! leases that they renew, and a member that stays silent for [`LEASE`] loses its partitions.
 
 mod cause;
 mod consume;
+mod file_turns;
 mod produce;
 mod read;
 mod write_queue;
@@ -59,7 +60,9 @@ impl SqliteTopics {
     /// Topics in the file at `path`, created on first use.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), write_queue: Arc::default() }
+        let path = path.into();
+        let write_queue = WriteQueue::new(&path);
+        Self { path, write_queue }
     }
 
     fn open(&self) -> Result<Connection> {
