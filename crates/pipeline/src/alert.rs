@@ -94,6 +94,11 @@ const SLACK: i64 = 2 * market::interval::SECOND;
 const LOOK: Duration = Duration::from_millis(250);
 /// How often the lag of stages is measured.
 const MEASURE: Duration = Duration::from_secs(1);
+/// Checkpoints take at most one part in so many of the time, as alerts wait meanwhile: the state of thousands of busy series is
+/// tens of megabytes. Evaluating the records since an older one again costs less.
+const CHECKPOINT_SHARE: u32 = 200;
+/// The longest time between two checkpoints, however long one takes.
+const LONGEST: Duration = Duration::from_secs(300);
 
 #[derive(Serialize, Deserialize)]
 struct Checkpoint {
@@ -178,7 +183,7 @@ pub fn run(
     if let Some(bytes) = sink.checkpoint()? {
         evaluation.restore(&bytes, &topics.describe())?;
     }
-    let mut written = Instant::now();
+    let (mut written, mut cost) = (Instant::now(), Duration::ZERO);
     let mut last_record = Instant::now();
     let mut looked = Instant::now();
     let mut measured = Instant::now();
@@ -226,10 +231,12 @@ pub fn run(
             end = until_end && fetched == 0 && ahead == Some(0) && behind == Some(0);
         }
         evaluation.advance(caught_up, last_record.elapsed());
-        let due = end || is_changed || written.elapsed() >= settings.checkpoint_every;
+        let pause = settings.checkpoint_every.max((cost * CHECKPOINT_SHARE).min(LONGEST));
+        let due = end || is_changed || written.elapsed() >= pause;
+        let begun = Instant::now();
         evaluation.commit(sink, &mut *consumer, due, end, cancel)?;
         if due {
-            written = Instant::now();
+            (written, cost) = (Instant::now(), begun.elapsed());
         }
         if end {
             return Ok(evaluation.report);
