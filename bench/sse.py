@@ -174,6 +174,8 @@ def part(delays, share):
 
 
 def shown(delays):
+    if not delays:
+        raise SystemExit("no trade arrived: has the tape ended? Measure for fewer --seconds, or at a lower --rate")
     return f"p50 {part(delays, 0.5):,.0f}  p99 {part(delays, 0.99):,.0f}  most {delays[-1]:,.0f} ms ({len(delays):,} trades)"
 
 
@@ -230,14 +232,15 @@ class Bench:
 
     def measure(self, clients):
         """With a number of clients: delays, records per second on the topic, CPU share, memory, and the drains' rate."""
-        seconds, sampled = self.options.seconds, connect(self.address, range(min(SAMPLED, clients or 1)))
-        others = None
+        seconds, others = self.options.seconds, None
         if clients > SAMPLED:
             others = subprocess.Popen([sys.executable, __file__, "--swarm", self.address, str(SAMPLED), str(clients)], stdin=subprocess.PIPE,
                                       stdout=subprocess.PIPE, text=True)
             if others.stdout.readline().strip() != "connected":
                 raise SystemExit("the clients could not connect")
             time.sleep(2)
+        # Last: what waits in a sampled client's socket while the others connect would count as delay.
+        sampled = connect(self.address, range(min(SAMPLED, clients or 1)))
         (start, before, cpu) = (time.monotonic(), self.published(), self.serve.cpu())
         delays = sample(sampled, seconds)
         took = time.monotonic() - start
