@@ -1,6 +1,6 @@
 """All benchmarks in one run on one machine; `cargo xtask bench [NAME …]` starts it with fresh servers.
 
-Benchmarks: store, topic, bars, decode, live, latency, embedded, memory, readings, outage. Rates are rows per second; ratios compare consecutive runs.
+Benchmarks: store, topic, bars, decode, live, latency, embedded, memory, query, readings, outage, consumers, tls. Rates are rows per second; ratios compare consecutive runs.
 """
 import glob, os, re, shutil, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
@@ -25,7 +25,8 @@ def rate(text):
 
 
 def prefixed(name, store=STORE):
-    env = {"TAPELINE__TOPIC__PREFIX": name}
+    nodes = os.environ.get("BENCH_NODES", "1")
+    env = {"TAPELINE__TOPIC__PREFIX": name, "TAPELINE__TOPIC__KAFKA__REPLICATION": nodes, "TAPELINE__STORE__CASSANDRA__REPLICATION": nodes}
     sh(TAPELINE, "init", "--topic", TOPIC, "--store", store, env=env)
     return env
 
@@ -40,8 +41,8 @@ def produce_to(env):
     return rate(sh(TAPELINE, "produce", "--replay", "--source", SOURCE, "--topic", TOPIC, env=env))
 
 
-def consume(env, group, store=STORE):
-    return rate(sh(TAPELINE, "consume", "--until-end", "--group", group, "--topic", TOPIC, "--store", store, env=env))
+def consume(env, group, store=STORE, topic=TOPIC):
+    return rate(sh(TAPELINE, "consume", "--until-end", "--group", group, "--topic", topic, "--store", store, env=env))
 
 
 def ceiling(store=STORE):
@@ -247,8 +248,26 @@ def outage_arm():
     outage.run(TAPELINE, SOURCE, TOPIC, STORE, prefixed, sh)
 
 
+def query_arm():
+    print("query: ten minutes of one symbol", flush=True)
+    with tempfile.TemporaryDirectory() as dir:
+        stores = {"SQLite": lambda name: f"sqlite:{dir}/{name}.db", "Cassandra": lambda name: f"cassandra://{CASSANDRA}/query_{name}"}
+        for engine, url in stores.items():
+            print(f"  {engine}: {sh(BENCH, 'query', url('small'), url('large'), 1_000, 20, 500).strip().splitlines()[-1]}", flush=True)
+
+
+def consumers_arm():
+    import scale
+    scale.run(TAPELINE, TOPIC, STORE, prefixed, produce_to, show, ROUNDS)
+
+
+def tls_arm():
+    import tls
+    tls.run(KAFKA, CASSANDRA, prefixed, produce_to, consume, show, ROUNDS)
+
+
 ARMS = {"topic": topic_arm, "store": store_arm, "bars": bars_arm, "decode": decode_arm, "live": live_arm, "latency": latency_arm, "embedded": embedded_arm, "memory": memory_arm,
-        "readings": readings_arm, "outage": outage_arm}
+        "query": query_arm, "readings": readings_arm, "outage": outage_arm, "consumers": consumers_arm, "tls": tls_arm}
 unknown = [arm for arm in sys.argv[1:] if arm not in ARMS]
 if unknown:
     sys.exit(f"unknown benchmark {', '.join(unknown)}; expected: {' '.join(ARMS)}")

@@ -1,6 +1,7 @@
 //! Project tasks: `cargo xtask <verb>`. Needs only cargo; other requirements are downloaded or named.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for people")]
 
+mod bench;
 mod chaos;
 mod checks;
 mod circles;
@@ -26,7 +27,7 @@ const HELP: &str = "cargo xtask
   test unit                  only tests that need no server
   test dashboard             only the dashboard, in Chromium (installed if it is missing)
   ci                         everything that CI runs: fmt, clippy, docs, deny, all tests, the demo
-  bench [NAME …]             benchmarks against peers and ceiling (store, topic, bars, decode, live, readings, ...)
+  bench [NAME …]             benchmarks against peers and ceiling; names: see bench/README.md
   budget [--program FILE] [--minutes N] [--rate N] [--limit MIB]
                              broker, produce, consume and serve within one memory limit (needs root); see bench/budget.py
   prove [DIR]                proof on real servers: every trade and quote of a tape folder, with kills; see docs/guarantee.md
@@ -75,7 +76,7 @@ fn run() -> Result<()> {
         ["alert-kills"] => test::alert_kills("50"),
         ["alert-kills", kills] => test::alert_kills(kills),
         ["tidy"] => tidy::check(),
-        ["bench", ref arms @ ..] => test::bench(arms),
+        ["bench", ref arms @ ..] => bench::bench(arms),
         ["fuzz", ref words @ ..] => fuzz::fuzz(words),
         ["budget", ref options @ ..] => test::budget(options),
         ["prove", ref dir @ ..] => test::prove(dir),

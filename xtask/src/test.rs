@@ -80,7 +80,7 @@ pub(crate) fn with_stack<T>(f: impl FnOnce(&Stack) -> Result<T>) -> Result<T> {
 }
 
 /// Starts fresh servers, and stops them whatever happens.
-fn with<T>(make: fn() -> Result<Stack>, f: impl FnOnce(&Stack) -> Result<T>) -> Result<T> {
+pub(crate) fn with<T>(make: fn() -> Result<Stack>, f: impl FnOnce(&Stack) -> Result<T>) -> Result<T> {
     make()?.wipe()?;
     let stack = make()?;
     stack.up()?;
@@ -109,31 +109,6 @@ pub(crate) fn environment(name: &str) -> Result<PathBuf> {
     output(Command::new(&python).args(["-m", "pip", "install", "-q", "-r", &list]))?;
     fs::write(done, wanted)?;
     Ok(python)
-}
-
-/// Runs the benchmarks: `bench/run.py` runs all of them on one machine.
-pub(crate) fn bench(arms: &[&str]) -> Result<()> {
-    let python = python()?;
-    run(&mut cargo(&["build", "--release", "-p", "tapeline", "-p", "bench"]))?;
-    if arms.is_empty() || arms.contains(&"readings") {
-        requirements::provide(&[requirements::MOSQUITTO])?;
-    }
-    let spark = if arms.is_empty() || arms.contains(&"store") { Some(stack::jars("spark")?) } else { None };
-    with(stack::for_bench, |stack| {
-        let mut command = Command::new(&python);
-        command
-            .arg("bench/run.py")
-            .args(arms)
-            .env("BENCH_KAFKA", stack.kafka_address())
-            .env("BENCH_CASSANDRA", stack.cassandra_address())
-            .env("BENCH_KAFKA_PID", stack.pid("kafka")?)
-            .env("BENCH_CASSANDRA_PID", stack.pid("cassandra")?)
-            .env("BENCH_KAFKA_JARS", stack::jars("kafka")?);
-        if let Some(spark) = &spark {
-            command.env("BENCH_SPARK_JARS", spark);
-        }
-        run(&mut command)
-    })
 }
 
 /// Proves a whole tape folder on real servers: twice, and with kills.

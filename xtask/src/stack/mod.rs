@@ -69,6 +69,20 @@ pub(crate) fn for_bench() -> Result<Stack> {
     Ok(Stack { measured: true, ..Stack::new("target/stack/bench", 1, 19092, 19042)? })
 }
 
+/// The same with three nodes of each server.
+pub(crate) fn for_bench_of_three() -> Result<Stack> {
+    Ok(Stack { measured: true, ..Stack::new("target/stack/bench-3", 3, 19092, 19042)? })
+}
+
+/// The same with one node of each, which accept TLS and passwords.
+pub(crate) fn for_bench_of_tls() -> Result<Stack> {
+    Ok(Stack {
+        measured: true,
+        access: Access::Guarded,
+        ..Stack::new("target/stack/bench-tls", 1, 29092, 29042)?
+    })
+}
+
 /// The stack of `cargo xtask budget`, whose Cassandra is elsewhere than what is measured.
 pub(crate) fn for_budget() -> Result<Stack> {
     Stack::new("target/stack/budget", 1, 16092, 16042)
@@ -283,12 +297,13 @@ impl Stack {
         let logback = node.fill("deploy/local/cassandra/logback.xml", &[])?;
         let agent = jars::find(libs, "jamm-")?;
         let mut command = Command::new(java);
+        let shipped = format!("{}m", shipped_heap_mib()? / u64::from(self.nodes));
         if self.measured {
-            command.arg(format!("-Xms{}m", shipped_heap_mib()?)).args(jars::CASSANDRA_SHIPPED);
+            command.arg(format!("-Xms{shipped}")).args(jars::CASSANDRA_SHIPPED);
         }
-        let one = if self.measured { format!("{}m", shipped_heap_mib()?) } else { "1g".to_owned() };
+        let (one, three) = if self.measured { (&*shipped, &*shipped) } else { ("1g", "512m") };
         command
-            .arg(self.heap("TAPELINE_CASSANDRA_HEAP", &one, "512m"))
+            .arg(self.heap("TAPELINE_CASSANDRA_HEAP", one, three))
             .arg(format!("-javaagent:{}", agent.display()))
             .args(jars::CASSANDRA_FLAGS)
             // The account `cassandra` is there from the start.
