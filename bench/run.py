@@ -11,6 +11,8 @@ SOURCE = f"tape:{TAPE}?kinds=trades"
 TAPELINE, BENCH, PYTHON = "target/release/tapeline", "target/release/bench", sys.executable
 TOPIC, STORE = f"kafka://{KAFKA}", f"cassandra://{CASSANDRA}/bench"
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
+#: Most runs of a warm-up; and whether `store` compares with others besides the ceiling: for a first impression within minutes.
+WARM_UP, PEERS = int(os.environ.get("BENCH_WARM_UP", "64")), os.environ.get("BENCH_PEERS") != "0"
 
 
 def sh(*words, env=None, check=True, timeout=900):
@@ -72,14 +74,14 @@ def warm_up(what, measure):
     of that takes some fifty million rows. Continues until the rate no longer rises: eight runs not a fiftieth above the eight
     before, by their medians; flushes, compactions and neighbours make single runs a third slower, so fewer prove nothing."""
     seen, middle = [], statistics.median
-    while len(seen) < 64 and (len(seen) % 8 or len(seen) < 16 or middle(seen[-8:]) > middle(seen[-16:-8]) * 1.02):
+    while len(seen) < WARM_UP and (len(seen) % 8 or len(seen) < 16 or middle(seen[-8:]) > middle(seen[-16:-8]) * 1.02):
         seen.append(measure())
     print(f"  warming up, {what}: {', '.join(f'{rate:,}' for rate in seen)}", flush=True)
 
 
 def in_turn(rounds):
     """Alternates the ceiling, Tapeline and the tutorial's consumer, because the machine's speed drifts."""
-    top, ours, tutorial = zip(*rounds)
+    top, ours, *tutorial = zip(*rounds)
 
     def ratios(base):
         each = [t / b for t, b in zip(ours, base)]
@@ -89,8 +91,9 @@ def in_turn(rounds):
     show("tapeline consume", ours)
     show("ceiling: the same batches from memory", top)
     ratios(top)
-    show("tutorial's Python consumer", tutorial)
-    ratios(tutorial)
+    for rates in tutorial:
+        show("tutorial's Python consumer", rates)
+        ratios(rates)
     return statistics.median(ours)
 
 
@@ -99,14 +102,16 @@ def store_arm():
     produce_to(env)
     print(f"store: rows per second acknowledged by Cassandra, {TAPE}, median  min .. max  ratio", flush=True)
     # A single-row statement takes another path through the server than a batch: both must be warm.
-    warm_up("tapeline consume", lambda: (ceiling(), python_consume(2, 0), consume(env, f"warm{time.time()}"))[2])
+    peer = lambda seconds, *to: (python_consume(seconds, 0, *to),) if PEERS else ()
+    warm_up("tapeline consume", lambda: (ceiling(), peer(2), consume(env, f"warm{time.time()}"))[2])
     print("  existing rows, as after a replay:", flush=True)
-    middle = in_turn([(ceiling(), consume(env, f"g{i}"), python_consume(10, 0)) for i in range(3 * ROUNDS)])
-    python = [python_consume(15, n) for n in (1, 200)]
-    show("Python, one prepared execute per row", [python[0]], middle / python[0])
-    show("Python, prepared, 200 in flight", [python[1]], middle / python[1])
-    warmed = spark()
-    show("Spark Structured Streaming, warmed up", warmed, middle / statistics.median(warmed))
+    middle = in_turn([(ceiling(), consume(env, f"g{i}"), *peer(10)) for i in range(3 * ROUNDS)])
+    if PEERS:
+        python = [python_consume(15, n) for n in (1, 200)]
+        show("Python, one prepared execute per row", [python[0]], middle / python[0])
+        show("Python, prepared, 200 in flight", [python[1]], middle / python[1])
+        warmed = spark()
+        show("Spark Structured Streaming, warmed up", warmed, middle / statistics.median(warmed))
 
     def new(name):
         store = f"cassandra://{CASSANDRA}/{name}"
@@ -114,8 +119,7 @@ def store_arm():
         return store
 
     print("  new rows, a keyspace for each run: flushes in the meantime are of earlier runs", flush=True)
-    in_turn([(ceiling(new(f"ceiling{i}")), consume(env, f"n{i}", new(f"ours{i}")), python_consume(10, 0, new(f"python{i}")))
-             for i in range(2 * ROUNDS)])
+    in_turn([(ceiling(new(f"ceiling{i}")), consume(env, f"n{i}", new(f"ours{i}")), *peer(10, new(f"python{i}"))) for i in range(2 * ROUNDS)])
 
 
 def topic_arm():

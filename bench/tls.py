@@ -7,7 +7,7 @@ import os, statistics, time
 from pathlib import Path
 
 #: Runs until the server's rate hardly rises any more.
-WARM_UP = 8
+WARM_UP = 5
 
 
 def run(kafka, cassandra, prefixed, produce_to, consume, show, rounds):
