@@ -6,10 +6,10 @@ use std::process::Command;
 
 /// The project's root: where this workspace was built or, if it was moved since, where cargo runs.
 pub(crate) fn root() -> PathBuf {
-    std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(
-        || PathBuf::from("."),
-        |dir| Path::new(&dir).parent().map_or_else(|| PathBuf::from("."), Path::to_owned),
-    )
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR");
+    let built = manifest.as_deref().and_then(|dir| Path::new(dir).parent());
+    // Absolute: tests run in their crates' folders.
+    built.map_or_else(|| std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")), Path::to_owned)
 }
 
 /// Prints and runs a command; fails if it does.
