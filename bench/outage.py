@@ -3,7 +3,9 @@ rebalances of its group, and its rate while it catches up, compared with its rat
 
 `cargo xtask bench outage` starts it with fresh servers.
 """
-import os, re, signal, statistics, subprocess, time, urllib.request
+import os, re, signal, statistics, subprocess, time
+
+import process
 
 SECONDS = int(os.environ.get("BENCH_OUTAGE", "300"))
 # The tape has 1,042,557 trades in two days, with the night between them: 20,000 a second on average.
@@ -22,12 +24,7 @@ class Consumer:
             return int(re.search(r"VmRSS:\s+(\d+)", status.read())[1]) // 1024
 
     def stored(self):
-        try:
-            text = urllib.request.urlopen(f"http://{METRICS}/metrics", timeout=5).read().decode()
-        except OSError:
-            return 0
-        found = re.search(r'tapeline_records_stored_total\{kind="trade"\} (\d+)', text)
-        return int(found[1]) if found else 0
+        return process.stored(METRICS)
 
     def rebalances(self):
         self.log.flush()

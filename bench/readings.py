@@ -10,8 +10,9 @@ busy machine elapsed times say little and CPU times are comparable; the servers'
 import os, re, resource, signal, socket, statistics, struct, subprocess, sys, tempfile, threading, time, urllib.request
 from pathlib import Path
 
+from process import cpu
+
 MOSQUITTO = "/usr/sbin/mosquitto"
-TICKS = os.sysconf("SC_CLK_TCK")
 DEVICES = 1_000
 READINGS = int(os.environ.get("BENCH_READINGS", "1000000"))
 #: Of the Python clients, which need a fiftieth part about as long.
@@ -100,12 +101,6 @@ def length(size):
     while size > 127:
         out, size = out + bytes([size & 127 | 128]), size >> 7
     return out + bytes([size])
-
-
-def cpu(pid):
-    """Seconds of processor time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def exactly(connection, count):

@@ -4,7 +4,9 @@ One, two and four consumers in turns. A rate is what all of them store during a 
 start-up and rebalances are not in it. Rows exist already, as after a replay. A symbol is in one partition, and the tape has four: a member
 whose partitions hold none has nothing to do, which is counted.
 """
-import os, re, signal, statistics, subprocess, time, urllib.request
+import os, signal, statistics, subprocess, time
+
+import process
 
 COUNTS = (1, 2, 4)
 SECONDS = 10
@@ -23,16 +25,10 @@ class Consumer:
         self.process = subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def stored(self):
-        try:
-            text = urllib.request.urlopen(f"http://{self.listen}/metrics", timeout=5).read().decode()
-        except OSError:
-            return 0
-        found = re.search(r'tapeline_records_stored_total\{kind="trade"\} (\d+)', text)
-        return int(found[1]) if found else 0
+        return process.stored(self.listen)
 
     def cpu(self):
-        fields = open(f"/proc/{self.process.pid}/stat").read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return process.cpu(self.process.pid)
 
 
 def measure(tapeline, count, group, topic, store, env):

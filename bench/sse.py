@@ -31,13 +31,14 @@ import urllib.request
 from datetime import datetime
 from pathlib import Path
 
+import process
+
 SYMBOLS = ("SPY", "BAC", "IBM", "AIG")
 # One for each symbol: more would decode more JSON than a core can, and measure that.
 SAMPLED = 4
 #: New connections per second from one address, below what `serve.requests_per_second` allows.
 PACE = 50
 ADDRESSES = 20
-TICKS = os.sysconf("SC_CLK_TCK")
 #: How long the server waits for a client that does not read.
 IO_TIMEOUT = "5s"
 
@@ -148,8 +149,7 @@ class Process:
         raise SystemExit(f"{' '.join(command)} ended before it printed /{pattern}/:\n{''.join(lines)}")
 
     def cpu(self):
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        return process.cpu(self.process.pid)
 
     def kib(self):
         status = Path(f"/proc/{self.process.pid}/status").read_text()
