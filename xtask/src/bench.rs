@@ -64,7 +64,7 @@ fn measure(python: &Path, stack: &Stack, names: &[&str], nodes: u8) -> Result<()
         .env("BENCH_CASSANDRA_PID", stack.pid("cassandra")?)
         .env("BENCH_KAFKA_JARS", stack::jars("kafka")?)
         .env("BENCH_CERTIFICATES", stack.certificate_folder());
-    if names.contains(&"store") {
+    if names.contains(&"store") && std::env::var("BENCH_PEERS").as_deref() != Ok("0") {
         command.env("BENCH_SPARK_JARS", stack::jars("spark")?);
     }
     run(&mut command)
