@@ -32,6 +32,13 @@ const MAKE: Requirement = Requirement {
     purpose: "builds OpenSSL and librdkafka",
     is_present: || runs("make", &["--version"]),
 };
+/// librdkafka's `configure` refuses to work without one, though only C is compiled.
+const CXX: Requirement = Requirement {
+    name: "C++ compiler",
+    packages: &["g++"],
+    purpose: "configures librdkafka",
+    is_present: || runs("c++", &["--version"]),
+};
 /// All of it: Debian's `perl-base` lacks these modules.
 const PERL: Requirement = Requirement {
     name: "perl",
@@ -122,14 +129,14 @@ const POSTGRESQL: Requirement = Requirement {
 };
 
 /// What building the program needs in addition to a C compiler.
-pub(crate) const BUILD: [Requirement; 2] = [MAKE, PERL];
+pub(crate) const BUILD: [Requirement; 3] = [MAKE, CXX, PERL];
 /// What the servers need.
 pub(crate) const SERVERS: [Requirement; 3] = [JDK, MAVEN, OPENSSL];
 /// What `cargo xtask test` needs.
-pub(crate) const TESTS: [Requirement; 12] =
-    [MAKE, PERL, JDK, MAVEN, OPENSSL, VENV, KILL, CURL, MOSQUITTO, PROMETHEUS, ZSH, FISH];
+pub(crate) const TESTS: [Requirement; 13] =
+    [MAKE, CXX, PERL, JDK, MAVEN, OPENSSL, VENV, KILL, CURL, MOSQUITTO, PROMETHEUS, ZSH, FISH];
 /// What `cargo xtask test dashboard` needs.
-pub(crate) const DASHBOARD: [Requirement; 4] = [MAKE, PERL, VENV, CHROMIUM];
+pub(crate) const DASHBOARD: [Requirement; 5] = [MAKE, CXX, PERL, VENV, CHROMIUM];
 /// What `cargo xtask deploy-test` needs.
 pub(crate) const DEPLOYMENT: [Requirement; 9] =
     [JDK, MAVEN, OPENSSL, VENV, PROMETHEUS, ALERTMANAGER, SYSTEMD, DEBOOTSTRAP, POSTGRESQL];
