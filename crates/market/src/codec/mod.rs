@@ -1,6 +1,7 @@
 //! Encoding and decoding of records. Sans-I/O: bytes in, records out.
 
 pub mod alpaca;
+pub mod avro;
 pub mod bar;
 pub mod binance;
 pub mod coinbase;
