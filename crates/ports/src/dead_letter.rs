@@ -87,7 +87,7 @@ impl DeadLetter {
         Self {
             stage: Stage::Decode,
             origin: crate::topic::origin(topics, message.partition(), message.offset()),
-            reason,
+            reason: message.fault().map_or(reason, str::to_owned),
             key: String::from_utf8_lossy(message.key()).into_owned(),
             kind,
             raw: message.payload().to_vec(),

@@ -59,6 +59,10 @@ pub trait Fetched {
     fn payload(&self) -> &[u8];
     /// Calls `f` with each header.
     fn headers(&self, f: &mut dyn FnMut(&str, &[u8]));
+    /// Why the payload could not be decoded from the format of the topic: it is then passed as it came.
+    fn fault(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// Where and when a message was appended, to tell which of two with one key is the later one.

@@ -1,4 +1,5 @@
-//! Topics: [`kafka`] for a cluster, [`sqlite`] for one machine.
+//! Topics: [`kafka`] for a cluster, [`sqlite`] for one machine; [`avro`] encodes the records of either.
 
+pub mod avro;
 pub mod kafka;
 pub mod sqlite;
