@@ -11,6 +11,7 @@ mod dist;
 mod fuzz;
 mod jdk;
 mod python;
+mod registry;
 mod requirements;
 mod shell;
 mod stack;
@@ -33,6 +34,7 @@ const HELP: &str = "cargo xtask
   prove [DIR]                proof on real servers: every trade and quote of a tape folder, with kills; see docs/guarantee.md
   chaos [--faults N] [--seed S] [--minutes M] [--nodes 3] [--symbols A,B] [--only WORD,…]
                              faults against real servers under load: kills, pauses, restarts, lost topics; see docs/guarantee.md
+  registry                   records as Avro, with a real schema registry (142 MB) and Confluent's client
   alert-kills [N]            kill -9 of alert run at N random moments (50), with a real mail server, SNS and a webhook
   soak [--minutes N] [--seed S]  the same for a time: an hour by default
   fuzz [--seconds N] [DECODER …]  fuzz all decoders, ten minutes each by default (libFuzzer; needs a C++ compiler)
@@ -75,6 +77,7 @@ fn run() -> Result<()> {
         ["soak", ref options @ ..] => chaos::run(&chaos::options::Options::soak(options)?),
         ["alert-kills"] => test::alert_kills("50"),
         ["alert-kills", kills] => test::alert_kills(kills),
+        ["registry"] => registry::test(),
         ["tidy"] => tidy::check(),
         ["bench", ref arms @ ..] => bench::bench(arms),
         ["fuzz", ref words @ ..] => fuzz::fuzz(words),

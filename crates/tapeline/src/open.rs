@@ -5,6 +5,7 @@ use adapters::archive::folder::FolderArchive;
 use adapters::archive::s3::S3Archive;
 use adapters::store::cassandra::CassandraStore;
 use adapters::store::sqlite::SqliteStore;
+use adapters::topic::avro::AvroTopics;
 use adapters::topic::kafka::KafkaTopics;
 use adapters::topic::sqlite::SqliteTopics;
 use adapters::warehouse::redshift::{RedshiftWarehouse, sql};
@@ -22,8 +23,16 @@ use std::collections::BTreeMap;
 /// The topic adapter of `topic.url`.
 ///
 /// # Errors
-/// The URL scheme is not a topic adapter's.
+/// The URL scheme is not a topic adapter's, or the registry of its schemas has no address.
 pub fn topics(config: &Config, stop: &CancelToken) -> Result<Box<dyn Topics>> {
+    let topics = topics_of_url(config, stop)?;
+    if config.topic.format.eq_ignore_ascii_case("avro") {
+        return Ok(Box::new(AvroTopics::new(topics, names(config), &config.topic.registry, stop.clone())?));
+    }
+    Ok(topics)
+}
+
+fn topics_of_url(config: &Config, stop: &CancelToken) -> Result<Box<dyn Topics>> {
     let url = &config.topic.url;
     if let Some(path) = url.strip_prefix("sqlite:") {
         return Ok(Box::new(SqliteTopics::new(file("--topic", url, path)?)));

@@ -1,7 +1,9 @@
-//! `tapeline schema`: the messages' JSON Schemas.
+//! `tapeline schema`: the messages' JSON Schemas, and the records' Avro schemas.
 
 use crate::output::Out;
 use clap::Args;
+use market::Kind;
+use market::codec::avro;
 use ports::error::io;
 use ports::{Error, Result, schema};
 use serde_json::Value;
@@ -12,15 +14,21 @@ use std::process::ExitCode;
 pub(crate) struct SchemaOptions {
     /// Kind of message: trade, quote, reading, bar, gap, notice or forecast [default: all, as one object]
     kind: Option<String>,
+    /// The Avro schemas of records, as `topic.format = "avro"` registers them
+    #[arg(long)]
+    avro: bool,
     /// Write each schema to a file of its name in this folder
     #[arg(long, value_name = "DIR", conflicts_with = "kind")]
     out: Option<PathBuf>,
 }
 
 pub(crate) fn run(options: &SchemaOptions) -> Result<ExitCode> {
-    let schemas = schema::all();
+    let (schemas, ending) = match options.avro {
+        true => (Kind::ALL.map(|kind| (kind.table().singular, avro::schema(kind))).to_vec(), "avsc"),
+        false => (schema::all(), "json"),
+    };
     if let Some(dir) = &options.out {
-        write(dir, &schemas)?;
+        write(dir, &schemas, ending)?;
         println!("{} schemas in {}", schemas.len(), dir.display());
         return Ok(ExitCode::SUCCESS);
     }
@@ -41,10 +49,10 @@ pub(crate) fn run(options: &SchemaOptions) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn write(dir: &Path, schemas: &[(&str, Value)]) -> Result<()> {
+fn write(dir: &Path, schemas: &[(&str, Value)], ending: &str) -> Result<()> {
     std::fs::create_dir_all(dir).map_err(io("create folder", dir))?;
     for (name, schema) in schemas {
-        let path = dir.join(format!("{name}.json"));
+        let path = dir.join(format!("{name}.{ending}"));
         std::fs::write(&path, format!("{schema:#}\n")).map_err(io("write", &path))?;
     }
     Ok(())

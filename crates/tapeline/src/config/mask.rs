@@ -5,7 +5,7 @@ use toml::{Table, Value};
 const MASK: &str = "***";
 
 /// Paths of secrets; `*` stands for one key.
-const SECRETS: [&str; 11] = [
+const SECRETS: [&str; 12] = [
     "source.*.key",
     "source.*.secret",
     "source.poll.*.key",
@@ -13,6 +13,7 @@ const SECRETS: [&str; 11] = [
     "source.mqtt.tls.key_password",
     "topic.kafka.tls.key_password",
     "topic.kafka.sasl.password",
+    "topic.registry.password",
     "store.cassandra.password",
     "store.cassandra.tls.key_password",
     "serve.token",

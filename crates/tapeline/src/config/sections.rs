@@ -39,6 +39,8 @@ pub struct Topic {
     pub prefix: String,
     pub partitions: i32,
     pub group: String,
+    pub format: String,
+    pub registry: adapters::topic::avro::RegistrySettings,
     pub kafka: adapters::topic::kafka::KafkaSettings,
 }
 

@@ -40,7 +40,8 @@ pub(super) const DURATIONS: [(&str, &str, &str); 15] = [
 ];
 
 /// Words that a setting may have, in any case, by path.
-pub(super) const WORDS: [(&str, &[&str]); 6] = [
+pub(super) const WORDS: [(&str, &[&str]); 7] = [
+    ("topic.format", &["json", "avro"]),
     ("topic.kafka.compression", &["none", "lz4", "zstd", "gzip", "snappy"]),
     ("store.cassandra.consistency", &["LOCAL_QUORUM", "LOCAL_ONE", "QUORUM", "ONE", "ALL"]),
     ("source.mqtt.tls.verify", &["full", "ca", "none"]),
