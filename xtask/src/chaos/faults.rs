@@ -88,11 +88,15 @@ impl Scene<'_> {
                 &Verb::ALL[verb as usize..=verb as usize]
             }
             Fault::KillServer(server) => {
-                self.kill_servers(&[server], node, step.lasts)?;
+                self.kill_servers(&[(server, node)], step.lasts)?;
                 &Verb::ALL
             }
             Fault::KillBoth => {
-                self.kill_servers(&[Server::Broker, Server::Node], node, step.lasts)?;
+                self.kill_servers(&[(Server::Broker, node), (Server::Node, node)], step.lasts)?;
+                &Verb::ALL
+            }
+            Fault::KillMajority => {
+                self.kill_majority(node, step.lasts)?;
                 &Verb::ALL
             }
             Fault::PauseServer(server) => {
@@ -190,16 +194,42 @@ impl Scene<'_> {
         self.program(verb).start_again(place, speed)
     }
 
-    fn kill_servers(&mut self, servers: &[Server], node: u8, lasts: Duration) -> Result<()> {
-        for server in servers {
-            self.stack.signal(server.kind(), node, "-KILL")?;
+    /// Kills servers and starts them again after a time.
+    fn kill_servers(&mut self, servers: &[(Server, u8)], lasts: Duration) -> Result<()> {
+        for (server, node) in servers {
+            self.stack.signal(server.kind(), *node, "-KILL")?;
         }
-        for server in servers {
-            self.stack.wait_until_gone(server.kind(), node)?;
+        for (server, node) in servers {
+            self.stack.wait_until_gone(server.kind(), *node)?;
         }
         std::thread::sleep(lasts);
-        for server in servers {
-            self.stack.start_again(server.kind(), node)?;
+        for (server, node) in servers {
+            self.stack.start_again(server.kind(), *node)?;
+        }
+        Ok(())
+    }
+
+    /// Kills all brokers and nodes but those of which one alone cannot decide. The processes must wait and say so.
+    fn kill_majority(&mut self, first: u8, lasts: Duration) -> Result<()> {
+        let nodes = self.stack.nodes();
+        let (mut servers, mut number) = (Vec::new(), first);
+        for _ in 0..nodes / 2 + 1 {
+            servers.extend([(Server::Broker, number), (Server::Node, number)]);
+            number = number % nodes + 1;
+        }
+        let starts = |scene: &Self| scene.programs.each_ref().map(|program| program.starts);
+        let warnings = |scene: &Self| scene.programs.iter().map(Program::warnings).sum::<usize>();
+        let before = (starts(self), warnings(self));
+        self.kill_servers(&servers, lasts)?;
+        if warnings(self) == before.1 {
+            bail!(
+                "{} of {nodes} brokers and nodes were gone for {lasts:?}, and no process said so",
+                nodes / 2 + 1
+            );
+        }
+        self.supervise()?;
+        if !self.tape_is_over()? && starts(self) != before.0 {
+            bail!("a process ended while the majority was gone: {}", self.ended.join("; "));
         }
         Ok(())
     }

@@ -59,6 +59,8 @@ pub(crate) enum Fault {
     RollingRestart,
     /// A broker and a node die together.
     KillBoth,
+    /// So many brokers and nodes die together that no majority is left: two of three.
+    KillMajority,
     /// Messages of 20 kinds that can never be stored.
     Poison,
     /// The topic of trades gets more partitions.
@@ -75,7 +77,7 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// Those that happen in any order in one round.
-    const MIXED: [Self; 19] = [
+    const MIXED: [Self; 20] = [
         Self::Kill(Verb::Produce),
         Self::Kill(Verb::Consume),
         Self::Kill(Verb::Aggregate),
@@ -93,6 +95,7 @@ impl Fault {
         Self::WrongClock(Verb::Aggregate),
         Self::RollingRestart,
         Self::KillBoth,
+        Self::KillMajority,
         Self::Poison,
         Self::Partitions,
     ];
@@ -109,6 +112,7 @@ impl Fault {
             Self::WrongClock(verb) => format!("wrong clock {}", verb.name()),
             Self::RollingRestart => "rolling restart".to_owned(),
             Self::KillBoth => "kill -9 broker and node".to_owned(),
+            Self::KillMajority => "majority gone".to_owned(),
             Self::Poison => "poison messages".to_owned(),
             Self::Partitions => "partitions added".to_owned(),
             Self::ColumnDropped => "column dropped".to_owned(),
@@ -185,6 +189,7 @@ impl Plan {
             // Longer and shorter than every timeout between us and the server.
             Fault::PauseServer(_) | Fault::Cut(_) => (1_000, 25_000),
             Fault::Pause(_) => (500, 12_000),
+            Fault::KillMajority => (20_000, 40_000),
             _ => (0, 4_000),
         };
         Step {

@@ -157,6 +157,12 @@ impl Program {
         text.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok()
     }
 
+    /// Number of warnings it wrote.
+    pub(crate) fn warnings(&self) -> usize {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        text.lines().filter(|line| line.contains(" WARN ") || line.contains("\"WARN\"")).count()
+    }
+
     /// The last lines it wrote.
     pub(crate) fn last_words(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
