@@ -83,8 +83,8 @@ pub(crate) fn with_stack<T>(f: impl FnOnce(&Stack) -> Result<T>) -> Result<T> {
 pub(crate) fn with<T>(make: fn() -> Result<Stack>, f: impl FnOnce(&Stack) -> Result<T>) -> Result<T> {
     make()?.wipe()?;
     let stack = make()?;
-    stack.up()?;
-    let result = f(&stack);
+    // If one does not come up, those before it run.
+    let result = stack.up().and_then(|()| f(&stack));
     stack.down()?;
     result
 }
