@@ -16,7 +16,7 @@ use market::codec::lines::{LineDecoder, LineFormat};
 use market::codec::poll::{self, PendingRequest};
 use market::codec::sparkplug::payload::Payload;
 use market::codec::sparkplug::{MetricContext, MetricReader, MetricTopic, SERIES};
-use market::codec::{alpaca, bar, binance, coinbase, finnhub, json, kraken, massive};
+use market::codec::{alpaca, avro, bar, binance, coinbase, finnhub, json, kraken, massive};
 use market::interval::Interval;
 use market::policy::Policy;
 use market::time::SessionDay;
@@ -38,6 +38,7 @@ fuzz_target!(|data: &[u8]| {
         "kraken" => feed(&mut kraken::KrakenDecoder::new("f"), data),
         "binance" => feed(&mut binance::BinanceDecoder::new("f"), data),
         "json" => canonical(data),
+        "avro" => binary(data),
         "lean" => tick(data),
         "bars" => bars(data),
         "poll" => polled(data),
@@ -100,6 +101,30 @@ fn canonical(data: &[u8]) {
             assert!(normal.is_some(), "{}", String::from_utf8_lossy(&text));
             assert!(fast.is_none() || fast == normal, "{}", String::from_utf8_lossy(&text));
         }
+    }
+}
+
+/// Avro by the schema in the first line, or without one by ours: what is read is the same when it is written by ours.
+fn binary(data: &[u8]) {
+    let at = data.iter().position(|byte| *byte == b'\n').unwrap_or(0);
+    let given = serde_json::from_slice(&data[..at]).ok();
+    for kind in Kind::ALL {
+        let ours = avro::schema(kind);
+        let (schema, body) = given.as_ref().map_or((&ours, data), |schema| (schema, &data[at + 1..]));
+        let Ok(layout) = avro::Layout::of(kind, schema) else { continue };
+        let mut text = Vec::new();
+        if layout.decode(body, &mut text).is_err() {
+            assert!(text.is_empty());
+            continue;
+        }
+        let record = json::decode(kind, &text);
+        assert!(record.is_some(), "{}", String::from_utf8_lossy(&text));
+        let Some(record) = record else { continue };
+        kept(&record);
+        let (mut bytes, mut again) = (Vec::new(), Vec::new());
+        avro::encode(&record, &mut bytes);
+        let read = avro::Layout::of(kind, &ours).and_then(|layout| layout.decode(&bytes, &mut again));
+        assert!(read.is_ok() && again == text, "{}", String::from_utf8_lossy(&text));
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// All decoders: `fuzz/src/main.rs` uses these names, and `fuzz/seeds` has valid input for each.
-const DECODERS: [&str; 13] = [
+const DECODERS: [&str; 14] = [
     "alpaca",
     "massive",
     "finnhub",
@@ -21,6 +21,7 @@ const DECODERS: [&str; 13] = [
     "poll",
     "lines",
     "sparkplug",
+    "avro",
     "parameters",
 ];
 
