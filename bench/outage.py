@@ -48,15 +48,20 @@ def pause(pid, seconds, sample):
 
 
 def catch_up(consumer, target, sample):
-    """Seconds until the consumer has stored so many records, from the first it stores."""
+    """Records per second from the first that is stored until the target, and in each tenth of that time."""
     before = consumer.stored()
     while (now := consumer.stored()) == before:
         time.sleep(0.2)
-    begun, first = time.monotonic(), now
+    seen = [(time.monotonic(), now)]
     while (now := consumer.stored()) < target and consumer.process.poll() is None:
+        seen.append((time.monotonic(), now))
         sample()
         time.sleep(0.2)
-    return (now - first) / (time.monotonic() - begun)
+    seen.append((time.monotonic(), now))
+    (begun, first), (ended, last) = seen[0], seen[-1]
+    ends = [min(seen, key=lambda point: abs(point[0] - begun - (ended - begun) * tenth / 10)) for tenth in range(11)]
+    tenths = [(b[1] - a[1]) / max(b[0] - a[0], 1e-9) for a, b in zip(ends, ends[1:])]
+    return (last - first) / (ended - begun), tenths
 
 
 def run(tapeline, source, topic, store, prefixed, sh):
@@ -83,7 +88,7 @@ def run(tapeline, source, topic, store, prefixed, sh):
     pause(pid, SECONDS, keep_producing)
     producing.send_signal(signal.SIGTERM)
     published += count(producing.communicate()[0])
-    caught = catch_up(consumer, published, sample)
+    caught, tenths = catch_up(consumer, published, sample)
     stored, rebalances = consumer.stored(), consumer.rebalances()
     code = consumer.stop()
     backlog = int(re.search(r"([\d,]+) records/s", sh(tapeline, "consume", "--until-end", "--group", "outage_calm", "--topic", topic, "--store", store, env=env))[1].replace(",", ""))
@@ -91,6 +96,7 @@ def run(tapeline, source, topic, store, prefixed, sh):
     print(f"  resident MiB: {calm} before, median {statistics.median(resident):.0f}, at most {max(resident)}", flush=True)
     print(f"  rebalances reported: {rebalances}", flush=True)
     print(f"  records per second: {caught:,.0f} while catching up, {backlog:,} on a backlog without outage: {caught / backlog:.2f}", flush=True)
+    print(f"    by tenths of the time: {', '.join(f'{tenth:,.0f}' for tenth in tenths)}", flush=True)
 
 
 def count(text):
