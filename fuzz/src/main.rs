@@ -111,9 +111,9 @@ fn binary(data: &[u8]) {
     for kind in Kind::ALL {
         let ours = avro::schema(kind);
         let (schema, body) = given.as_ref().map_or((&ours, data), |schema| (schema, &data[at + 1..]));
-        let Ok(layout) = avro::Layout::of(kind, schema) else { continue };
+        let Ok(writer) = avro::WriterSchema::of(kind, schema) else { continue };
         let mut text = Vec::new();
-        if layout.decode(body, &mut text).is_err() {
+        if writer.decode(body, &mut text).is_err() {
             assert!(text.is_empty());
             continue;
         }
@@ -123,7 +123,7 @@ fn binary(data: &[u8]) {
         kept(&record);
         let (mut bytes, mut again) = (Vec::new(), Vec::new());
         avro::encode(&record, &mut bytes);
-        let read = avro::Layout::of(kind, &ours).and_then(|layout| layout.decode(&bytes, &mut again));
+        let read = avro::WriterSchema::of(kind, &ours).and_then(|writer| writer.decode(&bytes, &mut again));
         assert!(read.is_ok() && again == text, "{}", String::from_utf8_lossy(&text));
     }
 }

@@ -105,7 +105,8 @@ impl Context {
         let mut backoff = Backoff::default();
         loop {
             match f() {
-                Err(error) if error.retryable() && !self.stop.is_cancelled() => {
+                Err(error) if error.retryable() && self.stop.is_cancelled() => return Err(Error::stopped()),
+                Err(error) if error.retryable() => {
                     let left = end.saturating_duration_since(Instant::now());
                     if left.is_zero() {
                         return Err(error);
@@ -114,7 +115,7 @@ impl Context {
                         eprintln!("waiting up to {:.0} s: {error}", left.as_secs_f64().ceil());
                     }
                     if self.stop.sleep(backoff.wait().min(left)) {
-                        return Err(error);
+                        return Err(Error::stopped());
                     }
                 }
                 other => return other,

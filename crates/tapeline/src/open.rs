@@ -25,14 +25,18 @@ use std::collections::BTreeMap;
 /// # Errors
 /// The URL scheme is not a topic adapter's, or the registry of its schemas has no address.
 pub fn topics(config: &Config, stop: &CancelToken) -> Result<Box<dyn Topics>> {
-    let topics = topics_of_url(config, stop)?;
+    let topics = engine(config, stop)?;
     if config.topic.format.eq_ignore_ascii_case("avro") {
         return Ok(Box::new(AvroTopics::new(topics, names(config), &config.topic.registry, stop.clone())?));
     }
     Ok(topics)
 }
 
-fn topics_of_url(config: &Config, stop: &CancelToken) -> Result<Box<dyn Topics>> {
+/// The same without the format of its records: for what needs no schemas.
+///
+/// # Errors
+/// The URL scheme is not a topic adapter's.
+pub fn engine(config: &Config, stop: &CancelToken) -> Result<Box<dyn Topics>> {
     let url = &config.topic.url;
     if let Some(path) = url.strip_prefix("sqlite:") {
         return Ok(Box::new(SqliteTopics::new(file("--topic", url, path)?)));

@@ -282,6 +282,12 @@ pub fn conditions(array: &str) -> impl Iterator<Item = &str> {
 /// # Errors
 /// [`DecodeError`] with the field and the reason, for the record's dead letter.
 pub fn normalize(kind: Kind, payload: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+    if let [0, a, b, c, d, _, ..] = payload {
+        let id = u32::from_be_bytes([*a, *b, *c, *d]);
+        return Err(DecodeError(format!(
+            "not JSON: it begins as Avro with schema {id} of a registry does; to read it, set `topic.format = \"avro\"`"
+        )));
+    }
     let text = std::str::from_utf8(payload).map_err(|error| DecodeError(format!("not UTF-8: {error}")))?;
     match kind.table().read {
         Some(_) => {

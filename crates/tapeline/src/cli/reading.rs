@@ -173,9 +173,9 @@ pub(crate) struct ExplainOptions {
     /// symbol's exchange for input, UTC for output]
     #[arg(long, value_name = "ZONE", value_parser = Zone::parse)]
     pub(crate) tz: Option<Zone>,
-    /// Maximum number of prints to show
-    #[arg(long, value_name = "N", default_value_t = 200)]
-    pub(crate) limit: usize,
+    /// Maximum number of prints to show [default: 200; with --format json all]
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
 }
 
 /// Kind of plot.

@@ -3,7 +3,7 @@
 use super::monitor::Watched;
 use crate::cli::AggregateOptions;
 use crate::context::Context;
-use crate::output::{counted, thousands};
+use crate::output::{counted, is_quiet, thousands};
 use crate::print;
 use crate::progress::Progress;
 use market::policy::ConditionCounts;
@@ -52,12 +52,14 @@ pub(crate) fn run(context: &Context, options: &AggregateOptions) -> Result<ExitC
     };
     let busy = telemetry.busy_bars().as_secs_f64();
     let rate = if busy > 0.0 { telemetry.get(&telemetry.aggregated) as f64 / busy } else { 0.0 };
-    summary(&telemetry);
-    println!(
-        "  {busy:.2} s, {} records/s ({:.1} s including start-up and shutdown)",
-        thousands(rate as u64),
-        start.elapsed().as_secs_f64()
-    );
+    if !is_quiet() {
+        summary(&telemetry);
+        println!(
+            "  {busy:.2} s, {} records/s ({:.1} s including start-up and shutdown)",
+            thousands(rate as u64),
+            start.elapsed().as_secs_f64()
+        );
+    }
     report_rebuilt(&rebuilt);
     for line in telemetry.lost_lines() {
         println!("  LOST: {line}");

@@ -3,7 +3,7 @@
 use super::zone::{self, About};
 use crate::cli::ExplainOptions;
 use crate::context::Context;
-use crate::output::{Out, table};
+use crate::output::{Out, table, thousands};
 use crate::print;
 use crate::time_input::Zone;
 use market::bar::{Aggregator, Bar, StreamPosition, Values};
@@ -15,6 +15,9 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use tapeline::open;
+
+/// Maximum number of prints in a table.
+const LIMIT: usize = 200;
 
 pub(crate) fn run(context: &Context, options: &ExplainOptions) -> Result<ExitCode> {
     // Checks that it is a valid time before the store is queried for the symbol's zone.
@@ -94,14 +97,15 @@ pub(crate) fn run(context: &Context, options: &ExplainOptions) -> Result<ExitCod
         };
         let mut rows =
             vec![["ts", "venue", "id", "price", "size", "updates", "because"].map(str::to_owned).to_vec()];
-        for trade in trades.iter().take(options.limit) {
+        let limit = options.limit.unwrap_or(LIMIT);
+        for trade in trades.iter().take(limit) {
             rows.push(row(rules, options.interval, &trade.as_str(), &printed));
         }
         out.put(&table(&rows, 7))?;
-        if trades.len() > options.limit {
+        if trades.len() > limit {
             out.put(&format!(
                 "  … and {} more; all with --limit {}\n",
-                trades.len() - options.limit,
+                thousands((trades.len() - limit) as u64),
                 trades.len()
             ))?;
         }
@@ -120,7 +124,7 @@ pub(crate) fn run(context: &Context, options: &ExplainOptions) -> Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-/// The bars as JSON, one per feed, each with all of its prints.
+/// The bars as JSON, one per feed, each with its prints.
 fn object(
     options: &ExplainOptions,
     settings: &market::bar::AggregatorSettings,
@@ -147,8 +151,10 @@ fn object(
             _ => None,
         });
         let within = trades.into_iter().filter(|trade| (from..to).contains(&trade.ts.0));
-        let prints: Vec<_> =
-            within.map(|trade| print_object(rules, options.interval, &trade.as_str(), &zone)).collect();
+        let prints: Vec<_> = within
+            .take(options.limit.unwrap_or(usize::MAX))
+            .map(|trade| print_object(rules, options.interval, &trade.as_str(), &zone))
+            .collect();
         if !prints.is_empty() {
             bars.push(serde_json::json!({
                 "symbol": options.symbol,

@@ -399,11 +399,15 @@ fn report_undrained(report: &consume::ConsumeReport) {
     }
 }
 
-/// Summary of a run: per symbol, rates, and failures.
+/// Summary of a run: per symbol, rates, and failures; with `--quiet` only these.
 pub(crate) fn summary(telemetry: &Telemetry, time: Duration, stored: bool) {
-    if is_quiet() {
-        return;
+    if !is_quiet() {
+        figures(telemetry, time, stored);
     }
+    failures(telemetry);
+}
+
+fn figures(telemetry: &Telemetry, time: Duration, stored: bool) {
     let by_symbol = telemetry.by_symbol();
     let published = telemetry.get(&telemetry.published);
     let mut rows = vec![vec!["symbol".into(), "kind".into(), "published".into(), "stored".into()]];
@@ -447,6 +451,9 @@ pub(crate) fn summary(telemetry: &Telemetry, time: Duration, stored: bool) {
             println!("  {what}: p50 {p50}, p99 {p99}, p99.9 {p999}{note}");
         }
     }
+}
+
+fn failures(telemetry: &Telemetry) {
     let lost = telemetry.lost_lines();
     if !lost.is_empty() {
         println!(

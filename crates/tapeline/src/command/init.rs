@@ -1,6 +1,7 @@
 //! `tapeline init`: topics, keyspace and tables.
 
 use crate::context::Context;
+use crate::output::is_quiet;
 use crate::print;
 use ports::Result;
 use std::process::ExitCode;
@@ -26,10 +27,12 @@ pub(crate) fn run(context: &Context) -> Result<ExitCode> {
             "store": { "url": store.describe(), "changes": tables },
         })
     });
-    println!(
-        "next: tapeline run --source 'tape:DIR' --topic {} --store {}",
-        topics.describe(),
-        store.describe()
-    );
+    if !is_quiet() {
+        println!(
+            "next: tapeline run --source 'tape:DIR' --topic {} --store {}",
+            topics.describe(),
+            store.describe()
+        );
+    }
     Ok(ExitCode::SUCCESS)
 }

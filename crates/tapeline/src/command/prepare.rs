@@ -19,11 +19,14 @@ pub(super) fn incomplete(source: &str, inputs: &[String]) -> ports::Error {
         .hint("restore the input and run the same command again: only what is missing is added")
 }
 
-/// An embedded topic needs no `init`: its file is created here. Kafka topics are created only on request.
+/// An embedded topic needs no `init`: its file is created here. Kafka topics are created only on request, and so are the schemas
+/// of a registry: who only reads need not be allowed to.
 pub(super) fn prepare(context: &Context, config: &Config, topics: &dyn Topics) -> Result<()> {
     if topics.describe().starts_with("sqlite:") {
-        topics.init(&open::names(config).specs(config.topic.partitions))?;
-        return Ok(());
+        open::engine(config, &context.stop)?.init(&open::names(config).specs(config.topic.partitions))?;
+        if config.topic.format.eq_ignore_ascii_case("json") {
+            return Ok(());
+        }
     }
     context.retry_long(|| topics.producer().map(drop))
 }

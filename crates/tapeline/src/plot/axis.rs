@@ -66,8 +66,8 @@ pub(super) type Slot = (f64, UnixNanos);
 /// Minimum distance between labels in pixels.
 const APART: f64 = 80.0;
 
-/// Ticks for an axis of `pixels`, at round times: times of day if the bars cover one day, otherwise days; for daily bars
-/// days, weeks, months, quarters or years.
+/// Ticks for an axis of `pixels`, at round times: times of day, with the date where a day starts if the bars cover more than
+/// one, or days alone; for daily bars days, weeks, months, quarters or years.
 pub(super) fn ticks(slots: &[Slot], zone: &Zone, daily: bool, pixels: f64) -> Vec<(f64, String)> {
     let local: Vec<(f64, i64)> = slots.iter().map(|(x, start)| (*x, zone.local(*start))).collect();
     let day = |time: i64| time.div_euclid(DAY);
@@ -94,8 +94,9 @@ pub(super) fn ticks(slots: &[Slot], zone: &Zone, daily: bool, pixels: f64) -> Ve
     } else {
         let days = changes(&local, day, "%m-%d");
         let thin = |every: usize| days.iter().step_by(every).cloned().collect();
+        let within = STEPS.iter().filter(|step| **step >= MINUTE).map(|step| days_and_times(&local, *step));
         // The first day is labelled even if its midnight is not shown.
-        [1, 2, 5, 10, 20, 50].map(thin).to_vec()
+        within.chain([1, 2, 5, 10, 20, 50].map(thin)).collect()
     };
     let last = candidates.len().saturating_sub(1);
     let fits = |(index, ticks): &(usize, Vec<(f64, String)>)| ticks.len() <= most || *index == last;
@@ -148,6 +149,21 @@ fn times(slots: &[(f64, i64)], step: i64) -> Vec<(f64, String)> {
     out
 }
 
+/// The date at the first slot and those where a day starts, and between them where the time of day passes a multiple of `step`.
+fn days_and_times(slots: &[(f64, i64)], step: i64) -> Vec<(f64, String)> {
+    let days = changes(slots, |time| time.div_euclid(DAY), "%m-%d");
+    let mut out = Vec::new();
+    let mut rest = slots;
+    for (index, (x, label)) in days.iter().enumerate() {
+        let end = days.get(index + 1).map_or(f64::INFINITY, |(next, _)| *next);
+        let (of_day, behind) = rest.split_at(rest.partition_point(|(slot, _)| *slot < end));
+        out.push((*x, label.clone()));
+        out.extend(times(of_day, step).into_iter().filter(|(at, _)| at > x));
+        rest = behind;
+    }
+    out
+}
+
 /// Formats a local time, in nanoseconds as if it were UTC, with a `strftime` pattern.
 fn date(local: i64, pattern: &str) -> String {
     UnixNanos(local).local(pattern, "UTC")
@@ -180,7 +196,9 @@ mod tests {
         let days = slots("2013-09-03T04:00:00Z", DAY, 60);
         assert_eq!(labels(&days, true, 4), ["2013-09", "2013-10", "2013-11"]);
         let two = slots("2013-10-08T18:00:00Z", HOUR, 24);
-        assert_eq!(labels(&two, false, 8), ["10-08", "10-09"]);
+        assert_eq!(labels(&two, false, 8), ["10-08", "18:00", "10-09", "06:00", "12:00"]);
+        let month = slots("2013-10-07T13:30:00Z", HOUR, 24 * 20);
+        assert_eq!(labels(&month, false, 6), ["10-07", "10-12", "10-17", "10-22", "10-27"]);
     }
 
     #[test]

@@ -75,26 +75,18 @@ impl Decoder {
         let Some((id, body)) = wire::split(payload) else {
             return Ok(Err("not Avro: it is shorter than the id of a schema".to_owned()));
         };
-        let layout = match self.schemas.layout(kind, id)? {
-            Ok(layout) => layout,
+        let writer = match self.schemas.writer(kind, id)? {
+            Ok(writer) => writer,
             Err(reason) => return Ok(Err(reason)),
         };
         self.buffer.clear();
-        let decoded = layout.decode(body, &mut self.buffer);
+        let decoded = writer.decode(body, &mut self.buffer);
         Ok(decoded.map_err(|error| format!("not a {kind} by schema {id}: {error}")))
     }
 
-    /// The error that kept messages from being passed on. It is permanent even if the registry can come back: who tried again
-    /// would go on behind them.
+    /// The error that kept messages from being passed on. It is permanent: who tried again would continue behind them.
     pub(super) fn finish(&mut self) -> Result<()> {
-        match self.failed.take() {
-            None => Ok(()),
-            Some(error) if error.retryable() => {
-                Err(Error::user(format!("{}; messages wait in the topic", error.what()))
-                    .hint("start the registry and run the command again: it resumes at the first of them"))
-            }
-            Some(error) => Err(error),
-        }
+        self.failed.take().map_or(Ok(()), Err)
     }
 }
 

@@ -67,10 +67,12 @@ impl Topics for AvroTopics {
     fn producer(&self) -> Result<Box<dyn Producer>> {
         let topics: Vec<(String, Kind)> =
             Kind::ALL.into_iter().map(|kind| (self.names.records(kind), kind)).collect();
+        self.schemas.reach()?;
         Ok(Box::new(produce::AvroProducer::new(self.inner.producer()?, topics, Arc::clone(&self.schemas))))
     }
 
     fn consumer(&self, group: &str, topics: &[String]) -> Result<Box<dyn Consumer>> {
+        self.schemas.reach()?;
         let inner = self.inner.consumer(group, topics)?;
         Ok(Box::new(consume::AvroConsumer::new(inner, self.kinds(topics), Arc::clone(&self.schemas))))
     }
@@ -80,6 +82,9 @@ impl Topics for AvroTopics {
     }
 
     fn read_all(&self, topics: &[String], sink: &mut dyn FnMut(&dyn Fetched)) -> Result<u64> {
+        if self.kinds(topics).iter().any(Option::is_some) {
+            self.schemas.reach()?;
+        }
         let mut decoder = consume::Decoder::new(self.kinds(topics), Arc::clone(&self.schemas));
         let read = self.inner.read_all(topics, &mut |message| decoder.pass(message, sink))?;
         decoder.finish()?;
@@ -101,6 +106,6 @@ impl Topics for AvroTopics {
     }
 
     fn describe(&self) -> String {
-        format!("{} (Avro, schemas in {})", self.inner.describe(), self.schemas.url())
+        self.inner.describe()
     }
 }

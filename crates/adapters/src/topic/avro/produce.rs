@@ -46,7 +46,7 @@ impl Producer for AvroProducer {
         let Some(record) = record else { return self.inner.send(message) };
         let id = match encoded.id {
             Some(id) => id,
-            None => *encoded.id.insert(self.schemas.register(&encoded.topic, encoded.kind)?),
+            None => *encoded.id.insert(self.schemas.wait_and_register(&encoded.topic, encoded.kind)?),
         };
         self.buffer.clear();
         self.buffer.reserve(HEADER + message.payload.len());

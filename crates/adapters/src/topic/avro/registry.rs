@@ -14,8 +14,9 @@ const REQUEST: Duration = Duration::from_secs(10);
 /// Longer replies are refused.
 const LARGEST: u64 = 4 << 20;
 const CONTENT: &str = "application/vnd.schemaregistry.v1+json";
-/// The registry's code for a schema that it does not have.
-const NO_SCHEMA: u16 = 404;
+const START: &str = "start the registry, or correct `topic.registry.url`";
+/// Maximum number of characters of a registry's own words.
+const WORDS: usize = 300;
 
 /// The `[topic.registry]` section of the configuration.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -61,6 +62,11 @@ impl Registry {
             return Err(Error::usage("`topic.registry.url`: expected no user and no password in it")
                 .hint("set `topic.registry.username` and `topic.registry.password`"));
         }
+        if settings.username.is_empty() && !settings.password.is_empty() {
+            return Err(Error::usage(
+                "`topic.registry.password` is set, and `topic.registry.username` is not",
+            ));
+        }
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(REQUEST))
             .http_status_as_error(false)
@@ -86,9 +92,19 @@ impl Registry {
     pub(super) fn register(&self, subject: &str, schema: &str) -> Result<u32> {
         let reply = self.post(&format!("/subjects/{subject}/versions"), schema)?;
         let id = self.read::<Registered>(reply, &format!("register {subject}"))?;
-        id.map(|registered| registered.id).ok_or_else(|| {
-            refused(&self.url, "there is no such API").hint("check the path of `topic.registry.url`")
-        })
+        id.map(|registered| registered.id).ok_or_else(|| self.no_api())
+    }
+
+    /// Whether it answers, and is a registry. What the user may do is not asked.
+    ///
+    /// # Errors
+    /// It cannot be reached, is no registry, or refuses the login.
+    pub(super) fn reach(&self) -> Result<()> {
+        let reply = self.get("/subjects")?;
+        match reply.status().as_u16() {
+            403 => Ok(()),
+            _ => self.read::<Vec<String>>(reply, "list the subjects")?.map(drop).ok_or_else(|| self.no_api()),
+        }
     }
 
     /// The id that a schema has under a subject; `None` if it was not registered.
@@ -105,16 +121,19 @@ impl Registry {
     /// # Errors
     /// As of [`Self::find`].
     pub(super) fn schema(&self, id: u32) -> Result<Option<Value>> {
-        let path = format!("/schemas/ids/{id}");
-        let request = self.agent.get(format!("{}{path}", self.url)).header("Accept", CONTENT);
-        let reply = match &self.login {
-            Some(login) => request.header("Authorization", login.reveal()),
-            None => request,
-        };
-        let reply = reply.call().map_err(|error| self.away(&error))?;
+        let reply = self.get(&format!("/schemas/ids/{id}"))?;
         let Some(found) = self.read::<Found>(reply, &format!("schema {id}"))? else { return Ok(None) };
         // A schema that is a single name is written without quotation marks by some.
         Ok(Some(serde_json::from_str(&found.schema).unwrap_or(Value::String(found.schema))))
+    }
+
+    fn get(&self, path: &str) -> Result<ureq::http::Response<ureq::Body>> {
+        let request = self.agent.get(format!("{}{path}", self.url)).header("Accept", CONTENT);
+        let request = match &self.login {
+            Some(login) => request.header("Authorization", login.reveal()),
+            None => request,
+        };
+        request.call().map_err(|error| self.away(&error))
     }
 
     fn post(&self, path: &str, schema: &str) -> Result<ureq::http::Response<ureq::Body>> {
@@ -128,8 +147,22 @@ impl Registry {
     }
 
     fn away(&self, error: &ureq::Error) -> Error {
-        Error::external(format!("schema registry {}: {error}", self.url))
-            .hint("start the registry, or correct `topic.registry.url`")
+        let text = error.to_string();
+        let failed = |what: &str| Error::external(format!("schema registry {}: {what}", self.url));
+        match error {
+            ureq::Error::Timeout(_) => {
+                failed(&format!("no answer within {} s", REQUEST.as_secs())).hint(START)
+            }
+            _ if text.contains("InvalidContentType") => {
+                failed("it does not speak TLS").hint("`topic.registry.url` with http:// instead of https://")
+            }
+            _ => failed(&text).hint(START),
+        }
+    }
+
+    fn no_api(&self) -> Error {
+        refused(&self.url, "there is no such API")
+            .hint("check the path of `topic.registry.url`; Apicurio's is /apis/ccompat/v7")
     }
 
     /// The body of a reply; `None` if what was looked for does not exist.
@@ -141,10 +174,11 @@ impl Registry {
         let code = reply.status().as_u16();
         let body = reply.body_mut().with_config().limit(LARGEST).read_to_string();
         let body = body.map_err(|error| self.away(&error))?;
-        let message = serde_json::from_str::<Value>(&body).ok();
-        let message = message.as_ref().and_then(|body| body["message"].as_str().or(body["title"].as_str()));
-        let message = message.map(|text| format!(": {text}")).unwrap_or_default();
-        let says = format!("{doing}: HTTP {code}{message}");
+        let problem: Value = serde_json::from_str(&body).unwrap_or_default();
+        let words = problem["message"].as_str().or(problem["title"].as_str()).unwrap_or_default();
+        let words: String = words.chars().filter(|c| !c.is_control()).take(WORDS).collect();
+        let colon = if words.is_empty() { "" } else { ": " };
+        let says = format!("{doing}: HTTP {code}{colon}{words}");
         match code {
             200..=299 => {
                 let value = serde_json::from_str(&body);
@@ -153,14 +187,18 @@ impl Registry {
                         .hint("check the path of `topic.registry.url`; Apicurio's is /apis/ccompat/v7")
                 })
             }
-            NO_SCHEMA => Ok(None),
+            // A registry says what it lacks; another server does not.
+            404 if problem["error_code"].is_number() => Ok(None),
+            404 => Err(self.no_api()),
             401 | 403 => Err(refused(&self.url, &says)
                 .hint("check `topic.registry.username` and `topic.registry.password`, and what the user may do")),
             409 | 422 => Err(refused(&self.url, &says).hint(
                 "the subject has another schema that this one is not compatible with: another `topic.prefix`, or relax \
                  the subject's compatibility",
             )),
-            429 | 500..=599 => Err(Error::external(format!("schema registry {}: {says}", self.url))),
+            429 | 500..=599 => {
+                Err(Error::external(format!("schema registry {}: {says}", self.url)).hint(START))
+            }
             _ => Err(refused(&self.url, &says).hint("check `topic.registry.url`")),
         }
     }

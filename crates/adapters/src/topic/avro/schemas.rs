@@ -1,8 +1,8 @@
-//! The ids and layouts of schemas, each asked of the registry once.
+//! The schemas of the registry, each requested once.
 
 use super::registry::{Registry, refused};
 use market::Kind;
-use market::codec::avro::{self, Layout};
+use market::codec::avro::{self, WriterSchema};
 use ports::cancel::{CancelToken, retry};
 use ports::metrics::Port;
 use ports::{Error, Result};
@@ -17,12 +17,12 @@ const BELIEVED: Duration = Duration::from_secs(10);
 pub(super) struct Schemas {
     registry: Registry,
     stop: CancelToken,
-    layouts: Mutex<HashMap<(Kind, u32), Known>>,
+    known: Mutex<HashMap<(Kind, u32), Known>>,
 }
 
 #[derive(Clone)]
 enum Known {
-    Layout(Arc<Layout>),
+    Fits(Arc<WriterSchema>),
     /// Not a schema of the kind: schemas never change.
     Unfit(Arc<str>),
     /// Not in the registry, at that time.
@@ -31,46 +31,67 @@ enum Known {
 
 impl Schemas {
     pub(super) fn new(registry: Registry, stop: CancelToken) -> Self {
-        Self { registry, stop, layouts: Mutex::default() }
+        Self { registry, stop, known: Mutex::default() }
     }
 
     pub(super) fn url(&self) -> &str {
         self.registry.url()
     }
 
-    /// Registers the schema of a topic's records; waits for the registry.
+    /// Registers the schema of a topic's records.
+    ///
+    /// # Errors
+    /// The registry cannot be reached, or refuses it.
+    pub(super) fn register(&self, topic: &str, kind: Kind) -> Result<u32> {
+        self.registry.register(&subject(topic), &schema_text(kind))
+    }
+
+    /// The same; waits for the registry.
     ///
     /// # Errors
     /// The registry refuses it, or the program is stopped.
-    pub(super) fn register(&self, topic: &str, kind: Kind) -> Result<u32> {
-        let subject = subject(topic);
-        let text = schema_text(kind);
-        retry(&self.stop, Port::Topic, "register the schema", || self.registry.register(&subject, &text))
+    pub(super) fn wait_and_register(&self, topic: &str, kind: Kind) -> Result<u32> {
+        self.wait("register the schema", || self.register(topic, kind))
     }
 
-    /// The layout of the records of a kind under a schema id, or why they cannot be read. Waits for the registry.
+    /// Whether the registry answers.
+    ///
+    /// # Errors
+    /// It cannot be reached, is no registry, or refuses the login.
+    pub(super) fn reach(&self) -> Result<()> {
+        self.registry.reach()
+    }
+
+    fn wait<T>(&self, doing: &str, request: impl FnMut() -> Result<T>) -> Result<T> {
+        retry(&self.stop, Port::Topic, doing, request).map_err(|error| match error.retryable() {
+            // It was waited for until the user stopped the program.
+            true => Error::stopped(),
+            false => error,
+        })
+    }
+
+    /// The schema of an id, ready to read records of a kind by it, or why they cannot be read. Waits for the registry.
     ///
     /// # Errors
     /// The registry refuses the request, or the program is stopped.
-    pub(super) fn layout(&self, kind: Kind, id: u32) -> Result<Result<Arc<Layout>, String>> {
-        let known = self.layouts.lock().unwrap_or_else(PoisonError::into_inner).get(&(kind, id)).cloned();
+    pub(super) fn writer(&self, kind: Kind, id: u32) -> Result<Result<Arc<WriterSchema>, String>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&(kind, id)).cloned();
         let missing = || Ok(Err(format!("schema {id} is not in the registry {}", self.url())));
         match known {
-            Some(Known::Layout(layout)) => return Ok(Ok(layout)),
+            Some(Known::Fits(writer)) => return Ok(Ok(writer)),
             Some(Known::Unfit(reason)) => return Ok(Err(reason.to_string())),
             Some(Known::Missing(at)) if at.elapsed() < BELIEVED => return missing(),
             Some(Known::Missing(_)) | None => {}
         }
-        let found =
-            retry(&self.stop, Port::Topic, "read a schema from the registry", || self.registry.schema(id))?;
-        let known = match found.map(|schema| Layout::of(kind, &schema)) {
+        let found = self.wait("read a schema from the registry", || self.registry.schema(id))?;
+        let known = match found.map(|schema| WriterSchema::of(kind, &schema)) {
             None => Known::Missing(Instant::now()),
-            Some(Ok(layout)) => Known::Layout(Arc::new(layout)),
+            Some(Ok(writer)) => Known::Fits(Arc::new(writer)),
             Some(Err(reason)) => Known::Unfit(format!("schema {id}: {reason}").into()),
         };
-        self.layouts.lock().unwrap_or_else(PoisonError::into_inner).insert((kind, id), known.clone());
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert((kind, id), known.clone());
         match known {
-            Known::Layout(layout) => Ok(Ok(layout)),
+            Known::Fits(writer) => Ok(Ok(writer)),
             Known::Unfit(reason) => Ok(Err(reason.to_string())),
             Known::Missing(_) => missing(),
         }

@@ -63,6 +63,25 @@ impl<'a> Cursor<'a> {
         Ok(bytes)
     }
 
+    /// So many bytes.
+    pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
+        let found = self.0.split_at_checked(length);
+        let (bytes, rest) = found.ok_or_else(|| DecodeError("it is cut short".to_owned()))?;
+        self.0 = rest;
+        Ok(bytes)
+    }
+
+    /// The number of items in the next block of an array or a map, and where it is given their length in bytes.
+    pub(super) fn block(&mut self) -> Result<(u64, Option<usize>), DecodeError> {
+        let count = self.long()?;
+        if count >= 0 {
+            return Ok((count.unsigned_abs(), None));
+        }
+        let length = self.long()?;
+        let length = usize::try_from(length).map_err(|_| DecodeError(format!("a length is {length}")))?;
+        Ok((count.unsigned_abs(), Some(length)))
+    }
+
     pub(super) fn text(&mut self) -> Result<&'a str, DecodeError> {
         std::str::from_utf8(self.bytes()?).map_err(|error| DecodeError(format!("not UTF-8: {error}")))
     }
@@ -85,12 +104,7 @@ impl<'a> Cursor<'a> {
         mut item: impl FnMut(&mut Self) -> Result<(), DecodeError>,
     ) -> Result<(), DecodeError> {
         loop {
-            let mut count = self.long()?;
-            if count < 0 {
-                // A negative count is followed by the length of the block in bytes.
-                count = count.checked_neg().ok_or_else(|| DecodeError("a count is too small".to_owned()))?;
-                self.long()?;
-            }
+            let (count, _) = self.block()?;
             if count == 0 {
                 return Ok(());
             }

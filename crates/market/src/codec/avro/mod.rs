@@ -2,8 +2,8 @@
 //!
 //! The fields are the columns of the table in its order. What a record may lack is a union with null. Decimals are `bytes`
 //! of logical type `decimal(38, 18)`, times are `long` of logical type `timestamp-nanos`, conditions an array and tags a
-//! map of strings. [`schema`] is the schema of a kind, [`encode`] writes a record by it; [`Layout`] reads what was written
-//! by this or another schema with the same fields, in any order, and fields more.
+//! map of strings. [`schema`] is the schema of a kind, [`encode`] writes a record by it; [`WriterSchema`] reads what was written
+//! by this or another schema that has the fields, in any order, among others.
 //!
 //! ```
 //! use market::{Kind, codec::{avro, json}};
@@ -11,15 +11,16 @@
 //! let text = br#"{"symbol":"SPY","feed":"f","venue":"P","id":"1","ts":1,"recv_ts":1,"price":"1.5","size":"1","conditions":[]}"#;
 //! let (mut binary, mut back) = (Vec::new(), Vec::new());
 //! avro::encode(&json::decode(Kind::TRADE, text).ok_or("not a trade")?, &mut binary);
-//! avro::Layout::of(Kind::TRADE, &avro::schema(Kind::TRADE))?.decode(&binary, &mut back)?;
+//! avro::WriterSchema::of(Kind::TRADE, &avro::schema(Kind::TRADE))?.decode(&binary, &mut back)?;
 //! assert_eq!(back, text);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod cursor;
-mod layout;
+mod skip;
 #[cfg(test)]
 mod tests;
+mod writer_schema;
 
 use super::json::conditions;
 use crate::Kind;
@@ -27,8 +28,9 @@ use crate::reading::each_tag;
 use crate::record::Record;
 use crate::table::{Cell, Column, ColumnType, Presence};
 use cursor::{push_bytes, push_decimal, push_long};
-pub use layout::Layout;
+
 use serde_json::{Value, json};
+pub use writer_schema::WriterSchema;
 
 /// Decimal places of decimals.
 const SCALE: u32 = 18;

@@ -17,7 +17,7 @@ fn binary(kind: Kind, text: &str) -> Vec<u8> {
 
 fn read(kind: Kind, schema: &Value, bytes: &[u8]) -> Result<String, String> {
     let mut out = Vec::new();
-    let read = Layout::of(kind, schema).and_then(|layout| layout.decode(bytes, &mut out));
+    let read = WriterSchema::of(kind, schema).and_then(|layout| layout.decode(bytes, &mut out));
     read.map(|()| String::from_utf8(out).unwrap()).map_err(|error| error.to_string())
 }
 
@@ -80,6 +80,42 @@ fn another_writers_schema_is_read_by_its_names() {
     assert_eq!(read(Kind::TRADE, &schema, &bytes).as_deref(), Ok(expected));
 }
 
+/// Fields of no column may have any type, and types that contain themselves.
+#[test]
+fn other_fields_are_read_past() {
+    let pair = json!({"type": "record", "name": "Pair", "namespace": "desk", "fields": [
+        {"name": "left", "type": "int"}, {"name": "next", "type": ["null", "desk.Pair"]},
+    ]});
+    for (of, value) in [
+        (json!("null"), &b""[..]),
+        (json!("double"), b"12345678"),
+        (json!({"type": "fixed", "name": "Hash", "size": 3}), b"abc"),
+        (json!({"type": "enum", "name": "Desk", "symbols": ["A", "B"]}), b"\x02"),
+        (json!(["null", "int", "string"]), b"\x04\x02x"),
+        (json!({"type": "map", "values": "double"}), b"\x02\x02k12345678\x00"),
+        (json!({"type": "array", "items": ["null", "float"]}), b"\x04\x00\x021234\x00"),
+        // A block that says its length, and one of a number of nulls that nobody could count.
+        (json!({"type": "array", "items": "long"}), b"\x03\x06abc\x00"),
+        (json!({"type": "array", "items": "null"}), b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00"),
+        (pair, b"\x02\x02\x04\x00"),
+    ] {
+        let mut schema = schema(Kind::TRADE);
+        let fields = schema["fields"].as_array_mut().unwrap();
+        fields.insert(0, json!({"name": "own", "type": of}));
+        let bytes = [value, &binary(Kind::TRADE, TRADE)].concat();
+        assert_eq!(read(Kind::TRADE, &schema, &bytes).as_deref(), Ok(TRADE), "{of}");
+        if !value.is_empty() {
+            let error = read(Kind::TRADE, &schema, &value[..value.len() - 1]).unwrap_err();
+            assert!(error.contains("cut short") || error.contains("bytes are left"), "{of}: {error}");
+        }
+    }
+    let endless = json!({"type": "record", "name": "Ring", "fields": [{"name": "next", "type": "Ring"}]});
+    let mut schema = schema(Kind::TRADE);
+    schema["fields"].as_array_mut().unwrap().insert(0, json!({"name": "own", "type": endless}));
+    let error = read(Kind::TRADE, &schema, b"").unwrap_err();
+    assert_eq!(error, "a field of no column: it is nested too deeply");
+}
+
 #[test]
 fn what_is_no_record_is_refused_with_the_field() {
     let trade = binary(Kind::TRADE, TRADE);
@@ -127,12 +163,12 @@ fn a_schema_that_is_not_of_the_kind_is_refused_with_the_field() {
     let edited = |edit: &dyn Fn(&mut Vec<Value>)| {
         let mut schema = schema(Kind::TRADE);
         edit(schema["fields"].as_array_mut().unwrap());
-        Layout::of(Kind::TRADE, &schema).unwrap_err().to_string()
+        WriterSchema::of(Kind::TRADE, &schema).unwrap_err().to_string()
     };
     assert!(edited(&|fields| drop(fields.remove(5))).ends_with("it has no field `price`"));
     assert!(edited(&|fields| fields[5]["type"] = json!("double")).ends_with("type of `price`: \"double\""));
     assert!(edited(&|fields| fields[0]["type"] = json!("long")).ends_with("type of `symbol`: \"long\""));
-    let error = Layout::of(Kind::QUOTE, &json!("string")).unwrap_err().to_string();
+    let error = WriterSchema::of(Kind::QUOTE, &json!("string")).unwrap_err().to_string();
     assert_eq!(error, "not an Avro schema of a quote: expected a record with fields");
 }
 

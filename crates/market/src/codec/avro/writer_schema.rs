@@ -1,6 +1,7 @@
-//! How a writer's schema lays out records of a kind.
+//! The schema that a writer used, and how records of a kind are read by it.
 
 use super::cursor::Cursor;
+use super::skip::{Names, Skip};
 use super::{SCALE, default_of};
 use crate::codec::json::{self, DecodeError};
 use crate::reading;
@@ -10,15 +11,24 @@ use serde_json::Value;
 
 /// A writer's schema, ready to decode by.
 #[derive(Debug, Clone)]
-pub struct Layout {
+pub struct WriterSchema {
     kind: Kind,
     fields: Vec<Field>,
+    names: Names,
 }
 
 #[derive(Debug, Clone)]
-struct Field {
-    /// Index of the column that it fills; `None`: it is read and dropped.
-    column: Option<usize>,
+enum Field {
+    Column(ColumnField),
+    /// Of no column.
+    Other(Skip),
+}
+
+/// A field that fills a column.
+#[derive(Debug, Clone)]
+struct ColumnField {
+    /// Index of the column.
+    column: usize,
     class: Class,
     /// Index of null in its union.
     null: Option<i64>,
@@ -28,7 +38,6 @@ struct Field {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
     Text,
-    Bytes,
     Long,
     Boolean,
     /// Times this, to get units of 1e-18.
@@ -45,7 +54,7 @@ enum Owned<'a> {
     Json(String),
 }
 
-impl Layout {
+impl WriterSchema {
     /// Of a schema of records of this kind.
     ///
     /// # Errors
@@ -55,25 +64,28 @@ impl Layout {
         let fields = schema["fields"].as_array().filter(|_| schema["type"] == "record");
         let fields = fields.ok_or_else(|| bad("expected a record with fields".to_owned()))?;
         let columns = kind.table().columns;
-        let mut known = Vec::new();
+        let (mut names, mut known) = (Names::default(), Vec::new());
         for field in fields {
             let name = field["name"].as_str().unwrap_or_default();
-            let (class, null) =
-                class(&field["type"]).ok_or_else(|| bad(format!("type of `{name}`: {}", field["type"])))?;
-            let column = columns.iter().position(|column| column.name == name);
-            if let Some(column) = column.map(|at| &columns[at])
-                && !fits(column.class, class)
-            {
-                return Err(bad(format!("type of `{name}`: {}", field["type"])));
-            }
-            known.push(Field { column, class, null });
+            let bad_type = || bad(format!("type of `{name}`: {}", field["type"]));
+            // All of them: a field may be of a type that another defines.
+            let skip = names.read(&field["type"]).ok_or_else(bad_type)?;
+            let Some(at) = columns.iter().position(|column| column.name == name) else {
+                known.push(Field::Other(skip));
+                continue;
+            };
+            let (class, null) = class(&field["type"])
+                .filter(|(class, _)| fits(columns[at].class, *class))
+                .ok_or_else(bad_type)?;
+            known.push(Field::Column(ColumnField { column: at, class, null }));
         }
-        let has = |at: usize| known.iter().any(|field| field.column == Some(at));
+        let has =
+            |at: usize| known.iter().any(|field| matches!(field, Field::Column(field) if field.column == at));
         let missing =
             columns.iter().enumerate().find(|(at, column)| !has(*at) && default_of(column).is_none());
         match missing {
             Some((_, column)) => Err(bad(format!("it has no field `{}`", column.name))),
-            None => Ok(Self { kind, fields: known }),
+            None => Ok(Self { kind, fields: known, names }),
         }
     }
 
@@ -87,12 +99,19 @@ impl Layout {
             columns.iter().map(|column| Owned::Cell(default_of(column).unwrap_or(Cell::Absent))).collect();
         let mut cursor = Cursor(bytes);
         for field in &self.fields {
-            let column = field.column.map(|at| &columns[at]);
-            let name = column.map_or("a field", |column| column.name);
-            let value = field.read(column, &mut cursor);
-            let value = value.map_err(|error| DecodeError(format!("{name}: {error}")))?;
-            if let (Some(at), Some(value)) = (field.column, value) {
-                owned[at] = value;
+            match field {
+                Field::Other(skip) => self
+                    .names
+                    .skip(skip, &mut cursor)
+                    .map_err(|error| DecodeError(format!("a field of no column: {error}")))?,
+                Field::Column(field) => {
+                    let column = &columns[field.column];
+                    let value = field.read(column, &mut cursor);
+                    let value = value.map_err(|error| DecodeError(format!("{}: {error}", column.name)))?;
+                    if let Some(value) = value {
+                        owned[field.column] = value;
+                    }
+                }
             }
         }
         if !cursor.0.is_empty() {
@@ -147,7 +166,6 @@ fn class(of: &Value) -> Option<(Class, Option<i64>)> {
         ("long", "timestamp-nanos") => Class::Time(1),
         ("long" | "int", _) => Class::Long,
         ("string", _) => Class::Text,
-        ("bytes", _) => Class::Bytes,
         ("boolean", _) => Class::Boolean,
         ("array", _) if class(&of["items"]) == Some((Class::Text, None)) => Class::Texts,
         ("map", _) if class(&of["values"]) == Some((Class::Text, None)) => Class::TextMap,
@@ -169,13 +187,9 @@ fn fits(column: ColumnType, class: Class) -> bool {
     }
 }
 
-impl Field {
+impl ColumnField {
     /// Reads its value; `None` if it is null.
-    fn read<'a>(
-        &self,
-        column: Option<&Column>,
-        cursor: &mut Cursor<'a>,
-    ) -> Result<Option<Owned<'a>>, DecodeError> {
+    fn read<'a>(&self, column: &Column, cursor: &mut Cursor<'a>) -> Result<Option<Owned<'a>>, DecodeError> {
         if let Some(null) = self.null {
             let branch = cursor.long()?;
             if branch == null {
@@ -185,10 +199,10 @@ impl Field {
                 return Err(DecodeError(format!("branch {branch} of a union of two")));
             }
         }
-        let class = column.map(|column| column.class);
+        let class = column.class;
         let too_large = || DecodeError("the number is too large".to_owned());
         let cell = match self.class {
-            Class::Text if class == Some(ColumnType::Decimal) => {
+            Class::Text if class == ColumnType::Decimal => {
                 let text = cursor.text()?;
                 let number = crate::fixed::parse(text.as_bytes())
                     .map_err(|error| DecodeError(format!("`{text}`: {error}")))?;
@@ -198,10 +212,6 @@ impl Field {
                 let text = cursor.text()?;
                 plain(text)?;
                 Cell::Text(text)
-            }
-            Class::Bytes => {
-                cursor.bytes()?;
-                Cell::Absent
             }
             Class::Boolean => match cursor.byte()? {
                 0 => Cell::Boolean(false),
@@ -214,7 +224,7 @@ impl Field {
             Class::Time(factor) => {
                 Cell::Time(UnixNanos(cursor.long()?.checked_mul(factor).ok_or_else(too_large)?))
             }
-            Class::Long if class == Some(ColumnType::Time) => Cell::Time(UnixNanos(cursor.long()?)),
+            Class::Long if class == ColumnType::Time => Cell::Time(UnixNanos(cursor.long()?)),
             Class::Long => Cell::Integer(cursor.long()?),
             Class::Texts => {
                 let mut codes: Vec<&str> = Vec::new();
