@@ -187,8 +187,8 @@ impl Registry {
                         .hint("check the path of `topic.registry.url`; Apicurio's is /apis/ccompat/v7")
                 })
             }
-            // A registry says what it lacks; another server does not.
-            404 if problem["error_code"].is_number() => Ok(None),
+            // A registry says what it lacks, by a code of five digits; the server of another path does not.
+            404 if problem["error_code"].as_u64().is_some_and(|code| code >= 40_000) => Ok(None),
             404 => Err(self.no_api()),
             401 | 403 => Err(refused(&self.url, &says)
                 .hint("check `topic.registry.username` and `topic.registry.password`, and what the user may do")),

@@ -102,6 +102,7 @@ impl Schemas {
     /// # Errors
     /// The registry cannot be reached, refuses the request, or lacks a schema.
     pub(super) fn check(&self, topics: &[(String, Kind)]) -> Result<String> {
+        self.reach()?;
         let mut ids = Vec::new();
         for (topic, kind) in topics {
             match self.registry.find(&subject(topic), &schema_text(*kind))? {
