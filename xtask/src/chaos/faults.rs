@@ -209,7 +209,7 @@ impl Scene<'_> {
         Ok(())
     }
 
-    /// Kills all brokers and nodes but those of which one alone cannot decide. The processes must wait and say so.
+    /// Kills so many brokers and nodes at once that no majority is left. No process may end, and one has to warn.
     fn kill_majority(&mut self, first: u8, lasts: Duration) -> Result<()> {
         let nodes = self.stack.nodes();
         let (mut servers, mut number) = (Vec::new(), first);

@@ -345,3 +345,56 @@ fn quiet_prints_results_only_and_colour_is_a_choice() {
         assert_eq!(text.contains('\u{1b}'), expected, "{color}: {text}");
     }
 }
+
+/// A server that nobody starts is waited for; Ctrl-C ends the wait as it ends everything else.
+#[test]
+fn an_interrupted_wait_for_a_server_is_a_stop() {
+    use std::io::{BufRead, BufReader};
+    let dir = tempfile::tempdir().unwrap();
+    let topic = url("sqlite", &dir.path().join("t.db"));
+    let registry = [
+        ("TAPELINE__TOPIC__FORMAT", "avro"),
+        ("TAPELINE__TOPIC__REGISTRY__URL", "http://127.0.0.1:1"),
+        ("TAPELINE__STORE__URL", "cassandra://127.0.0.1:1/k"),
+    ];
+    for arguments in
+        [&["count"][..], &["init", "--topic", &topic], &["consume", "--until-end", "--topic", &topic]]
+    {
+        let mut command = tapeline(arguments);
+        command.args(["--wait", "600"]).envs(registry).stderr(std::process::Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        lines.read_line(&mut line).unwrap();
+        assert!(line.starts_with("waiting up to 600 s"), "{arguments:?}: {line}");
+        crate::signal(&child, "-INT");
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{arguments:?}");
+    }
+}
+
+#[test]
+fn quiet_leaves_out_summaries_and_no_dead_letter() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("frames.txt"), "not a frame\n").unwrap();
+    let source = url("frames", &dir.path().join("frames.txt")) + "?feed=alpaca.sip";
+    let places = ["--topic", "sqlite:t.db", "--store", "sqlite:s.db", "--quiet"];
+    let (code, text) = run_in(dir.path(), &[&["run", "--source", &source][..], &places].concat());
+    assert!(code == 1 && text.contains("dead letters: 1"), "{code} {text}");
+    let (code, text) = run_in(dir.path(), &[&["aggregate", "--until-end"][..], &places].concat());
+    assert_eq!((code, text.as_str()), (0, ""));
+}
+
+#[test]
+fn the_limit_of_explain_counts_in_json_too() {
+    let dir = tempfile::tempdir().unwrap();
+    tape(dir.path(), ROWS);
+    let urls = embedded_urls(dir.path(), &dir.path().join("tape"));
+    assert_eq!(run(&with("run", &urls)).0, 0);
+    let explain =
+        ["explain", "XYZ", "2013-10-08", "--interval", "1d", "--format", "json", &urls[4], &urls[5]];
+    for (limit, expected) in [(&[][..], 2), (&["--limit", "1"], 1)] {
+        let output = tapeline(&[&explain[..], limit].concat()).output().unwrap();
+        let bars: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(bars[0]["prints"].as_array().unwrap().len(), expected, "{bars}");
+    }
+}

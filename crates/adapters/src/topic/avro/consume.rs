@@ -84,9 +84,9 @@ impl Decoder {
         Ok(decoded.map_err(|error| format!("not a {kind} by schema {id}: {error}")))
     }
 
-    /// The error that kept messages from being passed on. It is permanent: who tried again would continue behind them.
-    pub(super) fn finish(&mut self) -> Result<()> {
-        self.failed.take().map_or(Ok(()), Err)
+    /// The error that kept messages from being passed on. It stays: who fetched again would continue behind them.
+    pub(super) fn finish(&self) -> Result<()> {
+        self.failed.clone().map_or(Ok(()), Err)
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! What a producer sends is canonical JSON; on the topic it is a zero byte, the id of the schema in four bytes, big-endian,
 //! and Avro's binary encoding ([`market::codec::avro`]). Consumers get the canonical JSON back, byte for byte, so that
-//! nothing behind them knows the format. Messages that are JSON stay readable: a topic may change its format. Only topics
-//! of records are encoded; all others hold JSON.
+//! nothing behind them knows the format. Messages that are JSON stay readable: a topic may change its format to Avro. Only
+//! topics of records are encoded; all others hold JSON.
 
 mod consume;
 mod produce;
@@ -50,6 +50,19 @@ impl AvroTopics {
         let kind = |topic: &String| Kind::ALL.into_iter().find(|kind| self.names.records(*kind) == *topic);
         topics.iter().map(kind).collect()
     }
+
+    /// Whether the registry answers, if one of the topics holds records.
+    fn reach_for(&self, topics: &[String]) -> Result<()> {
+        match self.kinds(topics).iter().any(Option::is_some) {
+            true => self.schemas.reach(),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The topics of records.
+fn of_records(names: &Names) -> Vec<(String, Kind)> {
+    Kind::ALL.into_iter().map(|kind| (names.records(kind), kind)).collect()
 }
 
 impl Topics for AvroTopics {
@@ -65,14 +78,13 @@ impl Topics for AvroTopics {
     }
 
     fn producer(&self) -> Result<Box<dyn Producer>> {
-        let topics: Vec<(String, Kind)> =
-            Kind::ALL.into_iter().map(|kind| (self.names.records(kind), kind)).collect();
         self.schemas.reach()?;
-        Ok(Box::new(produce::AvroProducer::new(self.inner.producer()?, topics, Arc::clone(&self.schemas))))
+        let (inner, topics) = (self.inner.producer()?, of_records(&self.names));
+        Ok(Box::new(produce::AvroProducer::new(inner, topics, Arc::clone(&self.schemas))))
     }
 
     fn consumer(&self, group: &str, topics: &[String]) -> Result<Box<dyn Consumer>> {
-        self.schemas.reach()?;
+        self.reach_for(topics)?;
         let inner = self.inner.consumer(group, topics)?;
         Ok(Box::new(consume::AvroConsumer::new(inner, self.kinds(topics), Arc::clone(&self.schemas))))
     }
@@ -82,9 +94,7 @@ impl Topics for AvroTopics {
     }
 
     fn read_all(&self, topics: &[String], sink: &mut dyn FnMut(&dyn Fetched)) -> Result<u64> {
-        if self.kinds(topics).iter().any(Option::is_some) {
-            self.schemas.reach()?;
-        }
+        self.reach_for(topics)?;
         let mut decoder = consume::Decoder::new(self.kinds(topics), Arc::clone(&self.schemas));
         let read = self.inner.read_all(topics, &mut |message| decoder.pass(message, sink))?;
         decoder.finish()?;
@@ -98,9 +108,7 @@ impl Topics for AvroTopics {
     fn check(&self, names: &Names, group: &str) -> Chain {
         let mut chain = self.inner.check(names, group);
         if chain.holds() && chain.reach_url(self.schemas.url(), "topic.registry.url") {
-            let topics: Vec<(String, Kind)> =
-                Kind::ALL.into_iter().map(|kind| (names.records(kind), kind)).collect();
-            chain.step("schemas", self.schemas.check(&topics));
+            chain.step("schemas", self.schemas.check(&of_records(names)));
         }
         chain
     }

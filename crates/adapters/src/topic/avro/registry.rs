@@ -14,6 +14,7 @@ const REQUEST: Duration = Duration::from_secs(10);
 /// Longer replies are refused.
 const LARGEST: u64 = 4 << 20;
 const CONTENT: &str = "application/vnd.schemaregistry.v1+json";
+/// What to do where it cannot be reached.
 const START: &str = "start the registry, or correct `topic.registry.url`";
 /// Maximum number of characters of a registry's own words.
 const WORDS: usize = 300;
@@ -128,22 +129,23 @@ impl Registry {
     }
 
     fn get(&self, path: &str) -> Result<ureq::http::Response<ureq::Body>> {
-        let request = self.agent.get(format!("{}{path}", self.url)).header("Accept", CONTENT);
-        let request = match &self.login {
-            Some(login) => request.header("Authorization", login.reveal()),
-            None => request,
-        };
-        request.call().map_err(|error| self.away(&error))
+        self.with_headers(self.agent.get(format!("{}{path}", self.url)))
+            .call()
+            .map_err(|error| self.away(&error))
     }
 
     fn post(&self, path: &str, schema: &str) -> Result<ureq::http::Response<ureq::Body>> {
-        let request = self.agent.post(format!("{}{path}", self.url)).header("Accept", CONTENT);
-        let request = match &self.login {
-            Some(login) => request.header("Authorization", login.reveal()),
-            None => request,
-        };
+        let request = self.with_headers(self.agent.post(format!("{}{path}", self.url)));
         let body = json!({ "schema": schema }).to_string();
         request.content_type(CONTENT).send(body).map_err(|error| self.away(&error))
+    }
+
+    fn with_headers<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
+        let request = request.header("Accept", CONTENT);
+        match &self.login {
+            Some(login) => request.header("Authorization", login.reveal()),
+            None => request,
+        }
     }
 
     fn away(&self, error: &ureq::Error) -> Error {

@@ -197,6 +197,9 @@ fn without_the_registry_messages_wait() {
         }
     };
     assert_eq!((error.domain, passed), (ports::error::Domain::Stopped, 0));
+    // Who fetches again does not get what lies behind.
+    let again = consumer.fetch(9, Duration::from_millis(10), &mut |_| passed += 1);
+    assert!(again.is_err() && passed == 0);
     let mut decoder = consume::Decoder::new(vec![Some(Kind::TRADE)], Arc::clone(&unreachable.schemas));
     let plain = SqliteTopics::new(dir.path().join("t.db"));
     plain.read_all(&trades, &mut |message| decoder.pass(message, &mut |_| passed += 1)).unwrap();

@@ -3,10 +3,13 @@
 use super::cursor::Cursor;
 use crate::codec::json::DecodeError;
 use serde_json::Value;
+use std::cell::Cell;
 use std::collections::HashMap;
 
 /// Maximum depth of values: types may contain themselves.
 const DEPTH: u32 = 64;
+/// Maximum number of values without a byte in one field: records of records of nothing may be any number.
+const EMPTY: usize = 4_096;
 
 /// How the values of a type are read past.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,31 +77,43 @@ impl Names {
 
     /// Reads past a value.
     pub(super) fn skip(&self, of: &Skip, cursor: &mut Cursor<'_>) -> Result<(), DecodeError> {
-        self.within(of, cursor, DEPTH)
+        // A value of some bytes has no more values around it than its depth.
+        let steps = Cell::new(EMPTY + cursor.0.len().saturating_mul(DEPTH as usize));
+        self.within(of, cursor, DEPTH, &steps)
     }
 
-    fn within(&self, of: &Skip, cursor: &mut Cursor<'_>, depth: u32) -> Result<(), DecodeError> {
+    fn within(
+        &self,
+        of: &Skip,
+        cursor: &mut Cursor<'_>,
+        depth: u32,
+        steps: &Cell<usize>,
+    ) -> Result<(), DecodeError> {
         let depth = depth.checked_sub(1).ok_or_else(|| DecodeError("it is nested too deeply".to_owned()))?;
+        steps
+            .set(steps.get().checked_sub(1).ok_or_else(|| DecodeError("it has too many values".to_owned()))?);
         match of {
             Skip::Length(length) => cursor.take(*length).map(drop),
             Skip::Long => cursor.long().map(drop),
             Skip::Bytes => cursor.bytes().map(drop),
-            Skip::Array(item) => self.blocks(cursor, |cursor| self.within(item, cursor, depth)),
+            Skip::Array(item) => self.blocks(cursor, |cursor| self.within(item, cursor, depth, steps)),
             Skip::Map(value) => self.blocks(cursor, |cursor| {
                 cursor.bytes()?;
-                self.within(value, cursor, depth)
+                self.within(value, cursor, depth, steps)
             }),
             Skip::Union(branches) => {
                 let branch = cursor.long()?;
                 let found = usize::try_from(branch).ok().and_then(|branch| branches.get(branch));
                 let known = || DecodeError(format!("branch {branch} of a union of {}", branches.len()));
-                self.within(found.ok_or_else(known)?, cursor, depth)
+                self.within(found.ok_or_else(known)?, cursor, depth, steps)
             }
-            Skip::Record(fields) => fields.iter().try_for_each(|field| self.within(field, cursor, depth)),
+            Skip::Record(fields) => {
+                fields.iter().try_for_each(|field| self.within(field, cursor, depth, steps))
+            }
             Skip::Named(name) => {
                 let found = self.0.get(name);
                 let found = found.ok_or_else(|| DecodeError(format!("its schema has no type `{name}`")))?;
-                self.within(found, cursor, depth)
+                self.within(found, cursor, depth, steps)
             }
         }
     }

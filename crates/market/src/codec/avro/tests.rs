@@ -114,6 +114,18 @@ fn other_fields_are_read_past() {
     schema["fields"].as_array_mut().unwrap().insert(0, json!({"name": "own", "type": endless}));
     let error = read(Kind::TRADE, &schema, b"").unwrap_err();
     assert_eq!(error, "a field of no column: it is nested too deeply");
+    // Each record holds two of the one before: 2^40 records without a byte.
+    let mut doubled = json!({"type": "record", "name": "R0", "fields": []});
+    for number in 1..=40 {
+        let before = format!("R{}", number - 1);
+        doubled = json!({"type": "record", "name": format!("R{number}"), "fields": [
+            {"name": "a", "type": doubled}, {"name": "b", "type": before},
+        ]});
+    }
+    let mut schema = super::schema(Kind::TRADE);
+    schema["fields"].as_array_mut().unwrap().insert(0, json!({"name": "own", "type": doubled}));
+    let error = read(Kind::TRADE, &schema, b"").unwrap_err();
+    assert_eq!(error, "a field of no column: it has too many values");
 }
 
 #[test]
